@@ -1,0 +1,1 @@
+"""ATM recordings: their layouts, a reader, and a renderer of synthetic ones."""

@@ -1,0 +1,1 @@
+"""Renders ATM recordings of imaginary roads, with exact boxes."""

@@ -1,0 +1,66 @@
+"""Box geometry that every part shares: conversions between box orders, areas and overlaps (numpy).
+
+Boxes are float arrays of shape (..., 4). The order stands in the name: `xyxy` = left, top, right, bottom; `xywh` = left,
+top, width, height; `cxcywh` = centre x, centre y, width, height. Pixels are continuous: a box from 0 to 10 is 10 wide.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating]
+
+
+def xywh_to_xyxy(boxes_xywh: FloatArray) -> FloatArray:
+    """(..., 4) left, top, width, height -> left, top, right, bottom. A new array of the same dtype."""
+    left_top = boxes_xywh[..., :2]
+    return np.concatenate([left_top, left_top + boxes_xywh[..., 2:]], axis=-1)
+
+
+def xyxy_to_xywh(boxes_xyxy: FloatArray) -> FloatArray:
+    """(..., 4) left, top, right, bottom -> left, top, width, height. A new array of the same dtype."""
+    left_top = boxes_xyxy[..., :2]
+    return np.concatenate([left_top, boxes_xyxy[..., 2:] - left_top], axis=-1)
+
+
+def cxcywh_to_xyxy(boxes_cxcywh: FloatArray) -> FloatArray:
+    """(..., 4) centre x, centre y, width, height -> left, top, right, bottom. A new array of the same dtype."""
+    half = boxes_cxcywh[..., 2:] / 2
+    centre = boxes_cxcywh[..., :2]
+    return np.concatenate([centre - half, centre + half], axis=-1)
+
+
+def xyxy_to_cxcywh(boxes_xyxy: FloatArray) -> FloatArray:
+    """(..., 4) left, top, right, bottom -> centre x, centre y, width, height. A new array of the same dtype."""
+    size = boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]
+    return np.concatenate([boxes_xyxy[..., :2] + size / 2, size], axis=-1)
+
+
+def clip_xyxy(boxes_xyxy: FloatArray, image_hw: tuple[int, int]) -> FloatArray:
+    """Cuts boxes (..., 4) at the picture's edges. A new array; a box wholly outside gets width or height 0."""
+    height, width = image_hw
+    limits = np.array([width, height, width, height], dtype=boxes_xyxy.dtype)
+    return np.clip(boxes_xyxy, 0, limits)
+
+
+def area_xyxy(boxes_xyxy: FloatArray) -> FloatArray:
+    """Area of boxes (..., 4) in square pixels, shape (...); a box turned inside out counts as 0."""
+    size = np.clip(boxes_xyxy[..., 2:] - boxes_xyxy[..., :2], 0, None)
+    return size[..., 0] * size[..., 1]
+
+
+def pairwise_intersection(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    """Shared area of every box of `a` (N, 4) with every box of `b` (M, 4), shape (N, M)."""
+    left_top = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])  # (N, M, 2)
+    right_bottom = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])  # (N, M, 2)
+    size = np.clip(right_bottom - left_top, 0, None)
+    return size[..., 0] * size[..., 1]
+
+
+def pairwise_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4), shape (N, M), in [0, 1].
+
+    Two boxes without area have IoU 0, never NaN.
+    """
+    intersection = pairwise_intersection(a_xyxy, b_xyxy)
+    union = area_xyxy(a_xyxy)[:, None] + area_xyxy(b_xyxy)[None, :] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)

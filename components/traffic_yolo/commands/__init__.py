@@ -1,0 +1,1 @@
+"""The sub-commands of traffic-yolo, one file a step."""

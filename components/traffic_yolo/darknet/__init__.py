@@ -1,0 +1,1 @@
+"""Darknet's file formats and networks."""

@@ -1,0 +1,1 @@
+"""Data sets: neutral records, label formats, splits, manifest and report."""

@@ -1,0 +1,1 @@
+"""What DeepStream's nvinfer does with a model: configuration, simulation, parity."""

@@ -1,0 +1,45 @@
+"""The exceptions that a user can cause or meet; the command line turns each into one line and exit code 2.
+
+A message has one line: what is wrong, where, what was expected, what was found, what to do. Anything that is not a
+`TrafficYoloError` is a fault of ours and keeps its traceback.
+"""
+
+
+class TrafficYoloError(Exception):
+    """Root of everything that this project raises on purpose."""
+
+
+class OptionsError(TrafficYoloError, ValueError):
+    """An option, or a combination of options, that makes no sense."""
+
+
+class StorageError(TrafficYoloError, OSError):
+    """A file or folder that cannot be found, read, or written."""
+
+
+class DarknetFormatError(TrafficYoloError, ValueError):
+    """A .cfg or .weights file that Darknet's rules do not allow, or two that do not fit each other."""
+
+
+class RecordingError(TrafficYoloError, ValueError):
+    """An ATM recording or layout that cannot be read as one."""
+
+
+class LabelError(TrafficYoloError, ValueError):
+    """A label file with wrong syntax, an unknown class, or a frame that does not exist."""
+
+
+class DatasetError(TrafficYoloError, ValueError):
+    """A data set folder that is incomplete or contradicts itself."""
+
+
+class TrainingError(TrafficYoloError, RuntimeError):
+    """A training that cannot start or cannot go on (a loss that is not finite, a checkpoint of another run)."""
+
+
+class ModelError(TrafficYoloError, ValueError):
+    """An exported model folder or bundle that is incomplete or contradicts itself."""
+
+
+class EvaluationError(TrafficYoloError, ValueError):
+    """Detections, truth or records that do not belong together."""

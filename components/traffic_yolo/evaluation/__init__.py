@@ -1,0 +1,1 @@
+"""Raw detections, suppression, COCO metrics and reports."""

@@ -1,0 +1,1 @@
+"""The model folder: Darknet pair and ONNX."""

@@ -1,0 +1,1 @@
+"""The model zoo: bundles and the ledger."""

@@ -1,0 +1,1 @@
+"""What lies on a share, and what is new there."""

@@ -1,0 +1,184 @@
+"""Where files come from and how they are written: locations, checksums, and writes that never leave half a file.
+
+Knows no format. A write goes to a temporary neighbour, is flushed to the disk, and is renamed into place; a fault (a
+full disk, a kill) leaves the old file or none.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from traffic_yolo.errors import StorageError
+
+NAS_ROOT_VARIABLE = "TRAFFIC_YOLO_NAS_ROOT"
+CHUNK_BYTES = 1 << 20
+
+
+def local_path(location: str) -> Path:
+    """The path on this machine of a plain path, `file:///path`, or `nas://share/path`.
+
+    `nas://` is resolved below the folder named by `TRAFFIC_YOLO_NAS_ROOT` (on a cluster, the mounted claim). Raises
+    `StorageError` for another scheme, a missing root, or a path that leaves the root by `..`.
+    """
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return Path(location)
+    if scheme == "file":
+        return Path(rest)
+    if scheme == "nas":
+        root = os.environ.get(NAS_ROOT_VARIABLE)
+        if not root:
+            raise StorageError(f"{location}: set {NAS_ROOT_VARIABLE} to the folder where the NAS is mounted")
+        path = (Path(root) / rest).resolve()
+        if not path.is_relative_to(Path(root).resolve()):
+            raise StorageError(f"{location}: leaves the NAS root; remove '..' from the path")
+        return path
+    raise StorageError(f"{location}: unknown scheme {scheme!r}; expected a path, file:// or nas://")
+
+
+def existing_path(location: str, *, what: str) -> Path:
+    """`local_path`, refused with `StorageError` where nothing is there. `what` names the thing in the message."""
+    path = local_path(location)
+    if not path.exists():
+        raise StorageError(f"{what} not found: {path}; check the path, or that the share is mounted")
+    return path
+
+
+def existing_folder(location: str, *, what: str) -> Path:
+    """`existing_path` that must be a folder with something in it."""
+    path = existing_path(location, what=what)
+    if not path.is_dir():
+        raise StorageError(f"{what} is not a folder: {path}")
+    if next(path.iterdir(), None) is None:
+        raise StorageError(f"{what} is empty: {path}")
+    return path
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Opens a temporary neighbour of `path` for writing and renames it into place when the block ends well.
+
+    The parent folder is made. When the block raises, `path` is untouched and the temporary file is gone. Text is
+    UTF-8 with '\\n'. Raises `StorageError` for what the system refuses (full disk, no permission).
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes 0600: other users of the NAS could not read it
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary neighbour of `path`; when the block ends well it becomes `path`.
+
+    `path` may exist when it is an empty folder (KFP makes the folder of an output artifact beforehand); anything else
+    there is refused with `StorageError` before any work is done. When the block raises, nothing is left behind.
+    """
+    temporary: Path | None = None
+    try:
+        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
+        temporary.chmod(0o755)
+        if path.exists():
+            path.rmdir()
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise _storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` to `path` atomically."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically; NaN and infinity are refused with `ValueError` (JSON has none)."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, *, what: str) -> Any:
+    """The value in a JSON file; `StorageError` with file, line and column where it is missing or not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise StorageError(f"{what} is not valid JSON: {path} line {error.lineno} column {error.colno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{what} is not UTF-8 text: {path} byte {error.start}") from error
+    except OSError as error:
+        raise _storage_error(error, path, what=what) from error
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in chunks of 1 MiB."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise _storage_error(error, path) from error
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename inside `folder` survive a power cut; file systems that cannot (some NFS) are left as they are."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _storage_error(error: OSError, path: Path, *, what: str = "file") -> StorageError:
+    advice = {
+        errno.ENOSPC: "the disk is full; free some space and run again (nothing was left half-written)",
+        errno.EDQUOT: "the disk quota is used up; free some space and run again (nothing was left half-written)",
+        errno.EACCES: "permission denied",
+        errno.EROFS: "the file system is read-only",
+        errno.ENOENT: f"{what} not found",
+    }.get(error.errno or 0, error.strerror or str(error))
+    where = error.filename if isinstance(error.filename, str) and error.errno != errno.ENOSPC else path
+    return StorageError(f"{where}: {advice}")
