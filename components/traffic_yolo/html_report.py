@@ -1,0 +1,162 @@
+"""Self-contained HTML pages for reports: headings, tables, pictures and matplotlib figures as inline SVG.
+
+A page asks the network for nothing and runs no script, so it opens from a NAS and in the Kubeflow UI's sandboxed frame
+alike; it follows the reader's light or dark mode. The same input gives the same bytes.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+STYLE = """
+:root { color-scheme: light dark;
+  --page: #ffffff; --text: #1c2127; --quiet: #5b6673; --line: #d5dae0; --band: #f4f6f8; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #14181d; --text: #e4e8ec; --quiet: #9aa5b1; --line: #363e47; --band: #1d232a; }
+}
+body { background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
+  max-width: 70rem; padding: 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0 0 1rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+p { max-width: 50rem; } .quiet { color: var(--quiet); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
+caption { caption-side: bottom; color: var(--quiet); font-size: .9em; padding: .3rem 0; text-align: left; }
+th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: left; vertical-align: top; }
+th { font-weight: 600; } tbody tr:nth-child(even) { background: var(--band); }
+td.number, th.number { text-align: right; }
+svg.figure { display: block; height: auto; margin: .5rem 0; max-width: 100%; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
+figcaption { color: var(--quiet); font-size: .9em; }
+img { height: auto; max-width: 100%; }
+"""
+
+Cell = str | int | float | None
+
+
+class Html(str):
+    """Text that is HTML already; everything else is escaped where it enters a page."""
+
+    __slots__ = ()
+
+
+def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
+    """A whole HTML document: `title` as its heading, then each section's heading (plain text) and body (HTML).
+
+    An empty heading gives a section without one.
+    """
+    parts = []
+    for heading, body in sections:
+        shown = f"<h2>{html.escape(heading)}</h2>\n" if heading else ""
+        parts.append(f"<section>\n{shown}{body}\n</section>\n")
+    name = html.escape(title)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
+        f"{''.join(parts)}</body>\n</html>\n"
+    )
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Html:
+    """An HTML table. A column whose cells are all numbers (or None) is aligned right; see `format_cell`.
+
+    Raises `ValueError` for a row whose length is not that of `headers`.
+    """
+    body = [tuple(row) for row in rows]
+    for row in body:
+        if len(row) != len(headers):
+            raise ValueError(f"table row has {len(row)} cells, expected {len(headers)}: {row!r}")
+    numeric = [bool(body) and all(not isinstance(row[column], str) for row in body) for column in range(len(headers))]
+    marks = [' class="number"' if right else "" for right in numeric]
+    head = "".join(f"<th{mark}>{_cell_html(name)}</th>" for mark, name in zip(marks, headers, strict=True))
+    lines = [
+        "<tr>" + "".join(f"<td{mark}>{_cell_html(cell)}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>"
+        for row in body
+    ]
+    shown = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    content = f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
+    return Html(f'<div class="wide"><table>{shown}{content}</table></div>')
+
+
+def paragraph(text: str, *, quiet: bool = False) -> Html:
+    """One paragraph of plain text."""
+    mark = ' class="quiet"' if quiet else ""
+    return Html(f"<p{mark}>{_cell_html(text)}</p>")
+
+
+def picture(jpeg: bytes, caption: str) -> Html:
+    """A JPEG inside the page (a data URI) with its caption; place several inside `pictures`."""
+    data = base64.b64encode(jpeg).decode("ascii")
+    text = html.escape(caption)
+    return Html(
+        f'<figure><img src="data:image/jpeg;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+    )
+
+
+def pictures(shown: Iterable[str]) -> Html:
+    """Pictures side by side, wrapping with the width of the window."""
+    return Html(f'<div class="pictures">{"".join(shown)}</div>')
+
+
+def format_cell(value: Cell) -> str:
+    """A table cell as plain text: None is a dash, a float has four significant digits, an int keeps all its digits."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def figure_svg(figure: Figure, *, title: str = "") -> Html:
+    """The figure as inline SVG that scales with the page and follows light and dark mode.
+
+    `title` is what a screen reader says. Black turns into the page's text colour and white into its background, so draw
+    what must keep its colour in anything else (`#111111`, `#fefefe`). Draw images as `pcolormesh`, not `imshow`: the
+    latter embeds a PNG. Ids carry a hash of the figure, so that several figures can share a page. No date, no version
+    of matplotlib: equal figures give equal text. The figure itself is not changed.
+    """
+    buffer = io.StringIO()
+    # Text stays text: a tenth of the size of outlines, and a reader can search it.
+    with rc_context({"svg.hashsalt": "traffic-yolo", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    # matplotlib's own style element says `* {…}`, which inside a page would hit the whole page.
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
+    text = text.replace("xlink:href", "href").replace("#000000", "currentColor").replace("#ffffff", "var(--page)")
+    return Html(_root_element(text, title) + _salted_ids(text[text.index(">") + 1 :], title).strip())
+
+
+def _root_element(text: str, title: str) -> str:
+    opening = text[: text.index(">")]
+    view_box = re.search(r'viewBox="[^"]*"', opening)
+    width = re.search(r'width="([\d.]+)pt"', opening)
+    if view_box is None or width is None:
+        raise AssertionError("matplotlib wrote an SVG without viewBox or width")
+    label = f' aria-label="{html.escape(title)}"' if title else ""
+    # 1 pt is 4/3 CSS pixels; max-width in the page's style lets it shrink on a narrow screen.
+    return (
+        f'<svg class="figure" role="img"{label} xmlns="http://www.w3.org/2000/svg" {view_box.group(0)} '
+        f'width="{float(width.group(1)) * 4 / 3:.0f}" fill="currentColor" '
+        'stroke-linejoin="round" stroke-linecap="butt">'
+    )
+
+
+def _salted_ids(text: str, title: str) -> str:
+    salt = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:10]
+    text = re.sub(r'\bid="([^"]+)"', rf'id="f{salt}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#f{salt}-\1"', text)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#f{salt}-\1)", text)
+
+
+def _cell_html(value: Cell) -> str:
+    if isinstance(value, Html):
+        return str(value)
+    return html.escape(format_cell(value))
