@@ -10,6 +10,7 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 LOG_INTERVAL_S = 10.0  # a log file wants a line now and then, not ten redraws a second
+INTERVAL_VARIABLE = "TRAFFIC_YOLO_PROGRESS_INTERVAL_S"  # set by `traffic-yolo run` on a terminal
 
 
 def progress(items: Iterable[Item], *, description: str, unit: str, total: int | None = None) -> Iterator[Item]:
@@ -26,13 +27,14 @@ def progress_bar(
 ) -> "tqdm[Item]":
     """The bar itself, for loops that want to add a postfix (`bar.set_postfix(loss=…)`)."""
     terminal = sys.stderr.isatty()
+    log_interval_s = float(os.environ.get(INTERVAL_VARIABLE, LOG_INTERVAL_S))
     return tqdm(
         items,
         desc=description,
         unit=unit,
         total=total,
         disable=os.environ.get("TRAFFIC_YOLO_PROGRESS") == "0",
-        mininterval=0.1 if terminal else LOG_INTERVAL_S,
+        mininterval=0.1 if terminal else log_interval_s,
         maxinterval=LOG_INTERVAL_S,
         dynamic_ncols=terminal,
         ascii=not terminal,

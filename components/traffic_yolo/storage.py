@@ -66,7 +66,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Opens a temporary neighbour of `path` for writing and renames it into place when the block ends well.
 
     The parent folder is made. When the block raises, `path` is untouched and the temporary file is gone. Text is
-    UTF-8 with '\\n'. Raises `StorageError` for what the system refuses (full disk, no permission).
+    UTF-8 with line feeds. Raises `StorageError` for what the system refuses (full disk, no permission).
     """
     temporary: str | None = None
     try:
@@ -143,7 +143,8 @@ def read_json(path: Path, *, what: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
-        raise StorageError(f"{what} is not valid JSON: {path} line {error.lineno} column {error.colno}: {error.msg}") from error
+        where = f"{path} line {error.lineno} column {error.colno}"
+        raise StorageError(f"{what} is not valid JSON: {where}: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"{what} is not UTF-8 text: {path} byte {error.start}") from error
     except OSError as error:

@@ -1,0 +1,43 @@
+# The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_OPTIONS ?=
+DEMO ?= demo
+TEST_PROCESSES ?= 2
+
+.PHONY: help install demo test check compile bench slow clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 14
+
+$(VENV)/installed: setup.cfg constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[kubeflow,deploy,local,test]"
+	touch $@
+
+install: $(VENV)/installed  ## make .venv and install everything into it
+
+demo: install  ## render recordings, run the whole pipeline on them, print what came out
+	rm -rf $(DEMO)
+	$(BIN)/traffic-yolo atm synthesize --out $(DEMO)/nas
+	$(BIN)/traffic-yolo run --local --out $(DEMO)/runs --source $(DEMO)/nas/recordings \
+		--labels $(DEMO)/nas/human_labels.json --zoo $(DEMO)/zoo
+
+check: install  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check  ## ruff, mypy and the whole test suite
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+
+slow: install  ## the tests that take minutes (big networks, whole reference sets)
+	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+
+compile: install  ## rewrite the compiled pipeline and the experiment YAML
+	$(BIN)/python pipelines/finetune_pipeline.py
+	$(BIN)/python katib/fine_tuning_experiment.py
+
+clean:  ## remove what make made
+	rm -rf $(VENV) $(DEMO) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

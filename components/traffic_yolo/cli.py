@@ -1,0 +1,67 @@
+"""The console script `traffic-yolo`: one sub-command a step, each loaded only when it is called.
+
+Holds no logic and imports no torch: `traffic-yolo --help` must answer at once. The sub-commands live in `commands/`.
+"""
+
+import importlib
+import logging
+import sys
+
+import click
+
+from traffic_yolo._version import __version__
+from traffic_yolo.errors import one_line_errors
+
+# name -> (module under traffic_yolo.commands, what the top-level help says); the order is the order of the pipeline
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "Run the whole pipeline on this machine, or submit it to Kubeflow."),
+    "snapshot": ("snapshot", "List what lies on a share, with checksums, and say what is new."),
+    "convert": ("convert", "Make a COCO + YOLO data set of recordings or of another data set."),
+    "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
+    "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
+    "evaluate": ("evaluate", "Detect once, compute COCO metrics, write record and report."),
+    "tune": ("tune", "Choose confidence and IoU threshold from raw detections."),
+    "validate": ("validate", "Check that DeepStream's rules leave the model's results as they are."),
+    "publish": ("publish", "Put a checked bundle into the model zoo and a record into its ledger."),
+    "ledger": ("ledger", "Compare the models of a zoo in one table."),
+    "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
+    "atm": ("atm", "ATM recordings: render synthetic ones."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a sub-command's module only when that sub-command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"traffic_yolo.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="traffic-yolo")
+@click.option("-v", "--verbose", is_flag=True, help="Log what the steps do.")
+def traffic_yolo(verbose: bool) -> None:
+    """From roadside ATM recordings to a YOLOv4 that runs in DeepStream."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command; a user's mistake ends it with one line on stderr and exit code 2."""
+    with one_line_errors():
+        traffic_yolo(args=arguments, prog_name="traffic-yolo")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Makes command-line flags out of an options dataclass, so that names, defaults and help are said once."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """A decorator that adds one flag for each field of `options_type`: `max_batches` becomes `--max-batches`.
+
+    The field's annotation must be str, int, float or bool; its default becomes the flag's (a field without one is
+    required); `metadata["help"]` becomes the help text, `metadata["choices"]` the allowed words.
+    """
+
+    def decorate(command: Command) -> Command:
+        for field in reversed([f for f in dataclasses.fields(options_type) if f.name not in skip]):
+            command = _option(field)(command)
+        return command
+
+    return decorate
+
+
+def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+    flag = f"--{field.name.replace('_', '-')}"
+    required = field.default is dataclasses.MISSING
+    help_text = field.metadata.get("help")
+    if field.type in (bool, "bool"):
+        return click.option(f"{flag}/--no-{flag[2:]}", default=field.default, show_default=True, help=help_text)
+    kinds: dict[Any, type] = {str: str, int: int, float: float, "str": str, "int": int, "float": float}
+    choices = field.metadata.get("choices")
+    return click.option(
+        flag,
+        type=click.Choice(choices) if choices else kinds[field.type],
+        required=required,
+        default=None if required else field.default,
+        show_default=not required and field.default != "",
+        help=help_text,
+    )

@@ -1,0 +1,52 @@
+"""`traffic-yolo run`: the whole pipeline, on this machine or on a cluster."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
+
+PIPELINES = "traffic_yolo_pipelines"
+LOCATIONS = ("source", "labels", "class_map", "zoo", "cfg", "weights", "weights_names")
+NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
+
+
+@click.command()
+@click.option("--local", "where", flag_value="local", default=True, help="Run here, under kfp.local (default).")
+@click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host.")
+@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder of local runs.")
+@click.option("--host", default="", help="Address of the Kubeflow Pipelines API (with --submit).")
+@click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit).")
+@click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
+@click.option("--zoo", required=True, help="Folder of the model zoo: a path, file:// or nas://.")
+@click.option("--model-name", default="traffic-small", show_default=True, help="Name of the model in the zoo.")
+@click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
+@click.option("--gpus", default=0, show_default=True, help="GPUs of the training task (cluster).")
+@options_of(ConvertOptions)
+@options_of(TrainingOptions, skip=NOT_IN_PIPELINE)
+def command(where: str, out: Path, host: str, namespace: str, experiment: str, **parameters: Any) -> None:
+    """Run the whole pipeline on this machine, or submit it to Kubeflow."""
+    # Checked here as well as in the tasks: a wrong value should not cost a started pod.
+    ConvertOptions(**{name: parameters[name] for name in ConvertOptions.__dataclass_fields__})
+    TrainingOptions(**{name: parameters[name] for name in PIPELINE_FIELDS})
+    if where == "submit":
+        if not host:
+            raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
+        package = Path(str(importlib.import_module(PIPELINES).__file__)).with_name("finetune_pipeline.yaml")
+        submit = importlib.import_module(f"{PIPELINES}.submit").submit
+        run_id = submit(package, parameters, host=host, namespace=namespace, experiment=experiment)
+        click.echo(f"submitted run {run_id}")
+        return
+    for name in LOCATIONS:
+        if parameters[name] and "://" not in parameters[name]:
+            parameters[name] = str(Path(parameters[name]).resolve())
+    pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
+    finished = importlib.import_module(f"{PIPELINES}.local_run").run_locally(pipeline, parameters, out)
+    from traffic_yolo.commands.run_summary import run_summary
+
+    click.echo(run_summary(finished.folder, parameters["zoo"]))

@@ -1,0 +1,25 @@
+"""`traffic-yolo train`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.training.options import TrainingOptions
+
+
+@click.command()
+@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
+@options_of(TrainingOptions)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Training run folder to write.")
+def command(dataset: Path, out: Path, resume: bool, **options: Any) -> None:
+    """Train a Darknet network, from Darknet weights or from nothing."""
+    from traffic_yolo.training.trainer import train
+
+    training = TrainingOptions(**options)
+    click.echo(training.describe())
+    summary = train(dataset, out, training, resume=resume)
+    best = f"best AP50 on val {summary.best_ap50:.4f}"
+    click.echo(f"{best} after {summary.iteration} iterations, {summary.seconds:.0f} s")

@@ -1,0 +1,68 @@
+"""The KFP component of the step `convert`."""
+
+from kfp import dsl
+
+from traffic_yolo.container_images import image
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
+def convert(
+    source: str,
+    listing: dsl.Input[dsl.Artifact],
+    fingerprint: str,
+    dataset: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
+    labels: str = "",
+    source_format: str = "auto",
+    class_map: str = "",
+    val_sites: str = "",
+    test_sites: str = "",
+    device_labels: str = "never",
+    min_device_confidence: float = 0.5,
+):
+    """Make a COCO + YOLO data set of recordings or of another data set.
+
+    Args:
+        source: Folder of recordings, or a data set (path, file:// or nas://).
+        listing: The snapshot of the source.
+        fingerprint: The snapshot's fingerprint; it makes KFP's cache miss when the share changes.
+        dataset: The data set folder.
+        report: What is in it, as a page.
+        summary: The same in a few lines.
+        metrics: Pictures and boxes per split.
+        labels: Label file or folder that belongs to the source.
+        source_format: auto, atm, coco or yolo.
+        class_map: YAML file that renames, merges, drops or ignores classes.
+        val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
+        test_sites: Comma-separated sites of the test split; empty lets a hash choose.
+        device_labels: never, or train to use the device's own detections as labels of unlabelled training frames.
+        min_device_confidence: Device detections below are not used.
+    """
+    import shutil
+    from pathlib import Path
+
+    from traffic_yolo.dataset.convert import convert as convert_source
+    from traffic_yolo.dataset.options import ConvertOptions
+    from traffic_yolo.errors import one_line_errors
+
+    with one_line_errors():
+        options = ConvertOptions(
+            source=source,
+            labels=labels,
+            source_format=source_format,
+            class_map=class_map,
+            val_sites=val_sites,
+            test_sites=test_sites,
+            device_labels=device_labels,
+            min_device_confidence=min_device_confidence,
+        )
+        converted = convert_source(
+            options, Path(dataset.path), snapshot_path=Path(listing.path), expected_fingerprint=fingerprint
+        )
+        print(converted.text)
+    shutil.copyfile(Path(dataset.path) / "report.html", report.path)
+    Path(summary.path).write_text(converted.markdown)
+    for name, value in converted.counts.items():
+        metrics.log_metric(name, value)

@@ -1,0 +1,43 @@
+"""The KFP component of the step `validate`."""
+
+from kfp import dsl
+
+from traffic_yolo.container_images import image
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
+def validate(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    tuning: dsl.Input[dsl.Artifact],
+    validation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    split: str = "test",
+):
+    """Run the ONNX file under nvinfer's rules and compare boxes and AP with the PyTorch model.
+
+    Args:
+        model: Model folder.
+        dataset: Data set folder.
+        tuning: Folder of the step tune, for the thresholds to deploy.
+        validation: config_infer_primary.txt, labels.txt, parity.json, report.html.
+        metrics: Share of boxes that agree, AP and AP50 of both.
+        report: The comparison as a page.
+        split: The split that is compared.
+    """
+    import shutil
+    from pathlib import Path
+
+    from traffic_yolo.deepstream.validate import validate as validate_model
+    from traffic_yolo.errors import one_line_errors
+
+    with one_line_errors():
+        operating_point = Path(tuning.path) / "operating_point.json"
+        validated = validate_model(
+            Path(model.path), Path(dataset.path), operating_point, Path(validation.path), split=split
+        )
+        print(validated.text)
+    shutil.copyfile(Path(validation.path) / "report.html", report.path)
+    for name, value in validated.scalars.items():
+        metrics.log_metric(name, value)

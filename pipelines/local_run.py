@@ -1,0 +1,107 @@
+"""Runs a pipeline function on this machine under kfp.local, each task in a process of its own.
+
+Everything that Kubernetes would add (claims, resources, GPUs) is ignored here; the components, their parameters and the
+artifacts between them are those of the cluster.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from kfp import local
+
+from traffic_yolo.errors import ERROR_PREFIX, TrafficYoloError
+from traffic_yolo.progress import INTERVAL_VARIABLE
+
+_BAR = re.compile(r"\d+%\|")
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A finished run: `<folder>/<task>/<artifact>` holds what each task wrote."""
+
+    folder: Path
+
+    def artifact(self, task: str, name: str) -> Path:
+        """The path of one artifact of one task."""
+        return self.folder / task / name
+
+
+def run_locally(pipeline: Any, parameters: Mapping[str, Any], root: Path) -> LocalRun:
+    """Runs `pipeline` with `parameters`; its artifacts go below `root`, in a new folder named after pipeline and time.
+
+    Raises `TrafficYoloError` with the failed task's own one-line message where it left one; a fault of ours has
+    printed its traceback already and raises kfp's `RuntimeError`.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    before = set(root.iterdir())
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(root),
+        raise_on_error=True,
+    )
+    with warnings.catch_warnings(), _task_output() as output:
+        # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".
+        warnings.filterwarnings("ignore", message="You may be attemping to run a task that uses custom")
+        try:
+            pipeline(**parameters)
+        except RuntimeError as error:
+            if output.last_error is None:
+                raise
+            raise TrafficYoloError(output.last_error) from error
+    (folder,) = set(root.iterdir()) - before
+    return LocalRun(folder)
+
+
+class _TaskOutput(io.TextIOBase):
+    """Passes on what the tasks print; remembers the last error line and redraws progress bars in place."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        self._terminal = target.isatty()
+        self._open_bar = False
+        self._rest = ""
+        self.last_error: str | None = None
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._line(line)
+        return len(text)
+
+    def flush(self) -> None:
+        self._target.flush()
+
+    def _line(self, line: str) -> None:
+        if line.startswith(ERROR_PREFIX):
+            self.last_error = line.removeprefix(ERROR_PREFIX)
+        if self._terminal and _BAR.search(line):
+            self._target.write(f"\r\x1b[2K{line}")
+            self._open_bar = True
+        elif line.strip():  # kfp pads every task with blank lines
+            self._target.write(("\n" if self._open_bar else "") + line + "\n")
+            self._open_bar = False
+        self._target.flush()
+
+
+@contextlib.contextmanager
+def _task_output() -> Iterator[_TaskOutput]:
+    output = _TaskOutput(sys.stdout)
+    interval_before = os.environ.get(INTERVAL_VARIABLE)
+    if sys.stdout.isatty():
+        os.environ[INTERVAL_VARIABLE] = "0.5"
+    try:
+        with contextlib.redirect_stdout(output):
+            yield output
+    finally:
+        if interval_before is None:
+            os.environ.pop(INTERVAL_VARIABLE, None)
+        else:
+            os.environ[INTERVAL_VARIABLE] = interval_before

@@ -1,0 +1,128 @@
+"""Holds the directions of docs/architecture.md: who may import whom, and which package has which foreign library."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LIBRARY = REPOSITORY / "components" / "traffic_yolo"
+
+# folder -> the other folders of the library it may import; what lies beside the folders is open to all of them
+MAY_IMPORT: dict[str, set[str]] = {
+    "darknet": set(),
+    "atm": set(),
+    "snapshot": {"atm"},
+    "dataset": {"atm", "snapshot"},
+    "training": {"dataset", "darknet"},
+    "export": {"dataset", "darknet"},
+    "evaluation": {"dataset", "darknet"},
+    "tuning": {"dataset", "darknet", "training", "evaluation"},
+    "deepstream": {"dataset", "darknet", "evaluation"},
+    "registry": {"evaluation"},
+}
+OPEN_TO_ALL = {"boxes", "container_images", "errors", "html_report", "model_folder", "progress", "storage", "_version"}
+
+# foreign library -> the only files that may import it (a path prefix relative to the repository)
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "kfp": ("components/traffic_yolo/*/component.py", "pipelines/*.py", "tests/*"),
+    "kubeflow_katib_api": ("components/traffic_yolo/tuning/experiment.py", "katib/*.py", "tests/*"),
+    "minio": ("components/traffic_yolo/storage.py", "tests/*"),
+    "pycocotools": ("components/traffic_yolo/evaluation/coco.py", "tests/*"),
+    "h5py": ("components/traffic_yolo/atm/*", "tests/*"),
+    "click": ("components/traffic_yolo/cli.py", "components/traffic_yolo/commands/*", "tests/*"),
+}
+
+
+def python_files() -> list[Path]:
+    return sorted(
+        path for top in ("components", "pipelines", "katib", "tests") for path in (REPOSITORY / top).rglob("*.py")
+    )
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at any depth (components import inside their bodies)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_library_folder_imports_only_what_architecture_allows(folder: str) -> None:
+    allowed = MAY_IMPORT[folder] | {folder} | OPEN_TO_ALL
+    wrong = [
+        f"{path.relative_to(REPOSITORY)} imports {module}"
+        for path in (LIBRARY / folder).rglob("*.py")
+        for module in imported_modules(path)
+        if module.startswith("traffic_yolo.") and module.split(".")[1] not in allowed | {"__version__"}
+    ]
+    assert wrong == []
+
+
+def test_every_library_folder_has_its_directions_stated() -> None:
+    folders = {path.name for path in LIBRARY.iterdir() if (path / "__init__.py").exists()}
+    assert folders - {"commands"} == set(MAY_IMPORT)
+
+
+def test_files_beside_the_folders_import_no_folder() -> None:
+    wrong = [
+        f"{path.name} imports {module}"
+        for path in LIBRARY.glob("*.py")
+        if path.stem in OPEN_TO_ALL - {"model_folder"}
+        for module in imported_modules(path)
+        if module.startswith("traffic_yolo.") and module.split(".")[1] in MAY_IMPORT
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("foreign", sorted(ONLY_IN))
+def test_foreign_library_is_imported_only_where_stated(foreign: str) -> None:
+    wrong = [
+        str(path.relative_to(REPOSITORY))
+        for path in python_files()
+        if any(module.split(".")[0] == foreign for module in imported_modules(path))
+        and not any(_matches(path, pattern) for pattern in ONLY_IN[foreign])
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    wrong = [
+        str(path.relative_to(REPOSITORY))
+        for path in python_files()
+        if path.parts[-2] != "tests" and "tests" not in path.parts
+        for module in imported_modules(path)
+        if module in ("traffic_yolo.cli", "traffic_yolo.cli.main")
+    ]
+    assert wrong == []
+
+
+def test_nothing_but_the_commands_imports_the_pipelines_package() -> None:
+    wrong = [
+        str(path.relative_to(REPOSITORY))
+        for path in LIBRARY.rglob("*.py")
+        if path.parent.name != "commands"
+        and any(module.startswith("traffic_yolo_pipelines") for module in imported_modules(path))
+    ]
+    assert wrong == []
+
+
+def test_components_postpone_no_annotations() -> None:
+    """`from __future__ import annotations` makes kfp's decorator fail on artifacts."""
+    for path in [*LIBRARY.glob("*/component.py"), *(REPOSITORY / "pipelines").glob("*.py")]:
+        assert "__future__" not in set(imported_modules(path)), path
+
+
+def test_docker_folder_holds_no_package() -> None:
+    """A docker/__init__.py would hide the SDK of that name, which kfp.local imports."""
+    assert list((REPOSITORY / "docker").rglob("*.py")) == []
+
+
+def _matches(path: Path, pattern: str) -> bool:
+    relative = path.relative_to(REPOSITORY)
+    return relative.match(pattern) or (pattern.endswith("/*") and str(relative).startswith(pattern[:-1]))
