@@ -1,0 +1,252 @@
+"""The network of a cfg as a PyTorch module: builds the layers, runs them, loads and saves Darknet weights."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.decode import activate_head
+from traffic_yolo.darknet.fuse import fold_batch_norm
+from traffic_yolo.darknet.heads import YoloHead
+from traffic_yolo.darknet.sections import LayerContext, LayerSection, Shape, read_layer_section
+from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
+from traffic_yolo.darknet.sections.yolo import YoloSection
+from traffic_yolo.darknet.tracing import is_traced
+from traffic_yolo.darknet.weights import WeightsFile, WeightsHeader, read_weights, write_weights
+from traffic_yolo.errors import DarknetFormatError
+
+# The largest published detector (yolov4-p7) has 287 million; this bounds the memory that a slip in a cfg can ask for.
+MAX_WEIGHTS = 400_000_000
+MAX_NETWORK_SIZE = 16384  # pixels; network width or height
+MAX_LAYERS = 10_000
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """What `Network.load_weights` found: the file's header, and how many layers from the first on it covers."""
+
+    header: WeightsHeader
+    loaded_layers: int
+
+
+class Network(nn.Module):
+    """A Darknet network.
+
+    `layers[i]` is the module of Darknet's layer i and `sections[i]` what its section says (with `output`, its shape at
+    the cfg's size). Convolutions are Sequentials of `conv`, `bn`, `activation`: ordinary nn.Conv2d and nn.BatchNorm2d.
+    """
+
+    def __init__(self, cfg: Cfg, *, seed: int = 0) -> None:
+        """Builds the layers with Darknet's random start from `seed`; raises `DarknetFormatError` for a bad cfg."""
+        super().__init__()
+        self.cfg = cfg
+        self.sections = read_sections(cfg)
+        self.heads: list[YoloHead] = [section.head for section in self.sections if isinstance(section, YoloSection)]
+        if not self.heads:
+            raise DarknetFormatError(f"{cfg.file}: expected at least one [yolo] section, found none")
+        self.num_classes = self.heads[0].num_classes
+        for head in self.heads:
+            if head.num_classes != self.num_classes:
+                found = f"expected classes={self.num_classes} as in the first [yolo], found {head.num_classes}"
+                raise self.sections[head.layer_index].section.error(found, key="classes")
+        self.input_channels, *input_hw = read_input_shape(cfg)
+        self.input_hw: tuple[int, int] = (input_hw[0], input_hw[1])
+        self.letterbox = cfg.net.get_int("letter_box", 0) != 0
+        self.header: WeightsHeader | None = None
+        self.is_fused = False
+        self.layers = nn.ModuleList(section.build() for section in self.sections)
+        self._released = _released_after(self.sections)
+        self.initialise(seed)
+
+    @classmethod
+    def from_cfg(cls, cfg: Cfg | Path | str, *, seed: int = 0) -> "Network":
+        """The network of a parsed cfg or of a cfg file, with random weights made from `seed`."""
+        return cls(cfg if isinstance(cfg, Cfg) else Cfg.read(cfg), seed=seed)
+
+    @property
+    def max_stride(self) -> int:
+        """Network pixels per cell of the coarsest head; other input sizes must be multiples of it."""
+        return max(head.stride for head in self.heads)
+
+    @property
+    def num_weights(self) -> int:
+        """float32 values in this network's .weights file."""
+        return sum(section.num_weights for section in self.sections)
+
+    def initialise(self, seed: int) -> None:
+        """Sets all weights in place to Darknet's start: kernels uniform in +-sqrt(2 / fan_in), the rest neutral."""
+        generator = np.random.default_rng(seed)
+        for section, layer in zip(self.sections, self.layers, strict=True):
+            if not isinstance(section, ConvolutionalSection):
+                continue
+            for name, tensor in section.weights(layer):
+                if name != "kernels":
+                    tensor.data.fill_(1.0 if name in ("scales", "variances") else 0.0)
+                    continue
+                limit = np.float32(np.sqrt(2 / (tensor.shape[1] * tensor.shape[2] * tensor.shape[3])))
+                values = generator.random(tuple(tensor.shape), dtype=np.float32)
+                tensor.data.copy_(torch.from_numpy((2 * values - 1) * limit))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) float32 RGB in [0, 1] -> per head, in the cfg's order, the logits entering [yolo].
+
+        Each is (B, anchors * (5 + classes), H / stride, W / stride); with new_coords they went through the sigmoid of
+        the convolution before. H and W are the cfg's, or other multiples of `max_stride`.
+        """
+        self._check_images(images)
+        outputs: dict[int, Tensor] = {-1: images}
+        heads = []
+        for section, layer, released in zip(self.sections, self.layers, self._released, strict=True):
+            output: Tensor = layer(*[outputs[index] for index in section.inputs])
+            if isinstance(section, YoloSection):
+                heads.append(output)
+            outputs[section.index] = output
+            for index in released:
+                del outputs[index]
+        return heads
+
+    def layer_outputs(self, images: Tensor) -> list[Tensor]:
+        """The output (B, C, H, W) of every layer as Darknet has it: of [yolo] after its sigmoids and scale_x_y."""
+        self._check_images(images)
+        outputs: dict[int, Tensor] = {-1: images}
+        for section, layer in zip(self.sections, self.layers, strict=True):
+            output = layer(*[outputs[index] for index in section.inputs])
+            outputs[section.index] = activate_head(section.head, output) if isinstance(section, YoloSection) else output
+        return [outputs[index] for index in range(len(self.sections))]
+
+    def _check_images(self, images: Tensor) -> None:
+        if is_traced():
+            return
+        if images.ndim != 4 or images.shape[1] != self.input_channels:
+            expected = f"(batch, {self.input_channels}, height, width)"
+            raise ValueError(f"images: expected shape {expected}, found {tuple(images.shape)}")
+        height, width = images.shape[2:]
+        if (height, width) != self.input_hw and (height % self.max_stride or width % self.max_stride):
+            raise ValueError(f"images: expected multiples of {self.max_stride}, found height {height}, width {width}")
+
+    def load_weights(self, path: Path | str, *, partial: bool = False) -> LoadedWeights:
+        """Loads Darknet weights in place; the file must hold exactly this network's values.
+
+        `partial` also takes a file that ends after one of the layers (`yolov4.conv.137`): the layers behind it keep
+        what they have. Raises `DarknetFormatError` with both byte counts for any other size, and for values that are
+        no numbers; the network is then unchanged.
+        """
+        if self.is_fused:
+            raise DarknetFormatError(f"{path}: a fused network takes no weights; load them before fuse()")
+        file = read_weights(path)
+        loaded_layers = self._layers_in(file, partial=partial)
+        self._check_finite(file, loaded_layers)
+        start = 0
+        with torch.no_grad():
+            for section, layer in zip(self.sections[:loaded_layers], self.layers, strict=False):
+                for _, tensor in section.weights(layer):
+                    values = np.array(file.values[start : start + tensor.numel()], dtype=np.float32)
+                    tensor.copy_(torch.from_numpy(values).view(tensor.shape))
+                    start += tensor.numel()
+        self.header = file.header
+        return LoadedWeights(file.header, loaded_layers)
+
+    def _layers_in(self, file: WeightsFile, *, partial: bool) -> int:
+        """How many layers the file's values cover; refuses a file that does not fit."""
+        count, end = len(file.values), 0
+        if count == self.num_weights:
+            return len(self.sections)
+        expected = f"expected {file.header.size_bytes + 4 * self.num_weights} bytes for {self.cfg.file}"
+        message = f"{file.path}: {expected}, found {file.size_bytes} bytes"
+        if count > self.num_weights:
+            raise DarknetFormatError(f"{message}; the weights belong to another cfg (other classes or layers?)")
+        for section in self.sections:
+            end += section.num_weights
+            if end == count and count and partial:
+                return self._next_weighted_layer(section.index + 1)
+            if end == count and count:
+                raise DarknetFormatError(f"{message}; they end after layer {section.index}: load them with partial")
+            if end > count:
+                where = f"layer {section.index} [{section.section.name}] (cfg line {section.section.line})"
+                raise DarknetFormatError(f"{message}; they end inside {where}: cut short, or made for another cfg")
+        raise AssertionError("a file shorter than all layers ends after or inside one of them")
+
+    def _next_weighted_layer(self, index: int) -> int:
+        """The first layer from `index` on that has weights."""
+        while self.sections[index].num_weights == 0:
+            index += 1
+        return index
+
+    def _check_finite(self, file: WeightsFile, loaded_layers: int) -> None:
+        start = 0
+        for section in self.sections[:loaded_layers]:
+            end = start + section.num_weights
+            if not np.isfinite(file.values[start:end]).all():
+                where = f"layer {section.index} [{section.section.name}]"
+                raise DarknetFormatError(f"{file.path}: {where} holds values that are no numbers (NaN or infinity)")
+            start = end
+
+    def save_weights(self, path: Path | str, *, header: WeightsHeader | None = None, seen: int | None = None) -> None:
+        """Writes Darknet weights atomically, with `header`, else the header of the weights loaded, else version 0.2.5.
+
+        `seen` (pictures trained on) replaces the header's. Weights loaded and saved give the same bytes.
+        """
+        if self.is_fused:
+            raise DarknetFormatError(f"{path}: a fused network has no batch-norm left to save; save its original")
+        header = header or self.header or WeightsHeader()
+        if seen is not None:
+            header = WeightsHeader(header.major, header.minor, header.revision, seen)
+        arrays = (
+            tensor.detach().cpu().numpy()
+            for section, layer in zip(self.sections, self.layers, strict=True)
+            for _, tensor in section.weights(layer)
+        )
+        write_weights(path, header, arrays)
+
+    def fuse(self) -> "Network":
+        """A copy for inference, in eval mode and without gradients, with batch-norm folded into the convolutions."""
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        if not self.is_fused:
+            for section, layer in zip(network.sections, network.layers, strict=True):
+                if isinstance(section, ConvolutionalSection):
+                    fold_batch_norm(layer)
+        network.is_fused = True
+        return network
+
+
+def read_input_shape(cfg: Cfg) -> Shape:
+    """Channels, height and width of the network's input; raises `DarknetFormatError` where [net] lacks them."""
+    for key in ("width", "height", "channels"):
+        if not cfg.net.has(key):
+            raise cfg.net.error(f"expected {key}=, found none")
+    height, width = (cfg.net.get_int(key, 0, at_least=1, at_most=MAX_NETWORK_SIZE) for key in ("height", "width"))
+    return Shape(cfg.net.get_int("channels", 0, at_least=1, at_most=1024), height, width)
+
+
+def read_sections(cfg: Cfg) -> list[LayerSection]:
+    """The section object of every layer, in order; allocates no weights. Raises `DarknetFormatError`."""
+    if not cfg.layers:
+        raise DarknetFormatError(f"{cfg.file}: expected layer sections after [net], found none")
+    if len(cfg.layers) > MAX_LAYERS:
+        raise DarknetFormatError(f"{cfg.file}: expected at most {MAX_LAYERS} layers, found {len(cfg.layers)}")
+    input_shape = read_input_shape(cfg)
+    sections: list[LayerSection] = []
+    total = 0
+    for index, section in enumerate(cfg.layers):
+        sections.append(read_layer_section(section, LayerContext(index, input_shape, sections)))
+        total += sections[-1].num_weights
+        if total > MAX_WEIGHTS:
+            found = f"expected at most {MAX_WEIGHTS} weights in the network, found {total} up to here"
+            raise section.error(f"{found}; check filters and size")
+    return sections
+
+
+def _released_after(sections: Sequence[LayerSection]) -> list[list[int]]:
+    """Per layer, the outputs that no later layer reads: kept any longer they would only take memory."""
+    last_use = {section.index: section.index for section in sections}
+    for section in sections:
+        last_use.update(dict.fromkeys(section.inputs, section.index))
+    released: list[list[int]] = [[] for _ in sections]
+    for index, last in last_use.items():
+        released[last].append(index)
+    return released

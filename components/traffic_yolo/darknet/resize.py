@@ -1,0 +1,102 @@
+"""How a picture becomes the network's input, by Darknet's rules: stretched, or letterboxed on grey; and boxes back.
+
+Darknet's bilinear rule (image.c resize_image) aligns the corners: x_src = c * (w_src - 1) / (w_dst - 1), first along
+the rows, then along the columns, in float32 on values / 255. It is not OpenCV's INTER_LINEAR (half-pixel centres).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+
+GREY = np.float32(0.5)  # letterbox_image fills with it
+_FLOAT_OF_BYTE = (np.arange(256) / 255.0).astype(np.float32)  # load_image_stb divides in double
+
+
+def stretch(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
+    """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1], without regard to the aspect; `resolution_wh` is (w, h)."""
+    return np.ascontiguousarray(_resize(image_rgb_u8, resolution_wh).transpose(2, 0, 1))
+
+
+def letterbox(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
+    """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1]: as large as the aspect allows, centred on grey (0.5)."""
+    width, height = resolution_wh
+    new_height, new_width = letterbox_hw(_image_hw(image_rgb_u8), (height, width))
+    top, left = (height - new_height) // 2, (width - new_width) // 2
+    canvas = np.full((3, height, width), GREY, np.float32)
+    resized = _resize(image_rgb_u8, (new_width, new_height))
+    canvas[:, top : top + new_height, left : left + new_width] = resized.transpose(2, 0, 1)
+    return canvas
+
+
+def letterbox_hw(image_hw: tuple[int, int], network_hw: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the picture inside the letterbox, by whole-number division, at least 1 pixel."""
+    height, width = image_hw
+    network_height, network_width = network_hw
+    # Darknet compares the two ratios as float32.
+    if np.float32(network_width) / np.float32(width) < np.float32(network_height) / np.float32(height):
+        return max(1, height * network_width // width), network_width
+    return network_height, max(1, width * network_height // height)
+
+
+def network_boxes_to_picture(
+    boxes_cxcywh_norm: NDArray[np.floating], image_hw: tuple[int, int], network_hw: tuple[int, int], letterbox: bool
+) -> Float32Array:
+    """Boxes (N, 4) in shares of the network -> left, top, right, bottom (N, 4), float32 picture pixels, unclipped."""
+    boxes = np.asarray(boxes_cxcywh_norm, np.float32).reshape(-1, 4)
+    height, width = image_hw
+    network_height, network_width = network_hw
+    new_height, new_width = letterbox_hw(image_hw, network_hw) if letterbox else network_hw
+    ratio = np.array([new_width / network_width, new_height / network_height], np.float32)
+    # yolo_layer.c correct_yolo_boxes does not round the half difference, though the picture lies at whole pixels.
+    margin = (1 - ratio) / 2
+    size = np.array([width, height], np.float32)
+    centres = (boxes[:, :2] - margin) / ratio * size
+    halves = boxes[:, 2:] / ratio * size / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
+def _image_hw(image_rgb_u8: UInt8Array) -> tuple[int, int]:
+    if image_rgb_u8.ndim != 3 or image_rgb_u8.shape[2] != 3 or image_rgb_u8.dtype != np.uint8 or not image_rgb_u8.size:
+        raise ValueError(f"image: expected (H, W, 3) uint8, found {image_rgb_u8.shape} {image_rgb_u8.dtype}")
+    return image_rgb_u8.shape[0], image_rgb_u8.shape[1]
+
+
+def _resize(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
+    """(H, W, 3) uint8 -> (h, w, 3) float32."""
+    height, width = _image_hw(image_rgb_u8)
+    new_width, new_height = resolution_wh
+    values = _FLOAT_OF_BYTE[image_rgb_u8]
+    if (new_height, new_width) == (height, width):
+        return values
+    values = _lerp(values, _taps(width, new_width), axis=1)
+    return _lerp(values, _taps(height, new_height), axis=0)
+
+
+Taps = tuple[NDArray[np.intp], NDArray[np.intp], Float32Array]
+
+
+@lru_cache(maxsize=64)
+def _taps(size: int, new_size: int) -> Taps:
+    """For each new position: the source position, its right neighbour, and the neighbour's share."""
+    positions = np.zeros(new_size, np.float32)
+    if new_size > 1:
+        positions = np.arange(new_size, dtype=np.float32) * (np.float32(size - 1) / np.float32(new_size - 1))
+    # The last one is copied: rounding could put it a hair before (or after) the last pixel.
+    positions[-1] = size - 1
+    first = np.minimum(positions.astype(np.intp), size - 1)
+    return first, np.minimum(first + 1, size - 1), positions - first.astype(np.float32)
+
+
+def _lerp(values: Float32Array, taps: Taps, *, axis: int) -> Float32Array:
+    first, second, share = taps
+    share = share[:, None, None] if axis == 0 else share[None, :, None]
+    result = np.take(values, first, axis=axis)
+    result *= 1 - share
+    neighbour = np.take(values, second, axis=axis)
+    neighbour *= share
+    result += neighbour
+    return result

@@ -1,0 +1,18 @@
+"""[dropout]: a layer with an index of its own that changes nothing outside training."""
+
+from torch import nn
+
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+
+
+class DropoutSection(LayerSection):
+    """Drops values with `probability` and scales the others in training; passes the input on in evaluation."""
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        self.probability = self.section.get_float("probability", 0.2, at_least=0, at_most=1)
+        self.refuse({"dropblock": 0})
+        self.output = self.input
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> the same shape."""
+        return nn.Dropout(self.probability)

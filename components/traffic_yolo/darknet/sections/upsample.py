@@ -1,0 +1,30 @@
+"""[upsample]: each value repeated `stride` times in both directions."""
+
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+
+
+class UpsampleSection(LayerSection):
+    """Nearest neighbour, times `scale`."""
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        self.stride = self.section.get_int("stride", 2, at_least=1)
+        self.scale = self.section.get_float("scale", 1.0)
+        channels, height, width = self.input
+        self.output = Shape(channels, height * self.stride, width * self.stride)
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> (B, C, stride * H, stride * W)."""
+        upsample = nn.Upsample(scale_factor=float(self.stride), mode="nearest")
+        return upsample if self.scale == 1 else nn.Sequential(upsample, _Scale(self.scale))
+
+
+class _Scale(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape in, the same shape out."""
+        return x * self.factor
