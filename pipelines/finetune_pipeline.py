@@ -39,7 +39,7 @@ def finetune_pipeline(
     batch: int = 16,
     subdivisions: int = 1,
     max_batches: int = 400,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.0,
     seed: int = 0,
     model_name: str = "traffic-small",
     nas_claim: str = "nas-data",
@@ -67,7 +67,7 @@ def finetune_pipeline(
         batch: Pictures per weight update.
         subdivisions: Slices that a batch is run in.
         max_batches: Weight updates in all.
-        learning_rate: Rate after warm-up.
+        learning_rate: Rate after warm-up; 0 keeps the cfg's.
         seed: Seed of initial weights, order and augmentation.
         model_name: Name under which the zoo keeps the model's versions.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.

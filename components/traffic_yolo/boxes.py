@@ -1,7 +1,8 @@
 """Box geometry that every part shares: conversions between box orders, areas and overlaps (numpy).
 
 Boxes are float arrays of shape (..., 4). The order stands in the name: `xyxy` = left, top, right, bottom; `xywh` =
-left, top, width, height; `cxcywh` = centre x, centre y, width, height. Pixels are continuous: a box from 0 to 10 is 10 wide.
+left, top, width, height; `cxcywh` = centre x, centre y, width, height. Pixels are continuous: a box from 0 to 10 is 10
+wide.
 """
 
 import numpy as np

@@ -21,7 +21,7 @@ def train(
     batch: int = 16,
     subdivisions: int = 1,
     max_batches: int = 400,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.0,
     seed: int = 0,
 ):
     """Train a Darknet network, from Darknet weights or from nothing.
@@ -41,7 +41,7 @@ def train(
         batch: Pictures per weight update.
         subdivisions: Slices that a batch is run in.
         max_batches: Weight updates in all.
-        learning_rate: Rate after warm-up.
+        learning_rate: Rate after warm-up; 0 keeps the cfg's.
         seed: Seed of initial weights, order and augmentation.
     """
     from pathlib import Path

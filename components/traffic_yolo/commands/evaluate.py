@@ -1,0 +1,24 @@
+"""`traffic-yolo evaluate`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="Model folder.")
+@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
+@click.option("--split", default="test", show_default=True, help="Split that the metrics are of.")
+@click.option("--confidence-threshold", default=0.25, show_default=True, help="For precision, recall, F1.")
+@click.option("--iou-threshold", default=0.45, show_default=True, help="NMS: overlap above which the weaker box goes.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Evaluation folder to write.")
+def command(
+    model: Path, dataset: Path, split: str, confidence_threshold: float, iou_threshold: float, out: Path
+) -> None:
+    """Detect once, compute COCO metrics, write record and report."""
+    from traffic_yolo.evaluation.evaluate import evaluate
+    from traffic_yolo.evaluation.nms import NmsOptions
+
+    nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
+    click.echo(evaluate(model, dataset, out, split=split, nms=nms).markdown)
+    click.echo(f"report {out / 'report.html'}")

@@ -1,0 +1,157 @@
+"""The pipeline: its YAML is what the source says, its parameters are the options, and it runs to the end."""
+
+import dataclasses
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler
+from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
+from traffic_yolo_pipelines.local_run import run_locally
+
+from traffic_yolo.container_images import IMAGES, image
+from traffic_yolo.dataset.component import convert
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.deepstream.component import validate
+from traffic_yolo.errors import TrafficYoloError
+from traffic_yolo.evaluation.component import evaluate
+from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.export.component import export
+from traffic_yolo.registry.component import publish
+from traffic_yolo.snapshot.component import snapshot
+from traffic_yolo.training.component import train
+from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
+from traffic_yolo.tuning.component import tune
+
+COMPONENTS = (snapshot, convert, train, export, evaluate, tune, validate, publish)
+# kfp draws each with a decorator that warns about nothing we could change (see setup.cfg)
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def documents(path: Path) -> list[Any]:
+    loaded = list(yaml.safe_load_all(path.read_text()))
+    for document in loaded:
+        document.pop("sdkVersion", None)
+    return loaded
+
+
+def defaults(function: Any) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def test_committed_yaml_is_what_the_source_compiles_to(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRAFFIC_YOLO_IMAGE_PREFIX", raising=False)
+    compiler.Compiler().compile(finetune_pipeline, str(tmp_path / "compiled.yaml"))
+    committed = repository / "pipelines" / "finetune_pipeline.yaml"
+    assert documents(committed) == documents(tmp_path / "compiled.yaml"), (
+        "the committed YAML is stale; run `make compile`"
+    )
+
+
+def test_workflow_stays_far_below_what_an_api_server_takes(repository: Path) -> None:
+    """Argo refuses workflows above 256 KiB; kfp puts every component's source into the pipeline."""
+    assert (repository / "pipelines" / "finetune_pipeline.yaml").stat().st_size < 100_000
+
+
+def test_every_executor_runs_an_image_of_ours(repository: Path) -> None:
+    specification = documents(repository / "pipelines" / "finetune_pipeline.yaml")[0]
+    executors = specification["deploymentSpec"]["executors"]
+    assert len(executors) == len(COMPONENTS)
+    used = {executor["container"]["image"] for executor in executors.values()}
+    assert used <= {image(name) for name in IMAGES}
+    assert not any("pip install" in " ".join(e["container"]["command"]) for e in executors.values())
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "names"),
+    [
+        (convert, ConvertOptions, [f.name for f in dataclasses.fields(ConvertOptions)]),
+        (train, TrainingOptions, PIPELINE_FIELDS),
+    ],
+    ids=["convert", "train"],
+)
+def test_component_and_pipeline_parameters_are_the_options(component: Any, options: Any, names: Any) -> None:
+    expected = {f.name: f.default for f in dataclasses.fields(options) if f.name in names}
+    required = {name for name, value in expected.items() if value is dataclasses.MISSING}
+    expected = {name: value for name, value in expected.items() if name not in required}
+    assert defaults(component.python_func) == expected
+    pipeline_defaults = defaults(finetune_pipeline.pipeline_func)
+    assert {name: pipeline_defaults[name] for name in expected} == expected
+    assert required <= set(inspect.signature(finetune_pipeline.pipeline_func).parameters)
+
+
+def test_evaluate_component_has_the_suppression_defaults() -> None:
+    given = defaults(evaluate.python_func)
+    assert given["confidence_threshold"] == NmsOptions().confidence_threshold
+    assert given["iou_threshold"] == NmsOptions().iou_threshold
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_every_parameter_of_a_component_is_described(component: Any) -> None:
+    documented = inspect.getdoc(component.python_func) or ""
+    for name in inspect.signature(component.python_func).parameters:
+        assert f"{name}:" in documented, name
+
+
+def test_user_error_in_a_task_is_one_line_without_traceback(tmp_path: Path) -> None:
+    arguments = ["run", "--local", "--source", str(tmp_path / "no share"), "--zoo", str(tmp_path / "zoo")]
+    finished = subprocess.run(
+        [sys.executable, "-m", "traffic_yolo.cli", *arguments, "--out", str(tmp_path / "runs")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1].startswith("error: ")
+    assert "no share" in finished.stderr.splitlines()[-1]
+    assert "Traceback" not in finished.stdout + finished.stderr
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
+    """Every task for real, in a process of its own; the training is too short to learn much, the wiring is all there."""
+    from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
+
+    options = SyntheticOptions(sites=3, recordings_per_site=1, frames_per_recording=6, image_wh=(320, 192), seed=3)
+    write_share(tmp_path / "nas", options)
+    run = run_locally(
+        finetune_pipeline,
+        {
+            "source": str(tmp_path / "nas" / "recordings"),
+            "labels": str(tmp_path / "nas" / "human_labels.json"),
+            "zoo": str(tmp_path / "zoo"),
+            "width": 160,
+            "height": 96,
+            "batch": 4,
+            "max_batches": 3,
+            "model_name": "smoke",
+        },
+        tmp_path / "runs",
+    )
+    record = json.loads((run.artifact("evaluate", "evaluation") / "record.json").read_text())
+    assert record["metrics"]["ap50"] is not None
+    chosen = json.loads((run.artifact("tune", "tuning") / "operating_point.json").read_text())
+    assert 0 < chosen["confidence_threshold"] < 1
+    for task, report in [("convert", "report"), ("evaluate", "report"), ("tune", "report"), ("validate", "report")]:
+        assert "<html" in run.artifact(task, report).read_text()
+    published = Path(json.loads((run.folder / "publish" / "executor_output.json").read_text())["parameterValues"]["Output"])
+    assert {"model.cfg", "model.weights", "model.onnx", "SHA256SUMS"} <= set(os.listdir(published))
+    assert published.is_relative_to(tmp_path / "zoo")
+
+
+def test_truncated_recording_stops_the_pipeline_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "nas" / "20210901_siteA").mkdir(parents=True)
+    (tmp_path / "nas" / "20210901_siteA" / "20210901120000_0.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    parameters = {"source": str(tmp_path / "nas"), "zoo": str(tmp_path / "zoo")}
+    with pytest.raises(TrafficYoloError, match=r"20210901120000_0\.h5"):
+        run_locally(finetune_pipeline, parameters, tmp_path / "runs")
+    assert not (tmp_path / "zoo").exists()
