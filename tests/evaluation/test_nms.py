@@ -173,9 +173,7 @@ def test_suppressing_again_changes_nothing_for_a_wider_threshold() -> None:
     boxes = np.concatenate([corner, corner + rng.uniform(5, 30, (60, 2))], axis=1)
     raw = raw_detections([(boxes, rng.uniform(0.01, 1, (60, 1)))], 1)
     once = non_maximum_suppression(raw, NmsOptions(0.05, 0.4))
-    again = non_maximum_suppression(
-        raw_detections([(once.boxes_xyxy, once.scores[:, None])], 1), NmsOptions(0.05, 0.4)
-    )
+    again = non_maximum_suppression(raw_detections([(once.boxes_xyxy, once.scores[:, None])], 1), NmsOptions(0.05, 0.4))
     np.testing.assert_array_equal(once.boxes_xyxy, again.boxes_xyxy)
 
 

@@ -85,9 +85,7 @@ class Detections:
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Detections":
         """The detections where the mask (K,) is true, or at the given indices, in that order."""
-        return Detections(
-            self.image_ids[chosen], self.boxes_xyxy[chosen], self.scores[chosen], self.class_ids[chosen]
-        )
+        return Detections(self.image_ids[chosen], self.boxes_xyxy[chosen], self.scores[chosen], self.class_ids[chosen])
 
 
 def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detections:

@@ -1,0 +1,139 @@
+"""The true boxes of a split, read from its COCO file, with one rule for crowds and ignore regions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.errors import DatasetError, EvaluationError
+from traffic_yolo.storage import read_json
+
+ALL_CLASSES = -1
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """True boxes of M pictures, T in all, with C classes; checked when made.
+
+    `image_ids` (M,) int64, each once. `truth_pictures` (T,) int64: index into `image_ids`, ascending. `boxes_xywh`
+    (T, 4) float64 in picture pixels. `class_ids` (T,) int64. `areas` (T,) float64 in square pixels, as the file gives
+    them: they decide small, medium and large. `ignore` (T,) bool: a crowd or an ignore region. It is never missed, and
+    a detection that lies in it by half or more of its own area, and matches nothing else, does not count. A crowd has
+    this effect on its own class; the class id of an ignore region is `ALL_CLASSES`, because who marked it did not
+    say, or could not see, what is inside.
+
+    Raises `EvaluationError` for arrays that do not fit each other.
+    """
+
+    classes: tuple[str, ...]
+    image_ids: NDArray[np.int64]
+    truth_pictures: NDArray[np.int64]
+    boxes_xywh: NDArray[np.float64]
+    class_ids: NDArray[np.int64]
+    areas: NDArray[np.float64]
+    ignore: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        count = len(self.truth_pictures)
+        shapes = {"boxes_xywh": (count, 4), "class_ids": (count,), "areas": (count,), "ignore": (count,)}
+        for name, shape in shapes.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise EvaluationError(f"ground truth: {name} has shape {found}, expected {shape}")
+        if len(np.unique(self.image_ids)) != len(self.image_ids):
+            raise EvaluationError("ground truth: an image id occurs twice")
+        if (np.diff(self.truth_pictures) < 0).any():
+            raise EvaluationError("ground truth: boxes must stand picture by picture")
+        if ((self.class_ids == ALL_CLASSES) & ~self.ignore).any():
+            raise EvaluationError("ground truth: only an ignore region may belong to all classes")
+
+    @property
+    def num_truths(self) -> NDArray[np.int64]:
+        """Boxes that count, for each class: (C,)."""
+        return np.bincount(self.class_ids[~self.ignore], minlength=len(self.classes)).astype(np.int64)
+
+    def offsets(self) -> NDArray[np.int64]:
+        """(M + 1,): boxes `offsets[m]:offsets[m + 1]` belong to picture m."""
+        return np.searchsorted(self.truth_pictures, np.arange(len(self.image_ids) + 1)).astype(np.int64)
+
+    def picture_indices(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of the picture of each id (K,); `EvaluationError` for an id that the truth does not have."""
+        order = np.argsort(self.image_ids)
+        place = np.searchsorted(self.image_ids, image_ids, sorter=order)
+        known = place < len(order)
+        known[known] = self.image_ids[order[place[known]]] == image_ids[known]
+        if not known.all():
+            raise EvaluationError(
+                f"detections for picture {int(image_ids[~known][0])}, which the ground truth does not have; "
+                f"they were made on other pictures"
+            )
+        return order[place].astype(np.int64)
+
+
+def read_ground_truth(path: Path, classes: Sequence[str], *, category_ids: Sequence[int] | None = None) -> GroundTruth:
+    """Reads a COCO instances file.
+
+    `category_ids`: the file's category id of each class; by default the categories are found by name. Annotations
+    with `iscrowd` are crowds, those with `ignore` (ours; COCO has no such key) ignore regions.
+
+    Raises `StorageError` for a file that is no JSON, `DatasetError` for one without a class of ours, with a category
+    that is not among the classes, or with an annotation for a missing picture.
+    """
+    content = read_json(path, what="ground truth")
+    try:
+        class_of = _class_ids(content["categories"], classes, category_ids, path)
+        image_ids = np.array([image["id"] for image in content["images"]], dtype=np.int64)
+        picture_of = {int(image_id): index for index, image_id in enumerate(image_ids)}
+        rows = [_row(annotation, class_of, picture_of, path) for annotation in content["annotations"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: not a COCO instances file: {type(error).__name__}: {error}") from error
+    table = np.array(rows, dtype=np.float64).reshape(-1, 8)
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    return GroundTruth(
+        classes=tuple(classes),
+        image_ids=image_ids,
+        truth_pictures=table[:, 0].astype(np.int64),
+        class_ids=table[:, 1].astype(np.int64),
+        ignore=table[:, 2] > 0,
+        areas=table[:, 3],
+        boxes_xywh=np.ascontiguousarray(table[:, 4:]),
+    )
+
+
+def _class_ids(
+    categories: Sequence[dict[str, Any]], classes: Sequence[str], category_ids: Sequence[int] | None, path: Path
+) -> dict[int, int]:
+    """Class id of each category id."""
+    if category_ids is not None:
+        if len(category_ids) != len(classes):
+            raise EvaluationError(f"{len(category_ids)} category ids for {len(classes)} classes")
+        return {int(category): class_id for class_id, category in enumerate(category_ids)}
+    by_name = {str(category["name"]): int(category["id"]) for category in categories}
+    missing = [name for name in classes if name not in by_name]
+    if missing:
+        known = ", ".join(by_name)
+        raise DatasetError(f"{path}: no category named {missing[0]!r}; the model's classes must be among: {known}")
+    return {by_name[name]: class_id for class_id, name in enumerate(classes)}
+
+
+def _row(
+    annotation: dict[str, Any], class_of: dict[int, int], picture_of: dict[int, int], path: Path
+) -> tuple[float, ...]:
+    """(picture, class id, ignore, area, x, y, w, h) of one annotation."""
+    where = f"{path}: annotation {annotation.get('id')}"
+    if annotation["image_id"] not in picture_of:
+        raise DatasetError(f"{where} is for picture {annotation['image_id']}, which the file does not list")
+    x, y, width, height = (float(value) for value in annotation["bbox"])
+    everywhere = bool(annotation.get("ignore", 0))
+    if everywhere:
+        class_id = ALL_CLASSES
+    elif annotation["category_id"] in class_of:
+        class_id = class_of[annotation["category_id"]]
+    else:
+        raise DatasetError(f"{where} has category {annotation['category_id']}, which is none of the model's classes")
+    ignore = everywhere or bool(annotation.get("iscrowd", 0))
+    area = float(annotation.get("area", width * height))
+    return (picture_of[annotation["image_id"]], class_id, ignore, area, x, y, width, height)
