@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import activate_head
-from traffic_yolo.darknet.fuse import fold_batch_norm
+from traffic_yolo.darknet.fuse import fuse_convolution
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.sections import LayerContext, LayerSection, Shape, read_layer_section
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
@@ -209,7 +209,7 @@ class Network(nn.Module):
         if not self.is_fused:
             for section, layer in zip(network.sections, network.layers, strict=True):
                 if isinstance(section, ConvolutionalSection):
-                    fold_batch_norm(layer)
+                    fuse_convolution(layer)
         network.is_fused = True
         return network
 
