@@ -1,0 +1,58 @@
+"""What a user may choose about a conversion; the names are those of the command line and of the KFP component."""
+
+from dataclasses import dataclass, field
+
+from traffic_yolo.errors import OptionsError
+
+SOURCE_FORMATS = ("auto", "atm", "coco", "yolo")
+DEVICE_LABELS = ("never", "train")
+
+
+def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> str:
+    metadata = {"help": help_text} | ({"choices": choices} if choices else {})
+    return field(default=default, metadata=metadata)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """One conversion. Raises `OptionsError` when made with values that make no sense."""
+
+    source: str = field(metadata={"help": "Recordings, or a data set: a folder (COCO: also its JSON file)."})
+    labels: str = _option("", "COCO file with the human labels of the recordings.")
+    source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS)
+    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.")
+    val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.")
+    test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.")
+    device_labels: str = _option(
+        "never", "Use the device's own detections as labels of unlabelled training frames.", DEVICE_LABELS
+    )
+    min_device_confidence: float = field(
+        default=0.5, metadata={"help": "Device detections below are not used as labels."}
+    )
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            raise OptionsError("source: expected a folder or file, found nothing")
+        for name, words in (("source_format", SOURCE_FORMATS), ("device_labels", DEVICE_LABELS)):
+            if getattr(self, name) not in words:
+                raise OptionsError(f"{name}: expected one of {', '.join(words)}, found {getattr(self, name)!r}")
+        if not 0 <= self.min_device_confidence <= 1:
+            found = self.min_device_confidence
+            raise OptionsError(f"min_device_confidence: expected a number in [0, 1], found {found}")
+        both = set(self.val_site_names) & set(self.test_site_names)
+        if both:
+            raise OptionsError(f"a site is in one split only: {', '.join(sorted(both))} is in val_sites and test_sites")
+
+    @property
+    def val_site_names(self) -> tuple[str, ...]:
+        """`val_sites` taken apart."""
+        return _names(self.val_sites)
+
+    @property
+    def test_site_names(self) -> tuple[str, ...]:
+        """`test_sites` taken apart."""
+        return _names(self.test_sites)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
