@@ -52,10 +52,11 @@ def change_classes(
     generator = np.random.default_rng(seed)
     with torch.no_grad():
         for section, old_layer, new_layer in zip(network.sections, network.layers, changed.layers, strict=True):
-            new_section = changed.sections[section.index]
+            new_section, rows = changed.sections[section.index], rows_of.get(section.index)
+            if section.num_weights and section.input.channels != new_section.input.channels:
+                raise section.section.error("reads a head's convolution: its weights would not fit other classes")
             pairs = zip(section.weights(old_layer), new_section.weights(new_layer), strict=True)
             for (name, old), (_, new) in pairs:
-                rows = rows_of.get(section.index)
                 new.copy_(old if rows is None else _new_rows(name, old, rows, generator))
     return changed
 

@@ -1,0 +1,93 @@
+"""Weights files: both headers, the byte count, refusals."""
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traffic_yolo.darknet.weights import WeightsHeader, read_weights, write_weights
+from traffic_yolo.errors import DarknetFormatError, StorageError
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "data"),
+    [
+        (WeightsHeader(0, 2, 5, 2**40), 20, struct.pack("<iiiQ", 0, 2, 5, 2**40)),
+        (WeightsHeader(0, 1, 0, 32013312), 16, struct.pack("<iiiI", 0, 1, 0, 32013312)),
+        (WeightsHeader(1, 0, 0, 7), 20, struct.pack("<iiiQ", 1, 0, 0, 7)),
+    ],
+)
+def test_both_header_versions_round_trip(tmp_path, header, size, data):
+    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.float64([1e-40, -2.5])]
+    write_weights(tmp_path / "a.weights", header, arrays)
+    file = read_weights(tmp_path / "a.weights")
+    assert (file.header, header.size_bytes, file.size_bytes) == (header, size, size + 32)
+    assert (tmp_path / "a.weights").read_bytes()[:size] == data
+    np.testing.assert_array_equal(file.values, np.float32([0, 1, 2, 3, 4, 5, 1e-40, -2.5]))
+    write_weights(tmp_path / "b.weights", file.header, [file.values])
+    assert (tmp_path / "b.weights").read_bytes() == (tmp_path / "a.weights").read_bytes()
+
+
+def test_versions_above_1000_are_the_transposed_ones():
+    assert WeightsHeader(1001, 0, 0, 0).is_transposed
+    assert not WeightsHeader().is_transposed
+
+
+def test_seen_must_fit_the_header_version():
+    with pytest.raises(DarknetFormatError, match=r"seen=4294967296 does not fit version 0\.1"):
+        WeightsHeader(0, 1, 0, 2**32)
+    with pytest.raises(DarknetFormatError, match="seen=-1"):
+        WeightsHeader(seen=-1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "expected Darknet weights of at least 16 bytes, found 0 bytes"),
+        (bytes(15), "at least 16 bytes, found 15 bytes"),
+        (bytes(18), "expected 16 header bytes and 4 bytes a value, found 18 bytes"),
+        (struct.pack("<iiiQ", 0, 2, 5, 0)[:17], "expected a header of 20 bytes, found a file of 17 bytes"),
+        (struct.pack("<iiiQ", 0, 2, 5, 0) + bytes(7), "cut short or no Darknet weights"),
+        (b"PK\x03\x04" + bytes(40), "is it a PyTorch checkpoint"),
+        (b"[net]\nwidth=416\nheight=416\n", "expected the header of Darknet weights, found version"),
+        (struct.pack("<iiiQ", -1, 2, 5, 0), "found version -1.2.5"),
+    ],
+)
+def test_what_is_no_weights_file_is_refused(tmp_path, data, message):
+    (tmp_path / "a.weights").write_bytes(data)
+    with pytest.raises(DarknetFormatError, match=message) as info:
+        read_weights(tmp_path / "a.weights")
+    assert str(tmp_path / "a.weights") in str(info.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(StorageError, match=r"weights cannot be read: .*none\.weights: No such file"):
+        read_weights(tmp_path / "none.weights")
+
+
+def test_a_failing_write_leaves_the_old_file(tmp_path):
+    write_weights(tmp_path / "a.weights", WeightsHeader(), [np.float32([1])])
+    before = (tmp_path / "a.weights").read_bytes()
+
+    def arrays():
+        yield np.float32([2])
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_weights(tmp_path / "a.weights", WeightsHeader(), arrays())
+    assert (tmp_path / "a.weights").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.weights"]
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
+    file = tmp_path_factory.getbasetemp() / "fuzz.weights"
+    file.write_bytes(data)
+    try:
+        weights = read_weights(file)
+    except DarknetFormatError:
+        return
+    write_weights(file, weights.header, [np.array(weights.values)])
+    assert file.read_bytes() == data
