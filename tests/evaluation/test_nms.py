@@ -101,6 +101,13 @@ def test_max_detections_keeps_the_best_of_each_picture() -> None:
     assert np.round(found.scores.astype(float), 3).tolist() == [0.9, 0.7, 0.3]
 
 
+def test_boxes_compete_whole_and_are_reported_inside_the_picture() -> None:
+    # Whole, the two overlap by 1/3; inside the picture (100 wide) they are the same.
+    raw = raw_detections([([[90, 0, 130, 10], [90, 0, 210, 10]], [[0.9], [0.8]])], 1)
+    found = non_maximum_suppression(raw, NmsOptions(0.25, 0.4))
+    assert found.boxes_xyxy.tolist() == [[90, 0, 100, 10], [90, 0, 100, 10]]
+
+
 def test_pictures_without_boxes_give_none() -> None:
     raw = raw_detections([(np.zeros((0, 4)), np.zeros((0, 2))), (np.zeros((0, 4)), np.zeros((0, 2)))], 2)
     assert len(non_maximum_suppression(raw, NmsOptions())) == 0

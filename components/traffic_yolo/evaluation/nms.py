@@ -1,11 +1,12 @@
 """Non-maximum suppression after Darknet's rules: class by class, so that one box may be reported in several classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.boxes import pairwise_iou
+from traffic_yolo.boxes import clip_xyxy, pairwise_iou
 from traffic_yolo.errors import EvaluationError, OptionsError
 from traffic_yolo.evaluation.raw_detections import RawDetections
 
@@ -83,6 +84,18 @@ class Detections:
         integers = np.zeros(0, np.int64)
         return cls(integers, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), integers)
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
+        """The detections of all parts, in order."""
+        if not parts:
+            return cls.none()
+        return cls(
+            np.concatenate([part.image_ids for part in parts]),
+            np.concatenate([part.boxes_xyxy for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.class_ids for part in parts]),
+        )
+
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Detections":
         """The detections where the mask (K,) is true, or at the given indices, in that order."""
         return Detections(self.image_ids[chosen], self.boxes_xyxy[chosen], self.scores[chosen], self.class_ids[chosen])
@@ -90,6 +103,9 @@ class Detections:
 
 def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detections:
     """What a detector with these options reports; order as in `Detections`, equal scores in the network's order.
+
+    Boxes compete as the network gave them and are cut at the picture's edges afterwards, as `darknet detector valid`
+    does: true boxes end there too.
 
     Raises `EvaluationError` when `confidence_threshold` is below the floor of `raw`: boxes would be missing.
     """
@@ -103,11 +119,8 @@ def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detectio
             continue
         overlaps = pairwise_overlap(raw.boxes_xyxy[boxes], kind=options.kind, beta=options.beta)
         kept = candidates.survivors(overlaps, options.iou_threshold)[: options.max_detections]
-        parts.append((np.full(len(kept), picture), candidates.boxes[kept] + boxes.start, candidates.class_ids[kept]))
-    if not parts:
-        return Detections.none()
-    pictures, rows, class_ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Detections(raw.image_ids[pictures], raw.boxes_xyxy[rows], raw.class_scores[rows, class_ids], class_ids)
+        parts.append(candidates.select(kept).detections(raw, picture))
+    return Detections.concatenate(parts)
 
 
 def check_floor(raw: RawDetections, confidence_threshold: float) -> None:
@@ -141,6 +154,21 @@ class Candidates:
         scores = class_scores[boxes, class_ids]
         order = np.argsort(-scores, kind="stable")
         return cls(boxes[order], class_ids[order], scores[order])
+
+    def select(self, chosen: NDArray[np.intp]) -> "Candidates":
+        """The candidates at the given indices, in that order."""
+        return Candidates(self.boxes[chosen], self.class_ids[chosen], self.scores[chosen])
+
+    def detections(self, raw: RawDetections, picture: int) -> Detections:
+        """These candidates of the picture at index `picture` as detections, boxes cut at the picture's edges."""
+        height, width = raw.image_hw[picture].tolist()
+        boxes = raw.boxes_xyxy[raw.boxes_of(picture)][self.boxes]
+        return Detections(
+            np.full(len(self.boxes), raw.image_ids[picture], np.int64),
+            clip_xyxy(boxes, (height, width)).astype(np.float32),
+            self.scores,
+            self.class_ids.astype(np.int64),
+        )
 
     def survivors(self, overlaps: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
         """Indices (ascending: by falling score) of the candidates that NMS keeps, class by class.

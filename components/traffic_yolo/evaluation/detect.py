@@ -1,0 +1,152 @@
+"""Runs a network once over pictures and keeps every box above the floor: the raw detections."""
+
+import typing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from traffic_yolo.darknet.decode import Decoded, decode
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
+from traffic_yolo.errors import DatasetError, EvaluationError
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.progress import progress
+
+READERS = 2  # threads that decode and resize the next batch while the network runs this one
+
+
+class Picture(typing.Protocol):
+    """What detection needs of a labelled picture; `dataset.data_set.LabelledImage` is one."""
+
+    @property
+    def image_id(self) -> int:
+        """The picture's id in the truth's COCO file."""
+
+    @property
+    def path(self) -> Path:
+        """The JPEG file."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+
+def detect(
+    network: Network, pictures: Sequence[Picture], *, classes: Sequence[str], protocol: Protocol, batch: int = 8
+) -> RawDetections:
+    """Every box of every picture with a class score above `protocol.confidence_floor`, before NMS.
+
+    Runs on the device of the network's weights, batch-norm folded into the convolutions, at `protocol.network_hw`,
+    pictures resized as `protocol.resize` says.
+
+    Raises `EvaluationError` for class names that do not fit the network, `DatasetError` for a picture that cannot be
+    decoded or has another size than its label says.
+    """
+    if len(classes) != network.num_classes:
+        raise EvaluationError(f"{len(classes)} class names for a network of {network.num_classes} classes")
+    runner = network if network.is_fused else network.fuse()
+    runner.eval()
+    device = next(runner.parameters()).device
+    kept: list[_Boxes] = []
+    with torch.inference_mode():
+        batches = _read_batches(pictures, protocol, batch)
+        steps = -(-len(pictures) // batch)
+        for shown, inputs in progress(batches, description="detecting", unit="batch", total=steps):
+            outputs = runner(torch.from_numpy(inputs).to(device))
+            decoded = decode(runner.heads, outputs, protocol.network_hw)
+            kept.extend(_boxes_of_batch(shown, decoded, protocol))
+    return _joined(pictures, kept, tuple(classes), protocol)
+
+
+class _Boxes(typing.NamedTuple):
+    """What one picture's boxes have above the floor."""
+
+    boxes_xyxy: NDArray[np.float32]
+    objectness: NDArray[np.float32]
+    class_scores: NDArray[np.float32]
+
+
+def read_rgb(picture: Picture) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) uint8, RGB, as stored: an EXIF orientation is not applied, nor does Darknet apply it.
+
+    Raises `DatasetError` when it cannot be decoded or is not of the stated size.
+    """
+    if not picture.path.is_file():
+        raise DatasetError(f"picture not found: {picture.path}; convert the data set again")
+    image = cv2.imread(str(picture.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise DatasetError(f"picture cannot be decoded: {picture.path}; convert the data set again")
+    height, width = image.shape[:2]
+    if (width, height) != (picture.width, picture.height):
+        raise DatasetError(
+            f"{picture.path} is {width} x {height} pixels, its label says {picture.width} x {picture.height}; the "
+            f"boxes would lie elsewhere"
+        )
+    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+
+
+def _read_batches(
+    pictures: Sequence[Picture], protocol: Protocol, batch: int
+) -> Iterator[tuple[Sequence[Picture], NDArray[np.float32]]]:
+    """(pictures, network input (B, 3, h, w)), the next batch always being read already."""
+    resize = letterbox if protocol.resize == "letterbox" else stretch
+    height, width = protocol.network_hw
+
+    def read(picture: Picture) -> NDArray[np.float32]:
+        return resize(read_rgb(picture), (width, height))
+
+    groups = [pictures[start : start + batch] for start in range(0, len(pictures), batch)]
+    with ThreadPoolExecutor(READERS) as readers:
+
+        def start(index: int) -> list[Future[NDArray[np.float32]]]:
+            return [readers.submit(read, picture) for picture in groups[index]] if index < len(groups) else []
+
+        waiting = start(0)
+        for index, group in enumerate(groups):
+            current, waiting = waiting, start(index + 1)
+            yield group, np.stack([future.result() for future in current])
+
+
+def _boxes_of_batch(pictures: Sequence[Picture], decoded: Decoded, protocol: Protocol) -> Iterator[_Boxes]:
+    # Darknet: objectness above the floor first, then each product (yolo_layer.c get_yolo_detections).
+    above = decoded.objectness > protocol.confidence_floor  # (B, N)
+    is_letterbox = protocol.resize == "letterbox"
+    for index, picture in enumerate(pictures):
+        rows = above[index]
+        objectness = decoded.objectness[index][rows]
+        scores = objectness[:, None] * decoded.class_probabilities[index][rows]  # (n, C)
+        scores = torch.where(scores > protocol.confidence_floor, scores, 0.0)
+        useful = scores.amax(dim=1) > 0
+        boxes = decoded.boxes_cxcywh_norm[index][rows][useful].cpu().numpy()
+        yield _Boxes(
+            network_boxes_to_picture(boxes, (picture.height, picture.width), protocol.network_hw, is_letterbox),
+            objectness[useful].cpu().numpy(),
+            scores[useful].cpu().numpy(),
+        )
+
+
+def _joined(
+    pictures: Sequence[Picture], kept: Sequence[_Boxes], classes: tuple[str, ...], protocol: Protocol
+) -> RawDetections:
+    nothing = _Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(classes)), np.float32))
+    counts = [len(boxes.objectness) for boxes in kept]
+    columns = [np.concatenate(column) for column in zip(nothing, *kept, strict=True)]
+    return RawDetections(
+        image_ids=np.array([picture.image_id for picture in pictures], np.int64),
+        image_hw=np.array([(picture.height, picture.width) for picture in pictures], np.int32).reshape(-1, 2),
+        offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
+        boxes_xyxy=columns[0],
+        objectness=columns[1],
+        class_scores=columns[2],
+        classes=classes,
+        protocol=protocol,
+    )

@@ -1,0 +1,187 @@
+"""Detection: Darknet's own boxes on real pictures, COCO AP with real weights, refusals."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from traffic_yolo.boxes import cxcywh_to_xyxy
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.errors import DatasetError, EvaluationError
+from traffic_yolo.evaluation.coco import evaluate_coco
+from traffic_yolo.evaluation.detect import detect, read_rgb
+from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.evaluation.raw_detections import Protocol
+
+SMALL_CFG = """
+[net]
+width=64
+height=64
+channels=3
+
+[convolutional]
+filters=8
+size=3
+stride=32
+pad=1
+activation=leaky
+batch_normalize=1
+
+[convolutional]
+filters=14
+size=1
+stride=1
+pad=0
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=10,14, 23,27
+classes=2
+num=2
+"""
+
+
+@dataclass(frozen=True)
+class FakePicture:
+    image_id: int
+    path: Path
+    width: int
+    height: int
+
+
+def protocol(network_hw: tuple[int, int], resize: str = "stretch", floor: float = 0.001) -> Protocol:
+    return Protocol("c" * 64, "w" * 64, network_hw, resize, "f" * 64 + "/test", confidence_floor=floor)
+
+
+@pytest.fixture
+def small_network() -> Network:
+    from traffic_yolo.darknet.cfg import Cfg
+
+    return Network.from_cfg(Cfg.parse(SMALL_CFG), seed=1)
+
+
+def pictures_in(folder: Path, sizes_wh: list[tuple[int, int]]) -> list[FakePicture]:
+    rng = np.random.default_rng(0)
+    pictures = []
+    for number, (width, height) in enumerate(sizes_wh, start=1):
+        path = folder / f"{number}.jpg"
+        cv2.imwrite(str(path), rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+        pictures.append(FakePicture(number, path, width, height))
+    return pictures
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(("picture", "letter"), [("dog", False), ("person", False), ("dog", True)])
+def test_boxes_of_real_weights_are_those_of_darknet(reference: Path, picture: str, letter: bool) -> None:
+    network = Network.from_cfg(reference / "weights" / "yolo-fastest-1.1.cfg")
+    network.load_weights(reference / "weights" / "yolo-fastest-1.1.weights")
+    path = reference / "images" / f"{picture}.jpg"
+    height, width = cv2.imread(str(path)).shape[:2]
+    with np.load(reference / "golden" / "real" / f"yolo-fastest-1.1-{picture}{'-letter' * letter}.npz") as golden:
+        boxes, scores = golden["det_t0.005_pix_box"], golden["det_t0.005_pix_prob"]
+    names = tuple((reference / "weights" / "coco.names").read_text().split("\n")[:80])
+    raw = detect(
+        network,
+        [FakePicture(1, path, width, height)],
+        classes=names,
+        protocol=protocol((320, 320), "letterbox" if letter else "stretch", 0.005),
+    )
+    expected = scores.max(axis=1) > 0  # Darknet keeps boxes whose objectness alone is above the threshold
+    # OpenCV decodes JPEG a shade differently from Darknet's stb_image: a box at the threshold may come or go.
+    strong = scores.max(axis=1) > 0.02
+    assert abs(len(raw.objectness) - expected.sum()) <= 3
+    by_score = np.argsort(-raw.class_scores.max(axis=1), kind="stable")[: strong.sum()]
+    order = np.argsort(-scores.max(axis=1), kind="stable")[: strong.sum()]
+    found = raw.boxes_xyxy[by_score]
+    for row, box in zip(order, cxcywh_to_xyxy(boxes[order, :4]), strict=True):
+        nearest = np.abs(found - box).max(axis=1).argmin()
+        np.testing.assert_allclose(found[nearest], box, atol=1.0)
+        np.testing.assert_allclose(raw.class_scores[by_score[nearest]], scores[row], atol=0.02)
+
+
+@pytest.mark.reference
+@pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="20 s; set TRAFFIC_YOLO_SLOW=1 to run it")
+@pytest.mark.parametrize(("resize", "name"), [("stretch", ""), ("letterbox", "-letterbox")])
+def test_ap_of_real_weights_on_real_pictures_is_that_of_darknet(reference: Path, resize: str, name: str) -> None:
+    truth_path = reference / "coco" / "instances_val.json"
+    truth = json.loads(truth_path.read_text())
+    network = Network.from_cfg(reference / "weights" / "yolo-fastest-1.1.cfg")
+    network.load_weights(reference / "weights" / "yolo-fastest-1.1.weights")
+    pictures = [
+        FakePicture(i["id"], reference / "coco" / "images" / "val2017" / i["file_name"], i["width"], i["height"])
+        for i in truth["images"]
+    ]
+    classes = [category["name"] for category in truth["categories"]]
+    raw = detect(network, pictures, classes=classes, protocol=protocol((320, 320), resize))
+    found = non_maximum_suppression(raw, NmsOptions(0.001, 0.6, "greedynms", max_detections=10_000))
+    metrics = evaluate_coco(
+        truth_path, found, classes=classes, category_ids=[category["id"] for category in truth["categories"]]
+    )
+    expected = json.loads(
+        (reference / "golden" / "valid" / f"coco-val.yolo-fastest-1.1{name}.cocoeval.json").read_text()
+    )
+    assert metrics.ap == pytest.approx(expected[0], abs=1e-3)
+    assert metrics.ap50 == pytest.approx(expected[1], abs=1e-3)
+
+
+def test_batches_do_not_change_what_is_found(small_network: Network, tmp_path: Path) -> None:
+    pictures = pictures_in(tmp_path, [(100, 60), (64, 64), (50, 90), (120, 40), (33, 35)])
+    one = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64)), batch=1)
+    all_at_once = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64)), batch=4)
+    assert one.image_ids.tolist() == [1, 2, 3, 4, 5]
+    assert one.image_hw.tolist() == [[60, 100], [64, 64], [90, 50], [40, 120], [35, 33]]
+    np.testing.assert_array_equal(one.offsets, all_at_once.offsets)
+    np.testing.assert_allclose(one.boxes_xyxy, all_at_once.boxes_xyxy, atol=1e-3)
+    np.testing.assert_allclose(one.class_scores, all_at_once.class_scores, atol=1e-6)
+
+
+def test_only_scores_above_the_floor_stay(small_network: Network, tmp_path: Path) -> None:
+    pictures = pictures_in(tmp_path, [(64, 64)])
+    low = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64), floor=0.0))
+    assert low.boxes_xyxy.shape == (8, 4)  # 2 x 2 cells, 2 anchors
+    floor = float(np.median(low.class_scores))
+    high = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64), floor=floor))
+    expected = np.where(low.class_scores > np.float32(floor), low.class_scores, 0)
+    np.testing.assert_array_equal(high.class_scores, expected[expected.any(axis=1)])
+    assert (high.class_scores.max(axis=1) > 0).all()
+
+
+def test_the_network_that_was_given_stays_trainable(small_network: Network, tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in small_network.state_dict().items()}
+    detect(small_network, pictures_in(tmp_path, [(64, 64)]), classes=("a", "b"), protocol=protocol((64, 64)))
+    assert not small_network.is_fused
+    assert all(torch.equal(before[name], tensor) for name, tensor in small_network.state_dict().items())
+
+
+def test_no_pictures_give_empty_detections(small_network: Network) -> None:
+    raw = detect(small_network, [], classes=("a", "b"), protocol=protocol((64, 64)))
+    assert len(raw) == 0
+    assert raw.class_scores.shape == (0, 2)
+
+
+def test_red_comes_first(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((4, 4, 3), (0, 0, 255), np.uint8))
+    assert read_rgb(FakePicture(1, tmp_path / "red.png", 4, 4))[0, 0].tolist() == [255, 0, 0]
+
+
+def test_pictures_that_contradict_their_label_are_refused(tmp_path: Path) -> None:
+    (picture,) = pictures_in(tmp_path, [(64, 48)])
+    with pytest.raises(DatasetError, match=r"1\.jpg is 64 x 48 pixels, its label says 64 x 50"):
+        read_rgb(dataclasses.replace(picture, height=50))
+    with pytest.raises(DatasetError, match=r"picture not found: .*none\.jpg"):
+        read_rgb(dataclasses.replace(picture, path=tmp_path / "none.jpg"))
+    picture.path.write_bytes(b"no jpeg")
+    with pytest.raises(DatasetError, match="picture cannot be decoded"):
+        read_rgb(picture)
+
+
+def test_class_names_that_do_not_fit_are_refused(small_network: Network) -> None:
+    with pytest.raises(EvaluationError, match="3 class names for a network of 2 classes"):
+        detect(small_network, [], classes=("a", "b", "c"), protocol=protocol((64, 64)))
