@@ -56,10 +56,10 @@ def _rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int]) -> Tens
     _check_shape(head, head_input, (height, width))
     x = head_input.float().reshape(-1, head.num_anchors, 5 + head.num_classes, height, width)
     offsets, sizes, scores = _activated(head, x)
-    centres = (offsets + _cells(height, width, x)) / _column((width, height), x)
-    anchors = torch.tensor(head.mask_anchors, dtype=torch.float32, device=x.device)[None, :, :, None, None]
+    centres = (offsets + _cells(height, width, x)) / _constants([width, height], x).view(1, 1, 2, 1, 1)
+    anchors = _constants([length for anchor in head.mask_anchors for length in anchor], x).view(1, -1, 2, 1, 1)
     sizes = sizes * sizes * 4 * anchors if head.new_coords else torch.exp(sizes) * anchors
-    sizes = sizes / _column((input_width, input_height), x)
+    sizes = sizes / _constants([input_width, input_height], x).view(1, 1, 2, 1, 1)
     rows = torch.cat([centres, sizes, scores], dim=2).permute(0, 3, 4, 1, 2)  # (B, h, w, A, 5 + C)
     return rows.reshape(-1, height * width * head.num_anchors, 5 + head.num_classes)
 
@@ -71,9 +71,9 @@ def _cells(height: int, width: int, like: Tensor) -> Tensor:
     return torch.stack([columns[None, :].expand(height, width), rows[:, None].expand(height, width)])[None, None]
 
 
-def _column(values: tuple[int, int], like: Tensor) -> Tensor:
-    """(1, 1, 2, 1, 1): one number for x, one for y."""
-    return torch.tensor(values, dtype=torch.float32, device=like.device)[None, None, :, None, None]
+def _constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """(N,) float32, made in a way that tracing takes without a warning (torch.tensor gives one)."""
+    return torch.stack([torch.full((), float(value), dtype=torch.float32, device=like.device) for value in values])
 
 
 def _check_shape(head: YoloHead, head_input: Tensor, grid_hw: tuple[int, int]) -> None:

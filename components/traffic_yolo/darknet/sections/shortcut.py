@@ -1,6 +1,7 @@
 """[shortcut]: the layer before plus earlier outputs, then an activation."""
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
@@ -23,36 +24,34 @@ class ShortcutSection(LayerSection):
         references = [self.reference(value, key="from") for value in sources]
         self.inputs = (self.index - 1, *references)
         self.output = self.input
-        for index in references:
-            shape = context.output_of(index)
+        shapes = [context.output_of(index) for index in references]
+        self.source_channels = [shape.channels for shape in shapes]
+        for index, shape in zip(references, shapes, strict=True):
             if shape[1:] != self.input[1:]:
                 expected = f"the height and width of {self.input}"
                 raise section.error(f"from: expected {expected}, found layer {index} with {shape}", key="from")
 
     def build(self) -> nn.Module:
         """(B, C, H, W) and the sources (B, C_i, H, W) -> (B, C, H, W)."""
-        return _Shortcut(ACTIVATIONS[self.activation]())
+        return _Shortcut(self.input.channels, self.source_channels, ACTIVATIONS[self.activation]())
 
 
 class _Shortcut(nn.Module):
-    def __init__(self, activation: nn.Module) -> None:
+    """The channel counts are given, not asked of the tensors: a tracer could not follow an `if` on them."""
+
+    def __init__(self, channels: int, source_channels: list[int], activation: nn.Module) -> None:
         super().__init__()
+        self.channels = channels
+        self.source_channels = source_channels
         self.activation = activation
 
     def forward(self, x: Tensor, *sources: Tensor) -> Tensor:
-        """See `ShortcutSection.build`."""
-        for source in sources:
-            x = _add_common_channels(x, source)
+        """See `ShortcutSection.build`; blas.c shortcut_multilayer_cpu leaves what lies beyond a source's end."""
+        for source, source_channels in zip(sources, self.source_channels, strict=True):
+            if source_channels > self.channels:
+                source = source[:, : self.channels]
+            elif source_channels < self.channels:
+                source = functional.pad(source, (0, 0, 0, 0, 0, self.channels - source_channels))
+            x = x + source
         activated: Tensor = self.activation(x)
         return activated
-
-
-def _add_common_channels(x: Tensor, source: Tensor) -> Tensor:
-    """blas.c shortcut_multilayer_cpu: values beyond the source's own end are left as they are."""
-    channels, source_channels = x.shape[1], source.shape[1]
-    if channels == source_channels:
-        return x + source
-    if channels < source_channels:
-        return x + source[:, :channels]
-    padding = (0, 0, 0, 0, 0, channels - source_channels)
-    return x + nn.functional.pad(source, padding)
