@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from traffic_yolo.errors import ModelError
-from traffic_yolo.model_folder import ModelFolder, read_names
+from traffic_yolo.model_folder import ModelFolder, labels_text, read_names
 
 CFG = """[net]
 width=64
@@ -107,3 +107,12 @@ def test_blank_lines_at_the_end_and_windows_line_ends_do_not_count(tmp_path: Pat
     path = tmp_path / "classes.names"
     path.write_bytes(b"CAR\r\ntraffic light\r\n\r\n")
     assert read_names(path) == ("CAR", "traffic light")
+
+
+def test_labels_have_no_white_space() -> None:
+    assert labels_text(("CAR", "traffic light")) == "CAR\ntraffic_light\n"
+
+
+def test_two_names_with_one_label_are_refused() -> None:
+    with pytest.raises(ModelError, match="'traffic light' and 'traffic_light' are both 'traffic_light'"):
+        labels_text(("traffic light", "traffic_light"))

@@ -115,6 +115,21 @@ def read_names(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def label(class_name: str) -> str:
+    """A class name as DeepStream shows it: white space becomes an underscore: it would shift KITTI's columns."""
+    return "_".join(class_name.split())
+
+
+def labels_text(classes: tuple[str, ...]) -> str:
+    """DeepStream's labels file: one `label` a line, by class_id. `ModelError` where two names give the same label."""
+    labels = [label(name) for name in classes]
+    for index, text in enumerate(labels):
+        if text in labels[:index]:
+            other = classes[labels.index(text)]
+            raise ModelError(f"classes {other!r} and {classes[index]!r} are both {text!r} in {LABELS_NAME}; rename one")
+    return "".join(f"{text}\n" for text in labels)
+
+
 def check_class_count(cfg: Cfg, classes: tuple[str, ...], *, names_file: Path) -> None:
     """Raises `ModelError` unless every [yolo] section of `cfg` has as many classes as there are names."""
     heads = [section for section in cfg.layers if section.name == "yolo"]

@@ -1,0 +1,186 @@
+"""The step `export`: from a training run, or published Darknet files, to a model folder with an ONNX file."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from traffic_yolo._version import __version__
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.resize import letterbox, stretch
+from traffic_yolo.errors import ModelError
+from traffic_yolo.export.onnx import INPUT_NAME, OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
+from traffic_yolo.model_folder import (
+    CFG_NAME,
+    CLASSES_NAME,
+    EXPORT_NAME,
+    LABELS_NAME,
+    ONNX_NAME,
+    WEIGHTS_NAME,
+    ModelFolder,
+    check_class_count,
+    label,
+    labels_text,
+    read_names,
+)
+from traffic_yolo.storage import atomic_folder, existing_path, sha256_of_file, write_json, write_text
+
+SCHEMA_VERSION = 1
+OPTIONS_NAME = "options.yaml"  # a training run's; its content goes into export.json
+MAX_PICTURES = 8  # that the ONNX file is compared on; each costs two inferences
+NOISE_SEED = 0
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written: the folder, the weights' SHA-256, and how far ONNX is from PyTorch."""
+
+    path: Path
+    weights_sha256: str
+    max_score_difference: float
+    max_box_difference_px: float
+    pictures: int
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.path}: ONNX differs from PyTorch by at most {self.max_score_difference:.1e} in score and "
+            f"{self.max_box_difference_px:.1e} px in boxes ({self.pictures} pictures and noise)"
+        )
+
+
+def export_model(run: Path, out: Path, *, dataset: Path | None = None, opset: int = OPSET) -> ExportSummary:
+    """Writes the model folder of a training run, or of any folder with model.cfg, model.weights and classes.names.
+
+    The Darknet pair is copied byte for byte. `dataset`: its pictures, besides noise, are what ONNX and PyTorch are
+    compared on. Raises `ModelError` or `DarknetFormatError` for files that do not fit each other or an ONNX file that
+    differs; nothing is left behind then.
+    """
+    model = ModelFolder.open(run)
+    options = run / OPTIONS_NAME
+    training = _read_options(options) if options.is_file() else None
+    files = (model.cfg_path, model.weights_path, model.names_path)
+    return _export(*files, out, dataset=dataset, opset=opset, training=training)
+
+
+def export_files(
+    cfg: Path, weights: Path, names: Path, out: Path, *, dataset: Path | None = None, opset: int = OPSET
+) -> ExportSummary:
+    """`export_model` of a cfg, weights and names file that lie anywhere, under any name."""
+    for path, what in ((cfg, "cfg"), (weights, "weights"), (names, "names file")):
+        existing_path(str(path), what=what)
+    return _export(cfg, weights, names, out, dataset=dataset, opset=opset, training=None)
+
+
+def _export(
+    cfg_path: Path,
+    weights_path: Path,
+    names_path: Path,
+    out: Path,
+    *,
+    dataset: Path | None,
+    opset: int,
+    training: dict[str, Any] | None,
+) -> ExportSummary:
+    cfg = Cfg.read(cfg_path)
+    classes = read_names(names_path)
+    check_class_count(cfg, classes, names_file=names_path)
+    labels = labels_text(classes)
+    network = Network.from_cfg(cfg)
+    network.load_weights(weights_path)
+    network.eval()
+    pictures = _pictures(dataset, network) if dataset is not None else []
+    with atomic_folder(out) as folder:
+        for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):
+            shutil.copyfile(source, folder / name)
+        write_text(folder / LABELS_NAME, labels)
+        hashes = {name: sha256_of_file(folder / name) for name in (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME)}
+        metadata = {
+            "classes": ",".join(label(name) for name in classes),
+            "cfg_sha256": hashes[CFG_NAME],
+            "weights_sha256": hashes[WEIGHTS_NAME],
+            "resize": "letterbox" if network.letterbox else "stretch",
+            "traffic_yolo_version": __version__,
+        }
+        write_onnx(network, folder / ONNX_NAME, opset=opset, metadata=metadata)
+        difference = compare_with_pytorch(folder / ONNX_NAME, network, np.stack([*pictures, _noise(network)]))
+        hashes[ONNX_NAME] = sha256_of_file(folder / ONNX_NAME)
+        description = _description(network, classes, hashes, difference, opset=opset, pictures=len(pictures))
+        write_json(folder / EXPORT_NAME, description | {"training": training})
+    return ExportSummary(
+        out, hashes[WEIGHTS_NAME], difference.max_score_difference, difference.max_box_difference_px, len(pictures)
+    )
+
+
+def _description(
+    network: Network,
+    classes: tuple[str, ...],
+    hashes: dict[str, str],
+    difference: OnnxDifference,
+    *,
+    opset: int,
+    pictures: int,
+) -> dict[str, Any]:
+    """The content of export.json."""
+    height, width = network.input_hw
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "classes": list(classes),
+        "renamed_labels": {name: label(name) for name in classes if label(name) != name},
+        "network": {"width": width, "height": height},
+        "resize": "letterbox" if network.letterbox else "stretch",
+        "sha256": hashes,
+        "onnx": {"opset": opset, "input": INPUT_NAME, "output": OUTPUT_NAME},
+        "onnx_against_pytorch": {"pictures": pictures, "noise": 1, **asdict(difference)},
+        "seen": network.header.seen if network.header else None,
+        "versions": {
+            "traffic_yolo": __version__,
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+    }
+
+
+def _pictures(dataset: Path, network: Network) -> list[NDArray[np.float32]]:
+    """Up to 8 pictures of a data set, evenly spread over its sorted paths, as network inputs (3, H, W)."""
+    paths = sorted((dataset / "images").rglob("*.jpg"))
+    if not paths:
+        raise ModelError(f"{dataset}: no pictures (images/**/*.jpg) to compare ONNX and PyTorch on")
+    step = max(1, len(paths) // MAX_PICTURES)
+    resize = letterbox if network.letterbox else stretch
+    height, width = network.input_hw
+    inputs = []
+    for path in paths[::step][:MAX_PICTURES]:
+        picture_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if picture_bgr is None:
+            raise ModelError(f"{path}: does not decode as a JPEG; convert the data set again")
+        picture_rgb = np.ascontiguousarray(picture_bgr[..., ::-1]).astype(np.uint8, copy=False)
+        inputs.append(resize(picture_rgb, (width, height)))
+    return inputs
+
+
+def _noise(network: Network) -> NDArray[np.float32]:
+    """Uniform noise (3, H, W): an input no picture resembles, so that no activation stays at rest."""
+    shape = (network.input_channels, *network.input_hw)
+    return np.random.default_rng(NOISE_SEED).random(shape, dtype=np.float32)
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{path}: training options cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(options, dict):
+        raise ModelError(f"{path}: expected a mapping of training options, found {type(options).__name__}")
+    return options

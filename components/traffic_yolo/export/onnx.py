@@ -1,0 +1,160 @@
+"""The ONNX file of a network, in the form that DeepStream-Yolo's parser reads, and its comparison with PyTorch.
+
+Exported by tracing (`dynamo=False`): the newer exporter of torch needs onnxscript, another package. Equal weights give
+equal bytes under one version of torch.
+"""
+
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from traffic_yolo._version import __version__
+from traffic_yolo.darknet.decode import decode
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.errors import ModelError
+from traffic_yolo.storage import write_bytes
+
+OPSET = 17
+OLDEST_OPSET, NEWEST_OPSET = 13, 20  # what the tracing exporter can write
+INPUT_NAME = "input"
+OUTPUT_NAME = "output"
+SCORE_FLOOR = 0.001  # below, a box is nowhere used, and an absurd size of it says nothing
+
+# float32 in another order of summation: the logits of yolov4 move by up to 1.2e-3 (a sigmoid quarters that, an anchor
+# of 600 px turns it into 0.7 px); anything above is another function.
+MAX_SCORE_DIFFERENCE = 1e-3
+MAX_BOX_DIFFERENCE_PX = 1.0
+
+
+class DeployedNetwork(nn.Module):
+    """A network with batch-norms folded in and its boxes decoded: what the ONNX file computes."""
+
+    def __init__(self, network: Network) -> None:
+        """A copy; `network` stays as it is."""
+        super().__init__()
+        self.network = network.fuse()
+        self.size: Tensor
+        height, width = network.input_hw
+        self.register_buffer("size", torch.tensor([width, height, width, height], dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float32 RGB in [0, 1] -> (B, N, 6) float32: x1, y1, x2, y2 in network pixels, score, label.
+
+        N in the order of `decode`, nothing dropped; score = objectness * the best class's probability; boxes may reach
+        outside of the picture.
+        """
+        decoded = decode(self.network.heads, self.network(images), self.network.input_hw)
+        centres, halves = decoded.boxes_cxcywh_norm[..., :2], decoded.boxes_cxcywh_norm[..., 2:] / 2
+        boxes_xyxy = torch.cat([centres - halves, centres + halves], dim=-1) * self.size  # (B, N, 4)
+        best, label = decoded.class_probabilities.max(dim=-1, keepdim=True)  # (B, N, 1)
+        return torch.cat([boxes_xyxy, decoded.objectness.unsqueeze(-1) * best, label.to(torch.float32)], dim=-1)
+
+
+@dataclass(frozen=True)
+class OnnxDifference:
+    """How far onnxruntime is from PyTorch on the same inputs, over boxes with a score of at least 0.001.
+
+    `max_score_difference`; `max_box_difference_px` (network pixels, boxes cut at the network's edges as the parser
+    does); `label_differences`: boxes whose best class differs; `boxes`: how many were compared, of how many `inputs`.
+    """
+
+    max_score_difference: float
+    max_box_difference_px: float
+    label_differences: int
+    boxes: int
+    inputs: int
+
+
+def write_onnx(network: Network, path: Path, *, opset: int = OPSET, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes the ONNX file of `network` atomically: input `input` (batch, 3, H, W), output `output` (batch, N, 6).
+
+    The batch is open, the rest fixed. `metadata` becomes the file's metadata_props. Raises `ModelError` for an opset
+    outside of 13 to 20 and for a graph that onnx's checker refuses.
+    """
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        expected = f"{OLDEST_OPSET} to {NEWEST_OPSET} (DeepStream-Yolo uses {OPSET})"
+        raise ModelError(f"ONNX opset is {opset}; expected {expected}")
+    deployed = DeployedNetwork(network).eval()
+    height, width = network.input_hw
+    example = torch.zeros(1, network.input_channels, height, width)
+    buffer: Any = io.BytesIO()  # the tracing exporter takes an open file, its annotation says a path
+    with warnings.catch_warnings(), torch.no_grad():
+        # That tracing is deprecated, and that sizes become constants, is known and meant.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", TracerWarning)
+        num_boxes = deployed(example).shape[1]
+        torch.onnx.export(
+            deployed,
+            (example,),
+            buffer,
+            opset_version=opset,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_axes={INPUT_NAME: {0: "batch"}, OUTPUT_NAME: {0: "batch"}},
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    for dimension, value in zip(model.graph.output[0].type.tensor_type.shape.dim[1:], (num_boxes, 6), strict=True):
+        dimension.dim_value = value  # the tracer leaves a made-up name there
+    model.producer_name, model.producer_version = "traffic-yolo", __version__
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{path}: onnx's checker refuses the exported graph: {str(error).splitlines()[0]}") from error
+    write_bytes(path, model.SerializeToString(deterministic=True))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata_props of an ONNX file; `ModelError` where it cannot be read as one."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError has no common base with OSError
+        raise ModelError(f"{path}: not an ONNX file: {error}") from error
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float32]) -> OnnxDifference:
+    """Runs `inputs` (M, 3, H, W) through the file and through `network`.
+
+    Raises `ModelError` when they differ by more than float32 noise, or hold values that are not finite.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    deployed = DeployedNetwork(network).eval()
+    size = np.array([network.input_hw[1], network.input_hw[0]] * 2, np.float32)
+    score_difference = box_difference = 0.0
+    labels = boxes = 0
+    for one in inputs:
+        with torch.no_grad():
+            expected = deployed(torch.from_numpy(one[None])).numpy()[0]
+        found = session.run([OUTPUT_NAME], {INPUT_NAME: one[None]})[0][0]
+        if not (np.isfinite(expected[:, 4]).all() and np.isfinite(found[:, 4]).all()):
+            raise ModelError(f"{path}: scores are NaN or infinite; the weights are broken")
+        used = np.maximum(expected[:, 4], found[:, 4]) >= SCORE_FLOOR
+        expected, found = expected[used], found[used]
+        boxes += len(found)
+        if not len(found):
+            continue
+        score_difference = max(score_difference, float(np.abs(expected[:, 4] - found[:, 4]).max()))
+        difference = np.abs(np.clip(expected[:, :4], 0, size) - np.clip(found[:, :4], 0, size))
+        box_difference = max(box_difference, float(difference.max()))
+        labels += int((expected[:, 5] != found[:, 5]).sum())
+    if not (score_difference <= MAX_SCORE_DIFFERENCE and box_difference <= MAX_BOX_DIFFERENCE_PX):
+        raise ModelError(
+            f"{path}: differs from PyTorch by {score_difference:.2g} in score and {box_difference:.2g} px in boxes; "
+            f"expected at most {MAX_SCORE_DIFFERENCE:g} and {MAX_BOX_DIFFERENCE_PX:g} px"
+        )
+    return OnnxDifference(score_difference, box_difference, labels, boxes, len(inputs))
