@@ -10,7 +10,7 @@ DEVICE_LABELS = ("never", "train")
 
 def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> str:
     metadata = {"help": help_text} | ({"choices": choices} if choices else {})
-    return field(default=default, metadata=metadata)  # type: ignore[no-any-return]
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One box. `xywh` is left, top, width, height in the picture's pixels, floats, possibly partly outside the picture.
+    """One box. `xywh` is left, top, width, height in the picture's pixels, possibly partly outside the picture.
 
     `label_source` says who drew it; a box that no human drew carries its confidence in [0, 1]. `is_crowd` marks a
     region of many objects, `ignore` an object that neither rewards nor punishes a detector (too small, hidden, of an
@@ -45,8 +45,8 @@ class Annotation:
 class Frame:
     """One picture with its annotations. Nothing of the picture is in memory until `picture` is called.
 
-    `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups that
-    a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` returns the
+    `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups
+    that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` returns the
     file's own bytes (JPEG, or PNG where `suffix` says so). `fixed_split` is the split that the source itself gives.
     """
 
@@ -67,7 +67,7 @@ class Frame:
         if self.width <= 0 or self.height <= 0:
             raise LabelError(f"{self.recording}/{self.scan}: picture of {self.width}x{self.height} pixels")
         for part in (self.recording, self.scan):
-            if part in ("", ".", "..") or part.startswith(("/", "../")) or "/../" in part or "\\" in part or "\0" in part:
+            if not part or "\\" in part or "\0" in part or {"", ".", ".."} & set(part.split("/")):
                 raise LabelError(f"{part!r} cannot name a recording or scan: it would leave the data set's folder")
 
     @property
