@@ -44,7 +44,7 @@ def finetune_pipeline(
     model_name: str = "traffic-small",
     nas_claim: str = "nas-data",
     gpus: int = 0,
-):
+) -> None:
     """Fine-tune a YOLO network on traffic recordings, choose its thresholds, check it for DeepStream, publish it.
 
     Args:

@@ -46,7 +46,8 @@ def clip_xyxy(boxes_xyxy: FloatArray, image_hw: tuple[int, int]) -> FloatArray:
 def area_xyxy(boxes_xyxy: FloatArray) -> FloatArray:
     """Area of boxes (..., 4) in square pixels, shape (...); a box turned inside out counts as 0."""
     size = np.clip(boxes_xyxy[..., 2:] - boxes_xyxy[..., :2], 0, None)
-    return size[..., 0] * size[..., 1]
+    area: FloatArray = size[..., 0] * size[..., 1]
+    return area
 
 
 def pairwise_intersection(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
@@ -54,7 +55,8 @@ def pairwise_intersection(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     left_top = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])  # (N, M, 2)
     right_bottom = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])  # (N, M, 2)
     size = np.clip(right_bottom - left_top, 0, None)
-    return size[..., 0] * size[..., 1]
+    area: FloatArray = size[..., 0] * size[..., 1]
+    return area
 
 
 def pairwise_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:

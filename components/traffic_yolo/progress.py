@@ -23,7 +23,7 @@ def progress(items: Iterable[Item], *, description: str, unit: str, total: int |
 
 
 def progress_bar(
-    items: Iterable[Item] | None = None, *, description: str, unit: str, total: int | None = None
+    items: Iterable[Item] = (), *, description: str, unit: str, total: int | None = None
 ) -> "tqdm[Item]":
     """The bar itself, for loops that want to add a postfix (`bar.set_postfix(loss=…)`)."""
     terminal = sys.stderr.isatty()

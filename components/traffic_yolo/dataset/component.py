@@ -21,7 +21,7 @@ def convert(
     test_sites: str = "",
     device_labels: str = "never",
     min_device_confidence: float = 0.5,
-):
+) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
 
     Args:

@@ -109,9 +109,7 @@ class _FolderWriter:
         """Writes the files that describe the whole set, the manifest last but the report."""
         for split in SPLITS:
             if not self._frames[split]:
-                raise DatasetError(
-                    f"the {split} split has no picture with human labels; name other sites or label more"
-                )
+                raise DatasetError(f"the {split} split has no labelled picture; name other sites or label more")
         classes = self._map.classes
         notes = [*plan.notes, *source.notes, *(f"{n} {what}" for what, n in sorted(self._tally.items()) if n)]
         report = Report.of(self._frames, classes, notes)

@@ -46,8 +46,8 @@ class Frame:
     """One picture with its annotations. Nothing of the picture is in memory until `picture` is called.
 
     `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups
-    that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` returns the
-    file's own bytes (JPEG, or PNG where `suffix` says so). `fixed_split` is the split that the source itself gives.
+    that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` is
+    the file's own bytes (JPEG, or PNG where `suffix` says so). `fixed_split`: the split that the source itself gives.
     """
 
     recording: str

@@ -22,10 +22,14 @@ PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114
 
 @dataclass(frozen=True)
 class Report:
-    """Counts. `counts[split]` has images, empty_images, boxes, ignored, device and classes; `sites[split]` the names."""
+    """Counts of pictures and boxes by split and of boxes by site and class; `notes` says what was left out or changed.
+
+    `counts[split]` has images, empty_images, boxes, ignored and device; `boxes_by_class[split]` the boxes that count.
+    """
 
     classes: tuple[str, ...]
-    counts: dict[str, dict[str, object]]
+    counts: dict[str, dict[str, int]]
+    boxes_by_class: dict[str, dict[str, int]]
     sites: dict[str, list[str]]
     boxes_by_site: dict[str, dict[str, int]]
     notes: list[str]
@@ -35,7 +39,8 @@ class Report:
         cls, frames: Mapping[str, Sequence[tuple[int, Frame]]], classes: tuple[str, ...], notes: Sequence[str]
     ) -> "Report":
         """Counts the frames of each split; a class that some split lacks becomes a note."""
-        counts: dict[str, dict[str, object]] = {}
+        counts: dict[str, dict[str, int]] = {}
+        by_class: dict[str, dict[str, int]] = {}
         by_site: dict[str, Counter[str]] = {}
         all_notes = list(notes)
         for split in SPLITS:
@@ -47,8 +52,8 @@ class Report:
                 "boxes": counted.total(),
                 "ignored": sum(a.ignore or a.is_crowd for f in kept for a in f.annotations),
                 "device": sum(a.label_source != "human" for f in kept for a in f.annotations),
-                "classes": {name: counted[name] for name in classes},
             }
+            by_class[split] = {name: counted[name] for name in classes}
             lacking = [name for name in classes if not counted[name]]
             if lacking:
                 all_notes.append(f"the {split} split has no box of {', '.join(lacking)}")
@@ -58,6 +63,7 @@ class Report:
         return cls(
             classes=classes,
             counts=counts,
+            boxes_by_class=by_class,
             sites={split: sorted({f.site or f.recording for _, f in frames[split]}) for split in SPLITS},
             boxes_by_site={site: dict(by_site[site]) for site in sorted(by_site)},
             notes=all_notes,
@@ -65,9 +71,8 @@ class Report:
 
     def scalars(self) -> dict[str, int]:
         """`train_images`, `train_boxes` and so on, for the Kubeflow UI's metrics."""
-        return {
-            f"{split}_{name}": int(str(self.counts[split][name])) for split in SPLITS for name in ("images", "boxes")
-        }
+        names = ("images", "boxes")
+        return {f"{split}_{name}": self.counts[split][name] for split in SPLITS for name in names}
 
     def as_dict(self) -> dict[str, object]:
         """The report as JSON values."""
@@ -105,26 +110,22 @@ def report_html(report: Report, frames: Mapping[str, Sequence[tuple[int, Frame]]
 
 def _split_table(report: Report) -> Html:
     names = ("images", "empty_images", "boxes", "ignored", "device")
-    rows = [
-        [split, *(int(str(report.counts[split][name])) for name in names), ", ".join(report.sites[split])]
-        for split in SPLITS
-    ]
     headers = ["split", "pictures", "without objects", "boxes", "ignored", "drawn by the device", "sites"]
-    return table(headers, rows)
+    return table(
+        headers,
+        [(split, *(report.counts[split][name] for name in names), ", ".join(report.sites[split])) for split in SPLITS],
+    )
 
 
 def _class_table(report: Report) -> Html:
-    rows = []
-    for name in report.classes:
-        per_split = [report.counts[split]["classes"] for split in SPLITS]
-        rows.append([name, *(counts[name] if isinstance(counts, dict) else None for counts in per_split)])
-    return table(["class", *SPLITS], rows)
+    by_class = report.boxes_by_class
+    return table(["class", *SPLITS], [(name, *(by_class[split][name] for split in SPLITS)) for name in report.classes])
 
 
 def _site_table(report: Report) -> Html:
     split_of = {site: split for split in SPLITS for site in report.sites[split]}
     rows = [
-        [site, split_of.get(site, ""), *(counts.get(name, 0) for name in report.classes)]
+        (site, split_of.get(site, ""), *(counts.get(name, 0) for name in report.classes))
         for site, counts in report.boxes_by_site.items()
     ]
     return table(["site", "split", *report.classes], rows)

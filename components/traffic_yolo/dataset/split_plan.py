@@ -5,14 +5,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from traffic_yolo.dataset.records import SPLITS, Frame
-from traffic_yolo.dataset.sources import AtmSource, Source
+from traffic_yolo.dataset.atm_source import AtmSource
+from traffic_yolo.dataset.sources import Source
 from traffic_yolo.dataset.split import TEST_FRACTION, VAL_FRACTION, assign_splits, hash_position
 from traffic_yolo.errors import OptionsError
 
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """`split_of(frame)` names the frame's split; `rule` says for the manifest how, `notes` what a reader should know."""
+    """`split_of(frame)` names the frame's split; `rule` says how, `notes` what a reader of the report should know."""
 
     rule: str
     split_of: Callable[[Frame], str]

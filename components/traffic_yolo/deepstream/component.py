@@ -14,7 +14,7 @@ def validate(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     split: str = "test",
-):
+) -> None:
     """Run the ONNX file under nvinfer's rules and compare boxes and AP with the PyTorch model.
 
     Args:

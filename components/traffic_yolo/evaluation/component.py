@@ -17,7 +17,7 @@ def evaluate(
     split: str = "test",
     confidence_threshold: float = 0.25,
     iou_threshold: float = 0.45,
-):
+) -> None:
     """Detect once, compute COCO metrics, write record and report.
 
     Args:

@@ -11,7 +11,7 @@ def export(
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Write the Darknet pair and the ONNX file of a training run, and check one against the other.
 
     Args:

@@ -23,7 +23,7 @@ def train(
     max_batches: int = 400,
     learning_rate: float = 0.0,
     seed: int = 0,
-):
+) -> None:
     """Train a Darknet network, from Darknet weights or from nothing.
 
     Args:

@@ -12,7 +12,7 @@ def tune(
     tuning: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-):
+) -> None:
     """Choose confidence and IoU threshold by F1 on the validation split; state what they give on the test split.
 
     Args:
