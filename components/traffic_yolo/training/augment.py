@@ -1,0 +1,197 @@
+"""Training pictures from source pictures: crop, scale, mirror, colour, mosaic; boxes follow the pixels.
+
+The ranges are Darknet's (data.c load_data_detection). A picture is sampled once, from the source straight into its
+place in the network input, by Darknet's bilinear rule, so that training sees what inference will see.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.boxes import area_xyxy
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+GREY = 127  # outside the picture; letterboxing fills with 0.5 too
+MOSAIC_CUT = (0.2, 0.8)  # where the four pictures meet, share of the width and of the height (data.c: min_offset 0.2)
+MIN_VISIBLE = 0.25  # a box of which less is left is neither object nor background
+MIN_SIDE = 1.0  # network pixels; Darknet drops smaller boxes (data.c 409)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far pictures are changed. The defaults change nothing.
+
+    `jitter`, `hue`: share of the picture's size, of the colour circle; `resize`, `saturation`, `exposure`: largest
+    factor, its inverse being the smallest; `flip`, `mosaic`: share of pictures.
+    """
+
+    jitter: float = 0.0
+    resize: float = 1.0
+    flip: float = 0.0
+    hue: float = 0.0
+    saturation: float = 1.0
+    exposure: float = 1.0
+    mosaic: float = 0.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture (H, W, 3) uint8 RGB and its boxes (n, 4) float32 in its pixels, with class_ids (n,) and ignore (n,)."""
+
+    image: UInt8Array
+    boxes_xyxy: FloatArray
+    class_ids: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the network sees of a source picture: a window in source pixels, which may reach outside, or its mirror."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    mirrored: bool = False
+
+
+def whole_view(image_hw: tuple[int, int], network_wh: tuple[int, int], *, letterbox: bool) -> View:
+    """The window that inference looks through: the whole picture, letterboxed with the margin that keeps the aspect."""
+    height, width = image_hw
+    if not letterbox:
+        return View(0.0, 0.0, width, height)
+    scale = max(width / network_wh[0], height / network_wh[1])
+    window_width, window_height = network_wh[0] * scale, network_wh[1] * scale
+    return View((width - window_width) / 2, (height - window_height) / 2, window_width, window_height)
+
+
+def jittered_view(view: View, augmentation: Augmentation, rng: np.random.Generator) -> View:
+    """`view` with each side moved by up to `jitter`, then scaled about its centre by up to `resize`, or its mirror."""
+    left, right, top, bottom = rng.uniform(-augmentation.jitter, augmentation.jitter, 4)
+    # data.c: one number for all four sides, even between the smallest and the largest window
+    grown = (rng.uniform(1 / augmentation.resize, augmentation.resize) - 1) / 2
+    left, right, top, bottom = left - grown, right - grown, top - grown, bottom - grown
+    return View(
+        view.left + left * view.width,
+        view.top + top * view.height,
+        max(view.width * (1 - left - right), 2.0),
+        max(view.height * (1 - top - bottom), 2.0),
+        mirrored=bool(rng.random() < augmentation.flip),
+    )
+
+
+def draw(
+    canvas: UInt8Array, picture: Picture, view: View, region_xyxy: tuple[int, int, int, int], offset_xy: tuple[int, int]
+) -> Picture:
+    """Samples a part of `view` into a region of `canvas`, in place, and returns the canvas with the boxes of that part.
+
+    `view` covers the canvas (H, W, 3) when drawn whole; the region shows the part of it that starts at `offset_xy`.
+    Boxes are clipped at the region; see `keep_visible`.
+    """
+    height, width = canvas.shape[:2]
+    left, top, right, bottom = region_xyxy
+    size_wh = (right - left, bottom - top)
+    # Corner alignment as in darknet/resize.py: pixel c of the canvas comes from c * (source - 1) / (canvas - 1).
+    step_x, step_y = (view.width - 1) / max(width - 1, 1), (view.height - 1) / max(height - 1, 1)
+    start_x, start_y = view.left + step_x * offset_xy[0], view.top + step_y * offset_xy[1]
+    if view.mirrored:
+        start_x, step_x = view.left + step_x * (width - 1 - offset_xy[0]), -step_x
+    matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], np.float64)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    canvas[top:bottom, left:right] = cv2.warpAffine(
+        picture.image, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY)
+    )
+    boxes = boxes_in_view(picture.boxes_xyxy, view, (width, height))
+    boxes += np.array([left - offset_xy[0], top - offset_xy[1]] * 2, np.float32)
+    return keep_visible(Picture(canvas, boxes, picture.class_ids, picture.ignore), region_xyxy)
+
+
+def boxes_in_view(boxes_xyxy: FloatArray, view: View, canvas_wh: tuple[int, int]) -> FloatArray:
+    """Boxes (n, 4) in source pixels -> in pixels of a canvas that shows the whole view. A new float32 array."""
+    width, height = canvas_wh
+    xs = (boxes_xyxy[:, 0::2] - view.left) * (width / view.width)  # (n, 2)
+    ys = (boxes_xyxy[:, 1::2] - view.top) * (height / view.height)
+    if view.mirrored:
+        xs = width - xs[:, ::-1]
+    return np.stack([xs[:, 0], ys[:, 0], xs[:, 1], ys[:, 1]], axis=1).astype(np.float32)
+
+
+def keep_visible(picture: Picture, region_xyxy: tuple[int, int, int, int]) -> Picture:
+    """Clips the boxes at the region; drops those with a side under a pixel; those mostly cut off become `ignore`."""
+    left, top, right, bottom = region_xyxy
+    limits = np.array([left, top, right, bottom], np.float32)
+    boxes = np.clip(picture.boxes_xyxy, limits[[0, 1, 0, 1]], limits[[2, 3, 2, 3]])
+    kept = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
+    whole = area_xyxy(picture.boxes_xyxy)
+    cut_off = area_xyxy(boxes) < MIN_VISIBLE * whole
+    return Picture(picture.image, boxes[kept], picture.class_ids[kept], (picture.ignore | cut_off)[kept])
+
+
+def change_colours(image: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
+    """A picture (H, W, 3) RGB with hue turned and saturation and brightness multiplied (in HSV). A new array."""
+    turn = rng.uniform(-augmentation.hue, augmentation.hue)
+    saturation, exposure = (_factor(largest, rng) for largest in (augmentation.saturation, augmentation.exposure))
+    if turn == 0 and saturation == exposure == 1:
+        return image.copy()
+    levels = np.arange(256)
+    table = np.stack(
+        [
+            (levels + round(256 * turn)) % 256,  # HSV_FULL: the circle has 256 steps
+            np.minimum(np.rint(levels * saturation), 255),
+            np.minimum(np.rint(levels * exposure), 255),
+        ],
+        axis=-1,
+    ).astype(np.uint8)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    changed = cv2.LUT(hsv, table[None])
+    return np.asarray(cv2.cvtColor(changed, cv2.COLOR_HSV2RGB_FULL), np.uint8)
+
+
+def _factor(largest: float, rng: np.random.Generator) -> float:
+    """Between 1 and `largest`, or one over that, as often (utils.c rand_scale)."""
+    scale = rng.uniform(1, largest)
+    return float(scale if rng.random() < 0.5 else 1 / scale)
+
+
+def augmented(
+    pictures: Sequence[Picture] | Callable[[int], Picture],
+    network_wh: tuple[int, int],
+    augmentation: Augmentation,
+    *,
+    letterbox: bool,
+    rng: np.random.Generator,
+) -> Picture:
+    """One training picture of `network_wh` made of `pictures[0]`, or, as often as `mosaic` says, of four.
+
+    `pictures` may be a function of 0..3, so that the other three are only read when they are needed.
+    """
+    picture = pictures if callable(pictures) else pictures.__getitem__
+    width, height = network_wh
+    canvas = np.full((height, width, 3), GREY, np.uint8)
+    cut_x, cut_y = width, height  # without a mosaic, picture 0 fills the canvas
+    if rng.random() < augmentation.mosaic:
+        cut_x, cut_y = (int(size * rng.uniform(*MOSAIC_CUT)) for size in (width, height))
+    regions = [(0, 0, cut_x, cut_y), (cut_x, 0, width, cut_y), (0, cut_y, cut_x, height), (cut_x, cut_y, width, height)]
+    parts = []
+    for number, region in enumerate(regions):
+        region_wh = (region[2] - region[0], region[3] - region[1])
+        if min(region_wh) < 1:
+            continue
+        source = picture(number)
+        view = whole_view(source.image.shape[:2], network_wh, letterbox=letterbox)
+        view = jittered_view(view, augmentation, rng)
+        offset = (int(rng.integers(0, width - region_wh[0] + 1)), int(rng.integers(0, height - region_wh[1] + 1)))
+        parts.append(draw(canvas, source, view, region, offset))
+        window = canvas[region[1] : region[3], region[0] : region[2]]
+        window[:] = change_colours(window, augmentation, rng)
+    return Picture(
+        canvas,
+        np.concatenate([part.boxes_xyxy for part in parts]),
+        np.concatenate([part.class_ids for part in parts]),
+        np.concatenate([part.ignore for part in parts]),
+    )

@@ -1,0 +1,98 @@
+"""history.csv, one line per update, and curves.svg drawn from it."""
+
+import csv
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from traffic_yolo.errors import StorageError
+from traffic_yolo.storage import write_bytes, write_text
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One update. The losses are means per picture; `ap50` is that of the averaged network, None without validation."""
+
+    iteration: int
+    seen: int
+    learning_rate: float
+    loss: float
+    box: float
+    objectness: float
+    classes: float
+    seconds: float
+    ap50: float | None = None
+
+    def to_texts(self) -> list[str]:
+        """The line's fields; floats in their shortest form that reads back the same."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return ["" if value is None else f"{value!r}" for value in values]
+
+
+class History:
+    """The rows of a run, kept in a CSV file that grows by whole lines."""
+
+    def __init__(self, path: Path, *, keep: int = 0) -> None:
+        """Starts the file, or goes on after iteration `keep` of the one that is there (later rows are taken out)."""
+        self.path = path
+        self.rows = [row for row in read_history(path) if row.iteration <= keep] if keep else []
+        write_text(path, _lines([[field.name for field in fields(HistoryRow)], *(row.to_texts() for row in self.rows)]))
+
+    def append(self, row: HistoryRow) -> None:
+        """Adds a row to the file; raises `StorageError` where the system refuses."""
+        self.rows.append(row)
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(_lines([row.to_texts()]))
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}; free some space and resume") from error
+
+
+def _lines(rows: list[list[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """The complete rows of a history.csv; a last line that a kill cut short is left out."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"history cannot be read: {path}: {error.strerror}") from error
+    whole = text[: text.rfind("\n") + 1]
+    names = [field.name for field in fields(HistoryRow)]
+    rows = []
+    for record in csv.DictReader(io.StringIO(whole)):
+        numbers = {name: float(record[name]) for name in names if record[name]}
+        rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
+    return rows
+
+
+def write_curves(path: Path, rows: list[HistoryRow]) -> None:
+    """Draws loss, learning rate and validation AP50 over the iterations as SVG."""
+    iterations = [row.iteration for row in rows]
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    loss_axes, rate_axes, ap_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
+    for name in ("loss", "box", "objectness", "classes"):
+        width = 1.6 if name == "loss" else 0.8
+        loss_axes.plot(iterations, [getattr(row, name) for row in rows], label=name, linewidth=width)
+    loss_axes.set_ylabel("loss per picture")
+    loss_axes.legend(loc="upper right", frameon=False)
+    losses = [row.loss for row in rows]
+    if losses:
+        loss_axes.set_ylim(0, 1.1 * sorted(losses)[int(0.98 * (len(losses) - 1))])  # the first updates tower over all
+    rate_axes.plot(iterations, [row.learning_rate for row in rows], color="tab:gray")
+    rate_axes.set_ylabel("learning rate")
+    evaluated = [row for row in rows if row.ap50 is not None]
+    ap_axes.plot([row.iteration for row in evaluated], [row.ap50 for row in evaluated], "o-", color="tab:green")
+    ap_axes.set_ylabel("AP50 on val")
+    ap_axes.set_ylim(0, 1)
+    ap_axes.set_xlabel("iteration")
+    for axes in (loss_axes, rate_axes, ap_axes):
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    write_bytes(path, buffer.getvalue())
