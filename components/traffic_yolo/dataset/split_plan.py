@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.atm_source import AtmSource
+from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.sources import Source
 from traffic_yolo.dataset.split import TEST_FRACTION, VAL_FRACTION, assign_splits, hash_position
 from traffic_yolo.errors import OptionsError

@@ -47,4 +47,4 @@ def evaluate(
     Path(summary.path).write_text(evaluated.markdown)
     for name, value in evaluated.scalars.items():
         metrics.log_metric(name, value)
-    confusion.log_confusion_matrix(list(evaluated.confusion_labels), [list(row) for row in evaluated.confusion_matrix])
+    confusion.log_confusion_matrix(evaluated.record.confusion["labels"], evaluated.record.confusion["counts"])
