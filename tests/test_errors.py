@@ -1,0 +1,33 @@
+"""The exceptions of the package and how they end a program."""
+
+import inspect
+
+import pytest
+
+from traffic_yolo import errors
+
+
+def our_errors() -> list[type[BaseException]]:
+    return [
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, BaseException) and value.__module__ == errors.__name__
+    ]
+
+
+@pytest.mark.parametrize("error", our_errors(), ids=lambda error: error.__name__)
+def test_every_error_has_one_root_and_says_in_one_sentence_what_it_is(error: type[BaseException]) -> None:
+    assert issubclass(error, errors.TrafficYoloError)
+    assert error.__doc__
+
+
+def test_user_error_becomes_one_line_and_exit_code_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, errors.one_line_errors():
+        raise errors.DatasetError("data set not found: x; give the folder that convert wrote")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: data set not found: x; give the folder that convert wrote\n"
+
+
+def test_fault_of_ours_keeps_its_type_and_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), errors.one_line_errors():
+        1 / 0  # noqa: B018
