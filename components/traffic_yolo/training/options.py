@@ -189,4 +189,3 @@ class TrainingOptions:
             if type(value) is not types[name] and not (types[name] is float and type(value) is int):
                 raise OptionsError(f"{path}: {name}: expected {types[name].__name__}, found {value!r}")
         return cls(**values)
-
