@@ -1,0 +1,39 @@
+"""A small data set and an untrained model for it, for the tests of the evaluation step."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def small_data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered pictures of three sites, one for each split."""
+    from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
+    from traffic_yolo.dataset.convert import convert
+    from traffic_yolo.dataset.options import ConvertOptions
+
+    folder = tmp_path_factory.mktemp("evaluated")
+    options = SyntheticOptions(sites=3, recordings_per_site=1, frames_per_recording=3, image_wh=(320, 192), seed=3)
+    write_share(folder / "nas", options)
+    source = ConvertOptions(str(folder / "nas" / "recordings"), labels=str(folder / "nas" / "human_labels.json"))
+    convert(source, folder / "dataset")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path) -> Path:
+    """A model folder of the package's small network with random weights, at 160 x 96."""
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.dataset.data_set import DataSet
+    from traffic_yolo.training.options import TrainingOptions
+    from traffic_yolo.training.start import cfg_for_classes, read_cfg
+
+    classes = DataSet.open(small_data_set).classes
+    # Darknet's random start, not the trainer's: scores all over the place give NMS and matching something to do.
+    network = Network.from_cfg(cfg_for_classes(read_cfg(TrainingOptions(width=160, height=96)), len(classes)), seed=4)
+    folder = tmp_path_factory.mktemp("model")
+    network.cfg.write(folder / "model.cfg")
+    network.save_weights(folder / "model.weights")
+    (folder / "classes.names").write_text("".join(f"{name}\n" for name in classes))
+    TrainingOptions(width=160, height=96).write(folder / "options.yaml")
+    return folder
