@@ -19,7 +19,7 @@ from traffic_yolo.evaluation.operating_point import confusion_matrix, operating_
 from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.evaluation.record import EvaluationRecord
 
-NMS = NmsOptions(confidence_threshold=0.25, iou_threshold=0.5, max_detections=200)
+NMS = NmsOptions(confidence_threshold=0.25, iou_threshold=0.5, max_detections=2000)
 
 
 @pytest.fixture(scope="module")
