@@ -19,7 +19,7 @@ from traffic_yolo.evaluation.operating_point import confusion_matrix, operating_
 from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.evaluation.record import EvaluationRecord
 
-NMS = NmsOptions(confidence_threshold=0.25, iou_threshold=0.5, max_detections=2000)
+NMS = NmsOptions(confidence_threshold=0.4, iou_threshold=0.5, max_detections=2000)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_record_is_what_a_plain_evaluation_of_the_stored_detections_gives(
     truth = read_ground_truth(truth_path, data.classes)
     reported = non_maximum_suppression(raw, NMS)
     assert 0 < len(reported) < len(floor)
-    point = operating_point(match(reported, truth), data.classes, confidence_threshold=0.25, iou_threshold=0.5)
+    point = operating_point(match(reported, truth), data.classes, confidence_threshold=0.4, iou_threshold=0.5)
     for name in ("precision", "recall", "f1", "true_positives", "false_positives", "false_negatives"):
         assert record.metrics[name] == getattr(point, name)
     assert record.confusion["counts"] == confusion_matrix(reported, truth).counts.tolist()

@@ -108,14 +108,7 @@ def evaluate(
     with atomic_folder(out) as folder:
         raw_of = {}
         for name in dict.fromkeys((*HELD_OUT_SPLITS, split)):
-            pictures = images if name == split else data.split(name)
-            raw_of[name] = detect(
-                network,
-                pictures,
-                classes=folder_of_model.classes,
-                protocol=_protocol(folder_of_model, data, name),
-                batch=batch,
-            )
+            raw_of[name] = detect_split(network, folder_of_model, data, name, batch=batch)
             raw_of[name].save(folder / detections_name(name))
         measured = measure(raw_of[split], truth, nms)
         record = _record(folder_of_model, data, split, truth, nms, measured, raw_of[split])
@@ -124,6 +117,19 @@ def evaluate(
         write_json(folder / METRICS_NAME, summary.scalars)
         write_text(folder / REPORT_NAME, _report(record, measured, truth, images))
     return summary
+
+
+def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str, *, batch: int = 8) -> RawDetections:
+    """Raw detections of one split; `network` has the weights of `model` and runs where it is."""
+    protocol = Protocol(
+        cfg_sha256=model.sha256(CFG_NAME),
+        weights_sha256=model.sha256(WEIGHTS_NAME),
+        network_hw=model.network_hw,
+        resize=model.resize,
+        images_fingerprint=images_fingerprint(data, split),
+        confidence_floor=CONFIDENCE_FLOOR,
+    )
+    return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
 
 
 def detections_name(split: str) -> str:
@@ -214,17 +220,6 @@ def _record(
 def _report(record: EvaluationRecord, measured: Measured, truth: GroundTruth, images: list[LabelledImage]) -> str:
     samples = sample_pictures(images, measured.reported, match(measured.reported, truth), truth.classes)
     return report_html(record, measured.coco, measured.point, measured.curve, measured.matrix, samples)
-
-
-def _protocol(model: ModelFolder, data: DataSet, split: str) -> Protocol:
-    return Protocol(
-        cfg_sha256=model.sha256(CFG_NAME),
-        weights_sha256=model.sha256(WEIGHTS_NAME),
-        network_hw=model.network_hw,
-        resize=model.resize,
-        images_fingerprint=images_fingerprint(data, split),
-        confidence_floor=CONFIDENCE_FLOOR,
-    )
 
 
 def _training_options(model: ModelFolder) -> dict[str, Any] | None:
