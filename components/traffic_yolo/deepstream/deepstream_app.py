@@ -1,0 +1,131 @@
+"""A run of the real DeepStream on a GPU node: the folder to carry there, and the comparison of what comes back.
+
+NOBODY HAS RUN THIS ON A GPU YET. It follows deepstream-app's documented settings; where the software disagrees, it is
+right. On the node: put DeepStream-Yolo's library where the configuration names it, then run
+`deepstream-app -c deepstream_app.txt` inside the folder.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from traffic_yolo.deepstream.deploy_config import CONFIG_NAME
+from traffic_yolo.deepstream.kitti import read_kitti
+from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.parity import Parity, compare
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.detect import Picture
+from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
+
+APP_CONFIG_NAME = "deepstream_app.txt"
+FRAMES_NAME = "frames.json"
+FRAMES_FOLDER = "frames"
+KITTI_FOLDER = "kitti"
+
+APP_CONFIG = """\
+[application]
+enable-perf-measurement=0
+# one text file per frame; the folder must exist
+gie-kitti-output-dir={run_folder}/{kitti}
+
+[source0]
+enable=1
+type=2
+# JPEG files one after another: a video's compression would count as a difference
+uri=multifile://{run_folder}/{frames}/%06d.jpg
+num-sources=1
+gpu-id=0
+
+[streammux]
+gpu-id=0
+batch-size=1
+# the pictures' own size: anything else is a second resize
+width={width}
+height={height}
+# wait for every frame
+batched-push-timeout=-1
+live-source=0
+
+[primary-gie]
+enable=1
+gpu-id=0
+batch-size=1
+gie-unique-id=1
+interval=0
+config-file={config}
+
+[tracker]
+# a tracker would move and keep boxes
+enable=0
+
+[tiled-display]
+enable=0
+
+[osd]
+enable=0
+
+[sink0]
+enable=1
+# fakesink, as fast as it goes
+type=1
+sync=0
+
+[tests]
+file-loop=0
+"""
+
+
+def write_app_run(
+    out: Path, pictures: Sequence[Picture], model: Path, config: NvinferConfig, *, run_folder: str
+) -> None:
+    """Writes the folder of a run: JPEG copies, the model's files that `config` names, both configurations, a manifest.
+
+    `run_folder`: the absolute path that the folder will have on the GPU node. `frames.json` says which picture each
+    frame is. Raises `EvaluationError` for no pictures or pictures of different sizes (the stream muxer has one), and
+    a relative `run_folder`.
+    """
+    sizes = sorted({(picture.width, picture.height) for picture in pictures})
+    if len(sizes) != 1:
+        found = ", ".join(f"{width} x {height}" for width, height in sizes) or "none"
+        raise EvaluationError(f"a run takes pictures of one size, found {found}; write one run for each size")
+    if not run_folder.startswith("/"):
+        raise EvaluationError(f"run folder {run_folder!r}: expected its absolute path on the GPU node")
+    width, height = sizes[0]
+    with atomic_folder(out) as folder:
+        (folder / FRAMES_FOLDER).mkdir()
+        (folder / KITTI_FOLDER).mkdir()
+        for frame, picture in enumerate(pictures):
+            shutil.copyfile(picture.path, folder / FRAMES_FOLDER / f"{frame:06d}.jpg")
+        for key in ("onnx-file", "custom-network-config", "model-file", "labelfile-path"):
+            if config.has(key):
+                shutil.copyfile(model / config.text(key), folder / config.text(key))
+        write_text(folder / CONFIG_NAME, config.to_text())
+        app_config = APP_CONFIG.format(
+            run_folder=run_folder.rstrip("/"),
+            frames=FRAMES_FOLDER,
+            kitti=KITTI_FOLDER,
+            width=width,
+            height=height,
+            config=CONFIG_NAME,
+        )
+        write_text(folder / APP_CONFIG_NAME, app_config)
+        write_json(folder / FRAMES_NAME, {"image_ids": [picture.image_id for picture in pictures]})
+
+
+def read_app_run(folder: Path, classes: Sequence[str]) -> Detections:
+    """What the run left in its KITTI folder, with the picture ids of its manifest; raises as `read_kitti` does."""
+    manifest = read_json(folder / FRAMES_NAME, what="frame manifest")
+    try:
+        image_ids = [int(image_id) for image_id in manifest["image_ids"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvaluationError(f"{folder / FRAMES_NAME}: not a frame manifest; expected a list image_ids") from error
+    return read_kitti(folder / KITTI_FOLDER, image_ids, classes)
+
+
+def compare_app_run(
+    folder: Path, reference: Detections, classes: Sequence[str], *, confidence_threshold: float
+) -> Parity:
+    """Parity of `reference` (left: PyTorch's or the simulator's detections of the same pictures) with a run (right)."""
+    right = read_app_run(folder, classes)
+    return compare(reference, right, num_classes=len(classes), confidence_threshold=confidence_threshold)

@@ -1,0 +1,139 @@
+"""Which nvinfer settings a model needs: every one that differs from nvinfer's default carries its reason.
+
+The ONNX path is the one to deploy; the Darknet path (cfg + weights, built by DeepStream-Yolo's library) is written for
+fleets that still run it. Files are named relative to the configuration, so that a bundle can be moved.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, PROPERTY
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder
+
+CONFIG_NAME = "config_infer_primary.txt"
+DARKNET_CONFIG_NAME = "config_infer_primary_darknet.txt"
+MODEL_FORMATS = ("onnx", "darknet")
+PRECISIONS = {"fp32": "0", "fp16": "2"}  # INT8 needs a calibration table, which nothing here makes
+PARSER_LIBRARY = "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
+
+Setting = tuple[str, str, str]  # key, value, reason
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """How a model shall run in DeepStream.
+
+    `confidence_threshold`: boxes below are dropped, [0, 1]; `class_thresholds` replaces it for single classes (by
+    name). `iou_threshold`: NMS, [0, 1]. `topk`: boxes kept per class and picture. `batch`: pictures per inference (the
+    number of cameras of a pipeline). `model_format`: "onnx" or "darknet". `precision`: "fp32" or "fp16".
+    `parser_library`: DeepStream-Yolo's library on the GPU node, relative to the configuration or absolute.
+
+    Raises `OptionsError` for a value out of range.
+    """
+
+    confidence_threshold: float = 0.25
+    iou_threshold: float = 0.45
+    topk: int = 300
+    batch: int = 1
+    model_format: str = "onnx"
+    precision: str = "fp32"
+    parser_library: str = PARSER_LIBRARY
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        thresholds = {"confidence_threshold": self.confidence_threshold, "iou_threshold": self.iou_threshold}
+        thresholds |= {f"class_thresholds of {name}": value for name, value in self.class_thresholds.items()}
+        for name, value in thresholds.items():
+            if not 0 <= value <= 1:
+                raise OptionsError(f"{name} is {value:g}; expected 0 to 1")
+        for name in ("topk", "batch"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        for name, allowed in (("model_format", MODEL_FORMATS), ("precision", tuple(PRECISIONS))):
+            if getattr(self, name) not in allowed:
+                raise OptionsError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+
+
+def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
+    """The nvinfer configuration that runs `model` as `options` say.
+
+    Raises `OptionsError` for a threshold of a class that the model does not have.
+    """
+    settings = [*_input_settings(model), *_model_settings(options), *_output_settings(model)]
+    groups = {PROPERTY: {key: value for key, value, _ in settings}}
+    reasons = {(PROPERTY, key): reason for key, _, reason in settings if reason}
+    groups[ALL_CLASSES] = {
+        "nms-iou-threshold": _number(options.iou_threshold),
+        "pre-cluster-threshold": _number(options.confidence_threshold),
+        "topk": str(options.topk),
+    }
+    reasons[ALL_CLASSES, "nms-iou-threshold"] = "chosen on the validation split, as is the next one"
+    reasons[ALL_CLASSES, "topk"] = "boxes per class and frame"
+    for name, threshold in options.class_thresholds.items():
+        if name not in model.classes:
+            known = ", ".join(model.classes)
+            raise OptionsError(f"class_thresholds: {name!r} is no class of the model; expected one of {known}")
+        class_id = model.classes.index(name)
+        groups[f"{CLASS_ATTRIBUTES}{class_id}"] = {"pre-cluster-threshold": _number(threshold)}
+        reasons[f"{CLASS_ATTRIBUTES}{class_id}", "pre-cluster-threshold"] = name
+    return NvinferConfig(groups, reasons=reasons, source=CONFIG_NAME)
+
+
+def _input_settings(model: ModelFolder) -> list[Setting]:
+    height, width = model.network_hw
+    settings = [
+        ("gpu-id", "0", ""),
+        ("net-scale-factor", "0.0039215697906911373", "1/255: the network was trained on pixels in 0..1"),
+        ("model-color-format", "0", "RGB, as Darknet trains"),
+        ("infer-dims", f"3;{height};{width}", "channels, height, width: the ONNX file leaves only the batch open"),
+        ("scaling-filter", "1", "bilinear, as in training; the default depends on the hardware"),
+    ]
+    if model.letterbox:
+        return [
+            *settings,
+            ("maintain-aspect-ratio", "1", "letter_box=1 in the cfg: trained on pictures that kept their aspect"),
+            ("symmetric-padding", "1", "Darknet pastes the picture in the middle (on grey; nvinfer pads in black)"),
+        ]
+    return [*settings, ("maintain-aspect-ratio", "0", "no letter_box in the cfg: trained on stretched pictures")]
+
+
+def _model_settings(options: DeployOptions) -> list[Setting]:
+    if options.model_format == "darknet":
+        engine = f"model_b{options.batch}_gpu0_{options.precision}.engine"  # the name that DeepStream-Yolo writes
+        files = [
+            ("custom-network-config", CFG_NAME, ""),
+            ("model-file", WEIGHTS_NAME, ""),
+            ("engine-create-func-name", "NvDsInferYoloCudaEngineGet", "DeepStream-Yolo builds the engine of the pair"),
+        ]
+    else:
+        engine = f"{ONNX_NAME}_b{options.batch}_gpu0_{options.precision}.engine"  # the name that nvinfer itself writes
+        files = [("onnx-file", ONNX_NAME, "")]
+    return [
+        *files,
+        ("model-engine-file", engine, "an engine found here is used whatever the model: keep one folder per version"),
+        ("batch-size", str(options.batch), ""),
+        ("network-mode", PRECISIONS[options.precision], "0 FP32, 2 FP16"),
+        ("parse-bbox-func-name", "NvDsInferParseYolo", ""),
+        ("custom-lib-path", options.parser_library, "DeepStream-Yolo's library, built on the GPU node"),
+    ]
+
+
+def _output_settings(model: ModelFolder) -> list[Setting]:
+    count = len(model.classes)
+    return [
+        ("labelfile-path", LABELS_NAME, ""),
+        ("num-detected-classes", str(count), "exactly the cfg's: the parser reads thresholds beyond a smaller number"),
+        ("interval", "0", "every frame"),
+        ("gie-unique-id", "1", ""),
+        ("process-mode", "1", "whole frames"),
+        ("network-type", "0", "detector"),
+        ("cluster-mode", "2", "NMS; the default groups rectangles"),
+        ("crop-objects-to-roi-boundary", "1", "cut boxes at the edge; by default those across the bottom are dropped"),
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.9g}"

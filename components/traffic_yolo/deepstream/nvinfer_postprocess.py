@@ -1,0 +1,130 @@
+"""What becomes of the network's output in nvinfer: DeepStream-Yolo's parser, thresholds, NMS, mapping to the frame.
+
+The order and every comparison follow nvinfer's sources, float32 included; the facts are told in docs/deepstream.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.deepstream.nvinfer_config import ClassAttributes
+from traffic_yolo.deepstream.nvinfer_preprocess import Placement
+from traffic_yolo.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Objects:
+    """n objects of one frame: `boxes_xywh` (n, 4) float32 left, top, width, height; `scores` (n,) float32;
+    `class_ids` (n,) int64.
+    """
+
+    boxes_xywh: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Objects":
+        """The objects where the mask is true, or at the given indices, in that order."""
+        return Objects(self.boxes_xywh[chosen], self.scores[chosen], self.class_ids[chosen])
+
+
+def parse_yolo(
+    output: NDArray[np.float32], network_hw: tuple[int, int], attributes: Sequence[ClassAttributes]
+) -> Objects:
+    """DeepStream-Yolo's parser: rows (N, 6) x1, y1, x2, y2, score, label -> objects in network pixels, in row order.
+
+    Drops scores below the class's pre-cluster threshold, cuts boxes at the network's edges, drops what is then less
+    than one pixel wide or high. `attributes`: by class_id. Raises `ModelError` for a label outside of them (the real
+    parser would read beyond its table) and for values that are not finite.
+    """
+    if not np.isfinite(output).all():
+        raise ModelError("the ONNX file's output holds NaN or infinity; the weights are broken")
+    labels = output[:, 5].astype(np.int64)
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(attributes):
+        raise ModelError(
+            f"the ONNX file gives label {labels.max()}, but num-detected-classes is {len(attributes)}; "
+            f"write the configuration of this very model"
+        )
+    thresholds = np.array([each.pre_cluster_threshold for each in attributes], np.float32)
+    rows = output[output[:, 4] >= thresholds[labels]]
+    height, width = network_hw
+    limits = np.array([width, height], np.float32)
+    left_top = np.clip(rows[:, :2], 0, limits)
+    size = np.clip(np.clip(rows[:, 2:4], 0, limits) - left_top, 0, limits)
+    objects = Objects(np.concatenate([left_top, size], axis=1), rows[:, 4], rows[:, 5].astype(np.int64))
+    return objects.select((size >= 1).all(axis=1))
+
+
+def cluster(objects: Objects, attributes: Sequence[ClassAttributes]) -> Objects:
+    """Cluster mode 2: per class, in class order, NMS, the post-cluster threshold, the top k by score."""
+    kept = []
+    for class_id in np.unique(objects.class_ids):
+        rules = attributes[class_id]
+        members = np.flatnonzero(objects.class_ids == class_id)
+        members = members[np.argsort(-objects.scores[members], kind="stable")]
+        members = members[_survivors(objects.boxes_xywh[members], rules.nms_iou_threshold)]
+        members = members[objects.scores[members] > np.float32(rules.post_cluster_threshold)]
+        kept.append(members if rules.topk < 0 else members[: rules.topk])
+    return objects.select(np.concatenate(kept) if kept else np.zeros(0, np.intp))
+
+
+def to_frame(
+    objects: Objects,
+    placement: Placement,
+    frame_hw: tuple[int, int],
+    attributes: Sequence[ClassAttributes],
+    *,
+    crop_to_frame: bool,
+) -> Objects:
+    """Objects in network pixels -> in frame pixels, as they reach the metadata; some are dropped here.
+
+    A left or top below 0 becomes 0 while width and height stay (nvinfer's rule). With `crop_to_frame` (the key
+    crop-objects-to-roi-boundary) boxes are cut at the right and the bottom edge; without it, those that reach below
+    the bottom or above the top offset are dropped, and the right edge is not looked at.
+    """
+    frame_height, frame_width = frame_hw
+    left, top, width, height = objects.boxes_xywh.astype(np.float64).T
+    # nvinfer computes in double and keeps float.
+    left = np.maximum(((left - placement.left) / placement.ratio_x).astype(np.float32), 0)
+    top = np.maximum(((top - placement.top) / placement.ratio_y).astype(np.float32), 0)
+    width = (width / placement.ratio_x).astype(np.float32)
+    height = (height / placement.ratio_y).astype(np.float32)
+
+    keep = np.ones(len(left), np.bool_)
+    for class_id in np.unique(objects.class_ids):
+        mine = objects.class_ids == class_id
+        rules = attributes[class_id]
+        bad = (width < rules.detected_min_w) | (height < rules.detected_min_h)
+        bad |= (width > rules.detected_max_w) & (rules.detected_max_w > 0)
+        bad |= (height > rules.detected_max_h) & (rules.detected_max_h > 0)
+        low_edge = np.float32(frame_height - rules.roi_bottom_offset)
+        if crop_to_frame:
+            top = np.where(mine, np.maximum(top, np.float32(rules.roi_top_offset)), top)
+            height = np.where(mine & (top + height > low_edge), low_edge - top, height)
+        else:
+            bad |= (top < rules.roi_top_offset) | (top + height > low_edge)
+        keep &= ~(mine & bad)
+    if crop_to_frame:
+        width = np.where(left + width >= frame_width, np.float32(frame_width) - left, width)
+    boxes_xywh = np.stack([left, top, width, height], axis=1).astype(np.float32)
+    return Objects(boxes_xywh, objects.scores, objects.class_ids).select(keep)
+
+
+def _survivors(boxes_xywh: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
+    """Indices of the boxes (by falling score) whose IoU with every kept one is not above the threshold."""
+    right_bottom = boxes_xywh[:, :2] + boxes_xywh[:, 2:]
+    areas = boxes_xywh[:, 2] * boxes_xywh[:, 3]
+    threshold = np.float32(iou_threshold)
+    alive = np.ones(len(boxes_xywh), np.bool_)
+    for index in range(len(boxes_xywh)):
+        if not alive[index]:
+            continue
+        rest = slice(index + 1, None)
+        low = np.maximum(boxes_xywh[index, :2], boxes_xywh[rest, :2])
+        high = np.minimum(right_bottom[index], right_bottom[rest])
+        overlap = np.clip(high - low, 0, None).prod(axis=1)
+        union = areas[index] + areas[rest] - overlap
+        iou = np.divide(overlap, union, out=np.zeros_like(overlap), where=union != 0)
+        alive[rest] &= ~(iou > threshold)
+    return np.flatnonzero(alive)

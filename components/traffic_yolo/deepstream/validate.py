@@ -1,0 +1,182 @@
+"""The step `validate`: what DeepStream's rules do to a model, against PyTorch, and the files that deploy it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, DARKNET_CONFIG_NAME, DeployOptions, deploy_config
+from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES
+from traffic_yolo.deepstream.parity import compare
+from traffic_yolo.deepstream.simulator import FLOOR, FrameOutput, Simulator
+from traffic_yolo.deepstream.validation_report import validation_report
+from traffic_yolo.deepstream.verdict import (
+    AP_NAMES,
+    MAX_AP50_DROP,
+    MIN_EXPLAINED_AGREEMENT,
+    ValidationSummary,
+    problems_of,
+)
+from traffic_yolo.errors import EvaluationError, ModelError
+from traffic_yolo.evaluation.coco import CocoMetrics, evaluate_coco
+from traffic_yolo.evaluation.detect import detect
+from traffic_yolo.evaluation.evaluate import check_same_classes, images_fingerprint
+from traffic_yolo.evaluation.ground_truth import read_ground_truth
+from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
+from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
+
+SCHEMA_VERSION = 1
+PARITY_NAME = "parity.json"
+REPORT_NAME = "report.html"
+
+
+def validate(
+    model: Path,
+    dataset: Path,
+    operating_point: Path,
+    out: Path,
+    *,
+    split: str = "test",
+    require_parity: bool = False,
+) -> ValidationSummary:
+    """Writes the validation folder: both configurations, labels.txt, parity.json, report.html.
+
+    The boxes are compared at the thresholds of `operating_point` (the JSON file of the step tune), AP from a
+    confidence of 0.001 up. With `require_parity` a model beyond the limits raises `ModelError` and leaves nothing;
+    without, the folder says that it failed, and the zoo will not make such a bundle current.
+
+    Raises `ModelError` for a model folder without ONNX or one that does not fit its configuration, `EvaluationError`
+    for an operating point that is none, or a data set with other classes or an empty split.
+    """
+    folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
+    onnx_path = folder_of_model.onnx_path
+    check_same_classes(folder_of_model.classes, data.classes)
+    images = data.split(split)
+    if not images:
+        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to compare on; choose another split")
+    nms = read_operating_point(operating_point, folder_of_model)
+    options = DeployOptions(confidence_threshold=nms.confidence_threshold, iou_threshold=nms.iou_threshold)
+    config = deploy_config(folder_of_model, options)
+    darknet_config = deploy_config(folder_of_model, dataclasses.replace(options, model_format="darknet"))
+
+    raw = _detect(folder_of_model, data, images, split)
+    simulator = Simulator(config, onnx_path.parent)
+    made_of = simulator.metadata.get("weights_sha256", "nothing stated")
+    if made_of != folder_of_model.sha256(WEIGHTS_NAME):
+        raise ModelError(f"{onnx_path} was not made of {WEIGHTS_NAME} beside it ({made_of[:12]}…); export again")
+    frames = simulator.run(images)
+    parity = compare(
+        clipped(non_maximum_suppression(raw, nms), raw),
+        clipped(simulator.detections(frames), raw),
+        num_classes=len(folder_of_model.classes),
+        confidence_threshold=nms.confidence_threshold,
+    )
+    metrics = _metrics(raw, simulator, frames, nms, data.coco_path(split))
+    problems = problems_of(parity, metrics)
+    summary = ValidationSummary(out, split, len(images), parity, metrics, problems)
+    if require_parity and problems:
+        raise ModelError(f"{model}: {'; '.join(problems)}; do not deploy this model as it is")
+    with atomic_folder(out) as folder:
+        write_text(folder / CONFIG_NAME, config.to_text())
+        write_text(folder / DARKNET_CONFIG_NAME, darknet_config.to_text())
+        write_text(folder / LABELS_NAME, labels_text(folder_of_model.classes))
+        write_json(folder / PARITY_NAME, _description(summary, folder_of_model, nms, raw.protocol))
+        write_text(folder / REPORT_NAME, validation_report(summary, folder_of_model.classes, nms, config))
+    return summary
+
+
+def read_operating_point(path: Path, model: ModelFolder) -> NmsOptions:
+    """The NMS options in an operating point file: `confidence_threshold`, `iou_threshold`, the NMS kind where stated.
+
+    Raises `StorageError` for a missing file or no JSON, `EvaluationError` for one without the two thresholds or one
+    that was chosen for other weights, `OptionsError` for values out of range.
+    """
+    content = read_json(path, what="operating point")
+    try:
+        values: dict[str, Any] = {name: float(content[name]) for name in ("confidence_threshold", "iou_threshold")}
+        stated, made_for = dict(content.get("nms", {})), dict(content.get("model", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EvaluationError(
+            f"{path}: not an operating point; expected the numbers confidence_threshold and iou_threshold"
+        ) from error
+    if made_for.get("weights_sha256", model.sha256(WEIGHTS_NAME)) != model.sha256(WEIGHTS_NAME):
+        raise EvaluationError(f"{path} was chosen for other weights than {model.weights_path}; evaluate and tune again")
+    values |= {name: stated[name] for name in ("kind", "beta", "max_detections") if name in stated}
+    return NmsOptions(**values)
+
+
+def clipped(detections: Detections, raw: RawDetections) -> Detections:
+    """Boxes cut at their picture's edges: nvinfer cuts them, PyTorch's reach outside, and neither shows there."""
+    hw_of = dict(zip(raw.image_ids.tolist(), raw.image_hw.tolist(), strict=True))
+    hw = np.array([hw_of[image_id] for image_id in detections.image_ids.tolist()], np.float32).reshape(-1, 2)
+    limits = hw[:, [1, 0, 1, 0]]  # (K, 4)
+    return dataclasses.replace(detections, boxes_xyxy=np.clip(detections.boxes_xyxy, 0, limits))
+
+
+def _detect(model: ModelFolder, data: DataSet, images: list[LabelledImage], split: str) -> RawDetections:
+    network = Network.from_cfg(model.cfg_path)
+    network.load_weights(model.weights_path)
+    protocol = Protocol(
+        cfg_sha256=model.sha256(CFG_NAME),
+        weights_sha256=model.sha256(WEIGHTS_NAME),
+        network_hw=model.network_hw,
+        resize=model.resize,
+        images_fingerprint=images_fingerprint(data, split),
+        confidence_floor=FLOOR,
+    )
+    return detect(network, images, classes=model.classes, protocol=protocol)
+
+
+def _metrics(
+    raw: RawDetections, simulator: Simulator, frames: list[FrameOutput], nms: NmsOptions, truth_path: Path
+) -> dict[str, dict[str, float | None]]:
+    """AP of both sides from the floor up, with the operating point's IoU threshold."""
+    truth = read_ground_truth(truth_path, raw.classes)
+    reference = non_maximum_suppression(raw, dataclasses.replace(nms, confidence_threshold=FLOOR))
+    deployed = simulator.detections(frames, at_floor(simulator.config))
+    return {"pytorch": _aps(evaluate_coco(truth, reference)), "deepstream": _aps(evaluate_coco(truth, deployed))}
+
+
+def at_floor(config: NvinferConfig) -> NvinferConfig:
+    """The same configuration with the confidence threshold at 0.001 for every class, as AP is computed."""
+    groups = {name: values for name, values in config.groups.items() if name != ALL_CLASSES and "attrs" not in name}
+    groups[ALL_CLASSES] = {**config.groups[ALL_CLASSES], "pre-cluster-threshold": str(FLOOR)}
+    return NvinferConfig(groups, source=config.source)
+
+
+def _aps(metrics: CocoMetrics) -> dict[str, float | None]:
+    return {name: getattr(metrics, name) for name in AP_NAMES}
+
+
+def _description(
+    summary: ValidationSummary, model: ModelFolder, nms: NmsOptions, protocol: Protocol
+) -> dict[str, Any]:
+    """The content of parity.json."""
+    parity = {name: value for name, value in dataclasses.asdict(summary.parity).items() if name != "score_pairs"}
+    per_class = [
+        {"class_name": name, **dataclasses.asdict(counts), "agreement": counts.agreement}
+        for name, counts in zip(model.classes, summary.parity.per_class, strict=True)
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "passed": summary.passed,
+        "problems": list(summary.problems),
+        "limits": {"min_explained_agreement": MIN_EXPLAINED_AGREEMENT, "max_ap50_drop": MAX_AP50_DROP},
+        "split": summary.split,
+        "pictures": summary.pictures,
+        "left": "pytorch",
+        "right": "onnxruntime under nvinfer's rules (simulated; no GPU)",
+        "nms": dataclasses.asdict(nms),
+        "agreement": summary.parity.agreement,
+        "explained_agreement": summary.parity.explained_agreement,
+        "parity": parity | {"per_class": per_class},
+        "metrics": summary.metrics,
+        "protocol": dataclasses.asdict(protocol),
+        "onnx_sha256": model.sha256(ONNX_NAME),
+    }

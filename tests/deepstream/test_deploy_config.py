@@ -1,0 +1,94 @@
+"""The configuration that a model needs: each setting against what the model says, and what it names exists."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
+from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.model_folder import ModelFolder
+
+
+def test_onnx_configuration_of_a_stretched_model(model: Path) -> None:
+    options = DeployOptions(confidence_threshold=0.31, iou_threshold=0.55, batch=4)
+    config = deploy_config(ModelFolder.open(model), options)
+    values = config.groups["property"]
+    assert values["net-scale-factor"] == "0.0039215697906911373"
+    assert values["model-color-format"] == "0"
+    assert values["infer-dims"] == "3;64;96"
+    assert values["maintain-aspect-ratio"] == "0"
+    assert "symmetric-padding" not in values
+    assert values["onnx-file"] == "model.onnx"
+    assert not {"custom-network-config", "model-file", "engine-create-func-name"} & set(values)
+    assert values["model-engine-file"] == "model.onnx_b4_gpu0_fp32.engine"
+    assert values["batch-size"] == "4"
+    assert values["num-detected-classes"] == "2"
+    assert values["cluster-mode"] == "2"
+    assert values["crop-objects-to-roi-boundary"] == "1"
+    assert values["network-mode"] == "0"
+    attributes = config.class_attributes(1)
+    assert (attributes.pre_cluster_threshold, attributes.nms_iou_threshold, attributes.topk) == (0.31, 0.55, 300)
+
+
+def test_letterbox_model_keeps_the_aspect_and_centres(export_tiny: Callable[..., Path]) -> None:
+    values = deploy_config(ModelFolder.open(export_tiny(letterbox=True)), DeployOptions()).groups["property"]
+    assert (values["maintain-aspect-ratio"], values["symmetric-padding"]) == ("1", "1")
+
+
+def test_darknet_configuration_names_the_pair_and_the_builder(model: Path) -> None:
+    options = DeployOptions(model_format="darknet", precision="fp16")
+    values = deploy_config(ModelFolder.open(model), options).groups["property"]
+    assert values["custom-network-config"] == "model.cfg"
+    assert values["model-file"] == "model.weights"  # DeepStream-Yolo wants .weights in the name
+    assert values["engine-create-func-name"] == "NvDsInferYoloCudaEngineGet"
+    assert values["model-engine-file"] == "model_b1_gpu0_fp16.engine"
+    assert values["network-mode"] == "2"
+    assert "onnx-file" not in values
+
+
+@pytest.mark.parametrize("model_format", ["onnx", "darknet"])
+def test_every_file_named_lies_in_the_model_folder(model: Path, model_format: str) -> None:
+    config = deploy_config(ModelFolder.open(model), DeployOptions(model_format=model_format))
+    for key in ("onnx-file", "custom-network-config", "model-file", "labelfile-path"):
+        if config.has(key):
+            assert (model / config.text(key)).is_file(), key
+
+
+def test_settings_that_differ_from_the_default_say_why(model: Path) -> None:
+    text = deploy_config(ModelFolder.open(model), DeployOptions()).to_text()
+    lines = text.splitlines()
+    for key in ("net-scale-factor", "maintain-aspect-ratio", "crop-objects-to-roi-boundary", "cluster-mode"):
+        place = next(index for index, line in enumerate(lines) if line.startswith(f"{key}="))
+        assert lines[place - 1].startswith("# "), key
+
+
+def test_written_text_reads_back(model: Path) -> None:
+    config = deploy_config(ModelFolder.open(model), DeployOptions(class_thresholds={"traffic light": 0.7}))
+    again = NvinferConfig.parse(config.to_text())
+    assert again == config
+    assert again.class_attributes(0).pre_cluster_threshold == 0.25
+    assert again.class_attributes(1).pre_cluster_threshold == 0.7
+
+
+def test_a_threshold_of_an_unknown_class_is_refused(model: Path) -> None:
+    with pytest.raises(OptionsError, match="'BUS' is no class of the model; expected one of CAR, traffic light"):
+        deploy_config(ModelFolder.open(model), DeployOptions(class_thresholds={"BUS": 0.5}))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence_threshold": 1.5}, "confidence_threshold is 1.5; expected 0 to 1"),
+        ({"iou_threshold": -0.1}, "iou_threshold is -0.1; expected 0 to 1"),
+        ({"class_thresholds": {"CAR": 2}}, "class_thresholds of CAR is 2; expected 0 to 1"),
+        ({"topk": 0}, "topk is 0; expected 1 or more"),
+        ({"batch": 0}, "batch is 0; expected 1 or more"),
+        ({"model_format": "caffe"}, "model_format is 'caffe'; expected one of onnx, darknet"),
+        ({"precision": "int8"}, "precision is 'int8'; expected one of fp32, fp16"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionsError, match=message):
+        DeployOptions(**options)  # type: ignore[arg-type]
