@@ -9,11 +9,9 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-import math
 import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,7 @@ import torch
 from traffic_yolo._version import __version__
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.errors import StorageError
 from traffic_yolo.evaluation.evaluate import detect_split, detections_name, measure, metrics_of
 from traffic_yolo.evaluation.ground_truth import read_ground_truth
 from traffic_yolo.evaluation.nms import NmsOptions
@@ -31,16 +29,16 @@ from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.storage import existing_path, sha256_of_file, write_json
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainer import choose_device, train
+from traffic_yolo.tuning.metrics import METRICS, metric_lines
+
+__all__ = ["TrainedOnce", "metric_lines", "run_trial", "trained_once"]
 
 SPLIT = "val"  # the test split stays unseen by whatever chooses hyper-parameters
 RUN_NAME = "run"
 KEY_NAME = "key.json"  # written last: a folder with it is complete
-# metric -> its name in a record; the first is the objective. Katib's names: letters, digits, '_' and '-'.
-METRICS = {"f1": "f1", "precision": "precision", "recall": "recall", "map": "ap", "map50": "ap50"}
 # Where the training is done and how its pictures are read: they change nothing but the time that it takes.
 NOT_IN_KEY = ("device", "cache_mib", "workers")
 FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, not where it lies
-METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -73,20 +71,6 @@ def run_trial(
     }
     write_json(work / "trial.json", described)
     return metrics
-
-
-def metric_lines(metrics: Mapping[str, float]) -> list[str]:
-    """`name=value` for each metric, as Katib's collector reads it from the log.
-
-    Raises `OptionsError` for a name that its expression cannot read, or a value that is no finite number: Katib would
-    count the whole trial as one without metrics.
-    """
-    for name, value in metrics.items():
-        if not METRIC_NAME.fullmatch(name):
-            raise OptionsError(f"metric {name!r}: Katib reads letters, digits, '_' and '-' only")
-        if not math.isfinite(value):
-            raise OptionsError(f"metric {name}: {value} is no finite number; Katib could not read it")
-    return [f"{name}={value:.6f}" for name, value in metrics.items()]
 
 
 def trained_once(data: DataSet, store: Path, training: TrainingOptions) -> TrainedOnce:
