@@ -108,7 +108,7 @@ class Road:
     ) -> FloatArray:  # fmt: skip
         """Asphalt with tyre tracks, oil down the lanes' middle, patches and cracks."""
         fine, medium, coarse = noises
-        tone = 1 + 0.09 * fine + 0.02 * medium + 0.03 * coarse
+        tone = 1 + 0.09 * fine + 0.015 * medium + 0.015 * coarse
         for lane in self.lanes:
             inside = np.abs(across - lane.offset_m)
             tone += self.wear * 0.06 * np.exp(-(((inside - 0.8) / 0.3) ** 2))
