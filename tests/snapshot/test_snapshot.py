@@ -1,0 +1,159 @@
+"""What lies on a share: a fingerprint of names and contents alone, what is new, and refusals that name the place."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traffic_yolo.errors import StorageError
+from traffic_yolo.snapshot.snapshot import read_snapshot, take_snapshot, write_snapshot
+from traffic_yolo.storage import sha256_of_file
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Path:
+    """Two recordings in two folders; any bytes will do."""
+    root = tmp_path / "share"
+    for name, data in (("20240501_siteA/a.h5", b"first"), ("20240501_siteB/b.h5", b"second" * 1000)):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def test_every_file_is_listed_with_its_size_and_checksum(share: Path) -> None:
+    taken = take_snapshot(str(share))
+    assert [(file.path, file.size) for file in taken.files] == [
+        ("20240501_siteA/a.h5", 5),
+        ("20240501_siteB/b.h5", 6000),
+    ]
+    assert [file.sha256 for file in taken.files] == [sha256_of_file(share / file.path) for file in taken.files]
+    assert taken.new_files == ("20240501_siteA/a.h5", "20240501_siteB/b.h5")
+    assert taken.summary == "2 files, 0.0 MiB: 2 new"
+
+
+def test_copy_rename_and_new_times_keep_the_fingerprint(share: Path, tmp_path: Path) -> None:
+    before = take_snapshot(str(share)).fingerprint
+    shutil.copytree(share, tmp_path / "copy of it")
+    for path in (tmp_path / "copy of it").rglob("*"):
+        os.utime(path, (1, 1))
+    assert take_snapshot(str(tmp_path / "copy of it")).fingerprint == before
+    share.rename(tmp_path / "renamed")
+    assert take_snapshot(f"file://{tmp_path / 'renamed'}").fingerprint == before
+
+
+@pytest.mark.parametrize("change", ["content", "name", "added", "removed"])
+def test_any_change_of_content_changes_the_fingerprint(share: Path, change: str) -> None:
+    before = take_snapshot(str(share)).fingerprint
+    first = share / "20240501_siteA" / "a.h5"
+    if change == "content":
+        first.write_bytes(b"fir5t")  # of the same size
+    elif change == "name":
+        first.rename(first.with_name("c.h5"))
+    elif change == "added":
+        (share / "empty.h5").write_bytes(b"")
+    else:
+        first.unlink()
+    assert take_snapshot(str(share)).fingerprint != before
+
+
+def test_names_that_begin_with_a_dot_do_not_count(share: Path) -> None:
+    before = take_snapshot(str(share))
+    (share / ".thumbnails").mkdir()
+    (share / ".thumbnails" / "a.jpg").write_bytes(b"x")
+    (share / "20240501_siteA" / ".a.h5.part").write_bytes(b"half")
+    assert take_snapshot(str(share)) == before
+
+
+def test_labels_are_part_of_the_fingerprint_wherever_they_lie(share: Path, tmp_path: Path) -> None:
+    label_file = tmp_path / "elsewhere" / "labels.json"
+    label_file.parent.mkdir()
+    label_file.write_text("{}")
+    alone, labelled = take_snapshot(str(share)), take_snapshot(str(share), labels=str(label_file))
+    assert labelled.fingerprint != alone.fingerprint
+    assert [file.path for file in labelled.files][-1] == "labels:labels.json"
+    label_file.write_text('{"images": []}')
+    assert take_snapshot(str(share), labels=str(label_file)).fingerprint != labelled.fingerprint
+
+
+def test_comparison_names_what_is_new_changed_and_removed(share: Path, tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "before.json", take_snapshot(str(share)))
+    assert take_snapshot(str(share), previous=tmp_path / "before.json").summary == "2 files, 0.0 MiB: no new data"
+    (share / "20240501_siteA" / "a.h5").write_bytes(b"changed")
+    (share / "20240501_siteB" / "b.h5").unlink()
+    (share / "20240502_siteA").mkdir()
+    (share / "20240502_siteA" / "c.h5").write_bytes(b"new")
+    now = take_snapshot(str(share), previous=tmp_path / "before.json")
+    assert now.new_files == ("20240502_siteA/c.h5",)
+    assert now.changed_files == ("20240501_siteA/a.h5",)
+    assert now.removed_files == ("20240501_siteB/b.h5",)
+    assert now.summary.endswith("1 new, 1 changed, 1 removed")
+
+
+def test_snapshot_reads_back_as_it_was_written(share: Path, tmp_path: Path) -> None:
+    taken = take_snapshot(str(share))
+    write_snapshot(tmp_path / "snapshot.json", taken)
+    assert read_snapshot(tmp_path / "snapshot.json") == taken
+
+
+def test_two_snapshots_of_one_state_are_the_same_bytes(share: Path, tmp_path: Path) -> None:
+    for name in ("one.json", "two.json"):
+        write_snapshot(tmp_path / name, take_snapshot(str(share)))
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1, 2], "not a snapshot of schema version 1"),
+        ({"schema_version": 2}, "not a snapshot of schema version 1"),
+        ({"schema_version": 1}, "not a snapshot: 'files'"),
+        ({"schema_version": 1, "files": [5]}, "not a snapshot"),
+    ],
+)
+def test_previous_file_that_is_no_snapshot_is_refused(share: Path, tmp_path: Path, content: Any, words: str) -> None:
+    (tmp_path / "wrong.json").write_text(json.dumps(content))
+    with pytest.raises(StorageError, match=words) as caught:
+        take_snapshot(str(share), previous=tmp_path / "wrong.json")
+    assert str(tmp_path / "wrong.json") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_snapshot_whose_files_were_changed_by_hand_is_refused(share: Path, tmp_path: Path) -> None:
+    path = tmp_path / "snapshot.json"
+    write_snapshot(path, take_snapshot(str(share)))
+    content = json.loads(path.read_text())
+    content["files"][0]["sha256"] = "0" * 64
+    path.write_text(json.dumps(content))
+    with pytest.raises(StorageError, match="fingerprint and files disagree; take the snapshot again"):
+        read_snapshot(path)
+
+
+def test_missing_share_and_missing_labels_are_told_apart(share: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"source not found: .*nowhere; .*mounted"):
+        take_snapshot(str(tmp_path / "nowhere"))
+    with pytest.raises(StorageError, match=r"label file not found: .*nowhere"):
+        take_snapshot(str(share), labels=str(tmp_path / "nowhere"))
+
+
+def test_share_without_a_file_is_refused_even_when_there_are_labels(tmp_path: Path) -> None:
+    (tmp_path / "share" / "20240501_siteA").mkdir(parents=True)
+    (tmp_path / "labels.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"source is empty: .*check that the share is mounted"):
+        take_snapshot(str(tmp_path / "share"), labels=str(tmp_path / "labels.json"))
+
+
+def test_file_that_cannot_be_read_is_named(share: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def refuse(self: Path, *args: Any, **options: Any) -> Any:
+        if self.name == "b.h5":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StorageError, match=r"b\.h5: permission denied"):
+        take_snapshot(str(share))
