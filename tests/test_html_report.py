@@ -53,7 +53,10 @@ def test_a_row_of_another_length_is_refused() -> None:
         table(["a", "b"], [["x"]])
 
 
-@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0.25, "0.25"), (1 / 3, "0.3333"), (7, "7"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0.25, "0.25"), (1 / 3, "0.3333"), (1234.56789, "1234.5679"), (7, "7"), ("x", "x")],
+)
 def test_cells_as_text(value: str | int | float | None, shown: str) -> None:
     assert format_cell(value) == shown
 

@@ -31,7 +31,8 @@ th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-alig
 th { font-weight: 600; } tbody tr:nth-child(even) { background: var(--band); }
 td.number, th.number { text-align: right; }
 svg.figure { display: block; height: auto; margin: .5rem 0; max-width: 100%; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
+.pictures figure { flex: 1 1 20rem; margin: 0; max-width: 30rem; }
 figcaption { color: var(--quiet); font-size: .9em; }
 img { height: auto; max-width: 100%; }
 """
@@ -64,7 +65,7 @@ def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Html:
-    """An HTML table. A column whose cells are all numbers (or None) is aligned right; see `format_cell`.
+    """An HTML table. A column whose cells are all numbers (or None) is aligned right, written by `format_cell`.
 
     Raises `ValueError` for a row whose length is not that of `headers`.
     """
@@ -105,11 +106,11 @@ def pictures(shown: Iterable[str]) -> Html:
 
 
 def format_cell(value: Cell) -> str:
-    """A table cell as plain text: None is a dash, a float has four significant digits, an int keeps all its digits."""
+    """A table cell as plain text: None is a dash, a float has up to four decimals, an int keeps all its digits."""
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{round(value, 4):.8g}"
     return str(value)
 
 

@@ -64,9 +64,15 @@ def _headline(record: EvaluationRecord) -> Html:
     )
     return Html(
         paragraph(text)
-        + table([name.replace("_", " ") for name in names], [[metrics[name] for name in names]])
-        + table([name.replace("_", " ") for name in point], [[metrics[name] for name in point]])
+        + table([_label(name) for name in names], [[metrics[name] for name in names]])
+        + table([_label(name) for name in point], [[metrics[name] for name in point]])
     )
+
+
+def _label(name: str) -> str:
+    """`ap_small` as people write it: AP small."""
+    first, *rest = name.split("_")
+    return " ".join([first.upper() if first[:2] in ("ap", "ar", "f1") else first, *rest])
 
 
 def _classes(record: EvaluationRecord, point: OperatingPoint) -> Html:
