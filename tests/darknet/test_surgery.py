@@ -7,7 +7,7 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.surgery import change_classes, class_parents
+from traffic_yolo.darknet.surgery import change_classes, change_input_size, class_parents, max_batches_for
 from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 
@@ -73,6 +73,18 @@ def test_the_cfg_follows_by_darknets_published_rules_and_nothing_else_changes(ne
     assert network.cfg.to_text() == small_cfg
     fewer = change_classes(network, OLD, ["car"], seeds={}).cfg
     assert (fewer.net.get_int("max_batches", 0), fewer.net.get_ints("steps")) == (6000, (4800, 5400))
+
+
+@pytest.mark.parametrize(
+    ("classes", "pictures", "expected"), [(1, 0, 6000), (4, 0, 8000), (4, 9000, 9000), (3, 1, 6000)]
+)
+def test_max_batches_by_darknets_published_rule(classes, pictures, expected):
+    assert max_batches_for(classes, pictures) == expected
+
+
+def test_the_number_of_pictures_reaches_the_cfg(network):
+    cfg = change_classes(network, OLD, NEW, **CHANGE, num_images=20_000).cfg
+    assert (cfg.net.get_int("max_batches", 0), cfg.net.get_ints("steps")) == (20_000, (16_000, 18_000))
 
 
 def test_scales_follow_the_two_steps_and_counters_go(network):
@@ -164,3 +176,26 @@ def test_heads_without_their_own_convolution_are_refused(network, small_cfg):
         change_classes(Network(Cfg.parse(shared)), OLD, ["car"])
     with pytest.raises(ValueError, match="found a fused one"):
         change_classes(network.fuse(), OLD, OLD)
+
+
+def test_another_input_size_keeps_weights_and_boxes_in_pixels(network, small_cfg, tmp_path):
+    cfg = change_input_size(network.cfg, (96, 48))
+    assert cfg.to_text() == small_cfg.replace("width = 64", "width = 96").replace("height=32", "height=48")
+    network.save_weights(tmp_path / "a.weights")
+    larger = Network.from_cfg(cfg).eval()
+    larger.load_weights(tmp_path / "a.weights")
+    picture = torch.rand(1, 3, 48, 96)
+    for a, b in zip(larger(picture), network(picture), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((100, 32), "width: expected a multiple of 8, found 100; take 96 or 104"),
+        ((64, 0), "height: expected a multiple of 8, found 0; take 8 or 8"),
+    ],
+)
+def test_sizes_between_the_cells_are_refused(network, size, message):
+    with pytest.raises(OptionsError, match=message):
+        change_input_size(network.cfg, size)

@@ -1,7 +1,8 @@
-"""Changes a network's classes and keeps what it knows of those that stay: new cfg, new rows in every head.
+"""Changes a network's classes or input size and keeps what it knows: new cfg, new rows in every head.
 
 A head's convolution has, per anchor, four box rows, one objectness row and one row per class. Box and objectness rows
-are kept; a class row is kept, copied from a parent class, or started anew.
+are kept; a class row is kept, copied from a parent class, or started anew. Anchors are in `surgery_anchors`, backbone
+cuts in `surgery_partial`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.heads import YoloHead
-from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network import Network, read_sections
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
+from traffic_yolo.darknet.sections.yolo import YoloSection
 from traffic_yolo.errors import OptionsError
 
 NEW_CLASS_PROBABILITY = 0.01  # what a fresh class row answers everywhere: rare until trained
@@ -33,28 +35,63 @@ def change_classes(
     *,
     renames: Mapping[str, str] | None = None,
     seeds: Mapping[str, str] | None = None,
+    num_images: int = 0,
     seed: int = 0,
 ) -> Network:
     """A new network for `new_names` in which each class that has a parent (see `class_parents`) keeps its rows.
 
     `renames` maps old names to new ones, `seeds` new names to the old class they start from; a new class without a
     parent starts with small random rows (from `seed`) and a low bias. The cfg copy gets classes and filters of every
-    head, and max_batches and steps by Darknet's published rule. Raises `OptionsError` for names that do not fit.
+    head, and max_batches and steps by Darknet's published rule (`num_images`: pictures in the training set, 0 where not
+    known). Raises `OptionsError` for names that do not fit.
+    """
+    parents = class_parents(network.num_classes, old_names, new_names, renames=renames or {}, seeds=seeds or {})
+    cfg = _change_class_keys(network, len(new_names), num_images)
+    rows_of = {head_convolution(network, head): _head_rows(head, parents) for head in network.heads}
+    return rebuild(network, cfg, rows_of, seed=seed)
+
+
+def change_input_size(cfg: Cfg, resolution_wh: tuple[int, int]) -> Cfg:
+    """A copy of `cfg` for another width and height; the weights and the anchors (network pixels) stay as they are.
+
+    Raises `OptionsError` for sizes that are no multiples of the coarsest head's stride, or where a layer's weights
+    depend on the size (`[connected]`).
+    """
+    before = read_sections(cfg)
+    stride = max((section.head.stride for section in before if isinstance(section, YoloSection)), default=1)
+    for name, value in zip(("width", "height"), resolution_wh, strict=True):
+        if value < stride or value % stride:
+            near = f"{max(1, value // stride) * stride} or {(max(0, value) // stride + 1) * stride}"
+            raise OptionsError(f"{name}: expected a multiple of {stride}, found {value}; take {near}")
+    changed = cfg.copy()
+    changed.net.set("width", resolution_wh[0])
+    changed.net.set("height", resolution_wh[1])
+    for old, new in zip(before, read_sections(changed), strict=True):
+        if old.num_weights != new.num_weights:
+            raise OptionsError(
+                f"{cfg.file} line {old.section.line} [{old.section.name}]: its weights depend on the input size"
+            )
+    return changed
+
+
+def rebuild(network: Network, cfg: Cfg, rows_of: Mapping[int, NDArray[np.int64]], *, seed: int = 0) -> Network:
+    """The network of `cfg` with the weights of `network`; `rows_of` maps a convolution's layer index to its new rows.
+
+    A row is the old row it comes from, or -1 for a new one: small random kernels (from `seed`) and a low bias. Header,
+    mode and device are kept. Raises `DarknetFormatError` where another layer reads a convolution whose rows change.
     """
     if network.is_fused:
         raise ValueError("expected a network with its batch-norms, found a fused one")
-    parents = class_parents(network.num_classes, old_names, new_names, renames=renames or {}, seeds=seeds or {})
-    changed = Network(_change_cfg(network, len(new_names)), seed=seed)
+    changed = Network(cfg, seed=seed)
     changed.header = network.header
     changed.train(network.training)
     changed.to(next(network.parameters()).device)
-    rows_of = {_head_layer(network, head): _head_rows(head, parents) for head in network.heads}
     generator = np.random.default_rng(seed)
     with torch.no_grad():
         for section, old_layer, new_layer in zip(network.sections, network.layers, changed.layers, strict=True):
             new_section, rows = changed.sections[section.index], rows_of.get(section.index)
             if section.num_weights and section.input.channels != new_section.input.channels:
-                raise section.section.error("reads a head's convolution: its weights would not fit other classes")
+                raise section.section.error("reads a head's convolution: its weights would not fit the new head")
             pairs = zip(section.weights(old_layer), new_section.weights(new_layer), strict=True)
             for (name, old), (_, new) in pairs:
                 new.copy_(old if rows is None else _new_rows(name, old, rows, generator))
@@ -112,22 +149,32 @@ def _same_name(name: str, old_names: Sequence[str]) -> int | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _head_layer(network: Network, head: YoloHead) -> int:
+def head_convolution(network: Network, head: YoloHead) -> int:
     """The index of the convolution before a head; raises `DarknetFormatError` where something else stands there."""
     section = network.sections[head.layer_index - 1]
     if not isinstance(section, ConvolutionalSection) or section.groups != 1:
-        raise section.section.error("expected an ungrouped [convolutional] before [yolo] to change classes, found this")
+        raise section.section.error("expected an ungrouped [convolutional] before [yolo] to change it, found this")
     return section.index
 
 
-def _change_cfg(network: Network, num_classes: int) -> Cfg:
+def rows_per_anchor(head: YoloHead) -> int:
+    """Rows of the head's convolution for one anchor: box numbers, objectness, classes."""
+    return head.num_channels // head.num_anchors
+
+
+def max_batches_for(num_classes: int, num_images: int = 0) -> int:
+    """Darknet's published number of iterations: 2000 a class, at least 6000, at least one for each picture."""
+    return max(LEAST_BATCHES, BATCHES_PER_CLASS * num_classes, num_images)
+
+
+def _change_class_keys(network: Network, num_classes: int, num_images: int) -> Cfg:
     cfg = network.cfg.copy()
     for head in network.heads:
-        yolo, convolution = cfg.layers[head.layer_index], cfg.layers[_head_layer(network, head)]
+        yolo, convolution = cfg.layers[head.layer_index], cfg.layers[head_convolution(network, head)]
         yolo.set("classes", num_classes)
         yolo.remove("counters_per_class")  # counts of the old classes' boxes
-        convolution.set("filters", head.num_anchors * (5 + num_classes))
-    max_batches = max(LEAST_BATCHES, BATCHES_PER_CLASS * num_classes)
+        convolution.set("filters", head.num_anchors * (rows_per_anchor(head) - head.num_classes + num_classes))
+    max_batches = max_batches_for(num_classes, num_images)
     cfg.net.set("max_batches", max_batches)
     if cfg.net.get_str("policy", "constant") == "steps":
         cfg.net.set("steps", ",".join(str(round(share * max_batches)) for share in STEP_SHARES))
@@ -138,8 +185,9 @@ def _change_cfg(network: Network, num_classes: int) -> Cfg:
 
 def _head_rows(head: YoloHead, parents: Sequence[int | None]) -> NDArray[np.int64]:
     """For each row of the new convolution the old row it comes from, -1 for a new one."""
-    old_size = 5 + head.num_classes
-    per_anchor = [*range(5), *(-1 if parent is None else 5 + parent for parent in parents)]
+    old_size = rows_per_anchor(head)
+    first_class = old_size - head.num_classes
+    per_anchor = [*range(first_class), *(-1 if parent is None else first_class + parent for parent in parents)]
     return np.array(
         [-1 if row < 0 else anchor * old_size + row for anchor in range(head.num_anchors) for row in per_anchor]
     )
