@@ -1,6 +1,7 @@
 """A Katib trial: its metrics, what makes it train again, and its store under parallel and killed trials."""
 
 import dataclasses
+import re
 import shutil
 import signal
 import subprocess
@@ -10,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from traffic_yolo.commands.trial import command
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import StorageError
 from traffic_yolo.evaluation.nms import NmsOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning import trial
+from traffic_yolo.tuning.experiment import METRIC_FORMAT, WORK_FOLDER, ExperimentOptions
 from traffic_yolo.tuning.metrics import METRICS
 from traffic_yolo.tuning.trial import exclusive_lock, run_trial, trained_once, training_key
 
@@ -69,6 +73,24 @@ def test_other_thresholds_train_nothing_again(
     run_trial(small_data_set, tmp_path, TRAINING, NmsOptions(0.5, 0.3), store=shared_store)
     assert trainings.count == 0
     assert (tmp_path / "trial.json").is_file()
+
+
+def test_the_command_with_katib_values_prints_lines_that_the_collector_reads(
+    small_data_set: Path, shared_store: Path, tmp_path: Path, first_metrics: dict[str, float]
+) -> None:
+    """The experiment's own command, placeholders filled as Katib fills them, run for real."""
+    options = ExperimentOptions(str(small_data_set), str(shared_store), TRAINING, fine_tune_layers=("all",))
+    values = {"confidence_threshold": "0.002", "iou_threshold": "0.5", "fine_tune_layers": "all"}
+    arguments = []
+    for argument in options.command()[2:]:
+        for name, value in values.items():
+            argument = argument.replace(f"${{trialParameters.{name}}}", value)
+        arguments.append(argument.replace(WORK_FOLDER, str(tmp_path)))
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    read = dict(re.findall(METRIC_FORMAT, result.output, flags=re.MULTILINE))
+    assert {name: float(value) for name, value in read.items()} == pytest.approx(first_metrics, abs=1e-6)
+    assert len([path for path in shared_store.iterdir() if path.is_dir()]) == 1
 
 
 @pytest.mark.usefixtures("first_metrics")
