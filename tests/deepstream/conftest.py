@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from traffic_yolo.darknet.network import Network
@@ -56,6 +57,30 @@ CLASSES = ("CAR", "traffic light")
 WriteModel = Callable[..., Path]
 
 
+# What the head's seven rows per anchor shall give over random pictures: mean and spread of the logits of
+# x, y, w, h, objectness and two classes.
+MEANS = np.tile(np.array([0, 0, 0, 0, -4, 0.5, 0], np.float32), 2)
+SPREADS = np.tile(np.array([1, 1, 0.3, 0.3, 4, 3, 3], np.float32), 2)
+
+
+def _calibrate(network: Network) -> None:
+    """Sets the head so that some cells are sure of a box and most of none, in place."""
+    generator = np.random.default_rng(3)
+    pictures = np.stack([smooth_picture(generator, (64, 96)) for _ in range(8)])
+    inputs = torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    head = network.layers[2].get_submodule("conv")
+    assert isinstance(head, torch.nn.Conv2d)
+    assert head.bias is not None
+    with torch.no_grad():
+        logits = network.eval()(inputs)[0].transpose(0, 1).flatten(1)  # (14, cells)
+        factor = torch.from_numpy(SPREADS) / logits.std(dim=1)
+        head.weight.mul_(factor[:, None, None, None])
+        head.bias.copy_(torch.from_numpy(MEANS) + (head.bias - logits.mean(dim=1)) * factor)
+        for first in (5, 12):  # either class, never both: nvinfer reports one class a box
+            head.weight[first + 1] = -head.weight[first]
+            head.bias[first + 1] = -head.bias[first]
+
+
 @pytest.fixture(scope="session")
 def export_tiny(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
     """Exports the tiny network into a new model folder; most of its cells stay silent."""
@@ -70,9 +95,8 @@ def export_tiny(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
                 values = generator.normal(0, 0.4, tuple(tensor.shape)).astype(np.float32)
                 if name in ("scales", "variances"):
                     values = np.abs(values) + 0.3
-                if name == "biases" and len(values) == 14:
-                    values = np.tile(np.array([0, 0, 0, 0, -3.0, 1.5, 0], np.float32), 2)
                 tensor.data.copy_(tensor.new_tensor(values))
+        _calibrate(network)
         network.save_weights(run / "model.weights")
         (run / "classes.names").write_text("".join(f"{name}\n" for name in CLASSES))
         out = tmp_path_factory.mktemp("model") / "model"
@@ -108,7 +132,7 @@ def write_data_set(root: Path, *, pictures: int = 12, hw: tuple[int, int] = (128
     for split in ("train", "val", "test"):
         content = {"images": images if split == "test" else [], "annotations": [], "categories": categories}
         (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
-    (root / "manifest.json").write_text(json.dumps({"fingerprint": "f" * 64}))
+    (root / "manifest.json").write_text(json.dumps({"schema_version": 1, "fingerprint": "f" * 64}))
     (root / "classes.yaml").write_text(yaml.safe_dump({"classes": list(CLASSES)}))
     return root
 
@@ -125,13 +149,24 @@ def reference_detections(model: Path, dataset: Path, nms: NmsOptions) -> Detecti
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
-    """Twelve pictures whose true boxes are those that the model reports with a score above 0.5."""
-    root = write_data_set(tmp_path_factory.mktemp("data") / "dataset")
+    """Twelve pictures of twice the network's size; the true boxes are those that PyTorch finds above 0.5."""
+    return labelled_by(model, write_data_set(tmp_path_factory.mktemp("data") / "dataset"))
+
+
+@pytest.fixture(scope="session")
+def unscaled_dataset(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """Twelve pictures of exactly the network's size, so that no resize rule tells the two sides apart."""
+    return labelled_by(model, write_data_set(tmp_path_factory.mktemp("data") / "dataset", hw=(64, 96)))
+
+
+def labelled_by(model: Path, root: Path) -> Path:
+    """Adds the true boxes: those that PyTorch reports with a score above 0.5."""
     found = reference_detections(model, root, NmsOptions(confidence_threshold=0.5))
     path = root / "annotations" / "instances_test.json"
     content = json.loads(path.read_text())
+    limits = [content["images"][0][side] for side in ("width", "height")] * 2
     for row in range(len(found)):
-        left, top, right, bottom = np.clip(found.boxes_xyxy[row], 0, [192, 128, 192, 128]).tolist()
+        left, top, right, bottom = np.clip(found.boxes_xyxy[row], 0, limits).tolist()
         content["annotations"].append(
             {
                 "id": row + 1,

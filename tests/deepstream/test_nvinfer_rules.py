@@ -248,15 +248,14 @@ def test_a_box_that_touches_the_bottom_edge_exactly_stays() -> None:
     np.testing.assert_allclose(mapped(objects((10, 80, 20, 20, 0.9, 0)), crop=False), [[10, 80, 20, 20]])
 
 
-def test_float_error_of_a_scaled_box_at_the_bottom_can_drop_it() -> None:
-    """The reason for crop-objects-to-roi-boundary=1: cut to the network, mapped back, and a hair too long."""
-    placement = Placement((960, 540), (416, 416), 0, 0)
-    tops = np.linspace(200, 400, 200, dtype=np.float32)
-    boxes = objects(*[(10, float(top), 20, float(np.float32(416) - top), 0.9, 0) for top in tops])
-    loose = to_frame(boxes, placement, (540, 960), [rules()], crop_to_frame=False).boxes_xywh
-    cut = to_frame(boxes, placement, (540, 960), [rules()], crop_to_frame=True).boxes_xywh
-    assert 0 < len(loose) < len(cut) == 200
-    assert (cut[:, 1] + cut[:, 3] <= 540 + 1e-4).all()
+def test_a_vehicle_that_touches_the_bottom_of_a_letterbox_is_lost_without_cropping() -> None:
+    """The reason for crop-objects-to-roi-boundary=1: a box reaches a hair into the padding and is gone."""
+    placement = place((540, 960), (416, 416), keep_aspect=True, symmetric=True)
+    assert (placement.top, placement.scaled_wh) == (91, (416, 234))
+    box = objects((100, 300, 40, 25.1, 0.9, 0))  # the picture ends at 325
+    assert len(to_frame(box, placement, (540, 960), [rules()], crop_to_frame=False).scores) == 0
+    kept = to_frame(box, placement, (540, 960), [rules()], crop_to_frame=True).boxes_xywh
+    np.testing.assert_allclose(kept, [[100 / 416 * 960, 209 / 234 * 540, 40 / 416 * 960, 25 / 234 * 540]], rtol=1e-5)
 
 
 def test_the_right_edge_is_cut_only_with_cropping() -> None:

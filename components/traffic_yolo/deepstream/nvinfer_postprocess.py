@@ -1,6 +1,7 @@
 """What becomes of the network's output in nvinfer: DeepStream-Yolo's parser, thresholds, NMS, mapping to the frame.
 
-The order and every comparison follow nvinfer's sources, float32 included; the facts are told in docs/deepstream.md.
+The order and every comparison follow nvinfer's sources, float32 included. Two rules cost most: a box has one class (its
+best), and NMS overlaps boxes that were cut at the network's edges already, where Darknet overlaps whole ones.
 """
 
 from collections.abc import Sequence

@@ -55,6 +55,8 @@ class ValidationSummary:
 def problems_of(parity: Parity, metrics: dict[str, dict[str, float | None]]) -> tuple[str, ...]:
     """One sentence for each limit that is exceeded; empty when the model may be deployed."""
     problems = []
+    if not parity.matched + parity.only_left + parity.only_right:
+        problems.append("neither side reports a single box, so nothing was compared")
     if parity.explained_agreement < MIN_EXPLAINED_AGREEMENT:
         boxes = 2 * parity.matched + parity.only_left + parity.only_right
         problems.append(

@@ -1,0 +1,96 @@
+"""Parity: which boxes belong together, what is left over, and why."""
+
+import numpy as np
+import pytest
+
+from traffic_yolo.deepstream.parity import compare
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.nms import Detections
+
+
+def detections(*rows: tuple[int, float, float, float, float, float, int]) -> Detections:
+    """Rows of image id, left, top, right, bottom, score, class_id."""
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    return Detections(
+        table[:, 0].astype(np.int64),
+        table[:, 1:5].astype(np.float32),
+        table[:, 5].astype(np.float32),
+        table[:, 6].astype(np.int64),
+    )
+
+
+def test_the_same_detections_agree_wholly() -> None:
+    side = detections((1, 0, 0, 10, 10, 0.9, 0), (2, 5, 5, 30, 30, 0.6, 1))
+    parity = compare(side, side, num_classes=2, confidence_threshold=0.25)
+    assert (parity.matched, parity.only_left, parity.only_right) == (2, 0, 0)
+    assert parity.agreement == parity.explained_agreement == 1
+    assert parity.iou_quantiles == (1, 1, 1, 1, 1)
+    assert parity.score_difference_quantiles == (0, 0, 0, 0, 0)
+
+
+def test_nothing_on_both_sides_is_agreement() -> None:
+    parity = compare(detections(), detections(), num_classes=2, confidence_threshold=0.25)
+    assert (parity.agreement, parity.explained_agreement) == (1, 1)
+    assert parity.iou_quantiles == ()
+
+
+def test_pictures_and_classes_are_kept_apart() -> None:
+    left = detections((1, 0, 0, 10, 10, 0.9, 0), (1, 50, 50, 60, 60, 0.9, 0))
+    right = detections((2, 0, 0, 10, 10, 0.9, 0), (1, 50, 50, 60, 60, 0.9, 1))
+    parity = compare(left, right, num_classes=2, confidence_threshold=0.25)
+    assert (parity.matched, parity.only_left, parity.only_right) == (0, 2, 2)
+    assert parity.agreement == 0
+    assert [(each.only_left, each.only_right) for each in parity.per_class] == [(2, 1), (0, 1)]
+
+
+def test_the_best_overlap_is_matched_first_and_each_box_once() -> None:
+    left = detections((1, 0, 0, 10, 10, 0.9, 0), (1, 0, 2, 10, 12, 0.8, 0))
+    right = detections((1, 0, 1.5, 10, 11.5, 0.7, 0))  # IoU 0.74 with the first, 0.90 with the second
+    parity = compare(left, right, num_classes=1, confidence_threshold=0.25)
+    assert (parity.matched, parity.only_left, parity.only_right) == (1, 1, 0)
+    np.testing.assert_allclose(parity.score_pairs, [[0.8, 0.7]])
+    assert parity.iou_quantiles[0] == pytest.approx(9.5 / 10.5, abs=1e-5)
+    assert parity.agreement == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("bottom", "matched"), [(5.0, 1), (4.9, 0)])
+def test_overlap_must_reach_one_half(bottom: float, matched: int) -> None:
+    left, right = detections((1, 0, 0, 10, 10, 0.9, 0)), detections((1, 0, 0, 10, bottom, 0.9, 0))
+    assert compare(left, right, num_classes=1, confidence_threshold=0.25).matched == matched
+
+
+def test_left_over_boxes_are_told_apart_by_their_reason() -> None:
+    left = detections(
+        (1, 0, 0, 10, 10, 0.9, 0),
+        (1, 0, 0, 10, 10, 0.5, 1),  # a second class of the box above
+        (1, 50, 0, 60, 10, 0.29, 0),  # the other side saw 0.24
+        (1, 80, 0, 90, 10, 0.8, 0),  # really missing
+    )
+    right = detections((1, 0, 0, 10, 10, 0.9, 0), (1, 20, 60, 30, 70, 0.31, 1))
+    parity = compare(left, right, num_classes=2, confidence_threshold=0.25)
+    assert (parity.matched, parity.only_left, parity.only_right) == (1, 3, 1)
+    assert (parity.second_labels, parity.near_threshold, parity.unexplained) == (1, 1, 2)
+    assert parity.agreement == pytest.approx(2 / 6)
+    assert parity.explained_agreement == pytest.approx(4 / 6)
+
+
+def test_matching_is_symmetric() -> None:
+    generator = np.random.default_rng(4)
+
+    def side() -> Detections:
+        left_top = generator.integers(0, 40, (60, 2))
+        boxes = np.concatenate([left_top, left_top + generator.integers(5, 25, (60, 2))], axis=1)
+        columns = (generator.integers(1, 4, 60), boxes, generator.random(60), generator.integers(0, 2, 60))
+        return detections(*[(int(i), *map(float, b), float(s), int(c)) for i, b, s, c in zip(*columns, strict=True)])
+
+    a, b = side(), side()
+    one = compare(a, b, num_classes=2, confidence_threshold=0.25)
+    other = compare(b, a, num_classes=2, confidence_threshold=0.25)
+    assert 0 < one.matched == other.matched
+    assert (one.only_left, one.only_right) == (other.only_right, other.only_left)
+
+
+def test_a_class_beyond_the_model_is_refused() -> None:
+    side = detections((1, 0, 0, 10, 10, 0.9, 3))
+    with pytest.raises(EvaluationError, match="class_id 3 found, expected below 2"):
+        compare(side, detections(), num_classes=2, confidence_threshold=0.25)

@@ -1,0 +1,175 @@
+"""The step validate: what it writes, what it measures, and when it says no."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.parity import Counts, Parity
+from traffic_yolo.deepstream.validate import validate
+from traffic_yolo.deepstream.verdict import problems_of
+from traffic_yolo.errors import EvaluationError, ModelError, StorageError
+from traffic_yolo.model_folder import ModelFolder
+
+
+@pytest.fixture
+def point(tmp_path: Path, model: Path) -> Path:
+    path = tmp_path / "operating_point.json"
+    stated = {
+        "confidence_threshold": 0.4,
+        "iou_threshold": 0.9,  # nvinfer overlaps boxes cut at the edge, PyTorch whole ones: here it makes no difference
+        "nms": {"kind": "default", "beta": 0.6, "max_detections": 300},
+        "model": {"weights_sha256": ModelFolder.open(model).sha256("model.weights")},
+    }
+    path.write_text(json.dumps(stated))
+    return path
+
+
+def test_a_good_model_passes_and_leaves_what_a_node_needs(
+    model: Path, unscaled_dataset: Path, point: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "validation"
+    summary = validate(model, unscaled_dataset, point, out, require_parity=True)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config_infer_primary.txt",
+        "config_infer_primary_darknet.txt",
+        "labels.txt",
+        "parity.json",
+        "report.html",
+    ]
+    assert summary.passed
+    assert "PARITY FAILED" not in summary.text
+    config = NvinferConfig.read(out / "config_infer_primary.txt")
+    attributes = config.class_attributes(0)
+    assert (attributes.pre_cluster_threshold, attributes.nms_iou_threshold) == (0.4, 0.9)
+    assert NvinferConfig.read(out / "config_infer_primary_darknet.txt").has("custom-network-config")
+    assert (out / "labels.txt").read_bytes() == (model / "labels.txt").read_bytes()
+
+    parity = json.loads((out / "parity.json").read_text())
+    assert parity["passed"] is True
+    assert parity["pictures"] == 12
+    assert parity["parity"]["matched"] > 20
+    assert parity["explained_agreement"] == pytest.approx(summary.scalars["parity_explained_agreement"])
+    # Without scaling, all that is left is nvinfer's one class a box, and float32 noise.
+    assert parity["explained_agreement"] == 1
+    assert parity["parity"]["only_left"] == parity["parity"]["second_labels"]
+    assert np.abs(parity["parity"]["score_difference_quantiles"]).max() < 1e-5
+    assert parity["metrics"]["pytorch"]["ap50"] > 0.9
+    assert parity["metrics"]["deepstream"]["ap50"] == pytest.approx(parity["metrics"]["pytorch"]["ap50"], abs=1e-6)
+    assert summary.scalars["ap50_deepstream"] == parity["metrics"]["deepstream"]["ap50"]
+    report = (out / "report.html").read_text()
+    assert "within the limits" in report
+    assert "crop-objects-to-roi-boundary=1" in report
+
+
+def test_the_same_input_gives_the_same_bytes(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        validate(model, dataset, point, tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+@pytest.fixture
+def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration with the colour planes swapped, as a hand-written one may have them."""
+    from traffic_yolo.deepstream import validate as module
+
+    right = module.deploy_config
+
+    def wrong(*arguments: object) -> NvinferConfig:
+        config = right(*arguments)  # type: ignore[arg-type]
+        return config.with_values("property", {"model-color-format": "1", "net-scale-factor": "0.01"})
+
+    monkeypatch.setattr(module, "deploy_config", wrong)
+
+
+@pytest.mark.usefixtures("swapped")
+def test_a_poor_parity_is_said_and_recorded(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:
+    summary = validate(model, dataset, point, tmp_path / "validation")
+    assert not summary.passed
+    assert "PARITY FAILED" in summary.text
+    assert summary.scalars["parity_passed"] == 0
+    assert json.loads((tmp_path / "validation" / "parity.json").read_text())["passed"] is False
+    assert "NOT within the limits" in (tmp_path / "validation" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("swapped")
+def test_a_poor_parity_stops_the_step_where_parity_is_required(
+    model: Path, dataset: Path, point: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"boxes have no partner .* do not deploy this model"):
+        validate(model, dataset, point, tmp_path / "validation", require_parity=True)
+    assert not (tmp_path / "validation").exists()
+
+
+def test_comparing_nothing_is_no_success() -> None:
+    metrics: dict[str, dict[str, float | None]] = {"pytorch": {"ap50": 0.0}, "deepstream": {"ap50": 0.0}}
+    assert problems_of(parity(0, 0), metrics) == ("neither side reports a single box, so nothing was compared",)
+
+
+def parity(matched: int, unexplained: int) -> Parity:
+    counts = Counts(matched, unexplained, 0)
+    return Parity(matched, unexplained, 0, (), (), 0, 0, (counts,), np.zeros((0, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("unexplained", "after", "count"), [(10, 0.59, 0), (11, 0.59, 1), (0, 0.575, 1), (50, 0.3, 2), (0, None, 0)]
+)
+def test_each_limit_gives_one_problem(unexplained: int, after: float | None, count: int) -> None:
+    metrics: dict[str, dict[str, float | None]] = {"pytorch": {"ap50": 0.6}, "deepstream": {"ap50": after}}
+    assert len(problems_of(parity(95, unexplained), metrics)) == count
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"confidence_threshold": 0.3}', "not an operating point"),
+        ("[1, 2]", "not an operating point"),
+        ('{"confidence_threshold": "high", "iou_threshold": 0.5}', "not an operating point"),
+        (
+            '{"confidence_threshold": 0.3, "iou_threshold": 0.5, "model": {"weights_sha256": "0"}}',
+            "was chosen for other weights",
+        ),
+    ],
+    ids=["one", "list", "text", "other weights"],
+)
+def test_a_wrong_operating_point_is_refused(
+    model: Path, dataset: Path, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "point.json"
+    path.write_text(content)
+    with pytest.raises(EvaluationError, match=message):
+        validate(model, dataset, path, tmp_path / "validation")
+
+
+def test_a_missing_operating_point_is_named(model: Path, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="operating point"):
+        validate(model, dataset, tmp_path / "none.json", tmp_path / "validation")
+
+
+def test_an_empty_split_is_refused(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="split 'val' has no pictures"):
+        validate(model, dataset, point, tmp_path / "validation", split="val")
+
+
+def test_a_model_without_onnx_is_refused(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / "model.onnx").unlink()
+    with pytest.raises(ModelError, match="run the export step on this model first"):
+        validate(tmp_path / "model", dataset, point, tmp_path / "validation")
+
+
+def test_an_onnx_file_of_other_weights_is_refused(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    weights = tmp_path / "model" / "model.weights"
+    data = bytearray(weights.read_bytes())
+    data[16] += 1  # the count of pictures seen
+    weights.write_bytes(data)
+    content = json.loads(point.read_text())
+    del content["model"]
+    point.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"was not made of model.weights beside it"):
+        validate(tmp_path / "model", dataset, point, tmp_path / "validation")
