@@ -1,6 +1,6 @@
 """Which of a source's classes become which of ours: rename, merge, drop, ignore; one YAML file.
 
-    classes: [CAR, TRUCK]          # ours, in the order of their class ids
+    classes: [CAR, TRUCK]          # ours, in the order of their class ids; else the source's after the other rules
     rename: {VAN: CAR, LONG_TRUCK: TRUCK}   # several old names may become one
     ignore: [OTHERS]               # boxes neither reward nor punish the detector
     drop: [BIRD]                   # boxes are left out (and counted in the report)
@@ -10,7 +10,7 @@ A class named nowhere is refused, so that no box disappears by a typing error.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,11 @@ class ClassMap:
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise LabelError(f"class map: expected distinct class names, found {list(self.classes)}")
         for name in self.classes:
+            # Darknet reads names by line, but KITTI files and DeepStream split labels at spaces
             if not name or any(character.isspace() for character in name):
-                # Darknet's .names files are read by line, but KITTI files and DeepStream's split labels at spaces
-                raise LabelError(f"class map: {name!r} has a space in it; name the class with '_' in its place")
+                raise LabelError(
+                    f"class map: {name!r} is empty or has a space in it; name the class with '_' in its place"
+                )
         for old, new in self.rename.items():
             if new not in self.classes and new not in self.ignore | self.drop:
                 raise LabelError(f"class map: rename {old}: {new}, but {new} is not among classes, ignore or drop")
@@ -47,38 +49,54 @@ class ClassMap:
             raise LabelError(f"class map: {', '.join(sorted(both))} has two fates; name it once")
 
     @classmethod
-    def default(cls, source_classes: Sequence[str], present: Iterable[str]) -> "ClassMap":
-        """Keeps the classes that are present, in the source's order; ATM's OTHERS and UNKNOWN are ignored."""
-        used = set(present)
-        kept = tuple(name for name in source_classes if name in used and name not in DEFAULT_IGNORED)
-        if not kept:
+    def default(cls, source_classes: Sequence[str], kept: Collection[str]) -> "ClassMap":
+        """Keeps the classes `kept` in the source's order; ATM's OTHERS and UNKNOWN are ignored, others dropped.
+
+        A space in a name (COCO's "traffic light") becomes '_'.
+        """
+        stay = [name for name in source_classes if name in kept and name not in DEFAULT_IGNORED]
+        if not stay:
             raise LabelError(f"no label of a known class; the source's classes are {', '.join(source_classes)}")
-        return cls(classes=kept, ignore=frozenset(DEFAULT_IGNORED & set(source_classes)))
+        ignored = frozenset(source_classes) & DEFAULT_IGNORED
+        return cls(
+            classes=tuple("_".join(name.split()) for name in stay),
+            rename={name: "_".join(name.split()) for name in stay if len(name.split()) > 1},
+            ignore=ignored,
+            drop=frozenset(source_classes) - set(stay) - ignored,
+        )
 
     @classmethod
-    def read(cls, path: Path) -> "ClassMap":
-        """Reads a YAML file; `StorageError` or `LabelError` naming the file."""
+    def read(cls, path: Path, source_classes: Sequence[str] = ()) -> "ClassMap":
+        """Reads a YAML file; `StorageError` or `LabelError` naming the file.
+
+        Without `classes` in the file, the classes are `source_classes` after the file's other rules.
+        """
         try:
             value: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise StorageError(f"class map cannot be read: {path}: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise LabelError(f"class map is not YAML: {path}") from error
-        if not isinstance(value, dict) or set(value) - set(KEYS) or not isinstance(value.get("classes"), list):
-            found = sorted(value) if isinstance(value, dict) else type(value).__name__
-            raise LabelError(f"class map {path}: expected a list of classes, and rename, ignore, drop; found {found}")
+            raise LabelError(f"class map {path}: not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(value, dict) or set(value) - set(KEYS):
+            found = ", ".join(map(str, value)) if isinstance(value, dict) else repr(value)
+            raise LabelError(f"class map {path}: expected the keys {', '.join(KEYS)}; found {found}")
         rename = value.get("rename") or {}
-        return cls(
-            classes=tuple(map(str, value["classes"])),
-            rename={str(old): str(new) for old, new in rename.items()},
-            ignore=frozenset(map(str, value.get("ignore") or ())),
-            drop=frozenset(map(str, value.get("drop") or ())),
-        )
+        if not isinstance(rename, dict) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
+            raise LabelError(f"class map {path}: rename must be a mapping from old to new name; found {rename!r}")
+        ignore, drop = (frozenset(_names(value, key, path)) for key in ("ignore", "drop"))
+        renamed = (rename.get(name, name) for name in source_classes)
+        derived = (name for name in dict.fromkeys(renamed) if name not in ignore | drop)
+        classes = _names(value, "classes", path) if "classes" in value else tuple(derived)
+        try:
+            return cls(classes=classes, rename=dict(rename), ignore=ignore, drop=drop)
+        except LabelError as error:
+            raise LabelError(f"{path}: {error}") from error
 
-    def fate(self, class_name: str, *, where: str) -> tuple[str, str]:
+    def fate(self, class_name: str, *, where: str, ignored: bool = False) -> tuple[str, str]:
         """(fate, our class name): fate is "keep", "ignore" or "drop".
 
-        Raises `LabelError` with `where` for a class that no rule names.
+        A box that is `ignored` anyway may be of any class. Raises `LabelError` with `where` for a class that no rule
+        names.
         """
         name = self.rename.get(class_name, class_name)
         if name in self.classes:
@@ -87,6 +105,8 @@ class ClassMap:
             return "ignore", name
         if name in self.drop:
             return "drop", name
+        if ignored:
+            return "ignore", name
         known = ", ".join([*self.classes, *sorted(self.ignore | self.drop)])
         raise LabelError(f"{where}: unknown class {class_name!r}; known: {known}; name it in the class map")
 
@@ -107,3 +127,10 @@ class ClassMap:
     def sha256(self) -> str:
         """Hash of the rules, whatever the layout of the file they came from."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _names(value: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
+    names = value.get(key) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise LabelError(f"class map {path}: {key} must be a list of class names; found {names!r}")
+    return tuple(names)

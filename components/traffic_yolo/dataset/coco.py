@@ -11,6 +11,8 @@ from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.errors import LabelError
 from traffic_yolo.storage import read_json
 
+IGNORED = "ignored"
+
 
 @dataclass(frozen=True)
 class CocoImage:
@@ -27,12 +29,27 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoLabels:
-    """A whole file. `classes` in the order of the category ids; `degenerate` counts boxes without area, left out."""
+    """A whole file. `classes` in the order of the category ids; `ignored_classes` are those that our writer set apart.
+
+    Left out and counted: `degenerate` boxes without area, `outlines` (segmentation masks; their area is kept).
+    """
 
     path: Path
     classes: tuple[str, ...]
     images: tuple[CocoImage, ...]
-    degenerate: int
+    degenerate: int = 0
+    outlines: int = 0
+    ignored_classes: frozenset[str] = frozenset()
+
+    @property
+    def counted_classes(self) -> tuple[str, ...]:
+        """`classes` without the ignored ones."""
+        return tuple(name for name in self.classes if name not in self.ignored_classes)
+
+    def notes(self) -> list[str]:
+        """Lines for the report about what was left out."""
+        found = ((self.degenerate, "boxes without area left out"), (self.outlines, "outlines left out, boxes kept"))
+        return [f"{self.path.name}: {count} {what}" for count, what in found if count]
 
 
 def read_coco(path: Path) -> CocoLabels:
@@ -50,7 +67,7 @@ def read_coco(path: Path) -> CocoLabels:
         found: dict[int, list[Annotation]] = {image["id"]: [] for image in content["images"]}
         if len(found) != len(content["images"]) or len(categories) != len(content["categories"]):
             raise LabelError(f"{path}: an image or category id occurs twice")
-        degenerate = 0
+        degenerate = outlines = 0
         for entry in content["annotations"]:
             where = f"{path}: annotation {entry.get('id')}"
             if entry["image_id"] not in found:
@@ -61,15 +78,22 @@ def read_coco(path: Path) -> CocoLabels:
             if box[2] <= 0 or box[3] <= 0:
                 degenerate += 1
                 continue
-            found[entry["image_id"]].append(_annotation(entry, box, categories))
-        images = tuple(CocoImage(image, tuple(found[image["id"]])) for image in content["images"])
-        for image in images:
-            str(image.file_name), int(image.fields["width"]), int(image.fields["height"])
+            outlines += bool(entry.get("segmentation"))
+            found[entry["image_id"]].append(_annotation(entry, box, categories, where))
+        images = tuple(CocoImage(_checked_image(image), tuple(found[image["id"]])) for image in content["images"])
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, LabelError):
             raise
         raise LabelError(f"{path}: not a COCO instances file: {type(error).__name__} {error}") from error
-    return CocoLabels(path, tuple(categories.values()), images, degenerate)
+    ignored = frozenset(str(c["name"]) for c in content["categories"] if c.get("supercategory") == IGNORED)
+    return CocoLabels(path, tuple(categories.values()), images, degenerate, outlines, ignored)
+
+
+def _checked_image(image: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry itself; raises what the caller turns into `LabelError` where a reader later would stumble."""
+    if not isinstance(image["file_name"], str) or int(image["width"]) <= 0 or int(image["height"]) <= 0:
+        raise ValueError(f"image {image['id']}: expected file_name, width and height")
+    return image
 
 
 def _box(value: Any, where: str) -> tuple[float, float, float, float]:
@@ -83,64 +107,75 @@ def _box(value: Any, where: str) -> tuple[float, float, float, float]:
 
 
 def _annotation(
-    entry: Mapping[str, Any], box: tuple[float, float, float, float], names: Mapping[int, str]
+    entry: Mapping[str, Any], box: tuple[float, float, float, float], names: Mapping[int, str], where: str
 ) -> Annotation:
-    confidence = entry.get("confidence")
-    return Annotation(
-        class_name=names[entry["category_id"]],
-        xywh=box,
-        label_source=str(entry.get("label_source", "human")),
-        confidence=None if confidence is None else float(confidence),
-        is_crowd=bool(entry.get("iscrowd", 0)),
-        ignore=bool(entry.get("ignore", 0)),
-        attributes=dict(entry.get("attributes") or {}),
-    )
+    confidence, area = entry.get("confidence"), entry.get("area")
+    # An area that is the box's own says nothing new (files round it to two to four places)
+    own_area = area is not None and abs(float(area) - box[2] * box[3]) > 1e-3 * box[2] * box[3] + 1e-2
+    try:
+        return Annotation(
+            class_name=names[entry["category_id"]],
+            xywh=box,
+            label_source=str(entry.get("label_source", "human")),
+            confidence=None if confidence is None else float(confidence),
+            is_crowd=bool(entry.get("iscrowd", 0)),
+            ignore=bool(entry.get("ignore", 0)),
+            area=float(area) if area is not None and own_area else None,
+            number=int(entry["id"]),
+            attributes=dict(entry.get("attributes") or {}),
+        )
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from error
 
 
 def coco_document(frames: Sequence[tuple[int, Frame]], classes: Sequence[str], *, description: str) -> dict[str, Any]:
     """The content of an instances file: pictures with their ids, annotations numbered from 1 in the pictures' order.
 
-    An ignored box whose class is none of `classes` is written under the first category, with its own class in
-    `attributes["class_name"]`: an ignore region speaks for every class, and COCO wants a category.
+    Classes that occur only in ignored boxes get categories after those of `classes`, with the supercategory `IGNORED`,
+    so that no reader mistakes such a box for a class of ours. Boxes and areas are rounded to 1/10,000 pixel.
     """
-    class_ids = {name: class_id for class_id, name in enumerate(classes)}
-    images: list[dict[str, Any]] = []
+    used = {annotation.class_name for _, frame in frames for annotation in frame.annotations}
+    names = [*classes, *sorted(used - set(classes))]
+    ids = {name: category_id(index) for index, name in enumerate(names)}
     annotations: list[dict[str, Any]] = []
     for image_id, frame in frames:
-        images.append(
-            {
-                "id": image_id,
-                "file_name": frame.file_name,
-                "width": frame.width,
-                "height": frame.height,
-                "recording": frame.recording,
-                "scan": frame.scan,
-                "site": frame.site,
-                "camera": frame.camera,
-                "day": frame.day,
-                "attributes": dict(frame.attributes),
-            }
-        )
         for annotation in frame.annotations:
-            known = annotation.class_name in class_ids
-            attributes = dict(annotation.attributes) | ({} if known else {"class_name": annotation.class_name})
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": category_id(class_ids.get(annotation.class_name, 0)),
-                    "bbox": [round(value, 4) for value in annotation.xywh],
-                    "area": round(annotation.xywh[2] * annotation.xywh[3], 4),
-                    "iscrowd": int(annotation.is_crowd),
-                    "ignore": int(annotation.ignore),
-                    "label_source": annotation.label_source,
-                    "confidence": annotation.confidence,
-                    "attributes": attributes,
-                }
-            )
+            entry = {"id": len(annotations) + 1, "image_id": image_id, "category_id": ids[annotation.class_name]}
+            annotations.append(entry | _annotation_fields(annotation))
     return {
         "info": {"description": description},
-        "categories": [{"id": category_id(index), "name": name} for index, name in enumerate(classes)],
-        "images": images,
+        "categories": [
+            {"id": ids[name], "name": name} | ({"supercategory": IGNORED} if index >= len(classes) else {})
+            for index, name in enumerate(names)
+        ],
+        "images": [_image_fields(image_id, frame) for image_id, frame in frames],
         "annotations": annotations,
+    }
+
+
+def _image_fields(image_id: int, frame: Frame) -> dict[str, Any]:
+    return {
+        "id": image_id,
+        "file_name": frame.file_name,
+        "width": frame.width,
+        "height": frame.height,
+        "recording": frame.recording,
+        "scan": frame.scan,
+        "site": frame.site,
+        "camera": frame.camera,
+        "day": frame.day,
+        "attributes": dict(frame.attributes),
+    }
+
+
+def _annotation_fields(annotation: Annotation) -> dict[str, Any]:
+    area = annotation.xywh[2] * annotation.xywh[3] if annotation.area is None else annotation.area
+    return {
+        "bbox": [round(value, 4) for value in annotation.xywh],
+        "area": round(area, 4),
+        "iscrowd": int(annotation.is_crowd),
+        "ignore": int(annotation.ignore),
+        "label_source": annotation.label_source,
+        "confidence": annotation.confidence,
+        "attributes": dict(annotation.attributes),
     }

@@ -19,6 +19,8 @@ from traffic_yolo.storage import read_json
 
 MANIFEST_NAME = "manifest.json"
 CLASSES_NAME = "classes.yaml"
+SCHEMA_VERSION = 1
+NO_CLASS = -1
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class LabelledImage:
     """One picture of a split. Boxes in picture pixels, not clipped; the four arrays have one row for each box.
 
     `boxes_xyxy` (n, 4) float32, `class_ids` (n,) int64 into the data set's classes, `ignore` (n,) bool and `is_crowd`
-    (n,) bool: boxes that neither reward nor punish a detector.
+    (n,) bool: boxes that neither reward nor punish a detector. An ignored box of a class that is none of the data set's
+    has `NO_CLASS` as its class id.
     """
 
     image_id: int
@@ -65,11 +68,13 @@ class DataSet:
             if not (folder / name).is_file():
                 raise DatasetError(f"{folder}: {name} is missing; is this a folder that convert wrote?")
         manifest = read_json(folder / MANIFEST_NAME, what="manifest")
-        described = yaml.safe_load((folder / CLASSES_NAME).read_text(encoding="utf-8"))
-        classes = described.get("classes") if isinstance(described, dict) else None
-        if not isinstance(classes, list) or not classes or not isinstance(manifest, dict):
-            raise DatasetError(f"{folder / CLASSES_NAME}: expected a list of class names under 'classes'")
-        return cls(root=folder, classes=tuple(map(str, classes)), manifest=manifest)
+        version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+        if version != SCHEMA_VERSION or not isinstance(manifest.get("fingerprint"), str):
+            expected = f"schema version {SCHEMA_VERSION} and a fingerprint"
+            raise DatasetError(
+                f"{folder / MANIFEST_NAME}: expected {expected}, found version {version!r}; convert again"
+            )
+        return cls(root=folder, classes=_read_classes(folder / CLASSES_NAME), manifest=manifest)
 
     @property
     def fingerprint(self) -> str:
@@ -85,10 +90,14 @@ class DataSet:
         """The pictures of one split in the order of their ids. Raises `DatasetError` for a picture that is missing."""
         path = self.coco_path(split)
         coco = read_json(path, what=f"labels of split {split}")
-        boxes_of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in coco["images"]}
-        for annotation in coco["annotations"]:
-            boxes_of[annotation["image_id"]].append(annotation)
-        images = [self._image(image, boxes_of[image["id"]]) for image in coco["images"]]
+        try:
+            boxes_of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in coco["images"]}
+            for annotation in coco["annotations"]:
+                boxes_of[annotation["image_id"]].append(annotation)
+            images = [self._image(image, boxes_of[image["id"]]) for image in coco["images"]]
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__} {error}"
+            raise DatasetError(f"{path}: not what convert wrote ({reason}); convert again") from error
         missing = next((image.path for image in images if not image.path.is_file()), None)
         if missing is not None:
             raise DatasetError(f"picture not found: {missing}; {path.name} names it; convert again")
@@ -104,7 +113,10 @@ class DataSet:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
 
     def _image(self, image: dict[str, Any], annotations: list[dict[str, Any]]) -> LabelledImage:
-        boxes_xywh = np.array([a["bbox"] for a in annotations], dtype=np.float32).reshape(-1, 4)
+        boxes_xywh = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
+        class_ids = np.array([a["category_id"] - category_id(0) for a in annotations], dtype=np.int64)
+        # Ignored classes have categories of their own, after those of the data set
+        class_ids[class_ids >= len(self.classes)] = NO_CLASS
         return LabelledImage(
             image_id=image["id"],
             path=self.root / "images" / image["file_name"],
@@ -114,7 +126,18 @@ class DataSet:
             site=image.get("site", ""),
             recording=image.get("recording", ""),
             boxes_xyxy=xywh_to_xyxy(boxes_xywh).astype(np.float32),
-            class_ids=np.array([a["category_id"] - category_id(0) for a in annotations], dtype=np.int64),
+            class_ids=class_ids,
             ignore=np.array([bool(a.get("ignore", 0)) for a in annotations], dtype=np.bool_),
             is_crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=np.bool_),
         )
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path}: cannot be read as YAML; convert again") from error
+    classes = described.get("classes") if isinstance(described, dict) else None
+    if not isinstance(classes, list) or not classes:
+        raise DatasetError(f"{path}: expected a list of class names under 'classes'")
+    return tuple(map(str, classes))

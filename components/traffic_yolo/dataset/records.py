@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from traffic_yolo.errors import LabelError
 
@@ -17,7 +17,9 @@ class Annotation:
 
     `label_source` says who drew it; a box that no human drew carries its confidence in [0, 1]. `is_crowd` marks a
     region of many objects, `ignore` an object that neither rewards nor punishes a detector (too small, hidden, of an
-    ignored class). Raises `LabelError` for numbers that are no box.
+    ignored class). `area` is the object's own in square pixels where its outline is known, else None: the box's.
+    `number` is the annotation's id or line in its label file, for messages. Raises `LabelError` for numbers that are
+    no box.
     """
 
     class_name: str
@@ -26,6 +28,8 @@ class Annotation:
     confidence: float | None = None
     is_crowd: bool = False
     ignore: bool = False
+    area: float | None = None
+    number: int = field(default=0, compare=False)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -39,6 +43,13 @@ class Annotation:
             raise LabelError(f"confidence: expected a number in [0, 1], found {self.confidence}")
         if self.label_source != "human" and self.confidence is None:
             raise LabelError(f"a box drawn by the {self.label_source} carries its confidence; found none")
+        if self.area is not None and not (math.isfinite(self.area) and self.area >= 0):
+            raise LabelError(f"box of class {self.class_name}: area must be 0 or more, found {self.area}")
+
+    @property
+    def counts(self) -> bool:
+        """Whether a detector is rewarded for finding it."""
+        return not (self.ignore or self.is_crowd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,8 @@ class Frame:
 
     `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups
     that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` is
-    the file's own bytes (JPEG, or PNG where `suffix` says so). `fixed_split`: the split that the source itself gives.
+    the file's own bytes (JPEG, or PNG where `suffix` says so). `labelled`: whether a human looked at it; without, its
+    annotations are the device's. `label_file` says where its labels are from, for messages.
     """
 
     recording: str
@@ -60,7 +72,8 @@ class Frame:
     camera: str = ""
     day: str = ""
     suffix: str = ".jpg"
-    fixed_split: str = ""
+    labelled: bool = True
+    label_file: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,3 +87,12 @@ class Frame:
     def file_name(self) -> str:
         """The picture's path below `images/`."""
         return f"{self.recording}/{self.scan}{self.suffix}"
+
+
+class PictureKey(NamedTuple):
+    """What decides the split of a labelled picture. `own_split` is the split that the source itself gives, or ""."""
+
+    site: str
+    recording: str
+    scan: str
+    own_split: str = ""

@@ -14,7 +14,8 @@ from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.html_report import Html, figure_svg, page, paragraph, picture, pictures, table
 
 SAMPLES_PER_SPLIT = 4
-SAMPLE_WIDTH = 480
+SAMPLE_WIDTH_PX = 384
+SAMPLE_JPEG_QUALITY = 70
 HEAT_BINS_WH = (32, 18)
 # Colours of classes in samples, RGB; told apart by the colour-blind (Okabe and Ito's palette)
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
@@ -22,7 +23,7 @@ PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114
 
 @dataclass(frozen=True)
 class Report:
-    """Counts of pictures and boxes by split and of boxes by site and class; `notes` says what was left out or changed.
+    """Counts of pictures and boxes by split, by site and by class; `notes` says what was left out or changed.
 
     `counts[split]` has images, empty_images, boxes, ignored and device; `boxes_by_class[split]` the boxes that count.
     """
@@ -31,6 +32,7 @@ class Report:
     counts: dict[str, dict[str, int]]
     boxes_by_class: dict[str, dict[str, int]]
     sites: dict[str, list[str]]
+    images_by_site: dict[str, int]
     boxes_by_site: dict[str, dict[str, int]]
     notes: list[str]
 
@@ -42,29 +44,32 @@ class Report:
         counts: dict[str, dict[str, int]] = {}
         by_class: dict[str, dict[str, int]] = {}
         by_site: dict[str, Counter[str]] = {}
+        images_by_site: Counter[str] = Counter()
         all_notes = list(notes)
         for split in SPLITS:
             kept = [frame for _, frame in frames[split]]
-            counted = Counter(a.class_name for f in kept for a in f.annotations if not (a.ignore or a.is_crowd))
+            counted = Counter(a.class_name for f in kept for a in f.annotations if a.counts)
             counts[split] = {
                 "images": len(kept),
                 "empty_images": sum(not frame.annotations for frame in kept),
                 "boxes": counted.total(),
-                "ignored": sum(a.ignore or a.is_crowd for f in kept for a in f.annotations),
+                "ignored": sum(not a.counts for f in kept for a in f.annotations),
                 "device": sum(a.label_source != "human" for f in kept for a in f.annotations),
             }
             by_class[split] = {name: counted[name] for name in classes}
             lacking = [name for name in classes if not counted[name]]
-            if lacking:
+            if kept and lacking:
                 all_notes.append(f"the {split} split has no box of {', '.join(lacking)}")
             for frame in kept:
+                images_by_site[frame.site or frame.recording] += 1
                 site = by_site.setdefault(frame.site or frame.recording, Counter())
-                site.update(a.class_name for a in frame.annotations if not (a.ignore or a.is_crowd))
+                site.update(a.class_name for a in frame.annotations if a.counts)
         return cls(
             classes=classes,
             counts=counts,
             boxes_by_class=by_class,
             sites={split: sorted({f.site or f.recording for _, f in frames[split]}) for split in SPLITS},
+            images_by_site=dict(sorted(images_by_site.items())),
             boxes_by_site={site: dict(by_site[site]) for site in sorted(by_site)},
             notes=all_notes,
         )
@@ -124,11 +129,11 @@ def _class_table(report: Report) -> Html:
 
 def _site_table(report: Report) -> Html:
     split_of = {site: split for split in SPLITS for site in report.sites[split]}
-    rows = [
-        (site, split_of.get(site, ""), *(counts.get(name, 0) for name in report.classes))
+    rows: list[tuple[str | int, ...]] = [
+        (site, split_of.get(site, ""), report.images_by_site[site], *(counts.get(name, 0) for name in report.classes))
         for site, counts in report.boxes_by_site.items()
     ]
-    return table(["site", "split", *report.classes], rows)
+    return table(["site", "split", "pictures", *report.classes], rows)
 
 
 def _boxes(frames: Sequence[tuple[int, Frame]], classes: Sequence[str]) -> NDArray[np.float64]:
@@ -144,7 +149,7 @@ def _boxes(frames: Sequence[tuple[int, Frame]], classes: Sequence[str]) -> NDArr
         )
         for _, f in frames
         for a in f.annotations
-        if not (a.ignore or a.is_crowd)
+        if a.counts
     ]
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
@@ -186,8 +191,10 @@ def _crowding_figure(frames: Mapping[str, Sequence[tuple[int, Frame]]]) -> Figur
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     axis = figure.subplots()
     numbers = {split: [len(frame.annotations) for _, frame in frames[split]] for split in SPLITS}
-    edges = np.arange(0, max(map(max, numbers.values())) + 2) - 0.5
+    edges = np.arange(0, max(max(counts, default=0) for counts in numbers.values()) + 2) - 0.5
     for split, counts in numbers.items():
+        if not counts:
+            continue
         axis.stairs(np.histogram(counts, edges)[0] / len(counts), edges, label=split)
     axis.set_xlabel("boxes in a picture")
     axis.set_ylabel("share of pictures")
@@ -197,22 +204,24 @@ def _crowding_figure(frames: Mapping[str, Sequence[tuple[int, Frame]]]) -> Figur
 
 def _samples(frames: Sequence[tuple[int, Frame]], classes: Sequence[str]) -> Html:
     """Pictures spread evenly over the split, small, with their boxes."""
-    chosen = np.linspace(0, len(frames) - 1, min(SAMPLES_PER_SPLIT, len(frames))).astype(int)
+    if not frames:
+        return paragraph("No pictures.")
+    chosen = np.linspace(0, len(frames) - 1, min(SAMPLES_PER_SPLIT, len(frames))).round().astype(int)
     return pictures(_sample(frames[index][1], classes) for index in chosen)
 
 
 def _sample(frame: Frame, classes: Sequence[str]) -> Html:
-    image = cv2.imdecode(np.frombuffer(frame.picture(), np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        return paragraph(f"{frame.file_name}: cannot be decoded")
-    scale = SAMPLE_WIDTH / frame.width
-    small = cv2.resize(image, (SAMPLE_WIDTH, round(frame.height * scale)), interpolation=cv2.INTER_AREA)
+    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(frame.picture(), np.uint8), mode)
+    assert image is not None, f"{frame.file_name}: decoded when it was added"
+    scale = SAMPLE_WIDTH_PX / frame.width
+    small = cv2.resize(image, (SAMPLE_WIDTH_PX, round(frame.height * scale)), interpolation=cv2.INTER_AREA)
     for annotation in frame.annotations:
         x, y, width, height = (round(value * scale) for value in annotation.xywh)
-        ignored = annotation.ignore or annotation.is_crowd or annotation.class_name not in classes
+        ignored = not annotation.counts
         colour = (128, 128, 128) if ignored else PALETTE[classes.index(annotation.class_name) % len(PALETTE)][::-1]
         cv2.rectangle(small, (x, y), (x + width, y + height), colour, 1)
         if not ignored:
             cv2.putText(small, annotation.class_name, (x, max(y - 2, 8)), cv2.FONT_HERSHEY_PLAIN, 0.7, colour)
-    _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, SAMPLE_JPEG_QUALITY])
     return picture(data.tobytes(), f"{frame.file_name}, site {frame.site or '-'}, {len(frame.annotations)} boxes")

@@ -23,7 +23,7 @@ def yolo_lines(annotations: Sequence[Annotation], classes: Sequence[str], image_
     width, height = image_wh
     lines = []
     for annotation in annotations:
-        if annotation.ignore or annotation.is_crowd:
+        if not annotation.counts:
             continue
         x, y, w, h = annotation.xywh
         left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
@@ -61,7 +61,7 @@ def read_yolo_labels(path: Path, classes: Sequence[str], image_wh: tuple[int, in
         if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)) or w <= 0 or h <= 0:
             raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line.strip()!r}")
         box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
-        annotations.append(Annotation(classes[class_id], box))
+        annotations.append(Annotation(classes[class_id], box, number=number))
     return annotations
 
 
@@ -139,7 +139,10 @@ def darknet_data_text(num_classes: int) -> str:
 
 
 def picture_list_text(file_names: Sequence[str]) -> str:
-    """train.txt and its kin: one picture a line, `./images/...`, which both Darknet and ultralytics resolve."""
+    """train.txt and its kin: one picture a line, `./images/...`.
+
+    Darknet reads that relative to the folder where it was started, ultralytics relative to the list's own.
+    """
     return "".join(f"./{PurePosixPath('images') / name}\n" for name in file_names)
 
 
