@@ -159,12 +159,15 @@ def _size_figure(boxes: Mapping[str, NDArray[np.float64]], classes: Sequence[str
     axes = figure.subplots(1, 2, sharey=True)
     together = np.concatenate(list(boxes.values()))
     edges = np.geomspace(0.003, 1, 30)
+    # As many as there are colours: the most frequent
+    frequency = np.bincount(together[:, 4].astype(int), minlength=len(classes))
+    shown = sorted(np.argsort(-frequency, kind="stable")[: len(PALETTE)])
     for axis, column, name in zip(axes, (2, 3), ("width", "height"), strict=True):
-        for class_id, class_name in enumerate(classes):
+        for class_id in shown:
             values = together[together[:, 4] == class_id, column]
             colour = np.array(PALETTE[class_id % len(PALETTE)]) / 255
             counts, _ = np.histogram(values, edges)
-            axis.stairs(counts, edges, label=class_name, color=tuple(colour))
+            axis.stairs(counts, edges, label=classes[class_id], color=tuple(colour))
         axis.set_xscale("log")
         axis.set_xlabel(f"{name}, share of the picture")
     axes[0].set_ylabel("boxes")
