@@ -1,0 +1,191 @@
+"""A model bundle: everything that a fleet needs of one model, with a card and checksums; made and verified here.
+
+Its bytes follow from its inputs alone (no time, no host), so the same model gives the same bundle.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo._version import __version__
+from traffic_yolo.errors import ModelError
+from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
+from traffic_yolo.model_folder import (
+    CFG_NAME,
+    CLASSES_NAME,
+    EXPORT_NAME,
+    LABELS_NAME,
+    ONNX_NAME,
+    WEIGHTS_NAME,
+    ModelFolder,
+    labels_text,
+)
+from traffic_yolo.storage import read_json, sha256_of_file
+
+SCHEMA_VERSION = 1
+CARD_NAME = "card.json"
+SUMS_NAME = "SHA256SUMS"
+# Written by the steps tune and validate; a test compares the names.
+POINT_NAME = "operating_point.json"
+PARITY_NAME = "parity.json"
+CONFIG_NAMES = ("config_infer_primary.txt", "config_infer_primary_darknet.txt")
+
+MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME)
+BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle before it is written: `files` name -> where it lies now, `card`, and the text of SHA256SUMS.
+
+    `version_hash`: 12 hexadecimal digits of the hash of SHA256SUMS; equal bundles have equal ones.
+    """
+
+    files: dict[str, Path]
+    card: dict[str, Any]
+    record: EvaluationRecord
+    sums: str
+
+    @property
+    def version_hash(self) -> str:
+        """What the version's name ends with."""
+        return hashlib.sha256(self.sums.encode()).hexdigest()[:12]
+
+    def write(self, folder: Path) -> None:
+        """Copies everything into an existing empty folder and reads it back; `ModelError` where it does not verify."""
+        for name, source in self.files.items():
+            shutil.copyfile(source, folder / name)
+        (folder / CARD_NAME).write_bytes(_json_bytes(self.card))
+        (folder / SUMS_NAME).write_text(self.sums, encoding="utf-8")
+        verify_bundle(folder)
+
+
+def gather_bundle(model: Path, evaluation: Path, tuning: Path, validation: Path) -> Bundle:
+    """Reads the four folders of one run, checks that they belong together, and describes the bundle.
+
+    Writes nothing. Raises `ModelError` for a missing file or folders of different models, `StorageError` or
+    `EvaluationError` for files that cannot be read.
+    """
+    folder = ModelFolder.open(model)
+    record = EvaluationRecord.read(evaluation / RECORD_NAME)
+    export = read_json(model / EXPORT_NAME, what="export record")
+    point = read_json(tuning / POINT_NAME, what="operating point")
+    parity = read_json(validation / PARITY_NAME, what="parity record")
+    files = {name: model / name for name in MODEL_FILES} | {name: validation / name for name in CONFIG_NAMES}
+    missing = next((path for path in files.values() if not path.is_file()), None)
+    if missing is not None:
+        raise ModelError(f"{missing} is missing; a bundle needs {', '.join(files)}")
+    hashes = {name: sha256_of_file(path) for name, path in files.items()}
+    _check_same_model(folder, hashes, {evaluation: record.protocol, tuning: point.get("model", {}), validation: parity})
+    _check_same_point(point, parity, tuning, validation)
+    if (model / LABELS_NAME).read_text(encoding="utf-8") != labels_text(folder.classes):
+        raise ModelError(f"{model / LABELS_NAME} does not fit {CLASSES_NAME}; export again")
+    card = _card(folder, hashes, record, export, point, parity)
+    hashes[CARD_NAME] = hashlib.sha256(_json_bytes(card)).hexdigest()
+    sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
+    return Bundle(files, card, record, sums)
+
+
+def verify_bundle(folder: Path) -> dict[str, Any]:
+    """The card of a bundle in which every file has its checksum, none is missing and none is surplus.
+
+    Raises `ModelError` naming the file otherwise.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"bundle not found: {folder}")
+    expected = _read_sums(folder / SUMS_NAME)
+    present = {path.name for path in folder.iterdir()} - {SUMS_NAME}
+    if missing := sorted(set(BUNDLE_FILES) - set(expected)) or sorted(set(expected) - present):
+        raise ModelError(f"{folder}: {missing[0]} is missing; the bundle is incomplete, publish it again")
+    if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES)):
+        raise ModelError(f"{folder}: {surplus[0]} does not belong there; remove it, or publish again")
+    for name, digest in expected.items():
+        found = sha256_of_file(folder / name)
+        if found != digest:
+            raise ModelError(
+                f"{folder}: {name} was changed after publishing (SHA-256 {found[:12]}…, expected {digest[:12]}…)"
+            )
+    card = read_json(folder / CARD_NAME, what="model card")
+    if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
+        raise ModelError(f"{folder / CARD_NAME}: not a model card of schema version {SCHEMA_VERSION}")
+    return card
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    """File name -> digest, as `sha256sum` writes them."""
+    if not path.is_file():
+        raise ModelError(f"{path.parent}: {SUMS_NAME} is missing; this is no bundle")
+    sums: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        digest, separator, name = line.partition("  ")
+        if not separator or len(digest) != 64 or "/" in name or name in sums:
+            raise ModelError(f"{path} line {number}: expected a SHA-256, two blanks and a file name, found {line!r}")
+        sums[name] = digest
+    return sums
+
+
+def _check_same_model(folder: ModelFolder, hashes: dict[str, str], sources: dict[Path, dict[str, Any]]) -> None:
+    """Raises `ModelError` when a folder was made with another model; one that states no hash is believed."""
+    expected = {"cfg_sha256": hashes[CFG_NAME], "weights_sha256": hashes[WEIGHTS_NAME], "onnx_sha256": hashes[ONNX_NAME]}
+    for source, content in sources.items():
+        stated = {**content.get("protocol", {}), **content}
+        for key, digest in expected.items():
+            if stated.get(key, digest) != digest:
+                raise ModelError(
+                    f"{source} belongs to another model than {folder.path} ({key} {str(stated[key])[:12]}…, expected "
+                    f"{digest[:12]}…); run evaluate, tune and validate on this model"
+                )
+
+
+def _check_same_point(point: dict[str, Any], parity: dict[str, Any], tuning: Path, validation: Path) -> None:
+    for key in ("confidence_threshold", "iou_threshold"):
+        if key not in point:
+            raise ModelError(f"{tuning / POINT_NAME}: {key} is missing; run the tune step again")
+        validated = parity.get("nms", {}).get(key)
+        if validated != point[key]:
+            raise ModelError(
+                f"{validation} was validated at {key} {validated}, {tuning} chose {point[key]}; validate again"
+            )
+
+
+def _card(
+    folder: ModelFolder,
+    hashes: dict[str, str],
+    record: EvaluationRecord,
+    export: dict[str, Any],
+    point: dict[str, Any],
+    parity: dict[str, Any],
+) -> dict[str, Any]:
+    """The model card: what the model is, what it was made of, what it can do, how to run it."""
+    height, width = folder.network_hw
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "classes": list(folder.classes),
+        "network": {"width": width, "height": height, "resize": folder.resize},
+        "seen": export.get("seen"),
+        "data": record.data,
+        "training": record.training or export.get("training"),
+        "evaluation": {
+            "split": record.split,
+            "metrics": record.metrics,
+            "per_class": list(record.per_class),
+            "nms": record.nms,
+            "matching": record.matching,
+            "protocol": {**record.protocol, "network_hw": list(record.protocol["network_hw"])},
+        },
+        "operating_point": point,
+        "parity": {
+            name: parity.get(name)
+            for name in ("passed", "problems", "right", "split", "agreement", "explained_agreement", "metrics", "limits")
+        },
+        "onnx": {**export.get("onnx", {}), "against_pytorch": export.get("onnx_against_pytorch")},
+        "sha256": hashes,
+        "versions": {**record.software, **export.get("versions", {}), "published_by": __version__},
+    }
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()

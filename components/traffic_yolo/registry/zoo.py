@@ -1,0 +1,138 @@
+"""The model zoo: a folder, usually on the NAS, that keeps every published version of every model.
+
+`<zoo>/<name>/<number>-<hash>/` is a bundle, `<zoo>/<name>/current` a text file with the version that is in use (no link:
+not every share has them), `<zoo>/ledger/` the records.
+"""
+
+import contextlib
+import fcntl
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from traffic_yolo.errors import ModelError, OptionsError, StorageError
+from traffic_yolo.registry.bundle import gather_bundle, verify_bundle
+from traffic_yolo.registry.ledger import LEDGER_FOLDER, LedgerEntry
+from traffic_yolo.storage import atomic_folder, local_path, write_text
+
+CURRENT_NAME = "current"
+LOCK_NAME = ".lock"
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+VERSION_NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
+
+
+@dataclass(frozen=True)
+class Published:
+    """`bundle`: the version's folder; `is_new`: False where the same content lay there already; `is_current`."""
+
+    bundle: Path
+    name: str
+    is_new: bool
+    is_current: bool
+    problems: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The version's name."""
+        return self.bundle.name
+
+    @property
+    def text(self) -> str:
+        """A line or two for people."""
+        state = "published" if self.is_new else "was published already"
+        current = "in use (current)" if self.is_current else "not in use (current names another version, or none)"
+        line = f"{self.name} {self.version} {state}: {self.bundle}; {current}"
+        return f"{line}\nNOT MADE CURRENT: {'; '.join(self.problems)}" if self.problems else line
+
+
+def publish(*, model: Path, evaluation: Path, tuning: Path, validation: Path, zoo: str, name: str) -> Published:
+    """Puts the bundle of one run into the zoo, writes its ledger record, and makes it current when its parity passed.
+
+    The same content is never published twice: it gives the version that is there, and `current` stays as it is. Two
+    publishers at once wait for each other. Raises `ModelError` for folders that do not belong together,
+    `OptionsError` for a name that cannot be a folder's, `StorageError` for a full disk; nothing is left behind then.
+    """
+    if not MODEL_NAME.fullmatch(name) or name == LEDGER_FOLDER:
+        raise OptionsError(f"model name {name!r}: expected letters, digits, '.', '_' and '-', and not {LEDGER_FOLDER!r}")
+    bundle = gather_bundle(model, evaluation, tuning, validation)
+    root = local_path(zoo)
+    home = root / name
+    with _lock(home):
+        there = next((path for path in versions(zoo, name) if path.name.endswith(f"-{bundle.version_hash}")), None)
+        path = there or home / f"{_next_number(zoo, name):04d}-{bundle.version_hash}"
+        if there is None:
+            with atomic_folder(path) as folder:
+                bundle.write(folder)
+        else:
+            verify_bundle(there)
+        # After the bundle: a record never names a version that is not there. Its own name makes repeating it harmless.
+        LedgerEntry.of_bundle(name, path.name, bundle.card, bundle.record).write(root)
+        problems = tuple(bundle.card["parity"]["problems"] or ()) if not bundle.card["parity"]["passed"] else ()
+        if there is None and bundle.card["parity"]["passed"]:
+            write_text(home / CURRENT_NAME, f"{path.name}\n")
+        return Published(path, name, there is None, current_version(zoo, name) == path.name, problems)
+
+
+def versions(zoo: str, name: str) -> list[Path]:
+    """The bundles of a model, oldest first; empty for a model that the zoo does not have."""
+    home = local_path(zoo) / name
+    found = [(VERSION_NAME.fullmatch(path.name), path) for path in home.iterdir()] if home.is_dir() else []
+    numbered = [(int(match[1]), path.name, path) for match, path in found if match and path.is_dir()]
+    return [path for _, _, path in sorted(numbered)]
+
+
+def current_version(zoo: str, name: str) -> str | None:
+    """The version that `current` names; None where no version is in use."""
+    try:
+        return (local_path(zoo) / name / CURRENT_NAME).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def current_bundle(zoo: str, name: str) -> Path:
+    """The folder of the version in use, verified; `ModelError` where there is none or it is damaged."""
+    version = current_version(zoo, name)
+    if version is None:
+        raise ModelError(f"{local_path(zoo) / name}: no version is in use; publish one, or set one current")
+    path = local_path(zoo) / name / version
+    verify_bundle(path)
+    return path
+
+
+def set_current(zoo: str, name: str, version: str) -> Path:
+    """Makes a published version the one in use (to roll back, say) and returns its folder.
+
+    Raises `ModelError` for a version that is not there, naming those that are, or a damaged one.
+    """
+    known = {path.name: path for path in versions(zoo, name)}
+    if version not in known:
+        found = ", ".join(known) or "none"
+        raise ModelError(f"{local_path(zoo) / name}: no version {version!r}; found {found}")
+    verify_bundle(known[version])
+    with _lock(local_path(zoo) / name):
+        write_text(local_path(zoo) / name / CURRENT_NAME, f"{version}\n")
+    return known[version]
+
+
+def _next_number(zoo: str, name: str) -> int:
+    published = versions(zoo, name)
+    return int(published[-1].name.split("-")[0]) + 1 if published else 1
+
+
+@contextlib.contextmanager
+def _lock(home: Path) -> Iterator[None]:
+    """Keeps other publishers of this model waiting; the system lets go when the process ends, however it ends.
+
+    On a share without locks nobody waits: two publishers may then take the same number, and their hashes tell the
+    versions apart.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / LOCK_NAME).open("a")
+    except OSError as error:
+        raise StorageError(f"{home}: the model zoo cannot be written: {error.strerror or error}") from error
+    with file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
