@@ -51,7 +51,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise TrainingError(f"checkpoint not found: {path}") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} is not a checkpoint that can be read: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise TrainingError(f"{path} is not a checkpoint that can be read: {reason}") from error
     names = {field.name for field in fields(Checkpoint)}
     if not isinstance(values, dict) or set(values) != names or values["schema_version"] != SCHEMA_VERSION:
         raise TrainingError(f"{path}: expected a checkpoint of schema version {SCHEMA_VERSION}, found another file")

@@ -51,15 +51,19 @@ def train(dataset: Path, out: Path, options: TrainingOptions, *, resume: bool = 
     started = time.monotonic()
     data_set = DataSet.open(dataset)
     _check_folder(out, options, resume=resume)
-    run = _Run(data_set, out, options)
-    if resume and run.last_path.exists():
-        run.restore(read_checkpoint(run.last_path))
-    else:
-        options.write(out / "options.yaml")
-        write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
-        run.history = History(out / "history.csv")
-    run.go_on(started)
-    return run.finish()
+    device = choose_device(options)
+    # Layers draw their first weights, and dropout its masks, from torch's own generator: the caller's is left as it was.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(options.seed)
+        run = _Run(data_set, out, options, device)
+        if resume and run.last_path.exists():
+            run.restore(read_checkpoint(run.last_path))
+        else:
+            options.write(out / "options.yaml")
+            write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
+            run.history = History(out / "history.csv")
+        run.go_on(started)
+        return run.finish()
 
 
 def _check_folder(out: Path, options: TrainingOptions, *, resume: bool) -> None:
@@ -83,11 +87,9 @@ class _Run:
     """The state of a training between two updates."""
 
     history: History
-    random_state: torch.Tensor | None = None
 
-    def __init__(self, data_set: DataSet, out: Path, options: TrainingOptions) -> None:
-        self.data_set, self.out, self.options = data_set, out, options
-        self.device = choose_device(options)
+    def __init__(self, data_set: DataSet, out: Path, options: TrainingOptions, device: torch.device) -> None:
+        self.data_set, self.out, self.options, self.device = data_set, out, options, device
         network = start_network(options, data_set.classes)
         check_heads(network.heads)
         self.settings: Settings = resolve(options, network.cfg)
@@ -139,7 +141,7 @@ class _Run:
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.iteration, self.seconds_before = checkpoint.iteration, checkpoint.seconds
         self.best_ap50, self.best_iteration = checkpoint.best_ap50, checkpoint.best_iteration
-        self.random_state = checkpoint.random_state
+        torch.set_rng_state(checkpoint.random_state)
         self.history = History(self.out / "history.csv", keep=self.iteration)
         self.loss = self.history.rows[-1].loss if self.history.rows else math.nan
         log.info("resumed %s after iteration %d", self.out, self.iteration)
@@ -150,13 +152,8 @@ class _Run:
         stream = batches(
             self.samples, batch=options.batch, first=self.iteration, last=last, workers=options.workers
         )
-        devices = [self.device] if self.device.type == "cuda" else []
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
-        # Dropout draws from torch's own generator; the caller's is left as it was.
-        with torch.random.fork_rng(devices=devices), bar:
-            torch.manual_seed(options.seed)
-            if self.random_state is not None:
-                torch.set_rng_state(self.random_state)
+        with bar:
             bar.update(self.iteration)
             for batch in stream:
                 row = self._update(batch, started)

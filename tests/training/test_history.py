@@ -1,0 +1,41 @@
+"""history.csv and curves.svg."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from traffic_yolo.errors import StorageError
+from traffic_yolo.training.history import History, HistoryRow, read_history, write_curves
+
+ROWS = [HistoryRow(n, 16 * n, 0.1 / n, 3.0 / n, 1.0, 1.0, 1.0, 0.5 * n, 0.25 if n == 2 else None) for n in (1, 2, 3)]
+
+
+def test_rows_read_back_the_same(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.csv")
+    for row in ROWS:
+        history.append(row)
+    assert read_history(tmp_path / "history.csv") == ROWS
+
+
+def test_going_on_takes_out_later_rows_and_a_cut_line(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    history = History(path)
+    for row in ROWS:
+        history.append(row)
+    with path.open("a") as file:
+        file.write("4,64,0.0")
+    history = History(path, keep=2)
+    history.append(ROWS[2])
+    assert read_history(path) == ROWS
+
+
+def test_missing_history_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="history cannot be read"):
+        History(tmp_path / "history.csv", keep=3)
+
+
+def test_curves_are_svg(tmp_path: Path) -> None:
+    write_curves(tmp_path / "curves.svg", ROWS)
+    assert ElementTree.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
+    assert "AP50 on val" in (tmp_path / "curves.svg").read_text() or (tmp_path / "curves.svg").stat().st_size > 5000

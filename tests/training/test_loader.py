@@ -1,0 +1,83 @@
+"""Batches: every picture once an epoch, the same for one seed, however they are prepared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import DatasetError
+from traffic_yolo.training.augment import Augmentation
+from traffic_yolo.training.loader import Batch, PictureStore, Samples, batches
+
+JITTERED = Augmentation(jitter=0.2, flip=0.5, mosaic=0.5, hue=0.1)
+
+
+def samples_of(root: Path, augmentation: Augmentation = JITTERED, *, seed: int = 0, cache_mib: int = 64) -> Samples:
+    store = PictureStore(DataSet.open(root).split("train"), cache_mib=cache_mib)
+    return Samples(store, augmentation, network_wh=(96, 64), letterbox=False, seed=seed)
+
+
+def run(samples: Samples, *, first: int = 0, last: int = 4, workers: int = 0) -> Iterator[Batch]:
+    return batches(samples, batch=3, first=first, last=last, workers=workers)
+
+
+def test_every_picture_comes_once_an_epoch(rectangles: Path) -> None:
+    samples = samples_of(rectangles, Augmentation())
+    order = [samples._index(k) for k in range(12)]
+    assert [sorted(order[start : start + 4]) for start in (0, 4, 8)] == [[0, 1, 2, 3]] * 3
+    assert order[:4] != order[4:8] or order[4:8] != order[8:]
+
+
+def test_batch_holds_channels_last_bytes_and_boxes_in_shares(rectangles: Path) -> None:
+    (batch,) = run(samples_of(rectangles, Augmentation()), last=1)
+    assert (tuple(batch.images.shape), str(batch.images.dtype)) == ((3, 3, 64, 96), "torch.uint8")
+    assert batch.images.stride(1) == 1
+    assert batch.truths.boxes_cxcywh_norm.min() > 0
+    assert batch.truths.boxes_cxcywh_norm.max() < 1
+    assert set(batch.truths.image_index) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("how", ["again", "later start", "no cache", "two processes"])
+def test_batches_depend_on_seed_and_place_alone(rectangles: Path, how: str) -> None:
+    expected = list(run(samples_of(rectangles)))[2:]
+    samples = samples_of(rectangles, cache_mib=0 if how == "no cache" else 64)
+    first = 2 if how == "later start" else 0
+    found = list(run(samples, first=first, workers=2 if how == "two processes" else 0))[-2:]
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a.images.numpy(), b.images.numpy())
+        np.testing.assert_array_equal(a.truths.boxes_cxcywh_norm, b.truths.boxes_cxcywh_norm)
+
+
+def test_another_seed_gives_other_batches(rectangles: Path) -> None:
+    one, two = (next(run(samples_of(rectangles, seed=seed))).images.numpy() for seed in (0, 1))
+    assert (one != two).any()
+
+
+def test_crowds_count_as_ignored(rectangles: Path) -> None:
+    from dataclasses import replace
+
+    images = DataSet.open(rectangles).split("train")
+    crowd = replace(images[0], is_crowd=np.array([True, False]))
+    assert PictureStore([crowd], cache_mib=0).picture(0).ignore.tolist() == [True, False]
+
+
+def test_file_that_is_no_picture_is_refused(tmp_path: Path, rectangles: Path) -> None:
+    from dataclasses import replace
+
+    image = DataSet.open(rectangles).split("train")[0]
+    (tmp_path / "a.jpg").write_bytes(b"not a picture")
+    with pytest.raises(DatasetError, match=r"picture does not decode: .*a.jpg; remove it"):
+        PictureStore([replace(image, path=tmp_path / "a.jpg")], cache_mib=1).pixels(0)
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match="picture does not decode"):
+        PictureStore([replace(image, path=tmp_path / "a.jpg")], cache_mib=1).pixels(0)
+    with pytest.raises(DatasetError, match="expected 100 x 128 as in the labels, found 192 x 128 pixels"):
+        PictureStore([replace(image, width=100)], cache_mib=1).pixels(0)
+
+
+def test_split_without_pictures_is_refused(rectangles: Path) -> None:
+    store = PictureStore(DataSet.open(rectangles).split("test"), cache_mib=1)
+    with pytest.raises(DatasetError, match="split train has no pictures"):
+        Samples(store, Augmentation(), network_wh=(96, 64), letterbox=False, seed=0)

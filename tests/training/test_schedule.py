@@ -1,0 +1,82 @@
+"""The learning rate: Darknet's own numbers, and how a cfg's schedule fits a run of another length."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.errors import DarknetFormatError, OptionsError
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.schedule import Schedule, schedule_of
+
+
+def test_rates_are_those_that_darknet_used(reference: Path) -> None:
+    golden = np.load(reference / "golden" / "training" / "tiny-train-v4-burnin.npz")
+    rates = [iteration["rate"] for iteration in json.loads(str(golden["params"]))["iters"]]
+    net = Cfg.parse(str(golden["cfg"])).net
+    schedule = schedule_of(net, TrainingOptions(max_batches=net.get_int("max_batches", 0), burn_in=3))
+    assert [schedule.rate(number) for number in range(1, 7)] == pytest.approx(rates, rel=1e-6)
+
+
+def test_warm_up_has_the_fourth_power_unless_the_cfg_says_otherwise() -> None:
+    schedule = Schedule(0.1, 100, burn_in=10)
+    assert schedule.rate(5) == pytest.approx(0.1 * 0.5**4)
+    assert schedule.rate(10) == 0.1
+
+
+def test_steps_stop_at_the_first_one_not_reached() -> None:
+    schedule = Schedule(1.0, 100, "steps", steps=(10, 50, 20), scales=(0.1, 0.1, 0.5))
+    assert [schedule.rate(number) for number in (9, 10, 49)] == pytest.approx([1, 0.1, 0.1])
+    assert schedule.rate(50) == pytest.approx(0.005)
+
+
+def test_cosine_falls_from_the_rate_to_a_hundredth() -> None:
+    schedule = Schedule(1.0, 110, "cosine", burn_in=10)
+    assert schedule.rate(10) == pytest.approx(1.0)
+    assert schedule.rate(60) == pytest.approx(0.505)
+    assert schedule.rate(110) == pytest.approx(0.01)
+
+
+def test_sgdr_restarts_and_doubles_its_cycle() -> None:
+    schedule = Schedule(1.0, 100, "sgdr", learning_rate_min=0.0, sgdr_cycle=10, sgdr_mult=2)
+    assert schedule.rate(5) == pytest.approx(0.5)
+    assert schedule.rate(10) == pytest.approx(0.0)
+    assert schedule.rate(11) == pytest.approx((1 + math.cos(math.pi / 20)) / 2)
+    assert schedule.rate(20) == pytest.approx(0.5)
+
+
+def test_poly_reaches_nothing_at_the_end() -> None:
+    schedule = Schedule(1.0, 100, "poly", power=2)
+    assert [schedule.rate(number) for number in (50, 100)] == pytest.approx([0.25, 0])
+
+
+NET = "[net]\nlearning_rate=.01\nburn_in=1000\nmax_batches=10000\npolicy=steps\nsteps=8000,9000\nscales=.1,.1\n"
+
+
+def test_steps_of_a_cfg_keep_their_share_of_a_shorter_run() -> None:
+    schedule = schedule_of(Cfg.parse(NET).net, TrainingOptions(max_batches=500))
+    assert (schedule.steps, schedule.burn_in, schedule.learning_rate) == ((400, 450), 50, 0.01)
+
+
+def test_options_go_before_the_cfg() -> None:
+    options = TrainingOptions(max_batches=10000, learning_rate=0.5, burn_in=0, policy="cosine")
+    schedule = schedule_of(Cfg.parse(NET).net, options)
+    assert (schedule.learning_rate, schedule.burn_in, schedule.policy) == (0.5, 0, "cosine")
+
+
+def test_unknown_policy_is_refused_with_its_line() -> None:
+    with pytest.raises(DarknetFormatError, match=r"line 5 \[net\]: policy: expected one of constant, .* found 'stepz'"):
+        schedule_of(Cfg.parse(NET.replace("=steps", "=stepz")).net, TrainingOptions())
+
+
+def test_steps_without_scales_are_refused() -> None:
+    with pytest.raises(OptionsError, match="found 2 steps and 0 scales"):
+        schedule_of(Cfg.parse(NET.replace("scales=.1,.1\n", "")).net, TrainingOptions())
+
+
+def test_learning_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(OptionsError, match="learning_rate: expected a number above 0, found 0"):
+        Schedule(0.0, 10)
