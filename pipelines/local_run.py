@@ -21,6 +21,9 @@ from traffic_yolo.errors import ERROR_PREFIX, TrafficYoloError
 from traffic_yolo.progress import INTERVAL_VARIABLE
 
 _BAR = re.compile(r"\d+%\|")
+# What kfp's executor says of itself in every task: where its module lies, its input and output as JSON
+_EXECUTOR_TALK = ("Looking for component", "Loading KFP component", "Got executor_input:", "Wrote executor output")
+_EXECUTOR_PREFIX = re.compile(r"\[KFP Executor [^]]*\]: ")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class _TaskOutput(io.TextIOBase):
         self._target = target
         self._terminal = target.isatty()
         self._open_bar = False
+        self._in_executor_input = False
         self._rest = ""
         self.last_error: str | None = None
 
@@ -80,15 +84,27 @@ class _TaskOutput(io.TextIOBase):
         self._target.flush()
 
     def _line(self, line: str) -> None:
-        if line.startswith(ERROR_PREFIX):
-            self.last_error = line.removeprefix(ERROR_PREFIX)
+        text = line.strip()
+        if text.startswith(ERROR_PREFIX):
+            self.last_error = text.removeprefix(ERROR_PREFIX)
+        if self._is_executor_talk(line) or not text:  # kfp also pads every task with blank lines
+            return
+        line = _EXECUTOR_PREFIX.sub("", line)
         if self._terminal and _BAR.search(line):
             self._target.write(f"\r\x1b[2K{line}")
             self._open_bar = True
-        elif line.strip():  # kfp pads every task with blank lines
+        else:
             self._target.write(("\n" if self._open_bar else "") + line + "\n")
             self._open_bar = False
         self._target.flush()
+
+    def _is_executor_talk(self, line: str) -> bool:
+        """Whether a line is the executor's own; the JSON after `Got executor_input:` ends with a brace of its indent."""
+        if self._in_executor_input:
+            self._in_executor_input = line.rstrip() != "    }"
+            return True
+        self._in_executor_input = "Got executor_input:" in line
+        return any(words in line for words in _EXECUTOR_TALK)
 
 
 @contextlib.contextmanager

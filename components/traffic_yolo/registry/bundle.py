@@ -32,6 +32,7 @@ SUMS_NAME = "SHA256SUMS"
 POINT_NAME = "operating_point.json"
 PARITY_NAME = "parity.json"
 CONFIG_NAMES = ("config_infer_primary.txt", "config_infer_primary_darknet.txt")
+PARITY_FIELDS = ("passed", "problems", "right", "split", "agreement", "explained_agreement", "metrics", "limits")
 
 MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME)
 BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME)
@@ -129,7 +130,8 @@ def _read_sums(path: Path) -> dict[str, str]:
 
 def _check_same_model(folder: ModelFolder, hashes: dict[str, str], sources: dict[Path, dict[str, Any]]) -> None:
     """Raises `ModelError` when a folder was made with another model; one that states no hash is believed."""
-    expected = {"cfg_sha256": hashes[CFG_NAME], "weights_sha256": hashes[WEIGHTS_NAME], "onnx_sha256": hashes[ONNX_NAME]}
+    names = {"cfg_sha256": CFG_NAME, "weights_sha256": WEIGHTS_NAME, "onnx_sha256": ONNX_NAME}
+    expected = {key: hashes[name] for key, name in names.items()}
     for source, content in sources.items():
         stated = {**content.get("protocol", {}), **content}
         for key, digest in expected.items():
@@ -177,12 +179,9 @@ def _card(
             "protocol": {**record.protocol, "network_hw": list(record.protocol["network_hw"])},
         },
         "operating_point": point,
-        "parity": {
-            name: parity.get(name)
-            for name in ("passed", "problems", "right", "split", "agreement", "explained_agreement", "metrics", "limits")
-        },
+        "parity": {name: parity.get(name) for name in PARITY_FIELDS},
         "onnx": {**export.get("onnx", {}), "against_pytorch": export.get("onnx_against_pytorch")},
-        "sha256": hashes,
+        "sha256": dict(hashes),
         "versions": {**record.software, **export.get("versions", {}), "published_by": __version__},
     }
 

@@ -19,12 +19,10 @@ from traffic_yolo.storage import existing_path, local_path, read_json, write_byt
 
 SCHEMA_VERSION = 1
 LEDGER_FOLDER = "ledger"
-COLUMNS = (
-    *("model", "version", "ap", "ap50", "ap75", "ar100"),
-    *("confidence_threshold", "iou_threshold", "precision", "recall", "f1"),
-    *("agreement", "parity", "weights"),
-)
-NUMBERS = COLUMNS[2:12]
+METRIC_COLUMNS = ("ap", "ap50", "ap75", "ar100")
+POINT_COLUMNS = ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")
+COLUMNS = ("model", "version", *METRIC_COLUMNS, *POINT_COLUMNS, "agreement", "parity", "weights")
+NUMBERS = (*METRIC_COLUMNS, *POINT_COLUMNS, "agreement")
 
 _log = logging.getLogger(__name__)
 
@@ -93,8 +91,8 @@ class LedgerEntry:
         return {
             "model": self.name,
             "version": self.version,
-            **{key: self.metrics.get(key) for key in ("ap", "ap50", "ap75", "ar100")},
-            **{key: self.point.get(key) for key in ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")},
+            **{key: self.metrics.get(key) for key in METRIC_COLUMNS},
+            **{key: self.point.get(key) for key in POINT_COLUMNS},
             "agreement": self.parity.get("agreement"),
             "parity": "passed" if self.parity.get("passed") else "FAILED",
             "weights": self.weights_sha256[:12],
@@ -162,15 +160,15 @@ class LedgerTable:
 
     def html(self) -> str:
         """A self-contained page with the same content."""
-        sections = [
-            (_group_title(protocol_hash, entries[0]), table(COLUMNS, [list(e.row().values()) for e in entries]))
-            for protocol_hash, entries in self.groups().items()
-        ]
+        sections = []
+        for protocol_hash, entries in self.groups().items():
+            rows = [[entry.row()[name] for name in COLUMNS] for entry in entries]
+            sections.append((_group_title(protocol_hash, entries[0]), str(table(COLUMNS, rows))))
         if not sections:
-            sections.append(("", paragraph("The ledger has no records yet.")))
+            sections.append(("", str(paragraph("The ledger has no records yet."))))
         if self.warnings:
             sections.append(("Warnings", "".join(paragraph(warning) for warning in self.warnings)))
-        return page("Models of the zoo", [(heading, str(body)) for heading, body in sections])
+        return page("Models of the zoo", sections)
 
     def csv(self) -> str:
         """One line for each entry, with the protocol's hash first; numbers in full."""

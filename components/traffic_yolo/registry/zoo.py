@@ -1,7 +1,7 @@
 """The model zoo: a folder, usually on the NAS, that keeps every published version of every model.
 
-`<zoo>/<name>/<number>-<hash>/` is a bundle, `<zoo>/<name>/current` a text file with the version that is in use (no link:
-not every share has them), `<zoo>/ledger/` the records.
+`<zoo>/<name>/<number>-<hash>/` is a bundle, `<zoo>/<name>/current` a text file with the version that is in use (no
+link: not every share has them), `<zoo>/ledger/` the records.
 """
 
 import contextlib
@@ -54,7 +54,8 @@ def publish(*, model: Path, evaluation: Path, tuning: Path, validation: Path, zo
     `OptionsError` for a name that cannot be a folder's, `StorageError` for a full disk; nothing is left behind then.
     """
     if not MODEL_NAME.fullmatch(name) or name == LEDGER_FOLDER:
-        raise OptionsError(f"model name {name!r}: expected letters, digits, '.', '_' and '-', and not {LEDGER_FOLDER!r}")
+        expected = f"letters, digits, '.', '_' and '-', and not {LEDGER_FOLDER!r}"
+        raise OptionsError(f"model name {name!r}: expected {expected}")
     bundle = gather_bundle(model, evaluation, tuning, validation)
     root = local_path(zoo)
     home = root / name

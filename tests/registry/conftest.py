@@ -1,0 +1,113 @@
+"""The four folders that a bundle is made of, with made-up contents that agree with each other."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traffic_yolo.evaluation.record import EvaluationRecord
+
+CFG = """[net]
+width=96
+height=64
+channels=3
+
+[convolutional]
+filters=14
+size=1
+stride=1
+pad=1
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=16,12, 30,40
+classes=2
+num=2
+"""
+
+MakeRun = Callable[..., dict[str, Path]]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Writes the folders of one run; `seed` changes the weights, `data` the data set."""
+
+    def make(
+        seed: int = 0,
+        *,
+        ap: float | None = 0.4,
+        data: str = "d" * 64,
+        passed: bool = True,
+        network_size: int = 96,
+    ) -> dict[str, Path]:
+        root = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
+        folders = {name: root / name for name in ("model", "evaluation", "tuning", "validation")}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        files = {
+            "model.cfg": CFG.replace("width=96", f"width={network_size}").encode(),
+            "model.weights": f"weights {seed}".encode(),
+            "classes.names": b"CAR\ntraffic light\n",
+            "labels.txt": b"CAR\ntraffic_light\n",
+            "model.onnx": f"graph {seed}".encode(),
+        }
+        for name, content in files.items():
+            (folders["model"] / name).write_bytes(content)
+        hashes = {key: sha256(files[f"model.{key}"]) for key in ("cfg", "weights", "onnx")}
+        model = {"cfg_sha256": hashes["cfg"], "weights_sha256": hashes["weights"]}
+        write(folders["model"] / "export.json", {"seen": 6400, "training": {"seed": seed}, "versions": {"torch": "2"}})
+        evaluation_record(model, ap=ap, data=data, size=network_size).write(folders["evaluation"] / "record.json")
+        thresholds = {"confidence_threshold": 0.35, "iou_threshold": 0.5}
+        at_point = {"precision": 0.8, "recall": 0.7, "f1": 0.75}
+        write(folders["tuning"] / "operating_point.json", {**thresholds, "model": model, "test": at_point})
+        parity = {
+            "passed": passed,
+            "problems": [] if passed else ["AP50 falls from 0.6 to 0.3"],
+            "agreement": 0.97,
+            "explained_agreement": 0.99,
+            "nms": thresholds,
+            "protocol": model,
+            "onnx_sha256": hashes["onnx"],
+        }
+        write(folders["validation"] / "parity.json", parity)
+        for name in ("config_infer_primary.txt", "config_infer_primary_darknet.txt"):
+            (folders["validation"] / name).write_text(f"[property]\n# {name}\n")
+        return folders
+
+    return make
+
+
+def evaluation_record(model: dict[str, str], *, ap: float | None, data: str, size: int) -> EvaluationRecord:
+    return EvaluationRecord(
+        split="test",
+        classes=("CAR", "traffic light"),
+        metrics={"ap": ap, "ap50": ap and ap + 0.2, "ap75": ap, "ar100": 0.5, "precision": 0.6},
+        per_class=(),
+        confusion={"labels": [], "counts": []},
+        nms={"confidence_threshold": 0.25, "iou_threshold": 0.45, "kind": "default", "beta": 0.6, "max_detections": 300},
+        matching={"iou": 0.5, "coco_max_detections": 100},
+        protocol={
+            **model,
+            "network_hw": (64, size),
+            "resize": "stretch",
+            "images_fingerprint": f"{data}/test",
+            "confidence_floor": 0.001,
+            "runtime": "pytorch",
+            "precision": "float32",
+        },
+        data={"fingerprint": data, "ground_truth_sha256": sha256(data.encode()), "pictures": 9, "truths": 3, "ignored": 0},
+        training={"seed": 1},
+        software={"python": "3.11"},
+    )
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content))
