@@ -99,7 +99,7 @@ class _TaskOutput(io.TextIOBase):
         self._target.flush()
 
     def _is_executor_talk(self, line: str) -> bool:
-        """Whether a line is the executor's own; the JSON after `Got executor_input:` ends with a brace of its indent."""
+        """Whether a line is the executor's own; its JSON ends with a brace of the indent that kfp gives a task."""
         if self._in_executor_input:
             self._in_executor_input = line.rstrip() != "    }"
             return True

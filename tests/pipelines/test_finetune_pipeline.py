@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from kfp import compiler
-from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
-from traffic_yolo_pipelines.local_run import run_locally
 
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.dataset.component import convert
@@ -28,6 +26,8 @@ from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 from traffic_yolo.tuning.component import tune
+from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
+from traffic_yolo_pipelines.local_run import run_locally
 
 COMPONENTS = (snapshot, convert, train, export, evaluate, tune, validate, publish)
 # kfp draws each with a decorator that warns about nothing we could change (see setup.cfg)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traffic_yolo_pipelines.submit import submit
 
 from traffic_yolo.cli import main
 from traffic_yolo.errors import OptionsError
+from traffic_yolo_pipelines.submit import submit
 
 EXPERIMENT = {"experiment_id": "e-1", "display_name": "traffic-yolo", "namespace": "team-vision"}
 

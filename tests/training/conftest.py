@@ -119,7 +119,7 @@ PICTURES = (
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_cfg(tmp_path: Path) -> Path:
     """A network of two heads (strides 8 and 16) and 0.01 million weights."""
     path = tmp_path / "tiny.cfg"

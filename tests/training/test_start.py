@@ -14,7 +14,7 @@ from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.start import cfg_for_classes, start_network
 
 
-@pytest.fixture()
+@pytest.fixture
 def trained(tiny_cfg: Path) -> tuple[Path, Network]:
     """Weights of the tiny network (2 classes) that no random start has."""
     network = Network.from_cfg(tiny_cfg, seed=5)

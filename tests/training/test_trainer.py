@@ -18,7 +18,7 @@ from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainer import TrainingSummary, train
 
 
-@pytest.fixture()
+@pytest.fixture
 def options(tiny_cfg: Path) -> TrainingOptions:
     """Eight updates of the tiny network with every augmentation."""
     return TrainingOptions(
