@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 DEMO ?= demo
 TEST_PROCESSES ?= 2
 
-.PHONY: help install demo test check compile bench slow clean
+.PHONY: help install demo test check compile slow clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets

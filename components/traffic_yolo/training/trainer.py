@@ -52,7 +52,7 @@ def train(dataset: Path, out: Path, options: TrainingOptions, *, resume: bool = 
     data_set = DataSet.open(dataset)
     _check_folder(out, options, resume=resume)
     device = choose_device(options)
-    # Layers draw their first weights, and dropout its masks, from torch's own generator: the caller's is left as it was.
+    # Layers draw their first weights, and dropout its masks, from torch's own generator; the caller's stays as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)
         run = _Run(data_set, out, options, device)
