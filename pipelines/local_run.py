@@ -53,6 +53,8 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], root: Path) -> Loc
     with warnings.catch_warnings(), _task_output() as output:
         # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".
         warnings.filterwarnings("ignore", message="You may be attemping to run a task that uses custom")
+        # Resources and GPUs are the cluster's; that this machine ignores them is what local means
+        warnings.filterwarnings("ignore", message="Task '.*': settings")
         try:
             pipeline(**parameters)
         except RuntimeError as error:

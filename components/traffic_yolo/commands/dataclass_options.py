@@ -32,11 +32,7 @@ def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
         return click.option(f"{flag}/--no-{flag[2:]}", default=field.default, show_default=True, help=help_text)
     kinds: dict[Any, type] = {str: str, int: int, float: float, "str": str, "int": int, "float": float}
     choices = field.metadata.get("choices")
-    return click.option(
-        flag,
-        type=click.Choice(choices) if choices else kinds[field.type],
-        required=required,
-        default=None if required else field.default,
-        show_default=not required and field.default != "",
-        help=help_text,
-    )
+    kind = click.Choice(choices) if choices else kinds[field.type]
+    if required:  # click takes default=None for a default, and would let the flag be left out
+        return click.option(flag, type=kind, required=True, help=help_text)
+    return click.option(flag, type=kind, default=field.default, show_default=field.default != "", help=help_text)
