@@ -9,9 +9,10 @@ import pytest
 
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import Counts, Parity
-from traffic_yolo.deepstream.validate import validate
-from traffic_yolo.deepstream.verdict import problems_of
+from traffic_yolo.deepstream.validate import best_class_only, validate
+from traffic_yolo.deepstream.verdict import SINGLE_LABEL, problems_of
 from traffic_yolo.errors import EvaluationError, ModelError, StorageError
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 from traffic_yolo.model_folder import ModelFolder
 
 
@@ -106,7 +107,7 @@ def test_a_poor_parity_stops_the_step_where_parity_is_required(
 
 
 def test_comparing_nothing_is_no_success() -> None:
-    metrics: dict[str, dict[str, float | None]] = {"pytorch": {"ap50": 0.0}, "deepstream": {"ap50": 0.0}}
+    metrics: dict[str, dict[str, float | None]] = {SINGLE_LABEL: {"ap50": 0.0}, "deepstream": {"ap50": 0.0}}
     assert problems_of(parity(0, 0), metrics) == ("neither side reports a single box, so nothing was compared",)
 
 
@@ -119,7 +120,7 @@ def parity(matched: int, unexplained: int) -> Parity:
     ("unexplained", "after", "count"), [(10, 0.59, 0), (11, 0.59, 1), (0, 0.575, 1), (50, 0.3, 2), (0, None, 0)]
 )
 def test_each_limit_gives_one_problem(unexplained: int, after: float | None, count: int) -> None:
-    metrics: dict[str, dict[str, float | None]] = {"pytorch": {"ap50": 0.6}, "deepstream": {"ap50": after}}
+    metrics: dict[str, dict[str, float | None]] = {SINGLE_LABEL: {"ap50": 0.6}, "deepstream": {"ap50": after}}
     assert len(problems_of(parity(95, unexplained), metrics)) == count
 
 
@@ -173,3 +174,20 @@ def test_an_onnx_file_of_other_weights_is_refused(model: Path, dataset: Path, po
     point.write_text(json.dumps(content))
     with pytest.raises(ModelError, match=r"was not made of model.weights beside it"):
         validate(tmp_path / "model", dataset, point, tmp_path / "validation")
+
+
+def test_best_class_only_keeps_one_score_a_box_and_the_first_of_equals() -> None:
+    scores = np.array([[0.2, 0.7, 0.1], [0.4, 0.0, 0.4], [0.0, 0.0, 0.3]], dtype=np.float32)
+    raw = RawDetections(
+        image_ids=np.array([1], dtype=np.int64),
+        image_hw=np.array([[10, 10]], dtype=np.int32),
+        offsets=np.array([0, 3], dtype=np.int64),
+        boxes_xyxy=np.tile(np.array([[1, 1, 5, 5]], dtype=np.float32), (3, 1)),
+        objectness=np.full(3, 0.8, dtype=np.float32),
+        class_scores=scores,
+        classes=("a", "b", "c"),
+        protocol=Protocol("0", "0", (32, 32), "stretch", "x/test"),
+    )
+    kept = best_class_only(raw).class_scores
+    assert kept.tolist() == [[0, scores[0, 1], 0], [scores[1, 0], 0, 0], [0, 0, scores[2, 2]]]
+    assert raw.class_scores.tolist() == scores.tolist()

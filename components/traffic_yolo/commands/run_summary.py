@@ -26,8 +26,8 @@ def run_summary(run: Path, zoo: str) -> str:
         (
             "parity of the deployed model",
             f"{validated['parity_agreement']:.3f} of the boxes agree; "
-            f"AP50 {_number(validated.get('ap50_pytorch'))} in PyTorch, "
-            f"{_number(validated.get('ap50_deepstream'))} under nvinfer's rules",
+            f"AP50 {_number(validated.get('ap50_deepstream'))} under nvinfer's rules, "
+            f"{_number(validated.get('ap50_pytorch_single_label'))} in PyTorch with one class a box",
         ),
     ]
     places = [

@@ -39,9 +39,7 @@ class Placement:
         return self.scaled_wh[1] / self.source_wh[1]
 
 
-def place(
-    frame_hw: tuple[int, int], network_hw: tuple[int, int], *, keep_aspect: bool, symmetric: bool
-) -> Placement:
+def place(frame_hw: tuple[int, int], network_hw: tuple[int, int], *, keep_aspect: bool, symmetric: bool) -> Placement:
     """The placement that nvinfer chooses for a frame of this size.
 
     The source is cut to even width and height (the scaler wants them); a kept aspect truncates the scaled size to

@@ -11,6 +11,7 @@ from traffic_yolo.deepstream.parity import Parity
 MIN_EXPLAINED_AGREEMENT = 0.95
 MAX_AP50_DROP = 0.02
 AP_NAMES = ("ap", "ap50", "ap75")
+SINGLE_LABEL = "pytorch_single_label"  # PyTorch's boxes with their best class alone, as DeepStream-Yolo parses them
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class ValidationSummary:
         line = (
             f"parity on {self.pictures} pictures of {self.split}: {self.parity.agreement:.3f} of the boxes agree "
             f"({self.parity.explained_agreement:.3f} less second labels and scores at the threshold), "
-            f"AP50 {shown['pytorch']} in PyTorch, {shown['deepstream']} under nvinfer's rules"
+            f"AP50 {shown['pytorch']} in PyTorch, {shown[SINGLE_LABEL]} with one class a box as DeepStream-Yolo's parser "
+            f"has it, {shown['deepstream']} under nvinfer's rules"
         )
         return line if self.passed else f"{line}\nPARITY FAILED: {'; '.join(self.problems)}"
 
@@ -63,9 +65,12 @@ def problems_of(parity: Parity, metrics: dict[str, dict[str, float | None]]) -> 
             f"{parity.unexplained} of {boxes} boxes have no partner "
             f"(agreement {parity.explained_agreement:.3f}, expected at least {MIN_EXPLAINED_AGREEMENT})"
         )
-    before, after = metrics["pytorch"]["ap50"], metrics["deepstream"]["ap50"]
+    # Like with like: what a second class for a box is worth is a property of the parser, and reported beside
+    before, after = metrics[SINGLE_LABEL]["ap50"], metrics["deepstream"]["ap50"]
     if before is not None and after is not None and before - after > MAX_AP50_DROP:
-        problems.append(f"AP50 falls from {before:.4f} to {after:.4f}, expected by at most {MAX_AP50_DROP}")
+        problems.append(
+            f"AP50 with one class a box falls from {before:.4f} to {after:.4f}, expected by at most {MAX_AP50_DROP}"
+        )
     return tuple(problems)
 
 
