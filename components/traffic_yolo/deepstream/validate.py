@@ -139,8 +139,8 @@ def _metrics(
 ) -> dict[str, dict[str, float | None]]:
     """AP of both sides from the floor up, with the operating point's IoU threshold.
 
-    PyTorch's stands there twice: as Darknet reports boxes, and with one class a box, which is all that DeepStream-Yolo's
-    parser can say. The difference of these two is the price of the parser, not a fault of the deployment.
+    PyTorch's stands there twice: as Darknet reports boxes, and with one class a box, which is all that the parser of
+    DeepStream-Yolo can say. The difference of these two is the price of the parser, not a fault of the deployment.
     """
     truth = read_ground_truth(truth_path, raw.classes)
     at_the_floor = dataclasses.replace(nms, confidence_threshold=FLOOR)

@@ -48,8 +48,8 @@ class ValidationSummary:
         line = (
             f"parity on {self.pictures} pictures of {self.split}: {self.parity.agreement:.3f} of the boxes agree "
             f"({self.parity.explained_agreement:.3f} less second labels and scores at the threshold), "
-            f"AP50 {shown['pytorch']} in PyTorch, {shown[SINGLE_LABEL]} with one class a box as DeepStream-Yolo's parser "
-            f"has it, {shown['deepstream']} under nvinfer's rules"
+            f"AP50 {shown['pytorch']} in PyTorch, {shown[SINGLE_LABEL]} with one class a box (as DeepStream-Yolo's "
+            f"parser has it), {shown['deepstream']} under nvinfer's rules"
         )
         return line if self.passed else f"{line}\nPARITY FAILED: {'; '.join(self.problems)}"
 
