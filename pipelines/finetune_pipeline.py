@@ -39,6 +39,7 @@ def finetune_pipeline(
     batch: int = 16,
     subdivisions: int = 1,
     max_batches: int = 400,
+    optimizer: str = "",
     learning_rate: float = 0.0,
     seed: int = 0,
     model_name: str = "traffic-small",
@@ -67,6 +68,7 @@ def finetune_pipeline(
         batch: Pictures per weight update.
         subdivisions: Slices that a batch is run in.
         max_batches: Weight updates in all.
+        optimizer: sgd as Darknet, or adamw; empty keeps the cfg's.
         learning_rate: Rate after warm-up; 0 keeps the cfg's.
         seed: Seed of initial weights, order and augmentation.
         model_name: Name under which the zoo keeps the model's versions.
@@ -103,6 +105,7 @@ def finetune_pipeline(
         batch=batch,
         subdivisions=subdivisions,
         max_batches=max_batches,
+        optimizer=optimizer,
         learning_rate=learning_rate,
         seed=seed,
     )

@@ -21,6 +21,7 @@ def train(
     batch: int = 16,
     subdivisions: int = 1,
     max_batches: int = 400,
+    optimizer: str = "",
     learning_rate: float = 0.0,
     seed: int = 0,
 ) -> None:
@@ -41,6 +42,7 @@ def train(
         batch: Pictures per weight update.
         subdivisions: Slices that a batch is run in.
         max_batches: Weight updates in all.
+        optimizer: sgd as Darknet, or adamw; empty keeps the cfg's.
         learning_rate: Rate after warm-up; 0 keeps the cfg's.
         seed: Seed of initial weights, order and augmentation.
     """
@@ -63,6 +65,7 @@ def train(
             batch=batch,
             subdivisions=subdivisions,
             max_batches=max_batches,
+            optimizer=optimizer,
             learning_rate=learning_rate,
             seed=seed,
         )

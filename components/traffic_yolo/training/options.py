@@ -32,6 +32,7 @@ PIPELINE_FIELDS = (
     "batch",
     "subdivisions",
     "max_batches",
+    "optimizer",
     "learning_rate",
     "seed",
 )
