@@ -1,0 +1,171 @@
+"""Says before a run what a runtime would make of a Darknet cfg and its weights: findings with a line and a remedy.
+
+The rules are in `lint_rules` and `lint_deepstream`, what each runtime knows is in `lint_targets`.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES
+from traffic_yolo.darknet.lint_deepstream import NAME as DEEPSTREAM
+from traffic_yolo.darknet.lint_findings import Finding, Subject, as_json
+from traffic_yolo.darknet.lint_rules import RULES, Rule, weights_bytes
+from traffic_yolo.darknet.lint_targets import TARGETS
+from traffic_yolo.darknet.network import read_input_shape
+from traffic_yolo.darknet.sections import SECTION_TYPES, LayerContext, LayerSection, read_layer_section
+from traffic_yolo.darknet.weights import WeightsHeader, read_weights
+from traffic_yolo.errors import DarknetFormatError, OptionsError
+
+SCHEMA_VERSION = 1
+Resize = Literal["", "stretch", "letterbox"]
+
+_SEVERITIES = ("error", "warning", "info")
+_WHERE = re.compile(r"^(?P<file>.*?) line (?P<line>\d+)(?: \[(?P<section>\w+)\])?: (?P<message>.*)$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """All findings for one target, errors first, then by line.
+
+    `expected_bytes`: the exact size of the weights file (with the header of the file given, else the usual 20 bytes),
+    None where not every layer could be read. `actual_bytes`: the size of the file given.
+    """
+
+    target: str
+    file: str
+    findings: tuple[Finding, ...]
+    expected_bytes: int | None
+    actual_bytes: int | None
+
+    def count(self, severity: str) -> int:
+        """How many findings have this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where there is an error, else 0."""
+        return int(self.count("error") > 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "target": self.target,
+            "cfg": self.file,
+            "weights_bytes": {"expected": self.expected_bytes, "actual": self.actual_bytes},
+            "counts": {severity: self.count(severity) for severity in _SEVERITIES},
+            "findings": [as_json(finding) for finding in self.findings],
+        }
+
+    def to_text(self) -> str:
+        """Two lines a finding, then the weights' size, then the sums."""
+        lines = []
+        for finding in self.findings:
+            where = finding.file + (f":{finding.line}" if finding.line else "")
+            section = f" [{finding.section}]" if finding.section else ""
+            layer = f" layer {finding.layer}" if finding.layer >= 0 else ""
+            lines.append(f"{where}: {finding.severity}:{section}{layer}: {finding.message} ({finding.rule})")
+            lines.append(f"    {finding.advice}")
+        if self.expected_bytes is not None:
+            found = {None: "", self.expected_bytes: ", as the file given has"}.get(
+                self.actual_bytes,
+                f"; the file given has {self.actual_bytes:,}" if self.actual_bytes is not None else "",
+            )
+            lines.append(f"weights file: {self.expected_bytes:,} bytes{found}")
+        counts = f"{self.count('error')} errors, {self.count('warning')} warnings, {self.count('info')} notes"
+        lines.append(f"{self.target}: {counts}")
+        return "\n".join(lines)
+
+
+def lint(cfg: Path, target: str, *, weights: Path | None = None, resize: Resize = "") -> LintReport:
+    """Examines the cfg file for a target of `TARGETS`, with the weights file where one is given.
+
+    `resize`: how the runtime is set up to resize pictures, where known. What is wrong with the cfg or the weights is a
+    finding; raises `OptionsError` for an unknown target, `StorageError` for a file that cannot be read.
+    """
+    if target not in TARGETS:
+        raise OptionsError(f"target {target!r} is unknown; expected one of {', '.join(TARGETS)}")
+    try:
+        return lint_cfg(Cfg.read(cfg), target, weights=weights, resize=resize)
+    except DarknetFormatError as error:
+        return LintReport(target, str(cfg), (_from_error("cfg-syntax", str(cfg), error),), None, None)
+
+
+def lint_cfg(cfg: Cfg, target: str, *, weights: Path | None = None, resize: Resize = "") -> LintReport:
+    """`lint` for a parsed cfg; line numbers are those of the text it was parsed from."""
+    sections, failure = _readable_sections(cfg)
+    findings: list[Finding] = []
+    header, actual_bytes = None, None
+    if weights is not None:
+        try:
+            file = read_weights(weights)
+            header, actual_bytes = file.header, file.size_bytes
+        except DarknetFormatError as error:
+            findings.append(_from_error("weights-header", str(weights), error))
+    subject = Subject(cfg, TARGETS[target], tuple(sections), resize, weights, header)
+    rules: dict[str, Rule] = {**RULES, **(DEEPSTREAM_RULES if target == DEEPSTREAM else {})}
+    for name, rule in rules.items():
+        try:
+            findings.extend(rule(subject))
+        except DarknetFormatError as error:  # a number that is none, in a section that no other check had read
+            findings.append(_from_error(name, cfg.file, error))
+    if failure is not None:
+        findings.extend(_unread(subject, failure, findings))
+    expected = weights_bytes(subject, header or WeightsHeader()) if len(sections) == len(cfg.layers) else None
+    return LintReport(target, cfg.file, _in_order(findings), expected, actual_bytes)
+
+
+def _readable_sections(cfg: Cfg) -> tuple[list[LayerSection], DarknetFormatError | None]:
+    """The layers up to the first that cannot be read, and why it cannot."""
+    sections: list[LayerSection] = []
+    try:
+        input_shape = read_input_shape(cfg)
+        for index, section in enumerate(cfg.layers):
+            sections.append(read_layer_section(section, LayerContext(index, input_shape, sections)))
+    except DarknetFormatError as error:
+        return sections, error
+    return sections, None
+
+
+def _unread(subject: Subject, failure: DarknetFormatError, findings: list[Finding]) -> list[Finding]:
+    """The finding for the layer that could not be read, unless a rule has said it with more words.
+
+    What this package does not support is no fault of a cfg that goes to Darknet: a warning that nothing behind that
+    layer was checked. The onnx exporter and our reader are one, so there it is an error.
+    """
+    found = _from_error("unreadable-layer", subject.cfg.file, failure)
+    if any(other.severity == "error" and other.line == found.line for other in findings):
+        return []
+    index = len(subject.sections)
+    unsupported = index < len(subject.cfg.layers) and subject.cfg.layers[index].name not in SECTION_TYPES
+    if subject.target.name != "onnx" and (unsupported or "not supported" in found.message):
+        advice = "the layers from there on, shapes and the size of the weights were not checked"
+        return [
+            Finding(**{**found.__dict__, "rule": "unchecked", "severity": "warning", "layer": index, "advice": advice})
+        ]
+    return [Finding(**{**found.__dict__, "layer": index if index < len(subject.cfg.layers) else -1})]
+
+
+def _from_error(rule: str, file: str, error: DarknetFormatError) -> Finding:
+    """A finding from a message of the readers, which begins with file, line and section."""
+    match = _WHERE.match(str(error))
+    if match is None:
+        return Finding(rule, "error", file, 0, "", -1, str(error).removeprefix(f"{file}: "), "mend the file")
+    advice = "mend this line; Darknet would stop here or take another value than is meant"
+    line, section = int(match["line"]), match["section"] or ""
+    return Finding(rule, "error", match["file"], line, section, -1, match["message"], advice)
+
+
+def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Each once (several rules may stumble over one bad number), errors first, then by line."""
+    seen: Counter[tuple[int, str]] = Counter()
+    kept = []
+    for finding in findings:
+        seen[finding.line, finding.message] += 1
+        if seen[finding.line, finding.message] == 1:
+            kept.append(finding)
+    return tuple(sorted(kept, key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line, finding.rule)))

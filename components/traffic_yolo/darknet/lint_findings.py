@@ -1,0 +1,94 @@
+"""What a lint rule reports, and what all rules are given."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from traffic_yolo.darknet.cfg import Cfg, Section
+from traffic_yolo.darknet.lint_targets import Target
+from traffic_yolo.darknet.sections import LayerSection
+from traffic_yolo.darknet.weights import WeightsHeader
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know: `rule` is the rule's id, `line` is 1-based (0: the file as a whole), `layer` -1 for none.
+
+    error: the target stops, or computes something else; warning: results may differ from Darknet's; info: a difference
+    in behaviour that no change of the cfg removes.
+    """
+
+    rule: str
+    severity: Severity
+    file: str
+    line: int
+    section: str
+    layer: int
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cfg under examination for one target.
+
+    `sections` are the layers that could be read, in order: fewer than the cfg has where one could not. `resize`: how
+    the runtime is set up to resize, "" where not known. `weights` and its `header`: the file to go with it, if given.
+    """
+
+    cfg: Cfg
+    target: Target
+    sections: tuple[LayerSection, ...]
+    resize: Literal["", "stretch", "letterbox"] = ""
+    weights: Path | None = None
+    header: WeightsHeader | None = None
+
+    def finding(
+        self, rule: str, severity: Severity, section: Section | None, message: str, advice: str, *, key: str = ""
+    ) -> Finding:
+        """A finding at a section (at the line of `key` where the section has it), or at the file as a whole."""
+        if section is None:
+            return Finding(rule, severity, self.cfg.file, 0, "", -1, message, advice)
+        layer = next((index for index, layer in enumerate(self.cfg.layers) if layer is section), -1)
+        line = line_of(section, key) if key else section.line
+        return Finding(rule, severity, self.cfg.file, line, section.name, layer, message, advice)
+
+    def layers_named(self, *names: str) -> Iterator[Section]:
+        """The layer sections of these types, whether or not they could be read."""
+        return (section for section in self.cfg.layers if section.name in names)
+
+    def read_layers(self, name: str) -> Iterator[LayerSection]:
+        """The readable layers of one type."""
+        return (section for section in self.sections if section.section.name == name)
+
+
+def entries(section: Section) -> Iterator[tuple[int, str, str]]:
+    """(line in the file, key, value) of every entry, repeated keys included."""
+    for number, text in enumerate(section.to_text().split("\n")[1:], start=section.line + 1):
+        stripped = re.sub(r"[ \t\r]", "", text)
+        if stripped and stripped[0] not in "#;":
+            key, _, value = stripped.partition("=")
+            yield number, key, value
+
+
+def line_of(section: Section, key: str) -> int:
+    """The line of the key's first entry, else the section's own."""
+    return next((line for line, name, _ in entries(section) if name == key), section.line)
+
+
+def raw_header(section: Section) -> str:
+    """The section's name as the file spells it, before short names become long ones."""
+    return section.to_text().split("\n", 1)[0].strip(" \t\r[]")
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """Plain values for JSON; line and layer are null where there is none."""
+    return {
+        **finding.__dict__,
+        "line": finding.line or None,
+        "layer": finding.layer if finding.layer >= 0 else None,
+    }
