@@ -32,7 +32,7 @@ def test_every_file_is_listed_with_its_size_and_checksum(share: Path) -> None:
     ]
     assert [file.sha256 for file in taken.files] == [sha256_of_file(share / file.path) for file in taken.files]
     assert taken.new_files == ("20240501_siteA/a.h5", "20240501_siteB/b.h5")
-    assert taken.summary == "2 files, 0.0 MiB: 2 new"
+    assert taken.summary == "2 files, 0.0 MiB: 2 new; 2 new sites: A, B"
 
 
 def test_copy_rename_and_new_times_keep_the_fingerprint(share: Path, tmp_path: Path) -> None:
@@ -90,7 +90,19 @@ def test_comparison_names_what_is_new_changed_and_removed(share: Path, tmp_path:
     assert now.new_files == ("20240502_siteA/c.h5",)
     assert now.changed_files == ("20240501_siteA/a.h5",)
     assert now.removed_files == ("20240501_siteB/b.h5",)
+    assert now.new_sites == ()
     assert now.summary.endswith("1 new, 1 changed, 1 removed")
+
+
+def test_site_counts_as_new_once_and_is_read_from_names_of_either_layout(share: Path, tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "before.json", take_snapshot(str(share)))
+    for name in ("20240502_siteA/d.h5", "20240502_siteC/20240502120000_0.h5", "day/20240502_120000_0001_10.0.0.42.h5"):
+        (share / name).parent.mkdir(exist_ok=True)
+        (share / name).write_bytes(b"new")
+    (share / "notes.txt").write_text("no recording")
+    now = take_snapshot(str(share), previous=tmp_path / "before.json")
+    assert now.new_sites == ("C", "intersection4")
+    assert now.summary.endswith("4 new; 2 new sites: C, intersection4")
 
 
 def test_snapshot_reads_back_as_it_was_written(share: Path, tmp_path: Path) -> None:

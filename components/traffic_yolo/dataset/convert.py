@@ -64,8 +64,10 @@ def convert(
             writer.add(frame, plan.split_of(frame))
         writer.check_splits(required=SPLITS if source.keys else ("train",))
         notes = [*plan.notes, *source.notes, *writer.notes()]
-        report = writer.write_labels(source.description, notes)
-        fingerprint = writer.write_manifest(report, plan.rule, snapshot.fingerprint if snapshot else None)
+        report = writer.write_labels(notes)
+        fingerprint = writer.write_manifest(
+            report, source.description, plan.rule, snapshot.fingerprint if snapshot else None
+        )
         writer.write_report(report)
     return ConvertSummary(
         fingerprint=fingerprint,

@@ -93,7 +93,7 @@ class FileSource:
 
     @property
     def description(self) -> str:
-        """How the pictures came, for the head of the label files."""
+        """What it is, for the manifest."""
         return f"{len(self._entries)} pictures in files"
 
     def frames(self) -> Iterator[Frame]:

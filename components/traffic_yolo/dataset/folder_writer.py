@@ -67,11 +67,11 @@ class FolderWriter:
         """Lines for the report: what was left out or changed."""
         return [f"{count} {what}" for what, count in sorted(self._tally.items()) if count]
 
-    def write_labels(self, description: str, notes: list[str]) -> Report:
+    def write_labels(self, notes: list[str]) -> Report:
         """Writes the COCO files, the classes, the lists of pictures and what Darknet and ultralytics start from."""
         classes = self._map.classes
         for split, frames in self._frames.items():
-            document = coco_document(frames, classes, description=f"{split} split; {description}")
+            document = coco_document(frames, classes, description=f"{split} split")
             path = f"annotations/instances_{split}.json"
             write_json(self._folder / path, document)
             self._files.append(file_entry(path, (self._folder / path).read_bytes()))
@@ -82,13 +82,19 @@ class FolderWriter:
         self._write("darknet.data", darknet_data_text(len(classes)).encode())
         return Report.of(self._frames, classes, notes)
 
-    def write_manifest(self, report: Report, split_rule: str, source_fingerprint: str | None) -> str:
+    def write_manifest(
+        self, report: Report, source_description: str, split_rule: str, source_fingerprint: str | None
+    ) -> str:
         """Writes the manifest of what was written so far; returns the fingerprint."""
         fingerprint = content_fingerprint(self._files)
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": fingerprint,
-            "source": {"location": self._options.source, "labels": self._options.labels},
+            "source": {
+                "location": self._options.source,
+                "labels": self._options.labels,
+                "description": source_description,
+            },
             "parent_fingerprint": source_fingerprint,
             "class_map_sha256": self._map.sha256,
             "device_labels": self._options.device_labels,

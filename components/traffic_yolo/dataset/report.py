@@ -14,7 +14,7 @@ from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.html_report import Html, figure_svg, page, paragraph, picture, pictures, table
 
 SAMPLES_PER_SPLIT = 4
-SAMPLE_WIDTH_PX = 384
+SAMPLE_PIXELS = 384 * 216  # of any shape: twelve samples stay below 700 kB
 SAMPLE_JPEG_QUALITY = 70
 HEAT_BINS_WH = (32, 18)
 # Colours of classes in samples, RGB; told apart by the colour-blind (Okabe and Ito's palette)
@@ -182,7 +182,8 @@ def _heat_figure(boxes: Mapping[str, NDArray[np.float64]]) -> Figure:
         columns, rows = HEAT_BINS_WH
         bounds = [(0, 1), (0, 1)]
         counts, xs, ys = np.histogram2d(boxes[split][:, 0], boxes[split][:, 1], bins=(columns, rows), range=bounds)
-        axis.pcolormesh(xs, ys, counts.T, cmap="viridis")
+        # Edges of the face's colour: without, the page shows through between the cells
+        axis.pcolormesh(xs, ys, counts.T, cmap="viridis", edgecolors="face", linewidth=0.3)
         axis.invert_yaxis()
         axis.set_title(split)
         axis.set_xticks([])
@@ -217,8 +218,9 @@ def _sample(frame: Frame, classes: Sequence[str]) -> Html:
     mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(frame.picture(), np.uint8), mode)
     assert image is not None, f"{frame.file_name}: decoded when it was added"
-    scale = SAMPLE_WIDTH_PX / frame.width
-    small = cv2.resize(image, (SAMPLE_WIDTH_PX, round(frame.height * scale)), interpolation=cv2.INTER_AREA)
+    scale = min(1.0, (SAMPLE_PIXELS / (frame.width * frame.height)) ** 0.5)
+    size_wh = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
+    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
     for annotation in frame.annotations:
         x, y, width, height = (round(value * scale) for value in annotation.xywh)
         ignored = not annotation.counts

@@ -30,7 +30,7 @@ class Source(Protocol):
 
     @property
     def description(self) -> str:
-        """What it is, for the head of the label files; nothing that depends on where it lies."""
+        """What it is, for the manifest."""
         ...
 
     def frames(self) -> Iterator[Frame]:

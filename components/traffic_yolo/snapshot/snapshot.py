@@ -1,13 +1,16 @@
 """What lies on a share: every file with size and SHA-256, one fingerprint, and what changed since an earlier look.
 
-Knows nothing of what the files mean, except that a label file belongs to a source.
+Opens no file to learn what it means: the site of a recording is read from the names of file and folder.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.atm.recording import RECORDING_SUFFIX
 from traffic_yolo.errors import StorageError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import existing_path, read_json, sha256_of_file, write_json
@@ -29,8 +32,8 @@ class SnapshotFile:
 class Snapshot:
     """A share at one moment. `fingerprint` depends on the files' relative paths and contents alone.
 
-    `new_files`, `changed_files` and `removed_files` compare with the snapshot given as `previous`; without one, every
-    file is new. `summary` says it in one line.
+    `new_files`, `changed_files`, `removed_files` and `new_sites` compare with the snapshot given as `previous`; without
+    one, every file and site is new. `summary` says it in one line.
     """
 
     schema_version: int
@@ -41,6 +44,7 @@ class Snapshot:
     new_files: tuple[str, ...]
     changed_files: tuple[str, ...]
     removed_files: tuple[str, ...]
+    new_sites: tuple[str, ...]
 
     @property
     def summary(self) -> str:
@@ -55,7 +59,8 @@ class Snapshot:
             )
             if names
         )
-        return f"{len(self.files)} files, {mebibytes:.1f} MiB: {changes or 'no new data'}"
+        sites = f"; {len(self.new_sites)} new sites: {', '.join(self.new_sites)}" if self.new_sites else ""
+        return f"{len(self.files)} files, {mebibytes:.1f} MiB: {changes or 'no new data'}{sites}"
 
 
 def take_snapshot(source: str, *, labels: str = "", previous: Path | None = None) -> Snapshot:
@@ -85,6 +90,7 @@ def take_snapshot(source: str, *, labels: str = "", previous: Path | None = None
         new_files=tuple(name for name in now if name not in earlier),
         changed_files=tuple(name for name, digest in now.items() if earlier.get(name, digest) != digest),
         removed_files=tuple(name for name in earlier if name not in now),
+        new_sites=tuple(sorted(_sites(now) - _sites(earlier))),
     )
 
 
@@ -100,13 +106,23 @@ def read_snapshot(path: Path) -> Snapshot:
         raise StorageError(f"{path}: not a snapshot of schema version {SCHEMA_VERSION}; take it again")
     try:
         files = tuple(SnapshotFile(**file) for file in value["files"])
-        lists = {name: tuple(value[name]) for name in ("new_files", "changed_files", "removed_files")}
+        lists = {name: tuple(value[name]) for name in ("new_files", "changed_files", "removed_files", "new_sites")}
         snapshot = Snapshot(**{**value, **lists, "files": files})
     except (KeyError, TypeError) as error:
         raise StorageError(f"{path}: not a snapshot: {error}") from error
     if snapshot.fingerprint != _fingerprint(files):
         raise StorageError(f"{path}: fingerprint and files disagree; take the snapshot again")
     return snapshot
+
+
+def _sites(names: Iterable[str]) -> set[str]:
+    """Sites of the recordings among these paths; a recording at the top of the source has none that a name tells."""
+    sites = set()
+    for path in (Path("/", name) for name in names if name.endswith(RECORDING_SUFFIX) and "/" in name):
+        layouts = builtin_layouts().values()
+        layout = next((known for known in layouts if known.file_name.fullmatch(path.stem)), next(iter(layouts)))
+        sites.add(layout.describe_name(path).site)
+    return sites
 
 
 def _files_below(place: Path) -> list[tuple[str, Path]]:
