@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("publish", "Put a checked bundle into the model zoo and a record into its ledger."),
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
+    "darknet": ("darknet", "Darknet cfg and weights: show, lint, dump, and change them."),
     "atm": ("atm", "ATM recordings: render synthetic ones."),
 }
 

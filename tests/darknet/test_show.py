@@ -5,8 +5,10 @@ import json
 import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.sections import HeadSection
 from traffic_yolo.darknet.show import network_table
+from traffic_yolo.errors import DarknetFormatError
 
 GOLDEN = [
     *("yolov3", "yolov3-spp", "yolov3-tiny", "yolov3-tiny-prn", "yolov4", "yolov4-csp", "yolov4-tiny"),
@@ -36,7 +38,8 @@ def test_table_is_darknets(reference, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "bflops", "size"), [("yolov4", "128.459", 257_717_640), ("yolov4-tiny", "6.910", 24_251_276)]
+    ("name", "bflops", "size"),
+    [("yolov4", "128.459", 257_717_640), ("yolov4-tiny", "6.910", 24_251_276), ("yolov3", "65.879", 248_007_048)],
 )
 def test_published_totals(reference, name, bflops, size):
     table = network_table(Cfg.read(reference / "cfg" / f"{name}.cfg"))
@@ -55,6 +58,20 @@ def test_strides_lead_to_the_heads(small_cfg):
     assert [rows[index].stride_wh for index in (0, 4)] == [(1, 2), (4, 2)]
     assert [rows[index].network_stride_wh for index in (0, 3, 4, 8, 13)] == [(1, 2), (1, 2), (4, 4), (8, 8), (4, 4)]
     assert " 3 x 3/1x2 " in network_table(cfg).to_text().splitlines()[1]
+
+
+def test_strides_lead_to_the_heads_of_every_published_network(reference):
+    checked = 0
+    for path in sorted((reference / "cfg").glob("*.cfg")):
+        try:
+            cfg = Cfg.read(path)
+            rows, sections = network_table(cfg).layers, read_sections(cfg)
+        except DarknetFormatError:  # what is refused, test_network tells
+            continue
+        heads = [section.head for section in sections if isinstance(section, HeadSection)]
+        assert [rows[head.layer_index].network_stride_wh for head in heads] == [(h.stride, h.stride) for h in heads]
+        checked += bool(heads)
+    assert checked >= 45
 
 
 def test_text_tells_layers_groups_weights_and_what_is_frozen(small_cfg):

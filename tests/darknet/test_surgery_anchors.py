@@ -7,7 +7,7 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.surgery_anchors import anchors_from_sizes, average_iou, change_anchors
+from traffic_yolo.darknet.surgery_anchors import anchors_from_sizes, average_iou, change_anchors, network_box_sizes
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 
 ANCHORS = [(4, 5), (6, 8), (8, 12), (10, 10), (14, 20), (30, 24)]  # of the small network
@@ -55,6 +55,13 @@ def test_more_restarts_are_no_worse_and_the_seed_decides():
 def test_average_iou_by_hand():
     # 10 x 10 in 20 x 10: a half; 20 x 20 against 20 x 10: a half; against itself: one
     assert average_iou([[10, 10], [20, 20], [20, 10]], [[20, 10]]) == pytest.approx((0.5 + 0.5 + 1) / 3)
+
+
+def test_boxes_shrink_with_their_pictures():
+    boxes, pictures = [[96, 54], [100, 100]], [[960, 540], [200, 400]]
+    np.testing.assert_allclose(network_box_sizes(boxes, pictures, (416, 208)), [[41.6, 20.8], [208, 52]])
+    kept = network_box_sizes(boxes, pictures, (416, 208), letterbox=True)
+    np.testing.assert_allclose(kept, np.array([[96, 54], [100, 100]]) * [[208 / 540], [208 / 400]])
 
 
 @pytest.mark.parametrize(

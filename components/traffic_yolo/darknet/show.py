@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 SHORT_NAMES = {"convolutional": "conv", "maxpool": "max", "avgpool": "avg", "local_avgpool": "avg"}
 # Darknet counts operations in these alone; [avgpool], [sam] and the like count as free.
 WINDOWED = ("convolutional", "maxpool", "local_avgpool")
-JOINING = ("route", "shortcut", "sam", "scale_channels")  # keep the stride of what they read first
+JOINING = ("route", "shortcut", "sam", "scale_channels")  # keep the stride of what they join
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,9 @@ def _network_strides(sections: Sequence[LayerSection]) -> list[tuple[Fraction, F
     strides: list[tuple[Fraction, Fraction]] = []
     for section in sections:
         source = section.inputs[0]
+        if section.section.name in JOINING:  # [scale_channels] may read a single number a channel first
+            alike = (i for i in section.inputs if i >= 0 and sections[i].output[1:] == section.output[1:])
+            source = next(alike, source)
         across, down = strides[source] if source >= 0 else (Fraction(1), Fraction(1))
         if section.section.name in WINDOWED:
             stride_x, stride_y = _stride_wh(section)

@@ -15,8 +15,8 @@ from torch import Tensor
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.sections import HeadSection
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
-from traffic_yolo.darknet.sections.yolo import YoloSection
 from traffic_yolo.errors import OptionsError
 
 NEW_CLASS_PROBABILITY = 0.01  # what a fresh class row answers everywhere: rare until trained
@@ -58,7 +58,7 @@ def change_input_size(cfg: Cfg, resolution_wh: tuple[int, int]) -> Cfg:
     depend on the size (`[connected]`).
     """
     before = read_sections(cfg)
-    stride = max((section.head.stride for section in before if isinstance(section, YoloSection)), default=1)
+    stride = max((section.head.stride for section in before if isinstance(section, HeadSection)), default=1)
     for name, value in zip(("width", "height"), resolution_wh, strict=True):
         if value < stride or value % stride:
             near = f"{max(1, value // stride) * stride} or {(max(0, value) // stride + 1) * stride}"

@@ -41,6 +41,19 @@ def anchors_from_sizes(sizes_wh: ArrayLike, count: int, *, restarts: int = 5, se
     return best[np.argsort(best.prod(axis=1), kind="stable")]
 
 
+def network_box_sizes(
+    boxes_wh: ArrayLike, images_wh: ArrayLike, network_wh: tuple[int, int], *, letterbox: bool = False
+) -> Float64Array:
+    """Widths and heights (n, 2) in network pixels of boxes (n, 2) in pixels of their pictures, of sizes (n, 2).
+
+    `letterbox`: both sides shrink by one factor, as the pictures keep their aspect; else each side by its own.
+    """
+    factors = np.asarray(network_wh, np.float64) / np.asarray(images_wh, np.float64).reshape(-1, 2)
+    if letterbox:
+        factors = factors.min(axis=1, keepdims=True)
+    return np.asarray(boxes_wh, np.float64).reshape(-1, 2) * factors
+
+
 def average_iou(sizes_wh: ArrayLike, anchors_wh: ArrayLike) -> float:
     """The mean over boxes (n, 2) of the IoU with the anchor (k, 2) that fits best, in [0, 1]."""
     sizes, anchors = np.asarray(sizes_wh, np.float64), np.asarray(anchors_wh, np.float64)

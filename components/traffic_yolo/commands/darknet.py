@@ -1,0 +1,280 @@
+"""`traffic-yolo darknet`: looks into Darknet cfg and weights files, and changes them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from traffic_yolo.errors import OptionsError
+
+if TYPE_CHECKING:
+    from traffic_yolo.darknet.network import Network
+
+PATH = click.Path(path_type=Path)
+CFG_HELP = "Darknet cfg file."
+FOLDER_HELP = "Folder to write: model.cfg, model.weights"
+
+
+@click.group()
+def command() -> None:
+    """Darknet cfg and weights: show, lint, dump, and change them."""
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(cfg: Path, as_json: bool) -> None:
+    """Print the layers as Darknet does, with weights, strides and what is frozen."""
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.show import network_table
+
+    table = network_table(Cfg.read(cfg))
+    click.echo(_json(table.to_json()) if as_json else table.to_text())
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--target", required=True, help="darknet, deepstream-yolo, onnx or opencv.")
+@click.option("--weights", type=PATH, help="Weights file to check with it.")
+@click.option("--resize", type=click.Choice(["stretch", "letterbox"]), help="How the runtime is set up to resize.")
+@click.option("--nvinfer-config", type=PATH, help="Take the resize from maintain-aspect-ratio of this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def lint(
+    ctx: click.Context,
+    cfg: Path,
+    target: str,
+    weights: Path | None,
+    resize: str | None,
+    nvinfer_config: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what a runtime would make of a cfg and its weights.
+
+    Exit code 0: no errors (warnings are allowed), 1: errors, 2: the command was wrong.
+    """
+    from traffic_yolo.darknet.lint import lint as lint_file
+
+    if nvinfer_config is not None:
+        from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+
+        if resize is not None:
+            raise OptionsError("--resize and --nvinfer-config both say how the runtime resizes; give one of them")
+        keeps_aspect = NvinferConfig.read(nvinfer_config).integer("maintain-aspect-ratio")
+        resize = "letterbox" if keeps_aspect else "stretch"
+    report = lint_file(cfg, target, weights=weights, resize=resize or "")  # type: ignore[arg-type]
+    click.echo(_json(report.to_json()) if as_json else report.to_text())
+    ctx.exit(report.exit_code)
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--weights", required=True, type=PATH, help="Its weights.")
+@click.option("--input", "source", required=True, type=PATH, help=".npz, key input: (3, H, W) float32 RGB in [0, 1].")
+@click.option("--out", required=True, type=PATH, help=".npz file to write.")
+@click.option("--threshold", "thresholds", multiple=True, default=(0.25,), show_default=True, help="Repeatable.")
+@click.option(
+    "--iou-threshold", "iou_thresholds", multiple=True, default=(0.45,), show_default=True, help="Repeatable."
+)
+@click.option("--kind", "kinds", multiple=True, help="default, greedynms, diounms or obj; repeatable [default: all].")
+@click.option("--letterbox/--stretch", default=None, help="How the input was made [default: what the cfg says].")
+def dump(
+    cfg: Path,
+    weights: Path,
+    source: Path,
+    out: Path,
+    thresholds: tuple[float, ...],
+    iou_thresholds: tuple[float, ...],
+    kinds: tuple[str, ...],
+    letterbox: bool | None,
+) -> None:
+    """Write what enters and leaves each head, boxes before and after NMS, for comparing implementations.
+
+    With a key image_wh (width, height of the picture) in the input, boxes are written in the picture's pixels too.
+    """
+    from traffic_yolo.darknet.dump import DumpOptions, read_input, write_dump
+    from traffic_yolo.darknet.dump import dump as dump_arrays
+    from traffic_yolo.darknet.nms import NMS_KINDS
+
+    options = DumpOptions(thresholds, iou_thresholds, kinds or NMS_KINDS, letterbox)
+    image = read_input(source)
+    arrays = dump_arrays(_load(cfg, weights), image, options)
+    write_dump(out, arrays)
+    click.echo(f"{len(arrays)} arrays in {out}")
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--weights", required=True, type=PATH, help="Its weights.")
+@click.option("--names", required=True, type=PATH, help="Class names of these weights, one a line.")
+@click.option("--new-names", required=True, type=PATH, help="Class names wanted, one a line.")
+@click.option(
+    "--class-seeds", default="", help="Where new classes start: LONG_TRUCK=truck,MOTORCYCLE=bicycle (new=old)."
+)
+@click.option("--num-images", default=0, help="Pictures in the training set: max_batches is at least that many.")
+@click.option("--seed", default=0, show_default=True, help="Of the rows of classes that start anew.")
+@click.option("--out", required=True, type=PATH, help=f"{FOLDER_HELP}, classes.names.")
+def classes(
+    cfg: Path,
+    weights: Path,
+    names: Path,
+    new_names: Path,
+    class_seeds: str,
+    num_images: int,
+    seed: int,
+    out: Path,
+) -> None:
+    """Change the class list and keep what the weights know of the classes that stay."""
+    from traffic_yolo.darknet.surgery import change_classes
+    from traffic_yolo.model_folder import read_names
+    from traffic_yolo.training.options import TrainingOptions
+
+    old, new = read_names(names), read_names(new_names)
+    options = TrainingOptions(weights=str(weights), weights_names=str(names), class_seeds=class_seeds)
+    network = _load(cfg, weights)
+    seeds = options.seeds_of_classes()
+    changed = change_classes(network, old, new, seeds=seeds, num_images=num_images, seed=seed)
+    _write(changed, out, names=new)
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--width", required=True, type=int, help="Network width in pixels.")
+@click.option("--height", required=True, type=int, help="Network height in pixels.")
+@click.option("--out", required=True, type=PATH, help="cfg file to write; the weights stay the same.")
+def resize(cfg: Path, width: int, height: int, out: Path) -> None:
+    """Change the network's input size."""
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.surgery import change_input_size
+
+    change_input_size(Cfg.read(cfg), (width, height)).write(out)
+    click.echo(str(out))
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--weights", type=PATH, help="Its weights; needed with --out.")
+@click.option("--anchors", "text", default="", help="Anchors in network pixels: 10,14, 23,27, ...")
+@click.option("--coco", type=PATH, help="Compute the anchors from the boxes of this COCO instances file.")
+@click.option("--count", type=int, help="How many to compute [default: as many as the cfg has].")
+@click.option("--masks", default="", help="Anchor numbers of each head, in the cfg's order: 6,7,8;3,4,5;0,1,2.")
+@click.option("--seed", default=0, show_default=True, help="Of k-means.")
+@click.option("--out", type=PATH, help=f"{FOLDER_HELP}. Without it the anchors are only printed.")
+def anchors(
+    cfg: Path,
+    weights: Path | None,
+    text: str,
+    coco: Path | None,
+    count: int | None,
+    masks: str,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Change the anchors, to a list or to what fits a data set (as Darknet's calc_anchors computes them)."""
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.darknet.surgery_anchors import anchors_from_sizes, average_iou, change_anchors
+
+    if bool(text) == (coco is not None):
+        raise OptionsError("anchors: expected one of --anchors and --coco")
+    if out is not None and weights is None:
+        raise OptionsError("anchors: --out needs --weights")
+    network = _load(cfg, weights) if weights is not None else Network(Cfg.read(cfg))
+    if coco is not None:
+        sizes = _box_sizes(coco, network)
+        chosen = anchors_from_sizes(sizes, count or len(network.heads[0].anchors), seed=seed)
+        click.echo(f"{len(sizes)} boxes, average IoU {average_iou(sizes, chosen):.4f}")
+        pairs = [(float(width), float(height)) for width, height in chosen.round(2)]
+    else:
+        numbers = _numbers(text, "--anchors", float)
+        if len(numbers) % 2:
+            raise OptionsError(f"--anchors: expected pairs of width,height, found {len(numbers)} numbers")
+        pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    click.echo("anchors = " + ", ".join(f"{width:g},{height:g}" for width, height in pairs))
+    if out is not None:
+        by_head = [_numbers(mask, "--masks", int) for mask in masks.split(";")] if masks else None
+        _write(change_anchors(network, pairs, masks=by_head), out)
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--fine-tune-layers", required=True, help="To train: all, heads, neck_and_heads, or from:<layer index>.")
+@click.option("--adapt-statistics", is_flag=True, help="train_only_bn: frozen layers' batch-norm statistics adapt.")
+@click.option("--out", required=True, type=PATH, help="cfg file to write.")
+def freeze(cfg: Path, fine_tune_layers: str, adapt_statistics: bool, out: Path) -> None:
+    """Tell Darknet which layers to train: stopbackward, dont_update, train_only_bn."""
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.training.freeze import trainable_layers
+    from traffic_yolo.training.options import TrainingOptions
+
+    options = TrainingOptions(weights="later", fine_tune_layers=fine_tune_layers)  # refuses what is none of the words
+    network = Network(Cfg.read(cfg))
+    layers = trainable_layers(network, options.fine_tune_layers)
+    plan = plan_for_trainable(network.sections, layers, adapt_statistics=adapt_statistics)
+    write_freeze_plan(network.cfg, plan).write(out)
+    click.echo(str(out))
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--weights", required=True, type=PATH, help="Its weights, whole.")
+@click.option("--layers", required=True, type=int, help="How many layers, from the first on: 137 for yolov4.conv.137.")
+@click.option("--out", required=True, type=PATH, help="Weights file to write.")
+def partial(cfg: Path, weights: Path, layers: int, out: Path) -> None:
+    """Cut the first layers out of a weights file, to start a training from."""
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.surgery_partial import cut_backbone
+
+    cut = cut_backbone(Cfg.read(cfg), weights, layers, out)
+    click.echo(f"{out}: {cut.layers} layers, {cut.num_weights:,} weights, {cut.num_bytes:,} bytes")
+
+
+def _load(cfg: Path, weights: Path) -> "Network":
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.network import Network
+
+    network = Network(Cfg.read(cfg)).eval()
+    network.load_weights(weights)
+    return network
+
+
+def _write(network: "Network", out: Path, *, names: tuple[str, ...] = ()) -> None:
+    from traffic_yolo.storage import atomic_folder, write_text
+
+    with atomic_folder(out) as folder:
+        network.cfg.write(folder / "model.cfg")
+        network.save_weights(folder / "model.weights")
+        if names:
+            write_text(folder / "classes.names", "".join(f"{name}\n" for name in names))
+    click.echo(str(out))
+
+
+def _box_sizes(coco: Path, network: "Network") -> Any:
+    from traffic_yolo.darknet.surgery_anchors import network_box_sizes
+    from traffic_yolo.dataset.coco import read_coco
+
+    pairs = [
+        (annotation.xywh[2:], (image.fields["width"], image.fields["height"]))
+        for image in read_coco(coco).images
+        for annotation in image.annotations
+        if not annotation.is_crowd and not annotation.ignore
+    ]
+    if not pairs:
+        raise OptionsError(f"{coco}: expected boxes, found none")
+    height, width = network.input_hw
+    boxes, images = zip(*pairs, strict=True)
+    return network_box_sizes(boxes, images, (width, height), letterbox=network.letterbox)
+
+
+def _numbers(text: str, option: str, kind: Any) -> list[Any]:
+    try:
+        return [kind(item) for item in text.split(",")]
+    except ValueError:
+        raise OptionsError(f"{option}: expected numbers separated by commas, found {text!r}") from None
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, allow_nan=False)
