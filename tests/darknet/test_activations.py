@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.network import read_sections
 from traffic_yolo.errors import DarknetFormatError
 
 VALUES = [-6.0, -4.0, -2.5, -1.0, -0.3, 0.0, 0.4, 1.0, 1.7, 3.0, 4.5, 7.0]
@@ -40,18 +42,37 @@ FORMULAS = {
 }
 
 
+# Activations of all channels of a pixel: Darknet's loops with their eps of 0.0001.
+CHANNEL_FORMULAS = {
+    "normalize_channels": lambda v: [max(x, 0) / (1e-4 + sum(max(y, 0) for y in v)) for x in v],
+    "normalize_channels_softmax": lambda v: [math.exp(x) / (1e-4 + sum(math.exp(y) for y in v)) for x in v],
+    "normalize_channels_softmax_maxval": lambda v: [
+        math.exp(x - max(v)) / (1e-4 + sum(math.exp(y - max(v)) for y in v)) for x in v
+    ],
+}
+
+
 def test_every_activation_has_a_formula_here():
-    assert set(FORMULAS) == set(ACTIVATIONS)
+    assert set(FORMULAS) | set(CHANNEL_FORMULAS) == set(ACTIVATIONS)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", CHANNEL_FORMULAS)
+def test_channel_activations_work_on_each_pixel(name):
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = ACTIVATIONS[name]()(x)
+    for b, row, column in np.ndindex(2, 3, 4):
+        expected = CHANNEL_FORMULAS[name](x[b, :, row, column].tolist())
+        np.testing.assert_allclose(found[b, :, row, column], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
 def test_values_are_those_of_the_formula(name):
     result = ACTIVATIONS[name]()(torch.tensor(VALUES, dtype=torch.float64))
     expected = torch.tensor([float(FORMULAS[name](x)) for x in VALUES], dtype=torch.float64)
     torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_gradient_is_right_though_some_work_in_place(name):
     x = torch.tensor([-5.3, -2.7, -0.4, 0.3, 0.8, 2.6, 5.2], dtype=torch.float64, requires_grad=True)
     activation = ACTIVATIONS[name]()
@@ -60,7 +81,19 @@ def test_gradient_is_right_though_some_work_in_place(name):
 
 def test_large_values_stay_finite():
     for name, build in ACTIVATIONS.items():
-        assert build()(torch.tensor([-80.0, 80.0])).isfinite().all(), name
+        assert build()(torch.tensor([-80.0, 80.0])[None, :, None]).isfinite().all(), name
+
+
+@pytest.mark.parametrize(
+    ("section", "refused"),
+    [("shortcut", "hard_mish"), ("connected", "swish"), ("sam", "mish"), ("scale_channels", "swish"), ("activation", "mish")],
+)
+def test_an_activation_that_darknet_answers_with_zeros_is_refused(section, refused):
+    layers = "[conv]\nfilters=4\nactivation=linear\n[avgpool]\n"
+    source = "from=0\n" if section in ("sam", "scale_channels") else "from=-1\n" if section == "shortcut" else ""
+    text = f"[net]\nwidth=4\nheight=4\nchannels=3\n{layers}[{section}]\n{source}activation={refused}\n"
+    with pytest.raises(DarknetFormatError, match=rf"\[{section}\]: Darknet answers 0 for activation={refused}.*one of elu"):
+        read_sections(Cfg.parse(text))
 
 
 def test_an_unknown_activation_is_refused_with_the_known_ones():

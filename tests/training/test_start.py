@@ -150,3 +150,11 @@ def test_missing_files_are_refused(tiny_cfg: Path) -> None:
         start_network(TrainingOptions(cfg=str(tiny_cfg.with_name("nothing.cfg"))), ["x"])
     with pytest.raises(StorageError, match="weights not found: .*nothing.weights"):
         start_network(TrainingOptions(cfg=str(tiny_cfg), weights=str(tiny_cfg.with_name("nothing.weights"))), ["x"])
+
+
+@pytest.mark.parametrize("name", ["region", "Gaussian_yolo"])
+def test_heads_that_have_no_loss_here_are_refused(tmp_path, name):
+    cfg = tmp_path / "a.cfg"
+    cfg.write_text(f"[net]\nwidth=32\nheight=32\nchannels=3\n[{name}]\n")
+    with pytest.raises(TrainingError, match=rf"a.cfg line 5: \[{name}\] cannot be trained here; take \[yolo\] heads"):
+        start_network(TrainingOptions(cfg=str(cfg)), ("car",))

@@ -1,11 +1,13 @@
 """Darknet's activation functions by the name that stands in a cfg (activations.h), as PyTorch modules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
+
+CHANNEL_SUM_EPS = 1e-4  # activations.c activate_array_normalize_channels: keeps the divisor off zero
 
 
 class Elementwise(nn.Module):
@@ -52,6 +54,20 @@ def _gelu(x: Tensor) -> Tensor:
     return 0.5 * x * (1 + torch.tanh(0.797885 * x + 0.035677 * x**3))
 
 
+def _normalize_channels(x: Tensor) -> Tensor:
+    positive = torch.relu(x)
+    return positive / (positive.sum(dim=1, keepdim=True) + CHANNEL_SUM_EPS)
+
+
+def _normalize_channels_softmax(x: Tensor) -> Tensor:
+    exponentials = torch.exp(x)
+    return exponentials / (exponentials.sum(dim=1, keepdim=True) + CHANNEL_SUM_EPS)
+
+
+def _normalize_channels_softmax_maxval(x: Tensor) -> Tensor:
+    return _normalize_channels_softmax(x - x.amax(dim=1, keepdim=True))
+
+
 def _elementwise(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[], nn.Module]:
     return lambda: Elementwise(name, function)
 
@@ -78,13 +94,30 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "lhtan": _elementwise("lhtan", _lhtan),
     "plse": _elementwise("plse", _plse),
     "stair": _elementwise("stair", _stair),
+    # These look at all channels of a pixel together.
+    "normalize_channels": _elementwise("normalize_channels", _normalize_channels),
+    "normalize_channels_softmax": _elementwise("normalize_channels_softmax", _normalize_channels_softmax),
+    "normalize_channels_softmax_maxval": _elementwise(
+        "normalize_channels_softmax_maxval", _normalize_channels_softmax_maxval
+    ),
 }
 
+# Darknet's general `activate` has no case for these and answers 0: they work where a layer calls them by name.
+_CONVOLUTIONAL_ONLY = {"hard_mish", *(name for name in ACTIVATIONS if name.startswith("normalize_channels"))}
+SHORTCUT_ACTIVATIONS = frozenset(ACTIVATIONS) - _CONVOLUTIONAL_ONLY
+PLAIN_ACTIVATIONS = SHORTCUT_ACTIVATIONS - {"swish", "mish"}
 
-def read_activation(section: Section, default: str) -> str:
-    """The section's `activation`; raises `DarknetFormatError` listing the known ones (Darknet itself takes relu)."""
+
+def read_activation(section: Section, default: str, *, known: Set[str] = frozenset(ACTIVATIONS)) -> str:
+    """The section's `activation`; raises `DarknetFormatError` listing the known ones (Darknet itself takes relu).
+
+    `known` are those that Darknet computes in this section type.
+    """
     name = section.get_str("activation", default)
+    listed = ", ".join(sorted(known))
     if name not in ACTIVATIONS:
-        known = ", ".join(sorted(ACTIVATIONS))
-        raise section.error(f"unknown activation {name[:40]!r}; known: {known}", key="activation")
+        raise section.error(f"unknown activation {name[:40]!r}; known: {listed}", key="activation")
+    if name not in known:
+        reason = f"Darknet answers 0 for activation={name} in this section"
+        raise section.error(f"{reason}; expected one of {listed}", key="activation")
     return name

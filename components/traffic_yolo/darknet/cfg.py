@@ -13,7 +13,8 @@ from typing import TypeVar
 from traffic_yolo.errors import DarknetFormatError, StorageError
 from traffic_yolo.storage import write_bytes
 
-MAX_CFG_BYTES = 16 << 20  # the longest published cfg has 60 KiB; a weights file given by mistake has megabytes
+MAX_CFG_BYTES = 4 << 20  # the longest published cfg has 31 KiB; a weights file given by mistake has megabytes
+MAX_LAYERS = 10_000  # each takes a kilobyte when read; the longest published cfg has 500
 
 # Darknet parser.c string_to_layer_type: the short names mean the same section.
 SECTION_ALIASES = {
@@ -29,7 +30,7 @@ SECTION_ALIASES = {
 }
 
 _BLANKS = str.maketrans("", "", " \t\r\n")
-_HEADER = re.compile(r"\[([A-Za-z0-9_]+)\]")
+_HEADER = re.compile(r"\[([A-Za-z0-9_]{1,64})\]")
 _INT = re.compile(r"[+-]?[0-9]{1,10}")
 _FLOAT = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _INT32_MAX = 2**31 - 1
@@ -189,6 +190,8 @@ class Cfg:
     @classmethod
     def parse(cls, text: str, *, file: str = "<cfg>") -> "Cfg":
         """Reads a cfg's text; raises `DarknetFormatError` with file and line for what is no cfg."""
+        if len(text) > MAX_CFG_BYTES:
+            raise DarknetFormatError(f"{file}: expected at most {MAX_CFG_BYTES} characters, found {len(text)}")
         lines = text.split("\n")
         lines = [f"{line}\n" for line in lines[:-1]] + [lines[-1]] * bool(lines[-1])
         starts = [index for index, line in enumerate(lines) if line.translate(_BLANKS).startswith("[")]
@@ -199,6 +202,8 @@ class Cfg:
                 raise DarknetFormatError(f"{file} line {number}: expected [net] first, found {_shown(line)}")
         if not starts:
             raise DarknetFormatError(f"{file}: expected [net] and layer sections, found none; is it a Darknet cfg?")
+        if len(starts) > MAX_LAYERS + 1:
+            raise DarknetFormatError(f"{file}: expected at most {MAX_LAYERS} layers, found {len(starts) - 1}")
         ends = [*starts[1:], len(lines)]
         sections = [
             Section(lines[start:end], file=file, line=start + 1) for start, end in zip(starts, ends, strict=True)

@@ -1,13 +1,17 @@
-"""From the heads' logits to boxes, objectness and class probabilities, by Darknet's rules (yolo_layer.c)."""
+"""From the heads' logits to boxes, objectness and class probabilities, by Darknet's rules.
 
-from collections.abc import Sequence
+These are in yolo_layer.c, gaussian_yolo_layer.c and region_layer.c.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from traffic_yolo.darknet.heads import YoloHead
+from traffic_yolo.darknet.heads import GaussianYoloHead, RegionHead, YoloHead
 from traffic_yolo.darknet.tracing import is_traced
+from traffic_yolo.errors import DarknetFormatError
 
 
 class Decoded(NamedTuple):
@@ -33,35 +37,101 @@ def decode(heads: Sequence[YoloHead], head_inputs: Sequence[Tensor], input_hw: t
 
 
 def activate_head(head: YoloHead, head_input: Tensor) -> Tensor:
-    """The output of a [yolo] layer (B, A * (5 + C), h, w): cell offsets, raw sizes, objectness, class probabilities."""
+    """The output of the head's layer, of the input's shape (B, A * entries, h, w).
+
+    [yolo]: cell offsets, raw sizes, objectness, class probabilities. [Gaussian_yolo]: the same, with an uncertainty
+    after each box number. [region]: raw box numbers, objectness, class probabilities (Darknet's CPU code keeps them
+    pixel by pixel instead of channel by channel).
+    """
     height, width = head_input.shape[2:]
-    x = head_input.reshape(-1, head.num_anchors, 5 + head.num_classes, height, width)
-    return torch.cat(_activated(head, x), dim=2).flatten(1, 2)
-
-
-def _activated(head: YoloHead, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, A, 5 + C, h, w) -> offsets in cells (2), sizes as they are (2), objectness and classes (1 + C)."""
-    offsets, sizes, scores = x[:, :, 0:2], x[:, :, 2:4], x[:, :, 4:]
-    if not head.new_coords:  # with new_coords the convolution before has done it (activation=logistic)
-        offsets, scores = torch.sigmoid(offsets), torch.sigmoid(scores)
-    if head.scale_x_y != 1:
-        offsets = offsets * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
-    return offsets, sizes, scores
+    x = head_input.reshape(-1, head.num_anchors, head.num_entries, height, width)
+    return _RULES[type(head)].activate(head, x).flatten(1, 2)
 
 
 def _rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int]) -> Tensor:
-    """(B, A * (5 + C), h, w) -> (B, h * w * A, 5 + C): cx, cy, w, h, objectness, class probabilities."""
+    """(B, A * entries, h, w) -> (B, h * w * A, 5 + C): cx, cy, w, h, objectness, class probabilities."""
     input_height, input_width = input_hw
     height, width = input_height // head.stride, input_width // head.stride
     _check_shape(head, head_input, (height, width))
-    x = head_input.float().reshape(-1, head.num_anchors, 5 + head.num_classes, height, width)
-    offsets, sizes, scores = _activated(head, x)
+    x = head_input.float().reshape(-1, head.num_anchors, head.num_entries, height, width)
+    offsets, sizes, scores = _RULES[type(head)].parts(head, x)
     centres = (offsets + _cells(height, width, x)) / _constants([width, height], x).view(1, 1, 2, 1, 1)
     anchors = _constants([length for anchor in head.mask_anchors for length in anchor], x).view(1, -1, 2, 1, 1)
     sizes = sizes * sizes * 4 * anchors if head.new_coords else torch.exp(sizes) * anchors
     sizes = sizes / _constants([input_width, input_height], x).view(1, 1, 2, 1, 1)
+    if head.centre_shift:
+        centres = centres + head.centre_shift * sizes
     rows = torch.cat([centres, sizes, scores], dim=2).permute(0, 3, 4, 1, 2)  # (B, h, w, A, 5 + C)
     return rows.reshape(-1, height * width * head.num_anchors, 5 + head.num_classes)
+
+
+class _Rule(NamedTuple):
+    """How one kind of head reads x (B, A, entries, h, w).
+
+    `activate` gives the layer's output, of the same shape; `parts` gives offsets in cells (B, A, 2, h, w), sizes before
+    their exponential (B, A, 2, h, w), and objectness and class probabilities (B, A, 1 + C, h, w).
+    """
+
+    activate: Callable[[YoloHead, Tensor], Tensor]
+    parts: Callable[[YoloHead, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def _stretched(head: YoloHead, offsets: Tensor) -> Tensor:
+    return offsets if head.scale_x_y == 1 else offsets * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
+
+
+def _yolo_parts(head: YoloHead, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    offsets, sizes, scores = x[:, :, 0:2], x[:, :, 2:4], x[:, :, 4:]
+    if not head.new_coords:  # with new_coords the convolution before has done it (activation=logistic)
+        offsets, scores = torch.sigmoid(offsets), torch.sigmoid(scores)
+    return _stretched(head, offsets), sizes, scores
+
+
+def _activate_yolo(head: YoloHead, x: Tensor) -> Tensor:
+    return torch.cat(_yolo_parts(head, x), dim=2)
+
+
+def _activate_gaussian(head: YoloHead, x: Tensor) -> Tensor:
+    """Everything but the two sizes (entries 4 and 6) goes through a sigmoid (gaussian_yolo_layer.c forward)."""
+    y = torch.sigmoid(x)
+    left, top = _stretched(head, y[:, :, 0:1]), _stretched(head, y[:, :, 2:3])
+    boxes = [left, y[:, :, 1:2], top, y[:, :, 3:4], x[:, :, 4:5], y[:, :, 5:6], x[:, :, 6:7], y[:, :, 7:8]]
+    return torch.cat([*boxes, y[:, :, 8:]], dim=2)
+
+
+def _gaussian_parts(head: YoloHead, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Class probabilities lose the mean uncertainty of the box (get_gaussian_yolo_detections)."""
+    y = _activate_gaussian(head, x)
+    certainty = 1 - y[:, :, 1:8:2].mean(dim=2, keepdim=True)
+    return y[:, :, 0:4:2], y[:, :, 4:8:2], torch.cat([y[:, :, 8:9], y[:, :, 9:] * certainty], dim=2)
+
+
+def _activate_region(head: YoloHead, x: Tensor) -> Tensor:
+    assert isinstance(head, RegionHead)
+    if head.tree:
+        where = f"[region] of layer {head.layer_index}"
+        raise DarknetFormatError(f"{where}: tree={head.tree[:80]} is not supported: its boxes need that file's classes")
+    classes = x[:, :, 5:]
+    if head.softmax:
+        classes = torch.softmax(classes, dim=2)
+    return torch.cat([x[:, :, :4], torch.sigmoid(x[:, :, 4:5]), classes], dim=2)
+
+
+def _region_parts(head: YoloHead, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    assert isinstance(head, RegionHead)
+    y = _activate_region(head, x)
+    scores = y[:, :, 4:]
+    if head.classfix == -1:  # region_layer.c get_region_boxes
+        objectness = scores[:, :, :1]
+        scores = torch.cat([torch.where(objectness < 0.5, 0.0, objectness), scores[:, :, 1:]], dim=2)
+    return torch.sigmoid(y[:, :, 0:2]), y[:, :, 2:4], scores
+
+
+_RULES: dict[type[YoloHead], _Rule] = {
+    YoloHead: _Rule(_activate_yolo, _yolo_parts),
+    GaussianYoloHead: _Rule(_activate_gaussian, _gaussian_parts),
+    RegionHead: _Rule(_activate_region, _region_parts),
+}
 
 
 def _cells(height: int, width: int, like: Tensor) -> Tensor:

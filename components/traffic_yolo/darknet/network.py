@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.cfg import MAX_LAYERS, Cfg
 from traffic_yolo.darknet.decode import activate_head
 from traffic_yolo.darknet.fuse import fuse_convolution
 from traffic_yolo.darknet.heads import YoloHead
-from traffic_yolo.darknet.sections import LayerContext, LayerSection, Shape, read_layer_section
+from traffic_yolo.darknet.sections import HeadSection, LayerContext, LayerSection, Shape, read_layer_section
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
-from traffic_yolo.darknet.sections.yolo import YoloSection
 from traffic_yolo.darknet.tracing import is_traced
 from traffic_yolo.darknet.weights import WeightsFile, WeightsHeader, read_weights, write_weights
 from traffic_yolo.errors import DarknetFormatError
@@ -23,7 +22,6 @@ from traffic_yolo.errors import DarknetFormatError
 # The largest published detector (yolov4-p7) has 287 million; this bounds the memory that a slip in a cfg can ask for.
 MAX_WEIGHTS = 400_000_000
 MAX_NETWORK_SIZE = 16384  # pixels; network width or height
-MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,24 @@ class Network(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.sections = read_sections(cfg)
-        self.heads: list[YoloHead] = [section.head for section in self.sections if isinstance(section, YoloSection)]
+        self.heads: list[YoloHead] = [section.head for section in self.sections if isinstance(section, HeadSection)]
         if not self.heads:
-            raise DarknetFormatError(f"{cfg.file}: expected at least one [yolo] section, found none")
+            known = "[yolo], [Gaussian_yolo] or [region]"
+            raise DarknetFormatError(f"{cfg.file}: expected at least one {known} section, found none")
         self.num_classes = self.heads[0].num_classes
         for head in self.heads:
             if head.num_classes != self.num_classes:
-                found = f"expected classes={self.num_classes} as in the first [yolo], found {head.num_classes}"
+                found = f"expected classes={self.num_classes} as in the first head, found {head.num_classes}"
                 raise self.sections[head.layer_index].section.error(found, key="classes")
         self.input_channels, *input_hw = read_input_shape(cfg)
         self.input_hw: tuple[int, int] = (input_hw[0], input_hw[1])
         self.letterbox = cfg.net.get_int("letter_box", 0) != 0
         self.header: WeightsHeader | None = None
         self.is_fused = False
-        self.layers = nn.ModuleList(section.build() for section in self.sections)
+        modules = [section.build() for section in self.sections]
+        for section, module in zip(self.sections, modules, strict=True):
+            section.tie(module, modules)
+        self.layers = nn.ModuleList(modules)
         self._released = _released_after(self.sections)
         self.initialise(seed)
 
@@ -79,23 +81,19 @@ class Network(nn.Module):
         return sum(section.num_weights for section in self.sections)
 
     def initialise(self, seed: int) -> None:
-        """Sets all weights in place to Darknet's start: kernels uniform in +-sqrt(2 / fan_in), the rest neutral."""
+        """Sets all weights in place to Darknet's start: kernels uniform in +-sqrt(2 / fan_in), the rest neutral.
+
+        Each section's `initialise` says what that is for its type.
+        """
         generator = np.random.default_rng(seed)
-        for section, layer in zip(self.sections, self.layers, strict=True):
-            if not isinstance(section, ConvolutionalSection):
-                continue
-            for name, tensor in section.weights(layer):
-                if name != "kernels":
-                    tensor.data.fill_(1.0 if name in ("scales", "variances") else 0.0)
-                    continue
-                limit = np.float32(np.sqrt(2 / (tensor.shape[1] * tensor.shape[2] * tensor.shape[3])))
-                values = generator.random(tuple(tensor.shape), dtype=np.float32)
-                tensor.data.copy_(torch.from_numpy((2 * values - 1) * limit))
+        with torch.no_grad():
+            for section, layer in zip(self.sections, self.layers, strict=True):
+                section.initialise(layer, generator)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) float32 RGB in [0, 1] -> per head, in the cfg's order, the logits entering [yolo].
+        """(B, 3, H, W) float32 RGB in [0, 1] -> per head, in the cfg's order, the logits entering its section.
 
-        Each is (B, anchors * (5 + classes), H / stride, W / stride); with new_coords they went through the sigmoid of
+        Each is (B, `head.num_channels`, H / stride, W / stride); with new_coords they went through the sigmoid of
         the convolution before. H and W are the cfg's, or other multiples of `max_stride`.
         """
         self._check_images(images)
@@ -103,7 +101,7 @@ class Network(nn.Module):
         heads = []
         for section, layer, released in zip(self.sections, self.layers, self._released, strict=True):
             output: Tensor = layer(*[outputs[index] for index in section.inputs])
-            if isinstance(section, YoloSection):
+            if isinstance(section, HeadSection):
                 heads.append(output)
             outputs[section.index] = output
             for index in released:
@@ -111,12 +109,12 @@ class Network(nn.Module):
         return heads
 
     def layer_outputs(self, images: Tensor) -> list[Tensor]:
-        """The output (B, C, H, W) of every layer as Darknet has it: of [yolo] after its sigmoids and scale_x_y."""
+        """The output (B, C, H, W) of every layer as Darknet has it: of a head after `activate_head`."""
         self._check_images(images)
         outputs: dict[int, Tensor] = {-1: images}
         for section, layer in zip(self.sections, self.layers, strict=True):
             output = layer(*[outputs[index] for index in section.inputs])
-            outputs[section.index] = activate_head(section.head, output) if isinstance(section, YoloSection) else output
+            outputs[section.index] = activate_head(section.head, output) if isinstance(section, HeadSection) else output
         return [outputs[index] for index in range(len(self.sections))]
 
     def _check_images(self, images: Tensor) -> None:
@@ -126,7 +124,12 @@ class Network(nn.Module):
             expected = f"(batch, {self.input_channels}, height, width)"
             raise ValueError(f"images: expected shape {expected}, found {tuple(images.shape)}")
         height, width = images.shape[2:]
-        if (height, width) != self.input_hw and (height % self.max_stride or width % self.max_stride):
+        if (height, width) == self.input_hw:
+            return
+        if fixed := [section.section.name for section in self.sections if section.needs_cfg_size]:
+            expected = f"height {self.input_hw[0]}, width {self.input_hw[1]}, which the weights of [{fixed[0]}] fit"
+            raise ValueError(f"images: expected {expected}, found height {height}, width {width}")
+        if height % self.max_stride or width % self.max_stride:
             raise ValueError(f"images: expected multiples of {self.max_stride}, found height {height}, width {width}")
 
     def load_weights(self, path: Path | str, *, partial: bool = False) -> LoadedWeights:
@@ -144,9 +147,12 @@ class Network(nn.Module):
         start = 0
         with torch.no_grad():
             for section, layer in zip(self.sections[:loaded_layers], self.layers, strict=False):
-                for _, tensor in section.weights(layer):
+                for name, tensor in section.weights(layer):
                     values = np.array(file.values[start : start + tensor.numel()], dtype=np.float32)
-                    tensor.copy_(torch.from_numpy(values).view(tensor.shape))
+                    if file.header.is_transposed and name in section.transposed_in_old_files:
+                        tensor.copy_(torch.from_numpy(values).view(tensor.shape[::-1]).T)
+                    else:
+                        tensor.copy_(torch.from_numpy(values).view(tensor.shape))
                     start += tensor.numel()
         self.header = file.header
         return LoadedWeights(file.header, loaded_layers)
@@ -196,10 +202,11 @@ class Network(nn.Module):
         header = header or self.header or WeightsHeader()
         if seen is not None:
             header = WeightsHeader(header.major, header.minor, header.revision, seen)
+        turned = header.is_transposed
         arrays = (
-            tensor.detach().cpu().numpy()
+            (tensor.T if turned and name in section.transposed_in_old_files else tensor).detach().cpu().numpy()
             for section, layer in zip(self.sections, self.layers, strict=True)
-            for _, tensor in section.weights(layer)
+            for name, tensor in section.weights(layer)
         )
         write_weights(path, header, arrays)
 
@@ -227,7 +234,7 @@ def read_sections(cfg: Cfg) -> list[LayerSection]:
     """The section object of every layer, in order; allocates no weights. Raises `DarknetFormatError`."""
     if not cfg.layers:
         raise DarknetFormatError(f"{cfg.file}: expected layer sections after [net], found none")
-    if len(cfg.layers) > MAX_LAYERS:
+    if len(cfg.layers) > MAX_LAYERS:  # a cfg that was built up, not read
         raise DarknetFormatError(f"{cfg.file}: expected at most {MAX_LAYERS} layers, found {len(cfg.layers)}")
     input_shape = read_input_shape(cfg)
     sections: list[LayerSection] = []

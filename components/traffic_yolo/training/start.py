@@ -53,6 +53,10 @@ def read_cfg(options: TrainingOptions) -> Cfg:
     for key, value in (("width", options.width), ("height", options.height)):
         if value:
             cfg.net.set(key, value)
+    for section in cfg.layers:
+        if section.name in ("Gaussian_yolo", "region"):
+            where = f"{cfg.file} line {section.line}"
+            raise TrainingError(f"{where}: [{section.name}] cannot be trained here; take [yolo] heads")
     return cfg
 
 

@@ -1,33 +1,81 @@
 """The layer sections of a cfg: one class each, and the table from a section's name to its class."""
 
 from traffic_yolo.darknet.cfg import Section
+from traffic_yolo.darknet.sections.avgpool import AvgpoolSection, LocalAvgpoolSection
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.batchnorm import BatchnormSection
+from traffic_yolo.darknet.sections.connected import ConnectedSection
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.sections.dropout import DropoutSection
+from traffic_yolo.darknet.sections.implicit import ImplicitSection
 from traffic_yolo.darknet.sections.maxpool import MaxpoolSection
+from traffic_yolo.darknet.sections.passing import ActivationSection, ContrastiveSection, CostSection, EmptySection
+from traffic_yolo.darknet.sections.products import SamSection, ScaleChannelsSection
+from traffic_yolo.darknet.sections.reorg import Reorg3dSection, ReorgSection
 from traffic_yolo.darknet.sections.route import RouteSection
 from traffic_yolo.darknet.sections.shortcut import ShortcutSection
+from traffic_yolo.darknet.sections.softmax import SoftmaxSection
 from traffic_yolo.darknet.sections.upsample import UpsampleSection
-from traffic_yolo.darknet.sections.yolo import YoloSection
+from traffic_yolo.darknet.sections.yolo import GaussianYoloSection, HeadSection, RegionSection, YoloSection
 
 SECTION_TYPES: dict[str, type[LayerSection]] = {
+    "Gaussian_yolo": GaussianYoloSection,
+    "activation": ActivationSection,
+    "avgpool": AvgpoolSection,
+    "batchnorm": BatchnormSection,
+    "connected": ConnectedSection,
+    "contrastive": ContrastiveSection,
     "convolutional": ConvolutionalSection,
+    "cost": CostSection,
     "dropout": DropoutSection,
+    "empty": EmptySection,
+    "implicit": ImplicitSection,
+    "local_avgpool": LocalAvgpoolSection,
     "maxpool": MaxpoolSection,
+    "region": RegionSection,
+    "reorg": ReorgSection,
+    "reorg3d": Reorg3dSection,
     "route": RouteSection,
+    "sam": SamSection,
+    "scale_channels": ScaleChannelsSection,
     "shortcut": ShortcutSection,
+    "softmax": SoftmaxSection,
     "upsample": UpsampleSection,
     "yolo": YoloSection,
 }
 
-__all__ = ["SECTION_TYPES", "LayerContext", "LayerSection", "Shape", "read_layer_section"]
+_RECURRENT = "it keeps a state from one picture to the next, and our networks see single pictures"
+
+# Darknet knows these; why we do not.
+REFUSED_SECTIONS: dict[str, str] = {
+    "rnn": _RECURRENT,
+    "lstm": _RECURRENT,
+    "gru": _RECURRENT,
+    "crnn": _RECURRENT,
+    "conv_lstm": _RECURRENT,
+    "history": _RECURRENT,
+    "detection": "the head of YOLO version 1, whose boxes belong to no anchors",
+    "crop": "it cuts at random, for classifiers",
+    "local": "a convolution with other kernels at every pixel, for classifiers",
+    "lrn": "local response normalisation, for classifiers",
+}
+
+__all__ = [
+    "REFUSED_SECTIONS",
+    "SECTION_TYPES",
+    "HeadSection",
+    "LayerContext",
+    "LayerSection",
+    "Shape",
+    "read_layer_section",
+]
 
 
 def read_layer_section(section: Section, context: LayerContext) -> LayerSection:
     """The section object of one layer; raises `DarknetFormatError` for an unknown name or a setting that cannot be."""
-    try:
-        section_type = SECTION_TYPES[section.name]
-    except KeyError:
+    if section.name in REFUSED_SECTIONS:
+        raise section.error(f"this section type is not supported: {REFUSED_SECTIONS[section.name]}")
+    if section.name not in SECTION_TYPES:
         known = ", ".join(f"[{name}]" for name in SECTION_TYPES)
-        raise section.error(f"this section type is not supported; supported: {known}") from None
-    return section_type(section, context)
+        raise section.error(f"unknown section type; supported: {known}")
+    return SECTION_TYPES[section.name](section, context)

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
@@ -42,10 +43,19 @@ class LayerSection(ABC):
 
     `inputs` are the indices of the layers that the module reads, in the order of its arguments (-1 is the picture);
     `output` is set when the constructor returns. Building allocates nothing before all sections have been checked.
+
+    `readers` are the section types that may read the output, None for all of them. `next_only` is set where Darknet
+    knows another shape for later layers than for the next one, so that nothing else may refer to the output.
+    `needs_cfg_size` says that the weights fit one picture size only. Arrays named in `transposed_in_old_files` stand
+    transposed in files with the header of very old versions.
     """
 
     output: Shape
     inputs: tuple[int, ...]
+    readers: ClassVar[frozenset[str] | None] = None
+    needs_cfg_size: ClassVar[bool] = False
+    transposed_in_old_files: ClassVar[frozenset[str]] = frozenset()
+    next_only: bool = False
 
     def __init__(self, section: Section, context: LayerContext) -> None:
         """Reads the section; raises `DarknetFormatError` naming file, line and section."""
@@ -53,10 +63,11 @@ class LayerSection(ABC):
         self.index = context.index
         self.inputs = (context.index - 1,)
         self.input = context.output_of(context.index - 1)
+        self.refuse({"dontload": 0, "dontloadscales": 0})
         self._read(context)
         for index in self.inputs:
-            if index >= 0 and context.previous[index].section.name == "yolo":
-                raise section.error(f"reads the output of layer {index}, which is [yolo]: no layer can read that")
+            if index >= 0:
+                self._check_readable(context.previous[index])
         channels, height, width = self.output
         if min(self.output) < 1:
             found = f"an input of {self.input} (channels x height x width) gives an output of {self.output}"
@@ -72,6 +83,12 @@ class LayerSection(ABC):
     def build(self) -> nn.Module:
         """A new module that takes `len(inputs)` tensors (B, C, H, W) and returns one."""
 
+    def tie(self, module: nn.Module, layers: Sequence[nn.Module]) -> None:  # noqa: B027
+        """Makes the module, in place, use weights of earlier modules where the section shares them."""
+
+    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:  # noqa: B027
+        """Sets the module's weights in place to Darknet's random start; all of them, whatever they were."""
+
     @property
     def num_weights(self) -> int:
         """float32 values that the layer has in a .weights file."""
@@ -81,16 +98,27 @@ class LayerSection(ABC):
         """Name and tensor (parameter or buffer) of each array of this layer's module, in the file's order."""
         return []
 
-    def reference(self, value: int, *, key: str) -> int:
+    def _check_readable(self, source: "LayerSection") -> None:
+        if source.readers is not None and self.section.name not in source.readers:
+            listed = " or ".join(f"[{name}]" for name in sorted(source.readers))
+            who = f"only {listed} can read that" if listed else "no layer can read that"
+            found = f"reads the output of layer {source.index}, which is [{source.section.name}]"
+            raise self.section.error(f"{found}: {who}")
+
+    def reference(self, value: int, *, key: str, context: LayerContext) -> int:
         """The index of an earlier layer from a cfg's number: negative counts back from here, else it is the index."""
         index = self.index + value if value < 0 else value
         if not 0 <= index < self.index:
             expected = f"a layer before layer {self.index}" if self.index else "no reference in the first layer"
             raise self.section.error(f"{key}: expected {expected}, found {value} (layer {index})", key=key)
+        if context.previous[index].next_only:
+            found = f"layer {index} has antialiasing, of which Darknet keeps the shape before its blur"
+            raise self.section.error(f"{key}: {found}; only the layer after it can read it", key=key)
         return index
 
-    def refuse(self, keys: dict[str, int]) -> None:
+    def refuse(self, keys: dict[str, int], *, reason: str = "") -> None:
         """Refuses keys that change the layer's result and are not supported, when they differ from their default."""
         for key, default in keys.items():
             if self.section.get_int(key, default) != default:
-                raise self.section.error(f"{key}={self.section.get_str(key, '')} is not supported", key=key)
+                why = f": {reason}" if reason else ""
+                raise self.section.error(f"{key}={self.section.get_int(key, default)} is not supported{why}", key=key)

@@ -1,48 +1,69 @@
-"""[convolutional]: convolution, batch-norm where asked for, activation."""
+"""[convolutional]: convolution, batch-norm where asked for, activation; or another layer's weights used again."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.blur import Blur
 
 BATCH_NORM_EPS = 1e-5  # blas.c normalize_cpu, inside the root
 BATCH_NORM_MOMENTUM = 0.1  # batchnorm_layer.c: rolling = .9 old + .1 new
+MAX_DILATION = 128  # the padding grows with it; published networks have 2 and 4
 
 
 class ConvolutionalSection(LayerSection):
-    """Its module is a Sequential of `conv`, `bn` (with batch_normalize) and `activation`."""
+    """Its module is a Sequential of `conv`, `bn` (with batch_normalize), `activation` and `blur` (with antialiasing).
 
-    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+    `shared_with` is the layer whose weights share_index makes it use, None where it has its own.
+    """
+
+    def _read(self, context: LayerContext) -> None:
         section = self.section
+        self._refuse_unsupported()
         self.filters = section.get_int("filters", 1, at_least=1)
         self.groups = section.get_int("groups", 1, at_least=1)
         self.size = section.get_int("size", 1, at_least=1, at_most=1024)
         stride = section.get_int("stride", 1, at_least=1)
-        self.stride_x, self.stride_y = (
+        stride_x, stride_y = (
             value if (value := section.get_int(key, -1)) >= 1 else stride for key in ("stride_x", "stride_y")
         )
-        dilation = section.get_int("dilation", 1, at_least=1, at_most=1024)
+        self.antialiasing = section.get_int("antialiasing", 0)
+        # The convolution runs at every pixel, and the blur takes the steps.
+        self.stride_x, self.stride_y = (1, 1) if self.antialiasing else (stride_x, stride_y)
+        self.blur_stride_yx = (stride_y, stride_x)
+        dilation = section.get_int("dilation", 1, at_least=1, at_most=MAX_DILATION)
         self.dilation = 1 if self.size == 1 else dilation
         padding = section.get_int("padding", 0, at_least=0, at_most=1024)
         self.padding = self.size // 2 if section.get_int("pad", 0) else padding
         # cbn only changes how training gathers statistics (over the subdivisions).
         self.batch_normalize = section.get_int("batch_normalize", 0) != 0 or section.get_int("cbn", 0) != 0
         self.activation = read_activation(section, "logistic")
-        off = ("binary", "xnor", "use_bin_output", "antialiasing", "sway", "rotate", "stretch", "stretch_sway")
-        self.refuse({**dict.fromkeys((*off, "deform", "coordconv", "dontload", "dontloadscales"), 0)})
-        if section.has("share_index"):
-            raise section.error("share_index is not supported", key="share_index")
         for what, number in (("input channels", self.input.channels), ("filters", self.filters)):
             if number % self.groups:
                 raise section.error(f"{what}={number} cannot be divided into groups={self.groups}", key="groups")
         self._check_dilation()
+        self.shared_with = self._read_share_index(context)
         self.output = Shape(
             self.filters,
             (self.input.height + 2 * self.padding - self.size) // self.stride_y + 1,
             (self.input.width + 2 * self.padding - self.size) // self.stride_x + 1,
         )
+        if self.antialiasing:
+            sharp = self.output
+            self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
+            self.next_only = self.output != sharp
+
+    def _refuse_unsupported(self) -> None:
+        binary = "binary kernels would be run with the full ones, which gives other numbers"
+        self.refuse(dict.fromkeys(("xnor", "binary", "bin_output"), 0), reason=binary)
+        deform = "kernels that are turned or stretched are built anew in each training step"
+        self.refuse(dict.fromkeys(("sway", "rotate", "stretch", "stretch_sway"), 0), reason=deform)
+        self.refuse({"coordconv": 0, "flipped": 0})
 
     def _check_dilation(self) -> None:
         """Darknet pads by padding * dilation but computes the output size without dilation: both must agree."""
@@ -53,9 +74,32 @@ class ConvolutionalSection(LayerSection):
                 key="dilation",
             )
 
+    def _read_share_index(self, context: LayerContext) -> int | None:
+        """The layer that owns the weights: share_index may name one that shares them itself."""
+        if not self.section.has("share_index"):
+            return None
+        index = self.reference(self.section.get_int("share_index", 0), key="share_index", context=context)
+        other = context.previous[index]
+        if not isinstance(other, ConvolutionalSection):
+            found = f"layer {index}, which is [{other.section.name}]"
+            raise self.section.error(f"share_index: expected a [convolutional] layer, found {found}", key="share_index")
+        if self._weight_shape() != other._weight_shape():
+            shown = [
+                f"filters={shape[0]} channels={shape[1]} groups={shape[2]} size={shape[3]} batch_normalize={shape[4]:d}"
+                for shape in (other._weight_shape(), self._weight_shape())
+            ]
+            expected = f"expected the shape of layer {index} ({shown[0]})"
+            raise self.section.error(f"share_index: {expected}, found {shown[1]}", key="share_index")
+        return index if other.shared_with is None else other.shared_with
+
+    def _weight_shape(self) -> tuple[int, int, int, int, bool]:
+        return self.filters, self.input.channels, self.groups, self.size, self.batch_normalize
+
     def build(self) -> nn.Module:
-        """A Sequential (B, C, H, W) -> (B, filters, H', W')."""
-        convolution = nn.Conv2d(
+        """A Sequential (B, C, H, W) -> (B, filters, H', W'); weights hold anything until set, or are tied later."""
+        device = "cpu" if self.shared_with is None else "meta"  # shared ones take no memory
+        convolution = torch.nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Conv2d,
             self.input.channels,
             self.filters,
             self.size,
@@ -64,21 +108,50 @@ class ConvolutionalSection(LayerSection):
             dilation=self.dilation,
             groups=self.groups,
             bias=not self.batch_normalize,
+            device=device,
         )
         parts: OrderedDict[str, nn.Module] = OrderedDict(conv=convolution)
         if self.batch_normalize:
-            parts["bn"] = nn.BatchNorm2d(self.filters, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+            parts["bn"] = nn.BatchNorm2d(self.filters, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM, device=device)
         parts["activation"] = ACTIVATIONS[self.activation]()
+        if self.antialiasing:
+            parts["blur"] = Blur(self.antialiasing, self.filters, stride_yx=self.blur_stride_yx)
         return nn.Sequential(parts)
+
+    def tie(self, module: nn.Module, layers: Sequence[nn.Module]) -> None:
+        """See the base class: `conv` gets the other layer's parameters, and `bn` is the other layer's module."""
+        if self.shared_with is None:
+            return
+        owner = layers[self.shared_with]
+        convolution, source = module.get_submodule("conv"), owner.get_submodule("conv")
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(source, nn.Conv2d)
+        convolution.weight, convolution.bias = source.weight, source.bias
+        if self.batch_normalize:
+            module.bn = owner.get_submodule("bn")
+
+    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:
+        """Kernels uniform in +-sqrt(2 / fan_in), the rest neutral."""
+        for name, tensor in self.weights(module):
+            if name != "kernels":
+                tensor.data.fill_(1.0 if name in ("scales", "variances") else 0.0)
+                continue
+            limit = np.float32(np.sqrt(2 / (tensor.shape[1] * tensor.shape[2] * tensor.shape[3])))
+            values = generator.random(tuple(tensor.shape), dtype=np.float32)
+            tensor.data.copy_(torch.from_numpy((2 * values - 1) * limit))
 
     @property
     def num_weights(self) -> int:
-        """Biases, with batch-norm three arrays more, kernels."""
+        """Biases, with batch-norm three arrays more, kernels; nothing where another layer owns them."""
+        if self.shared_with is not None:
+            return 0
         kernels = self.filters * (self.input.channels // self.groups) * self.size**2
         return kernels + self.filters * (4 if self.batch_normalize else 1)
 
     def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
         """Arrays biases (F,), [scales, means, variances (F,)], kernels (F, C / groups, size, size)."""
+        if self.shared_with is not None:
+            return []
         convolution = module.get_submodule("conv")
         assert isinstance(convolution, nn.Conv2d)
         if not self.batch_normalize:
@@ -86,12 +159,16 @@ class ConvolutionalSection(LayerSection):
             return [("biases", convolution.bias), ("kernels", convolution.weight)]
         norm = module.get_submodule("bn")
         assert isinstance(norm, nn.BatchNorm2d)
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        return [
-            ("biases", norm.bias),
-            ("scales", norm.weight),
-            ("means", norm.running_mean),
-            ("variances", norm.running_var),
-            ("kernels", convolution.weight),
-        ]
+        return [*batch_norm_arrays(norm), ("kernels", convolution.weight)]
+
+
+def batch_norm_arrays(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> list[tuple[str, Tensor]]:
+    """Arrays biases, scales, means, variances, each (F,), in the order of a convolution and of [batchnorm]."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return [
+        ("biases", norm.bias),
+        ("scales", norm.weight),
+        ("means", norm.running_mean),
+        ("variances", norm.running_var),
+    ]

@@ -2,46 +2,91 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.blur import Blur
 
 
-class MaxpoolSection(LayerSection):
-    """`padding` (default size - 1) is the sum of both sides; the left and top get half of it, rounded down."""
+class WindowSection(LayerSection):
+    """What [maxpool] and [local_avgpool] share: windows of `size`.
 
-    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+    `padding` (default size - 1) is the sum of both sides; the left and top get half of it, rounded down.
+    """
+
+    def _read_window(self) -> None:
         section = self.section
         stride = section.get_int("stride", 1, at_least=1)
         self.stride_x = section.get_int("stride_x", stride, at_least=1)
         self.stride_y = section.get_int("stride_y", stride, at_least=1)
         self.size = section.get_int("size", stride, at_least=1, at_most=1024)
         self.padding = section.get_int("padding", self.size - 1, at_least=0)
-        self.refuse({"maxpool_depth": 0, "antialiasing": 0})
         if self.padding - self.padding // 2 >= self.size:
             expected = f"expected at most {2 * (self.size - 1)} for size={self.size}"
             raise section.error(f"padding: {expected}, found {self.padding}", key="padding")
-        self.output = Shape(
+
+    def _window_output(self) -> Shape:
+        return Shape(
             self.input.channels,
             (self.input.height + self.padding - self.size) // self.stride_y + 1,
             (self.input.width + self.padding - self.size) // self.stride_x + 1,
         )
 
-    def build(self) -> nn.Module:
-        """(B, C, H, W) -> (B, C, H', W')."""
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Padding on the left, right, top and bottom."""
         left = self.padding // 2
-        reach = max(
-            self._reach(self.input.width, self.output.width, self.stride_x),
-            self._reach(self.input.height, self.output.height, self.stride_y),
-        )
+        return left, self.padding - left, left, self.padding - left
+
+
+class MaxpoolSection(WindowSection):
+    """With maxpool_depth it takes the largest of every `out_channels`-th channel instead, pixel by pixel."""
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        section = self.section
+        self._read_window()
+        self.refuse({"maxpool_zero_nonmax": 0}, reason="it zeroes the layer before it")
+        self.antialiasing = section.get_int("antialiasing", 0)
+        self.depth = section.get_int("maxpool_depth", 0) != 0
+        if self.depth:
+            self.refuse({"antialiasing": 0}, reason="with maxpool_depth Darknet returns before its blur")
+            self.out_channels = section.get_int("out_channels", 1, at_least=1, at_most=self.input.channels)
+            self.output = Shape(self.out_channels, self.input.height, self.input.width)
+            return
+        self.blur_stride_yx = (self.stride_y, self.stride_x)
+        if self.antialiasing:
+            self.stride_x = self.stride_y = 1
+        self.output = self._window_output()
+        if self.antialiasing:
+            sharp = self.output
+            self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
+            self.next_only = self.output != sharp
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        if self.depth:
+            return _DepthMaxPool(self.input.channels, self.out_channels)
+        if self.antialiasing:
+            blur = Blur(self.antialiasing, self.input.channels, stride_yx=self.blur_stride_yx)
+            return nn.Sequential(self._pool(), blur)
+        return self._pool()
+
+    def _pool(self) -> nn.Module:
         pool = nn.MaxPool2d(self.size, stride=(self.stride_y, self.stride_x), padding=0)
+        left, right, *_ = self.sides
+        output = self._window_output()
+        reach = max(
+            self._reach(self.input.width, output.width, self.stride_x),
+            self._reach(self.input.height, output.height, self.stride_y),
+        )
         if reach <= 0 and left == 0:
             return pool  # the usual size=2 stride=2 on an even picture reads no padding
-        if left == self.padding - left and left <= self.size // 2:
+        if left == right and left <= self.size // 2:
             pool.padding = left
             return pool
-        return _PaddedMaxPool(pool, left, self.padding - left)
+        return _PaddedMaxPool(pool, self.sides)
 
     def _reach(self, size: int, outputs: int, stride: int) -> int:
         """How far the last window reaches beyond an input of `size`."""
@@ -51,12 +96,28 @@ class MaxpoolSection(LayerSection):
 class _PaddedMaxPool(nn.Module):
     """Pads left and top by one width, right and bottom by another, then pools."""
 
-    def __init__(self, pool: nn.MaxPool2d, left: int, right: int) -> None:
+    def __init__(self, pool: nn.MaxPool2d, sides: tuple[int, int, int, int]) -> None:
         super().__init__()
         self.pool = pool
-        self.padding = (left, right, left, right)
+        self.sides = sides
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H', W')."""
-        pooled: Tensor = self.pool(functional.pad(x, self.padding, value=-math.inf))
+        pooled: Tensor = self.pool(functional.pad(x, self.sides, value=-math.inf))
         return pooled
+
+
+class _DepthMaxPool(nn.Module):
+    """Channel g of the output is the largest of the input's channels g, g + out_channels, g + 2 out_channels, ..."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.rounds = math.ceil(channels / out_channels)
+        self.missing = self.rounds * out_channels - channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, H, W)."""
+        if self.missing:
+            x = functional.pad(x, (0, 0, 0, 0, 0, self.missing), value=-math.inf)
+        return torch.unflatten(x, 1, (self.rounds, self.out_channels)).amax(dim=1)

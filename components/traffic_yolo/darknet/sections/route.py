@@ -14,7 +14,7 @@ class RouteSection(LayerSection):
         layers = section.get_ints("layers")
         if not layers:
             raise section.error("expected layers=, found none")
-        self.inputs = tuple(self.reference(value, key="layers") for value in layers)
+        self.inputs = tuple(self.reference(value, key="layers", context=context) for value in layers)
         self.groups = section.get_int("groups", 1, at_least=1)
         self.group_id = section.get_int("group_id", 0, at_least=0, at_most=self.groups - 1)
         self.refuse({"dropblock": 0, "stream": -1})

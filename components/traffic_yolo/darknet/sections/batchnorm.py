@@ -1,0 +1,33 @@
+"""[batchnorm]: normalises each channel by rolling statistics, then scales and shifts it."""
+
+import numpy as np
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, batch_norm_arrays
+
+
+class BatchnormSection(LayerSection):
+    """The batch-norm of a convolution as a layer of its own."""
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        self.output = self.input
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> the same shape."""
+        return nn.BatchNorm2d(self.input.channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+
+    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:  # noqa: ARG002
+        """Neutral: PyTorch's own start is Darknet's."""
+        assert isinstance(module, nn.BatchNorm2d)
+        module.reset_parameters()
+
+    @property
+    def num_weights(self) -> int:
+        """Four arrays."""
+        return 4 * self.input.channels
+
+    def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
+        """Arrays biases, scales, means, variances, each (C,)."""
+        assert isinstance(module, nn.BatchNorm2d)
+        return batch_norm_arrays(module)

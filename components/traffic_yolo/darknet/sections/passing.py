@@ -1,0 +1,72 @@
+"""Layers that pass their input on when no truth is given: [empty], [cost], [contrastive]; and [activation]."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+
+COST_TYPES = ("sse", "masked", "smooth", "seg", "L1", "wgan")
+
+
+class EmptySection(LayerSection):
+    """An index and nothing else."""
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        self.output = self.input
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W), passed on."""
+        return nn.Identity()
+
+
+class ActivationSection(EmptySection):
+    """An activation as a layer of its own."""
+
+    def _read(self, context: LayerContext) -> None:
+        super()._read(context)
+        self.activation = read_activation(self.section, "linear", known=PLAIN_ACTIVATIONS)
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> the same shape. Not in place: the layer before may be read by others."""
+        return _Apart(ACTIVATIONS[self.activation]())
+
+
+class _Apart(nn.Module):
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `ActivationSection.build`."""
+        activated: Tensor = self.activation(x.clone())
+        return activated
+
+
+class CostSection(EmptySection):
+    """Compares with a truth in training; nothing can read it."""
+
+    readers: ClassVar[frozenset[str] | None] = frozenset()
+
+    def _read(self, context: LayerContext) -> None:
+        super()._read(context)
+        cost_type = self.section.get_str("type", "sse")
+        if cost_type not in COST_TYPES:
+            expected = f"expected one of {', '.join(COST_TYPES)}"
+            raise self.section.error(f"type: {expected}, found {cost_type[:40]!r}", key="type")
+
+
+class ContrastiveSection(EmptySection):
+    """Pulls embeddings of one object together in training; nothing can read it, and detection does without it."""
+
+    readers: ClassVar[frozenset[str] | None] = frozenset()
+
+    def _read(self, context: LayerContext) -> None:
+        super()._read(context)
+        value = self.section.get_int("yolo_layer", 0)
+        index = self.reference(value, key="yolo_layer", context=context)
+        found = context.previous[index].section.name
+        if found != "yolo":
+            message = f"yolo_layer: expected a [yolo] layer, found layer {index}, [{found}]"
+            raise self.section.error(message, key="yolo_layer")

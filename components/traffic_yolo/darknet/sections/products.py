@@ -1,0 +1,59 @@
+"""[sam] and [scale_channels]: the layer before, multiplied into an earlier output."""
+
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+
+
+class _ProductSection(LayerSection):
+    """Reads `from`, one earlier layer, whose shape the output has."""
+
+    def _read_source(self, context: LayerContext) -> None:
+        if not self.section.has("from"):
+            raise self.section.error("expected from=, found none")
+        if self.index == 0:
+            raise self.section.error("expected a layer before it, found none")
+        self.source_index = self.reference(self.section.get_int("from", 0), key="from", context=context)
+        self.inputs = (self.index - 1, self.source_index)
+        self.output = context.output_of(self.source_index)
+        self.activation = read_activation(self.section, "linear", known=PLAIN_ACTIVATIONS)
+
+    def build(self) -> nn.Module:
+        """The layer before, of the source's shape or spread over it, and the source (B, C, H, W) -> (B, C, H, W)."""
+        return _Product(ACTIVATIONS[self.activation]())
+
+
+class SamSection(_ProductSection):
+    """Value by value: spatial attention."""
+
+    def _read(self, context: LayerContext) -> None:
+        self._read_source(context)
+        if self.input != self.output:
+            found = f"expected the shape {self.input} of the layer before, found"
+            raise self.section.error(f"from: {found} layer {self.source_index} with {self.output}", key="from")
+
+
+class ScaleChannelsSection(_ProductSection):
+    """One factor for each channel (squeeze and excitation), or with scale_wh one for each pixel."""
+
+    def _read(self, context: LayerContext) -> None:
+        self._read_source(context)
+        by_pixel = self.section.get_int("scale_wh", 0) != 0
+        channels, height, width = self.output
+        expected = (1, height, width) if by_pixel else (channels, 1, 1)
+        if self.input != expected:
+            shown = " x ".join(map(str, expected))
+            source = f"for layer {self.source_index} with {self.output}"
+            raise self.section.error(f"expected {shown} from the layer before {source}, found {self.input}", key="from")
+
+
+class _Product(nn.Module):
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """See `_ProductSection.build`."""
+        activated: Tensor = self.activation(x * source)
+        return activated

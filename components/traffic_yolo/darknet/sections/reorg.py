@@ -1,0 +1,121 @@
+"""[reorg] and [reorg3d]: blocks of `stride` x `stride` pixels become channels, or with `reverse` the other way."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+
+
+class Reorg3dSection(LayerSection):
+    """Channel k of the output is pixel k // C (row by row) of each block in channel k % C of the input.
+
+    With `reverse` Darknet writes through the shape of the output, so that values end up in other places than they came
+    from (blas.c reorg_cpu called with the output's sizes); so does this.
+    """
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        section = self.section
+        self.stride = section.get_int("stride", 1, at_least=1)
+        self.reverse = section.get_int("reverse", 0) != 0
+        channels, height, width = self.input
+        area = self.stride**2
+        if self.reverse:
+            self._check_divides(channels, "channels")
+            self.output = Shape(channels // area, height * self.stride, width * self.stride)
+        else:
+            self._check_divides(height, "height", self.stride)
+            self._check_divides(width, "width", self.stride)
+            self.output = Shape(channels * area, height // self.stride, width // self.stride)
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        if self.reverse:
+            self._check_divides(self.output.channels, "channels of the output")
+
+    def _check_divides(self, value: int, what: str, divisor: int = 0) -> None:
+        divisor = divisor or self.stride**2
+        if value % divisor:
+            expected = f"expected {what} that {divisor} divides"
+            raise self.section.error(f"stride={self.stride}: {expected}, found {value}", key="stride")
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> (B, C * stride^2, H / stride, W / stride), or with `reverse` back."""
+        if self.reverse:
+            return _Reorg3dReverse(self.output.channels, self.stride)
+        return _BlocksToChannels(self.input.channels, self.stride)
+
+
+class ReorgSection(Reorg3dSection):
+    """YOLOv2's: its values go through the picture C / stride^2 x H * stride x W * stride, not through the input's.
+
+    With `reverse` it is the plain inverse of [reorg3d].
+    """
+
+    def _check_channels(self) -> None:
+        if not self.reverse:
+            self._check_divides(self.input.channels, "channels")
+
+    def build(self) -> nn.Module:
+        """See the base class."""
+        if self.reverse:
+            return _ChannelsToBlocks(self.output.channels, self.stride)
+        return _Reorg(self.input.channels, self.stride)
+
+
+class _BlocksToChannels(nn.Module):
+    """(B, C, H, W) -> (B, stride^2 * C, H / stride, W / stride)."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """PyTorch's order is channel, then pixel of the block; Darknet's the other way round."""
+        shuffled = functional.pixel_unshuffle(x, self.stride)
+        return torch.unflatten(shuffled, 1, (self.channels, self.stride**2)).transpose(1, 2).flatten(1, 2)
+
+
+class _ChannelsToBlocks(nn.Module):
+    """(B, stride^2 * C, H, W) -> (B, C, H * stride, W * stride); `channels` is C."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The inverse of `_BlocksToChannels`."""
+        blocks = torch.unflatten(x, 1, (self.stride**2, self.channels)).transpose(1, 2).flatten(1, 2)
+        return functional.pixel_shuffle(blocks, self.stride)
+
+
+class _Reorg(nn.Module):
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.channels = channels
+        self.blocks = _BlocksToChannels(channels // stride**2, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C * stride^2, H / stride, W / stride)."""
+        height, width = x.shape[2:]
+        coarse = self.channels // self.stride**2
+        blocks: Tensor = self.blocks(x.reshape(-1, coarse, height * self.stride, width * self.stride))
+        outputs = self.channels * self.stride**2
+        return blocks.reshape(-1, outputs, height // self.stride, width // self.stride)
+
+
+class _Reorg3dReverse(nn.Module):
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.channels = channels
+        self.blocks = _ChannelsToBlocks(channels // stride**2, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C * stride^2, H, W) -> (B, C, H * stride, W * stride)."""
+        height, width = x.shape[2] * self.stride, x.shape[3] * self.stride
+        blocks: Tensor = self.blocks(x.reshape(-1, self.channels, height, width))
+        return blocks.reshape(-1, self.channels, height, width)

@@ -1,0 +1,42 @@
+"""[softmax]: all values of a picture, or each of `groups` equal parts of them, as shares of one."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+
+
+class SoftmaxSection(LayerSection):
+    """Values are taken in the order channel, row, column."""
+
+    readers: ClassVar[frozenset[str] | None] = frozenset({"connected", "cost", "softmax"})
+
+    def _read(self, context: LayerContext) -> None:  # noqa: ARG002
+        section = self.section
+        self.groups = section.get_int("groups", 1, at_least=1)
+        self.temperature = section.get_float("temperature", 1.0, at_least=1e-3)
+        self.refuse({"spatial": 0}, reason="Darknet does it on a GPU only")
+        if section.has("tree"):
+            raise section.error("tree is not supported: the classes' tree stands in another file", key="tree")
+        channels, height, width = self.input
+        if channels * height * width % self.groups:
+            raise section.error(f"groups: expected a divisor of {channels * height * width}", key="groups")
+        self.output = self.input
+
+    def build(self) -> nn.Module:
+        """(B, C, H, W) -> the same shape."""
+        return _Softmax(self.groups, self.temperature)
+
+
+class _Softmax(nn.Module):
+    def __init__(self, groups: int, temperature: float) -> None:
+        super().__init__()
+        self.groups = groups
+        self.temperature = temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `SoftmaxSection.build`."""
+        values = torch.unflatten(x.flatten(1), 1, (self.groups, -1))  # (B, groups, values of a group)
+        return (values / self.temperature).softmax(dim=2).reshape(x.shape)
