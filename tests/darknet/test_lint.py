@@ -10,7 +10,8 @@ import pytest
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import lint, lint_cfg
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES, skipped_header_bytes
-from traffic_yolo.darknet.lint_rules import RULES
+from traffic_yolo.darknet.lint_rules import SECTION_RULES
+from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.weights import WeightsHeader
@@ -373,7 +374,7 @@ def report_of(text, target, **options):
 def test_every_rule_has_its_examples():
     elsewhere = {"weights-size", "file-name"}
     same_id = {"steps-policy", "route-group-id"}  # they report missing-key
-    assert {case.rule for case in CASES} == {*RULES, *DEEPSTREAM_RULES} - elsewhere - same_id
+    assert {case.rule for case in CASES} == {*SECTION_RULES, *RUNTIME_RULES, *DEEPSTREAM_RULES} - elsewhere - same_id
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,6 +1,6 @@
 """Says before a run what a runtime would make of a Darknet cfg and its weights: findings with a line and a remedy.
 
-The rules are in `lint_rules` and `lint_deepstream`, what each runtime knows is in `lint_targets`.
+The rules are in `lint_rules`, `lint_runtime` and `lint_deepstream`, what each runtime knows is in `lint_targets`.
 """
 
 import re
@@ -12,8 +12,9 @@ from typing import Any, Literal
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES
 from traffic_yolo.darknet.lint_deepstream import NAME as DEEPSTREAM
-from traffic_yolo.darknet.lint_findings import Finding, Subject, as_json
-from traffic_yolo.darknet.lint_rules import RULES, Rule, weights_bytes
+from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject, as_json
+from traffic_yolo.darknet.lint_rules import SECTION_RULES
+from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import read_input_shape
 from traffic_yolo.darknet.sections import SECTION_TYPES, LayerContext, LayerSection, read_layer_section
@@ -107,7 +108,7 @@ def lint_cfg(cfg: Cfg, target: str, *, weights: Path | None = None, resize: Resi
         except DarknetFormatError as error:
             findings.append(_from_error("weights-header", str(weights), error))
     subject = Subject(cfg, TARGETS[target], tuple(sections), resize, weights, header)
-    rules: dict[str, Rule] = {**RULES, **(DEEPSTREAM_RULES if target == DEEPSTREAM else {})}
+    rules: dict[str, Rule] = {**SECTION_RULES, **RUNTIME_RULES, **(DEEPSTREAM_RULES if target == DEEPSTREAM else {})}
     for name, rule in rules.items():
         try:
             findings.extend(rule(subject))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.lint_findings import Finding, Subject, line_of
+from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject, line_of
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 
 NAME = "deepstream-yolo"
@@ -227,7 +227,7 @@ def classes_and_heads(subject: Subject) -> Iterator[Finding]:
         yield Finding(**{**finding.__dict__, "line": line_of(heads[-1], "classes")})
 
 
-DEEPSTREAM_RULES = {
+DEEPSTREAM_RULES: dict[str, Rule] = {
     "leading-space": leading_space,
     "dropout-shift": dropout_shift,
     "mixed-new-coords": mixed_new_coords,

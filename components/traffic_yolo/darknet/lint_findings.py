@@ -1,7 +1,7 @@
 """What a lint rule reports, and what all rules are given."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -64,6 +64,9 @@ class Subject:
     def read_layers(self, name: str) -> Iterator[LayerSection]:
         """The readable layers of one type."""
         return (section for section in self.sections if section.section.name == name)
+
+
+Rule = Callable[[Subject], Iterator[Finding]]
 
 
 def entries(section: Section) -> Iterator[tuple[int, str, str]]:

@@ -1,0 +1,153 @@
+"""[Gaussian_yolo] and [region] heads: what they read, and their boxes against Darknet's formulas, one box at a time."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.decode import activate_head, decode
+from traffic_yolo.darknet.heads import GaussianYoloHead, RegionHead, YoloHead
+from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.errors import DarknetFormatError
+
+INPUT_HW = (32, 48)
+GAUSSIAN_KEYS = "[Gaussian_yolo]\nmask=2,0\nanchors=10,20, 30,40, 50,60\nnum=3\nclasses=3\nscale_x_y=1.2\n"
+REGION_KEYS = "[region]\nanchors=1.5,2, 3,0.7\nnum=2\nclasses=3\nsoftmax=1\n"
+
+
+def head_of(keys, filters):
+    layers = f"[conv]\nsize=16\nstride=16\nfilters={filters}\nactivation=linear\n{keys}"
+    cfg = Cfg.parse(f"[net]\nheight=32\nwidth=48\nchannels=3\n{layers}", file="a.cfg")
+    return read_sections(cfg)[1].head
+
+
+def logits(head, batch=2, seed=0):
+    random = np.random.default_rng(seed).normal(size=(batch, head.num_channels, 2, 3))
+    return torch.from_numpy(random.astype(np.float32))
+
+
+def sigmoid(value):
+    return 1 / (1 + math.exp(-value))
+
+
+def cells(head, x):
+    """Row, column, anchor index and the entries of each box in Darknet's order; x (A * entries, 2, 3)."""
+    entries = x.double().numpy().reshape(head.num_anchors, -1, 2, 3)
+    return [(row, column, n, entries[n, :, row, column]) for row in range(2) for column in range(3) for n in range(2)]
+
+
+def slow_gaussian(head, x):
+    """gaussian_yolo_layer.c get_gaussian_yolo_box and get_gaussian_yolo_detections."""
+    rows = []
+    for row, column, n, entry in cells(head, x):
+        stretch = lambda value: sigmoid(value) * head.scale_x_y - 0.5 * (head.scale_x_y - 1)  # noqa: E731
+        anchor = head.anchors[head.mask[n]]
+        w, h = math.exp(entry[4]) * anchor[0] / 48, math.exp(entry[6]) * anchor[1] / 32
+        cx, cy = (column + stretch(entry[0])) / 3, (row + stretch(entry[2])) / 2
+        side = {"center": 0, "left_top": 0.5, "right_bottom": -0.5}[head.yolo_point]
+        uncertainty = sum(sigmoid(entry[k]) for k in (1, 3, 5, 7)) / 4
+        classes = [sigmoid(value) * (1 - uncertainty) for value in entry[9:]]
+        rows.append([cx + side * w, cy + side * h, w, h, sigmoid(entry[8]), *classes])
+    return np.array(rows)
+
+
+def slow_region(head, x):
+    """region_layer.c get_region_box and get_region_boxes."""
+    rows = []
+    for row, column, n, entry in cells(head, x):
+        anchor = (1.5, 2) if n == 0 else (3, 0.7)  # in cells
+        box = [(column + sigmoid(entry[0])) / 3, (row + sigmoid(entry[1])) / 2]
+        box += [math.exp(entry[2]) * anchor[0] / 3, math.exp(entry[3]) * anchor[1] / 2]
+        objectness = sigmoid(entry[4])
+        if head.classfix == -1 and objectness < 0.5:
+            objectness = 0
+        exponentials = [math.exp(value) for value in entry[5:]]
+        classes = [value / sum(exponentials) for value in exponentials] if head.softmax else entry[5:]
+        rows.append([*box, objectness, *classes])
+    return np.array(rows)
+
+
+def compare(head, slow):
+    x = logits(head)
+    decoded = decode([head], [x], INPUT_HW)
+    assert [tuple(part.shape) for part in decoded] == [(2, 12, 4), (2, 12), (2, 12, 3)]
+    for index in range(2):
+        expected = slow(head, x[index])
+        found = torch.cat([decoded[0][index], decoded[1][index, :, None], decoded[2][index]], dim=1).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("point", ["center", "left_top", "right_bottom"])
+def test_gaussian_boxes_are_darknets(point):
+    compare(head_of(f"{GAUSSIAN_KEYS}yolo_point={point}\n", 24), slow_gaussian)
+
+
+@pytest.mark.parametrize("keys", ["", "classfix=-1\n", "softmax=0\n"])
+def test_region_boxes_are_darknets(keys):
+    # The first of a repeated key counts.
+    compare(head_of(REGION_KEYS.replace("[region]\n", f"[region]\n{keys}"), 16), slow_region)
+
+
+def test_outputs_of_the_layers_are_darknets():
+    head = head_of(GAUSSIAN_KEYS, 24)
+    x = logits(head)
+    y = activate_head(head, x)
+    assert y.shape == x.shape
+    torch.testing.assert_close(y[:, [4, 6, 16, 18]], x[:, [4, 6, 16, 18]], rtol=0, atol=0)
+    torch.testing.assert_close(y[:, [0, 2]], torch.sigmoid(x[:, [0, 2]]) * 1.2 - 0.1)
+    torch.testing.assert_close(y[:, [1, 3, 5, 7, 8, 11]], torch.sigmoid(x[:, [1, 3, 5, 7, 8, 11]]))
+    head = head_of(REGION_KEYS, 16)
+    x = logits(head)
+    y = activate_head(head, x)
+    torch.testing.assert_close(y[:, 8:12], x[:, 8:12], rtol=0, atol=0)
+    torch.testing.assert_close(y[:, 12], torch.sigmoid(x[:, 12]))
+    torch.testing.assert_close(y[:, 13:].sum(dim=1), torch.ones(2, 2, 3))
+
+
+def test_every_head_has_the_interface_of_a_yolo_head():
+    heads = [head_of(GAUSSIAN_KEYS, 24), head_of(REGION_KEYS, 16)]
+    assert [type(head) for head in heads] == [GaussianYoloHead, RegionHead]
+    assert all(isinstance(head, YoloHead) for head in heads)
+    assert [(head.num_anchors, head.num_entries, head.num_channels) for head in heads] == [(2, 12, 24), (2, 8, 16)]
+    assert [head.objectness_entry for head in heads] == [8, 4]
+    assert heads[0].mask_anchors == ((50, 60), (10, 20))
+    assert heads[1].mask_anchors == ((24, 32), (48, 0.7 * 16))  # network pixels, though the cfg has cells
+    assert (heads[0].uc_normalizer, heads[0].yolo_point, heads[1].softmax) == (1.0, "center", True)
+
+
+def test_a_head_with_a_class_tree_has_logits_but_no_boxes():
+    head = head_of(f"{REGION_KEYS}tree=data/9k.tree\n", 16)
+    with pytest.raises(DarknetFormatError, match=r"\[region\] of layer 1: tree=data/9k.tree is not supported"):
+        decode([head], [logits(head)], INPUT_HW)
+
+
+@pytest.mark.parametrize(
+    ("keys", "filters", "message"),
+    [
+        (GAUSSIAN_KEYS, 16, "expected filters=24, which is 2 anchors x (9 + 3 classes) of the [Gaussian_yolo] section"),
+        (REGION_KEYS, 24, "expected filters=16, which is 2 anchors x (5 + 3 classes) of the [region] section of line 10"),
+        (f"{GAUSSIAN_KEYS}yolo_point=top\n", 24, "yolo_point: expected one of center, left_top, right_bottom, found 'top'"),
+        (f"{GAUSSIAN_KEYS}nms_kind=cornersnms\n", 24, "nms_kind: expected one of default, greedynms, diounms, found 'corn"),
+        (f"{REGION_KEYS}coords=8\n", 16, "coords: expected 4 numbers for a box, found 8: masks are not supported"),
+        (REGION_KEYS.replace("num=2", "num=3"), 24, "anchors: expected 3 pairs (num=3), found 2"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(keys, filters, message):
+    with pytest.raises(DarknetFormatError, match=re.escape(message)) as info:
+        head_of(keys, filters)
+    assert str(info.value).startswith("a.cfg line ")
+
+
+def test_heads_of_two_kinds_decode_side_by_side():
+    layers = f"[conv]\nsize=16\nstride=16\nfilters=24\nactivation=linear\n{GAUSSIAN_KEYS}[route]\nlayers=0\n"
+    layers += f"[conv]\nfilters=16\nactivation=linear\n{REGION_KEYS}"
+    network = Network(Cfg.parse(f"[net]\nheight=32\nwidth=48\nchannels=3\n{layers}")).eval()
+    with torch.no_grad():
+        inputs = network(torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0)))
+    boxes, objectness, classes = decode(network.heads, inputs, INPUT_HW)
+    assert (boxes.shape, objectness.shape, classes.shape) == ((1, 24, 4), (1, 24), (1, 24, 3))
+    alone = decode(network.heads[1:], inputs[1:], INPUT_HW)
+    torch.testing.assert_close(boxes[:, 12:], alone.boxes_cxcywh_norm)
