@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 DEMO ?= demo
 TEST_PROCESSES ?= 2
+BENCH ?=
 
-.PHONY: help install demo test check compile slow clean
+.PHONY: help install demo test check compile slow bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +35,9 @@ test: check  ## ruff, mypy and the whole test suite
 
 slow: install  ## the tests that take minutes (big networks, whole reference sets)
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+
+bench: install  ## the benchmarks, with ratios against peers measured in the same run; BENCH=topic picks some
+	$(BIN)/python tests/benchmarks/run.py $(BENCH)
 
 compile: install  ## rewrite the compiled pipeline and the experiment YAML
 	$(BIN)/python pipelines/finetune_pipeline.py
