@@ -24,11 +24,14 @@ def finetune_pipeline(
     zoo: str,
     labels: str = "",
     source_format: str = "auto",
+    labels_format: str = "auto",
+    layout: str = "",
+    mapping: str = "",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
     device_labels: str = "never",
-    min_device_confidence: float = 0.5,
+    min_confidence: float = 0.5,
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
@@ -52,12 +55,15 @@ def finetune_pipeline(
         source: Folder of recordings, or a data set (path, file:// or nas://).
         zoo: Folder of the model zoo (path, file:// or nas://).
         labels: Label file or folder that belongs to the source.
-        source_format: auto, atm, coco or yolo.
+        source_format: What the source is: auto, atm-h5, or a label format.
+        labels_format: What the label file is: auto, or a label format.
+        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
+        mapping: YAML file that says where a JSON or CSV label file has what.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
-        device_labels: never, or train to use the device's own detections as labels of unlabelled training frames.
-        min_device_confidence: Device detections below are not used.
+        device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
+        min_confidence: Labels of devices and models with less confidence are not used.
         cfg: Darknet .cfg file; empty takes the small network of the package.
         weights: Darknet .weights file to start from: whole, or a backbone cut.
         weights_names: Class names of those weights, where they differ from the data set's.
@@ -85,11 +91,14 @@ def finetune_pipeline(
         listing=snapshot_task.outputs["listing"],
         fingerprint=snapshot_task.outputs["Output"],
         source_format=source_format,
+        labels_format=labels_format,
+        layout=layout,
+        mapping=mapping,
         class_map=class_map,
         val_sites=val_sites,
         test_sites=test_sites,
         device_labels=device_labels,
-        min_device_confidence=min_device_confidence,
+        min_confidence=min_confidence,
     )
     dataset = convert_task.outputs["dataset"]
 

@@ -32,6 +32,10 @@ class RecordingError(TrafficYoloError, ValueError):
     """An ATM recording or layout that cannot be read as one."""
 
 
+class RecordingInUseError(RecordingError):
+    """A recording that its device is still writing."""
+
+
 class LabelError(TrafficYoloError, ValueError):
     """A label file with wrong syntax, an unknown class, or a frame that does not exist."""
 

@@ -47,16 +47,22 @@ def jpeg_size(data: bytes, *, what: str = "picture") -> tuple[int, int]:
     raise RecordingError(f"{what}: JPEG ends or starts its pixels before it says its size ({len(data)} bytes)")
 
 
-def check_jpeg_complete(data: bytes, *, what: str = "picture", decode: bool = False) -> None:
-    """Raises `RecordingError` unless the JPEG has a header and its end marker; some writers pad with zeros after it.
-
-    `decode=True` also decodes every pixel, which finds damage in the middle at some milliseconds a picture.
-    """
-    width, height = jpeg_size(data, what=what)
-    if data.rstrip(b"\x00")[-2:] != END_OF_IMAGE:
+def complete_jpeg_size(data: bytes, *, what: str = "picture") -> tuple[int, int]:
+    """`jpeg_size` of a JPEG that also has its end marker; some writers pad with zeros after it."""
+    size = jpeg_size(data, what=what)
+    if data[-2:] != END_OF_IMAGE and data.rstrip(b"\x00")[-2:] != END_OF_IMAGE:
         raise RecordingError(
             f"{what}: JPEG is cut off; no end marker in {len(data)} bytes; copy the recording again or drop the scan"
         )
+    return size
+
+
+def check_jpeg_complete(data: bytes, *, what: str = "picture", decode: bool = False) -> None:
+    """Raises `RecordingError` unless the JPEG has a header and its end marker.
+
+    `decode=True` also decodes every pixel, which finds damage in the middle at some milliseconds a picture.
+    """
+    width, height = complete_jpeg_size(data, what=what)
     if decode:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if picture is None or picture.shape[:2] != (height, width):

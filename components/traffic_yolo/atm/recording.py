@@ -7,7 +7,7 @@ is cut off, not finite or unknown raises `RecordingError` with the file, the sca
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.jpeg import jpeg_size
 from traffic_yolo.atm.layouts import DetectionTable, Layout, builtin_layouts
-from traffic_yolo.errors import RecordingError
+from traffic_yolo.errors import RecordingError, RecordingInUseError
 
 logger = logging.getLogger(__name__)
 
 RECORDING_SUFFIX = ".h5"
+SCAN_PARTS = frozenset({"detections", "tracks", "status"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,10 @@ class DeviceDetection:
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan. `tracks` is (N, track columns of the layout), or None where the scan has none."""
+    """One scan. `tracks` is (N, track columns of the layout), or None where the scan has none.
+
+    Of the parts that were not asked for, detections are empty, tracks and status None.
+    """
 
     number: int
     name: str
@@ -100,13 +104,16 @@ class Recording:
         """The numbers of all scans in order; known without reading a scan."""
         return tuple(self._numbers)
 
-    def scans(self) -> Iterator[Scan]:
+    def scans(self, *, parts: Collection[str] = SCAN_PARTS) -> Iterator[Scan]:
         """Every scan in the order of its number; one at a time is in memory."""
         for number in self._numbers:
-            yield self.scan(number)
+            yield self.scan(number, parts=parts)
 
-    def scan(self, number: int) -> Scan:
-        """The scan of this number; `RecordingError` where there is none or it cannot be read."""
+    def scan(self, number: int, *, parts: Collection[str] = SCAN_PARTS) -> Scan:
+        """The scan of this number; `RecordingError` where there is none or it cannot be read.
+
+        The picture is always read, the rest where `parts` names it: each costs about as much as a small picture.
+        """
         name = self._scan_name(number)
         where = f"{self.path} {name}"
         with _readable(where):
@@ -118,9 +125,13 @@ class Recording:
                 name=name,
                 jpeg=jpeg,
                 image_wh=image_wh,
-                detections=self._detections(group, where, image_wh or self.layout.nominal_size_wh),
-                tracks=self._tracks(group, where),
-                status=self._status(group, where),
+                detections=(
+                    self._detections(group, where, image_wh or self.layout.nominal_size_wh)
+                    if "detections" in parts
+                    else ()
+                ),
+                tracks=self._tracks(group, where) if "tracks" in parts else None,
+                status=self._status(group, where) if "status" in parts else None,
             )
 
     def jpeg(self, number: int) -> bytes:
@@ -253,6 +264,10 @@ def _open(path: Path) -> "h5py.File":
         if not path.is_file():
             raise RecordingError(f"recording not found: {path}") from error
         reason = str(error)
+        if "unable to lock file" in reason or "already open for write" in reason:
+            raise RecordingInUseError(
+                f"{path}: still being written: its writer has it open; run again later"
+            ) from error
         if "truncated" in reason:
             advice = f"recording is cut off at {path.stat().st_size} bytes; copy it again from the device"
         elif "signature" in reason:

@@ -254,11 +254,12 @@ def _write(network: "Network", out: Path, *, names: tuple[str, ...] = ()) -> Non
 
 def _box_sizes(coco: Path, network: "Network") -> Any:
     from traffic_yolo.darknet.surgery_anchors import network_box_sizes
-    from traffic_yolo.dataset.coco import read_coco
+    from traffic_yolo.dataset.formats.base import ReadOptions
+    from traffic_yolo.dataset.formats.coco import CocoReader
 
     pairs = [
-        (annotation.xywh[2:], (image.fields["width"], image.fields["height"]))
-        for image in read_coco(coco).images
+        (annotation.xywh[2:], image.image_wh)
+        for image in CocoReader(coco, ReadOptions()).pictures()
         for annotation in image.annotations
         if not annotation.is_crowd and not annotation.ignore
     ]

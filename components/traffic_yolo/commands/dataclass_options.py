@@ -13,7 +13,8 @@ def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callab
     """A decorator that adds one flag for each field of `options_type`: `max_batches` becomes `--max-batches`.
 
     The field's annotation must be str, int, float or bool; its default becomes the flag's (a field without one is
-    required); `metadata["help"]` becomes the help text, `metadata["choices"]` the allowed words.
+    required); `metadata["help"]` becomes the help text, `metadata["choices"]` the allowed words, `metadata["alias"]` a
+    second flag of the same meaning.
     """
 
     def decorate(command: Command) -> Command:
@@ -33,6 +34,8 @@ def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
     kinds: dict[Any, type] = {str: str, int: int, float: float, "str": str, "int": int, "float": float}
     choices = field.metadata.get("choices")
     kind = click.Choice(choices) if choices else kinds[field.type]
+    flags = [flag, *([field.metadata["alias"]] if "alias" in field.metadata else [])]
     if required:  # click takes default=None for a default, and would let the flag be left out
-        return click.option(flag, type=kind, required=True, help=help_text)
-    return click.option(flag, type=kind, default=field.default, show_default=field.default != "", help=help_text)
+        return click.option(*flags, field.name, type=kind, required=True, help=help_text)
+    shown = field.default != ""
+    return click.option(*flags, field.name, type=kind, default=field.default, show_default=shown, help=help_text)

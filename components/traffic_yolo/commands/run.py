@@ -12,7 +12,7 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 
 PIPELINES = "traffic_yolo_pipelines"
-LOCATIONS = ("source", "labels", "class_map", "zoo", "cfg", "weights", "weights_names")
+LOCATIONS = ("source", "labels", "mapping", "class_map", "zoo", "cfg", "weights", "weights_names")
 NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
 
 

@@ -1,137 +1,260 @@
 """ATM recordings as a source of frames: human labels where there are some, else the device's own detections."""
 
+import os
+import re
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
-from traffic_yolo.dataset.coco import CocoImage, read_coco
-from traffic_yolo.dataset.pictures import checked_picture_size
-from traffic_yolo.dataset.records import Annotation, Frame, PictureKey
-from traffic_yolo.errors import DatasetError, LabelError, StorageError
+from traffic_yolo.dataset.formats.base import LabelReader
+from traffic_yolo.dataset.label_store import LabelStore
+from traffic_yolo.dataset.pictures import picture_size
+from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
+from traffic_yolo.errors import DatasetError, LabelError, RecordingError, RecordingInUseError, StorageError
+
+# A picture called after its frame without a folder: 20210901120000_0_SCAN_00003.jpg
+FLAT_NAME = re.compile(r"(?P<recording>.+?)[_\-.]+(?P<scan>SCAN_\d+)")
+
+# A file that cannot be read is taken to be unfinished when it changed this lately: devices flush every few seconds
+UNFINISHED_S = 60.0
+
+
+@dataclass(frozen=True)
+class _Surveyed:
+    """What is known of a recording before its scans are read; `numbers` of its scans, sorted."""
+
+    path: Path
+    site: str
+    numbers: NDArray[np.int64]
+    size: int
+    changed_ns: int
+
+    def has_scan(self, number: int) -> bool:
+        row = int(np.searchsorted(self.numbers, number))
+        return row < len(self.numbers) and self.numbers[row] == number
+
+
+@dataclass(frozen=True)
+class AtmOptions:
+    """How recordings are read: in which layout (None: each file's own), and which parts of a scan beside the picture.
+
+    `only`: see `sources.open_source`.
+    """
+
+    layout: Layout | None = None
+    parts: frozenset[str] = frozenset({"detections"})
+    only: Collection[str] | None = None
 
 
 class AtmSource:
-    """Recordings below a folder, with or without a COCO file of human labels.
+    """Recordings below a folder, with or without human labels laid over them; see `sources.Source`.
 
     A label names its frame by `recording` and `scan` (number or group name), or by a file name
-    `<recording>/<scan>.jpg`; `site` tells recordings of one name apart. The labels of a frame replace its device
-    detections. A recording is called by its file's name, with the folder's before it where two have one name.
-    `only`: see `open_source`.
+    (`<recording>/<scan>.jpg`, `<recording>_<scan>.jpg`); `site` tells recordings of one name apart. The labels of a
+    frame replace its device detections. A recording is called by its file's name, with the folder's before it where two
+    have one name. A recording that is still being written is left out and named in `notes`.
     """
 
     may_split_pictures = False
 
-    def __init__(self, root: Path, label_file: Path | None, *, only: Collection[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, labels: LabelReader | None, options: AtmOptions, *, on_problem: ProblemSink = strict
+    ) -> None:
+        self._options = options
+        self._on_problem = on_problem
+        self.notes: list[str] = []
+        self.tally: Counter[str] = Counter()
+        self._survey(_named(self._chosen(root)))
+        self.num_frames = sum(len(recording.numbers) for recording in self._recordings.values())
+        self.description = f"ATM, {len(self._recordings)} recordings" + (", human labels" if labels else "")
+        self.default_classes = frozenset(self.classes)
+        self._labels = LabelStore()
+        if labels:
+            self._read_labels(labels)
+            self.notes += labels.notes()
+
+    def keys(self) -> Iterator[PictureKey]:
+        """Every frame with human labels."""
+        for (recording, number), labels in self._labels.items():
+            if labels.labelled:
+                site = self._recordings[recording].site
+                yield PictureKey(site, recording, scan_name(number), boxes=labels.counted)
+
+    def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
+        """Every scan with a picture of the recordings of a shard (index, count); those without one are counted."""
+        for name, surveyed in self._shard(*shard):
+            with self._open(surveyed.path) as recording:
+                for number in recording.scan_numbers:
+                    frame = self._read_frame(name, recording, number)
+                    if frame is not None:
+                        yield frame
+            _check_unchanged(surveyed)
+
+    def _chosen(self, root: Path) -> list[Path]:
         found = find_recordings(root)
-        later = [path for path in found if only is not None and _relative(path, root) not in only]
-        paths = [path for path in found if path not in set(later)]
+        only = self._options.only
+        paths = [path for path in found if only is None or _relative(path, root) in only]
+        if len(paths) < len(found):
+            self.notes.append(f"{len(found) - len(paths)} recordings newer than the snapshot left alone")
         if not paths:
             raise StorageError(f"no recordings (*{RECORDING_SUFFIX}) below {root}")
-        self.notes = [f"{len(later)} recordings newer than the snapshot left alone"] if later else []
-        self.description = f"ATM, {len(paths)} recordings" + (", human labels" if label_file else "")
-        self._label_file = label_file
-        self._paths = _named(paths)
-        self._survey()
-        self.num_frames = sum(map(len, self._scans.values()))
-        self._labels = self._read_labels(label_file) if label_file else {}
-        self.keys = tuple(
-            PictureKey(self._sites[recording], recording, scan_name(number)) for recording, number in self._labels
-        )
-        used = (a.class_name for image in self._labels.values() for a in image.annotations)
-        self.default_classes = frozenset(used) if label_file else frozenset(self.classes)
+        return paths
 
-    def frames(self) -> Iterator[Frame]:
-        """Every scan that has a picture; scans without one are counted in `notes`."""
-        without_picture = 0
-        for name, path in self._paths.items():
-            with Recording(path) as recording:
-                for scan in recording.scans():
-                    image = self._labels.get((name, scan.number))
-                    if scan.jpeg is None or scan.image_wh is None:
-                        if image is not None:
-                            raise LabelError(f"{self._label_file}: labels {path} {scan.name}, which has no picture")
-                        without_picture += 1
-                        continue
-                    yield self._frame(name, recording, scan, image)
-        if without_picture:
-            self.notes.append(f"{without_picture} scans without a picture left out")
-
-    def _survey(self) -> None:
+    def _survey(self, paths: Mapping[str, Path]) -> None:
         """Opens every recording once, so that a broken one stops the run before anything is written."""
-        self._sites: dict[str, str] = {}
-        self._scans: dict[str, frozenset[int]] = {}
+        self._recordings: dict[str, _Surveyed] = {}
+        self._unfinished: set[str] = set()
         classes: dict[str, None] = {}
-        for name, path in self._paths.items():
-            with Recording(path) as recording:
-                self._sites[name] = recording.site
-                self._scans[name] = frozenset(recording.scan_numbers)
-                classes |= dict.fromkeys(recording.layout.classes[key] for key in sorted(recording.layout.classes))
+        for name, path in paths.items():
+            try:
+                with self._open(path) as recording:
+                    state = os.stat(path)
+                    numbers = np.array(recording.scan_numbers, dtype=np.int64)
+                    self._recordings[name] = _Surveyed(path, recording.site, numbers, state.st_size, state.st_mtime_ns)
+                    known = recording.layout.classes
+                    classes |= dict.fromkeys(known[key] for key in sorted(known))
+            except RecordingError as error:
+                unfinished = _why_unfinished(path, error)
+                if unfinished:
+                    self._unfinished |= {name, path.stem}
+                    self.notes.append(f"{path}: left out: still being written ({unfinished})")
+                else:
+                    self._on_problem(Problem("recording-unreadable", str(error)))
+        if not self._recordings:
+            raise StorageError(f"no recording can be read: {self.notes[-1] if self.notes else 'all are broken'}")
         self.classes = tuple(classes)
 
-    def _read_labels(self, label_file: Path) -> dict[tuple[str, int], CocoImage]:
-        labels = read_coco(label_file)
-        self.notes += labels.notes()
-        # The label file's classes may go beyond the layout's: people name what the device cannot
-        self.classes = tuple(dict.fromkeys([*self.classes, *labels.classes]))
-        names: dict[str, list[str]] = {}
-        for name, path in self._paths.items():
-            for alias in {name, path.stem}:
-                names.setdefault(alias, []).append(name)
-        found: dict[tuple[str, int], CocoImage] = {}
-        for image in labels.images:
-            key = self._frame_key(image, names, f"{label_file}: image {image.fields['id']} ({image.file_name})")
-            if key in found:
-                raise LabelError(f"{label_file}: recording {key[0]} scan {key[1]} is labelled twice; keep one")
-            found[key] = image
-        return found
+    def _open(self, path: Path) -> Recording:
+        return Recording(path, self._options.layout)
 
-    def _frame_key(self, image: CocoImage, names: Mapping[str, Sequence[str]], where: str) -> tuple[str, int]:
-        """(recording, scan number) of an entry; `LabelError` where there is no such frame on the share."""
-        folder, _, file_name = image.file_name.rpartition("/")
-        stated = str(image.fields.get("recording") or folder).rpartition("/")[2].removesuffix(RECORDING_SUFFIX)
-        scan = str(image.fields.get("scan", file_name.partition(".")[0]))
+    def _shard(self, index: int, count: int) -> Iterator[tuple[str, _Surveyed]]:
+        """The recordings of a shard: a run of them, about as many bytes as in the others."""
+        total = sum(recording.size for recording in self._recordings.values())
+        before = 0
+        for name, recording in self._recordings.items():
+            if (before + recording.size // 2) * count // max(total, 1) == index:
+                yield name, recording
+            before += recording.size
+
+    def _read_labels(self, reader: LabelReader) -> None:
+        # The label file's classes may go beyond the layout's: people name what the device cannot
+        self.classes = tuple(dict.fromkeys([*self.classes, *reader.classes]))
+        names: dict[str, list[str]] = {}
+        for name, recording in self._recordings.items():
+            for alias in {name, recording.path.stem}:
+                names.setdefault(alias, []).append(name)
+        used: set[str] = set()
+        waiting = 0
+        for labels in reader.pictures(self._on_problem):
+            if _stated_frame(labels)[0] in self._unfinished - names.keys():
+                waiting += 1
+                continue
+            try:
+                key = self._frame_key(labels, names)
+            except LabelError as error:
+                self._on_problem(Problem("frame-missing", str(error)))
+                continue
+            self._labels.add(key, labels)
+            used.update(annotation.class_name for annotation in labels.annotations)
+        if waiting:
+            self.notes.append(f"labels of {waiting} frames of recordings that are still being written left out")
+        twice = self._labels.twice()
+        if twice is not None:
+            (recording_name, number), labels = twice
+            message = f"{labels.where}: recording {recording_name} scan {number} is labelled twice; keep one"
+            self._on_problem(Problem("frame-twice", message))
+        self.default_classes = frozenset(used)
+
+    def _frame_key(self, labels: PictureLabels, names: Mapping[str, Sequence[str]]) -> tuple[str, int]:
+        """(recording, scan number) of a picture's labels; `LabelError` where there is no such frame on the share."""
+        stated, scan = _stated_frame(labels)
         digits = scan.rpartition("_")[2]
-        if not stated or not digits.isdecimal():
-            raise LabelError(f"{where}: expected 'recording' and 'scan', found {stated!r} and {scan!r}")
+        if not stated or not digits.isdecimal() or len(digits) > 18:
+            raise LabelError(f"{labels.where}: expected 'recording' and 'scan', found {stated!r} and {scan!r}")
         candidates = names.get(stated, ())
         if len(candidates) > 1:
-            site = image.fields.get("site")
-            candidates = [name for name in candidates if self._sites[name] == site]
+            candidates = [name for name in candidates if self._recordings[name].site == labels.site]
             if len(candidates) != 1:
-                raise LabelError(f"{where}: {', '.join(names[stated])} may be meant; give the image its 'site'")
+                one_of = ", ".join(names[stated])
+                raise LabelError(f"{labels.where}: {one_of} may be meant; give the image its 'site'")
         if not candidates:
-            raise LabelError(f"{where}: no recording {stated} on the share; remove the label or add the recording")
-        if int(digits) not in self._scans[candidates[0]]:
-            raise LabelError(f"{where}: recording {stated} has no scan {int(digits)}; remove the label")
+            raise LabelError(
+                f"{labels.where}: no recording {stated} on the share; remove the label or add the recording"
+            )
+        if not self._recordings[candidates[0]].has_scan(int(digits)):
+            raise LabelError(f"{labels.where}: recording {stated} has no scan {int(digits)}; remove the label")
         return candidates[0], int(digits)
 
-    def _frame(self, name: str, recording: Recording, scan: Scan, image: CocoImage | None) -> Frame:
+    def _read_frame(self, name: str, recording: Recording, number: int) -> Frame | None:
+        labels = self._labels.get((name, number))
+        # Whoever drew the labels that are laid over, the device's own are not wanted there
+        parts = self._options.parts if labels is None else self._options.parts - {"detections"}
+        try:
+            scan = recording.scan(number, parts=parts)
+        except RecordingError as error:
+            self._on_problem(Problem("scan-unreadable", str(error)))
+            return None
+        if scan.jpeg is None or scan.image_wh is None:
+            if labels is not None:
+                message = f"{labels.where}: labels {recording.path} {scan.name}, which has no picture"
+                self._on_problem(Problem("picture-missing", message))
+            self.tally["scans without a picture left out"] += 1
+            return None
+        return self._frame(name, recording, scan, labels)
+
+    def _frame(self, name: str, recording: Recording, scan: Scan, labels: PictureLabels | None) -> Frame | None:
         assert scan.jpeg is not None
         where = f"{recording.path} {scan.name}"
-        width, height = checked_picture_size(scan.jpeg, what=where)
-        if image is not None and (image.fields["width"], image.fields["height"]) != (width, height):
-            stated = f"{image.fields['width']}x{image.fields['height']}"
-            raise LabelError(f"{self._label_file}: {where} is {width}x{height} pixels, the label file says {stated}")
+        try:
+            width, height = picture_size(scan.jpeg, what=where)
+        except DatasetError as error:
+            self._on_problem(Problem("picture-unreadable", str(error)))
+            return None
+        if labels is not None and labels.image_wh not in (None, (width, height)):
+            stated = "x".join(map(str, labels.image_wh or ()))
+            message = f"{labels.where}: {where} is {width}x{height} pixels, the label file says {stated}"
+            self._on_problem(Problem("picture-size", message))
+            return None
+        annotations = labels.in_pixels((width, height)) if labels else tuple(_device_annotations(scan))
         return Frame(
             recording=name,
             scan=scan_name(scan.number),
             width=width,
             height=height,
-            annotations=image.annotations if image is not None else tuple(_device_annotations(scan)),
+            annotations=annotations,
             picture=partial(bytes, scan.jpeg),
             site=recording.site,
             camera=recording.camera,
             day=recording.day,
-            labelled=image is not None,
-            label_file=str(recording.path if image is None else self._label_file),
+            labelled=labels is not None and labels.labelled,
+            label_file=labels.where if labels else str(recording.path),
+            attributes=labels.attributes if labels else {},
+            recorded=scan,
         )
 
 
 def scan_name(number: int) -> str:
     """How a scan is called in a data set, whatever its layout calls the group."""
     return f"SCAN_{number:05d}"
+
+
+def _stated_frame(labels: PictureLabels) -> tuple[str, str]:
+    """The recording and the scan that labels name, each "" where they do not."""
+    folder, _, file_name = labels.name.rpartition("/")
+    stem = file_name.partition(".")[0] if labels.scan or folder else file_name.rpartition(".")[0]
+    flat = FLAT_NAME.fullmatch(stem) if not (labels.recording or folder) else None
+    recording = labels.recording or (flat["recording"] if flat else folder)
+    scan = labels.scan or (flat["scan"] if flat else stem)
+    return recording.rpartition("/")[2].removesuffix(RECORDING_SUFFIX), scan
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -148,6 +271,26 @@ def _named(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _relative(path: Path, root: Path) -> str:
     return path.name if path == root else path.relative_to(root).as_posix()
+
+
+def _why_unfinished(path: Path, error: RecordingError) -> str:
+    """By what a recording that cannot be opened shows that its device has not finished it; "" where nothing says so.
+
+    HDF5 knows a writer on this machine, and one that marked the file. One elsewhere shows only in the time of the last
+    change.
+    """
+    if isinstance(error, RecordingInUseError):
+        return "its writer has it open"
+    if not path.is_file():
+        return ""
+    age_s = abs(time.time() - path.stat().st_mtime)  # clocks differ: the change may lie in the future
+    return f"it cannot be read yet and changed {age_s:.0f} s ago" if age_s < UNFINISHED_S else ""
+
+
+def _check_unchanged(surveyed: _Surveyed) -> None:
+    state = os.stat(surveyed.path)
+    if (state.st_size, state.st_mtime_ns) != (surveyed.size, surveyed.changed_ns):
+        raise RecordingInUseError(f"{surveyed.path}: changed while it was read; wait until it is complete, run again")
 
 
 def _device_annotations(scan: Scan) -> Iterator[Annotation]:

@@ -16,11 +16,14 @@ def convert(
     metrics: dsl.Output[dsl.Metrics],
     labels: str = "",
     source_format: str = "auto",
+    labels_format: str = "auto",
+    layout: str = "",
+    mapping: str = "",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
     device_labels: str = "never",
-    min_device_confidence: float = 0.5,
+    min_confidence: float = 0.5,
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
 
@@ -33,12 +36,15 @@ def convert(
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
         labels: Label file or folder that belongs to the source.
-        source_format: auto, atm, coco or yolo.
+        source_format: What the source is: auto, atm-h5, or a label format.
+        labels_format: What the label file is: auto, or a label format.
+        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
+        mapping: YAML file that says where a JSON or CSV label file has what.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
-        device_labels: never, or train to use the device's own detections as labels of unlabelled training frames.
-        min_device_confidence: Device detections below are not used.
+        device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
+        min_confidence: Labels of devices and models with less confidence are not used.
     """
     import shutil
     from pathlib import Path
@@ -52,11 +58,14 @@ def convert(
             source=source,
             labels=labels,
             source_format=source_format,
+            labels_format=labels_format,
+            layout=layout,
+            mapping=mapping,
             class_map=class_map,
             val_sites=val_sites,
             test_sites=test_sites,
             device_labels=device_labels,
-            min_device_confidence=min_device_confidence,
+            min_confidence=min_confidence,
         )
         converted = convert_source(
             options, Path(dataset.path), snapshot_path=Path(listing.path), expected_fingerprint=fingerprint

@@ -1,19 +1,28 @@
-"""Makes a data set folder of a source: pictures byte for byte, COCO and YOLO labels, splits, manifest, report."""
+"""Makes a data set folder of a source: pictures byte for byte, COCO and YOLO labels, splits, manifest, report.
+
+The loop is here; what is done with a frame is in `frame_writer` (first stage), what is made of all of them in
+`folder_writer` (second stage), and what else looks at them is plugged in through `observers`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
-from traffic_yolo.dataset.folder_writer import FolderWriter
+from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Stage
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME
+from traffic_yolo.dataset.frame_writer import FrameWriter
+from traffic_yolo.dataset.observers import PlugIns, PlugInsFactory, plug_ins
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.records import SPLITS
 from traffic_yolo.dataset.report import Report, report_markdown
-from traffic_yolo.dataset.sources import Source, open_source
-from traffic_yolo.dataset.split_plan import plan_splits
+from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
+from traffic_yolo.dataset.split_plan import SplitPlan, plan_splits
 from traffic_yolo.errors import DatasetError, StorageError
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, read_snapshot
 from traffic_yolo.storage import atomic_folder, existing_path
+
+WHOLE = (0, 1)  # the only shard of a single run
 
 
 @dataclass(frozen=True)
@@ -30,45 +39,100 @@ class ConvertSummary:
     markdown: str
 
 
+@dataclass(frozen=True)
+class SnapshotToMatch:
+    """The snapshot that a conversion keeps to; `fingerprint`, where not "", must be its fingerprint."""
+
+    path: Path
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An open source with all that is decided before its first frame is read."""
+
+    source: Source
+    class_map: ClassMap
+    plan: SplitPlan
+    described: SetDescription
+
+
 def convert(
-    options: ConvertOptions, out: Path, *, snapshot_path: Path | None = None, expected_fingerprint: str = ""
+    options: ConvertOptions,
+    out: Path,
+    *,
+    snapshot_path: Path | None = None,
+    expected_fingerprint: str = "",
+    plugged: PlugInsFactory = plug_ins,
 ) -> ConvertSummary:
     """Writes the data set folder `out` (docs/architecture.md, Artifacts); it appears whole or not at all.
 
     The same source and options give the same bytes. With `snapshot_path`, recordings that came later are left alone,
     and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. Raises what the
     source raises, `LabelError` for labels that fit no class or frame, `OptionsError` for sites that do not exist or
-    data that cannot be split, `DatasetError` for a picture that does not decode or a split without pictures,
-    `StorageError` for a source that is not as the snapshot says, or a full disk.
+    data that cannot be split, `DatasetError` for a broken picture or a split without pictures, `StorageError` for a
+    source that is not as the snapshot says, or a full disk.
     """
-    snapshot = read_snapshot(snapshot_path) if snapshot_path else None
-    if snapshot and expected_fingerprint and snapshot.fingerprint != expected_fingerprint:
-        raise StorageError(
-            f"{snapshot_path}: expected fingerprint {expected_fingerprint}, found {snapshot.fingerprint}; "
-            f"give the snapshot that belongs to the fingerprint"
-        )
-    only = _unchanged_files(snapshot, options) if snapshot else None
-    source = open_source(options.source, labels=options.labels, source_format=options.source_format, only=only)
-    if not source.keys and options.device_labels == "never":
+    extras = plugged(options)
+    snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else None
+    prepared = prepare(options, extras, snapshot)
+    with atomic_folder(out) as folder:
+        stage = write_frames(prepared, folder, options, extras, shard=WHOLE)
+        summary = complete(prepared.class_map, prepared.described, folder, stage, extras)
+        (folder / SPOOL_NAME).unlink()
+    return summary
+
+
+def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch | None) -> Prepared:
+    """Opens the source and decides classes and splits; nothing is written. Raises what `convert` raises."""
+    listed = _checked_snapshot(snapshot) if snapshot else None
+    only = _unchanged_files(listed, options) if listed else None
+    needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
+    wants_device = frozenset() if options.device_labels == "never" else frozenset({"detections"})
+    source = open_source(options, SourceOptions(only=only, parts=needed | wants_device))
+    keys = tuple(source.keys())
+    if not keys and options.device_labels == "never":
         raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
     class_map = _class_map(options, source)
     plan = plan_splits(
-        source.keys,
+        keys,
         may_split_pictures=source.may_split_pictures,
         val_sites=options.val_site_names,
         test_sites=options.test_site_names,
     )
-    with atomic_folder(out) as folder:
-        writer = FolderWriter(folder, class_map, options)
-        for frame in progress(source.frames(), description="convert", unit="picture", total=source.num_frames):
-            writer.add(frame, plan.split_of(frame))
-        writer.check_splits(required=SPLITS if source.keys else ("train",))
-        notes = [*plan.notes, *source.notes, *writer.notes()]
-        report = writer.write_labels(notes)
-        fingerprint = writer.write_manifest(
-            report, source.description, plan.rule, snapshot.fingerprint if snapshot else None
-        )
-        writer.write_report(report)
+    described = SetDescription(
+        source={"location": options.source, "labels": options.labels, "description": source.description},
+        parent_fingerprint=listed.fingerprint if listed else None,
+        split_rule=plan.rule,
+        device_labels=options.device_labels,
+        min_confidence=options.min_confidence,
+        required_splits=SPLITS if keys else ("train",),
+    )
+    return Prepared(source, class_map, plan, described)
+
+
+def write_frames(
+    prepared: Prepared, folder: Path, options: ConvertOptions, extras: PlugIns, *, shard: tuple[int, int]
+) -> Stage:
+    """First stage: the frames of a shard (index, count) into `folder`, with their spool."""
+    source = prepared.source
+    with FrameWriter(folder, prepared.class_map, options, extras) as writer:
+        total = source.num_frames if shard == WHOLE else None
+        for frame in progress(source.frames(shard), description="convert", unit="picture", total=total):
+            writer.add(frame, prepared.plan.split_of(frame))
+    return Stage(
+        folders=(folder,),
+        tally=source.tally + writer.tally,
+        ignored_names=frozenset(writer.ignored_names),
+        notes=(*prepared.plan.notes, *source.notes),
+    )
+
+
+def complete(
+    class_map: ClassMap, described: SetDescription, folder: Path, stage: Stage, extras: PlugIns
+) -> ConvertSummary:
+    """Second stage: what the spools of all shards come to, in `folder`."""
+    report, fingerprint = FolderWriter(folder, class_map, described, extras).write(stage)
     return ConvertSummary(
         fingerprint=fingerprint,
         counts=report.scalars(),
@@ -83,6 +147,16 @@ def _class_map(options: ConvertOptions, source: Source) -> ClassMap:
         kept = [name for name in source.classes if name in source.default_classes]
         return ClassMap.read(existing_path(options.class_map, what="class map"), kept)
     return ClassMap.default(source.classes, source.default_classes)
+
+
+def _checked_snapshot(wanted: SnapshotToMatch) -> Snapshot:
+    snapshot = read_snapshot(wanted.path)
+    if wanted.fingerprint and snapshot.fingerprint != wanted.fingerprint:
+        raise StorageError(
+            f"{wanted.path}: expected fingerprint {wanted.fingerprint}, found {snapshot.fingerprint}; "
+            f"give the snapshot that belongs to the fingerprint"
+        )
+    return snapshot
 
 
 def _unchanged_files(snapshot: Snapshot, options: ConvertOptions) -> frozenset[str]:

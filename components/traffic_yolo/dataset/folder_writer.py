@@ -1,183 +1,240 @@
-"""Writes the files of a data set folder, frame by frame; knows the layout of the folder and nothing of sources."""
+"""Second stage of a conversion: what only the whole set can tell, from the spools of all shards.
 
+COCO files, lists of pictures, classes, manifest and report; all are streamed, so that memory does not grow with frames.
+"""
+
+import contextlib
 import os
+import shutil
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
+import orjson
 
-from traffic_yolo.boxes import clip_xyxy, xywh_to_xyxy, xyxy_to_xywh
 from traffic_yolo.dataset.class_map import ClassMap
-from traffic_yolo.dataset.coco import coco_document
-from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION
-from traffic_yolo.dataset.manifest import content_fingerprint, file_entry
-from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.records import SPLITS, Annotation, Frame
-from traffic_yolo.dataset.report import Report, report_html
-from traffic_yolo.dataset.yolo import darknet_data_text, data_yaml_text, picture_list_text, yolo_lines
+from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION, category_id
+from traffic_yolo.dataset.formats.coco import coco_annotation, coco_categories, coco_image
+from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text
+from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, read_frames
+from traffic_yolo.dataset.frame_writer import notes_of
+from traffic_yolo.dataset.manifest import Fingerprint, file_entry
+from traffic_yolo.dataset.observers import PlugIns
+from traffic_yolo.dataset.records import SPLITS, Frame
+from traffic_yolo.dataset.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
+from traffic_yolo.progress import progress
 from traffic_yolo.storage import write_json
 
-NOTED_CUT_PX = 0.5  # below, a box that sticks out is the rounding of a label file
+
+@dataclass(frozen=True)
+class SetDescription:
+    """What the manifest says of a data set beside its files: where it is from and by which rules it was made."""
+
+    source: Mapping[str, Any]
+    parent_fingerprint: str | None
+    split_rule: str
+    device_labels: str
+    min_confidence: float
+    required_splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the first stage left: folders with spools, in order, and what the shards' writers counted."""
+
+    folders: tuple[Path, ...]
+    tally: Counter[str]
+    ignored_names: frozenset[str]
+    notes: tuple[str, ...] = field(default=())
 
 
 class FolderWriter:
-    """Writes into `folder`, which is empty; the records of all frames stay in memory, their pictures do not.
+    """Completes the data set folder `folder`, in which the pictures and the YOLO text of all frames already lie.
 
-    Call `add` for each frame, then `check_splits`, `write_labels`, `write_manifest` and `write_report` in this order.
+    Raises `DatasetError` where a required split has no picture, or an observer finds a failure.
     """
 
-    def __init__(self, folder: Path, class_map: ClassMap, options: ConvertOptions) -> None:
+    def __init__(self, folder: Path, class_map: ClassMap, described: SetDescription, plug_ins: PlugIns) -> None:
         self._folder = folder
         self._map = class_map
-        self._options = options
-        self._frames: dict[str, list[tuple[int, Frame]]] = {split: [] for split in SPLITS}
-        self._files: list[dict[str, Any]] = []
-        self._tally: Counter[str] = Counter()
-        self._next_id = 1
+        self._described = described
+        self._plug_ins = plug_ins
+        self._builder = ReportBuilder(class_map.classes)
+        self._fingerprint = Fingerprint()
 
-    def add(self, frame: Frame, split: str) -> None:
-        """Writes the picture and its YOLO labels, unless the frame has no labels that may be used in the split."""
-        if not frame.labelled:
-            usable = self._usable_device_labels(frame, split)
-            if usable is None:
-                return
-            frame = replace(frame, annotations=usable)
-        frame = replace(frame, annotations=tuple(self._mapped(frame)))
-        self._write(f"images/{frame.file_name}", frame.picture())
-        lines = yolo_lines(frame.annotations, self._map.classes, (frame.width, frame.height))
-        self._tally["ignored and crowd boxes that YOLO text cannot say (COCO has them)"] += len(
-            frame.annotations
-        ) - len(lines)
-        self._write_yolo_labels(frame, "".join(line + "\n" for line in lines).encode())
-        # The record outlives the picture's bytes: a share of millions must not stay in memory
-        written = replace(frame, picture=(self._folder / "images" / frame.file_name).read_bytes)
-        self._frames[split].append((self._next_id, written))
-        self._next_id += 1
+    def write(self, stage: Stage) -> tuple[Report, str]:
+        """Writes everything; returns the report and the fingerprint."""
+        names = [*self._map.classes, *sorted(stage.ignored_names)]
+        tally = Counter(stage.tally)
+        with contextlib.ExitStack() as stack:
+            entries = stack.enter_context(_Spill(self._folder / ".files.json"))
+            splits = {split: stack.enter_context(_SplitFiles(self._folder, split, names)) for split in SPLITS}
+            kept = progress(self._kept(stage, tally), description="labels", unit="picture")
+            for image_id, spooled in enumerate(kept, start=1):
+                splits[spooled.split].add(image_id, spooled.frame)
+                self._add_files(spooled, entries)
+                self._builder.add(spooled.frame, spooled.split)
+                for observer in self._plug_ins.observers:
+                    observer.collect(spooled.frame, spooled.split, spooled.measured.get(observer.name))
+            for split in self._described.required_splits:
+                if not splits[split].num_images:
+                    raise DatasetError(f"the {split} split has no picture with labels; name other sites, or label more")
+            for files in splits.values():
+                for path in files.complete(coco_categories(self._map.classes, names[len(self._map.classes) :])):
+                    self._add_written(path, entries)
+            for path, text in self._class_files().items():
+                (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
+                self._add_written(path, entries)
+            notes, found = self._finish_observers([*stage.notes, *notes_of(tally)])
+            report = self._builder.report(notes)
+            self._write_manifest(report, entries)
+        write_json(self._folder / "report.json", {**report.as_dict(), **({"findings": found} if found else {})})
+        html = self._builder.html(report, title="Data set")
+        (self._folder / "report.html").write_text(html, encoding="utf-8")
+        return report, self._fingerprint.hexdigest
 
-    def check_splits(self, *, required: tuple[str, ...]) -> None:
-        """Raises `DatasetError` where a required split has no picture."""
-        for split in required:
-            if not self._frames[split]:
-                raise DatasetError(f"the {split} split has no picture with labels; name other sites, or label more")
+    def _kept(self, stage: Stage, tally: Counter[str]) -> Iterator[SpooledFrame]:
+        """The frames that the record filters keep; the files of the others are removed."""
+        filters = self._plug_ins.record_filters
+        for record_filter in filters:
+            record_filter.plan((spooled.frame, spooled.split) for spooled in read_frames(stage.folders))
+        for spooled in read_frames(stage.folders):
+            reasons = (record_filter.keep(spooled.frame, spooled.split) for record_filter in filters)
+            reason = next((found for found in reasons if found), "")
+            if reason:
+                tally[reason] += 1
+                for path in _files_of(spooled.frame):
+                    (self._folder / path).unlink()
+            else:
+                yield spooled
 
-    def notes(self) -> list[str]:
-        """Lines for the report: what was left out or changed."""
-        return [f"{count} {what}" for what, count in sorted(self._tally.items()) if count]
+    def _add_files(self, spooled: SpooledFrame, entries: "_Spill") -> None:
+        picture, label, copy = _files_of(spooled.frame)
+        for path, entry in ((picture, spooled.picture), (label, spooled.text), (copy, spooled.text)):
+            self._add_entry(path, entry, entries)
 
-    def write_labels(self, notes: list[str]) -> Report:
-        """Writes the COCO files, the classes, the lists of pictures and what Darknet and ultralytics start from."""
+    def _add_written(self, path: str, entries: "_Spill") -> None:
+        self._add_entry(path, file_entry(self._folder / path), entries)
+
+    def _add_entry(self, path: str, entry: FileEntry, entries: "_Spill") -> None:
+        self._fingerprint.add(path, entry.sha256)
+        entries.add({"path": path, "size": entry.size, "sha256": entry.sha256})
+
+    def _class_files(self) -> dict[str, str]:
         classes = self._map.classes
-        for split, frames in self._frames.items():
-            document = coco_document(frames, classes, description=f"{split} split")
-            path = f"annotations/instances_{split}.json"
-            write_json(self._folder / path, document)
-            self._files.append(file_entry(path, (self._folder / path).read_bytes()))
-            self._write(f"{split}.txt", picture_list_text([frame.file_name for _, frame in frames]).encode())
-        self._write(CLASSES_NAME, self._map.to_yaml().encode())
-        self._write("classes.names", "".join(name + "\n" for name in classes).encode())
-        self._write("data.yaml", data_yaml_text(classes).encode())
-        self._write("darknet.data", darknet_data_text(len(classes)).encode())
-        return Report.of(self._frames, classes, notes)
+        return {
+            CLASSES_NAME: self._map.to_yaml(),
+            "classes.names": "".join(name + "\n" for name in classes),
+            "data.yaml": data_yaml_text(classes),
+            "darknet.data": darknet_data_text(len(classes)),
+        }
 
-    def write_manifest(
-        self, report: Report, source_description: str, split_rule: str, source_fingerprint: str | None
-    ) -> str:
-        """Writes the manifest of what was written so far; returns the fingerprint."""
-        fingerprint = content_fingerprint(self._files)
-        manifest = {
+    def _finish_observers(self, notes: list[str]) -> tuple[list[str], dict[str, Any]]:
+        reports = {}
+        for observer in self._plug_ins.observers:
+            findings = observer.finish(self._folder)
+            if findings.failure:
+                raise DatasetError(findings.failure)
+            notes = [*notes, *findings.notes]
+            if findings.report is not None:
+                reports[observer.name] = findings.report
+        return notes, reports
+
+    def _write_manifest(self, report: Report, entries: "_Spill") -> None:
+        described = self._described
+        head = {
             "schema_version": SCHEMA_VERSION,
-            "fingerprint": fingerprint,
-            "source": {
-                "location": self._options.source,
-                "labels": self._options.labels,
-                "description": source_description,
-            },
-            "parent_fingerprint": source_fingerprint,
+            "fingerprint": self._fingerprint.hexdigest,
+            "source": dict(described.source),
+            "parent_fingerprint": described.parent_fingerprint,
             "class_map_sha256": self._map.sha256,
-            "device_labels": self._options.device_labels,
-            "min_device_confidence": self._options.min_device_confidence,
-            "split_rule": split_rule,
+            "device_labels": described.device_labels,
+            "min_confidence": described.min_confidence,
+            "split_rule": described.split_rule,
             "splits": report.sites,
             "counts": report.counts,
-            "files": sorted(self._files, key=lambda entry: str(entry["path"])),
         }
-        write_json(self._folder / MANIFEST_NAME, manifest)
-        return fingerprint
+        with (self._folder / MANIFEST_NAME).open("wb") as file:
+            file.write(orjson.dumps(head, option=orjson.OPT_INDENT_2).removesuffix(b"\n}") + b',\n  "files": [\n')
+            entries.copy_to(file)
+            file.write(b"\n  ]\n}\n")
 
-    def write_report(self, report: Report) -> None:
-        """Writes report.json and report.html; neither is in the manifest, since a plot may change with its library."""
-        write_json(self._folder / "report.json", report.as_dict())
-        title = "Data set"
-        (self._folder / "report.html").write_text(report_html(report, self._frames, title=title), encoding="utf-8")
 
-    def _write(self, path: str, data: bytes) -> None:
-        target = self._folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        self._files.append(file_entry(path, data))
+class _Spill:
+    """JSON values in a temporary file, one a line, commas between; a context manager that removes it."""
 
-    def _write_yolo_labels(self, frame: Frame, data: bytes) -> None:
-        """Below `labels/`, where ultralytics looks, and beside the picture, where Darknet does.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("w+b")
+        self.count = 0
 
-        Darknet turns a picture's path into that of its labels by replacing the suffix, and no folder but
-        `/images/train2017/`, `/images/val2017/` and `/JPEGImages/` (AlexeyAB utils.c, replace_image_to_label).
-        """
-        name = f"{frame.recording}/{frame.scan}.txt"
-        self._write(f"labels/{name}", data)
-        try:
-            os.link(self._folder / "labels" / name, self._folder / "images" / name)
-        except OSError:  # a file system without hard links
-            (self._folder / "images" / name).write_bytes(data)
-        self._files.append(file_entry(f"images/{name}", data))
+    def __enter__(self) -> "_Spill":
+        return self
 
-    def _usable_device_labels(self, frame: Frame, split: str) -> tuple[Annotation, ...] | None:
-        """What may be used of the boxes of a frame that no human labelled; None to leave the frame out."""
-        if self._options.device_labels == "never":
-            self._tally["pictures without human labels left out"] += 1
-            return None
-        if split != "train":
-            self._tally["pictures without human labels left out, of sites that are not for training"] += 1
-            return None
-        floor = self._options.min_device_confidence
-        usable = tuple(a for a in frame.annotations if a.confidence is None or a.confidence >= floor)
-        self._tally[f"device detections below confidence {floor:g} left out"] += len(frame.annotations) - len(usable)
-        if not usable:
-            # The device's silence is no proof of an empty road
-            self._tally["pictures without human labels or a usable device detection left out"] += 1
-            return None
-        self._tally["pictures labelled by the device"] += 1
-        return usable
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self._path.unlink()
 
-    def _mapped(self, frame: Frame) -> list[Annotation]:
-        """The frame's annotations under the class map, cut at the picture's edges."""
-        kept = []
+    def add(self, value: Any) -> None:
+        if self.count:
+            self._file.write(b",\n")
+        self._file.write(orjson.dumps(value))
+        self.count += 1
+
+    def copy_to(self, file: IO[bytes]) -> None:
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, file, 1 << 20)
+
+
+class _SplitFiles:
+    """The COCO file and the list of pictures of one split, while they grow; a context manager."""
+
+    def __init__(self, folder: Path, split: str, names: Sequence[str]) -> None:
+        self._folder = folder
+        self._split = split
+        self._ids = {name: category_id(index) for index, name in enumerate(names)}
+        os.makedirs(folder / "annotations", exist_ok=True)
+        self._stack = contextlib.ExitStack()
+        self._images = self._stack.enter_context(_Spill(folder / f".{split}-images.json"))
+        self._annotations = self._stack.enter_context(_Spill(folder / f".{split}-annotations.json"))
+        self._list = self._stack.enter_context((folder / f"{split}.txt").open("w", encoding="utf-8", newline="\n"))
+
+    def __enter__(self) -> "_SplitFiles":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    @property
+    def num_images(self) -> int:
+        return self._images.count
+
+    def add(self, image_id: int, frame: Frame) -> None:
+        self._images.add(coco_image(image_id, frame))
         for annotation in frame.annotations:
-            number = f" annotation {annotation.number}" if annotation.number else ""
-            where = f"{frame.label_file}{number} ({frame.recording} {frame.scan})"
-            fate, name = self._map.fate(annotation.class_name, ignored=annotation.ignore, where=where)
-            if fate == "drop":
-                self._tally[f"boxes of dropped class {name}"] += 1
-                continue
-            ignore = annotation.ignore or fate == "ignore"
-            cut = self._cut(annotation, frame)
-            if cut is not None:
-                kept.append(replace(cut, class_name=name, ignore=ignore))
-        return kept
+            category = self._ids[annotation.class_name]
+            self._annotations.add(coco_annotation(self._annotations.count + 1, image_id, category, annotation))
+        # Darknet reads it relative to the folder where it was started, ultralytics relative to the list's own
+        self._list.write(f"./images/{frame.file_name}\n")
 
-    def _cut(self, annotation: Annotation, frame: Frame) -> Annotation | None:
-        """The annotation cut at the picture's edges; None where it lies outside."""
-        box = np.array(annotation.xywh, dtype=np.float64)
-        box_xyxy = xywh_to_xyxy(box)
-        cut_xyxy = clip_xyxy(box_xyxy, (frame.height, frame.width))
-        if np.array_equal(cut_xyxy, box_xyxy):
-            return annotation  # bit for bit
-        x, y, width, height = map(float, xyxy_to_xywh(cut_xyxy))
-        if width <= 0 or height <= 0:
-            self._tally["boxes wholly outside the picture left out"] += 1
-            return None
-        if np.abs(cut_xyxy - box_xyxy).max() >= NOTED_CUT_PX:
-            self._tally[f"boxes cut at the edge of the picture by {NOTED_CUT_PX:g} px or more"] += 1
-        return replace(annotation, xywh=(x, y, width, height), area=None)
+    def complete(self, categories: list[dict[str, Any]]) -> tuple[str, str]:
+        """Puts the COCO file together; returns the paths of both files below the folder."""
+        self._list.flush()
+        path = f"annotations/instances_{self._split}.json"
+        with (self._folder / path).open("wb") as file:
+            head = {"info": {"description": f"{self._split} split"}, "categories": categories}
+            file.write(orjson.dumps(head).removesuffix(b"}") + b',\n"images": [\n')
+            self._images.copy_to(file)
+            file.write(b'\n],\n"annotations": [\n')
+            self._annotations.copy_to(file)
+            file.write(b"\n]}\n")
+        return path, f"{self._split}.txt"
+
+
+def _files_of(frame: Frame) -> tuple[str, str, str]:
+    """Picture, label and the label's copy beside the picture, below the data set's folder."""
+    stem = f"{frame.recording}/{frame.scan}"
+    return f"images/{frame.file_name}", f"labels/{stem}.txt", f"images/{stem}.txt"

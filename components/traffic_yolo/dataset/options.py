@@ -1,15 +1,21 @@
 """What a user may choose about a conversion; the names are those of the command line and of the KFP component."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from traffic_yolo.errors import OptionsError
 
-SOURCE_FORMATS = ("auto", "atm", "coco", "yolo")
+ATM_FORMAT = "atm-h5"
+LABEL_FORMAT_NAMES = ("coco", "yolo")  # the keys of label_formats.LABEL_FORMATS, which is heavy to import
+SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES)
+LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 DEVICE_LABELS = ("never", "train")
 
 
-def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> str:
-    metadata = {"help": help_text} | ({"choices": choices} if choices else {})
+def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None, alias: str = "") -> str:
+    metadata: dict[str, Any] = {"help": help_text}
+    metadata |= {"choices": choices} if choices else {}
+    metadata |= {"alias": alias} if alias else {}
     return field(default=default, metadata=metadata)
 
 
@@ -17,28 +23,34 @@ def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None
 class ConvertOptions:
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
-    source: str = field(metadata={"help": "Recordings, or a data set: a folder (COCO: also its JSON file)."})
-    labels: str = _option("", "COCO file with the human labels of the recordings.")
-    source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS)
+    source: str = field(metadata={"help": "Recordings, or a data set: a folder, or its label file."})
+    labels: str = _option("", "Label file or folder with the human labels of the recordings.")
+    source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS, alias="--format")
+    labels_format: str = _option("auto", "What the label file is.", LABELS_FORMATS)
+    layout: str = _option("", "Layout of the recordings: a name or a YAML file; empty: each file's own.")
+    mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.")
     class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.")
     val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.")
     test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.")
     device_labels: str = _option(
-        "never", "Use the device's own detections as labels of unlabelled training frames.", DEVICE_LABELS
+        "never", "Use labels of devices and models for training frames that no human labelled.", DEVICE_LABELS
     )
-    min_device_confidence: float = field(
-        default=0.5, metadata={"help": "Device detections below are not used as labels."}
+    min_confidence: float = field(
+        default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
 
     def __post_init__(self) -> None:
         if not self.source:
             raise OptionsError("source: expected a folder or file, found nothing")
-        for name, words in (("source_format", SOURCE_FORMATS), ("device_labels", DEVICE_LABELS)):
+        for name, words in (
+            ("source_format", SOURCE_FORMATS),
+            ("labels_format", LABELS_FORMATS),
+            ("device_labels", DEVICE_LABELS),
+        ):
             if getattr(self, name) not in words:
                 raise OptionsError(f"{name}: expected one of {', '.join(words)}, found {getattr(self, name)!r}")
-        if not 0 <= self.min_device_confidence <= 1:
-            found = self.min_device_confidence
-            raise OptionsError(f"min_device_confidence: expected a number in [0, 1], found {found}")
+        if not 0 <= self.min_confidence <= 1:
+            raise OptionsError(f"min_confidence: expected a number in [0, 1], found {self.min_confidence}")
         both = set(self.val_site_names) & set(self.test_site_names)
         if both:
             raise OptionsError(f"a site is in one split only: {', '.join(sorted(both))} is in val_sites and test_sites")

@@ -1,9 +1,9 @@
-"""What must be known of a picture before it enters a data set: its size, and that all of it is there and decodes."""
+"""What must be known of a picture before it enters a data set: its size, and that all of it is there."""
 
 import cv2
 import numpy as np
 
-from traffic_yolo.atm.jpeg import check_jpeg_complete, jpeg_size
+from traffic_yolo.atm.jpeg import complete_jpeg_size
 from traffic_yolo.errors import DatasetError, RecordingError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -16,29 +16,31 @@ def picture_suffix(data: bytes) -> str:
     return ".png" if data.startswith(PNG_SIGNATURE) else ".jpg"
 
 
-def checked_picture_size(data: bytes, *, what: str) -> tuple[int, int]:
-    """(width, height) in pixels of a JPEG or PNG that is all there and decodes.
+def picture_size(data: bytes, *, what: str) -> tuple[int, int]:
+    """(width, height) in pixels of a JPEG or PNG that is all there; nothing but header and end marker is looked at.
 
-    Raises `DatasetError`, with `what` naming the picture, for one that is cut off or broken, or is of another format.
+    Raises `DatasetError`, with `what` naming the picture, for one that is cut off, or is of another format.
     """
     if data.startswith(PNG_SIGNATURE):
         # The trailer is the last chunk: its length, its name, its checksum
         if data[-8:-4] != b"IEND":
             raise DatasetError(f"{what}: PNG is cut off; no end marker in {len(data)} bytes; copy it again")
-        width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    else:
-        try:
-            check_jpeg_complete(data, what=what)
-            width, height = jpeg_size(data, what=what)
-        except RecordingError as error:
-            raise DatasetError(str(error)) from error
-    if not _decodes(data):
-        raise DatasetError(f"{what}: picture of {width}x{height} pixels does not decode; copy it again or remove it")
-    return width, height
-
-
-def _decodes(data: bytes) -> bool:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), QUICK_DECODE) is not None
+        return complete_jpeg_size(data, what=what)
+    except RecordingError as error:
+        raise DatasetError(str(error)) from error
+
+
+def check_picture_decodes(data: bytes, *, what: str) -> None:
+    """Decodes every byte of a JPEG or PNG, in about a quarter of the time of a full decode.
+
+    Raises `DatasetError` for damage in the middle, which `picture_size` does not see.
+    """
+    width, height = picture_size(data, what=what)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), QUICK_DECODE)
     except cv2.error:  # sizes that OpenCV refuses to allocate
-        return False
+        decoded = None
+    if decoded is None:
+        raise DatasetError(f"{what}: picture of {width}x{height} pixels does not decode; copy it again or remove it")

@@ -1,14 +1,20 @@
 """The neutral records that every label format is read into and written from: a frame and its annotations."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traffic_yolo.errors import LabelError
 
+if TYPE_CHECKING:
+    from traffic_yolo.atm.recording import Scan
+
 LABEL_SOURCES = ("human", "device", "model")
 SPLITS = ("train", "val", "test")
+SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)")  # a split in the (lower-case) name of a file or folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,9 @@ class Frame:
     `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups
     that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` is
     the file's own bytes (JPEG, or PNG where `suffix` says so). `labelled`: whether a human looked at it; without, its
-    annotations are the device's. `label_file` says where its labels are from, for messages.
+    annotations are the device's. `label_file` says where its labels are from, for messages. `recorded` is what the
+    sensor logged beside the picture (tracks, status), for checks; None where the source is no recording, and in frames
+    that come back from a `FrameSpool`.
     """
 
     recording: str
@@ -75,6 +83,7 @@ class Frame:
     labelled: bool = True
     label_file: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    recorded: "Scan | None" = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
@@ -90,9 +99,65 @@ class Frame:
 
 
 class PictureKey(NamedTuple):
-    """What decides the split of a labelled picture. `own_split` is the split that the source itself gives, or ""."""
+    """What decides the split of a labelled picture.
+
+    `own_split` is the split that the source itself gives, or "". `boxes` counts its boxes that count, by the source's
+    class names.
+    """
 
     site: str
     recording: str
     scan: str
     own_split: str = ""
+    boxes: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLabels:
+    """What a label file says of one picture; the picture itself is not read.
+
+    `name` is the picture as the file names it (a file name, or a path with '/'). `annotations` are in the picture's
+    pixels, or in shares of its size where `relative` is true. `image_wh` is the size that the file states, if it does.
+    `path` is where the picture lies, where the format knows it. `recording`, `scan`, `site`, `camera`, `day` and
+    `own_split` are "" where the file does not say them. `where` names the place in the file, for messages.
+    """
+
+    name: str
+    annotations: tuple[Annotation, ...]
+    where: str
+    image_wh: tuple[int, int] | None = None
+    relative: bool = False
+    path: Path | None = None
+    recording: str = ""
+    scan: str = ""
+    site: str = ""
+    camera: str = ""
+    day: str = ""
+    own_split: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether nothing but human labels is in it; a picture without a box is a human's statement too."""
+        return all(annotation.label_source == "human" for annotation in self.annotations)
+
+    def in_pixels(self, image_wh: tuple[int, int]) -> tuple[Annotation, ...]:
+        """The annotations in pixels of the picture, whose width and height are given."""
+        if not self.relative:
+            return self.annotations
+        width, height = image_wh
+        scaled = []
+        for annotation in self.annotations:
+            x, y, w, h = annotation.xywh
+            area = None if annotation.area is None else annotation.area * width * height
+            scaled.append(replace(annotation, xywh=(x * width, y * height, w * width, h * height), area=area))
+        return tuple(scaled)
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """How many boxes that count there are of each class."""
+        counts: dict[str, int] = {}
+        for annotation in self.annotations:
+            if annotation.counts:
+                counts[annotation.class_name] = counts.get(annotation.class_name, 0) + 1
+        return counts

@@ -1,12 +1,19 @@
 """What a conversion can start from, behind one small interface: streams of frames, and the groups they come in."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, find_recordings
-from traffic_yolo.dataset.atm_source import AtmSource
-from traffic_yolo.dataset.file_source import coco_files, coco_source, yolo_source
+from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
+from traffic_yolo.dataset.file_source import FileSource
+from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
+from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format, open_labels
+from traffic_yolo.dataset.options import ATM_FORMAT, ConvertOptions
+from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import existing_path
@@ -15,61 +22,80 @@ from traffic_yolo.storage import existing_path
 class Source(Protocol):
     """A source of frames.
 
-    `classes` in the source's own order; `default_classes`: those that stay where no class map is given. `keys` names
-    every picture that humans labelled, known without reading one. `may_split_pictures`: whether pictures of one
-    recording may go into different splits where nothing better is known (never those of a video). `num_frames` counts
-    what `frames()` yields. `notes` are lines for the report, complete once `frames()` has been read to the end.
+    `classes` in the source's own order; `default_classes`: those that stay where no class map is given.
+    `may_split_pictures`: whether pictures of one recording may go into different splits where nothing better is known
+    (never those of a video). `num_frames` counts what `frames()` yields at most. `notes` are lines for the report that
+    are known once the source is open; `tally` counts what `frames()` leaves out, by what the report says after the
+    number.
     """
 
     classes: tuple[str, ...]
     default_classes: frozenset[str]
-    keys: tuple[PictureKey, ...]
     may_split_pictures: bool
     num_frames: int
     notes: list[str]
+    tally: Counter[str]
 
     @property
     def description(self) -> str:
         """What it is, for the manifest."""
         ...
 
-    def frames(self) -> Iterator[Frame]:
-        """Every frame, one at a time, in a stable order."""
+    def keys(self) -> Iterator[PictureKey]:
+        """Every picture that humans labelled, in a stable order and without reading a picture. May be called again."""
+        ...
+
+    def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
+        """The frames of one shard (index from 0, count), one at a time, in a stable order.
+
+        The shards' frames one after another are those of the whole; a recording is in one shard. Each frame is read
+        once: what `frame.picture` gives is in memory only while the caller holds the frame.
+        """
         ...
 
 
-def open_source(
-    location: str, *, labels: str = "", source_format: str = "auto", only: Collection[str] | None = None
-) -> Source:
-    """Finds out what `location` is (unless `source_format` says it) and opens it.
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a source is opened beside the user's options.
 
-    `only`: paths below `location`; recordings that are not among them are left alone (they came after a snapshot).
+    `only`: paths below the source; recordings that are not among them are left alone (they came after a snapshot).
+    `parts`: what is wanted of a recording's scans (`atm.recording.SCAN_PARTS`). `on_problem` takes what cannot be read.
+    """
+
+    only: Collection[str] | None = None
+    parts: frozenset[str] = frozenset({"detections"})
+    on_problem: ProblemSink = strict
+
+
+def open_source(options: ConvertOptions, how: SourceOptions = SourceOptions()) -> Source:
+    """Finds out what `options.source` is (unless `source_format` says it) and opens it.
+
     Raises `StorageError` where nothing is there, `OptionsError` where it is nothing we know.
     """
-    path = existing_path(location, what="source")
+    path = existing_path(options.source, what="source")
     if path.is_dir() and next(path.iterdir(), None) is None:
         raise StorageError(f"source is empty: {path}; check that the share is mounted")
-    found = _detect(path) if source_format == "auto" else source_format
-    if found == "atm":
-        return AtmSource(path, existing_path(labels, what="label file") if labels else None, only=only)
-    if labels:
+    found = _detect(path) if options.source_format == "auto" else options.source_format
+    read = ReadOptions(mapping=existing_path(options.mapping, what="mapping") if options.mapping else None)
+    if found == ATM_FORMAT:
+        atm = AtmOptions(load_layout(options.layout) if options.layout else None, how.parts, how.only)
+        return AtmSource(path, _labels(options, read), atm, on_problem=how.on_problem)
+    if options.labels:
         raise OptionsError(f"labels go with ATM recordings; a {found} source has its own: leave labels out")
-    return coco_source(path) if found == "coco" else yolo_source(path)
+    return FileSource(open_labels(path, found, read), on_problem=how.on_problem)
+
+
+def _labels(options: ConvertOptions, read: ReadOptions) -> LabelReader | None:
+    if not options.labels:
+        return None
+    return open_labels(existing_path(options.labels, what="label file"), options.labels_format, read)
 
 
 def _detect(path: Path) -> str:
-    if path.is_file():
-        known = {RECORDING_SUFFIX: "atm", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
-        if path.suffix in known:
-            return known[path.suffix]
-    elif find_recordings(path):
-        return "atm"
-    # COCO before YOLO: our own folders are both, and only COCO can say ignore, crowd and who drew a box
-    elif (path / "annotations").is_dir() and coco_files(path):
-        return "coco"
-    elif (path / "data.yaml").is_file():
-        return "yolo"
-    elif coco_files(path):
-        return "coco"
-    known_forms = f"ATM recordings (*{RECORDING_SUFFIX}), a COCO file (*.json) or a YOLO data set (data.yaml)"
-    raise OptionsError(f"{path}: expected {known_forms}, found none of them")
+    if path.suffix == RECORDING_SUFFIX if path.is_file() else find_recordings(path):
+        return ATM_FORMAT
+    found = detect_label_format(path)
+    if not found:
+        known = ", ".join([f"ATM recordings (*{RECORDING_SUFFIX})", *(known.what for known in LABEL_FORMATS.values())])
+        raise OptionsError(f"{path}: expected {known}; found none of them")
+    return found

@@ -4,15 +4,19 @@ The text cannot say iscrowd, ignore, confidence or who drew a box: such boxes ar
 """
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from traffic_yolo.dataset.records import Annotation
+from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.storage import existing_path
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -73,6 +77,59 @@ def label_path_of(picture: Path) -> Path:
             parts[index] = "labels"
             break
     return Path(*parts).with_suffix(".txt")
+
+
+class YoloReader:
+    """A data.yaml, or the folder that holds one; see `base.LabelReader`.
+
+    A picture without a label file has no objects, and is counted. The set's own splits are kept unless a picture is in
+    two of them (many a data.yaml names one folder for all).
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        del options
+        data_yaml = existing_path(str(path if path.is_file() else path / "data.yaml"), what="data.yaml")
+        described = read_data_yaml(data_yaml)
+        self.root = data_yaml.parent
+        self.classes = described.classes
+        self.default_classes = frozenset(described.classes)
+        self._splits_of: dict[Path, set[str]] = {}
+        for split in SPLITS:
+            for picture in described.pictures[split]:
+                self._splits_of.setdefault(Path(os.path.normpath(picture)), set()).add(split)
+        self._shared = sum(len(splits) > 1 for splits in self._splits_of.values())
+        self._unlabelled = 0
+
+    def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
+        """Every picture that the set lists, with the boxes of its text file in shares of the picture."""
+        self._unlabelled = 0
+        for picture, splits in self._splits_of.items():
+            label_file = label_path_of(picture)
+            exists = label_file.is_file()
+            self._unlabelled += not exists
+            try:
+                # In a picture of one pixel: the real size is known when the picture is read
+                annotations = read_yolo_labels(label_file, self.classes, (1, 1)) if exists else []
+            except LabelError as error:
+                on_problem(Problem("label-broken", str(error)))
+                continue
+            yield PictureLabels(
+                name=picture.name,
+                annotations=tuple(annotations),
+                where=str(label_file),
+                relative=True,
+                path=picture,
+                own_split="" if self._shared else min(splits),
+            )
+
+    def notes(self) -> list[str]:
+        """Pictures without a label file, and splits that share pictures."""
+        notes = []
+        if self._unlabelled:
+            notes.append(f"{self._unlabelled} pictures without a label file: taken as pictures without objects")
+        if self._shared:
+            notes.append(f"the source's own splits share {self._shared} pictures: they are not used")
+        return notes
 
 
 @dataclass(frozen=True)
@@ -136,14 +193,6 @@ def darknet_data_text(num_classes: int) -> str:
     """A Darknet .data file; its paths are relative to the data set's folder, where darknet is to be started."""
     entries = {"classes": num_classes, "train": "train.txt", "valid": "val.txt", "names": "classes.names"}
     return "".join(f"{key} = {value}\n" for key, value in entries.items()) + "backup = backup\n"
-
-
-def picture_list_text(file_names: Sequence[str]) -> str:
-    """train.txt and its kin: one picture a line, `./images/...`.
-
-    Darknet reads that relative to the folder where it was started, ultralytics relative to the list's own.
-    """
-    return "".join(f"./{PurePosixPath('images') / name}\n" for name in file_names)
 
 
 def _text(path: Path) -> str:

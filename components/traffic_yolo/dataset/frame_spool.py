@@ -1,0 +1,106 @@
+"""Frames on disk between the two stages of a conversion: one JSON line each, so that memory does not grow with them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from traffic_yolo.dataset.records import Annotation, Frame
+from traffic_yolo.errors import DatasetError
+
+SPOOL_NAME = "frames.jsonl"
+
+
+class FileEntry(NamedTuple):
+    """A file's size in bytes and SHA-256 (hexadecimal)."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledFrame:
+    """A frame that was written: its split, its picture and its YOLO text, and what observers measured, by name."""
+
+    frame: Frame
+    split: str
+    picture: FileEntry
+    text: FileEntry
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_frame(file: IO[bytes], spooled: SpooledFrame) -> None:
+    """Appends one frame. Raises `DatasetError` for an attribute that is no JSON value."""
+    frame = spooled.frame
+    line = [
+        spooled.split,
+        frame.recording,
+        frame.scan,
+        frame.suffix,
+        frame.width,
+        frame.height,
+        frame.site,
+        frame.camera,
+        frame.day,
+        frame.labelled,
+        frame.attributes,
+        [_annotation_row(annotation) for annotation in frame.annotations],
+        list(spooled.picture),
+        list(spooled.text),
+        spooled.measured,
+    ]
+    try:
+        file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+    except TypeError as error:
+        raise DatasetError(f"{frame.file_name}: an attribute is no JSON value: {error}") from error
+
+
+def read_frames(folders: Sequence[Path]) -> Iterator[SpooledFrame]:
+    """The frames of the spools in these data set folders, one after another; pictures are read from the same folder."""
+    for folder in folders:
+        images = folder / "images"
+        with (folder / SPOOL_NAME).open("rb") as lines:
+            for line in lines:
+                yield _spooled(orjson.loads(line), images)
+
+
+def _annotation_row(annotation: Annotation) -> list[Any]:
+    return [
+        annotation.class_name,
+        annotation.xywh,
+        annotation.label_source,
+        annotation.confidence,
+        annotation.is_crowd,
+        annotation.ignore,
+        annotation.area,
+        annotation.number,
+        annotation.attributes,
+    ]
+
+
+def _spooled(line: list[Any], images: Path) -> SpooledFrame:
+    split, recording, scan, suffix, width, height, site, camera, day, labelled, attributes = line[:11]
+    rows, picture, text, measured = line[11:]
+    annotations = tuple(Annotation(row[0], tuple(row[1]), *row[2:]) for row in rows)
+    return SpooledFrame(
+        frame=Frame(
+            recording=recording,
+            scan=scan,
+            width=width,
+            height=height,
+            annotations=annotations,
+            picture=(images / f"{recording}/{scan}{suffix}").read_bytes,
+            site=site,
+            camera=camera,
+            day=day,
+            suffix=suffix,
+            labelled=labelled,
+            attributes=attributes,
+        ),
+        split=split,
+        picture=FileEntry(*picture),
+        text=FileEntry(*text),
+        measured=measured,
+    )

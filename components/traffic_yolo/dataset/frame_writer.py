@@ -1,0 +1,169 @@
+"""First stage of a conversion: pictures and YOLO text of one shard's frames into a folder, their records into a spool.
+
+Knows nothing of other shards; what only the whole set can tell is left to `folder_writer`.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.formats.yolo import yolo_lines
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
+from traffic_yolo.dataset.observers import PlugIns
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.records import Annotation, Frame
+
+NOTED_CUT_PX = 0.5  # below, a box that sticks out is the rounding of a label file
+
+
+class FrameWriter:
+    """Writes into `folder`. A context manager; call `add` for each frame in order.
+
+    `tally` counts what was left out or changed, by what the report says after the number; `ignored_names` are the
+    classes that occur in ignored boxes only.
+    """
+
+    def __init__(self, folder: Path, class_map: ClassMap, options: ConvertOptions, plug_ins: PlugIns) -> None:
+        self._folder = folder
+        self._map = class_map
+        self._options = options
+        self._plug_ins = plug_ins
+        self._made: set[str] = set()
+        self.tally: Counter[str] = Counter()
+        self.ignored_names: set[str] = set()
+        self._spool = (folder / SPOOL_NAME).open("wb")
+
+    def __enter__(self) -> "FrameWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._spool.close()
+
+    def add(self, frame: Frame, split: str) -> None:
+        """Writes the frame, unless it has no labels that may be used in the split, or a filter drops it."""
+        if not frame.labelled:
+            usable = self._usable_device_labels(frame, split)
+            if usable is None:
+                return
+            frame = replace(frame, annotations=usable)
+        frame = replace(frame, annotations=tuple(self._mapped(frame)))
+        picture = frame.picture()
+        for frame_filter in self._plug_ins.filters:
+            reason = frame_filter.keep(frame, split, picture)
+            if reason:
+                self.tally[reason] += 1
+                return
+        self._write(frame, split, picture)
+
+    def _write(self, frame: Frame, split: str, picture: bytes) -> None:
+        lines = yolo_lines(frame.annotations, self._map.classes, (frame.width, frame.height))
+        self.tally["ignored and crowd boxes that YOLO text cannot say (COCO has them)"] += len(frame.annotations) - len(
+            lines
+        )
+        text = "".join(line + "\n" for line in lines).encode()
+        self._write_files(frame, picture, text)
+        measured = {}
+        for observer in self._plug_ins.observers:
+            value = observer.measure(frame, split, picture)
+            if value is not None:
+                measured[observer.name] = value
+        self.ignored_names.update(a.class_name for a in frame.annotations if a.class_name not in self._map.classes)
+        write_frame(self._spool, SpooledFrame(frame, split, _entry(picture), _entry(text), measured))
+
+    def _write_files(self, frame: Frame, picture: bytes, text: bytes) -> None:
+        """The picture below `images/`; its text below `labels/`, where ultralytics looks, and beside it for Darknet.
+
+        Darknet turns a picture's path into that of its labels by replacing the suffix, and no folder but
+        `/images/train2017/`, `/images/val2017/` and `/JPEGImages/` (AlexeyAB utils.c, replace_image_to_label).
+        """
+        images, labels = f"{self._folder}/images/{frame.recording}", f"{self._folder}/labels/{frame.recording}"
+        if frame.recording not in self._made:
+            self._made.add(frame.recording)
+            os.makedirs(images, exist_ok=True)
+            os.makedirs(labels, exist_ok=True)
+        if "/" in frame.scan:
+            for folder in (images, labels):
+                os.makedirs(os.path.dirname(f"{folder}/{frame.scan}"), exist_ok=True)
+        _write_bytes(f"{images}/{frame.scan}{frame.suffix}", picture)
+        _write_bytes(f"{labels}/{frame.scan}.txt", text)
+        try:
+            os.link(f"{labels}/{frame.scan}.txt", f"{images}/{frame.scan}.txt")
+        except OSError:  # a file system without hard links
+            _write_bytes(f"{images}/{frame.scan}.txt", text)
+
+    def _usable_device_labels(self, frame: Frame, split: str) -> tuple[Annotation, ...] | None:
+        """What may be used of the boxes of a frame that no human labelled; None to leave the frame out."""
+        if self._options.device_labels == "never":
+            self.tally["pictures without human labels left out"] += 1
+            return None
+        if split != "train":
+            self.tally["pictures without human labels left out, of sites that are not for training"] += 1
+            return None
+        floor = self._options.min_confidence
+        usable = tuple(a for a in frame.annotations if a.confidence is None or a.confidence >= floor)
+        self.tally[f"device detections below confidence {floor:g} left out"] += len(frame.annotations) - len(usable)
+        if not usable:
+            # The device's silence is no proof of an empty road
+            self.tally["pictures without human labels or a usable device detection left out"] += 1
+            return None
+        self.tally["pictures labelled by the device"] += 1
+        return usable
+
+    def _mapped(self, frame: Frame) -> list[Annotation]:
+        """The frame's annotations under the class map, cut at the picture's edges."""
+        kept = []
+        for annotation in frame.annotations:
+            number = f" annotation {annotation.number}" if annotation.number else ""
+            where = f"{frame.label_file}{number} ({frame.recording} {frame.scan})"
+            fate, name = self._map.fate(annotation.class_name, ignored=annotation.ignore, where=where)
+            if fate == "drop":
+                self.tally[f"boxes of dropped class {name}"] += 1
+                continue
+            cut = self._cut(annotation, (frame.width, frame.height))
+            if cut is None:
+                continue
+            ignore = annotation.ignore or fate == "ignore"
+            if name != cut.class_name or ignore != cut.ignore:
+                cut = replace(cut, class_name=name, ignore=ignore)
+            kept.append(cut)
+        return kept
+
+    def _cut(self, annotation: Annotation, image_wh: tuple[int, int]) -> Annotation | None:
+        """The annotation cut at the picture's edges; None where it lies outside."""
+        x, y, width, height = annotation.xywh
+        if x >= 0 and y >= 0 and x + width <= image_wh[0] and y + height <= image_wh[1]:
+            return annotation  # bit for bit
+        left, top = max(x, 0.0), max(y, 0.0)
+        right, bottom = min(x + width, float(image_wh[0])), min(y + height, float(image_wh[1]))
+        if right <= left or bottom <= top:
+            self.tally["boxes wholly outside the picture left out"] += 1
+            return None
+        if max(left - x, top - y, x + width - right, y + height - bottom) >= NOTED_CUT_PX:
+            self.tally[f"boxes cut at the edge of the picture by {NOTED_CUT_PX:g} px or more"] += 1
+        return replace(annotation, xywh=(left, top, right - left, bottom - top), area=None)
+
+
+def _write_bytes(path: str, data: bytes) -> None:
+    # No buffer: one call writes the whole file
+    with open(path, "wb", buffering=0) as file:
+        written = file.write(data)
+        while written < len(data):
+            written += file.write(data[written:])
+
+
+def _entry(data: bytes) -> FileEntry:
+    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
+
+
+def notes_of(tally: Counter[str]) -> list[str]:
+    """A tally as lines for the report."""
+    return [f"{count} {what}" for what, count in sorted(tally.items()) if count]
+
+
+def total(tallies: Sequence[Counter[str]]) -> Counter[str]:
+    """The sum of the shards' tallies."""
+    return sum(tallies, Counter())

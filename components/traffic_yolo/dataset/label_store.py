@@ -1,0 +1,87 @@
+"""Labels of pictures by key, on disk: a share of millions of labelled frames must not stay in memory."""
+
+import array
+import hashlib
+import pickle
+import tempfile
+import weakref
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.dataset.records import PictureLabels
+
+Key = tuple[str, int]  # recording, scan number
+
+
+class LabelStore:
+    """Takes all labels first, then gives those of a key. Sixteen bytes a picture are in memory, the rest in a file.
+
+    The file has no name and goes with the store.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="traffic-yolo-labels-")  # noqa: SIM115 (lives with us)
+        weakref.finalize(self, self._file.close)
+        self._hashes = array.array("Q")
+        self._offsets = array.array("Q")
+        self._sorted: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def add(self, key: Key, labels: PictureLabels) -> None:
+        """Puts the labels of one picture. Two of one key are found by `twice`."""
+        self._sorted = None
+        self._hashes.append(_hash(key))
+        self._offsets.append(self._file.seek(0, 2))
+        pickle.dump((key, labels), self._file, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def twice(self) -> tuple[Key, PictureLabels] | None:
+        """A key that was put more than once, with the later labels; None where there is none."""
+        hashes, _ = self._index()
+        suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        if not suspects:
+            return None
+        seen: set[Key] = set()
+        for key, labels in self.items():
+            if _hash(key) in suspects:
+                if key in seen:
+                    return key, labels
+                seen.add(key)
+        return None
+
+    def get(self, key: Key) -> PictureLabels | None:
+        """The labels of a key, or None."""
+        hashes, offsets = self._index()
+        wanted = np.uint64(_hash(key))
+        row = int(np.searchsorted(hashes, wanted))
+        while row < len(hashes) and hashes[row] == wanted:
+            found, labels = self._read(int(offsets[row]))
+            if found == key:
+                return labels
+            row += 1
+        return None
+
+    def items(self) -> Iterator[tuple[Key, PictureLabels]]:
+        """Everything, in the order in which it was put."""
+        for offset in self._offsets:
+            yield self._read(offset)
+
+    def _index(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        if self._sorted is None:
+            hashes, offsets = (np.array(values, dtype=np.uint64) for values in (self._hashes, self._offsets))
+            order = np.argsort(hashes, kind="stable")
+            self._sorted = hashes[order], offsets[order]
+        return self._sorted
+
+    def _read(self, offset: int) -> tuple[Key, PictureLabels]:
+        self._file.seek(offset)
+        key, labels = pickle.load(self._file)
+        return key, labels
+
+
+def _hash(key: Key) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{key[0]}\0{key[1]}".encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,103 @@
+"""How checks, thinning and reports plug into a conversion without touching its loop.
+
+A conversion has two stages, so that it can be cut into shards whose merge gives the same bytes as a single run:
+
+1. For every frame of the source, in order, the pictures' bytes at hand: filters decide whether it stays
+   (`FrameFilter.keep`), observers measure it (`FrameObserver.measure`). Shards do this apart, each on whole recordings.
+2. For every frame that stayed, in the order of the whole source, from the spool: record filters decide once more, with
+   the whole set known (`RecordFilter`), observers collect (`FrameObserver.collect`) and sum up
+   (`FrameObserver.finish`). The merge does this once.
+
+`plug_ins` names those that every conversion has.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.records import Frame
+
+
+class FrameFilter(Protocol):
+    """Drops frames while they are read, before anything of them is written. One instance sees one shard in order."""
+
+    def keep(self, frame: Frame, split: str, picture: bytes) -> str:
+        """Why the frame goes, as the report says it after a count ("frames within 0.5 s of the last"); "" to keep it.
+
+        Frames come recording by recording. What is remembered must not cross recordings: shards begin with a new one.
+        """
+        ...
+
+
+class RecordFilter(Protocol):
+    """Drops frames with the whole set known, before labels are written; their pictures are removed again."""
+
+    def plan(self, frames: Iterable[tuple[Frame, str]]) -> None:
+        """Sees every (frame, split) once, in order."""
+        ...
+
+    def keep(self, frame: Frame, split: str) -> str:
+        """Why the frame goes; "" to keep it. Called for every frame, in the same order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an observer has to say. `notes` go into the report; `failure`, where not "", ends the conversion with it.
+
+    `report` is kept in report.json under the observer's name (JSON values).
+    """
+
+    notes: list[str] = field(default_factory=list)
+    failure: str = ""
+    report: Any = None
+
+
+class FrameObserver(Protocol):
+    """Looks at every frame that is written.
+
+    `name` is a word, unique among the observers. `needs` names what it wants of a recording's scans beside the picture
+    (`atm.recording.SCAN_PARTS`: "detections", "tracks", "status"); what nobody needs is not read.
+    """
+
+    name: str
+    needs: frozenset[str]
+
+    def measure(self, frame: Frame, split: str, picture: bytes) -> Any:
+        """What must be taken from the picture's bytes or `frame.recorded`, as a JSON value; None for nothing.
+
+        Must depend on the arguments alone. The annotations are those that will be written: under the class map, cut at
+        the picture's edges.
+        """
+        ...
+
+    def collect(self, frame: Frame, split: str, measured: Any) -> None:
+        """Called for every frame of the whole set, in order, with what `measure` returned (lists for tuples).
+
+        `frame.picture()` reads the picture from the data set's folder.
+        """
+        ...
+
+    def finish(self, folder: Path) -> Findings:
+        """Called once at the end. May write files of its own into `folder`; they are not in the manifest."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlugIns:
+    """The plug-ins of one conversion. Record filters and observers are made anew for the second stage."""
+
+    filters: tuple[FrameFilter, ...] = ()
+    record_filters: tuple[RecordFilter, ...] = ()
+    observers: tuple[FrameObserver, ...] = ()
+
+
+PlugInsFactory = Callable[[ConvertOptions], PlugIns]
+
+
+def plug_ins(options: ConvertOptions) -> PlugIns:
+    """What every conversion with these options has plugged in. Add checks, thinning and reports here."""
+    del options
+    return PlugIns()

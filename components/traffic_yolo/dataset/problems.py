@@ -1,0 +1,49 @@
+"""What is wrong in a source, as a value: the strict reading stops at the first problem, a check collects them all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from traffic_yolo.errors import DatasetError, LabelError, RecordingError, TrafficYoloError
+
+# kind -> the error that stops a strict reading. A check may judge each kind by a severity of its own.
+KINDS: dict[str, type[TrafficYoloError]] = {
+    "recording-unreadable": RecordingError,
+    "scan-unreadable": RecordingError,
+    "picture-unreadable": DatasetError,
+    "picture-size": LabelError,
+    "picture-missing": LabelError,
+    "frame-missing": LabelError,
+    "frame-twice": LabelError,
+    "label-broken": LabelError,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that keeps a frame, a box or a label from being read.
+
+    `kind` is one of `KINDS`; `message` is the whole line: where, what was expected, what was found, what to do. What
+    the problem is about is left out when the reading goes on.
+    """
+
+    kind: str
+    message: str
+
+    @property
+    def error(self) -> TrafficYoloError:
+        """The exception of the strict reading."""
+        return KINDS[self.kind](self.message)
+
+
+ProblemSink = Callable[[Problem], None]
+
+
+def strict(problem: Problem) -> NoReturn:
+    """The sink of a conversion: the first problem ends it."""
+    raise problem.error
+
+
+def already_told(problem: Problem) -> None:
+    """The sink of a second pass over what a first one reported."""
+    del problem
