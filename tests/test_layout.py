@@ -29,7 +29,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "kfp": ("components/traffic_yolo/*/component.py", "pipelines/*.py", "tests/*"),
     "kubeflow_katib_api": ("components/traffic_yolo/tuning/experiment.py", "katib/*.py", "tests/*"),
     "minio": ("components/traffic_yolo/storage.py", "tests/*"),
-    "pycocotools": ("components/traffic_yolo/evaluation/coco.py", "tests/*"),
+    "pycocotools": ("components/traffic_yolo/evaluation/pycocotools_engine.py", "tests/*"),
+    "numba": ("components/traffic_yolo/evaluation/jit.py", "tests/*"),
     "h5py": ("components/traffic_yolo/atm/*", "tests/*"),
     "click": ("components/traffic_yolo/cli.py", "components/traffic_yolo/commands/*", "tests/*"),
 }

@@ -1,8 +1,17 @@
 """A small data set and an untrained model for it, for the tests of the evaluation step."""
 
+import gzip
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from traffic_yolo.evaluation.ground_truth import GroundTruth
+    from traffic_yolo.evaluation.nms import Detections
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +48,27 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory, small_data_set: Pa
     (folder / "classes.names").write_text("".join(f"{name}\n" for name in classes))
     TrainingOptions(width=160, height=96).write(folder / "options.yaml")
     return folder
+
+
+@pytest.fixture(scope="session")
+def darknet_valid(reference: Path) -> "Callable[[str], tuple[GroundTruth, Detections]]":
+    """COCO's truth of the reference pictures, and what `darknet detector valid` found there with the named model."""
+    from traffic_yolo.boxes import xywh_to_xyxy
+    from traffic_yolo.evaluation.ground_truth import read_ground_truth
+    from traffic_yolo.evaluation.nms import Detections
+
+    def read(name: str) -> "tuple[GroundTruth, Detections]":
+        path = reference / "coco" / "instances_val.json"
+        categories = json.loads(path.read_text())["categories"]
+        with gzip.open(reference / "golden" / "valid" / f"coco-val.{name}.json.gz") as file:
+            results = json.load(file)
+        class_of = {category["id"]: class_id for class_id, category in enumerate(categories)}
+        found = Detections(
+            np.array([row["image_id"] for row in results], np.int64),
+            xywh_to_xyxy(np.array([row["bbox"] for row in results], np.float32)),
+            np.array([row["score"] for row in results], np.float32),
+            np.array([class_of[row["category_id"]] for row in results], np.int64),
+        )
+        return read_ground_truth(path, [category["name"] for category in categories]), found
+
+    return read

@@ -1,32 +1,38 @@
-"""COCO's twelve numbers, per-class AP and the precision/recall curves, by pycocotools."""
+"""COCO's twelve numbers, per-class AP and the precision/recall curves, by one of two engines that agree bit for bit."""
 
-import contextlib
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.evaluation.coco_settings import ALL_AREAS, CocoSettings
+from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.evaluation.match_table import Accumulated, match_table
 from traffic_yolo.evaluation.nms import Detections
 
-AREAS = ("all", "small", "medium", "large")  # the order of COCOeval's axis A
+ENGINES = ("fast", "pycocotools")
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """AP of one class at IoU 0.50:0.95 and at 0.50; None for a class without truth."""
+    """AP and recall of one class, [0, 1]; None for a class without truth.
+
+    `ap` and `ar` at IoU 0.50:0.95, `ap50` and `ap75` at one. `ap_by_area`, `ar_by_area`: the same for each area but
+    "all". `num_truths`: true boxes that count, of all areas.
+    """
 
     class_name: str
     ap: float | None
     ap50: float | None
     num_truths: int
+    ap75: float | None = None
+    ar: float | None = None
+    ap_by_area: Mapping[str, float | None] = field(default_factory=dict)
+    ar_by_area: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,10 @@ class CocoMetrics:
     """COCO's twelve numbers in [0, 1], None where undefined (no truth of that size); never NaN.
 
     `ap` is the mean over IoU 0.50, 0.55 … 0.95 and the classes with truth; `ap50`, `ap75` at one IoU; small, medium,
-    large by true area in picture pixels (below 32², below 96², above). `ar1`, `ar10`, `ar100`: recall with at most
-    that many detections of a class in a picture (`ar100`: `max_detections`). `precision` (T, R, K) float64: at 10 IoUs,
-    101 recalls 0, 0.01 … 1, K classes; -1 where a class has no truth.
+    large by true area (below 32², below 96², above, in picture pixels unless the settings say otherwise). `ar1`,
+    `ar10`, `ar100`: recall with at most that many detections of a class in a picture (`ar100`: the largest limit).
+    `ap_by_area`, `ar_by_area`: for every area of the settings but "all". `precision` (T, R, C) float64: at T IoUs, R
+    recalls, C classes; -1 where a class has no truth.
     """
 
     ap: float | None
@@ -53,6 +60,8 @@ class CocoMetrics:
     ar_large: float | None
     per_class: tuple[ClassMetrics, ...]
     precision: NDArray[np.float64]
+    ap_by_area: Mapping[str, float | None] = field(default_factory=dict)
+    ar_by_area: Mapping[str, float | None] = field(default_factory=dict)
 
     def twelve(self) -> dict[str, float | None]:
         """The twelve numbers by name, in pycocotools' order."""
@@ -73,110 +82,94 @@ def evaluate_coco(
     category_ids: Sequence[int] | None = None,
     image_ids: Sequence[int] | None = None,
     max_detections: int = 100,
+    settings: CocoSettings | None = None,
+    area_scale: NDArray[np.float64] | None = None,
+    engine: str = "fast",
 ) -> CocoMetrics:
     """Evaluates as the COCO API does.
 
     `ground_truth`: a COCO file, read with `classes` and `category_ids` (`read_ground_truth`), or one that was read
     already. `image_ids`: the pictures that count, all by default. `max_detections`: at most that many of a class in
-    a picture.
+    a picture; `settings` say more, and then it does not count. `area_scale`: see `match_table`. `engine`: "fast", or
+    "pycocotools", which takes fifty times as long and gives the same numbers to the last bit.
 
-    pycocotools overwrites an annotation's `ignore` with its `iscrowd`; so the copy that it gets here marks our ignore
-    regions as crowds, of every class. Raises `EvaluationError` for detections of pictures or classes that the truth
-    does not have.
+    Raises `EvaluationError` for detections of pictures or classes that the truth does not have, and for `image_ids`
+    that it does not have.
     """
     if isinstance(ground_truth, Path):
         ground_truth = read_ground_truth(ground_truth, classes, category_ids=category_ids)
-    if max_detections < 1:
-        raise EvaluationError(f"max_detections is {max_detections}, expected at least 1")
-    ground_truth.picture_indices(detections.image_ids)
-    if len(detections) and int(detections.class_ids.max()) >= len(ground_truth.classes):
-        raise EvaluationError(f"detections of more than the {len(ground_truth.classes)} classes of the ground truth")
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by print
-        evaluator = COCOeval(_truth_index(ground_truth), _detection_index(ground_truth, detections), "bbox")
-        evaluator.params.maxDets = [1, 10, max_detections]
-        if image_ids is not None:
-            evaluator.params.imgIds = sorted(image_ids)
-        evaluator.evaluate()
-        evaluator.accumulate()
-    return _metrics(evaluator.eval, ground_truth)
+    settings = settings or settings_up_to(max_detections)
+    mask = None if image_ids is None else ground_truth.picture_mask(image_ids)
+    if engine == "pycocotools":
+        from traffic_yolo.evaluation.pycocotools_engine import accumulate_with_pycocotools
+
+        accumulated = accumulate_with_pycocotools(ground_truth, detections, settings, mask=mask, area_scale=area_scale)
+    elif engine == "fast":
+        accumulated = match_table(detections, ground_truth, settings, area_scale=area_scale).accumulate(mask)
+    else:
+        raise OptionsError(f"engine {engine!r} is unknown; expected one of {', '.join(ENGINES)}")
+    return coco_metrics(accumulated, ground_truth.classes, settings)
 
 
-def _metrics(result: dict[str, Any], truth: GroundTruth) -> CocoMetrics:
-    precision, recall = result["precision"], result["recall"]  # (T, R, K, A, M) and (T, K, A, M)
-    large_limit = precision[..., -1]  # (T, R, K, A)
-    ap = {area: _mean(large_limit[..., index]) for index, area in enumerate(AREAS)}
-    ar = {area: _mean(recall[:, :, index, -1]) for index, area in enumerate(AREAS)}
-    curves = large_limit[..., 0]  # (T, R, K)
-    counts = truth.num_truths
-    per_class = tuple(
-        ClassMetrics(name, _mean(curves[:, :, index]), _mean(curves[0, :, index]), int(counts[index]))
-        for index, name in enumerate(truth.classes)
-    )
+def settings_up_to(max_detections: int) -> CocoSettings:
+    """COCO's settings with recalls at 1, 10 and `max_detections`; limits beyond `max_detections` are left out."""
+    return CocoSettings(max_detections=tuple(sorted({min(limit, max_detections) for limit in (1, 10, max_detections)})))
+
+
+def coco_metrics(accumulated: Accumulated, classes: Sequence[str], settings: CocoSettings) -> CocoMetrics:
+    """The numbers of what an engine accumulated under `settings` with all areas and limits."""
+    precision, recall = accumulated.precision[..., -1], accumulated.recall  # (T, R, C, A), (T, C, A, L)
+    ap = {area: _mean(precision[..., index]) for index, area in enumerate(settings.areas)}
+    ar = {area: _mean(recall[:, :, index, -1]) for index, area in enumerate(settings.areas)}
+    curves = precision[..., 0]  # (T, R, C)
+    ar1, ar10 = (_mean(recall[:, :, 0, _limit_index(settings, most)]) for most in (1, 10))
     return CocoMetrics(
-        ap=ap["all"],
-        ap50=_mean(curves[0]),
-        ap75=_mean(curves[5]),
-        ap_small=ap["small"],
-        ap_medium=ap["medium"],
-        ap_large=ap["large"],
-        ar1=_mean(recall[:, :, 0, 0]),
-        ar10=_mean(recall[:, :, 0, 1]),
-        ar100=ar["all"],
-        ar_small=ar["small"],
-        ar_medium=ar["medium"],
-        ar_large=ar["large"],
-        per_class=per_class,
+        ap=ap[ALL_AREAS],
+        ap50=_at_iou(curves, settings, 0.5),
+        ap75=_at_iou(curves, settings, 0.75),
+        ap_small=ap.get("small"),
+        ap_medium=ap.get("medium"),
+        ap_large=ap.get("large"),
+        ar1=ar1,
+        ar10=ar10,
+        ar100=ar[ALL_AREAS],
+        ar_small=ar.get("small"),
+        ar_medium=ar.get("medium"),
+        ar_large=ar.get("large"),
+        per_class=tuple(_class_metrics(accumulated, index, name, settings) for index, name in enumerate(classes)),
         precision=curves,
+        ap_by_area={area: value for area, value in ap.items() if area != ALL_AREAS},
+        ar_by_area={area: value for area, value in ar.items() if area != ALL_AREAS},
     )
+
+
+def _class_metrics(accumulated: Accumulated, index: int, name: str, settings: CocoSettings) -> ClassMetrics:
+    precision = accumulated.precision[:, :, index, :, -1]  # (T, R, A)
+    recall = accumulated.recall[:, index, :, -1]  # (T, A)
+    sizes = [(place, area) for place, area in enumerate(settings.areas) if area != ALL_AREAS]
+    return ClassMetrics(
+        class_name=name,
+        ap=_mean(precision[..., 0]),
+        ap50=_at_iou(precision[..., 0], settings, 0.5),
+        num_truths=int(accumulated.num_truths[0, index]),
+        ap75=_at_iou(precision[..., 0], settings, 0.75),
+        ar=_mean(recall[:, 0]),
+        ap_by_area={area: _mean(precision[..., place]) for place, area in sizes},
+        ar_by_area={area: _mean(recall[:, place]) for place, area in sizes},
+    )
+
+
+def _limit_index(settings: CocoSettings, most: int) -> int:
+    """Where the largest limit of detections up to `most` stands; the first where all are larger."""
+    return max(bisect.bisect_right(settings.max_detections, most) - 1, 0)
+
+
+def _at_iou(curves: NDArray[np.float64], settings: CocoSettings, iou: float) -> float | None:
+    index = settings.iou_index(iou)
+    return None if index is None else _mean(curves[index])
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
     """Mean of the values that are defined (pycocotools marks the others -1), None when there are none."""
     defined = values[values > -1]
     return float(np.mean(defined)) if defined.size else None
-
-
-def _truth_index(truth: GroundTruth) -> Any:
-    annotations: list[dict[str, Any]] = []
-    for row, class_id in enumerate(truth.class_ids.tolist()):
-        for category in range(len(truth.classes)) if class_id == ALL_CLASSES else (class_id,):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": int(truth.image_ids[truth.truth_pictures[row]]),
-                    "category_id": category,
-                    "bbox": truth.boxes_xywh[row].tolist(),
-                    "area": float(truth.areas[row]),
-                    "iscrowd": int(truth.ignore[row]),
-                }
-            )
-    return _index(truth, annotations)
-
-
-def _detection_index(truth: GroundTruth, detections: Detections) -> Any:
-    xyxy = detections.boxes_xyxy.astype(np.float64)
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    columns = zip(
-        detections.image_ids.tolist(),
-        detections.class_ids.tolist(),
-        np.concatenate([xyxy[:, :2], size], axis=1).tolist(),
-        (size[:, 0] * size[:, 1]).tolist(),
-        detections.scores.astype(np.float64).tolist(),
-        strict=True,
-    )
-    annotations = [
-        {"id": row, "image_id": image, "category_id": category, "bbox": box, "area": area, "score": score, "iscrowd": 0}
-        for row, (image, category, box, area, score) in enumerate(columns, start=1)
-    ]
-    return _index(truth, annotations)
-
-
-def _index(truth: GroundTruth, annotations: list[dict[str, Any]]) -> Any:
-    index = COCO()
-    index.dataset = {
-        "images": [{"id": image_id} for image_id in truth.image_ids.tolist()],
-        "categories": [{"id": class_id, "name": name} for class_id, name in enumerate(truth.classes)],
-        "annotations": annotations,
-    }
-    index.createIndex()
-    return index

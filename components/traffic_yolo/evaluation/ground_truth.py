@@ -59,6 +59,19 @@ class GroundTruth:
         """(M + 1,): boxes `offsets[m]:offsets[m + 1]` belong to picture m."""
         return np.searchsorted(self.truth_pictures, np.arange(len(self.image_ids) + 1)).astype(np.int64)
 
+    def image_order(self) -> NDArray[np.int64]:
+        """(M,): the place of each picture when they stand by rising image id, as pycocotools has them."""
+        places = np.empty(len(self.image_ids), np.int64)
+        places[np.argsort(self.image_ids)] = np.arange(len(self.image_ids))
+        return places
+
+    def picture_mask(self, image_ids: Sequence[int]) -> NDArray[np.bool_]:
+        """(M,): which pictures are among `image_ids`; `EvaluationError` for an id that the truth does not have."""
+        wanted = np.array(sorted(set(image_ids)), np.int64)
+        if unknown := set(wanted.tolist()) - set(self.image_ids.tolist()):
+            raise EvaluationError(f"picture {min(unknown)} is not among those of the ground truth")
+        return np.isin(self.image_ids, wanted)
+
     def picture_indices(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the picture of each id (K,); `EvaluationError` for an id that the truth does not have."""
         order = np.argsort(self.image_ids)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.evaluation.match_table import check_class_ids, match_ordered, picture_order
 from traffic_yolo.evaluation.nms import Detections
 
 MATCH_IOU = 0.5
@@ -42,19 +42,23 @@ def match(detections: Detections, truth: GroundTruth, *, iou: float = MATCH_IOU)
     Equal to pycocotools at area "all" without a limit of detections. Raises `EvaluationError` for a detection of a
     picture or class that the truth does not have.
     """
-    if len(detections) and int(detections.class_ids.max()) >= len(truth.classes):
-        raise EvaluationError(
-            f"detections of class {int(detections.class_ids.max())}, but the ground truth has {len(truth.classes)} "
-            f"classes; they were made by another model"
-        )
-    matched = np.full(len(detections), NO_TRUTH, np.int64)
-    offsets = truth.offsets()
-    for picture, rows in rows_by_picture(detections, truth):
-        mine = slice(offsets[picture], offsets[picture + 1])
-        boxes = detections.boxes_xyxy[rows]
-        overlaps = truth_overlaps(boxes, detections.class_ids[rows], truth, mine)
-        found = match_picture(overlaps, truth.ignore[mine], iou=iou)
-        matched[rows] = np.where(found == NO_TRUTH, NO_TRUTH, found + offsets[picture])
+    check_class_ids(detections, truth)
+    pictures = truth.picture_indices(detections.image_ids)
+    by_picture, _ = picture_order(detections, pictures, None)
+    boxes = detections.boxes_xyxy[by_picture].astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    _, found = match_ordered(
+        pictures[by_picture],
+        detections.class_ids[by_picture],
+        boxes,
+        truth,
+        (iou,),
+        truth.ignore[None],
+        np.zeros((1, len(detections)), np.bool_),
+        want_truths=True,
+    )
+    matched = np.empty(len(detections), np.int64)
+    matched[by_picture] = found[0, :, 0]
     order = np.argsort(-detections.scores, kind="stable")
     return Matching(
         scores=detections.scores[order],
