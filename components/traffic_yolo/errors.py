@@ -24,6 +24,18 @@ class StorageError(TrafficYoloError, OSError):
     """A file or folder that cannot be found, read, or written."""
 
 
+class NotFoundError(StorageError):
+    """A location where nothing lies."""
+
+
+class AlreadyExistsError(StorageError):
+    """A location that was to be made anew and is taken."""
+
+
+class ChecksumError(StorageError):
+    """Bytes that do not have the checksum that was stated for them."""
+
+
 class DarknetFormatError(TrafficYoloError, ValueError):
     """A .cfg or .weights file that Darknet's rules do not allow, or two that do not fit each other."""
 

@@ -1,6 +1,6 @@
-"""Where files come from and how they are written: locations, checksums, and writes that never leave half a file.
+"""Files on this machine: writes that never leave half a file, JSON, checksums.
 
-Knows no format. A write goes to a temporary neighbour, is flushed to the disk, and is renamed into place; a fault (a
+A write goes to a temporary neighbour, is flushed to the disk, and is renamed into place; a fault (a
 full disk, a kill) leaves the old file or none.
 """
 
@@ -17,48 +17,7 @@ from typing import IO, Any
 
 from traffic_yolo.errors import StorageError
 
-NAS_ROOT_VARIABLE = "TRAFFIC_YOLO_NAS_ROOT"
 CHUNK_BYTES = 1 << 20
-
-
-def local_path(location: str) -> Path:
-    """The path on this machine of a plain path, `file:///path`, or `nas://share/path`.
-
-    `nas://` is resolved below the folder named by `TRAFFIC_YOLO_NAS_ROOT` (on a cluster, the mounted claim). Raises
-    `StorageError` for another scheme, a missing root, or a path that leaves the root by `..`.
-    """
-    scheme, separator, rest = location.partition("://")
-    if not separator:
-        return Path(location)
-    if scheme == "file":
-        return Path(rest)
-    if scheme == "nas":
-        root = os.environ.get(NAS_ROOT_VARIABLE)
-        if not root:
-            raise StorageError(f"{location}: set {NAS_ROOT_VARIABLE} to the folder where the NAS is mounted")
-        path = (Path(root) / rest).resolve()
-        if not path.is_relative_to(Path(root).resolve()):
-            raise StorageError(f"{location}: leaves the NAS root; remove '..' from the path")
-        return path
-    raise StorageError(f"{location}: unknown scheme {scheme!r}; expected a path, file:// or nas://")
-
-
-def existing_path(location: str, *, what: str) -> Path:
-    """`local_path`, refused with `StorageError` where nothing is there. `what` names the thing in the message."""
-    path = local_path(location)
-    if not path.exists():
-        raise StorageError(f"{what} not found: {path}; check the path, or that the share is mounted")
-    return path
-
-
-def existing_folder(location: str, *, what: str) -> Path:
-    """`existing_path` that must be a folder with something in it."""
-    path = existing_path(location, what=what)
-    if not path.is_dir():
-        raise StorageError(f"{what} is not a folder: {path}")
-    if next(path.iterdir(), None) is None:
-        raise StorageError(f"{what} is empty: {path}")
-    return path
 
 
 @contextlib.contextmanager
@@ -71,7 +30,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(path), suffix=".tmp", dir=path.parent)
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
@@ -80,9 +39,9 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         os.chmod(temporary, 0o644)  # mkstemp makes 0600: other users of the NAS could not read it
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
-        raise _storage_error(error, path) from error
+        raise storage_error(error, path) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -101,7 +60,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
             raise StorageError(f"output exists already: {path}; remove it or choose another --out")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path), suffix=".tmp", dir=path.parent))
         yield temporary
         for folder, _, names in os.walk(temporary):
             for name in names:
@@ -112,11 +71,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             path.rmdir()
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except StorageError:
         raise
     except OSError as error:
-        raise _storage_error(error, path) from error
+        raise storage_error(error, path) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -148,7 +107,7 @@ def read_json(path: Path, *, what: str) -> Any:
     except UnicodeDecodeError as error:
         raise StorageError(f"{what} is not UTF-8 text: {path} byte {error.start}") from error
     except OSError as error:
-        raise _storage_error(error, path, what=what) from error
+        raise storage_error(error, path, what=what) from error
 
 
 def sha256_of_file(path: Path) -> str:
@@ -159,11 +118,16 @@ def sha256_of_file(path: Path) -> str:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
-        raise _storage_error(error, path) from error
+        raise storage_error(error, path) from error
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def temporary_prefix(path: Path) -> str:
+    """How the name of a temporary neighbour begins: with a dot, so that listings leave it out; cut to fit 255 bytes."""
+    return f".{path.name[:56]}."
+
+
+def sync_folder(folder: Path) -> None:
     """Makes a rename inside `folder` survive a power cut; file systems that cannot (some NFS) are left as they are."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -173,7 +137,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _storage_error(error: OSError, path: Path, *, what: str = "file") -> StorageError:
+def storage_error(error: OSError, path: Path, *, what: str = "file") -> StorageError:
+    """What the system refused, as one line that names the place and what to do."""
     advice = {
         errno.ENOSPC: "the disk is full; free some space and run again (nothing was left half-written)",
         errno.EDQUOT: "the disk quota is used up; free some space and run again (nothing was left half-written)",

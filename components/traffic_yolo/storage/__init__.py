@@ -1,0 +1,60 @@
+"""Where files come from and how they are written: locations of every scheme, checksums, writes that leave no half file.
+
+Knows no format. docs/storage.md says what is guaranteed, and which environment variables there are.
+"""
+
+from traffic_yolo.storage.atomic import (
+    CHUNK_BYTES,
+    atomic_file,
+    atomic_folder,
+    read_json,
+    sha256_of_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from traffic_yolo.storage.locations import NAS_ROOT_VARIABLE, is_s3, join, local_path, shown
+from traffic_yolo.storage.operations import (
+    existing_folder,
+    existing_path,
+    exists,
+    fetch,
+    list_files,
+    put,
+    put_new,
+    read,
+    stat,
+    stream,
+    verify,
+)
+from traffic_yolo.storage.places import Listing, Skipped, StoredFile
+
+__all__ = [
+    "CHUNK_BYTES",
+    "NAS_ROOT_VARIABLE",
+    "Listing",
+    "Skipped",
+    "StoredFile",
+    "atomic_file",
+    "atomic_folder",
+    "existing_folder",
+    "existing_path",
+    "exists",
+    "fetch",
+    "is_s3",
+    "join",
+    "list_files",
+    "local_path",
+    "put",
+    "put_new",
+    "read",
+    "read_json",
+    "sha256_of_file",
+    "shown",
+    "stat",
+    "stream",
+    "verify",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]

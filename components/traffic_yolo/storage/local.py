@@ -1,0 +1,228 @@
+"""Files and folders on this machine or a mounted share, as a `Place`."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat as stat_modes
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from traffic_yolo.errors import AlreadyExistsError, ChecksumError, NotFoundError, StorageError
+from traffic_yolo.storage.atomic import CHUNK_BYTES, atomic_file, storage_error, sync_folder, temporary_prefix
+from traffic_yolo.storage.locations import shown, unsafe_name
+from traffic_yolo.storage.places import Listing, Skipped, StoredFile
+from traffic_yolo.storage.retry import retried, share_fault_of
+
+PACK_IDENTITY = struct.Struct("<QqqQ").pack
+
+
+def identity_of(status: os.stat_result) -> bytes:
+    """Size, mtime, ctime and inode of a file: a write changes one of them, and nothing but the system sets ctime."""
+    return PACK_IDENTITY(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+class LocalPlace:
+    """One path. Faults of a share that pass (its server restarts, its mount is away) are waited for when reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stat(self) -> StoredFile | None:
+        """See `Place`."""
+        try:
+            status = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        if not stat_modes.S_ISREG(status.st_mode):
+            return None
+        return StoredFile(self.path.name, status.st_size, status.st_mtime_ns, identity_of(status))
+
+    def exists(self) -> bool:
+        """See `Place`; an empty folder exists too."""
+        return self.path.exists()
+
+    def copy_path(self) -> None:
+        """See `Place`."""
+        return
+
+    def list_files(self) -> Listing:
+        """See `Place`. Links that stay inside are followed when they lead to a file; others are in `skipped`."""
+
+        def look() -> Listing:
+            try:
+                if not self.path.is_dir():
+                    single = self.stat()
+                    return Listing([single] if single else [], [])
+                return _list_folder(self.path)
+            except OSError as error:
+                raise storage_error(error, self.path) from error
+
+        return retried(look, shown(str(self.path)), share_fault_of(self.path.parent))
+
+    def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """See `Place`. Raises `StorageError` when the file becomes shorter meanwhile."""
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                end = size if length is None else min(size, offset + length)
+                file.seek(offset)
+                while offset < end:
+                    chunk = file.read(min(CHUNK_BYTES, end - offset))
+                    if not chunk:
+                        raise StorageError(f"{shown(str(self.path))}: became shorter while it was read; read it again")
+                    offset += len(chunk)
+                    yield chunk
+        except StorageError:
+            raise
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{shown(str(self.path))}: file not found") from error
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+    def fetch(self, target: Path, sha256: str) -> StoredFile:
+        """See `Place`."""
+
+        def copy() -> StoredFile:
+            before = self.stat()
+            if before is None:
+                raise NotFoundError(f"{shown(str(self.path))}: file not found") from FileNotFoundError(2, "not found")
+            digest = hashlib.sha256()
+            with atomic_file(target) as file:
+                for chunk in self.stream():
+                    digest.update(chunk)
+                    file.write(chunk)
+                found = digest.hexdigest()
+                after = self.stat()
+                if after is None or after.identity != before.identity:
+                    raise StorageError(f"{shown(str(self.path))}: changed while it was copied; copy it again")
+                if sha256 and found != sha256:
+                    raise ChecksumError(f"{shown(str(self.path))}: expected SHA-256 {sha256}, found {found}")
+            return before._replace(sha256=found)
+
+        return retried(copy, shown(str(self.path)), share_fault_of(self.path.parent))
+
+    def put(self, source: bytes | Path) -> StoredFile:
+        """See `Place`."""
+        if isinstance(source, Path):
+            written = LocalPlace(source).fetch(self.path, "")
+            return self._put_answer(written.sha256)
+        with atomic_file(self.path) as file:
+            file.write(source)
+        return self._put_answer(hashlib.sha256(source).hexdigest())
+
+    def put_new(self, data: bytes) -> StoredFile:
+        """See `Place`. The data is on the disk before the name is, except on file systems without links (below)."""
+        temporary: str | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            prefix = temporary_prefix(self.path)
+            descriptor, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=self.path.parent)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            if _link_new(temporary, self.path):
+                os.unlink(temporary)
+            else:
+                os.replace(temporary, self.path)  # the name is ours since it was claimed
+            temporary = None
+            sync_folder(self.path.parent)
+        except FileExistsError as error:
+            raise AlreadyExistsError(f"{shown(str(self.path))}: exists already") from error
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        finally:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+        return self._put_answer(hashlib.sha256(data).hexdigest())
+
+    def _put_answer(self, sha256: str) -> StoredFile:
+        stored = self.stat()
+        if stored is None:
+            raise StorageError(f"{shown(str(self.path))}: vanished right after it was written")
+        return stored._replace(sha256=sha256)
+
+
+def _link_new(temporary: str, path: Path) -> bool:
+    """Gives the file its name unless that is taken (`FileExistsError`); False: only the name could be claimed.
+
+    Where links are not supported (some CIFS and FUSE mounts), an empty file claims the name, and a kill before the
+    caller's rename leaves it empty; never with half of the data.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # NFS may do the work, lose the answer, and find the file there when it asks again: then it is ours
+        if os.stat(temporary).st_nlink != 2:
+            raise
+    except OSError:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        return False
+    return True
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that can still be written below a folder (or where it will be made)."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _list_folder(root: Path) -> Listing:
+    """The loop that decides how fast an unchanged share is checked: one scandir a folder, one stat a file."""
+    files: list[StoredFile] = []
+    skipped: list[Skipped] = []
+    real_root = os.path.realpath(root)
+    folders = [(str(root), "")]
+    add, regular, is_regular_bits = files.append, stat_modes.S_IFREG, stat_modes.S_IFMT
+    new = tuple.__new__
+    while folders:
+        folder, prefix = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name[0] == ".":
+                    continue
+                if not name.isascii() and (reason := unsafe_name(name)):
+                    skipped.append(Skipped(shown(prefix + name), reason))
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, f"{prefix}{name}/"))
+                    continue
+                link = entry.is_symlink()
+                try:
+                    status = entry.stat(follow_symlinks=link)
+                except OSError as error:
+                    if not link and not isinstance(error, FileNotFoundError):
+                        raise
+                    reason = "a link that leads nowhere" if link else "vanished while the folder was listed"
+                    skipped.append(Skipped(shown(prefix + name), reason))
+                    continue
+                if is_regular_bits(status.st_mode) != regular or (link and not _is_inside(entry.path, real_root)):
+                    skipped.append(Skipped(shown(prefix + name), _why_not(entry, real_root)))
+                    continue
+                size, modified_ns = status.st_size, status.st_mtime_ns
+                identity = PACK_IDENTITY(size, modified_ns, status.st_ctime_ns, status.st_ino)
+                add(new(StoredFile, (prefix + name, size, modified_ns, identity, "")))
+    files.sort()
+    skipped.sort()
+    return Listing(files, skipped)
+
+
+def _is_inside(path: str, real_root: str) -> bool:
+    return os.path.realpath(path).startswith(real_root.rstrip("/") + "/")
+
+
+def _why_not(entry: "os.DirEntry[str]", real_root: str) -> str:
+    if not entry.is_symlink():
+        return "not a regular file"
+    if not _is_inside(entry.path, real_root):
+        return f"a link out of the folder, to {shown(os.path.realpath(entry.path))}"
+    return "a link to a folder; its files are listed where they lie" if entry.is_dir() else "a link to no regular file"

@@ -1,0 +1,156 @@
+"""One function each for list, read, fetch, put and verify, the same for every scheme.
+
+A location is a plain path, `file:///path`, `nas://share/path` or `s3://bucket/key` (`locations.py`).
+"""
+
+import hashlib
+import importlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from traffic_yolo.errors import ChecksumError, NotFoundError, StorageError
+from traffic_yolo.storage.atomic import read_json, sha256_of_file, write_json
+from traffic_yolo.storage.local import LocalPlace
+from traffic_yolo.storage.locations import is_s3, local_path, parse_s3, shown
+from traffic_yolo.storage.places import Listing, Place, StoredFile
+
+
+def open_place(location: str) -> Place:
+    """What does the work for a location. minio is imported for object storage alone."""
+    if is_s3(location):
+        place: Place = importlib.import_module("traffic_yolo.storage.s3").S3Place(parse_s3(location))
+        return place
+    return LocalPlace(local_path(location))
+
+
+def list_files(location: str) -> Listing:
+    """Everything below a location, sorted by name; the file itself where it is one. Empty where nothing is.
+
+    Names that begin with a dot are left out. `skipped` names what cannot be used: links that lead out or to folders,
+    names that are not safe or not UTF-8, devices. Raises `StorageError` where the place cannot be read.
+    """
+    return open_place(location).list_files()
+
+
+def stat(location: str) -> StoredFile | None:
+    """The file or object at a location; None where there is none."""
+    return open_place(location).stat()
+
+
+def exists(location: str) -> bool:
+    """Whether a file or object lies at a location, or anything below it."""
+    return open_place(location).exists()
+
+
+def read(location: str, *, offset: int = 0, length: int | None = None) -> bytes:
+    """The content, or `length` bytes of it from `offset`; fewer where it ends before.
+
+    A whole object is checked against the SHA-256 that `put` stored with it, and read again where it is wrong. Raises
+    `NotFoundError` where there is none, `ChecksumError`, `StorageError`.
+    """
+    place = open_place(location)
+    if offset or length is not None or place.copy_path() is None:
+        return b"".join(place.stream(offset, length))
+    with tempfile.TemporaryDirectory(prefix="traffic-yolo-") as folder:
+        target = Path(folder) / "object"
+        place.fetch(target, "")
+        return target.read_bytes()
+
+
+def stream(location: str, *, offset: int = 0) -> Iterator[bytes]:
+    """The content in chunks of at most 1 MiB, from `offset`; memory stays flat. Not checked: see `read` and `fetch`."""
+    return open_place(location).stream(offset)
+
+
+def fetch(location: str, *, to: Path | None = None, sha256: str = "") -> Path:
+    """A file on this machine with the content of one file or object.
+
+    Without `to`, what lies on this machine or a mounted share stays where it is, and an object goes to the local cache
+    (`TRAFFIC_YOLO_CACHE`), where it stays until the object changes. The content is checked against `sha256`, and
+    against the one that was stored with the object; `ChecksumError` where it keeps being wrong.
+    """
+    place = open_place(location)
+    if to is not None:
+        place.fetch(to, sha256)
+        return to
+    copy = place.copy_path()
+    if copy is not None:
+        return _cached(location, place, copy, sha256)
+    path = local_path(location)
+    if place.stat() is None:
+        raise NotFoundError(f"{shown(str(path))}: file not found")
+    if sha256:
+        verify(location, sha256=sha256)
+    return path
+
+
+def put(location: str, source: bytes | Path) -> StoredFile:
+    """Writes bytes, or the content of a file on this machine, to a location; the answer has the SHA-256.
+
+    Readers see the old content or the new one, never a half: by rename on a file system, by the server's own rule on
+    S3. An object gets its SHA-256 as user metadata.
+    """
+    return open_place(location).put(source)
+
+
+def put_new(location: str, data: bytes) -> StoredFile:
+    """Writes bytes to a location where nothing is; `AlreadyExistsError` otherwise. Of two writers exactly one succeeds.
+
+    On S3 the server must know `If-None-Match: *` for uploads (docs/storage.md says which do).
+    """
+    return open_place(location).put_new(data)
+
+
+def verify(location: str, *, sha256: str = "") -> StoredFile:
+    """Reads one file or object wholly and compares; the answer has the SHA-256 that was found.
+
+    Without `sha256`, an object is held to the one that was stored with it; where none is known, the content was at
+    least readable to the end. Raises `ChecksumError` with both values, `NotFoundError`, `StorageError`.
+    """
+    place = open_place(location)
+    stored = place.stat()
+    if stored is None:
+        raise NotFoundError(f"{shown(location)}: not found")
+    digest = hashlib.sha256()
+    for chunk in place.stream():
+        digest.update(chunk)
+    expected, found = sha256 or stored.sha256, digest.hexdigest()
+    if expected and found != expected:
+        raise ChecksumError(f"{shown(location)}: expected SHA-256 {expected}, found {found}")
+    return stored._replace(sha256=found)
+
+
+def _cached(location: str, place: Place, target: Path, sha256: str) -> Path:
+    """The copy of an object in the local cache; fetched again when either of the two has changed."""
+    note = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:24]}.fetched.json")
+    now = place.stat()
+    if now is None:
+        raise NotFoundError(f"{shown(location)}: object not found")
+    if note.is_file() and target.is_file():
+        kept = read_json(note, what="note of a fetched file")
+        if kept.get("identity") == now.identity.hex() and sha256_of_file(target) == kept.get("sha256"):
+            if sha256 and kept["sha256"] != sha256:
+                raise ChecksumError(f"{shown(location)}: expected SHA-256 {sha256}, found {kept['sha256']}")
+            return target
+    fetched = place.fetch(target, sha256)
+    write_json(note, {"identity": fetched.identity.hex(), "sha256": fetched.sha256})
+    return target
+
+
+def existing_path(location: str, *, what: str) -> Path:
+    """`local_path`, refused with `StorageError` where nothing is there. `what` names the thing in the message."""
+    path = local_path(location)
+    if not path.exists():
+        raise StorageError(f"{what} not found: {path}; check the path, or that the share is mounted")
+    return path
+
+
+def existing_folder(location: str, *, what: str) -> Path:
+    """`existing_path` that must be a folder with something in it."""
+    path = existing_path(location, what=what)
+    if not path.is_dir():
+        raise StorageError(f"{what} is not a folder: {path}")
+    if next(path.iterdir(), None) is None:
+        raise StorageError(f"{what} is empty: {path}")
+    return path
