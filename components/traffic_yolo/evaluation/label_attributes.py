@@ -1,0 +1,129 @@
+"""What the labels say about pictures and boxes beyond class and place: site, weather, lane, distance, occlusion.
+
+Reads the same COCO file as `ground_truth` and stands in the same order.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.ground_truth import GroundTruth
+from traffic_yolo.storage import read_json
+
+NOT_STATED = "not stated"
+# Where a box's distance from the radar in metres may stand: a number of its own, or two coordinates on the road.
+DISTANCE_KEYS = ("distance_m", "distance")
+POSITION_KEYS = (("posx", "posy"), ("xpos", "ypos"))
+OCCLUSION_KEYS = ("occluded", "occlusion")
+# KITTI's degrees; CVAT, Datumaro and our renderer say true or false, which are 1 and 0
+OCCLUSION_NAMES = {0: "visible", 1: "occluded", 2: "largely occluded", 3: "unknown"}
+WEATHER_KEYS = ("weather", "condition")
+
+
+@dataclass(frozen=True)
+class PictureLabels:
+    """Of one picture; "" where its file does not say."""
+
+    site: str
+    camera: str
+    recording: str
+    weather: str
+
+
+@dataclass(frozen=True)
+class BoxLabels:
+    """Of one true box; "" or NaN where its file does not say."""
+
+    lane: str
+    occlusion: str
+    distance_m: float
+
+
+@dataclass(frozen=True)
+class LabelAttributes:
+    """`pictures`: one for each of the M pictures of a `GroundTruth`; `boxes`: one for each of its T boxes."""
+
+    pictures: tuple[PictureLabels, ...]
+    boxes: tuple[BoxLabels, ...]
+
+    @property
+    def sites(self) -> list[str]:
+        """The site of each picture."""
+        return [picture.site for picture in self.pictures]
+
+    @classmethod
+    def without(cls, truth: GroundTruth) -> "LabelAttributes":
+        """Nothing is known, of as many pictures and boxes as `truth` has."""
+        picture, box = PictureLabels("", "", "", ""), BoxLabels("", "", math.nan)
+        return cls((picture,) * len(truth.image_ids), (box,) * len(truth.class_ids))
+
+
+def read_label_attributes(path: Path, truth: GroundTruth) -> LabelAttributes:
+    """Reads the attributes of the COCO file that `truth` was read from.
+
+    Raises `StorageError` where the file is no JSON, `EvaluationError` where it is not the file of `truth`.
+    """
+    content = read_json(path, what="ground truth")
+    images, annotations = content["images"], content["annotations"]
+    place = {int(image["id"]): index for index, image in enumerate(images)}
+    order = np.argsort([place[int(entry["image_id"])] for entry in annotations], kind="stable").tolist()
+    boxes = [annotations[index]["bbox"] for index in order]
+    same = [image["id"] for image in images] == truth.image_ids.tolist() and len(boxes) == len(truth.boxes_xywh)
+    if not same or not np.array_equal(np.array(boxes, np.float64).reshape(-1, 4), truth.boxes_xywh):
+        raise EvaluationError(f"{path}: its boxes are not those of the ground truth; it was changed meanwhile")
+    return LabelAttributes(
+        tuple(_picture_labels(image) for image in images),
+        tuple(_box_labels(annotations[index].get("attributes") or {}) for index in order),
+    )
+
+
+def _picture_labels(image: Mapping[str, Any]) -> PictureLabels:
+    attributes = image.get("attributes") or {}
+    weather = next((_word(attributes[key]) for key in WEATHER_KEYS if attributes.get(key) is not None), "")
+    names = {key: _word(image.get(key, "")) for key in ("site", "camera", "recording")}
+    return PictureLabels(weather=weather, **names)
+
+
+def _box_labels(attributes: Mapping[str, Any]) -> BoxLabels:
+    occlusion = next((attributes[key] for key in OCCLUSION_KEYS if attributes.get(key) is not None), None)
+    lane = attributes.get("lane")
+    return BoxLabels(
+        lane="" if lane is None else _word(lane), occlusion=_occlusion(occlusion), distance_m=_distance(attributes)
+    )
+
+
+def _occlusion(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | int):
+        return OCCLUSION_NAMES.get(int(value), str(int(value)))
+    return _word(value)
+
+
+def _distance(attributes: Mapping[str, Any]) -> float:
+    """Metres from the radar, which stands at the origin of its own coordinates; NaN where not stated."""
+    for key in DISTANCE_KEYS:
+        if (value := _number(attributes.get(key))) is not None:
+            return value
+    for keys in POSITION_KEYS:
+        position = [_number(attributes.get(key)) for key in keys]
+        if None not in position and any(position):  # radar and camera not matched: both 0
+            return math.hypot(*(value for value in position if value is not None))
+    return math.nan
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def _word(value: Any) -> str:
+    """A name as one word of text; a whole number without its ".0": radars count lanes in floats."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return " ".join(str(value).split())
