@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from traffic_yolo.atm.camera import Camera
 from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.synthetic import people
-from traffic_yolo.atm.synthetic.camera import Camera
 from traffic_yolo.atm.synthetic.light import LIGHTS, make_light
 from traffic_yolo.atm.synthetic.mesh import Mesh, MeshBuilder
 from traffic_yolo.atm.synthetic.painter import Pose, lay, paint, view

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
+from traffic_yolo.atm.calibration import read_calibration
 from traffic_yolo.atm.jpeg import check_jpeg_complete
 from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import Recording, Scan, find_recordings
 from traffic_yolo.atm.synthetic import ShareSummary, SyntheticOptions, write_share
-from traffic_yolo.atm.synthetic.camera import camera_of_calibration
 from traffic_yolo.atm.synthetic.share import HARD, condition_of
 from traffic_yolo.errors import OptionsError, StorageError
 
@@ -163,7 +163,7 @@ def test_radar_tracks_project_to_the_foot_of_the_boxes(share: Path, labels: dict
     for path, _, scan in scans(share):
         if scan.jpeg is None:
             continue
-        camera = camera_of_calibration(json.loads((path.parent / "camera_calibration.json").read_text()))
+        camera = read_calibration(path.parent / "camera_calibration.yaml").camera_model
         assert scan.tracks is not None
         for annotation in truths[path.name, scan.number]:
             if annotation["ignore"] or annotation["attributes"]["truncated"]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.atm.synthetic.camera import NEAR_M, Camera
+from traffic_yolo.atm.camera import NEAR_M, Camera
 from traffic_yolo.atm.synthetic.light import Light
 from traffic_yolo.atm.synthetic.mesh import Material, Mesh
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.atm.synthetic.camera import Camera
+from traffic_yolo.atm.camera import Camera
 from traffic_yolo.atm.synthetic.light import Light
 from traffic_yolo.atm.synthetic.mesh import Colour, Material, Mesh, MeshBuilder
 from traffic_yolo.atm.synthetic.painter import Pose

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from traffic_yolo.atm.calibration import FILE_NAMES, calibration_text
 from traffic_yolo.atm.layouts import Layout, load_layout
 from traffic_yolo.atm.synthetic.backdrop import make_backdrop
 from traffic_yolo.atm.synthetic.device import report
@@ -23,10 +24,10 @@ from traffic_yolo.atm.synthetic.traffic import Traffic
 from traffic_yolo.atm.synthetic.writer import ScanToWrite, write_recording
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.progress import progress_bar
-from traffic_yolo.storage import atomic_folder, write_json
+from traffic_yolo.storage import atomic_folder, write_json, write_text
 
 LABELS_FILE = "human_labels.json"
-CALIBRATION_FILE = "camera_calibration.json"
+CALIBRATION_FILE = FILE_NAMES[0]
 TIME_STEP_S = 0.8  # between pictures: long enough for neighbours to differ
 EMPTY_SCAN_EVERY = 20  # a scan without a picture, and a scan number left out, after so many pictures
 DAYS = {"atm220-2021": "202109", "atm-2024": "202405"}
@@ -144,7 +145,7 @@ def render_recording(job: _Job, folder: Path) -> list[LabelledScan]:
     day = f"{DAYS[site.layout_name]}{1 + job.recording // 6 % 28:02d}"
     place = folder / "recordings" / f"{day}_site{site.name}"
     place.mkdir(parents=True, exist_ok=True)
-    write_json(place / CALIBRATION_FILE, {"site": site.name, "camera": site.ip, **site.camera.calibration()})
+    write_text(place / CALIBRATION_FILE, calibration_text(site.camera, site=site.name, name=site.ip))
     name = _file_name(site, day, condition, job.recording)
     labelled: list[LabelledScan] = []
     scans = _scans(site, condition, layout, job, name, labelled)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.atm.synthetic.camera import Camera
+from traffic_yolo.atm.camera import Camera
 from traffic_yolo.atm.synthetic.road import Lane, Road
 from traffic_yolo.atm.synthetic.scenery import Prop, make_props
 

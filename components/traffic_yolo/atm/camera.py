@@ -1,11 +1,10 @@
-"""The pinhole camera of a site: world metres to picture pixels and back to the ground.
+"""The pinhole camera of an ATM unit: world metres to picture pixels, and back to the ground.
 
 World axes: x to the right across the road, y along the road away from the camera, z up; the origin is the foot of the
 camera's pole, where the radar sits too. Pixels are continuous: pixel i covers i to i + 1.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,11 @@ UNDISTORT_ITERATIONS = 8
 
 @dataclass(frozen=True)
 class Camera:
-    """Intrinsics in pixels, radial distortion k1 and k2, pose in metres and degrees (pitch down, yaw to the right)."""
+    """Intrinsics in pixels, distortion in OpenCV's terms, pose in metres and degrees.
+
+    Radial distortion k1, k2, k3, tangential p1, p2; `skew` is the pixels that a column leans for each unit of y. Pitch
+    is down, yaw to the right, roll clockwise as the camera sees it (the scene turns anticlockwise in the picture).
+    """
 
     image_wh: tuple[int, int]
     fx: float
@@ -31,14 +34,21 @@ class Camera:
     height_m: float
     pitch_deg: float
     yaw_deg: float
+    roll_deg: float = 0.0
+    skew: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
+    k3: float = 0.0
 
     @property
     def axes(self) -> FloatArray:
         """(3, 3): the camera's right, down and forward directions in the world, one a row."""
-        pitch, yaw = np.radians(self.pitch_deg), np.radians(self.yaw_deg)
+        pitch, yaw, roll = np.radians(self.pitch_deg), np.radians(self.yaw_deg), np.radians(self.roll_deg)
         forward = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), -np.sin(pitch)])
         right = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
-        return np.stack([right, np.cross(forward, right), forward])
+        down = np.cross(forward, right)
+        turned = np.cos(roll) * right + np.sin(roll) * down
+        return np.stack([turned, np.cross(forward, turned), forward])
 
     @property
     def position(self) -> FloatArray:
@@ -53,8 +63,11 @@ class Camera:
         seen = (points - self.position) @ self.axes.T  # (..., 3) right, down, forward
         depth = seen[..., 2]
         flat = seen[..., :2] / np.maximum(depth, NEAR_M)[..., None]
-        flat = flat * self._bend(flat)[..., None]
-        return flat * (self.fx, self.fy) + (self.cx, self.cy), depth
+        bent = flat * self._bend(flat)[..., None] + self._lean(flat)
+        pixels = bent * (self.fx, self.fy) + (self.cx, self.cy)
+        if self.skew:
+            pixels[..., 0] += self.skew * bent[..., 1]
+        return pixels, depth
 
     def ground_points(self, pixels: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(..., 2) pixels -> (..., 2) x, y on the ground and (...) distance, infinite above the horizon."""
@@ -66,36 +79,24 @@ class Camera:
     def rays(self, pixels: FloatArray) -> FloatArray:
         """(..., 2) pixels -> (..., 3) unit directions in the world."""
         bent = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
+        if self.skew:
+            bent[..., 0] -= self.skew / self.fx * bent[..., 1]
         flat = bent
         for _ in range(UNDISTORT_ITERATIONS):
-            flat = bent / self._bend(flat)[..., None]
+            flat = (bent - self._lean(flat)) / self._bend(flat)[..., None]
         rays = np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], axis=-1) @ self.axes
         return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
 
     def _bend(self, flat: FloatArray) -> FloatArray:
         squared = np.minimum((flat**2).sum(axis=-1), FARTHEST_BEND)
-        return np.asarray(1 + squared * (self.k1 + squared * self.k2))
+        return np.asarray(1 + squared * (self.k1 + squared * (self.k2 + squared * self.k3)))
 
-    def calibration(self) -> dict[str, Any]:
-        """What `camera_calibration.json` says; distortion in OpenCV's order k1, k2, p1, p2, k3."""
-        return {
-            "schema_version": 1,
-            "image_wh": list(self.image_wh),
-            "fx": self.fx,
-            "fy": self.fy,
-            "cx": self.cx,
-            "cy": self.cy,
-            "distortion": [self.k1, self.k2, 0.0, 0.0, 0.0],
-            "height_m": self.height_m,
-            "pitch_deg": self.pitch_deg,
-            "yaw_deg": self.yaw_deg,
-            "axes": "x right across the road, y along it, z up; origin at the camera's foot; pitch down, yaw right",
-        }
-
-
-def camera_of_calibration(calibration: dict[str, Any]) -> Camera:
-    """The camera that `Camera.calibration` described."""
-    k1, k2, *_ = calibration["distortion"]
-    width, height = calibration["image_wh"]
-    names = ("fx", "fy", "cx", "cy", "height_m", "pitch_deg", "yaw_deg")
-    return Camera(image_wh=(width, height), k1=k1, k2=k2, **{name: calibration[name] for name in names})
+    def _lean(self, flat: FloatArray) -> FloatArray | float:
+        """Tangential distortion (..., 2)."""
+        if not (self.p1 or self.p2):
+            return 0.0
+        x, y = flat[..., 0], flat[..., 1]
+        squared = np.minimum(x * x + y * y, FARTHEST_BEND)
+        lean_x = 2 * self.p1 * x * y + self.p2 * (squared + 2 * x * x)
+        lean_y = self.p1 * (squared + 2 * y * y) + 2 * self.p2 * x * y
+        return np.stack([lean_x, lean_y], axis=-1)

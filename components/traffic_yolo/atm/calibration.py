@@ -1,0 +1,160 @@
+"""Calibration files: one camera each, YAML (or JSON, which is YAML too); read, checked and written here.
+
+schema_version: 1
+site: A                          # optional: where it stands
+camera: 10.0.0.11                # optional: which camera; recordings of this camera use the file
+image_wh: [1920, 1080]           # the picture that the numbers below are for
+fx: 2119.0                       # focal lengths and principal point, pixels
+fy: 2120.0
+cx: 925.0
+cy: 564.0
+skew: 0.0                        # optional
+distortion: [k1, k2, p1, p2, k3] # OpenCV's order
+height_m: 9.0                    # of the camera above the ground
+pitch_deg: 10.0                  # down
+yaw_deg: 0.0                     # to the right
+roll_deg: 0.0                    # optional; clockwise as the camera sees it
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from traffic_yolo.atm.camera import Camera
+from traffic_yolo.errors import RecordingError
+
+FILE_NAMES = ("camera_calibration.yaml", "camera_calibration.yml", "camera_calibration.json")
+SCHEMA_VERSION = 1
+NUMBERS = ("fx", "fy", "cx", "cy", "height_m", "pitch_deg", "yaw_deg")
+OPTIONAL_NUMBERS = ("skew", "roll_deg")
+OTHER_KEYS = ("schema_version", "image_wh", "distortion", "site", "camera", "axes")
+DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A camera, and what the file says of where it belongs; "" where it says nothing."""
+
+    camera_model: Camera
+    site: str = ""
+    camera: str = ""
+    path: str = ""
+
+    def scaled_to(self, image_wh: tuple[int, int]) -> Camera:
+        """The camera for pictures of another size of the same shape; `RecordingError` for another shape."""
+        model = self.camera_model
+        if image_wh == model.image_wh:
+            return model
+        across, along = image_wh[0] / model.image_wh[0], image_wh[1] / model.image_wh[1]
+        if abs(across / along - 1) > 0.01:
+            stated, found = ("x".join(map(str, size)) for size in (model.image_wh, image_wh))
+            raise RecordingError(f"calibration {self.path}: made for {stated} pictures; found {found}, another shape")
+        return dataclasses.replace(
+            model,
+            image_wh=image_wh,
+            fx=model.fx * across,
+            cx=model.cx * across,
+            skew=model.skew * across,
+            fy=model.fy * along,
+            cy=model.cy * along,
+        )
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration in a file; `RecordingError` names the file, the key, and what was expected there."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordingError(f"calibration {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise RecordingError(f"calibration {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    return calibration_of(value, where=str(path))
+
+
+def calibration_of(value: Any, *, where: str) -> Calibration:
+    """The calibration in a YAML or JSON value; `RecordingError` as for a file."""
+    known = (*OTHER_KEYS, *NUMBERS, *OPTIONAL_NUMBERS)
+    if not isinstance(value, dict):
+        raise _error(where, "the top level", f"a mapping with {', '.join(NUMBERS)}", value)
+    unknown = [str(key) for key in value if key not in known]
+    missing = [key for key in ("image_wh", "distortion", *NUMBERS) if key not in value]
+    if unknown or missing:
+        found = f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+        raise RecordingError(f"calibration {where}: wrong keys ({found}); known: {', '.join(known)}")
+    if value.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise _error(where, "schema_version", str(SCHEMA_VERSION), value["schema_version"])
+    size = value["image_wh"]
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise _error(where, "image_wh", "[width, height] in whole pixels", size)
+    bends = value["distortion"]
+    if not isinstance(bends, list) or len(bends) not in (4, 5) or not all(map(_is_number, bends)):
+        raise _error(where, "distortion", "[k1, k2, p1, p2] or [k1, k2, p1, p2, k3]", bends)
+    numbers = {key: value.get(key, 0.0) for key in (*NUMBERS, *OPTIONAL_NUMBERS)}
+    for key, number in numbers.items():
+        if not _is_number(number):
+            raise _error(where, key, "a number", number)
+    for key in ("fx", "fy", "height_m"):
+        if numbers[key] <= 0:
+            raise _error(where, key, "a number above 0", numbers[key])
+    if abs(numbers["pitch_deg"]) > 90:
+        raise _error(where, "pitch_deg", "-90 to 90 degrees", numbers["pitch_deg"])
+    model = Camera(
+        image_wh=(size[0], size[1]),
+        **{key: float(number) for key, number in numbers.items()},
+        **dict(zip(DISTORTION, map(float, [*bends, 0.0][:5]), strict=True)),
+    )
+    return Calibration(model, site=str(value.get("site", "")), camera=str(value.get("camera", "")), path=where)
+
+
+def calibration_value(camera: Camera, *, site: str = "", name: str = "") -> dict[str, Any]:
+    """The content of a calibration file; `calibration_of` reads it back."""
+    labels = {key: text for key, text in (("site", site), ("camera", name)) if text}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **labels,
+        "image_wh": list(camera.image_wh),
+        **{key: getattr(camera, key) for key in ("fx", "fy", "cx", "cy", "skew")},
+        "distortion": [getattr(camera, key) for key in DISTORTION],
+        **{key: getattr(camera, key) for key in ("height_m", "pitch_deg", "yaw_deg", "roll_deg")},
+        "axes": "x right across the road, y along it, z up; origin at the camera's foot; pitch down, yaw right",
+    }
+
+
+def calibration_text(camera: Camera, *, site: str = "", name: str = "") -> str:
+    """A calibration file as YAML."""
+    return yaml.safe_dump(calibration_value(camera, site=site, name=name), sort_keys=False, default_flow_style=None)
+
+
+def find_calibrations(root: Path) -> list[Calibration]:
+    """The calibration in `root`, or those below it by their usual names (`FILE_NAMES`)."""
+    if root.is_file():
+        return [read_calibration(root)]
+    names = sorted(path for name in FILE_NAMES for path in root.rglob(name))
+    others = sorted(path for path in root.glob("*.yaml") if path not in names)
+    return [read_calibration(path) for path in (*names, *others)]
+
+
+def calibration_for(calibrations: Iterable[Calibration], *, camera: str, site: str) -> Calibration | None:
+    """The calibration of a camera: by the camera's name, else by the site's, else the only one that names neither."""
+    known = list(calibrations)
+    for matches in (
+        [found for found in known if camera and found.camera == camera and found.site in ("", site)],
+        [found for found in known if site and found.site == site and not (found.camera and camera)],
+        [found for found in known if not found.camera and not found.site],
+    ):
+        if matches:
+            return matches[0]
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _error(where: str, key: str, expected: str, found: Mapping[str, Any] | Any) -> RecordingError:
+    return RecordingError(f"calibration {where}: {key} must be {expected}; found {found!r}")

@@ -1,0 +1,99 @@
+"""What a check finds, how severe it is, and the collection of it all: every finding counted, the first ones kept."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from traffic_yolo.errors import OptionsError
+
+SEVERITIES = ("error", "warning", "info")  # worst first
+OFF = "off"
+NEVER = "never"
+KEPT_OF_A_CHECK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that a check objects to in the frame it was shown; `box` names the box, "" for the whole frame."""
+
+    expected: str
+    found: str
+    box: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem with its place: `file` holds the picture or label, `frame` names the picture in it."""
+
+    check: str
+    severity: str
+    file: str
+    frame: str
+    box: str
+    expected: str
+    found: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The finding as JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (self.file, self.frame, self.box) if part)
+        return f"{self.severity} {self.check}: {place}: expected {self.expected}, found {self.found}"
+
+
+@dataclass
+class Findings:
+    """Collects findings: all are counted, by check and severity; of each check the first 200 are kept."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: dict[str, list[Finding]] = field(default_factory=dict)
+
+    def add(self, finding: Finding) -> None:
+        """Counts the finding, and keeps it while its check has few."""
+        self.counts[finding.check, finding.severity] += 1
+        kept = self.kept.setdefault(finding.check, [])
+        if len(kept) < KEPT_OF_A_CHECK:
+            kept.append(finding)
+
+    def of_severity(self, severity: str) -> int:
+        """How many findings have this severity."""
+        return sum(count for (_, found), count in self.counts.items() if found == severity)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Kept findings, the worst first, then by check."""
+        ordered = [finding for name in sorted(self.kept) for finding in self.kept[name]]
+        return iter(sorted(ordered, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+    def fails(self, fail_on: str) -> bool:
+        """Whether something as bad as `fail_on` ("never": nothing is) was found."""
+        if fail_on == NEVER:
+            return False
+        bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+        return any(self.of_severity(severity) for severity in bad)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Counts and kept findings as JSON values."""
+        return {
+            "by_severity": {severity: self.of_severity(severity) for severity in SEVERITIES},
+            "by_check": {
+                check: {"severity": severity, "count": count}
+                for (check, severity), count in sorted(self.counts.items())
+            },
+            "findings": [finding.as_dict() for finding in self],
+        }
+
+
+def parse_severities(text: str, known: Mapping[str, Any]) -> dict[str, str]:
+    """`"missing-scan=error,empty-frame=off"` taken apart; `OptionsError` for an unknown check or severity."""
+    chosen = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, separator, severity = (word.strip() for word in part.partition("="))
+        if not separator or severity not in (*SEVERITIES, OFF):
+            words = ", ".join((*SEVERITIES, OFF))
+            raise OptionsError(f"severity {part!r}: expected check=severity with a severity of {words}")
+        if name not in known:
+            raise OptionsError(f"severity {part!r}: no such check; known: {', '.join(known)}")
+        chosen[name] = severity
+    return chosen

@@ -1,0 +1,129 @@
+"""Boxes of a size that their class cannot have at their distance: by the camera's calibration, else by the other boxes.
+
+With a calibration, a box stands on the ground below it; the class's nominal size and the distance give the width it
+may have. Without, boxes of one class and place are compared: on a road, size goes with the row of the foot.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.atm.camera import Camera
+from traffic_yolo.dataset.checks.finding import Problem
+from traffic_yolo.dataset.checks.observation import Observation, RawBox
+
+EDGE_PX = 2.0  # a box that ends so near an edge goes on beyond it
+FEWEST = 30  # boxes of a class at a place, for statistics
+NUM_SIGMAS = 6.0
+LEAST_FACTOR = 2.5  # sizes closer than this to the expected one are no outliers, however alike the others are
+FIT_ROUNDS = 8
+# How far a box may be from what nominal size and distance say: vehicles differ, and a label's foot is a guess
+NARROWEST, WIDEST = 0.45, 2.2
+FARTHEST_M = 120.0  # beyond, a pixel of the foot is many metres
+
+
+@dataclass
+class _Group:
+    """Boxes of one class at one place, in arrays: 24 bytes a box."""
+
+    rows: "array[float]" = field(default_factory=lambda: array("f"))
+    sizes: "array[float]" = field(default_factory=lambda: array("f"))
+    places: "array[int]" = field(default_factory=lambda: array("q"))
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a late finding belongs."""
+
+    file: str
+    frame: str
+
+
+class SizeOutlier:
+    """Collects box sizes; with a calibration for the camera it answers at once, else at the end.
+
+    `cameras` by `Observation.place`; `nominal_sizes_m`: class -> (length, width).
+    """
+
+    def __init__(self, cameras: Mapping[str, Camera], nominal_sizes_m: Mapping[str, tuple[float, float]]) -> None:
+        self._cameras = cameras
+        self._nominal = nominal_sizes_m
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._places: list[Place] = []
+
+    def __call__(self, observation: Observation) -> Iterator[Problem]:
+        """Problems of this frame, where its camera's calibration is known."""
+        boxes = [box for box in observation.sound_boxes if box.counts and _is_whole(box, observation.size_wh)]
+        camera = self._cameras.get(observation.place)
+        remembered = False
+        for box in boxes:
+            name = box.class_name or ""
+            if camera is not None and name in self._nominal and observation.size_wh == camera.image_wh:
+                yield from _by_distance(box, camera, self._nominal[name])
+                continue
+            if not remembered:
+                self._places.append(Place(observation.file, observation.frame))
+                remembered = True
+            group = self._groups.setdefault((observation.place, name), _Group())
+            group.rows.append(box.xyxy[3])
+            group.sizes.append(float(np.log(box.xywh[2] * box.xywh[3]) / 2))
+            group.places.append(len(self._places) - 1)
+            group.numbers.append(box.number)
+
+    def end(self) -> Iterator[tuple[Place, Problem]]:
+        """Problems that only the comparison of all frames shows."""
+        for (place, name), group in sorted(self._groups.items()):
+            if len(group.rows) < FEWEST:
+                continue
+            rows, sizes = np.array(group.rows, np.float64), np.array(group.sizes, np.float64)
+            expected, limit = _usual_sizes(rows, sizes)
+            for index in np.flatnonzero(np.abs(sizes - expected) > limit).tolist():
+                where = self._places[group.places[index]]
+                usual, found = float(np.exp(expected[index])), float(np.exp(sizes[index]))
+                words = f"a {name} of about {usual:.0f} px in row {rows[index]:.0f} at {place or 'this camera'}"
+                number = group.numbers[index]
+                yield where, Problem(words, f"{found:.0f} px (square root of the area)", f"box {number} {name}")
+
+
+def _usual_sizes(rows: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """(expected log size of each box, how far from it is too far): a line over the row, outliers weighing little."""
+    design = np.stack([np.ones_like(rows), (rows - rows.mean()) / max(float(rows.std()), 1.0)], axis=1)
+    weights = np.ones_like(sizes)
+    expected, sigma = np.full_like(sizes, np.median(sizes)), 1.0
+    for _ in range(FIT_ROUNDS):
+        coefficients, *_ = np.linalg.lstsq(design * weights[:, None], sizes * weights, rcond=None)
+        expected = design @ coefficients
+        residual = np.abs(sizes - expected)
+        sigma = max(1.4826 * float(np.median(residual)), 1e-3)
+        # Tukey's biweight as square-root weights: a box beyond 4.7 sigma has no say
+        weights = np.clip(1 - (residual / (4.685 * sigma)) ** 2, 0, None)
+    return expected, max(NUM_SIGMAS * sigma, float(np.log(LEAST_FACTOR)))
+
+
+def _by_distance(box: RawBox, camera: Camera, nominal_m: tuple[float, float]) -> Iterator[Problem]:
+    left, _, right, bottom = box.xyxy
+    (middle,), (distance,) = camera.ground_points(np.array([[(left + right) / 2, bottom]]))
+    if not np.isfinite(distance) or distance > FARTHEST_M:
+        if not np.isfinite(distance):
+            yield Problem("the foot of the box below the horizon", f"row {bottom:.0f}, in the sky", box.name)
+        return
+    # Seen from the end or from the side: metres across at that distance
+    focal = camera.fx
+    narrowest, widest = min(nominal_m), float(np.hypot(*nominal_m))
+    low, high = narrowest * focal / distance * NARROWEST, widest * focal / distance * WIDEST
+    width = right - left
+    if not low <= width <= high:
+        away = float(np.hypot(*middle))
+        yield Problem(f"{low:.0f} to {high:.0f} px wide at {away:.0f} m", f"{width:.0f} px", box.name)
+
+
+def _is_whole(box: RawBox, size_wh: tuple[int, int] | None) -> bool:
+    """Whether the box ends inside the picture on every side."""
+    if size_wh is None:
+        return False
+    left, top, right, bottom = box.xyxy
+    return left > EDGE_PX and top > EDGE_PX and right < size_wh[0] - EDGE_PX and bottom < size_wh[1] - EDGE_PX

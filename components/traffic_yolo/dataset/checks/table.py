@@ -1,0 +1,86 @@
+"""The one table of checks: name, severity unless the user chooses another, what it objects to, how it is made."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from traffic_yolo.atm.camera import Camera
+from traffic_yolo.dataset.checks import box_checks, picture_checks
+from traffic_yolo.dataset.checks.finding import Problem
+from traffic_yolo.dataset.checks.observation import Observation
+from traffic_yolo.dataset.checks.sequence_checks import FrozenPicture, MissingScan, NearDuplicate, TimeBackwards
+from traffic_yolo.dataset.checks.size_outliers import Place, SizeOutlier
+from traffic_yolo.dataset.leaks import MAX_DISTANCE
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What checks may know beyond the frame. `cameras` by `Observation.place`, `nominal_sizes_m` by class."""
+
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    nominal_sizes_m: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    near_distance: int = MAX_DISTANCE
+
+
+class Check(Protocol):
+    """Shown every frame in turn; yields what is wrong with it. One with an `end` may find more when all were shown."""
+
+    def __call__(self, observation: Observation) -> Iterator[Problem]:
+        """Problems of this frame."""
+        ...
+
+
+class LateCheck(Check, Protocol):
+    """A check that has to see everything first."""
+
+    def end(self) -> Iterator[tuple[Place, Problem]]:
+        """Problems with their places."""
+        ...
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """A row of the table. `needs_pixels`: the picture is decoded for it."""
+
+    severity: str
+    summary: str
+    make: Callable[[CheckContext], Check]
+    needs_pixels: bool = False
+
+
+def _stateless(severity: str, check: Check, *, needs_pixels: bool = False) -> CheckEntry:
+    summary = " ".join((check.__doc__ or "").split())
+    return CheckEntry(severity, summary, lambda _: check, needs_pixels)
+
+
+def _stateful(
+    severity: str, kind: type[Check], make: Callable[[CheckContext], Check], *, needs_pixels: bool = False
+) -> CheckEntry:
+    return CheckEntry(severity, (kind.__doc__ or "").split("\n\n")[0].replace("\n", " "), make, needs_pixels)
+
+
+CHECKS: dict[str, CheckEntry] = {
+    "unreadable-picture": _stateless("error", picture_checks.unreadable_picture, needs_pixels=True),
+    "truncated-picture": _stateless("error", picture_checks.truncated_picture),
+    "size-mismatch": _stateless("error", picture_checks.size_mismatch),
+    "label-without-picture": _stateless("error", picture_checks.label_without_picture),
+    "unknown-class": _stateless("error", box_checks.unknown_class),
+    "not-a-number": _stateless("error", box_checks.not_a_number),
+    "no-area": _stateless("error", box_checks.no_area),
+    "outside-picture": _stateless("error", box_checks.outside_picture),
+    "sticks-out": _stateless("warning", box_checks.sticks_out),
+    "duplicate-box": _stateless("warning", box_checks.duplicate_box),
+    "two-classes": _stateless("warning", box_checks.two_classes),
+    "size-outlier": _stateful(
+        "warning", SizeOutlier, lambda context: SizeOutlier(context.cameras, context.nominal_sizes_m)
+    ),
+    "time-backwards": _stateful("warning", TimeBackwards, lambda _: TimeBackwards()),
+    "frozen-picture": _stateful("warning", FrozenPicture, lambda _: FrozenPicture()),
+    "missing-scan": _stateful("info", MissingScan, lambda _: MissingScan()),
+    "scan-without-picture": _stateless("info", picture_checks.scan_without_picture),
+    "picture-without-label": _stateless("info", picture_checks.picture_without_label),
+    "empty-frame": _stateless("info", box_checks.empty_frame),
+    "near-duplicate": _stateful(
+        "info", NearDuplicate, lambda context: NearDuplicate(context.near_distance), needs_pixels=True
+    ),
+}
