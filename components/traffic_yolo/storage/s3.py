@@ -170,12 +170,20 @@ class S3Place:
         try:
             return self._head()
         except Exception as error:
+            if is_code(error, "AccessDenied"):
+                self._say_why_denied()
             if not is_code(error, "NoSuchKey", "NoSuchObject"):
                 raise
         # A HEAD that answers 404 does not say whether object or bucket is missing
         if not self._client.bucket_exists(self.location.bucket):
             raise NotFoundError("no such bucket; check its name, or make it")
         return None
+
+    def _say_why_denied(self) -> None:
+        """Raises what a GET is told: the answer to a HEAD has no body, so a wrong secret looks like a missing right."""
+        response = self._client.get_object(self.location.bucket, self.location.key, length=1)
+        response.close()
+        response.release_conn()
 
     def _fetch(self, target: Path, sha256: str) -> StoredFile:
         head = self._find()

@@ -75,7 +75,8 @@ def ceph_gateway() -> Iterator[S3Server]:
         daemons.enter_context(cluster.daemon("ceph-mon", "-i", "a", "--public-addr", f"127.0.0.1:{cluster.mon_port}"))
         cluster.ceph("-s")
         cluster.ceph("config", "set", "mon", "mon_allow_pool_size_one", "true")
-        cluster.ceph("osd", "new", cluster.osd_uuid)
+        cluster.key(folder / "osd" / "keyring", "osd.0", "mon", "osd")
+        cluster.ceph("auth", "add", "osd.0", "-i", f"{folder}/osd/keyring")
         cluster.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", cluster.osd_uuid)
         daemons.enter_context(cluster.daemon("ceph-osd", "-i", "0"))
         port = free_port()
@@ -90,7 +91,7 @@ def ceph_gateway() -> Iterator[S3Server]:
 
 
 class _CephCluster:
-    """The smallest cluster that a gateway accepts: no authentication inside, everything on the loopback device."""
+    """The smallest cluster that a gateway accepts: everything on the loopback device."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -107,9 +108,6 @@ class _CephCluster:
 fsid = {fsid}
 mon_host = v2:127.0.0.1:{self.mon_port}
 ms_bind_msgr1 = false
-auth_cluster_required = none
-auth_service_required = none
-auth_client_required = none
 osd_pool_default_size = 1
 osd_pool_default_min_size = 1
 osd_pool_default_pg_num = 1
@@ -128,24 +126,26 @@ public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 run_dir = {self.folder}
 admin_socket = {self.folder}/$name.$pid.asok
-keyring = {self.folder}/client.keyring
+keyring = {self.folder}/keyring
 log_file = {self.folder}/$name.log
 pid_file = {self.folder}/$name.pid
 rgw_data = {self.folder}/rgw
 rgw_enable_usage_log = false
+[osd.0]
+keyring = {self.folder}/osd/keyring
 """
         )
         monmap, keyring = self.folder / "monmap", self.folder / "keyring"
-        self.run(
-            "ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", "mon.", "--cap", "mon", "allow *"
-        )
-        admin = str(self.folder / "client.keyring")  # the gateway asks for a key even where nobody checks it
-        self.run(
-            "ceph-authtool", "--create-keyring", admin, "--gen-key", "-n", "client.admin", "--cap", "mon", "allow *"
-        )
+        self.key(keyring, "mon.", "mon")
+        self.key(keyring, "client.admin", "mon", "osd", "mgr")
         address = f"[v2:127.0.0.1:{self.mon_port}]"
         self.run("monmaptool", "--create", "--addv", "a", address, "--fsid", fsid, "--clobber", str(monmap))
         self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(monmap), "--keyring", str(keyring))
+
+    def key(self, keyring: Path, name: str, *services: str) -> None:
+        create = [] if keyring.exists() else ["--create-keyring"]
+        caps = [word for service in services for word in ("--cap", service, "allow *")]
+        self.run("ceph-authtool", *create, str(keyring), "--gen-key", "-n", name, *caps)
 
     def ceph(self, *arguments: str) -> None:
         self.run("ceph", "--connect-timeout", "60", *arguments)
