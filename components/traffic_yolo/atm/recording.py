@@ -54,6 +54,7 @@ class Scan:
     detections: tuple[DeviceDetection, ...]
     tracks: NDArray[np.float64] | None
     status: Mapping[str, Any] | None
+    layout: Layout | None = field(default=None, compare=False, repr=False)  # names the tracks' columns and classes
 
 
 def find_recordings(root: Path) -> list[Path]:
@@ -132,6 +133,7 @@ class Recording:
                 ),
                 tracks=self._tracks(group, where) if "tracks" in parts else None,
                 status=self._status(group, where) if "status" in parts else None,
+                layout=self.layout,
             )
 
     def jpeg(self, number: int) -> bytes:

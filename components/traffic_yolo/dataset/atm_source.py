@@ -34,6 +34,8 @@ class _Surveyed:
 
     path: Path
     site: str
+    camera: str
+    day: str
     numbers: NDArray[np.int64]
     size: int
     changed_ns: int
@@ -86,8 +88,9 @@ class AtmSource:
         """Every frame with human labels."""
         for (recording, number), labels in self._labels.items():
             if labels.labelled:
-                site = self._recordings[recording].site
-                yield PictureKey(site, recording, scan_name(number), boxes=labels.counted)
+                known = self._recordings[recording]
+                scan = scan_name(number)
+                yield PictureKey(known.site, recording, scan, "", labels.counted, known.camera, known.day)
 
     def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
         """Every scan with a picture of the recordings of a shard (index, count); those without one are counted."""
@@ -119,7 +122,8 @@ class AtmSource:
                 with self._open(path) as recording:
                     state = os.stat(path)
                     numbers = np.array(recording.scan_numbers, dtype=np.int64)
-                    self._recordings[name] = _Surveyed(path, recording.site, numbers, state.st_size, state.st_mtime_ns)
+                    where = (path, recording.site, recording.camera, recording.day)
+                    self._recordings[name] = _Surveyed(*where, numbers, state.st_size, state.st_mtime_ns)
                     known = recording.layout.classes
                     classes |= dict.fromkeys(known[key] for key in sorted(known))
             except RecordingError as error:

@@ -48,7 +48,9 @@ class FileSource:
         """Every picture with nothing but human labels."""
         for labels, _, recording, scan in self._located(already_told):
             if labels.labelled:
-                yield PictureKey(labels.site, recording, scan, labels.own_split, labels.counted)
+                yield PictureKey(
+                    labels.site, recording, scan, labels.own_split, labels.counted, labels.camera, labels.day
+                )
 
     def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
         """The pictures of a shard (index, count), each read once.

@@ -110,6 +110,8 @@ class PictureKey(NamedTuple):
     scan: str
     own_split: str = ""
     boxes: Mapping[str, int] = {}
+    camera: str = ""
+    day: str = ""
 
 
 @dataclass(frozen=True, slots=True)
