@@ -1,5 +1,6 @@
 """A small network with every supported section type, and what Darknet itself computed (the golden files)."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,13 @@ def golden_weights(reference, tmp_path_factory):
     yield make
     for file in tmp_path_factory.getbasetemp().glob("*.weights"):
         file.unlink()
+
+
+@pytest.fixture(scope="session")
+def decode_as_darknet():
+    """A function: JPEG file -> (H, W, 3) uint8 RGB, to the bit what Darknet's own decoder gives (`stb_jpeg.py`)."""
+    spec = importlib.util.spec_from_file_location("stb_jpeg", Path(__file__).with_name("stb_jpeg.py"))
+    stb_jpeg = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = stb_jpeg  # dataclasses look there
+    spec.loader.exec_module(stb_jpeg)
+    return lambda path: stb_jpeg.read_rgb(Path(path).read_bytes())

@@ -1,4 +1,4 @@
-"""The published networks against what Darknet computed: shapes, every layer, logits, head outputs, boxes, bytes."""
+"""The published networks against what Darknet computed: every layer, logits, head outputs, boxes, survivors, bytes."""
 
 import json
 import os
@@ -9,7 +9,9 @@ import torch
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import activate_head, decode
+from traffic_yolo.darknet.dump import DumpOptions, dump, read_input
 from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.resize import network_boxes_to_picture
 from traffic_yolo.storage import sha256_of_file
 
@@ -120,3 +122,79 @@ def compare_boxes(golden, boxes, objectness, probabilities, *, image_hw, network
         expected_scores = golden[f"det_{threshold}_pix_prob"]
         scores[scores <= np.float32(threshold[1:])] = 0
         np.testing.assert_allclose(scores, expected_scores, rtol=2e-6, atol=1e-7)
+
+
+# Boxes within 0.01 pixel and scores within 1e-4 of Darknet's whatever the box. Elsewhere a box of hundreds of pixels
+# moves by its size times the noise of its logits: 0.02 to 0.1 pixels, csp and x-mish 0.4, yolov4 some pixels.
+WITHIN_A_HUNDREDTH_PIXEL = {*REAL, "yolov3-tiny-prn"}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_detections_and_survivors_are_darknets(reference, golden_weights, noise_floors, name):
+    cfg, weights = golden_weights(name)
+    network = Network.from_cfg(cfg)
+    network.load_weights(weights)
+    noise = 3 * noise_floors[name]
+    for file in golden_files(reference, name):
+        golden = np.load(file)
+        thresholds = tuple(sorted({float(key.split("_")[1][1:]) for key in golden.files if key.startswith("det_")}))
+        options = DumpOptions(thresholds, (0.45, 0.6), letterbox=file.stem.endswith("-letter"))
+        found = dump(network, read_input(file), options)
+        assert set(found) == set(golden.files) - {"net_json"}
+        for key in (key for key in found if key.endswith("_prob")):
+            compare_detections(name, found, golden, key.removesuffix("_prob"), noise)
+
+
+def compare_detections(name, found, golden, key, noise):
+    """Boxes and scores of one threshold and unit, then the survivors of every NMS kind and IoU threshold."""
+    _, threshold, unit = key.split("_")
+    (boxes, scores), (expected_boxes, expected_scores) = (
+        (arrays[f"{key}_box"], arrays[f"{key}_prob"]) for arrays in (found, golden)
+    )
+    assert boxes.shape == expected_boxes.shape
+    # With new_coords the values compared are products of sigmoids themselves, else their slope of 1/4 shrinks noise.
+    allowed_score = 1e-4 if noise < 1e-4 or name in WITHIN_A_HUNDREDTH_PIXEL else max(1e-4, 2 * noise)
+    crossing = (scores == 0) != (expected_scores == 0)
+    assert (np.abs(np.maximum(scores, expected_scores)[crossing] - float(threshold[1:])) <= allowed_score).all()
+    assert crossing.sum() <= 1
+    np.testing.assert_allclose(scores[~crossing], expected_scores[~crossing], rtol=0, atol=allowed_score)
+    check_boxes(name, boxes, expected_boxes, unit, golden["image_wh"], noise)
+    for survivors in (
+        entry for entry in golden.files if entry.startswith(f"nms_{threshold}_") and entry.endswith(unit)
+    ):
+        ours, theirs = found[survivors], golden[survivors]
+        if crossing.any():  # a score at the threshold itself fell to the other side: suppress as Darknet had it
+            _, _, iou_threshold, kind, _ = survivors.split("_")
+            rule = NmsRule(kind, float(iou_threshold[1:]))
+            ours = darknet_nms(boxes[:, :4], boxes[:, 4], np.where(crossing, expected_scores, scores), rule)
+        assert ours.shape == theirs.shape, survivors
+        np.testing.assert_array_equal(ours[:, 5], theirs[:, 5], err_msg=survivors)  # in the same order
+        np.testing.assert_allclose(ours[:, 6], theirs[:, 6], rtol=0, atol=allowed_score, err_msg=survivors)
+        check_boxes(name, ours, theirs, unit, golden["image_wh"], noise)
+
+
+def check_boxes(name, boxes, expected, unit, image_wh, noise):
+    """x, y, w, h within 0.01 pixel, or within what noise makes of a box of that size."""
+    pixels = np.abs(boxes[:, :4].astype(float) - expected[:, :4])
+    sizes = expected[:, 2:4].max(axis=1)
+    if unit == "rel":
+        pixels, sizes = pixels * np.tile(image_wh, 2), sizes * max(image_wh)
+    allowed = np.full(len(boxes), 0.01)
+    if name not in WITHIN_A_HUNDREDTH_PIXEL:
+        allowed = np.maximum(allowed, noise * (2 * sizes + max(image_wh) / 4))
+    assert (pixels.max(axis=1) <= allowed).all(), (pixels.max(), sizes[pixels.max(axis=1).argmax()])
+
+
+@pytest.mark.parametrize("name", [*REAL, *SMALL, *LARGE])
+def test_survivors_of_darknets_own_boxes_are_darknets_to_the_bit(reference, name):
+    for file in golden_files(reference, name):
+        golden = np.load(file)
+        heads = [layer for layer in json.loads(str(golden["net_json"]))["layers"] if layer["type"] == "yolo"]
+        survivors = [key for key in golden.files if key.startswith("nms_")]
+        assert len(survivors) in (16, 48)  # 4 kinds, 2 IoU thresholds, 2 units; 1 or 3 score thresholds
+        for key in survivors:
+            _, threshold, iou_threshold, kind, unit = key.split("_")
+            boxes, scores = golden[f"det_{threshold}_{unit}_box"], golden[f"det_{threshold}_{unit}_prob"]
+            rule = NmsRule(kind, float(iou_threshold[1:]), heads[-1].get("beta_nms", 0.6))
+            found = darknet_nms(boxes[:, :4], boxes[:, 4], scores, rule)
+            np.testing.assert_array_equal(found, golden[key], err_msg=f"{file.stem} {key}")

@@ -11,27 +11,31 @@ from traffic_yolo.darknet.resize import letterbox, letterbox_hw, network_boxes_t
 ONE = np.float32(1)
 
 
-def slow_line(line, new_size):
+def slow_line(line, new_size, *, copies_last):
     """One row or column of floats (W, 3) -> (new_size, 3), value by value in float32."""
     size = len(line)
     scale = np.float32(size - 1) / np.float32(new_size - 1) if new_size > 1 else np.float32(0)
     result = []
     for position in range(new_size):
-        if position == new_size - 1 or size == 1:
+        is_last = position == new_size - 1
+        if size == 1 or (is_last and (copies_last or new_size == 1)):
             result.append(line[-1])
             continue
         source = np.float32(position) * scale
         first = int(source)
         share = source - np.float32(first)
-        result.append((ONE - share) * line[first] + share * line[min(first + 1, size - 1)])
+        value = (ONE - share) * line[min(first, size - 1)]
+        result.append(value if is_last else value + share * line[min(first + 1, size - 1)])
     return np.array(result, np.float32)
 
 
 def slow_stretch(image, resolution_wh):
     width, height = resolution_wh
     values = (image / 255.0).astype(np.float32)
-    rows = np.stack([slow_line(row, width) for row in values])
-    return np.stack([slow_line(rows[:, column], height) for column in range(width)]).transpose(2, 1, 0)
+    rows = np.stack([slow_line(row, width, copies_last=True) for row in values])
+    return np.stack([slow_line(rows[:, column], height, copies_last=False) for column in range(width)]).transpose(
+        2, 1, 0
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,14 +112,26 @@ CASES = [
 
 
 @pytest.mark.parametrize(("golden", "picture", "resize"), CASES, ids=[case[0] for case in CASES])
-def test_input_tensors_are_darknets(reference, golden, picture, resize):
+def test_input_tensors_are_darknets_to_the_bit(reference, decode_as_darknet, golden, picture, resize):
     expected = np.load(reference / "golden" / f"{golden}.npz")["input"]
-    image = cv2.cvtColor(cv2.imread(str(reference / "images" / f"{picture}.jpg")), cv2.COLOR_BGR2RGB)
     _, height, width = expected.shape
-    result = resize(image, (width, height))
-    difference = np.abs(result - expected) * 255
-    # libjpeg and Darknet's stb_image decode colour differently by up to 3 of 255, in a part of the pixels. Where they
-    # agree, equal arithmetic gives equal bits: another resize rule would leave almost none.
-    assert difference.max() < 3.01
+    image = decode_as_darknet(reference / "images" / f"{picture}.jpg")
+    np.testing.assert_array_equal(resize(image, (width, height)), expected)
+
+
+@pytest.mark.parametrize("picture", ["dog", "giraffe", "person"])
+def test_opencv_decodes_a_picture_a_shade_otherwise_than_darknet(reference, decode_as_darknet, picture):
+    path = reference / "images" / f"{picture}.jpg"
+    ours = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).astype(int)
+    difference = np.abs(ours - decode_as_darknet(path))
+    assert difference.max() <= 3
     assert difference.mean() < 0.12
-    assert (result == expected).mean() > 0.7
+
+
+@pytest.mark.parametrize(("image_h", "new_h", "is_black"), [(480, 240, True), (426, 213, True), (428, 214, False)])
+def test_the_last_row_is_black_where_darknets_float32_falls_short_of_it(image_h, new_h, is_black):
+    """Found against `detector valid` on letterboxed 640 x 480 pictures, whose scores it moves by up to 0.05."""
+    image = np.full((image_h, 640, 3), 200, np.uint8)
+    result = stretch(image, (320, new_h))
+    assert (result[:, :-1] > 0.78).all()
+    assert (result[:, -1] < 0.001).all() == is_black

@@ -18,7 +18,7 @@ FOLDER_HELP = "Folder to write: model.cfg, model.weights"
 
 @click.group()
 def command() -> None:
-    """Darknet cfg and weights: show, lint, dump, and change them."""
+    """Darknet cfg and weights: show, lint, dump, map, and change them."""
 
 
 @command.command()
@@ -102,6 +102,33 @@ def dump(
     arrays = dump_arrays(_load(cfg, weights), image, options)
     write_dump(out, arrays)
     click.echo(f"{len(arrays)} arrays in {out}")
+
+
+@command.command("map")
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--weights", required=True, type=PATH, help="Its weights.")
+@click.option("--data", required=True, type=PATH, help="Darknet's .data file; its keys valid and names are read.")
+@click.option("--points", default=0, show_default=True, help="AP at 11 or 101 recalls, or 0: area under the curve.")
+@click.option("--match-iou", default=0.5, show_default=True, help="A detection must overlap its true box by more.")
+@click.option("--confidence-threshold", default=0.25, show_default=True, help="For precision, recall and F1.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def map_command(
+    cfg: Path,
+    weights: Path,
+    data: Path,
+    points: int,
+    match_iou: float,
+    confidence_threshold: float,
+    as_json: bool,
+) -> None:
+    """Print AP, precision, recall and F1 by Darknet's own rules, as `darknet detector map` does."""
+    from traffic_yolo.darknet.detector_map import MapOptions
+    from traffic_yolo.evaluation.darknet_map import evaluate_map, read_darknet_data
+
+    options = MapOptions(points, match_iou, confidence_threshold)
+    listed = read_darknet_data(data)
+    result = evaluate_map(_load(cfg, weights), listed, options)
+    click.echo(_json(result.to_json(listed.names)) if as_json else result.to_text(listed.names))
 
 
 @command.command()

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from traffic_yolo.darknet.decode import decode
+from traffic_yolo.darknet.decode import Decoded, decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NMS_KINDS, NmsRule, darknet_nms
-from traffic_yolo.darknet.resize import letterbox_hw
+from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import atomic_file
 
@@ -103,7 +103,7 @@ def dump(network: Network, source: DumpInput, options: DumpOptions) -> dict[str,
     with torch.no_grad():
         outputs = network.layer_outputs(images)
         inputs = [outputs[network.sections[head.layer_index].inputs[0]] for head in network.heads]
-        decoded = [part[0].numpy() for part in decode(network.heads, inputs, network.input_hw)]
+        decoded = decode(network.heads, inputs, network.input_hw)
     arrays: dict[str, NDArray[np.generic]] = {"input": source.image}
     if source.image_wh is not None:
         arrays["image_wh"] = np.array(source.image_wh, np.int64)
@@ -112,7 +112,7 @@ def dump(network: Network, source: DumpInput, options: DumpOptions) -> dict[str,
         for name, tensor in (("in", head_input), ("out", outputs[head.layer_index])):
             values = tensor[0].reshape(head.num_anchors, -1, *tensor.shape[2:])
             arrays[f"yolo_{head.layer_index}_{name}"] = values.numpy()
-    arrays.update(_detections(network, source, options, *decoded))
+    arrays.update(_detections(network, source, options, decoded))
     return arrays
 
 
@@ -125,28 +125,21 @@ def layer_statistics(output: Tensor) -> Float32Array:
 
 
 def _detections(
-    network: Network,
-    source: DumpInput,
-    options: DumpOptions,
-    boxes: Float32Array,
-    objectness: Float32Array,
-    probabilities: Float32Array,
+    network: Network, source: DumpInput, options: DumpOptions, decoded: Decoded
 ) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
     beta = network.heads[-1].beta_nms  # network.c: the last head's kind and beta count
     for threshold in options.thresholds:
-        kept = objectness > np.float32(threshold)
-        scores = objectness[kept, None] * probabilities[kept]
-        scores[scores <= np.float32(threshold)] = 0
-        for unit, placed in _placed_boxes(network, source, options, boxes[kept]):
+        boxes, objectness, scores = above_threshold(decoded, 0, threshold)
+        for unit, placed in _placed_boxes(network, source, options, boxes):
             prefix = f"det_t{threshold:g}_{unit}"
-            arrays[f"{prefix}_box"] = np.concatenate([placed, objectness[kept, None]], axis=1)
+            arrays[f"{prefix}_box"] = np.concatenate([placed, objectness[:, None]], axis=1)
             arrays[f"{prefix}_prob"] = scores
             for iou_threshold in options.iou_thresholds:
                 for kind in options.kinds:
                     rule = NmsRule(kind, iou_threshold, beta)
                     key = f"nms_t{threshold:g}_n{iou_threshold:g}_{kind}_{unit}"
-                    arrays[key] = darknet_nms(placed, objectness[kept], scores, rule)
+                    arrays[key] = darknet_nms(placed, objectness, scores, rule)
     return arrays
 
 
@@ -161,16 +154,6 @@ def _placed_boxes(
         yield "rel", boxes
         return
     width, height = source.image_wh
-    placed = boxes
-    if letterbox:
-        network_height, network_width = network.input_hw
-        new_height, new_width = letterbox_hw((height, width), network.input_hw)
-        # yolo_layer.c correct_yolo_boxes: float32, but the half difference in double, not rounded to pixels
-        ratio = np.array([new_width / network_width, new_height / network_height], np.float32)
-        margin = np.array(
-            [(network_width - new_width) / 2 / network_width, (network_height - new_height) / 2 / network_height]
-        )
-        centres = ((boxes[:, :2] - margin) / ratio).astype(np.float32)
-        placed = np.concatenate([centres, boxes[:, 2:] * (1 / ratio)], axis=1)
+    placed = letterboxed_to_picture(boxes, (height, width), network.input_hw) if letterbox else boxes
     yield "rel", placed
     yield "pix", placed * np.array([width, height, width, height], np.float32)
