@@ -22,9 +22,7 @@ def progress(items: Iterable[Item], *, description: str, unit: str, total: int |
     yield from bar
 
 
-def progress_bar(
-    items: Iterable[Item] = (), *, description: str, unit: str, total: int | None = None
-) -> "tqdm[Item]":
+def progress_bar(items: Iterable[Item] = (), *, description: str, unit: str, total: int | None = None) -> "tqdm[Item]":
     """The bar itself, for loops that want to add a postfix (`bar.set_postfix(loss=…)`)."""
     terminal = sys.stderr.isatty()
     log_interval_s = float(os.environ.get(INTERVAL_VARIABLE, LOG_INTERVAL_S))

@@ -4,6 +4,7 @@ import numpy as np
 
 from traffic_yolo.evaluation.ground_truth import GroundTruth
 from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 
 NUM_CLASSES = 80
 SIDE = 640
@@ -57,4 +58,50 @@ def detections_of(truth: GroundTruth, *, per_picture: int = 100, seed: int = 1) 
         boxes_xyxy=boxes[order].astype(np.float32),
         scores=scores[order].astype(np.float32),
         class_ids=class_ids[order],
+    )
+
+
+def raw_detections_of(truth: GroundTruth, *, per_picture: int = 300, seed: int = 2) -> RawDetections:
+    """About `per_picture` boxes above the floor in each picture, before NMS: thirty around each true box, the rest noise.
+
+    Every box has the score of its best class, and every other one of a second class.
+    """
+    rng = np.random.default_rng(seed)
+    pictures = len(truth.image_ids)
+    around = np.repeat(np.arange(len(truth.truth_pictures)), 30)
+    xywh = truth.boxes_xywh[around]
+    near = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    near += rng.normal(0, 1, near.shape) * rng.choice([0.02, 0.05, 0.1], (len(near), 1)) * np.tile(xywh[:, 2:], 2)
+    far = max(pictures * per_picture - len(near), 0)
+    size = np.exp(rng.uniform(np.log(8), np.log(300), (far, 2)))
+    corner = rng.uniform(0, 1, (far, 2)) * (SIDE - size)
+    boxes = np.concatenate([near, np.concatenate([corner, corner + size], axis=1)])
+    owners = np.concatenate([truth.truth_pictures[around], rng.integers(0, pictures, far)])
+    best = np.concatenate([truth.class_ids[around], truth.class_ids[rng.integers(0, len(truth.class_ids), far)]])
+    strength = np.repeat(rng.beta(1.2, 1.2, len(truth.truth_pictures)), 30)
+    scores = np.concatenate([strength * rng.beta(1, 1.5, len(near)), rng.beta(0.3, 12, far)])
+    order = np.argsort(owners, kind="stable")
+    boxes, owners, best, scores = boxes[order], owners[order], best[order], np.maximum(scores[order], 0.0011)
+    second = (best + 1 + rng.integers(0, NUM_CLASSES - 1, len(best))) % NUM_CLASSES
+    has_second = (np.arange(len(best)) % 2 == 0) & (scores > 0.01)
+    counts = 1 + has_second
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    class_ids, values = np.empty(starts[-1], np.int16), np.empty(starts[-1], np.float32)
+    first_is_best = ~has_second | (best < second)
+    class_ids[starts[:-1]] = np.where(first_is_best, best, second)
+    values[starts[:-1]] = np.where(first_is_best, scores, scores * 0.1)
+    later = starts[:-1][has_second] + 1
+    class_ids[later] = np.where(first_is_best, second, best)[has_second]
+    values[later] = np.where(first_is_best, scores * 0.1, scores)[has_second]
+    return RawDetections(
+        image_ids=truth.image_ids,
+        image_hw=np.full((pictures, 2), SIDE, np.int32),
+        offsets=np.searchsorted(owners, np.arange(pictures + 1)).astype(np.int64),
+        boxes_xyxy=boxes.astype(np.float32),
+        objectness=scores.astype(np.float16),
+        score_offsets=starts.astype(np.int64),
+        score_class_ids=class_ids,
+        scores=values,
+        classes=truth.classes,
+        protocol=Protocol("c" * 64, "w" * 64, (SIDE, SIDE), "stretch", "f" * 64 + "/val"),
     )

@@ -86,13 +86,21 @@ def test_large_values_stay_finite():
 
 @pytest.mark.parametrize(
     ("section", "refused"),
-    [("shortcut", "hard_mish"), ("connected", "swish"), ("sam", "mish"), ("scale_channels", "swish"), ("activation", "mish")],
+    [
+        ("shortcut", "hard_mish"),
+        ("connected", "swish"),
+        ("sam", "mish"),
+        ("scale_channels", "swish"),
+        ("activation", "mish"),
+    ],
 )
 def test_an_activation_that_darknet_answers_with_zeros_is_refused(section, refused):
     layers = "[conv]\nfilters=4\nactivation=linear\n[avgpool]\n"
     source = "from=0\n" if section in ("sam", "scale_channels") else "from=-1\n" if section == "shortcut" else ""
     text = f"[net]\nwidth=4\nheight=4\nchannels=3\n{layers}[{section}]\n{source}activation={refused}\n"
-    with pytest.raises(DarknetFormatError, match=rf"\[{section}\]: Darknet answers 0 for activation={refused}.*one of elu"):
+    with pytest.raises(
+        DarknetFormatError, match=rf"\[{section}\]: Darknet answers 0 for activation={refused}.*one of elu"
+    ):
         read_sections(Cfg.parse(text))
 
 

@@ -128,9 +128,21 @@ def test_a_head_with_a_class_tree_has_logits_but_no_boxes():
     ("keys", "filters", "message"),
     [
         (GAUSSIAN_KEYS, 16, "expected filters=24, which is 2 anchors x (9 + 3 classes) of the [Gaussian_yolo] section"),
-        (REGION_KEYS, 24, "expected filters=16, which is 2 anchors x (5 + 3 classes) of the [region] section of line 10"),
-        (f"{GAUSSIAN_KEYS}yolo_point=top\n", 24, "yolo_point: expected one of center, left_top, right_bottom, found 'top'"),
-        (f"{GAUSSIAN_KEYS}nms_kind=cornersnms\n", 24, "nms_kind: expected one of default, greedynms, diounms, found 'corn"),
+        (
+            REGION_KEYS,
+            24,
+            "expected filters=16, which is 2 anchors x (5 + 3 classes) of the [region] section of line 10",
+        ),
+        (
+            f"{GAUSSIAN_KEYS}yolo_point=top\n",
+            24,
+            "yolo_point: expected one of center, left_top, right_bottom, found 'top'",
+        ),
+        (
+            f"{GAUSSIAN_KEYS}nms_kind=cornersnms\n",
+            24,
+            "nms_kind: expected one of default, greedynms, diounms, found 'corn",
+        ),
         (f"{REGION_KEYS}coords=8\n", 16, "coords: expected 4 numbers for a box, found 8: masks are not supported"),
         (REGION_KEYS.replace("num=2", "num=3"), 24, "anchors: expected 3 pairs (num=3), found 2"),
     ],

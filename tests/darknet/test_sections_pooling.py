@@ -32,7 +32,9 @@ def run(section, x):
 
 def test_avgpool_is_the_mean_of_each_channel():
     x = picture()
-    np.testing.assert_allclose(run(section_of("[avgpool]"), x), x.mean(axis=(2, 3), keepdims=True), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        run(section_of("[avgpool]"), x), x.mean(axis=(2, 3), keepdims=True), rtol=1e-5, atol=1e-6
+    )
 
 
 def window_means(x, *, size, stride_yx, padding):
@@ -53,7 +55,9 @@ def test_local_avgpool_is_the_loop_for_any_size_stride_and_padding(data):
     size, stride_y, stride_x = (data.draw(st.integers(1, 4)) for _ in range(3))
     padding = data.draw(st.integers(0, max(0, 2 * size - 2)) | st.none())
     height, width = data.draw(st.integers(4, 9)), data.draw(st.integers(4, 9))
-    keys = f"size={size}\nstride_x={stride_x}\nstride_y={stride_y}" + ("" if padding is None else f"\npadding={padding}")
+    keys = f"size={size}\nstride_x={stride_x}\nstride_y={stride_y}" + (
+        "" if padding is None else f"\npadding={padding}"
+    )
     x = picture(2, height, width, seed=size)
     found = run(section_of(f"[local_avgpool]\n{keys}", channels=2, height=height, width=width), x)
     padding = size - 1 if padding is None else padding

@@ -74,7 +74,9 @@ def test_batchnorm_is_darknets_formula():
     outputs, arrays = outputs_of(network), arrays_of(network, 1)
     assert list(arrays) == ["biases", "scales", "means", "variances"]
     column = {name: array[:, None, None] for name, array in arrays.items()}
-    expected = (outputs[0] - column["means"]) / np.sqrt(column["variances"] + 1e-5) * column["scales"] + column["biases"]
+    expected = (outputs[0] - column["means"]) / np.sqrt(column["variances"] + 1e-5) * column["scales"] + column[
+        "biases"
+    ]
     np.testing.assert_allclose(outputs[1], expected, rtol=1e-5, atol=1e-5)
 
 
@@ -135,7 +137,9 @@ def test_all_arrays_stand_in_the_file_in_the_order_of_the_layers(tmp_path, seen)
     network = network_of(EVERY_WEIGHT)
     network.save_weights(tmp_path / "a.weights", seen=seen)
     file = read_weights(tmp_path / "a.weights")
-    expected = np.concatenate([array.ravel() for i in range(len(network.layers)) for array in arrays_of(network, i).values()])
+    expected = np.concatenate(
+        [array.ravel() for i in range(len(network.layers)) for array in arrays_of(network, i).values()]
+    )
     np.testing.assert_array_equal(file.values, expected)
     other = Network(network.cfg, seed=4).eval()
     assert other.load_weights(tmp_path / "a.weights").loaded_layers == len(network.layers)

@@ -202,7 +202,7 @@ def test_single_label_boxes_survive_as_in_our_own_nms(
     class_scores = np.zeros((len(rows), 3), np.float32)
     class_scores[np.arange(len(rows)), given_objects.class_ids] = given_objects.scores
     boxes = given_objects.boxes_xywh
-    raw = RawDetections(
+    raw = RawDetections.from_dense(
         image_ids=np.array([7], np.int64),
         image_hw=np.array([[100, 100]], np.int32),
         offsets=np.array([0, len(rows)], np.int64),

@@ -178,7 +178,7 @@ def test_an_onnx_file_of_other_weights_is_refused(model: Path, dataset: Path, po
 
 def test_best_class_only_keeps_one_score_a_box_and_the_first_of_equals() -> None:
     scores = np.array([[0.2, 0.7, 0.1], [0.4, 0.0, 0.4], [0.0, 0.0, 0.3]], dtype=np.float32)
-    raw = RawDetections(
+    raw = RawDetections.from_dense(
         image_ids=np.array([1], dtype=np.int64),
         image_hw=np.array([[10, 10]], dtype=np.int32),
         offsets=np.array([0, 3], dtype=np.int64),

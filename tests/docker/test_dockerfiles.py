@@ -40,7 +40,15 @@ def test_everything_copied_exists_and_is_not_ignored(dockerfile: Path, repositor
 
 def test_everything_that_setup_cfg_reads_is_copied(dockerfile: Path) -> None:
     copied = {name for word, text in instructions(dockerfile) if word == "COPY" for name in text.split()[:-1]}
-    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "components", "pipelines", "constraints.txt"} <= copied
+    assert {
+        "setup.cfg",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "components",
+        "pipelines",
+        "constraints.txt",
+    } <= copied
 
 
 def test_nothing_but_needed_files_reaches_the_build(repository: Path) -> None:

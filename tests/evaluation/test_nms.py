@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from traffic_yolo.boxes import cxcywh_to_xyxy, pairwise_iou
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, greedy, non_maximum_suppression, pairwise_overlap
+from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.evaluation.nms_kernels import box_overlap
 from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 
 PROTOCOL = Protocol("c" * 64, "w" * 64, (320, 320), "stretch", "f" * 64 + "/test")
@@ -20,7 +21,7 @@ def raw_detections(pictures: list[tuple[np.ndarray, np.ndarray]], classes: int) 
     boxes = [np.asarray(b, np.float32).reshape(-1, 4) for b, _ in pictures]
     scores = [np.asarray(s, np.float32).reshape(-1, classes) for _, s in pictures]
     all_scores = np.concatenate(scores)
-    return RawDetections(
+    return RawDetections.from_dense(
         image_ids=np.arange(10, 10 + len(pictures)),
         image_hw=np.full((len(pictures), 2), 100, np.int32),
         offsets=np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64),
@@ -113,18 +114,50 @@ def test_pictures_without_boxes_give_none() -> None:
     assert len(non_maximum_suppression(raw, NmsOptions())) == 0
 
 
-def test_greedy_lets_a_suppressed_box_suppress_nobody() -> None:
-    chain = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], bool)
-    assert greedy(chain).tolist() == [0, 2]
+def test_a_suppressed_box_suppresses_nobody() -> None:
+    boxes = [[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]]  # each overlaps its neighbour by 3 / 7
+    found = non_maximum_suppression(raw_detections([(boxes, [[0.9], [0.8], [0.7]])], 1), NmsOptions(0.25, 0.4))
+    assert found.boxes_xyxy[:, 0].tolist() == [0, 8]
 
 
 def test_distance_kinds_keep_neighbours_that_iou_would_remove() -> None:
     boxes = np.array([[0, 0, 10, 10], [3, 0, 13, 10]], np.float32)
-    iou = float(pairwise_overlap(boxes, kind="default", beta=0.6)[0, 1])
+    iou = box_overlap(boxes, 0, 1, 0.0)
+    assert iou == pytest.approx(7 / 13, rel=1e-6)
     # centres 3 apart; the box around both is 13 x 10
-    penalty = (9 / (13**2 + 10**2)) ** 0.6
-    assert float(pairwise_overlap(boxes, kind="greedynms", beta=9.0)[0, 1]) == pytest.approx(iou - penalty, rel=1e-6)
-    assert float(pairwise_overlap(boxes, kind="diounms", beta=1.0)[0, 1]) == pytest.approx(iou - 9 / 269, rel=1e-6)
+    assert box_overlap(boxes, 0, 1, 0.6) == pytest.approx(iou - (9 / (13**2 + 10**2)) ** 0.6, rel=1e-6)
+    assert box_overlap(boxes, 0, 1, 1.0) == pytest.approx(iou - 9 / 269, rel=1e-6)
+
+
+def plain_nms(raw: RawDetections, options: NmsOptions) -> list[tuple[int, int, float, list[float]]]:
+    """The definition, picture by picture and class by class on whole tables: (image id, class id, score, box) rows."""
+    rows = []
+    for picture, image_id in enumerate(raw.image_ids.tolist()):
+        boxes, scores = raw.boxes_xyxy[raw.boxes_of(picture)], raw.class_scores_of(raw.boxes_of(picture))
+        overlaps = pairwise_iou(boxes, boxes)
+        if options.kind != "default":
+            overlaps = overlaps - centre_penalty(boxes, 0.6 if options.kind == "greedynms" else options.beta)
+        kept = []
+        for class_id in range(scores.shape[1]):
+            alive = list(np.argsort(-scores[:, class_id], kind="stable"))
+            alive = [box for box in alive if scores[box, class_id] > np.float32(options.confidence_threshold)]
+            while alive:
+                best, *rest = alive
+                kept.append((-scores[best, class_id], int(best), class_id))
+                alive = [box for box in rest if overlaps[best, box] <= np.float32(options.iou_threshold)]
+        for negative, box, class_id in sorted(kept)[: options.max_detections]:
+            rows.append((image_id, class_id, float(-negative), np.clip(boxes[box], 0, 100).tolist()))
+    return rows
+
+
+def centre_penalty(boxes: np.ndarray, exponent: float) -> np.ndarray:
+    """(squared centre distance / squared diagonal of the box around both) ** exponent for every pair."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = ((centres[:, None] - centres[None]) ** 2).sum(axis=2)
+    around = np.maximum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.minimum(boxes[:, None, :2], boxes[None, :, :2])
+    diagonal = (around**2).sum(axis=2)
+    ratio = np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0)
+    return (ratio.astype(np.float64) ** exponent).astype(np.float32)
 
 
 BOX = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 20), st.integers(1, 20))
@@ -140,6 +173,36 @@ def pictures(draw: st.DrawFn) -> RawDetections:
         xyxy = np.array([(x, y, x + w, y + h) for x, y, w, h in boxes], np.float32)
         drawn.append((xyxy, np.array(scores, np.float32) / 10))
     return raw_detections(drawn, 3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    raw=pictures(),
+    options=st.builds(
+        NmsOptions,
+        st.sampled_from([0.05, 0.1, 0.25, 0.5]),
+        st.sampled_from([0.1, 0.3, 0.5, 0.9]),
+        kind=st.sampled_from(["default", "greedynms", "diounms"]),
+        beta=st.sampled_from([0.6, 1.5]),
+        max_detections=st.sampled_from([1, 3, 300]),
+    ),
+)
+def test_survivors_are_those_of_the_definition(raw: RawDetections, options: NmsOptions) -> None:
+    found = non_maximum_suppression(raw, options)
+    columns = (found.image_ids, found.class_ids, found.scores, found.boxes_xyxy)
+    assert [tuple(row) for row in zip(*(column.tolist() for column in columns), strict=True)] == plain_nms(raw, options)
+
+
+def test_many_pictures_in_threads_give_what_one_at_a_time_gives() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 70, (400, 12, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 30, (400, 12, 2))], axis=2)
+    scores = rng.integers(0, 20, (400, 12, 3)) / 20
+    raw = raw_detections(list(zip(boxes, scores, strict=True)), 3)
+    found = non_maximum_suppression(raw, NmsOptions(0.1, 0.4))
+    columns = (found.image_ids, found.class_ids, found.scores, found.boxes_xyxy)
+    rows = [tuple(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    assert rows == plain_nms(raw, NmsOptions(0.1, 0.4))
 
 
 @settings(max_examples=150, deadline=None)

@@ -143,7 +143,9 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
     assert 0 < chosen["confidence_threshold"] < 1
     for task, report in [("convert", "report"), ("evaluate", "report"), ("tune", "report"), ("validate", "report")]:
         assert "<html" in run.artifact(task, report).read_text()
-    published = Path(json.loads((run.folder / "publish" / "executor_output.json").read_text())["parameterValues"]["Output"])
+    published = Path(
+        json.loads((run.folder / "publish" / "executor_output.json").read_text())["parameterValues"]["Output"]
+    )
     assert {"model.cfg", "model.weights", "model.onnx", "SHA256SUMS"} <= set(os.listdir(published))
     assert published.is_relative_to(tmp_path / "zoo")
 

@@ -92,7 +92,13 @@ def evaluation_record(model: dict[str, str], *, ap: float | None, data: str, siz
         metrics={"ap": ap, "ap50": ap and ap + 0.2, "ap75": ap, "ar100": 0.5, "precision": 0.6},
         per_class=(),
         confusion={"labels": [], "counts": []},
-        nms={"confidence_threshold": 0.25, "iou_threshold": 0.45, "kind": "default", "beta": 0.6, "max_detections": 300},
+        nms={
+            "confidence_threshold": 0.25,
+            "iou_threshold": 0.45,
+            "kind": "default",
+            "beta": 0.6,
+            "max_detections": 300,
+        },
         matching={"iou": 0.5, "coco_max_detections": 100},
         protocol={
             **model,
@@ -103,7 +109,13 @@ def evaluation_record(model: dict[str, str], *, ap: float | None, data: str, siz
             "runtime": "pytorch",
             "precision": "float32",
         },
-        data={"fingerprint": data, "ground_truth_sha256": sha256(data.encode()), "pictures": 9, "truths": 3, "ignored": 0},
+        data={
+            "fingerprint": data,
+            "ground_truth_sha256": sha256(data.encode()),
+            "pictures": 9,
+            "truths": 3,
+            "ignored": 0,
+        },
         training={"seed": 1},
         software={"python": "3.11"},
     )

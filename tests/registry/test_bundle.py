@@ -133,9 +133,7 @@ def test_labels_that_do_not_fit_the_names_are_refused(make_run: MakeRun) -> None
         ("validation", "config_infer_primary.txt", ModelError),
     ],
 )
-def test_a_folder_that_lacks_a_file_is_refused(
-    make_run: MakeRun, part: str, name: str, error: type[Exception]
-) -> None:
+def test_a_folder_that_lacks_a_file_is_refused(make_run: MakeRun, part: str, name: str, error: type[Exception]) -> None:
     run = make_run()
     (run[part] / name).unlink()
     with pytest.raises(error, match=name.split(".")[0]):

@@ -156,7 +156,9 @@ def write_rectangles(root: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
     (root / "annotations").mkdir()
     for split in ("train", "val", "test"):
-        chosen = {"images": images, "annotations": annotations} if split != "test" else {"images": [], "annotations": []}
+        chosen = (
+            {"images": images, "annotations": annotations} if split != "test" else {"images": [], "annotations": []}
+        )
         (root / "annotations" / f"instances_{split}.json").write_text(json.dumps({**chosen, "categories": categories}))
     (root / "classes.yaml").write_text(yaml.safe_dump({"classes": list(classes)}))
     (root / "manifest.json").write_text(json.dumps({"schema_version": 1, "fingerprint": "f" * 64}))

@@ -136,7 +136,10 @@ def test_slivers_are_ignored_and_what_is_gone_is_dropped() -> None:
 
 def test_boxes_thinner_than_a_pixel_are_dropped() -> None:
     source = Picture(
-        np.zeros((50, 99, 3), np.uint8), np.array([[5, 5, 5.5, 30]], np.float32), np.zeros(1, np.int64), np.zeros(1, bool)
+        np.zeros((50, 99, 3), np.uint8),
+        np.array([[5, 5, 5.5, 30]], np.float32),
+        np.zeros(1, np.int64),
+        np.zeros(1, bool),
     )
     assert len(keep_visible(source, (0, 0, 99, 50)).boxes_xyxy) == 0
 

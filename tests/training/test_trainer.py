@@ -34,7 +34,14 @@ def one_thread() -> None:
 
 def test_tiny_network_learns_four_pictures_by_heart(rectangles: Path, tmp_path: Path, tiny_cfg: Path) -> None:
     options = TrainingOptions(
-        cfg=str(tiny_cfg), batch=4, max_batches=150, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0, ema_alpha=0.9
+        cfg=str(tiny_cfg),
+        batch=4,
+        max_batches=150,
+        optimizer="adamw",
+        learning_rate=0.02,
+        jitter=0,
+        flip=0,
+        ema_alpha=0.9,
     )
     summary = train(rectangles, tmp_path / "run", options)
     rows = read_history(tmp_path / "run" / "history.csv")
@@ -152,7 +159,9 @@ def test_training_from_weights_of_other_classes_runs(
 
 def test_loss_that_is_no_number_stops_with_advice(rectangles: Path, tmp_path: Path, options: TrainingOptions) -> None:
     options = replace(options, learning_rate=1e12, burn_in=0, optimizer="sgd")
-    with pytest.raises(TrainingError, match=r"loss is (nan|inf) at iteration \d+ with learning rate 1e\+12: try a smaller"):
+    with pytest.raises(
+        TrainingError, match=r"loss is (nan|inf) at iteration \d+ with learning rate 1e\+12: try a smaller"
+    ):
         train(rectangles, tmp_path / "run", options)
 
 

@@ -1,6 +1,7 @@
 """The sweep: every cell is what NMS and matching done for that cell alone would give."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traffic_yolo.errors import EvaluationError, OptionsError
+from traffic_yolo.evaluation.coco import evaluate_coco
 from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
 from traffic_yolo.evaluation.matching import match
 from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.evaluation.operating_point import operating_point
 from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
-from traffic_yolo.tuning.sweep import Sweep, best_by_f1, sweep
+from traffic_yolo.tuning.sweep import Sweep, sweep, sweep_limits, write_csv
 
 CLASSES = ("CAR", "BUS", "TRUCK")
 PROTOCOL = Protocol("c" * 64, "w" * 64, (64, 64), "stretch", "f" * 64 + "/val")
@@ -36,7 +38,7 @@ def case(
     rows = np.array([row[0] for row in found], np.int64)
     truth_boxes = np.array([row[2] for row in truths], np.float64).reshape(-1, 4)
     class_ids = np.array([row[1] for row in truths], np.int64)
-    raw = RawDetections(
+    raw = RawDetections.from_dense(
         image_ids=np.arange(5, 5 + pictures),
         image_hw=np.full((pictures, 2), side, np.int32),
         offsets=np.searchsorted(rows, np.arange(pictures + 1)),
@@ -64,12 +66,14 @@ def case(
     truths=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0, 1, 2, ALL_CLASSES]), BOX), max_size=15),
     kind=st.sampled_from(["default", "greedynms", "diounms"]),
     max_detections=st.sampled_from([2, 300]),
+    engine=st.sampled_from(["fast", "fast", "pycocotools"]),
 )
-def test_every_cell_equals_the_plain_way(
+def test_every_cell_equals_nms_and_pycocotools_done_for_it(
     found: list[tuple[int, tuple[int, ...], tuple[int, ...]]],
     truths: list[tuple[int, int, tuple[int, ...]]],
     kind: str,
     max_detections: int,
+    engine: str,
 ) -> None:
     raw, truth = case([(p, box, tuple(s / 10 for s in scores)) for p, box, scores in found], truths)
     confidences, iou_thresholds = (0.05, 0.2, 0.5, 0.8), (0.3, 0.5, 0.75)
@@ -86,7 +90,13 @@ def test_every_cell_equals_the_plain_way(
                 iou_threshold=iou_threshold,
             )
             assert next(points) == plain
-            assert result.f1[row, column] == pytest.approx(plain.f1, abs=1e-15)
+            for name in ("precision", "recall", "f1", "false_positives_per_picture"):
+                assert getattr(result, name)[row, column] == pytest.approx(getattr(plain, name), abs=1e-15)
+            if engine == "pycocotools" and row and column:
+                continue  # slow; the fast engine has shown the other cells, and is itself held to it elsewhere
+            coco = evaluate_coco(truth, non_maximum_suppression(raw, nms), engine=engine)
+            assert result.ap[row, column] == pytest.approx(coco.ap or 0.0, abs=1e-12)
+            assert result.ap50[row, column] == pytest.approx(coco.ap50 or 0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -110,6 +120,55 @@ def test_cells_equal_the_plain_way_on_a_crowded_picture(seed: int) -> None:
             matching, CLASSES, confidence_threshold=nms.confidence_threshold, iou_threshold=nms.iou_threshold
         )
         assert point == plain
+    for row, confidence in enumerate(confidences):
+        for column, iou_threshold in enumerate(iou_thresholds):
+            coco = evaluate_coco(truth, non_maximum_suppression(raw, NmsOptions(confidence, iou_threshold)))
+            assert result.ap[row, column] == pytest.approx(coco.ap, abs=1e-12)
+            assert result.ap50[row, column] == pytest.approx(coco.ap50, abs=1e-12)
+    assert (np.diff(result.ap, axis=0) <= 0).all()
+
+
+def test_more_than_a_hundred_detections_of_a_class_count_in_f1_but_not_in_ap() -> None:
+    boxes = [(6 * column, 6 * row, 5, 5) for row in range(12) for column in range(12)]
+    truths = [(1, 0, box) for box in boxes]
+    found = [(1, box, (0.9 - 0.005 * index, 0.0, 0.0)) for index, box in enumerate(boxes)]
+    raw, truth = case(found, truths, side=100)
+    result = sweep(raw, truth, confidences=(0.1, 0.5), iou_thresholds=(0.5,))
+    assert result.true_positives[0, 0].tolist() == [144, 0, 0]
+    for row, confidence in enumerate((0.1, 0.5)):
+        coco = evaluate_coco(truth, non_maximum_suppression(raw, NmsOptions(confidence, 0.5)), engine="pycocotools")
+        assert result.ap[row, 0] == pytest.approx(coco.ap, abs=1e-12)
+    assert result.ap[0, 0] == pytest.approx(70 / 101)
+
+
+def test_limits_of_detections_share_one_sweep() -> None:
+    rng = np.random.default_rng(3)
+    truths = [(p, int(rng.integers(3)), (*rng.integers(0, 60, 2), *rng.integers(5, 20, 2))) for p in (0, 1, 2) * 4]
+    found = [
+        (2 - p, tuple(np.array(box) + rng.integers(-2, 3, 4)), tuple(rng.integers(0, 20, 3) / 20))
+        for p, _, box in truths * 6
+    ]
+    raw, truth = case(found, truths, side=90)  # type: ignore[arg-type]
+    grid = {"confidences": (0.05, 0.3, 0.6), "iou_thresholds": (0.3, 0.6)}
+    together = sweep_limits(raw, truth, nms=NmsOptions(kind="diounms"), limits=(1, 5, 300), **grid)
+    for result, limit in zip(together, (1, 5, 300), strict=True):
+        alone = sweep(raw, truth, nms=NmsOptions(kind="diounms", max_detections=limit), **grid)
+        assert result.nms == alone.nms
+        for name in ("true_positives", "false_positives", "ap", "ap50"):
+            np.testing.assert_array_equal(getattr(result, name), getattr(alone, name))
+    assert together[0].true_positives.sum() < together[1].true_positives.sum() < together[2].true_positives.sum()
+
+
+def test_columns_of_two_sweeps_join_in_order() -> None:
+    raw, truth = case([(0, (0, 0, 5, 5), (0.5, 0.2, 0.0))], [(2, 0, (0, 0, 5, 5))])
+    coarse, fine = (
+        sweep(raw, truth, confidences=(0.1, 0.3), iou_thresholds=grid) for grid in ((0.3, 0.6), (0.4, 0.5, 0.6))
+    )
+    joined = coarse.with_columns_of(fine)
+    whole = sweep(raw, truth, confidences=(0.1, 0.3), iou_thresholds=(0.3, 0.4, 0.5, 0.6))
+    assert joined.iou_thresholds == whole.iou_thresholds
+    np.testing.assert_array_equal(joined.true_positives, whole.true_positives)
+    np.testing.assert_array_equal(joined.ap, whole.ap)
 
 
 def grid_of(correct: list[list[int]], wrong: list[list[int]]) -> Sweep:
@@ -123,38 +182,36 @@ def grid_of(correct: list[list[int]], wrong: list[list[int]]) -> Sweep:
         false_positives=np.array(wrong)[..., None],
         num_truths=np.array([10]),
         num_pictures=4,
+        ap=np.full(shape, 0.25),
+        ap50=np.full(shape, 0.5),
     )
-
-
-def test_the_best_cell_is_the_one_with_the_highest_f1() -> None:
-    point = best_by_f1(grid_of([[9, 9], [8, 8], [5, 5]], [[9, 8], [2, 1], [0, 0]]))
-    assert (point.confidence_threshold, point.iou_threshold) == (0.2, 0.5)
-    assert point.f1 == pytest.approx(16 / 19)
-
-
-def test_of_equal_cells_the_higher_confidence_and_then_the_lower_iou_wins() -> None:
-    point = best_by_f1(grid_of([[8, 8], [8, 8], [8, 8]], [[1, 1], [1, 1], [2, 2]]))
-    assert (point.confidence_threshold, point.iou_threshold) == (0.2, 0.4)
 
 
 def test_no_truth_and_no_detections_give_zero_everywhere() -> None:
     result = sweep(*case([], []), confidences=(0.1, 0.5), iou_thresholds=(0.5,))
-    assert result.f1.tolist() == [[0.0], [0.0]]
-    assert best_by_f1(result).confidence_threshold == 0.5
+    for name in ("precision", "recall", "f1", "ap", "ap50", "false_positives_per_picture"):
+        assert getattr(result, name).tolist() == [[0.0], [0.0]], name
+    assert not result.is_defined
 
 
 def test_the_csv_has_a_line_for_each_cell(tmp_path: Path) -> None:
     result = grid_of([[9, 9], [8, 8]], [[9, 8], [2, 1]])
-    result.write_csv(tmp_path / "sweep.csv")
+    other = dataclasses.replace(result, nms=NmsOptions(kind="diounms", max_detections=20))
+    write_csv([result, other], tmp_path / "sweep.csv")
     with (tmp_path / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 4
+    assert [(row["nms_kind"], row["max_detections"]) for row in rows[::4]] == [("default", "300"), ("diounms", "20")]
+    assert len(rows) == 8
     assert rows[3] == {
+        "nms_kind": "default",
+        "max_detections": "300",
         "confidence_threshold": "0.2",
         "iou_threshold": "0.5",
         "precision": "0.888889",
         "recall": "0.8",
         "f1": "0.842105",
+        "ap": "0.25",
+        "ap50": "0.5",
         "true_positives": "8",
         "false_positives": "1",
         "false_negatives": "2",

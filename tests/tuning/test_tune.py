@@ -1,6 +1,7 @@
 """The step tune: what it writes, that the test split has no part in the choice, refusals."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from dataclasses import asdict
@@ -43,7 +44,7 @@ def imagined(data: DataSet, split: str, seed: int) -> RawDetections:
         scores.append(values)
         counts.append(len(values))
     class_scores = np.concatenate(scores).astype(np.float32)
-    return RawDetections(
+    return RawDetections.from_dense(
         image_ids=truth.image_ids,
         image_hw=np.tile(np.array([[192, 320]], np.int32), (len(counts), 1)),
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -165,12 +166,14 @@ def without_pictures(data_set: Path, split: str, folder: Path) -> Path:
 def empty_detections(folder: Path, split: str) -> None:
     path = folder / detections_name(split)
     raw = RawDetections.load(path)
-    RawDetections(
-        *(array[:0] for array in (raw.image_ids, raw.image_hw)),
-        raw.offsets[:1],
-        *(array[:0] for array in (raw.boxes_xyxy, raw.objectness, raw.class_scores)),
-        raw.classes,
-        raw.protocol,
+    dataclasses.replace(
+        raw,
+        offsets=raw.offsets[:1],
+        score_offsets=raw.score_offsets[:1],
+        **{
+            name: getattr(raw, name)[:0]
+            for name in ("image_ids", "image_hw", "boxes_xyxy", "objectness", "score_class_ids", "scores")
+        },
     ).save(path)
 
 

@@ -153,13 +153,16 @@ def _metrics(
 
 
 def best_class_only(raw: RawDetections) -> RawDetections:
-    """The same boxes with the score of their best class alone (the first of equals); the others are 0."""
-    if not len(raw.class_scores):
-        return raw
-    kept = np.zeros_like(raw.class_scores)
-    best = raw.class_scores.argmax(axis=1)[:, None]
-    np.put_along_axis(kept, best, np.take_along_axis(raw.class_scores, best, axis=1), axis=1)
-    return dataclasses.replace(raw, class_scores=kept)
+    """The same boxes, each with the score of its best class alone (the first of equals)."""
+    boxes = np.repeat(np.arange(len(raw.boxes_xyxy)), np.diff(raw.score_offsets))
+    order = np.lexsort((-raw.scores, boxes))  # within a box, class ids rise already
+    best = order[np.flatnonzero(np.diff(boxes[order], prepend=-1))]
+    return dataclasses.replace(
+        raw,
+        score_offsets=np.searchsorted(boxes[best], np.arange(len(raw.boxes_xyxy) + 1)).astype(np.int64),
+        score_class_ids=raw.score_class_ids[best],
+        scores=raw.scores[best],
+    )
 
 
 def at_floor(config: NvinferConfig) -> NvinferConfig:

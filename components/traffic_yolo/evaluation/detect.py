@@ -140,7 +140,7 @@ def _joined(
     nothing = _Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(classes)), np.float32))
     counts = [len(boxes.objectness) for boxes in kept]
     columns = [np.concatenate(column) for column in zip(nothing, *kept, strict=True)]
-    return RawDetections(
+    return RawDetections.from_dense(
         image_ids=np.array([picture.image_id for picture in pictures], np.int64),
         image_hw=np.array([(picture.height, picture.width) for picture in pictures], np.int32).reshape(-1, 2),
         offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),

@@ -13,6 +13,9 @@ import yaml
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS as COCO_MAX_DETECTIONS
+from traffic_yolo.evaluation.artifact import detections_name as detections_name
+from traffic_yolo.evaluation.artifact import images_fingerprint as images_fingerprint
 from traffic_yolo.evaluation.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.evaluation.detect import detect
 from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
@@ -37,7 +40,6 @@ HELD_OUT_SPLITS = ("val", "test")
 REPORT_NAME = "report.html"
 METRICS_NAME = "metrics.json"
 OPTIONS_NAME = "options.yaml"  # a training run's
-COCO_MAX_DETECTIONS = 100
 SCALARS = ("ap", "ap50", "ap75", "ar100", "precision", "recall", "f1")
 
 
@@ -130,16 +132,6 @@ def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str
         confidence_floor=CONFIDENCE_FLOOR,
     )
     return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
-
-
-def detections_name(split: str) -> str:
-    """The file of a split's raw detections in an evaluation folder."""
-    return f"detections_{split}.npz"
-
-
-def images_fingerprint(data: DataSet, split: str) -> str:
-    """What `Protocol.images_fingerprint` is for the pictures of one split."""
-    return f"{data.fingerprint}/{split}"
 
 
 def check_same_classes(model_classes: tuple[str, ...], data_classes: tuple[str, ...]) -> None:

@@ -10,13 +10,17 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import config
 
+from traffic_yolo.progress import progress
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 def kernel(function: Function) -> Function:
@@ -30,6 +34,24 @@ def kernel(function: Function) -> Function:
         config.CACHE_DIR = str(private_cache_folder(Path(tempfile.gettempdir())))
         compiled = numba.njit(cache=bool(config.CACHE_DIR), nogil=True)(function)
     return cast(Function, compiled)
+
+
+def in_chunks(
+    work: Callable[[int, int], Result], count: int, *, least: int = 64, most: int | None = None, description: str = ""
+) -> list[Result]:
+    """`work(first, last)` over all of range(count), in order, by as many threads as there are processors.
+
+    `work` should be a kernel, which runs without the interpreter's lock. A part has `least` items or more unless
+    there are fewer, and at most about `most`; there is always one part, if an empty one. `description` shows a bar.
+    """
+    processors = len(os.sched_getaffinity(0))
+    parts = max(1, min(processors, count // least), -(-count // most) if most else 1)
+    edges = [count * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        return [work(0, count)]
+    with ThreadPoolExecutor(min(parts, processors)) as threads:
+        results = threads.map(work, edges[:-1], edges[1:])
+        return list(progress(results, description=description, unit="part", total=parts) if description else results)
 
 
 def private_cache_folder(parent: Path) -> Path | str:

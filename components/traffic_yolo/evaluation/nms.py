@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.boxes import clip_xyxy, pairwise_iou
 from traffic_yolo.errors import EvaluationError, OptionsError
+from traffic_yolo.evaluation.jit import in_chunks
+from traffic_yolo.evaluation.nms_kernels import suppress_pictures
 from traffic_yolo.evaluation.raw_detections import RawDetections
 
 NMS_KINDS = ("default", "greedynms", "diounms")
@@ -110,17 +111,34 @@ def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detectio
     Raises `EvaluationError` when `confidence_threshold` is below the floor of `raw`: boxes would be missing.
     """
     check_floor(raw, options.confidence_threshold)
-    parts = []
-    for picture in range(len(raw)):
-        boxes = raw.boxes_of(picture)
-        scores = raw.class_scores[boxes]
-        candidates = Candidates.above(scores, options.confidence_threshold)
-        if not len(candidates.scores):
-            continue
-        overlaps = pairwise_overlap(raw.boxes_xyxy[boxes], kind=options.kind, beta=options.beta)
-        kept = candidates.survivors(overlaps, options.iou_threshold)[: options.max_detections]
-        parts.append(candidates.select(kept).detections(raw, picture))
-    return Detections.concatenate(parts)
+    bits = raw.scores.view(np.uint32)
+    # Darknet keeps its thresholds as float32: 0.3 and the float32 next to it are the same to it.
+    thresholds = (np.float32(options.confidence_threshold), np.float32(options.iou_threshold))
+    limits = (*thresholds, centre_exponent(options.kind, options.beta), options.max_detections)
+
+    def suppress(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        return suppress_pictures(
+            first,
+            last,
+            raw.offsets,
+            raw.boxes_xyxy,
+            raw.score_offsets,
+            raw.score_class_ids,
+            raw.scores,
+            bits,
+            len(raw.classes),
+            limits,
+        )
+
+    parts = in_chunks(suppress, len(raw))
+    rows, boxes, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
+    pictures = np.repeat(np.arange(len(raw)), counts)
+    return Detections(
+        raw.image_ids[pictures],
+        clipped_boxes(raw.boxes_xyxy[boxes], raw.image_hw[pictures]),
+        raw.scores[rows],
+        raw.score_class_ids[rows].astype(np.int64),
+    )
 
 
 def check_floor(raw: RawDetections, confidence_threshold: float) -> None:
@@ -132,93 +150,12 @@ def check_floor(raw: RawDetections, confidence_threshold: float) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """The (box, class) pairs of one picture whose score is above a threshold, by falling score.
-
-    `boxes`: row of the picture's boxes; `class_ids`; `scores`; all (K,). Equal scores keep the order of box, class.
-    """
-
-    boxes: NDArray[np.intp]
-    class_ids: NDArray[np.intp]
-    scores: NDArray[np.float32]
-
-    @classmethod
-    def above(cls, class_scores: NDArray[np.float32], confidence_threshold: float) -> "Candidates":
-        """Candidates from the scores (boxes, classes) of one picture.
-
-        Darknet tests the objectness first and then the product; the product is never larger, so one test does both.
-        """
-        # Darknet keeps its threshold as float32: 0.3 and the float32 next to it are the same to it.
-        boxes, class_ids = np.nonzero(class_scores > np.float32(confidence_threshold))
-        scores = class_scores[boxes, class_ids]
-        order = np.argsort(-scores, kind="stable")
-        return cls(boxes[order], class_ids[order], scores[order])
-
-    def select(self, chosen: NDArray[np.intp]) -> "Candidates":
-        """The candidates at the given indices, in that order."""
-        return Candidates(self.boxes[chosen], self.class_ids[chosen], self.scores[chosen])
-
-    def detections(self, raw: RawDetections, picture: int) -> Detections:
-        """These candidates of the picture at index `picture` as detections, boxes cut at the picture's edges."""
-        height, width = raw.image_hw[picture].tolist()
-        boxes = raw.boxes_xyxy[raw.boxes_of(picture)][self.boxes]
-        return Detections(
-            np.full(len(self.boxes), raw.image_ids[picture], np.int64),
-            clip_xyxy(boxes, (height, width)).astype(np.float32),
-            self.scores,
-            self.class_ids.astype(np.int64),
-        )
-
-    def survivors(self, overlaps: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
-        """Indices (ascending: by falling score) of the candidates that NMS keeps, class by class.
-
-        `overlaps` (boxes, boxes) is `pairwise_overlap` of the picture's boxes.
-        """
-        suppressing = overlaps > np.float32(iou_threshold)
-        by_class = np.argsort(self.class_ids, kind="stable")
-        starts = np.flatnonzero(np.diff(self.class_ids[by_class], prepend=-1))
-        kept = [
-            group[greedy(suppressing[np.ix_(self.boxes[group], self.boxes[group])])]
-            for group in np.split(by_class, starts[1:])
-        ]
-        return np.sort(np.concatenate(kept))
+def centre_exponent(kind: str, beta: float) -> float:
+    """The exponent of NMS's penalty for distant centres (`nms_kernels.box_overlap`); 0 for the plain IoU."""
+    return {"default": 0.0, "greedynms": GREEDYNMS_BETA, "diounms": beta}[kind]
 
 
-def greedy(suppressing: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Indices that greedy suppression keeps.
-
-    `suppressing` (n, n): whether box i, when kept, removes box j; boxes stand by falling score.
-    """
-    count = len(suppressing)
-    later = np.triu(suppressing, k=1)
-    alive = np.ones(count, np.bool_)
-    for index in np.flatnonzero(later.any(axis=1)):
-        if alive[index]:
-            alive &= ~later[index]
-    return np.flatnonzero(alive)
-
-
-def pairwise_overlap(boxes_xyxy: NDArray[np.float32], *, kind: str, beta: float) -> NDArray[np.float32]:
-    """The number that NMS of this kind compares with `iou_threshold`, for every pair of boxes (N, 4): (N, N).
-
-    IoU for "default", at most that for the others (down to -1 for boxes far apart). Darknet works on boxes in
-    picture pixels or relative to the picture; centres' distances, and so the last two kinds, differ between the two.
-    """
-    overlap = pairwise_iou(boxes_xyxy, boxes_xyxy)
-    if kind != "default":
-        overlap = overlap - _centre_penalty(boxes_xyxy, GREEDYNMS_BETA if kind == "greedynms" else beta)
-    return overlap
-
-
-def _centre_penalty(boxes_xyxy: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
-    """(squared centre distance / squared diagonal of the box around both) ** exponent for every pair, (N, N)."""
-    centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
-    distance = ((centres[:, None] - centres[None]) ** 2).sum(axis=2)
-    around = np.maximum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:]) - np.minimum(
-        boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2]
-    )
-    diagonal = (around**2).sum(axis=2)
-    # Two boxes on one point: Darknet returns the plain IoU.
-    ratio = np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0)
-    return np.asarray(ratio ** np.float32(exponent), dtype=boxes_xyxy.dtype)
+def clipped_boxes(boxes_xyxy: NDArray[np.float32], image_hw: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Boxes (K, 4) cut at the edges of their pictures, whose height and width are (K, 2)."""
+    limits = image_hw[:, [1, 0, 1, 0]].astype(np.float32)
+    return np.minimum(np.maximum(boxes_xyxy, 0), limits)

@@ -5,7 +5,6 @@ One inference writes them; every threshold, curve and metric afterwards reads th
 
 import dataclasses
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.array_file import map_arrays, write_arrays
 from traffic_yolo.storage import atomic_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CONFIDENCE_FLOOR = 0.001  # `darknet detector valid` uses the same; lower boxes move AP by less than 1e-4
 
 
@@ -48,47 +48,102 @@ class Protocol:
 
 @dataclass(frozen=True)
 class RawDetections:
-    """Boxes of M pictures, N in all, with a score for each of C classes; checked when made.
+    """Boxes of M pictures, N in all, with S scores for C classes; checked when made.
 
     `image_ids` (M,) int64, each once. `image_hw` (M, 2) int32, the pictures' height and width. `offsets` (M + 1,)
     int64: boxes `offsets[m]:offsets[m + 1]` belong to picture m, in the order of the network (head, cell row by row,
-    anchor). `boxes_xyxy` (N, 4) float32 in picture pixels, not clipped. `objectness` (N,) float32 in [0, 1].
-    `class_scores` (N, C) float32 = objectness x class probability, 0 where that is not above the protocol's floor.
+    anchor). `boxes_xyxy` (N, 4) float32 in picture pixels, not clipped. `objectness` (N,) float16 in [0, 1].
 
-    Raises `EvaluationError` for shapes that do not fit each other and for numbers that are not finite.
+    A score is objectness x class probability; those not above the protocol's floor are left out. Scores
+    `score_offsets[n]:score_offsets[n + 1]` ((N + 1,) int64) are of box n: `scores` (S,) float32 and `score_class_ids`
+    (S,) int16, which rise within a box.
+
+    float32 where a metric depends on it: float16 boxes or scores move AP by more than 1e-6 (they make ties, and move
+    overlaps across thresholds); objectness enters no metric. Raises `EvaluationError` for arrays that do not fit each
+    other and for numbers that are not finite.
     """
 
     image_ids: NDArray[np.int64]
     image_hw: NDArray[np.int32]
     offsets: NDArray[np.int64]
     boxes_xyxy: NDArray[np.float32]
-    objectness: NDArray[np.float32]
-    class_scores: NDArray[np.float32]
+    objectness: NDArray[np.float16]
+    score_offsets: NDArray[np.int64]
+    score_class_ids: NDArray[np.int16]
+    scores: NDArray[np.float32]
     classes: tuple[str, ...]
     protocol: Protocol
 
     def __post_init__(self) -> None:
-        pictures, boxes = len(self.image_ids), len(self.boxes_xyxy)
+        pictures, boxes, scores = len(self.image_ids), len(self.boxes_xyxy), len(self.scores)
         expected = {
             "image_ids": (pictures,),
             "image_hw": (pictures, 2),
             "offsets": (pictures + 1,),
             "boxes_xyxy": (boxes, 4),
             "objectness": (boxes,),
-            "class_scores": (boxes, len(self.classes)),
+            "score_offsets": (boxes + 1,),
+            "score_class_ids": (scores,),
+            "scores": (scores,),
         }
         for name, shape in expected.items():
-            found = getattr(self, name).shape
-            if found != shape:
-                raise EvaluationError(f"raw detections: {name} has shape {found}, expected {shape}")
-        steps = np.diff(self.offsets)
-        if self.offsets[0] != 0 or self.offsets[-1] != boxes or (steps < 0).any():
-            raise EvaluationError(f"raw detections: offsets must rise from 0 to {boxes}, the number of boxes")
+            found = getattr(self, name)
+            if found.shape != shape:
+                raise EvaluationError(f"raw detections: {name} has shape {found.shape}, expected {shape}")
+            if found.dtype != DTYPES[name]:
+                raise EvaluationError(f"raw detections: {name} is {found.dtype}, expected {DTYPES[name]}")
+        for name, what, count in (("offsets", "boxes", boxes), ("score_offsets", "scores", scores)):
+            steps = getattr(self, name)
+            if steps[0] != 0 or steps[-1] != count or (np.diff(steps) < 0).any():
+                raise EvaluationError(f"raw detections: {name} must rise from 0 to {count}, the number of {what}")
         if len(np.unique(self.image_ids)) != pictures:
             raise EvaluationError("raw detections: an image id occurs twice")
-        for name in ("boxes_xyxy", "objectness", "class_scores"):
+        for name in ("boxes_xyxy", "objectness", "scores"):
             if not np.isfinite(getattr(self, name)).all():
                 raise EvaluationError(f"raw detections: {name} holds NaN or infinity; the model's output is broken")
+        self._check_class_ids()
+
+    def _check_class_ids(self) -> None:
+        if not len(self.scores):
+            return
+        if int(self.score_class_ids.min()) < 0 or int(self.score_class_ids.max()) >= len(self.classes):
+            raise EvaluationError(f"raw detections: a class id is not among the {len(self.classes)} classes")
+        rises = np.diff(self.score_class_ids) > 0
+        begins = self.score_offsets[1:-1][np.diff(self.score_offsets[1:]) > 0]
+        rises[begins[begins > 0] - 1] = True  # a new box begins
+        if not rises.all():
+            raise EvaluationError("raw detections: class ids must rise within a box")
+
+    @classmethod
+    def from_dense(
+        cls,
+        *,
+        image_ids: NDArray[np.int64],
+        image_hw: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        boxes_xyxy: NDArray[np.float32],
+        objectness: NDArray[np.floating],
+        class_scores: NDArray[np.float32],
+        classes: tuple[str, ...],
+        protocol: Protocol,
+    ) -> "RawDetections":
+        """From a table of scores (N, C) in which 0 stands for a score that is left out."""
+        if class_scores.shape != (len(boxes_xyxy), len(classes)):
+            expected = (len(boxes_xyxy), len(classes))
+            raise EvaluationError(f"raw detections: class_scores has shape {class_scores.shape}, expected {expected}")
+        boxes, class_ids = np.nonzero(class_scores)
+        return cls(
+            image_ids=image_ids.astype(np.int64, copy=False),
+            image_hw=image_hw.astype(np.int32, copy=False),
+            offsets=offsets.astype(np.int64, copy=False),
+            boxes_xyxy=boxes_xyxy,
+            objectness=objectness.astype(np.float16),
+            score_offsets=np.searchsorted(boxes, np.arange(len(boxes_xyxy) + 1)).astype(np.int64),
+            score_class_ids=class_ids.astype(np.int16),
+            scores=class_scores[boxes, class_ids],
+            classes=classes,
+            protocol=protocol,
+        )
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -98,65 +153,62 @@ class RawDetections:
         """The rows of the box arrays that belong to the picture at index `picture` (not its image id)."""
         return slice(int(self.offsets[picture]), int(self.offsets[picture + 1]))
 
+    @property
+    def class_scores(self) -> NDArray[np.float32]:
+        """(N, C) float32: a table of all scores, 0 where one is left out; made anew, and large for many pictures."""
+        return self.class_scores_of(slice(0, len(self.boxes_xyxy)))
+
+    def class_scores_of(self, rows: slice) -> NDArray[np.float32]:
+        """(n, C) float32: `class_scores` of the boxes `rows` alone, as `boxes_of` gives them."""
+        start, stop, _ = rows.indices(len(self.boxes_xyxy))
+        first, last = int(self.score_offsets[start]), int(self.score_offsets[stop])
+        dense = np.zeros((stop - start, len(self.classes)), np.float32)
+        boxes = np.repeat(np.arange(stop - start), np.diff(self.score_offsets[start : stop + 1]))
+        dense[boxes, self.score_class_ids[first:last]] = self.scores[first:last]
+        return dense
+
     def save(self, path: Path) -> None:
-        """Writes a compressed npz, atomically; only scores above 0 are stored. Equal detections give equal bytes."""
-        box, class_id = np.nonzero(self.class_scores)
+        """Writes the file, atomically. Equal detections give equal bytes."""
         header = {
             "schema_version": SCHEMA_VERSION,
             "classes": list(self.classes),
             "protocol": dataclasses.asdict(self.protocol),
         }
+        encoded = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
         with atomic_file(path) as file:
-            np.savez_compressed(
-                file,
-                header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
-                image_ids=self.image_ids,
-                image_hw=self.image_hw,
-                offsets=self.offsets,
-                boxes_xyxy=self.boxes_xyxy,
-                objectness=self.objectness,
-                score_box=box.astype(np.int32),
-                score_class=class_id.astype(np.int16),
-                score=self.class_scores[box, class_id],
-            )
+            write_arrays(file, {"header": encoded, **{name: getattr(self, name) for name in DTYPES}})
 
     @classmethod
     def load(cls, path: Path) -> "RawDetections":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; the arrays stay in the file until they are used.
 
         Raises `EvaluationError` for a missing or damaged file, or one of another schema version.
         """
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
+            arrays = map_arrays(path)
             header = json.loads(arrays.pop("header").tobytes())
-            return cls._from_arrays(arrays, header, path)
+            version = header["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise EvaluationError(
+                    f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; detect again"
+                )
+            protocol = {**header["protocol"], "network_hw": tuple(header["protocol"]["network_hw"])}
+            return cls(**arrays, classes=tuple(header["classes"]), protocol=Protocol(**protocol))
         except FileNotFoundError as error:
-            raise EvaluationError(f"raw detections not found: {path}; run the evaluate step first") from error
-        except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError) as error:
-            if isinstance(error, EvaluationError):
-                raise
+            raise EvaluationError(f"raw detections not found: {path}; run detect or evaluate first") from error
+        except EvaluationError as error:
+            raise error if str(path) in str(error) else EvaluationError(f"{path}: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise EvaluationError(f"{path}: not a raw-detections file, or a damaged one: {error}") from error
 
-    @classmethod
-    def _from_arrays(cls, arrays: dict[str, NDArray[Any]], header: dict[str, Any], path: Path) -> "RawDetections":
-        version = header["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise EvaluationError(
-                f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; run the evaluate step again"
-            )
-        protocol = dict(header["protocol"])
-        protocol["network_hw"] = tuple(protocol["network_hw"])
-        classes = tuple(header["classes"])
-        class_scores = np.zeros((len(arrays["boxes_xyxy"]), len(classes)), np.float32)
-        class_scores[arrays["score_box"], arrays["score_class"]] = arrays["score"]
-        return cls(
-            image_ids=arrays["image_ids"],
-            image_hw=arrays["image_hw"],
-            offsets=arrays["offsets"],
-            boxes_xyxy=arrays["boxes_xyxy"],
-            objectness=arrays["objectness"],
-            class_scores=class_scores,
-            classes=classes,
-            protocol=Protocol(**protocol),
-        )
+
+DTYPES: dict[str, type[Any]] = {
+    "image_ids": np.int64,
+    "image_hw": np.int32,
+    "offsets": np.int64,
+    "boxes_xyxy": np.float32,
+    "objectness": np.float16,
+    "score_offsets": np.int64,
+    "score_class_ids": np.int16,
+    "scores": np.float32,
+}

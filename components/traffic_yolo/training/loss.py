@@ -58,9 +58,7 @@ def yolo_loss(
     `head_inputs`: per head what enters [yolo], (B, A * (5 + C), h, w), float32 or float64; `truths`: boxes of the B
     pictures; `network_wh`: size of the network input in pixels, the unit of the anchors.
     """
-    parts = [
-        _head_loss(head, inputs, truths, network_wh) for head, inputs in zip(heads, head_inputs, strict=True)
-    ]
+    parts = [_head_loss(head, inputs, truths, network_wh) for head, inputs in zip(heads, head_inputs, strict=True)]
     box, objectness, classes = (sum(terms[1:], terms[0]) for terms in list(zip(*parts, strict=True))[:3])
     return Loss(
         total=box + objectness + classes,
@@ -220,9 +218,7 @@ def _objectness_loss(
     return head.obj_normalizer * (weights * _probability_loss(head, entries[:, :, 4], targets)).sum()
 
 
-def _overlaps(
-    head: YoloHead, entries: Tensor, truths: Truths, network_wh: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
+def _overlaps(head: YoloHead, entries: Tensor, truths: Truths, network_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Per prediction, (B, A, h, w): largest IoU with a truth, 0 where no class is above 0.25; is it in an ignored box?
 
     Ignored truths do not count in the IoU.

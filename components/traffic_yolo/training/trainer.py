@@ -149,9 +149,7 @@ class _Run:
     def go_on(self, started: float) -> None:
         """Updates until `max_batches`; validates and writes checkpoints on the way."""
         options, last = self.options, self.options.max_batches
-        stream = batches(
-            self.samples, batch=options.batch, first=self.iteration, last=last, workers=options.workers
-        )
+        stream = batches(self.samples, batch=options.batch, first=self.iteration, last=last, workers=options.workers)
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
         with bar:
             bar.update(self.iteration)

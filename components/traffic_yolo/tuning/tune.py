@@ -10,8 +10,8 @@ import numpy as np
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import EvaluationError, OptionsError
+from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS, detections_name, images_fingerprint
 from traffic_yolo.evaluation.coco import evaluate_coco
-from traffic_yolo.evaluation.evaluate import COCO_MAX_DETECTIONS, detections_name, images_fingerprint
 from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.evaluation.matching import MATCH_IOU, match
 from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
@@ -20,7 +20,7 @@ from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
 from traffic_yolo.storage import atomic_folder, write_json, write_text
 from traffic_yolo.tuning.report import tuning_report_html
-from traffic_yolo.tuning.sweep import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS, Sweep, best_by_f1, sweep
+from traffic_yolo.tuning.sweep import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS, Sweep, best_by_f1, sweep, write_csv
 
 SCHEMA_VERSION = 1
 OBJECTIVES = ("f1",)
@@ -96,7 +96,7 @@ def tune(
     ap_rows = ap_by_confidence(raw, truth, nms)
     with atomic_folder(out) as folder:
         write_json(folder / POINT_NAME, _document(nms, chosen, test, result, record))
-        result.write_csv(folder / SWEEP_NAME)
+        write_csv([result], folder / SWEEP_NAME)
         write_text(folder / REPORT_NAME, tuning_report_html(result, chosen, test, nms, ap_rows))
     return TuningSummary(out, chosen, test)
 
