@@ -27,6 +27,7 @@ def finetune_pipeline(
     labels_format: str = "auto",
     layout: str = "",
     mapping: str = "",
+    label_source: str = "stated",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -59,6 +60,7 @@ def finetune_pipeline(
         labels_format: What the label file is: auto, or a label format.
         layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
         mapping: YAML file that says where a JSON or CSV label file has what.
+        label_source: Who drew the labels: stated (whom the file states), or human (pre-labels that were corrected).
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
@@ -94,6 +96,7 @@ def finetune_pipeline(
         labels_format=labels_format,
         layout=layout,
         mapping=mapping,
+        label_source=label_source,
         class_map=class_map,
         val_sites=val_sites,
         test_sites=test_sites,

@@ -16,7 +16,7 @@ from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
-from traffic_yolo.dataset.pictures import picture_size
+from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES, picture_size
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, RecordingInUseError, StorageError
@@ -165,7 +165,8 @@ class AtmSource:
             try:
                 key = self._frame_key(labels, names)
             except LabelError as error:
-                self._on_problem(Problem("frame-missing", str(error)))
+                if not labels.implied:
+                    self._on_problem(Problem("frame-missing", str(error)))
                 continue
             self._labels.add(key, labels)
             used.update(annotation.class_name for annotation in labels.annotations)
@@ -254,7 +255,9 @@ def scan_name(number: int) -> str:
 def _stated_frame(labels: PictureLabels) -> tuple[str, str]:
     """The recording and the scan that labels name, each "" where they do not."""
     folder, _, file_name = labels.name.rpartition("/")
-    stem = file_name.partition(".")[0] if labels.scan or folder else file_name.rpartition(".")[0]
+    stem = file_name
+    if Path(file_name).suffix.lower() in PICTURE_SUFFIXES:
+        stem = file_name.rpartition(".")[0]
     flat = FLAT_NAME.fullmatch(stem) if not (labels.recording or folder) else None
     recording = labels.recording or (flat["recording"] if flat else folder)
     scan = labels.scan or (flat["scan"] if flat else stem)

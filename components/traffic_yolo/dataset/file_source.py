@@ -94,7 +94,8 @@ class FileSource:
             try:
                 path = labels.path or self._finder(labels.own_split).find(labels.name, where=labels.where)
             except LabelError as error:
-                on_problem(Problem("picture-missing", str(error)))
+                if not labels.implied:
+                    on_problem(Problem("picture-missing", str(error)))
                 continue
             yield labels, path, labels.recording or _recording_of(path, self._reader.root), path.stem
 

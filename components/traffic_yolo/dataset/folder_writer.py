@@ -4,8 +4,6 @@ COCO files, lists of pictures, classes, manifest and report; all are streamed, s
 """
 
 import contextlib
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +13,8 @@ from typing import IO, Any
 import orjson
 
 from traffic_yolo.dataset.class_map import ClassMap
-from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION, category_id
-from traffic_yolo.dataset.formats.coco import coco_annotation, coco_categories, coco_image
+from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION
+from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
 from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, read_frames
 from traffic_yolo.dataset.frame_writer import notes_of
@@ -67,11 +65,13 @@ class FolderWriter:
 
     def write(self, stage: Stage) -> tuple[Report, str]:
         """Writes everything; returns the report and the fingerprint."""
-        names = [*self._map.classes, *sorted(stage.ignored_names)]
+        classes, ignored = self._map.classes, sorted(stage.ignored_names)
         tally = Counter(stage.tally)
         with contextlib.ExitStack() as stack:
-            entries = stack.enter_context(_Spill(self._folder / ".files.json"))
-            splits = {split: stack.enter_context(_SplitFiles(self._folder, split, names)) for split in SPLITS}
+            entries = stack.enter_context(spill(self._folder / ".files.json"))
+            splits = {
+                split: stack.enter_context(_SplitFiles.open(self._folder, split, classes, ignored)) for split in SPLITS
+            }
             kept = progress(self._kept(stage, tally), description="labels", unit="picture")
             for image_id, spooled in enumerate(kept, start=1):
                 splits[spooled.split].add(image_id, spooled.frame)
@@ -80,10 +80,10 @@ class FolderWriter:
                 for observer in self._plug_ins.observers:
                     observer.collect(spooled.frame, spooled.split, spooled.measured.get(observer.name))
             for split in self._described.required_splits:
-                if not splits[split].num_images:
+                if not splits[split].coco.num_images:
                     raise DatasetError(f"the {split} split has no picture with labels; name other sites, or label more")
             for files in splits.values():
-                for path in files.complete(coco_categories(self._map.classes, names[len(self._map.classes) :])):
+                for path in files.complete():
                     self._add_written(path, entries)
             for path, text in self._class_files().items():
                 (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
@@ -111,15 +111,15 @@ class FolderWriter:
             else:
                 yield spooled
 
-    def _add_files(self, spooled: SpooledFrame, entries: "_Spill") -> None:
+    def _add_files(self, spooled: SpooledFrame, entries: Spill) -> None:
         picture, label, copy = _files_of(spooled.frame)
         for path, entry in ((picture, spooled.picture), (label, spooled.text), (copy, spooled.text)):
             self._add_entry(path, entry, entries)
 
-    def _add_written(self, path: str, entries: "_Spill") -> None:
+    def _add_written(self, path: str, entries: Spill) -> None:
         self._add_entry(path, file_entry(self._folder / path), entries)
 
-    def _add_entry(self, path: str, entry: FileEntry, entries: "_Spill") -> None:
+    def _add_entry(self, path: str, entry: FileEntry, entries: Spill) -> None:
         self._fingerprint.add(path, entry.sha256)
         entries.add({"path": path, "size": entry.size, "sha256": entry.sha256})
 
@@ -143,7 +143,7 @@ class FolderWriter:
                 reports[observer.name] = findings.report
         return notes, reports
 
-    def _write_manifest(self, report: Report, entries: "_Spill") -> None:
+    def _write_manifest(self, report: Report, entries: Spill) -> None:
         described = self._described
         head = {
             "schema_version": SCHEMA_VERSION,
@@ -163,75 +163,38 @@ class FolderWriter:
             file.write(b"\n  ]\n}\n")
 
 
-class _Spill:
-    """JSON values in a temporary file, one a line, commas between; a context manager that removes it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("w+b")
-        self.count = 0
-
-    def __enter__(self) -> "_Spill":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-        self._path.unlink()
-
-    def add(self, value: Any) -> None:
-        if self.count:
-            self._file.write(b",\n")
-        self._file.write(orjson.dumps(value))
-        self.count += 1
-
-    def copy_to(self, file: IO[bytes]) -> None:
-        self._file.seek(0)
-        shutil.copyfileobj(self._file, file, 1 << 20)
-
-
+@dataclass(frozen=True)
 class _SplitFiles:
-    """The COCO file and the list of pictures of one split, while they grow; a context manager."""
+    """The COCO file and the list of pictures of one split, while they grow."""
 
-    def __init__(self, folder: Path, split: str, names: Sequence[str]) -> None:
-        self._folder = folder
-        self._split = split
-        self._ids = {name: category_id(index) for index, name in enumerate(names)}
-        os.makedirs(folder / "annotations", exist_ok=True)
-        self._stack = contextlib.ExitStack()
-        self._images = self._stack.enter_context(_Spill(folder / f".{split}-images.json"))
-        self._annotations = self._stack.enter_context(_Spill(folder / f".{split}-annotations.json"))
-        self._list = self._stack.enter_context((folder / f"{split}.txt").open("w", encoding="utf-8", newline="\n"))
+    split: str
+    coco: CocoWriter
+    pictures: IO[str]
 
-    def __enter__(self) -> "_SplitFiles":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
-
-    @property
-    def num_images(self) -> int:
-        return self._images.count
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, folder: Path, split: str, classes: Sequence[str], ignored: Sequence[str]) -> Iterator["_SplitFiles"]:
+        (folder / "annotations").mkdir(exist_ok=True)
+        with (
+            coco_writer(folder / _coco_path(split), classes, ignored) as coco,
+            (folder / f"{split}.txt").open("w", encoding="utf-8", newline="\n") as pictures,
+        ):
+            yield cls(split, coco, pictures)
 
     def add(self, image_id: int, frame: Frame) -> None:
-        self._images.add(coco_image(image_id, frame))
-        for annotation in frame.annotations:
-            category = self._ids[annotation.class_name]
-            self._annotations.add(coco_annotation(self._annotations.count + 1, image_id, category, annotation))
+        self.coco.add(image_id, frame)
         # Darknet reads it relative to the folder where it was started, ultralytics relative to the list's own
-        self._list.write(f"./images/{frame.file_name}\n")
+        self.pictures.write(f"./images/{frame.file_name}\n")
 
-    def complete(self, categories: list[dict[str, Any]]) -> tuple[str, str]:
-        """Puts the COCO file together; returns the paths of both files below the folder."""
-        self._list.flush()
-        path = f"annotations/instances_{self._split}.json"
-        with (self._folder / path).open("wb") as file:
-            head = {"info": {"description": f"{self._split} split"}, "categories": categories}
-            file.write(orjson.dumps(head).removesuffix(b"}") + b',\n"images": [\n')
-            self._images.copy_to(file)
-            file.write(b'\n],\n"annotations": [\n')
-            self._annotations.copy_to(file)
-            file.write(b"\n]}\n")
-        return path, f"{self._split}.txt"
+    def complete(self) -> tuple[str, str]:
+        """Writes what is left to write; returns the paths of both files below the folder."""
+        self.pictures.flush()
+        self.coco.complete(f"{self.split} split")
+        return _coco_path(self.split), f"{self.split}.txt"
+
+
+def _coco_path(split: str) -> str:
+    return f"annotations/instances_{split}.json"
 
 
 def _files_of(frame: Frame) -> tuple[str, str, str]:

@@ -46,7 +46,7 @@ def write_frame(file: IO[bytes], spooled: SpooledFrame) -> None:
         frame.day,
         frame.labelled,
         frame.attributes,
-        [_annotation_row(annotation) for annotation in frame.annotations],
+        [annotation_row(annotation) for annotation in frame.annotations],
         list(spooled.picture),
         list(spooled.text),
         spooled.measured,
@@ -66,7 +66,8 @@ def read_frames(folders: Sequence[Path]) -> Iterator[SpooledFrame]:
                 yield _spooled(orjson.loads(line), images)
 
 
-def _annotation_row(annotation: Annotation) -> list[Any]:
+def annotation_row(annotation: Annotation) -> list[Any]:
+    """An annotation as a list of JSON values."""
     return [
         annotation.class_name,
         annotation.xywh,
@@ -80,10 +81,15 @@ def _annotation_row(annotation: Annotation) -> list[Any]:
     ]
 
 
+def annotation_of_row(row: list[Any]) -> Annotation:
+    """The annotation of such a list."""
+    return Annotation(row[0], tuple(row[1]), *row[2:])
+
+
 def _spooled(line: list[Any], images: Path) -> SpooledFrame:
     split, recording, scan, suffix, width, height, site, camera, day, labelled, attributes = line[:11]
     rows, picture, text, measured = line[11:]
-    annotations = tuple(Annotation(row[0], tuple(row[1]), *row[2:]) for row in rows)
+    annotations = tuple(map(annotation_of_row, rows))
     return SpooledFrame(
         frame=Frame(
             recording=recording,

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.formats.yolo import yolo_lines
+from traffic_yolo.dataset.frame_mapping import FrameMapping
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.records import Annotation, Frame
-
-NOTED_CUT_PX = 0.5  # below, a box that sticks out is the rounding of a label file
 
 
 class FrameWriter:
@@ -34,6 +33,7 @@ class FrameWriter:
         self._plug_ins = plug_ins
         self._made: set[str] = set()
         self.tally: Counter[str] = Counter()
+        self._mapping = FrameMapping(class_map, self.tally)
         self.ignored_names: set[str] = set()
         self._spool = (folder / SPOOL_NAME).open("wb")
 
@@ -50,7 +50,7 @@ class FrameWriter:
             if usable is None:
                 return
             frame = replace(frame, annotations=usable)
-        frame = replace(frame, annotations=tuple(self._mapped(frame)))
+        frame = self._mapping.mapped(frame)
         picture = frame.picture()
         for frame_filter in self._plug_ins.filters:
             reason = frame_filter.keep(frame, split, picture)
@@ -61,9 +61,7 @@ class FrameWriter:
 
     def _write(self, frame: Frame, split: str, picture: bytes) -> None:
         lines = yolo_lines(frame.annotations, self._map.classes, (frame.width, frame.height))
-        self.tally["ignored and crowd boxes that YOLO text cannot say (COCO has them)"] += len(frame.annotations) - len(
-            lines
-        )
+        self._count_unsaid(frame, len(lines))
         text = "".join(line + "\n" for line in lines).encode()
         self._write_files(frame, picture, text)
         measured = {}
@@ -73,6 +71,17 @@ class FrameWriter:
                 measured[observer.name] = value
         self.ignored_names.update(a.class_name for a in frame.annotations if a.class_name not in self._map.classes)
         write_frame(self._spool, SpooledFrame(frame, split, _entry(picture), _entry(text), measured))
+
+    def _count_unsaid(self, frame: Frame, num_lines: int) -> None:
+        """Counts what YOLO text cannot say of the frame; the COCO file beside it says it."""
+        annotations = frame.annotations
+        for what, count in (
+            ("ignored and crowd boxes", len(annotations) - num_lines),
+            ("confidences", sum(a.confidence is not None for a in annotations)),
+            ("boxes' attributes", sum(bool(a.attributes) for a in annotations)),
+        ):
+            if count:
+                self.tally[f"{what} that YOLO text cannot say (COCO has them)"] += count
 
     def _write_files(self, frame: Frame, picture: bytes, text: bytes) -> None:
         """The picture below `images/`; its text below `labels/`, where ultralytics looks, and beside it for Darknet.
@@ -112,39 +121,6 @@ class FrameWriter:
             return None
         self.tally["pictures labelled by the device"] += 1
         return usable
-
-    def _mapped(self, frame: Frame) -> list[Annotation]:
-        """The frame's annotations under the class map, cut at the picture's edges."""
-        kept = []
-        for annotation in frame.annotations:
-            number = f" annotation {annotation.number}" if annotation.number else ""
-            where = f"{frame.label_file}{number} ({frame.recording} {frame.scan})"
-            fate, name = self._map.fate(annotation.class_name, ignored=annotation.ignore, where=where)
-            if fate == "drop":
-                self.tally[f"boxes of dropped class {name}"] += 1
-                continue
-            cut = self._cut(annotation, (frame.width, frame.height))
-            if cut is None:
-                continue
-            ignore = annotation.ignore or fate == "ignore"
-            if name != cut.class_name or ignore != cut.ignore:
-                cut = replace(cut, class_name=name, ignore=ignore)
-            kept.append(cut)
-        return kept
-
-    def _cut(self, annotation: Annotation, image_wh: tuple[int, int]) -> Annotation | None:
-        """The annotation cut at the picture's edges; None where it lies outside."""
-        x, y, width, height = annotation.xywh
-        if x >= 0 and y >= 0 and x + width <= image_wh[0] and y + height <= image_wh[1]:
-            return annotation  # bit for bit
-        left, top = max(x, 0.0), max(y, 0.0)
-        right, bottom = min(x + width, float(image_wh[0])), min(y + height, float(image_wh[1]))
-        if right <= left or bottom <= top:
-            self.tally["boxes wholly outside the picture left out"] += 1
-            return None
-        if max(left - x, top - y, x + width - right, y + height - bottom) >= NOTED_CUT_PX:
-            self.tally[f"boxes cut at the edge of the picture by {NOTED_CUT_PX:g} px or more"] += 1
-        return replace(annotation, xywh=(left, top, right - left, bottom - top), area=None)
 
 
 def _write_bytes(path: str, data: bytes) -> None:

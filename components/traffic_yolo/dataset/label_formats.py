@@ -1,12 +1,21 @@
 """The label formats by name, and how a file or folder is told to be one of them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import mmap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
 from traffic_yolo.dataset.formats.coco import CocoReader, coco_files
-from traffic_yolo.dataset.formats.yolo import YoloReader
+from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
+from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
+from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
+from traffic_yolo.dataset.formats.mapped import MappedReader
+from traffic_yolo.dataset.formats.sidecar import sidecar_of, with_sidecar
+from traffic_yolo.dataset.formats.voc import VocReader, voc_folder
+from traffic_yolo.dataset.formats.yolo import YoloReader, yolo_file
+from traffic_yolo.dataset.problems import ProblemSink, strict
+from traffic_yolo.dataset.records import PictureLabels
 from traffic_yolo.errors import OptionsError
 
 
@@ -19,36 +28,83 @@ class LabelFormat:
     reader: Callable[[Path, ReadOptions], LabelReader]
 
 
+def _is_coco(path: Path) -> bool:
+    files = coco_files(path)
+    # Other JSON files lie beside a data.yaml too
+    where_expected = path.is_file() or (path / "annotations").is_dir() or not _is_yolo(path)
+    return bool(files) and where_expected and _holds_categories(files[0])
+
+
+def _is_yolo(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml", ".data") if path.is_file() else yolo_file(path) is not None
+
+
+def _is_labelme(path: Path) -> bool:
+    return next(labelme_files(path), None) is not None
+
+
 # In the order in which they are tried: our own folders are COCO and YOLO at once, and only COCO can say everything
 LABEL_FORMATS: dict[str, LabelFormat] = {
-    "coco": LabelFormat("a COCO file (*.json)", lambda path: _is_coco(path), CocoReader),
-    "yolo": LabelFormat("a YOLO data set (data.yaml)", lambda path: _is_yolo(path), YoloReader),
+    "coco": LabelFormat("a COCO file (*.json)", _is_coco, CocoReader),
+    "yolo": LabelFormat("a YOLO data set (data.yaml or *.data)", _is_yolo, YoloReader),
+    "cvat": LabelFormat("a CVAT file (*.xml)", lambda path: cvat_file(path) is not None, CvatReader),
+    "voc": LabelFormat("Pascal VOC files (Annotations/*.xml)", lambda path: voc_folder(path) is not None, VocReader),
+    "labelme": LabelFormat(
+        "LabelMe files (*.json)", lambda path: any(True for _ in labelme_files(path)), LabelmeReader
+    ),
+    "kitti": LabelFormat("KITTI labels (label_2/*.txt)", lambda path: kitti_folder(path) is not None, KittiReader),
+    "mapped": LabelFormat("a JSON or CSV file with a mapping", lambda _path: False, MappedReader),
 }
 
 
-def detect_label_format(path: Path) -> str:
-    """The name of the format of this file or folder; "" where it is none that we know."""
+def detect_label_format(path: Path, *, mapped: bool = False) -> str:
+    """The name of the format of this file or folder; "" where it is none that we know. With a mapping, `mapped`."""
+    if mapped:
+        return "mapped"
     return next((name for name, known in LABEL_FORMATS.items() if known.recognises(path)), "")
 
 
 def open_labels(path: Path, label_format: str, options: ReadOptions) -> LabelReader:
     """Opens a file or folder in a format, or in the one that it is found to be ("auto").
 
-    Raises `OptionsError` where it is none that we know, and what the reader raises.
+    A side-car in the same folder is read with it. Raises `OptionsError` where it is none that we know, and what the
+    reader raises.
     """
-    name = detect_label_format(path) if label_format == "auto" else label_format
+    mapped = options.mapping is not None
+    name = detect_label_format(path, mapped=mapped) if label_format == "auto" else label_format
     if not name:
         known = ", ".join(known.what for known in LABEL_FORMATS.values())
         raise OptionsError(f"{path}: expected {known}; found none of them")
-    return LABEL_FORMATS[name].reader(path, options)
+    reader = LABEL_FORMATS[name].reader(path, options)
+    sidecar = sidecar_of(path)
+    if sidecar is not None:
+        reader = with_sidecar(reader, sidecar)
+    return _Reviewed(reader) if options.reviewed else reader
 
 
-def _is_coco(path: Path) -> bool:
-    if path.is_file():
-        return path.suffix == ".json"
-    # Other JSON files lie beside a data.yaml too
-    return bool(coco_files(path)) and ((path / "annotations").is_dir() or not _is_yolo(path))
+class _Reviewed:
+    """The labels of another reader, every one of them a human's."""
+
+    def __init__(self, reader: LabelReader) -> None:
+        self._reader = reader
+        self.classes = reader.classes
+        self.default_classes = reader.default_classes
+        self.root = reader.root
+
+    def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
+        """The other reader's pictures; no box has a confidence any more."""
+        for labels in self._reader.pictures(on_problem):
+            human = tuple(replace(a, label_source="human", confidence=None) for a in labels.annotations)
+            yield replace(labels, annotations=human)
+
+    def notes(self) -> list[str]:
+        """The other reader's notes, and that all labels count as human."""
+        return [*self._reader.notes(), "all labels taken as human ones, whatever the file says"]
 
 
-def _is_yolo(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") if path.is_file() else (path / "data.yaml").is_file()
+def _holds_categories(file: Path) -> bool:
+    """Whether a JSON file has the key that every COCO file has, somewhere."""
+    if file.stat().st_size == 0:
+        return False
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b'"categories"') >= 0

@@ -6,9 +6,20 @@ from typing import Any
 from traffic_yolo.errors import OptionsError
 
 ATM_FORMAT = "atm-h5"
-LABEL_FORMAT_NAMES = ("coco", "yolo")  # the keys of label_formats.LABEL_FORMATS, which is heavy to import
+LABEL_FORMAT_NAMES = (
+    "coco",
+    "yolo",
+    "cvat",
+    "voc",
+    "kitti",
+    "labelme",
+    "mapped",
+)  # the keys of label_formats.LABEL_FORMATS, which is heavy to import
 SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
+LABEL_SOURCE_WORDS = ("stated", "human")
+WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat")  # the keys of label_writers.LABEL_WRITERS
+FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
 
 
@@ -20,8 +31,8 @@ def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
-class ConvertOptions:
-    """One conversion. Raises `OptionsError` when made with values that make no sense."""
+class SourceChoice:
+    """Where frames come from, and how what lies there is read. Raises `OptionsError` for values that make no sense."""
 
     source: str = field(metadata={"help": "Recordings, or a data set: a folder, or its label file."})
     labels: str = _option("", "Label file or folder with the human labels of the recordings.")
@@ -29,6 +40,44 @@ class ConvertOptions:
     labels_format: str = _option("auto", "What the label file is.", LABELS_FORMATS)
     layout: str = _option("", "Layout of the recordings: a name or a YAML file; empty: each file's own.")
     mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.")
+    label_source: str = _option(
+        "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
+        LABEL_SOURCE_WORDS,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            raise OptionsError("source: expected a folder or file, found nothing")
+        check_words(
+            self,
+            source_format=SOURCE_FORMATS,
+            labels_format=LABELS_FORMATS,
+            label_source=LABEL_SOURCE_WORDS,
+        )
+
+
+@dataclass(frozen=True)
+class ExportOptions(SourceChoice):
+    """One export of labels. Raises `OptionsError` when made with values that make no sense."""
+
+    to: str = _option("cvat", "Format to write.", WRITTEN_FORMATS)
+    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes; empty: as they are.")
+    frames: str = _option("all", "Which frames: all, those that humans labelled, or the others.", FRAME_WORDS)
+    min_confidence: float = field(
+        default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
+    )
+    pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_words(self, to=WRITTEN_FORMATS, frames=FRAME_WORDS)
+        check_confidence(self.min_confidence)
+
+
+@dataclass(frozen=True)
+class ConvertOptions(SourceChoice):
+    """One conversion. Raises `OptionsError` when made with values that make no sense."""
+
     class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.")
     val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.")
     test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.")
@@ -40,17 +89,9 @@ class ConvertOptions:
     )
 
     def __post_init__(self) -> None:
-        if not self.source:
-            raise OptionsError("source: expected a folder or file, found nothing")
-        for name, words in (
-            ("source_format", SOURCE_FORMATS),
-            ("labels_format", LABELS_FORMATS),
-            ("device_labels", DEVICE_LABELS),
-        ):
-            if getattr(self, name) not in words:
-                raise OptionsError(f"{name}: expected one of {', '.join(words)}, found {getattr(self, name)!r}")
-        if not 0 <= self.min_confidence <= 1:
-            raise OptionsError(f"min_confidence: expected a number in [0, 1], found {self.min_confidence}")
+        super().__post_init__()
+        check_words(self, device_labels=DEVICE_LABELS)
+        check_confidence(self.min_confidence)
         both = set(self.val_site_names) & set(self.test_site_names)
         if both:
             raise OptionsError(f"a site is in one split only: {', '.join(sorted(both))} is in val_sites and test_sites")
@@ -64,6 +105,19 @@ class ConvertOptions:
     def test_site_names(self) -> tuple[str, ...]:
         """`test_sites` taken apart."""
         return _names(self.test_sites)
+
+
+def check_words(options: object, **words_of: tuple[str, ...]) -> None:
+    """Raises `OptionsError` where a field of `options` holds none of its words."""
+    for name, words in words_of.items():
+        if getattr(options, name) not in words:
+            raise OptionsError(f"{name}: expected one of {', '.join(words)}, found {getattr(options, name)!r}")
+
+
+def check_confidence(value: float) -> None:
+    """Raises `OptionsError` for a least confidence that is none."""
+    if not 0 <= value <= 1:
+        raise OptionsError(f"min_confidence: expected a number in [0, 1], found {value}")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 from traffic_yolo.atm.jpeg import complete_jpeg_size
 from traffic_yolo.errors import DatasetError, RecordingError
 
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # An eighth of the size, one channel: every byte is read, at a quarter of the time of a full decode
 QUICK_DECODE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION

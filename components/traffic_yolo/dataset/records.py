@@ -121,7 +121,8 @@ class PictureLabels:
     `name` is the picture as the file names it (a file name, or a path with '/'). `annotations` are in the picture's
     pixels, or in shares of its size where `relative` is true. `image_wh` is the size that the file states, if it does.
     `path` is where the picture lies, where the format knows it. `recording`, `scan`, `site`, `camera`, `day` and
-    `own_split` are "" where the file does not say them. `where` names the place in the file, for messages.
+    `own_split` are "" where the file does not say them. `where` names the place in the file, for messages. An `implied`
+    picture is one that the file does not name (a frame of a video where nothing is drawn): it may be missing.
     """
 
     name: str
@@ -136,6 +137,7 @@ class PictureLabels:
     camera: str = ""
     day: str = ""
     own_split: str = ""
+    implied: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -12,7 +12,7 @@ from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
 from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format, open_labels
-from traffic_yolo.dataset.options import ATM_FORMAT, ConvertOptions
+from traffic_yolo.dataset.options import ATM_FORMAT, SourceChoice
 from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.errors import OptionsError, StorageError
@@ -67,7 +67,7 @@ class SourceOptions:
     on_problem: ProblemSink = strict
 
 
-def open_source(options: ConvertOptions, how: SourceOptions = SourceOptions()) -> Source:
+def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> Source:
     """Finds out what `options.source` is (unless `source_format` says it) and opens it.
 
     Raises `StorageError` where nothing is there, `OptionsError` where it is nothing we know.
@@ -75,8 +75,11 @@ def open_source(options: ConvertOptions, how: SourceOptions = SourceOptions()) -
     path = existing_path(options.source, what="source")
     if path.is_dir() and next(path.iterdir(), None) is None:
         raise StorageError(f"source is empty: {path}; check that the share is mounted")
-    found = _detect(path) if options.source_format == "auto" else options.source_format
-    read = ReadOptions(mapping=existing_path(options.mapping, what="mapping") if options.mapping else None)
+    found = _detect(path, mapped=bool(options.mapping)) if options.source_format == "auto" else options.source_format
+    read = ReadOptions(
+        mapping=existing_path(options.mapping, what="mapping") if options.mapping else None,
+        reviewed=options.label_source == "human",
+    )
     if found == ATM_FORMAT:
         atm = AtmOptions(load_layout(options.layout) if options.layout else None, how.parts, how.only)
         return AtmSource(path, _labels(options, read), atm, on_problem=how.on_problem)
@@ -85,16 +88,16 @@ def open_source(options: ConvertOptions, how: SourceOptions = SourceOptions()) -
     return FileSource(open_labels(path, found, read), on_problem=how.on_problem)
 
 
-def _labels(options: ConvertOptions, read: ReadOptions) -> LabelReader | None:
+def _labels(options: SourceChoice, read: ReadOptions) -> LabelReader | None:
     if not options.labels:
         return None
     return open_labels(existing_path(options.labels, what="label file"), options.labels_format, read)
 
 
-def _detect(path: Path) -> str:
+def _detect(path: Path, *, mapped: bool) -> str:
     if path.suffix == RECORDING_SUFFIX if path.is_file() else find_recordings(path):
         return ATM_FORMAT
-    found = detect_label_format(path)
+    found = detect_label_format(path, mapped=mapped)
     if not found:
         known = ", ".join([f"ATM recordings (*{RECORDING_SUFFIX})", *(known.what for known in LABEL_FORMATS.values())])
         raise OptionsError(f"{path}: expected {known}; found none of them")

@@ -6,14 +6,38 @@ from pathlib import Path
 from typing import Protocol
 
 from traffic_yolo.dataset.problems import ProblemSink, strict
-from traffic_yolo.dataset.records import PictureLabels
+from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a user may tell a reader. `mapping`: the YAML file of the format `mapped`, else None."""
+    """What a user may tell a reader.
+
+    `mapping`: the YAML file of the format `mapped`, else None. `reviewed`: a human has looked at every box, so that all
+    are human labels whatever the file says of who drew them.
+    """
 
     mapping: Path | None = None
+    reviewed: bool = False
+
+
+class LabelWriter(Protocol):
+    """Writes the labels of frames into a folder, which is empty at the beginning.
+
+    `picture_folder` is where the format expects the pictures below that folder, each as `<recording>/<scan>.<suffix>`.
+    `says_frames`: whether it holds the site, camera, day and attributes of a frame.
+    """
+
+    picture_folder: str
+    says_frames: bool
+
+    def add(self, frame: Frame) -> list[Annotation | None]:
+        """Writes the labels of one frame. Returns what a reader of the format gets for each box, None for no box."""
+        ...
+
+    def complete(self) -> None:
+        """Writes what can be written only with all frames known."""
+        ...
 
 
 class LabelReader(Protocol):

@@ -5,7 +5,7 @@ The text cannot say iscrowd, ignore, confidence or who drew a box: such boxes ar
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,34 +13,32 @@ from typing import Any
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
+from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
-from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
+from traffic_yolo.dataset.records import SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.storage import existing_path
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 def yolo_lines(annotations: Sequence[Annotation], classes: Sequence[str], image_wh: tuple[int, int]) -> list[str]:
     """One line for each box that counts. A box is cut at the picture's edges, because Darknet drops centres outside."""
     class_ids = {name: class_id for class_id, name in enumerate(classes)}
+    return [line for annotation in annotations if (line := _yolo_line(annotation, class_ids, image_wh))]
+
+
+def _yolo_line(annotation: Annotation, class_ids: Mapping[str, int], image_wh: tuple[int, int]) -> str:
+    """The line of a box; "" for one that does not count, or lies outside."""
+    if not annotation.counts:
+        return ""
     width, height = image_wh
-    lines = []
-    for annotation in annotations:
-        if not annotation.counts:
-            continue
-        x, y, w, h = annotation.xywh
-        left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
-        if right <= left or bottom <= top:
-            continue
-        numbers = (
-            (left + right) / 2 / width,
-            (top + bottom) / 2 / height,
-            (right - left) / width,
-            (bottom - top) / height,
-        )
-        lines.append(f"{class_ids[annotation.class_name]} " + " ".join(f"{number:.8f}" for number in numbers))
-    return lines
+    x, y, w, h = annotation.xywh
+    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
+    if right <= left or bottom <= top:
+        return ""
+    cx, cy = (left + right) / 2 / width, (top + bottom) / 2 / height
+    class_id = class_ids[annotation.class_name]
+    return f"{class_id} {cx:.8f} {cy:.8f} {(right - left) / width:.8f} {(bottom - top) / height:.8f}"
 
 
 def read_yolo_labels(path: Path, classes: Sequence[str], image_wh: tuple[int, int]) -> list[Annotation]:
@@ -49,24 +47,57 @@ def read_yolo_labels(path: Path, classes: Sequence[str], image_wh: tuple[int, in
     Raises `LabelError` naming file and line for a wrong count of numbers, an unknown class id, or numbers that are not
     relative sizes.
     """
+    return [_read_line(line, classes, image_wh, f"{path} line {number}", number) for number, line in text_lines(path)]
+
+
+def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], where: str, number: int = 0) -> Annotation:
     width, height = image_wh
-    annotations = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        parts = line.split()
-        if not parts:
-            continue
-        where = f"{path} line {number}"
-        try:
-            class_id, (cx, cy, w, h) = int(parts[0]), map(float, parts[1:])
-        except ValueError as error:
-            raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line.strip()!r}") from error
-        if not 0 <= class_id < len(classes):
-            raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
-        if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)) or w <= 0 or h <= 0:
-            raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line.strip()!r}")
-        box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
-        annotations.append(Annotation(classes[class_id], box, number=number))
-    return annotations
+    parts = line.split()
+    try:
+        class_id, (cx, cy, w, h) = int(parts[0]), map(float, parts[1:])
+    except ValueError as error:
+        raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
+    if not 0 <= class_id < len(classes):
+        raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
+    if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)) or w <= 0 or h <= 0:
+        raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line!r:.120}")
+    box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
+    return Annotation(classes[class_id], box, number=number)
+
+
+class YoloWriter:
+    """Writes `labels/<recording>/<scan>.txt`, and the lists for Darknet and ultralytics; see `base.LabelWriter`."""
+
+    picture_folder = "images"
+    says_frames = False
+
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        self._folder = folder
+        self._classes = tuple(classes)
+        self._ids = {name: class_id for class_id, name in enumerate(classes)}
+        self._list = folder / "train.txt"
+        self._list.touch()
+
+    def add(self, frame: Frame) -> list[Annotation | None]:
+        """One file; ignored and crowd boxes are left out, others cut at the picture's edges."""
+        image_wh = frame.width, frame.height
+        lines = [_yolo_line(annotation, self._ids, image_wh) for annotation in frame.annotations]
+        write_label_file(self._folder / f"labels/{frame.recording}/{frame.scan}.txt", [line for line in lines if line])
+        with self._list.open("a", encoding="utf-8", newline="\n") as pictures:
+            pictures.write(f"./images/{frame.file_name}\n")
+        return [_read_line(line, self._classes, image_wh, frame.file_name) if line else None for line in lines]
+
+    def complete(self) -> None:
+        """Classes, and what Darknet and ultralytics start from: all pictures for training."""
+        names = "".join(name + "\n" for name in self._classes)
+        described = {"path": ".", "train": "train.txt", "val": "train.txt", "names": dict(enumerate(self._classes))}
+        texts = {
+            "classes.names": names,
+            "data.yaml": yaml.safe_dump(described, sort_keys=False, allow_unicode=True),
+            "darknet.data": darknet_data_text(len(self._classes), valid="train.txt"),
+        }
+        for name, text in texts.items():
+            (self._folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def label_path_of(picture: Path) -> Path:
@@ -80,7 +111,7 @@ def label_path_of(picture: Path) -> Path:
 
 
 class YoloReader:
-    """A data.yaml, or the folder that holds one; see `base.LabelReader`.
+    """A data.yaml, a Darknet .data file, or the folder that holds one of them; see `base.LabelReader`.
 
     A picture without a label file has no objects, and is counted. The set's own splits are kept unless a picture is in
     two of them (many a data.yaml names one folder for all).
@@ -88,9 +119,11 @@ class YoloReader:
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         del options
-        data_yaml = existing_path(str(path if path.is_file() else path / "data.yaml"), what="data.yaml")
-        described = read_data_yaml(data_yaml)
-        self.root = data_yaml.parent
+        described_by = existing_path(str(path), what="data set") if path.is_file() else yolo_file(path)
+        if described_by is None:
+            raise StorageError(f"no data.yaml or Darknet .data file in {path}")
+        described = (read_darknet_data if described_by.suffix == ".data" else read_data_yaml)(described_by)
+        self.root = described_by.parent
         self.classes = described.classes
         self.default_classes = frozenset(described.classes)
         self._splits_of: dict[Path, set[str]] = {}
@@ -105,6 +138,8 @@ class YoloReader:
         self._unlabelled = 0
         for picture, splits in self._splits_of.items():
             label_file = label_path_of(picture)
+            if not label_file.is_file():
+                label_file = picture.with_suffix(".txt")  # where Darknet looks
             exists = label_file.is_file()
             self._unlabelled += not exists
             try:
@@ -114,7 +149,7 @@ class YoloReader:
                 on_problem(Problem("label-broken", str(error)))
                 continue
             yield PictureLabels(
-                name=picture.name,
+                name=_name_of(picture, self.root),
                 annotations=tuple(annotations),
                 where=str(label_file),
                 relative=True,
@@ -146,7 +181,7 @@ def read_data_yaml(path: Path) -> YoloSet:
     Raises `LabelError` for what it does not understand, `StorageError` for a file or folder that is missing.
     """
     try:
-        value: Any = yaml.safe_load(_text(path))
+        value: Any = yaml.safe_load(text_of(path))
     except yaml.YAMLError as error:
         raise LabelError(f"{path}: not YAML") from error
     names = value.get("names") if isinstance(value, dict) else None
@@ -166,13 +201,86 @@ def read_data_yaml(path: Path) -> YoloSet:
     return YoloSet(tuple(map(str, names)), pictures)
 
 
+def yolo_file(folder: Path) -> Path | None:
+    """The data.yaml of a folder, or its only Darknet .data file; None where it has neither."""
+    if (folder / "data.yaml").is_file():
+        return folder / "data.yaml"
+    found = [path for path in sorted(folder.glob("*.data")) if path.is_file()] if folder.is_dir() else []
+    return found[0] if len(found) == 1 else None
+
+
+def read_darknet_data(path: Path) -> YoloSet:
+    """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
+
+    Darknet takes paths relative to the folder where it is started: here the file's own folder, or one above it. Raises
+    `LabelError` for what it does not understand, `StorageError` for a file that is missing.
+    """
+    entries: dict[str, str] = {}
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
+        if not line.strip() or line.strip().startswith(("#", ";")):
+            continue
+        key, separator, value = line.partition("=")
+        if not separator:
+            raise LabelError(f"{path} line {number}: expected key = value, found {line.strip()!r:.80}")
+        entries[key.strip()] = value.strip()
+    if "names" not in entries:
+        raise LabelError(
+            f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
+        )
+    names_file = _started_from(path, entries["names"])
+    names = [line.strip() for line in text_of(names_file).splitlines() if line.strip()]
+    stated = entries.get("classes", str(len(names)))
+    if stated != str(len(names)):
+        raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
+    pictures = {
+        split: tuple(_listed(_started_from(path, entries[key]), path)) if key in entries else ()
+        for split, key in (("train", "train"), ("val", "valid"), ("test", "test"))
+    }
+    if not any(pictures.values()):
+        raise LabelError(f"{path}: neither train nor valid names a picture")
+    return YoloSet(tuple(names), pictures)
+
+
+def _started_from(data_file: Path, entry: str) -> Path:
+    """Where a path of a .data file leads: from the file's folder, or from one above it."""
+    if Path(entry).is_absolute():
+        return Path(entry)
+    places = [folder / entry for folder in data_file.absolute().parents]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
+    return found
+
+
+def _listed(list_file: Path, data_file: Path) -> Iterator[Path]:
+    """The pictures of a list; a relative one from the folder that the .data file's own paths are relative to."""
+    lines = [line.strip() for line in text_of(list_file).splitlines() if line.strip()]
+    base: Path | None = None
+    for line in lines:
+        if Path(line).is_absolute():
+            yield Path(line)
+            continue
+        if base is None:
+            folders = [list_file.parent, *data_file.absolute().parents]
+            base = next((folder for folder in folders if (folder / line).is_file()), list_file.parent)
+        yield base / line
+
+
+def _name_of(picture: Path, root: Path) -> str:
+    """A picture's path below the last folder called images, or below the set's own; else its name."""
+    parts = picture.parts
+    if "images" in parts[:-1]:
+        return "/".join(parts[len(parts) - parts[::-1].index("images") :])
+    return picture.relative_to(root).as_posix() if picture.is_relative_to(root) else picture.name
+
+
 def _pictures(root: Path, entry: str, data_yaml: Path) -> list[Path]:
     place = Path(entry) if Path(entry).is_absolute() else root / entry
     if place.is_dir():
         found = (path for path in place.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
         return sorted(path for path in found if not path.name.startswith("."))
     if place.suffix == ".txt" and place.is_file():
-        lines = [line.strip() for line in _text(place).splitlines() if line.strip()]
+        lines = [line.strip() for line in text_of(place).splitlines() if line.strip()]
         return [Path(line) if Path(line).is_absolute() else place.parent / line for line in lines]
     raise StorageError(f"{data_yaml}: names {entry}, which is neither a folder nor a .txt list: {place}")
 
@@ -189,16 +297,7 @@ def data_yaml_text(classes: Sequence[str]) -> str:
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
 
 
-def darknet_data_text(num_classes: int) -> str:
+def darknet_data_text(num_classes: int, *, valid: str = "val.txt") -> str:
     """A Darknet .data file; its paths are relative to the data set's folder, where darknet is to be started."""
-    entries = {"classes": num_classes, "train": "train.txt", "valid": "val.txt", "names": "classes.names"}
+    entries = {"classes": num_classes, "train": "train.txt", "valid": valid, "names": "classes.names"}
     return "".join(f"{key} = {value}\n" for key, value in entries.items()) + "backup = backup\n"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"label file cannot be read: {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{path}: not UTF-8 text (byte {error.start})") from error

@@ -1,0 +1,25 @@
+"""`traffic-yolo export-labels`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.dataset.options import ExportOptions
+
+
+@click.command()
+@options_of(ExportOptions)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+def command(out: Path, **options: Any) -> None:
+    """Write the labels of recordings or of a data set in another label format.
+
+    For instance the device's detections as CVAT pre-labels, to be corrected by hand:
+
+        traffic-yolo export-labels --source recordings --frames unlabelled --to cvat --pictures --out for-cvat
+    """
+    from traffic_yolo.dataset.export_labels import export_labels
+
+    click.echo(export_labels(ExportOptions(**options), out).text)
+    click.echo(f"labels {out}")

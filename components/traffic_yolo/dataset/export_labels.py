@@ -1,0 +1,109 @@
+"""Writes the labels of a source in another label format, as they are: no splits, no leaving out, nothing lost.
+
+What the format cannot say is counted, and kept in a side-car that the reader of the same folder picks up.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.formats.base import LabelWriter
+from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_line
+from traffic_yolo.dataset.frame_mapping import FrameMapping
+from traffic_yolo.dataset.frame_writer import notes_of
+from traffic_yolo.dataset.label_writers import LABEL_WRITERS
+from traffic_yolo.dataset.options import ExportOptions
+from traffic_yolo.dataset.records import Frame
+from traffic_yolo.dataset.sources import Source, open_source
+from traffic_yolo.errors import DatasetError
+from traffic_yolo.progress import progress
+from traffic_yolo.storage import atomic_folder, existing_path
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written: pictures and boxes, and `notes` on what was left out or went into the side-car."""
+
+    num_pictures: int
+    num_boxes: int
+    notes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        lines = [f"{self.num_pictures} pictures, {self.num_boxes} boxes", *(f"note: {note}" for note in self.notes)]
+        return "\n".join(lines)
+
+
+def export_labels(options: ExportOptions, out: Path) -> ExportSummary:
+    """Writes the folder `out`; it appears whole or not at all.
+
+    Raises what the source raises, `LabelError` for a class that the class map does not name, `DatasetError` where no
+    frame is of the wanted kind, `StorageError` for a full disk or an `out` that exists.
+    """
+    source = open_source(options)
+    tally: Counter[str] = Counter()
+    class_map = _class_map(options, source)
+    mapping = FrameMapping(class_map, tally) if class_map else None
+    classes = [*class_map.classes, *sorted(class_map.ignore)] if class_map else list(source.classes)
+    counted: Counter[str] = Counter()
+    with atomic_folder(out) as folder, LABEL_WRITERS[options.to](folder, classes) as writer:
+        export = _Export(folder, writer, tally, copy_pictures=options.pictures)
+        for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
+            chosen = _chosen(frame, options, tally)
+            if chosen is None:
+                continue
+            chosen = mapping.mapped(chosen) if mapping else chosen
+            export.add(chosen)
+            counted.update(pictures=1, boxes=len(chosen.annotations))
+        if not counted["pictures"]:
+            raise DatasetError(f"{options.source}: no frames of the kind {options.frames}; choose others")
+        writer.complete()
+        export.close()
+    notes = (*source.notes, *notes_of(source.tally + tally))
+    return ExportSummary(counted["pictures"], counted["boxes"], notes)
+
+
+class _Export:
+    """Writes frames with their pictures and their side-car."""
+
+    def __init__(self, folder: Path, writer: LabelWriter, tally: Counter[str], *, copy_pictures: bool) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._tally = tally
+        self._copy_pictures = copy_pictures
+        self._sidecar = (folder / SIDECAR_NAME).open("wb")
+
+    def add(self, frame: Frame) -> None:
+        as_read = self._writer.add(frame)
+        self._sidecar.write(sidecar_line(frame, as_read, says_frames=self._writer.says_frames))
+        for annotation, read in zip(frame.annotations, as_read, strict=True):
+            for what in lost_facts(annotation, read):
+                self._tally[f"{what} that the format cannot say ({SIDECAR_NAME} has them)"] += 1
+        if self._copy_pictures:
+            path = self._folder / self._writer.picture_folder / frame.file_name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(frame.picture())
+
+    def close(self) -> None:
+        self._sidecar.close()
+        if not (self._folder / SIDECAR_NAME).stat().st_size:
+            (self._folder / SIDECAR_NAME).unlink()
+
+
+def _class_map(options: ExportOptions, source: Source) -> ClassMap | None:
+    if not options.class_map:
+        return None
+    kept = [name for name in source.classes if name in source.default_classes]
+    return ClassMap.read(existing_path(options.class_map, what="class map"), kept)
+
+
+def _chosen(frame: Frame, options: ExportOptions, tally: Counter[str]) -> Frame | None:
+    """The frame without boxes of too little confidence; None for one of the other kind."""
+    if options.frames != "all" and frame.labelled != (options.frames == "labelled"):
+        return None
+    floor = options.min_confidence
+    kept = tuple(a for a in frame.annotations if a.confidence is None or a.confidence >= floor)
+    tally[f"boxes below confidence {floor:g} left out"] += len(frame.annotations) - len(kept)
+    return replace(frame, annotations=kept)

@@ -1,0 +1,254 @@
+"""The annotations of a COCO file as columns: checked all at once, turned into records a block of pictures at a time."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation
+from traffic_yolo.errors import LabelError
+
+SOURCE_NUMBER = {name: number for number, name in enumerate(LABEL_SOURCES)}
+Columns = dict[str, NDArray[Any]]
+# column -> dtype; box is (n, 4) xywh, confidence and area are NaN where there is none
+COLUMNS = {
+    "id": np.int64,
+    "image": np.int64,
+    "category": np.int64,
+    "box": np.float64,
+    "source": np.uint8,
+    "confidence": np.float64,
+    "crowd": np.bool_,
+    "ignore": np.bool_,
+    "area": np.float64,
+}
+
+
+class Ids:
+    """Ids of a file as numbers: whole numbers are themselves, other ids get numbers of their own below zero."""
+
+    def __init__(self) -> None:
+        self._others: dict[Any, int] = {}
+
+    def numbers(self, values: Sequence[Any], what: str) -> NDArray[np.int64]:
+        """(n,); `LabelError` beginning with `what` for an id that is neither a number nor a text."""
+        if all(type(value) is int for value in values):
+            try:
+                return np.array(values, dtype=np.int64)
+            except OverflowError:
+                pass
+        return np.array([self._number(value, what) for value in values], dtype=np.int64)
+
+    def _number(self, value: Any, what: str) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, int) and 0 <= value < 2**63:
+            return int(value)
+        if not isinstance(value, str | int):
+            raise LabelError(f"{what}: an id must be a number or a text; found {value!r:.60}")
+        return self._others.setdefault(value, -1 - len(self._others))
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The categories in the order of their ids; `row_of` an id is its place in `names`."""
+
+    names: tuple[str, ...]
+    row_of: Mapping[Any, int]
+    ignored: frozenset[str]
+
+    @classmethod
+    def of(cls, entries: Sequence[Any], path: Path, *, ignored: str) -> "Categories":
+        """Reads the section `categories`; `LabelError` for an entry without id or name, or an id that occurs twice."""
+        try:
+            ordered = sorted(entries, key=lambda entry: int(entry["id"]))
+            names = tuple(str(entry["name"]) for entry in ordered)
+            row_of = {entry["id"]: row for row, entry in enumerate(ordered)}
+            apart = frozenset(str(entry["name"]) for entry in ordered if entry.get("supercategory") == ignored)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{type(error).__name__} {error}"
+            raise LabelError(f"{path}: a category needs a number as id, and a name ({reason})") from error
+        if len(row_of) != len(ordered):
+            raise LabelError(f"{path}: a category id occurs twice")
+        return cls(names, row_of, apart)
+
+
+class AnnotationColumns:
+    """Collects the section `annotations` piece by piece; `complete` sorts it by picture.
+
+    `broken` holds a message for each entry that is no annotation; `degenerate` counts boxes without area, `outlines`
+    segmentation masks.
+    """
+
+    def __init__(self, path: Path, ids: Ids) -> None:
+        self._path = path
+        self._ids = ids
+        self._pieces: list[Columns] = []
+        self._attributes: dict[int, dict[str, Any]] = {}
+        self._count = 0
+        self._category_names: dict[Any, int] = {}
+        self.broken: list[str] = []
+        self.degenerate = 0
+        self.outlines = 0
+
+    def add(self, entries: Sequence[Any]) -> None:
+        """Takes some entries. Good ones go in together; where one is not, each is looked at."""
+        if not entries:
+            return
+        columns = self._columns(entries)
+        if columns is None:
+            entries = [entry for entry in entries if self._is_good(entry)]
+            columns = self._columns(entries)
+            assert columns is not None or not entries, "each entry was looked at"
+        if columns is not None:
+            for row, entry in enumerate(entries, start=self._count):
+                attributes = entry.get("attributes")
+                if attributes:
+                    self._attributes[row] = attributes
+            self.outlines += sum(bool(entry.get("segmentation")) for entry in entries)
+            self._count += len(entries)
+            self._pieces.append(columns)
+
+    def complete(self, image_ids: NDArray[np.int64], categories: Categories) -> "AnnotationColumns":
+        """Sorts by picture; entries of unknown pictures or categories become `broken`. `image_ids` in file order."""
+        table = {
+            name: np.concatenate([np.zeros((0, 4) if name == "box" else 0, dtype), *(p[name] for p in self._pieces)])
+            for name, dtype in COLUMNS.items()
+        }
+        self._pieces.clear()
+        order = np.argsort(image_ids)
+        rows = np.searchsorted(image_ids[order], table["image"])
+        rows = np.minimum(rows, max(len(image_ids) - 1, 0))
+        found = image_ids[order][rows] == table["image"] if len(image_ids) else np.zeros(len(rows), dtype=bool)
+        places = np.array([categories.row_of.get(key, -1) for key in self._category_names], dtype=np.int64)
+        classes = places[table["category"]] if len(places) else table["category"]
+        self._tell_strangers(table, found, classes, categories)
+        flat = (table["box"][:, 2:] <= 0).any(axis=1)
+        good = found & (classes >= 0) & ~flat
+        self.degenerate += int(flat.sum())
+        picture = order[rows] if len(image_ids) else rows
+        kept = np.flatnonzero(good)
+        kept = kept[np.argsort(picture[kept], kind="stable")]
+        table["category"] = classes
+        # The box's own area says nothing new (files round it to two to four places)
+        own = table["box"][:, 2] * table["box"][:, 3]
+        table["area"][np.abs(table["area"] - own) <= 1e-3 * own + 1e-2] = np.nan
+        self._table = {name: column[kept] for name, column in table.items()}
+        self._rows = kept
+        self._starts = np.searchsorted(picture[kept], np.arange(len(image_ids) + 1))
+        self._names = categories.names
+        return self
+
+    def by_picture(self, first: int, last: int) -> Iterator[tuple[Annotation, ...]]:
+        """The annotations of the pictures from `first` to before `last`, in the order of the file."""
+        starts = self._starts[first : last + 1].tolist()
+        low, high = starts[0], starts[-1]
+        block = {name: column[low:high].tolist() for name, column in self._table.items()}
+        rows = self._rows[low:high].tolist()
+        names, attributes = self._names, self._attributes
+        records = [
+            Annotation(
+                names[category],
+                (x, y, width, height),
+                LABEL_SOURCES[source],
+                None if confidence != confidence else confidence,
+                crowd,
+                ignore,
+                None if area != area else area,
+                number,
+                attributes.get(row, {}),
+            )
+            for category, (x, y, width, height), source, confidence, crowd, ignore, area, number, row in zip(
+                *(block[n] for n in ("category", "box", "source", "confidence", "crowd", "ignore", "area", "id")),
+                rows,
+                strict=True,
+            )
+        ]
+        for start, stop in itertools.pairwise(starts):
+            yield tuple(records[start - low : stop - low])
+
+    def _columns(self, entries: Sequence[Any]) -> Columns | None:
+        """The entries as columns; None where one of them is not as it should be."""
+        try:
+            places, what = self._category_names, f"{self._path}: annotation"
+            boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(len(entries), 4)
+            nan = math.nan
+            columns = {
+                "id": self._ids.numbers([entry["id"] for entry in entries], what),
+                "image": self._ids.numbers([entry["image_id"] for entry in entries], what),
+                "category": [places.setdefault(entry["category_id"], len(places)) for entry in entries],
+                "box": boxes,
+                "source": [SOURCE_NUMBER[entry.get("label_source", "human")] for entry in entries],
+                "confidence": [nan if (c := entry.get("confidence")) is None else float(c) for entry in entries],
+                "crowd": [bool(entry.get("iscrowd", 0)) for entry in entries],
+                "ignore": [bool(entry.get("ignore", 0)) for entry in entries],
+                "area": [nan if (a := entry.get("area")) is None else float(a) for entry in entries],
+            }
+            for entry in entries:
+                if not isinstance(entry.get("attributes") or {}, dict):
+                    return None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return None
+        table: Columns = {name: np.asarray(column, dtype=COLUMNS[name]) for name, column in columns.items()}
+        confidence, area = table["confidence"], table["area"]
+        good = (
+            np.isfinite(boxes).all()
+            and not (confidence < 0).any()
+            and not (confidence > 1).any()
+            and not (np.isnan(confidence) & (table["source"] != 0)).any()
+            and not (area < 0).any()
+            and not np.isinf(area).any()
+        )
+        return table if good else None
+
+    def _is_good(self, entry: Any) -> bool:
+        """Whether an entry is an annotation; if not, why not goes to `broken`."""
+        if not isinstance(entry, dict):
+            self.broken.append(f"{self._path}: an annotation must be an object; found {entry!r:.60}")
+            return False
+        reason = _why_broken(entry)
+        if not reason and self._columns([entry]) is None:
+            reason = f"expected numbers and an object of attributes; found {entry!r:.120}"
+        if reason:
+            self.broken.append(f"{self._path}: annotation {entry.get('id')}: {reason}")
+        return not reason
+
+    def _tell_strangers(
+        self, table: Columns, found: NDArray[np.bool_], classes: NDArray[np.int64], categories: Categories
+    ) -> None:
+        keys = list(self._category_names)
+        for row in np.flatnonzero(~found | (classes < 0)).tolist():
+            where = f"{self._path}: annotation {table['id'][row]}"
+            if not found[row]:
+                self.broken.append(f"{where}: no image {table['image'][row]} in the file; remove it or add the image")
+            else:
+                key, known = keys[table["category"][row]], list(categories.row_of)
+                self.broken.append(f"{where}: no category {key}; known: {known}")
+
+
+def _why_broken(entry: Mapping[str, Any]) -> str:
+    """What is wrong with an annotation that is a mapping; "" where nothing stands out."""
+    missing = [key for key in ("id", "image_id", "category_id", "bbox") if key not in entry]
+    if missing:
+        return f"{missing[0]} is missing"
+    box = entry["bbox"]
+    if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) for value in box):
+        return f"bbox must be four numbers x, y, width, height; found {box!r:.60}"
+    if not all(math.isfinite(value) for value in box):
+        return f"bbox must be finite; found {box!r}"
+    source, confidence = entry.get("label_source", "human"), entry.get("confidence")
+    if source not in LABEL_SOURCES:
+        return f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {source!r:.60}"
+    if confidence is not None and not (type(confidence) in (int, float) and 0 <= confidence <= 1):
+        return f"confidence: expected a number in [0, 1], found {confidence!r:.60}"
+    if confidence is None and source != "human":
+        return f"a box drawn by the {source} carries its confidence; found none"
+    area = entry.get("area")
+    if area is not None and not (type(area) in (int, float) and math.isfinite(area) and area >= 0):
+        return f"area must be a number from 0; found {area!r:.60}"
+    return ""

@@ -1,0 +1,354 @@
+"""CVAT XML 1.1, of image tasks and of video tracks: read into labels by picture, written one image after another.
+
+Boxes are kept, other outlines become the boxes around them; points, lines, cuboids, skeletons and tags are counted.
+"""
+
+import bisect
+import heapq
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.fields import flag, number, plain_value, take_record_fields, whole_number
+from traffic_yolo.dataset.formats.shapes import box_of_points, box_of_rotated, polygon_area
+from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
+from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.records import Annotation, PictureLabels
+from traffic_yolo.errors import LabelError, StorageError
+
+ROOT_TAG = "annotations"
+OUTLINES = frozenset({"polygon", "ellipse", "mask"})
+LEFT_OUT = frozenset({"polyline", "points", "cuboid", "skeleton", "tag"})
+DRAWN = frozenset({"box", *OUTLINES})
+MAX_FRAMES = 10_000_000  # of a video: 92 hours at 30 a second
+SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+def cvat_file(path: Path) -> Path | None:
+    """The CVAT file that `path` is, or that lies in the folder `path`; None where there is none."""
+    candidates = [path] if path.is_file() else [path / "annotations.xml", *sorted(path.glob("*.xml"))]
+    return next((file for file in candidates if file.suffix == ".xml" and root_tag(file) == ROOT_TAG), None)
+
+
+class CvatReader:
+    """One XML file, or the folder that holds one; see `base.LabelReader`.
+
+    Pictures of video tracks are called `frame_000012`, as CVAT names them when it exports them; their recording is the
+    video. Between two keyframes a box moves linearly and keeps the first one's `occluded` and attributes; after
+    `outside` it is gone until the next keyframe; after the last it stays to the end of the task, as CVAT shows it.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        del options
+        file = cvat_file(path)
+        if file is None:
+            raise StorageError(f"no CVAT file (*.xml with <{ROOT_TAG}>) at {path}")
+        self._file = file
+        self.root = file.parent
+        self._left_out: Counter[str] = Counter()
+        meta = next(iter(xml_elements(file, ("meta", "image", "track"))), None)
+        self._task = _Task.of(meta if meta is not None and meta.tag == "meta" else None, str(file))
+        self.classes = self._task.classes or self._classes_in_use()
+        self.default_classes = frozenset(self.classes)
+
+    def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
+        """Images one after another; then the frames of the tracks, whose boxes are all in memory."""
+        self._left_out.clear()
+        tracks: dict[tuple[str, str], list[_Track]] = {}
+        for element in xml_elements(self._file, ("image", "track")):
+            try:
+                if element.tag == "image":
+                    yield self._image(element)
+                else:
+                    task = (element.attributes.get("task_id", ""), element.attributes.get("subset", ""))
+                    tracks.setdefault(task, []).append(self._track(element))
+            except LabelError as error:
+                on_problem(Problem("label-broken", str(error)))
+        for (task_id, subset), of_task in tracks.items():
+            yield from self._frames(of_task, task_id, subset, several=len(tracks) > 1)
+
+    def notes(self) -> list[str]:
+        """Shapes that became boxes, and those that were left out."""
+        return [f"{self._file.name}: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
+
+    def _classes_in_use(self) -> tuple[str, ...]:
+        """The labels of all shapes, for a file whose head does not list them."""
+        found: dict[str, None] = {}
+        for element in xml_elements(self._file, ("track", "box", *OUTLINES)):
+            found[element.attributes.get("label", "")] = None
+        return tuple(name for name in found if name)
+
+    def _where(self, element: XmlElement) -> str:
+        return f"{self._file} line {element.line}"
+
+    def _label(self, element: XmlElement) -> str:
+        label = element.attributes.get("label", "")
+        if label not in self.classes:
+            known = ", ".join(self.classes)
+            raise LabelError(f"{self._where(element)}: label {label!r} is none of the task's: {known}")
+        return label
+
+    def _image(self, image: XmlElement) -> PictureLabels:
+        where = self._where(image)
+        name = image.attributes.get("name", "")
+        if not name:
+            raise LabelError(f"{where}: an image without a name")
+        stated = [image.attributes.get(side) for side in ("width", "height")]
+        width, height = (whole_number(side, "width and height", where) if side else 0 for side in stated)
+        annotations = []
+        for shape in image.children:
+            if shape.tag in DRAWN and not shape.attributes.get("label"):
+                self._left_out["shapes without a label left out"] += 1
+            elif shape.tag in DRAWN:
+                box, area = self._box(shape)
+                if box[2] > 0 and box[3] > 0:
+                    attributes = _attributes(shape, self._task.text_attributes)
+                    drawn = _Drawn(box, area, flag(shape.attributes.get("occluded"), "occluded", where), attributes)
+                    annotations.append(self._annotation(self._label(shape), drawn, shape))
+                else:
+                    self._left_out["boxes without area left out"] += 1
+            elif shape.tag in LEFT_OUT:
+                self._left_out[f"shapes of the kind {shape.tag} left out"] += 1
+        subset = image.attributes.get("subset") or self._task.subset_of.get(image.attributes.get("task_id", ""), "")
+        return PictureLabels(
+            name=name,
+            annotations=tuple(annotations),
+            where=f"{where} ({name})",
+            image_wh=(width, height) if width and height else None,
+            own_split=SUBSETS.get(subset.lower(), ""),
+        )
+
+    def _box(self, shape: XmlElement) -> tuple[tuple[float, float, float, float], float | None]:
+        """The upright box (xywh) around a shape, and its own area where it is not the box's."""
+        where, values = self._where(shape), shape.attributes
+
+        def value(name: str) -> float:
+            return number(values.get(name), name, where)
+
+        if shape.tag == "polygon":
+            points = _points(values.get("points", ""), where)
+            self._left_out["outlines left out, boxes kept"] += 1
+            return box_of_points(points), polygon_area(points)
+        if shape.tag == "ellipse":
+            radius_x, radius_y = abs(value("rx")), abs(value("ry"))
+            self._left_out["outlines left out, boxes kept"] += 1
+            box = value("cx") - radius_x, value("cy") - radius_y, 2 * radius_x, 2 * radius_y
+            return box, math.pi * radius_x * radius_y
+        if shape.tag == "mask":
+            self._left_out["outlines left out, boxes kept"] += 1
+            return (value("left"), value("top"), value("width"), value("height")), None
+        left, top, right, bottom = value("xtl"), value("ytl"), value("xbr"), value("ybr")
+        # Rounding keeps 10.1 + 4.2 from becoming 14.299999999999999 on every journey through the format
+        box = left, top, round(right - left, 6), round(bottom - top, 6)
+        degrees = number(values.get("rotation") or 0, "rotation", where)
+        if degrees % 180:
+            self._left_out["turned boxes became the upright boxes around them"] += 1
+            return box_of_rotated(box, degrees), box[2] * box[3]
+        return box, None
+
+    def _annotation(self, label: str, drawn: "_Drawn", shape: XmlElement) -> Annotation:
+        where = self._where(shape)
+        attributes = dict(drawn.attributes)
+        known = take_record_fields(attributes, where)
+        if drawn.occluded and "occluded" not in attributes:
+            attributes["occluded"] = True
+        if shape.attributes.get("z_order", "0") != "0":
+            attributes["z_order"] = plain_value(shape.attributes["z_order"])
+        if shape.attributes.get("group_id"):
+            attributes["group_id"] = plain_value(shape.attributes["group_id"])
+        if shape.attributes.get("source", "manual") != "manual" and "label_source" not in known:
+            attributes["source"] = shape.attributes["source"]
+        try:
+            return Annotation(label, drawn.box, area=drawn.area, number=shape.line, attributes=attributes, **known)
+        except LabelError as error:
+            raise LabelError(f"{where}: {error}") from error
+
+    def _track(self, element: XmlElement) -> "_Track":
+        label = self._label(element)
+        frames: list[_Drawn] = []
+        for shape in element.children:
+            if shape.tag in LEFT_OUT:
+                self._left_out[f"shapes of the kind {shape.tag} left out"] += 1
+            if shape.tag not in DRAWN:
+                continue
+            where = self._where(shape)
+            box, area = self._box(shape)
+            frames.append(
+                _Drawn(
+                    box,
+                    area,
+                    flag(shape.attributes.get("occluded"), "occluded", where),
+                    _attributes(shape, self._task.text_attributes),
+                    frame=whole_number(shape.attributes.get("frame"), "frame", where),
+                    outside=flag(shape.attributes.get("outside"), "outside", where),
+                )
+            )
+        frames.sort(key=lambda drawn: drawn.frame)
+        if frames and frames[-1].frame - frames[0].frame > MAX_FRAMES:
+            raise LabelError(f"{self._where(element)}: track from frame {frames[0].frame} to {frames[-1].frame}")
+        for before, after in itertools.pairwise(frames):
+            if before.frame == after.frame:
+                raise LabelError(f"{self._where(element)}: track has two boxes in frame {after.frame}; keep one")
+        return _Track(label, element, tuple(frames), element.attributes.get("id", ""))
+
+    def _frames(
+        self, tracks: "Sequence[_Track]", task_id: str, subset: str, *, several: bool
+    ) -> Iterator[PictureLabels]:
+        """The frames of one task: those in its range, and any others that a track names."""
+        drawn = sorted({drawn.frame for track in tracks for drawn in track.drawn})
+        frames = self._task.frames(drawn, task_id)
+        named = set(drawn)
+        recording = self._task.recording_of(task_id) or (f"task-{task_id}" if several else "")
+        for frame in frames:
+            annotations = []
+            for track in tracks:
+                found = track.at(frame)
+                if found is None:
+                    continue
+                if found.box[2] <= 0 or found.box[3] <= 0:
+                    self._left_out["boxes without area left out"] += 1
+                    continue
+                attributes = {**found.attributes, **({"track_id": plain_value(track.number)} if track.number else {})}
+                shape = XmlElement("box", {**track.element.attributes, "group_id": ""}, track.element.line)
+                moved = _Drawn(found.box, found.area, found.occluded, attributes)
+                annotations.append(self._annotation(track.label, moved, shape))
+            yield PictureLabels(
+                name=f"frame_{frame:06d}",
+                annotations=tuple(annotations),
+                where=f"{self._file} frame {frame}",
+                image_wh=self._task.frame_wh,
+                recording=recording,
+                scan=str(frame),
+                own_split=SUBSETS.get((subset or self._task.subset_of.get(task_id, "")).lower(), ""),
+                implied=not annotations or frame not in named,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A shape as a box: xywh, the shape's own area, and for tracks the frame and whether the object is gone."""
+
+    box: tuple[float, float, float, float]
+    area: float | None
+    occluded: bool
+    attributes: Mapping[str, Any]
+    frame: int = 0
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class _Track:
+    """One object through a video; `drawn` in the order of the frames."""
+
+    label: str
+    element: XmlElement
+    drawn: tuple[_Drawn, ...]
+    number: str
+    starts: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.starts.extend(drawn.frame for drawn in self.drawn)
+        self.element.children.clear()  # what they said is in `drawn`
+
+    def at(self, frame: int) -> _Drawn | None:
+        """The object in a frame; None where it is not to be seen."""
+        row = bisect.bisect_right(self.starts, frame) - 1
+        if row < 0 or self.drawn[row].outside:
+            return None
+        before = self.drawn[row]
+        if before.frame == frame or row + 1 == len(self.drawn):
+            return before
+        after = self.drawn[row + 1]
+        share = (frame - before.frame) / (after.frame - before.frame)
+        x, y, width, height = (a + (b - a) * share for a, b in zip(before.box, after.box, strict=True))
+        return _Drawn((x, y, width, height), None, before.occluded, before.attributes, frame)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the head of a file says. Tasks of a project are told apart by their ids; a lone task has the id ""."""
+
+    classes: tuple[str, ...] = ()
+    text_attributes: frozenset[str] = frozenset()
+    frame_wh: tuple[int, int] | None = None
+    ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)  # first, last, step
+    subset_of: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, meta: XmlElement | None, where: str) -> "_Task":
+        if meta is None:
+            return cls()
+        head = meta.find("task") or meta.find("project") or meta.find("job") or meta
+        labels = head.find("labels")
+        listed = list(labels.all("label")) if labels else []
+        attributes = [a for label in listed if (found := label.find("attributes")) for a in found.all("attribute")]
+        tasks = {"": head} if head.tag != "project" else {}
+        if (several := head.find("tasks")) is not None:
+            tasks |= {task.text_of("id"): task for task in several.all("task")}
+        size = head.find("original_size") or meta.find("original_size")
+        ranges = {key: limits for key, task in tasks.items() if (limits := _range(task, where))}
+        return cls(
+            classes=tuple(dict.fromkeys(name for label in listed if (name := label.text_of("name")))),
+            # What is not declared a number or a box to tick stays text: 0003 is somebody's word
+            text_attributes=frozenset(
+                a.text_of("name") for a in attributes if a.text_of("input_type") in ("text", "select", "radio")
+            ),
+            frame_wh=_size(size, where),
+            ranges=ranges,
+            subset_of={key: task.text_of("subset") for key, task in tasks.items()},
+            sources={key: task.text_of("source") or meta.text_of("source") for key, task in tasks.items()},
+        )
+
+    def frames(self, named: Sequence[int], task_id: str) -> Iterator[int]:
+        """The frames of a task in order: its range, or from the first to the last that a track names."""
+        known = self.ranges.get(task_id) or self.ranges.get("")
+        if known is None:
+            return iter(range(named[0], named[-1] + 1)) if named else iter(())
+        within = range(known[0], known[1] + 1, known[2])
+        return heapq.merge(within, [frame for frame in named if frame not in within])
+
+    def recording_of(self, task_id: str) -> str:
+        """The name of the task's video without its suffix, "" where the head does not say it."""
+        source = self.sources.get(task_id) or self.sources.get("", "")
+        return source.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+
+
+def _range(task: XmlElement, where: str) -> tuple[int, int, int] | None:
+    first, last = task.text_of("start_frame"), task.text_of("stop_frame")
+    if not first or not last:
+        return None
+    words = task.text_of("frame_filter").removeprefix("step=")
+    step = whole_number(words, "frame_filter", where) if words else 1
+    start, stop = whole_number(first, "start_frame", where), whole_number(last, "stop_frame", where)
+    if stop - start > MAX_FRAMES or step < 1:
+        raise LabelError(f"{where}: frames from {start} to {stop} in steps of {step} make no sense")
+    return start, stop, step
+
+
+def _size(size: XmlElement | None, where: str) -> tuple[int, int] | None:
+    if size is None or not size.text_of("width") or not size.text_of("height"):
+        return None
+    width, height = (whole_number(size.text_of(side), side, where) for side in ("width", "height"))
+    return (width, height) if width and height else None
+
+
+def _attributes(shape: XmlElement, text_attributes: frozenset[str]) -> dict[str, Any]:
+    return {
+        name: child.text if name in text_attributes else plain_value(child.text)
+        for child in shape.all("attribute")
+        if (name := child.attributes.get("name", ""))
+    }
+
+
+def _points(text: str, where: str) -> list[tuple[float, float]]:
+    points = []
+    for pair in text.split(";"):
+        x, _, y = pair.partition(",")
+        points.append((number(x, "points", where), number(y, "points", where)))
+    return points

@@ -1,0 +1,166 @@
+"""LabelMe: one JSON file a picture, with `shapes` of points.
+
+Rectangles are boxes; polygons and circles become the boxes around them; other shapes are left out and counted.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.fields import number, take_record_fields, whole_number
+from traffic_yolo.dataset.formats.shapes import Box, Points, box_of_points, polygon_area
+from traffic_yolo.dataset.formats.text_labels import files_below
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
+from traffic_yolo.dataset.records import Annotation, PictureLabels
+from traffic_yolo.errors import LabelError, StorageError
+
+
+def labelme_files(path: Path) -> Iterator[Path]:
+    """The LabelMe files that `path` is or that lie below it, in the order of their paths."""
+    candidates = [path] if path.is_file() else files_below(path, ".json")
+    return (file for file in candidates if _is_labelme(file))
+
+
+class LabelmeReader:
+    """A folder of LabelMe files, or one of them; see `base.LabelReader`.
+
+    Classes are those in use, in alphabetical order: reading them takes a pass over all files.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        del options
+        self._path = path
+        self.root = path.parent if path.is_file() else path
+        self._left_out: Counter[str] = Counter()
+        self._empty = True
+        classes: set[str] = set()
+        for _, content in self._contents(already_told):
+            self._empty = False
+            shapes = content.get("shapes")
+            for shape in shapes if isinstance(shapes, list) else []:
+                if isinstance(shape, dict) and isinstance(shape.get("label"), str):
+                    classes.add(shape["label"])
+        if self._empty:
+            raise StorageError(f"no LabelMe file (*.json with shapes) at {path}")
+        self.classes = tuple(sorted(classes))
+        self.default_classes = frozenset(self.classes)
+
+    def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
+        """One picture a file."""
+        self._left_out.clear()
+        for file, content in self._contents(on_problem):
+            try:
+                yield self._picture(file, content)
+            except LabelError as error:
+                on_problem(Problem("label-broken", str(error)))
+
+    def notes(self) -> list[str]:
+        """Shapes that became boxes, and those that were left out."""
+        return [f"LabelMe: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
+
+    def _contents(self, on_problem: ProblemSink) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for file in labelme_files(self._path):
+            try:
+                content = orjson.loads(_bytes(file))
+            except orjson.JSONDecodeError as error:
+                where = f"{file} line {error.lineno} column {error.colno}"
+                on_problem(Problem("label-broken", f"{where}: not valid JSON: {error.msg}"))
+                continue
+            if isinstance(content, dict):
+                yield file, content
+            else:
+                on_problem(Problem("label-broken", f"{file}: expected a JSON object with shapes"))
+
+    def _picture(self, file: Path, content: dict[str, Any]) -> PictureLabels:
+        shapes, stated = content.get("shapes"), content.get("imagePath")
+        if not isinstance(shapes, list):
+            raise LabelError(f"{file}: expected a list under 'shapes'; found {type(shapes).__name__}")
+        if stated is not None and not isinstance(stated, str):
+            raise LabelError(f"{file}: imagePath must be a text; found {stated!r}")
+        suffix = Path(stated.replace("\\", "/")).suffix if stated else ""
+        # The picture lies beside its label file; imagePath may lead over somebody's desk
+        name = file.relative_to(self.root).with_suffix(suffix).as_posix()
+        width, height = (
+            whole_number(content[key], key, str(file)) if content.get(key) is not None else 0
+            for key in ("imageWidth", "imageHeight")
+        )
+        annotations = []
+        for index, shape in enumerate(shapes, start=1):
+            annotation = self._annotation(shape, index, f"{file} shape {index}")
+            if annotation is not None:
+                annotations.append(annotation)
+        flags = content.get("flags")
+        return PictureLabels(
+            name=name,
+            annotations=tuple(annotations),
+            where=str(file),
+            image_wh=(width, height) if width and height else None,
+            attributes={key: value for key, value in flags.items() if value} if isinstance(flags, dict) else {},
+        )
+
+    def _annotation(self, shape: Any, index: int, where: str) -> Annotation | None:
+        if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"]:
+            raise LabelError(f"{where}: expected a shape with a label; found {shape!r:.60}")
+        kind = shape.get("shape_type") or "polygon"  # files of old versions do not say it
+        found = self._box(str(kind), _points(shape.get("points"), where), where)
+        if found is None:
+            return None
+        box, area = found
+        if box[2] <= 0 or box[3] <= 0:
+            self._left_out["boxes without area left out"] += 1
+            return None
+        flags = shape.get("flags")
+        attributes: dict[str, Any] = {k: v for k, v in flags.items() if v} if isinstance(flags, dict) else {}
+        known = take_record_fields(attributes, where)
+        for key in ("group_id", "description"):
+            if shape.get(key) not in (None, ""):
+                attributes[key] = shape[key]
+        try:
+            return Annotation(shape["label"], box, area=area, number=index, attributes=attributes, **known)
+        except LabelError as error:
+            raise LabelError(f"{where}: {error}") from error
+
+    def _box(self, kind: str, points: Points, where: str) -> tuple[Box, float | None] | None:
+        if kind == "rectangle":
+            if len(points) < 2:
+                raise LabelError(f"{where}: a rectangle has two corners; found {len(points)}")
+            return box_of_points(points), None
+        if kind == "polygon" and len(points) > 2:
+            self._left_out["outlines left out, boxes kept"] += 1
+            return box_of_points(points), polygon_area(points)
+        if kind == "circle" and len(points) == 2:
+            (x, y), edge = points
+            radius = math.dist((x, y), edge)
+            self._left_out["outlines left out, boxes kept"] += 1
+            return (x - radius, y - radius, 2 * radius, 2 * radius), math.pi * radius**2
+        self._left_out[f"shapes of the kind {kind} left out"] += 1
+        return None
+
+
+def _points(value: Any, where: str) -> Points:
+    if not isinstance(value, list) or not all(isinstance(point, list) and len(point) == 2 for point in value):
+        raise LabelError(f"{where}: points must be a list of [x, y]; found {value!r:.60}")
+    return [(number(x, "points", where), number(y, "points", where)) for x, y in value]
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise StorageError(f"label file cannot be read: {file}: {error.strerror}") from error
+
+
+def _is_labelme(file: Path) -> bool:
+    """By the words that only LabelMe writes; a file that holds its picture has them at its beginning or its end."""
+    if file.suffix != ".json" or not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        head = opened.read(4096)
+        opened.seek(max(0, file.stat().st_size - 4096))
+        around = head + opened.read()
+    return b'"shapes"' in around and (b'"imagePath"' in around or b'"shape_type"' in around)

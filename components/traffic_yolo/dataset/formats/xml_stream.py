@@ -1,0 +1,130 @@
+"""Reads XML element by element, in memory that does not grow with the file, and refuses what makes XML dangerous.
+
+A document type declaration is refused, and with it entities (which can grow a file a billionfold or fetch others).
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+
+from traffic_yolo.errors import LabelError, StorageError
+
+CHUNK_BYTES = 1 << 16
+MAX_DEPTH = 64  # label files have less than ten levels
+
+
+@dataclass(slots=True)
+class XmlElement:
+    """A complete element: its attributes, text (stripped) and child elements; `line` is where it begins, from 1."""
+
+    tag: str
+    attributes: dict[str, str]
+    line: int
+    text: str = ""
+    children: list["XmlElement"] = field(default_factory=list)
+
+    def find(self, *path: str) -> "XmlElement | None":
+        """The first element down this path of tags, or None."""
+        found: XmlElement | None = self
+        for tag in path:
+            found = next((child for child in found.children if child.tag == tag), None) if found else None
+        return found
+
+    def all(self, tag: str) -> Iterator["XmlElement"]:
+        """Every child with this tag."""
+        return (child for child in self.children if child.tag == tag)
+
+    def text_of(self, *path: str) -> str:
+        """The text of the first element down this path, "" where there is none."""
+        found = self.find(*path)
+        return found.text if found else ""
+
+
+def xml_elements(path: Path, tags: Collection[str]) -> Iterator[XmlElement]:
+    """Every element with one of these tags that is not inside another of them, as soon as it is complete.
+
+    Raises `StorageError` for a file that cannot be read, `LabelError` with file and line for XML that is malformed,
+    nested too deeply, or has a document type declaration.
+    """
+    builder = _Builder(path, frozenset(tags))
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                builder.feed(chunk, last=False)
+                yield from builder.take()
+        builder.feed(b"", last=True)
+        yield from builder.take()
+    except OSError as error:
+        raise StorageError(f"label file cannot be read: {path}: {error.strerror}") from error
+
+
+def root_tag(path: Path) -> str:
+    """The tag of a file's outermost element; "" where it is no XML."""
+    builder = _Builder(path, frozenset())
+    try:
+        with path.open("rb") as file:
+            while not builder.root and (chunk := file.read(CHUNK_BYTES)):
+                builder.feed(chunk, last=False)
+    except (OSError, LabelError):
+        pass
+    return builder.root
+
+
+class _Builder:
+    """Turns expat's events into elements."""
+
+    def __init__(self, path: Path, tags: frozenset[str]) -> None:
+        self._path = path
+        self._tags = tags
+        self._open: list[XmlElement] = []
+        self._depth = 0
+        self._done: list[XmlElement] = []
+        self.root = ""
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+        self._parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def feed(self, data: bytes, *, last: bool) -> None:
+        try:
+            self._parser.Parse(data, last)
+        except expat.ExpatError as error:
+            reason = expat.ErrorString(error.code)
+            raise LabelError(f"{self._path} line {error.lineno}: not well-formed XML: {reason}") from error
+        except ValueError as error:  # encodings that expat does not know
+            raise LabelError(f"{self._path}: not well-formed XML: {error}") from error
+
+    def take(self) -> list[XmlElement]:
+        done, self._done = self._done, []
+        return done
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.root = self.root or tag
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise LabelError(f"{self._path} line {self._parser.CurrentLineNumber}: elements nested too deeply")
+        if self._open or tag in self._tags:
+            self._open.append(XmlElement(tag, attributes, self._parser.CurrentLineNumber))
+
+    def _end(self, tag: str) -> None:
+        del tag
+        self._depth -= 1
+        if not self._open:
+            return
+        element = self._open.pop()
+        element.text = element.text.strip()
+        if self._open:
+            self._open[-1].children.append(element)
+        else:
+            self._done.append(element)
+
+    def _text(self, data: str) -> None:
+        if self._open:
+            self._open[-1].text += data
+
+    def _refuse_doctype(self, *_declaration: object) -> None:
+        where = f"{self._path} line {self._parser.CurrentLineNumber}"
+        raise LabelError(f"{where}: document type declarations are refused; remove <!DOCTYPE ...>")
