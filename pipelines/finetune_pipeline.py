@@ -33,6 +33,7 @@ def finetune_pipeline(
     test_sites: str = "",
     device_labels: str = "never",
     min_confidence: float = 0.5,
+    policy: str = "",
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
@@ -66,6 +67,7 @@ def finetune_pipeline(
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
         device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
         min_confidence: Labels of devices and models with less confidence are not used.
+        policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
         cfg: Darknet .cfg file; empty takes the small network of the package.
         weights: Darknet .weights file to start from: whole, or a backbone cut.
         weights_names: Class names of those weights, where they differ from the data set's.
@@ -102,6 +104,7 @@ def finetune_pipeline(
         test_sites=test_sites,
         device_labels=device_labels,
         min_confidence=min_confidence,
+        policy=policy,
     )
     dataset = convert_task.outputs["dataset"]
 

@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "darknet": set(),
     "atm": set(),
     "snapshot": {"atm"},
-    "dataset": {"atm", "snapshot"},
+    "dataset": {"atm", "snapshot", "darknet"},  # darknet: the anchors of a cfg, for the report
     "training": {"dataset", "darknet"},
     "export": {"dataset", "darknet"},
     "evaluation": {"dataset", "darknet"},

@@ -12,7 +12,7 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 
 PIPELINES = "traffic_yolo_pipelines"
-LOCATIONS = ("source", "labels", "mapping", "class_map", "zoo", "cfg", "weights", "weights_names")
+LOCATIONS = ("source", "labels", "mapping", "class_map", "policy", "zoo", "cfg", "weights", "weights_names")
 NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
 
 
@@ -43,7 +43,7 @@ def command(where: str, out: Path, host: str, namespace: str, experiment: str, *
         click.echo(f"submitted run {run_id}")
         return
     for name in LOCATIONS:
-        if parameters[name] and "://" not in parameters[name]:
+        if parameters[name] and "://" not in parameters[name] and not parameters[name].startswith("{"):
             parameters[name] = str(Path(parameters[name]).resolve())
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     finished = importlib.import_module(f"{PIPELINES}.local_run").run_locally(pipeline, parameters, out)

@@ -25,6 +25,7 @@ def convert(
     test_sites: str = "",
     device_labels: str = "never",
     min_confidence: float = 0.5,
+    policy: str = "",
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
 
@@ -47,6 +48,7 @@ def convert(
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
         device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
         min_confidence: Labels of devices and models with less confidence are not used.
+        policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
     """
     import shutil
     from pathlib import Path
@@ -69,6 +71,7 @@ def convert(
             test_sites=test_sites,
             device_labels=device_labels,
             min_confidence=min_confidence,
+            policy=policy,
         )
         converted = convert_source(
             options, Path(dataset.path), snapshot_path=Path(listing.path), expected_fingerprint=fingerprint

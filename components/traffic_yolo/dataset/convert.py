@@ -4,6 +4,7 @@ The loop is here; what is done with a frame is in `frame_writer` (first stage), 
 `folder_writer` (second stage), and what else looks at them is plugged in through `observers`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,17 @@ from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Stage
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.frame_writer import FrameWriter
-from traffic_yolo.dataset.observers import PlugIns, PlugInsFactory, plug_ins
+from traffic_yolo.dataset.look_alikes import group_look_alikes
+from traffic_yolo.dataset.observers import PlugIns, PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.records import SPLITS
+from traffic_yolo.dataset.picture_look import look_once
+from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
+from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
+from traffic_yolo.dataset.records import SPLITS, PictureKey
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
-from traffic_yolo.dataset.split_plan import SplitPlan, plan_splits
+from traffic_yolo.dataset.split_groups import picture_of
+from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
 from traffic_yolo.errors import DatasetError, StorageError
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, read_snapshot
@@ -94,12 +100,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     if not keys and options.device_labels == "never":
         raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
     class_map = _class_map(options, source)
-    plan = plan_splits(
-        keys,
-        may_split_pictures=source.may_split_pictures,
-        val_sites=options.val_site_names,
-        test_sites=options.test_site_names,
-    )
+    plan = _plan(options, policy_at(options.policy), source, keys)
     described = SetDescription(
         source={"location": options.source, "labels": options.labels, "description": source.description},
         parent_fingerprint=listed.fingerprint if listed else None,
@@ -107,6 +108,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
         device_labels=options.device_labels,
         min_confidence=options.min_confidence,
         required_splits=SPLITS if keys else ("train",),
+        policy=policy_values(options.policy),
     )
     return Prepared(source, class_map, plan, described)
 
@@ -140,6 +142,25 @@ def complete(
         text=_text(report),
         markdown=report_markdown(report),
     )
+
+
+def _plan(options: ConvertOptions, policy: DataPolicy, source: Source, keys: tuple[PictureKey, ...]) -> SplitPlan:
+    request = SplitRequest(
+        level=policy.split_level,
+        method=policy.split_method,
+        val_sites=options.val_site_names,
+        test_sites=options.test_site_names,
+        pins=pins_of(policy),
+    )
+
+    def look_alikes() -> Mapping[str, str]:
+        frames = progress(source.frames(), description="look-alikes", unit="picture", total=source.num_frames)
+        looks = ((picture_of(frame), look_once(frame.picture())) for frame in frames)
+        alike = group_look_alikes(looks, max_distance=policy.leak_distance)
+        source.tally.clear()  # what was left out is counted when the frames are read to be written
+        return alike
+
+    return plan_splits(keys, request, may_split_pictures=source.may_split_pictures, look_alikes=look_alikes)
 
 
 def _class_map(options: ConvertOptions, source: Source) -> ClassMap:

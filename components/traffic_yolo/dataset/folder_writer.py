@@ -23,6 +23,7 @@ from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
+from traffic_yolo.html_report import Html
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import write_json
 
@@ -37,6 +38,7 @@ class SetDescription:
     device_labels: str
     min_confidence: float
     required_splits: tuple[str, ...]
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ class FolderWriter:
             for path, text in self._class_files().items():
                 (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
                 self._add_written(path, entries)
-            notes, found = self._finish_observers([*stage.notes, *notes_of(tally)])
+            notes, found, sections = self._finish_observers([*stage.notes, *notes_of(tally)])
             report = self._builder.report(notes)
             self._write_manifest(report, entries)
-        write_json(self._folder / "report.json", {**report.as_dict(), **({"findings": found} if found else {})})
-        html = self._builder.html(report, title="Data set")
+        left_out = {what: count for what, count in sorted(tally.items()) if count}
+        described = {**report.as_dict(), "left_out": left_out, **({"findings": found} if found else {})}
+        write_json(self._folder / "report.json", described)
+        html = self._builder.html(report, title="Data set", left_out=left_out, sections=sections)
         (self._folder / "report.html").write_text(html, encoding="utf-8")
         return report, self._fingerprint.hexdigest
 
@@ -132,8 +136,9 @@ class FolderWriter:
             "darknet.data": darknet_data_text(len(classes)),
         }
 
-    def _finish_observers(self, notes: list[str]) -> tuple[list[str], dict[str, Any]]:
+    def _finish_observers(self, notes: list[str]) -> tuple[list[str], dict[str, Any], list[tuple[str, Html]]]:
         reports = {}
+        sections: list[tuple[str, Html]] = []
         for observer in self._plug_ins.observers:
             findings = observer.finish(self._folder)
             if findings.failure:
@@ -141,7 +146,8 @@ class FolderWriter:
             notes = [*notes, *findings.notes]
             if findings.report is not None:
                 reports[observer.name] = findings.report
-        return notes, reports
+            sections += findings.sections
+        return notes, reports, sections
 
     def _write_manifest(self, report: Report, entries: Spill) -> None:
         described = self._described
@@ -154,6 +160,7 @@ class FolderWriter:
             "device_labels": described.device_labels,
             "min_confidence": described.min_confidence,
             "split_rule": described.split_rule,
+            "policy": dict(described.policy),
             "splits": report.sites,
             "counts": report.counts,
         }

@@ -50,7 +50,9 @@ class FrameWriter:
             if usable is None:
                 return
             frame = replace(frame, annotations=usable)
-        frame = self._mapping.mapped(frame)
+        frame = replace(self._mapping.mapped(frame), stated=frame.annotations)
+        for frame_change in self._plug_ins.changes:
+            frame = frame_change.change(frame)
         picture = frame.picture()
         for frame_filter in self._plug_ins.filters:
             reason = frame_filter.keep(frame, split, picture)

@@ -46,16 +46,19 @@ class LeakReport:
     num_leaks: int
     leaks: tuple[Leak, ...] = field(default=())
 
-    def check(self) -> None:
-        """Raises `DatasetError` that names the worst leaks."""
+    def message(self) -> str:
+        """One line that names the worst leaks and says what to do; "" where there is none."""
         if not self.num_leaks:
-            return
+            return ""
         named = "; ".join(map(str, self.leaks[:NAMED]))
         more = f"; and {self.num_leaks - NAMED} more" if self.num_leaks > NAMED else ""
-        raise DatasetError(
-            f"the splits leak: {named}{more}; put these groups into one split (val_sites, test_sites, split_level), or "
-            f"look at them and use leak_check report"
-        )
+        advice = "put what belongs together into one split (val_sites, test_sites, split_level)"
+        return f"the splits leak: {named}{more}; {advice}, or look at the pairs and use leak_check report"
+
+    def check(self) -> None:
+        """Raises `DatasetError` with the message."""
+        if self.num_leaks:
+            raise DatasetError(self.message())
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""

@@ -8,7 +8,7 @@ A conversion has two stages, so that it can be cut into shards whose merge gives
    the whole set known (`RecordFilter`), observers collect (`FrameObserver.collect`) and sum up
    (`FrameObserver.finish`). The merge does this once.
 
-`plug_ins` names those that every conversion has.
+`plug_ins.py` names those that every conversion has.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,6 +18,15 @@ from typing import Any, Protocol
 
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.records import Frame
+from traffic_yolo.html_report import Html
+
+
+class FrameChange(Protocol):
+    """Changes the annotations of a frame before anything else sees them; drops none."""
+
+    def change(self, frame: Frame) -> Frame:
+        """The frame as it is to be; depends on the frame alone."""
+        ...
 
 
 class FrameFilter(Protocol):
@@ -47,12 +56,13 @@ class RecordFilter(Protocol):
 class Findings:
     """What an observer has to say. `notes` go into the report; `failure`, where not "", ends the conversion with it.
 
-    `report` is kept in report.json under the observer's name (JSON values).
+    `report` is kept in report.json under the observer's name (JSON values), `sections` (heading, HTML) in report.html.
     """
 
     notes: list[str] = field(default_factory=list)
     failure: str = ""
     report: Any = None
+    sections: list[tuple[str, Html]] = field(default_factory=list)
 
 
 class FrameObserver(Protocol):
@@ -89,15 +99,10 @@ class FrameObserver(Protocol):
 class PlugIns:
     """The plug-ins of one conversion. Record filters and observers are made anew for the second stage."""
 
+    changes: tuple[FrameChange, ...] = ()
     filters: tuple[FrameFilter, ...] = ()
     record_filters: tuple[RecordFilter, ...] = ()
     observers: tuple[FrameObserver, ...] = ()
 
 
 PlugInsFactory = Callable[[ConvertOptions], PlugIns]
-
-
-def plug_ins(options: ConvertOptions) -> PlugIns:
-    """What every conversion with these options has plugged in. Add checks, thinning and reports here."""
-    del options
-    return PlugIns()

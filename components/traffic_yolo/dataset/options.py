@@ -87,6 +87,7 @@ class ConvertOptions(SourceChoice):
     min_confidence: float = field(
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
+    policy: str = _option("", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """What one quick look at a picture tells: a perceptual hash, brightness, contrast; from one decode at an eighth."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -44,6 +45,15 @@ def look_at(data: bytes, *, what: str = "picture") -> PictureLook:
     grey = decode_grey(data, what=what)
     cells = cv2.resize(grey.astype(np.float32), HASH_WH, interpolation=cv2.INTER_AREA)  # (8, 9)
     return PictureLook(difference_hash(cells), float(grey.mean()), float(cells.std()))
+
+
+@lru_cache(maxsize=1)
+def look_once(data: bytes) -> PictureLook | None:
+    """`look_at`, None for what does not decode. The last answer is kept for whoever asks next for the same bytes."""
+    try:
+        return look_at(data)
+    except DatasetError:
+        return None
 
 
 def decode_grey(data: bytes, *, what: str = "picture") -> NDArray[np.uint8]:

@@ -63,11 +63,12 @@ class Frame:
     """One picture with its annotations. Nothing of the picture is in memory until `picture` is called.
 
     `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups
-    that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` is
-    the file's own bytes (JPEG, or PNG where `suffix` says so). `labelled`: whether a human looked at it; without, its
+    that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` is the
+    file's own bytes (JPEG, or PNG where `suffix` says so). `labelled`: whether a human looked at it; without, its
     annotations are the device's. `label_file` says where its labels are from, for messages. `recorded` is what the
-    sensor logged beside the picture (tracks, status), for checks; None where the source is no recording, and in frames
-    that come back from a `FrameSpool`.
+    sensor logged beside the picture (tracks, status), for checks; None where the source is no recording. `stated` are
+    the annotations as the source has them, once a conversion has mapped and cut them; both are None in frames that come
+    back from a `FrameSpool`.
     """
 
     recording: str
@@ -84,6 +85,7 @@ class Frame:
     label_file: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     recorded: "Scan | None" = field(default=None, compare=False)
+    stated: tuple[Annotation, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:

@@ -31,7 +31,7 @@ def no_area(observation: Observation) -> Iterator[Problem]:
 
 
 def outside_picture(observation: Observation) -> Iterator[Problem]:
-    """A box wholly outside the picture."""
+    """A box wholly outside the picture; conversion leaves it out."""
     for box, overhang, size_wh in _overhanging(observation):
         if overhang is None:
             yield Problem(f"a box inside {size_wh[0]}x{size_wh[1]}", _numbers(box), box.name)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.jpeg import jpeg_size
 from traffic_yolo.boxes import pairwise_iou
-from traffic_yolo.dataset.picture_look import PictureLook, look_at
+from traffic_yolo.dataset.picture_look import PictureLook, look_once
 from traffic_yolo.dataset.pictures import PNG_SIGNATURE
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.errors import DatasetError, RecordingError
+from traffic_yolo.errors import RecordingError
 
 SAME_BOX_IOU = 0.95
 
@@ -83,15 +83,16 @@ class Observation:
     def of_frame(cls, frame: Frame, picture: bytes) -> "Observation":
         """A frame that a source has read and found sound."""
         digits = frame.scan.rpartition("_")[2]
+        label_file = frame.label_file.partition(": ")[0]  # a reader adds the place in the file
         return cls(
-            file=frame.label_file or frame.recording,
+            file=label_file or frame.recording,
             frame=frame.file_name,
             picture=picture,
             boxes=tuple(
                 RawBox(a.class_name, a.xywh, a.number, "", a.is_crowd, a.ignore, a.label_source)
                 for a in frame.annotations
             ),
-            label_file=frame.label_file if frame.labelled else "",
+            label_file=label_file if frame.labelled else "",
             stated_wh=(frame.width, frame.height),
             site=frame.site,
             camera=frame.camera,
@@ -108,10 +109,7 @@ class Observation:
     @cached_property
     def look(self) -> PictureLook | None:
         """A look at the picture; None where there is none, or it does not decode."""
-        try:
-            return look_at(self.picture, what=self.frame) if self.picture else None
-        except DatasetError:
-            return None
+        return look_once(self.picture) if self.picture else None
 
     @cached_property
     def size_wh(self) -> tuple[int, int] | None:

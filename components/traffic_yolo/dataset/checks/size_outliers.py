@@ -44,7 +44,9 @@ class Place:
 
 
 class SizeOutlier:
-    """Collects box sizes; with a calibration for the camera it answers at once, else at the end.
+    """A box of a size that its class cannot have at its distance, by calibration or by the other boxes of the place.
+
+    With a calibration for the camera it answers at once, else at the end.
 
     `cameras` by `Observation.place`; `nominal_sizes_m`: class -> (length, width).
     """

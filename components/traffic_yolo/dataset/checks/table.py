@@ -67,7 +67,7 @@ CHECKS: dict[str, CheckEntry] = {
     "unknown-class": _stateless("error", box_checks.unknown_class),
     "not-a-number": _stateless("error", box_checks.not_a_number),
     "no-area": _stateless("error", box_checks.no_area),
-    "outside-picture": _stateless("error", box_checks.outside_picture),
+    "outside-picture": _stateless("warning", box_checks.outside_picture),
     "sticks-out": _stateless("warning", box_checks.sticks_out),
     "duplicate-box": _stateless("warning", box_checks.duplicate_box),
     "two-classes": _stateless("warning", box_checks.two_classes),

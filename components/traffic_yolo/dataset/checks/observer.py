@@ -1,0 +1,80 @@
+"""The checks as a part of every conversion: shown each frame as the source has it, before classes are mapped."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo.dataset.checks.finding import NEVER, OFF, SEVERITIES, Finding, Findings
+from traffic_yolo.dataset.checks.observation import Observation
+from traffic_yolo.dataset.checks.report import checks_section
+from traffic_yolo.dataset.checks.run import CheckRun
+from traffic_yolo.dataset.checks.table import CHECKS
+from traffic_yolo.dataset.observers import Findings as Outcome
+from traffic_yolo.dataset.records import Frame
+
+# What a conversion cannot judge: it sees labelled frames only, and the report has its own words for near-duplicates
+NOT_IN_CONVERSION = ("missing-scan", "scan-without-picture", "picture-without-label", "label-without-picture")
+LATE = ("size-outlier",)  # needs the whole set, and no pictures
+
+
+class ChecksObserver:
+    """Observer of a conversion. `pixels`: pictures may be decoded for a check."""
+
+    name = "checks"
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, severities: Mapping[str, str], *, fail_on: str = "error", pixels: bool = True) -> None:
+        off = {name for name, entry in CHECKS.items() if entry.needs_pixels and not pixels}
+        off |= {*NOT_IN_CONVERSION, "near-duplicate"}
+        chosen = dict(severities) | dict.fromkeys(off, OFF)
+        self._early = CheckRun(chosen | dict.fromkeys(LATE, OFF))
+        late = {name: OFF if name not in LATE else chosen.get(name, CHECKS[name].severity) for name in CHECKS}
+        self._late = CheckRun(late)
+        self._fail_on = fail_on
+        self._frames = 0
+
+    def measure(self, frame: Frame, split: str, picture: bytes) -> list[list[str]] | None:
+        """What the checks of one frame find; None for nothing."""
+        del split
+        stated = frame if frame.stated is None else replace(frame, annotations=frame.stated)
+        found = self._early.show(Observation.of_frame(stated, picture))
+        return [list(finding.as_dict().values()) for finding in found] or None
+
+    def collect(self, frame: Frame, split: str, measured: Any) -> None:
+        """Adds up, and shows the frame to the checks that need the whole set."""
+        del split
+        self._frames += 1
+        for row in measured or ():
+            self._late.findings.add(Finding(*row))
+        self._late.show(Observation.of_frame(frame, b""))
+
+    def finish(self, folder: Path) -> Outcome:
+        """All findings; a failure where one is as bad as `fail_on`."""
+        del folder
+        findings = self._late.end()
+        report = findings.as_dict() | {"severities": self._early.severities | self._late.severities}
+        return Outcome(
+            notes=_notes(findings),
+            failure=_failure(findings, self._fail_on),
+            report=report,
+            sections=[("Checks", checks_section(findings, report["severities"], frames=self._frames))],
+        )
+
+
+def _notes(findings: Findings) -> list[str]:
+    return [
+        f"check {check}: {count} {severity}{'s' if count > 1 and severity != 'info' else ''}"
+        for (check, severity), count in sorted(findings.counts.items())
+        if severity != "info"
+    ]
+
+
+def _failure(findings: Findings, fail_on: str) -> str:
+    if fail_on == NEVER or not findings.fails(fail_on):
+        return ""
+    bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    first = next(finding for finding in findings if finding.severity in bad)
+    more = sum(findings.of_severity(severity) for severity in bad) - 1
+    rest = f"; and {more} more" if more else ""
+    return f"checks failed: {first}{rest}; `traffic-yolo check` lists them all; mend them, or choose another fail_on"

@@ -1,0 +1,40 @@
+"""Groups of pictures that look alike, for sources that tell neither sites nor recordings."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from traffic_yolo.dataset.leaks import MAX_DISTANCE
+from traffic_yolo.dataset.near_duplicates import near_pairs
+from traffic_yolo.dataset.picture_look import PictureLook
+
+
+def group_look_alikes(
+    looks: Iterable[tuple[str, PictureLook | None]], *, max_distance: int = MAX_DISTANCE
+) -> Mapping[str, str]:
+    """Picture -> the picture that stands for its group, the first by name.
+
+    Two pictures are in one group where a chain of look-alikes joins them, at most `max_distance` bits from one to the
+    next: the frames of one camera often hang together so. A flat picture, or one that does not decode, is its own
+    group.
+    """
+    names, hashes = [], []
+    for name, look in looks:
+        if look is not None and not look.is_flat:
+            names.append(name)
+            hashes.append(look.hash)
+    group = list(range(len(names)))
+
+    def root(index: int) -> int:
+        while group[index] != index:
+            group[index] = group[group[index]]
+            index = group[index]
+        return index
+
+    # Every picture a label of its own: all pairs count
+    labels = np.arange(len(names), dtype=np.int64)
+    for pair in near_pairs(np.array(hashes, np.uint64), labels, max_distance):
+        first, second = root(pair.first), root(pair.second)
+        low, high = sorted((first, second), key=lambda index: names[index])
+        group[high] = low
+    return {name: names[root(index)] for index, name in enumerate(names)}

@@ -1,0 +1,56 @@
+"""What every conversion has plugged in: tiny boxes, thinning, checks, leaks, light, anchors, the memory of splits."""
+
+from traffic_yolo.dataset.anchor_fit import AnchorObserver
+from traffic_yolo.dataset.checks.finding import parse_severities
+from traffic_yolo.dataset.checks.observer import ChecksObserver
+from traffic_yolo.dataset.checks.table import CHECKS
+from traffic_yolo.dataset.observers import FrameChange, FrameFilter, PlugIns, RecordFilter
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.picture_observer import PictureObserver
+from traffic_yolo.dataset.policy import DataPolicy, policy_at
+from traffic_yolo.dataset.split_pins import SplitPins, SplitRecorder, read_pins
+from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
+from traffic_yolo.dataset.tiny_boxes import TinyBoxPolicy
+from traffic_yolo.storage import existing_path
+
+
+def plug_ins(options: ConvertOptions) -> PlugIns:
+    """The plug-ins of one conversion under its policy. Raises `OptionsError` for a policy that makes no sense."""
+    policy = policy_at(options.policy)
+    observers = (
+        ChecksObserver(
+            parse_severities(policy.check_severities, CHECKS),
+            fail_on=policy.fail_on,
+            pixels=policy.leak_check != "off",
+        ),
+        PictureObserver(policy),
+        AnchorObserver(policy),
+        SplitRecorder(policy.split_level, pins_of(policy)),
+    )
+    return PlugIns(_changes(policy), _filters(policy), _record_filters(policy), observers)
+
+
+def pins_of(policy: DataPolicy) -> SplitPins | None:
+    """The splits to keep, None where none are."""
+    return read_pins(existing_path(policy.keep_splits, what="keep_splits")) if policy.keep_splits else None
+
+
+def _changes(policy: DataPolicy) -> tuple[FrameChange, ...]:
+    if not policy.min_box_px:
+        return ()
+    size = (policy.network_width, policy.network_height)
+    return (TinyBoxPolicy(size, policy.min_box_px, policy.resize_rule),)
+
+
+def _filters(policy: DataPolicy) -> tuple[FrameFilter, ...]:
+    thinning = ThinningOptions(
+        min_gap_s=policy.thin_gap_s,
+        min_distance=policy.thin_distance,
+        keep_classes=policy.kept_classes,
+        rare_boxes=policy.thin_rare_boxes,
+    )
+    return (FrameThinner(thinning),) if thinning.thins else ()
+
+
+def _record_filters(policy: DataPolicy) -> tuple[RecordFilter, ...]:
+    return (NegativeLimit(policy.max_negatives),) if policy.max_negatives < 1 else ()

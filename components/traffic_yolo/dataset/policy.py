@@ -1,0 +1,141 @@
+"""The data policy: what a team decides once about splits, leaks, checks, thinning and tiny boxes.
+
+    split_level: site
+    keep_splits: nas://datasets/june
+    leak_check: fail
+    thin_gap_s: 1.0
+    network_width: 416
+    network_height: 416
+    min_box_px: 4
+    check_severities: missing-scan=warning
+
+In a file, a key that is left out has its default; a location may be a path, file:// or nas://.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from traffic_yolo.dataset.split_groups import LEVELS
+from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.storage import existing_path
+
+ON_LEAK = ("fail", "report", "off")
+FAIL_ON = ("error", "warning", "info", "never")
+SPLIT_LEVELS = ("auto", *LEVELS)
+SPLIT_METHODS = ("hash", "balanced")
+RESIZE_RULES = ("stretch", "letterbox")
+
+
+KIND_NAMES: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
+
+
+def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text} | ({"choices": choices} if choices else {}))
+
+
+def _number(default: float, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class DataPolicy:
+    """Raises `OptionsError` when made with values that make no sense."""
+
+    split_level: str = _text("auto", "What a split must not cut; auto: the coarsest that works.", SPLIT_LEVELS)
+    split_method: str = _text("hash", "What places a group that nobody named: its hash, or classes.", SPLIT_METHODS)
+    keep_splits: str = _text("", "splits.yaml of an earlier data set, or its folder: its groups stay where they are.")
+    leak_check: str = _text("fail", "What happens when two splits share a group or near-duplicate pictures.", ON_LEAK)
+    leak_distance: int = field(default=4, metadata={"help": "Bits of 64 in which hashes of near-duplicates differ."})
+    thin_gap_s: float = _number(0.0, "Drop frames less than so many seconds after the last kept one; 0: none.")
+    thin_distance: int = field(default=0, metadata={"help": "Drop frames that differ in fewer bits of 64; 0: none."})
+    thin_keep_classes: str = _text("", "Comma-separated classes whose frames are never thinned.")
+    thin_rare_boxes: int = field(
+        default=0, metadata={"help": "Keep frames with a class of fewer kept boxes in their recording."}
+    )
+    max_negatives: float = _number(1.0, "Largest share of training pictures without objects.")
+    network_width: int = field(
+        default=0, metadata={"help": "Width of the network's input, for tiny boxes and anchors."}
+    )
+    network_height: int = field(default=0, metadata={"help": "Height of the network's input."})
+    resize_rule: str = _text("stretch", "How pictures get to the network's size.", RESIZE_RULES)
+    min_box_px: float = _number(0.0, "Ignore boxes whose shorter side is below, in network pixels; 0: none.")
+    report_cfg: str = _text("", "Darknet cfg whose anchors the report fits; empty: the package's small network.")
+    check_severities: str = _text("", "Comma-separated check=error|warning|info|off that replace the table's.")
+    fail_on: str = _text("error", "Severity at which findings fail the conversion.", FAIL_ON)
+
+    def __post_init__(self) -> None:
+        for option in dataclasses.fields(self):
+            choices = option.metadata.get("choices")
+            value = getattr(self, option.name)
+            if choices and value not in choices:
+                raise OptionsError(f"{option.name}: expected one of {', '.join(choices)}; found {value!r}")
+        if not 0 <= self.leak_distance <= 15:
+            raise OptionsError(f"leak_distance: expected 0 to 15 bits; found {self.leak_distance}")
+        if self.min_box_px < 0:
+            raise OptionsError(f"min_box_px: expected 0 or more; found {self.min_box_px}")
+        if self.min_box_px and not (self.network_width > 0 and self.network_height > 0):
+            raise OptionsError("min_box_px is in network pixels: give network_width and network_height too")
+
+    @property
+    def kept_classes(self) -> frozenset[str]:
+        """`thin_keep_classes` taken apart."""
+        return frozenset(filter(None, (part.strip() for part in self.thin_keep_classes.split(","))))
+
+
+def policy_at(location: str) -> DataPolicy:
+    """The policy in a YAML file, or in `location` itself where that begins with "{"; "" is the default policy."""
+    values = policy_values(location)
+    try:
+        return DataPolicy(**values)
+    except OptionsError as error:
+        raise OptionsError(f"policy {location}: {error}") from error
+
+
+def policy_values(location: str) -> dict[str, Any]:
+    """The values that a policy states, checked by name and kind.
+
+    Raises `StorageError` or `OptionsError` that names the file and the key.
+    """
+    if not location:
+        return {}
+    if location.lstrip().startswith("{"):
+        return _checked_values(location, where="policy")
+    path = existing_path(location, what="policy")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"policy cannot be read: {path}: {error}") from error
+    return _checked_values(text, where=f"policy {path}")
+
+
+def with_flags(location: str, flags: Mapping[str, Any]) -> str:
+    """The policy at `location` with the flags that differ from their defaults on top, as text for `policy_at`."""
+    defaults = {option.name: option.default for option in dataclasses.fields(DataPolicy)}
+    chosen = {name: value for name, value in flags.items() if value != defaults[name]}
+    if not chosen:
+        return location
+    values = policy_values(location) | chosen
+    DataPolicy(**values)
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _checked_values(text: str, *, where: str) -> dict[str, Any]:
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OptionsError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+    known = {option.name: option for option in dataclasses.fields(DataPolicy)}
+    if not isinstance(value, dict) or set(value) - set(known):
+        found = ", ".join(str(key) for key in value if key not in known) if isinstance(value, dict) else repr(value)
+        raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(known)}")
+    for name, given in value.items():
+        kind = type(known[name].default)
+        accepted = (int, float) if kind is float else kind
+        if isinstance(given, bool) or not isinstance(given, accepted):
+            raise OptionsError(f"{where}: {name} must be {KIND_NAMES[kind]}; found {given!r}")
+    return {name: float(given) if isinstance(known[name].default, float) else given for name, given in value.items()}
