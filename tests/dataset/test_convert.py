@@ -250,15 +250,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert files_below(tmp_path / "results") == []
 
 
-@pytest.mark.parametrize("refused", ["fsync", "picture"])
+@pytest.mark.parametrize("refused", ["sync", "picture"])
 def test_full_disk_is_one_line_and_leaves_nothing(
     share: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     def full(*_arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    if refused == "fsync":
-        monkeypatch.setattr(os, "fsync", full)
+    if refused == "sync":
+        monkeypatch.setattr("traffic_yolo.storage.whole_folder.sync_below", full)
     else:
         monkeypatch.setattr("traffic_yolo.dataset.frame_writer._write_bytes", full)
     (tmp_path / "results").mkdir()

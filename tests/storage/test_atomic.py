@@ -39,10 +39,11 @@ def test_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path: Path) 
 def test_disk_fault_becomes_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    def refuse(_descriptor: int) -> None:
+    def refuse(_what: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr("traffic_yolo.storage.whole_folder.sync_below", refuse)
     with pytest.raises(StorageError, match=words) as caught:
         storage.write_text(tmp_path / "a.txt", "x")
     assert "a.txt" in str(caught.value)

@@ -50,11 +50,16 @@ def jpeg_size(data: bytes, *, what: str = "picture") -> tuple[int, int]:
 def complete_jpeg_size(data: bytes, *, what: str = "picture") -> tuple[int, int]:
     """`jpeg_size` of a JPEG that also has its end marker; some writers pad with zeros after it."""
     size = jpeg_size(data, what=what)
+    check_jpeg_end(data, what=what)
+    return size
+
+
+def check_jpeg_end(data: bytes, *, what: str = "picture") -> None:
+    """Raises `RecordingError` unless a JPEG has its end marker."""
     if data[-2:] != END_OF_IMAGE and data.rstrip(b"\x00")[-2:] != END_OF_IMAGE:
         raise RecordingError(
             f"{what}: JPEG is cut off; no end marker in {len(data)} bytes; copy the recording again or drop the scan"
         )
-    return size
 
 
 def check_jpeg_complete(data: bytes, *, what: str = "picture", decode: bool = False) -> None:

@@ -118,9 +118,9 @@ class Recording:
         name = self._scan_name(number)
         where = f"{self.path} {name}"
         with _readable(where):
-            group = self._file[name]
-            jpeg = _bytes(group, self.layout.image_dataset, where)
+            jpeg = self._picture(name, where)
             image_wh = jpeg_size(jpeg, what=where) if jpeg else None
+            group = self._file[name] if parts else None
             return Scan(
                 number=number,
                 name=name,
@@ -144,6 +144,23 @@ class Recording:
         if jpeg is None:
             raise RecordingError(f"{where}: no picture in this scan")
         return jpeg
+
+    def _picture(self, scan_name: str, where: str) -> bytes | None:
+        """The picture of a scan, or None.
+
+        By h5py's lower layer, which takes a third of the time for the usual array of bytes; what is not one goes the
+        usual way, which says what is wrong.
+        """
+        try:
+            dataset = h5py.h5d.open(self._file.id, f"{scan_name}/{self.layout.image_dataset}".encode())
+            plain = dataset.rank == 1 and dataset.dtype == np.uint8
+        except (KeyError, TypeError, ValueError):
+            plain = False
+        if not plain:
+            return _bytes(self._file[scan_name], self.layout.image_dataset, where)
+        pixels = np.empty(dataset.shape, dtype=np.uint8)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, pixels)
+        return pixels.tobytes() or None
 
     def _scan_name(self, number: int) -> str:
         if number not in self._numbers:

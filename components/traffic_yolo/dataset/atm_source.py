@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.atm.jpeg import check_jpeg_end
 from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
-from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES, picture_size
+from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, RecordingInUseError, StorageError
@@ -218,10 +219,12 @@ class AtmSource:
 
     def _frame(self, name: str, recording: Recording, scan: Scan, labels: PictureLabels | None) -> Frame | None:
         assert scan.jpeg is not None
+        assert scan.image_wh is not None
         where = f"{recording.path} {scan.name}"
+        width, height = scan.image_wh
         try:
-            width, height = picture_size(scan.jpeg, what=where)
-        except DatasetError as error:
+            check_jpeg_end(scan.jpeg, what=where)
+        except RecordingError as error:
             self._on_problem(Problem("picture-unreadable", str(error)))
             return None
         if labels is not None and labels.image_wh not in (None, (width, height)):

@@ -7,7 +7,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from traffic_yolo.dataset.records import Annotation, Frame
+from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
 from traffic_yolo.errors import DatasetError
 
 SPOOL_NAME = "frames.jsonl"
@@ -84,6 +84,34 @@ def annotation_row(annotation: Annotation) -> list[Any]:
 def annotation_of_row(row: list[Any]) -> Annotation:
     """The annotation of such a list."""
     return Annotation(row[0], tuple(row[1]), *row[2:])
+
+
+def labels_row(labels: PictureLabels) -> list[Any]:
+    """A picture's labels as a list of JSON values. Raises `TypeError` for an attribute that is none."""
+    return [
+        labels.name,
+        [annotation_row(annotation) for annotation in labels.annotations],
+        labels.where,
+        labels.image_wh,
+        labels.relative,
+        None if labels.path is None else str(labels.path),
+        labels.recording,
+        labels.scan,
+        labels.site,
+        labels.camera,
+        labels.day,
+        labels.own_split,
+        labels.implied,
+        labels.attributes,
+    ]
+
+
+def labels_of_row(row: list[Any]) -> PictureLabels:
+    """The labels of such a list."""
+    name, rows, where, image_wh, relative, path = row[:6]
+    annotations = tuple(map(annotation_of_row, rows))
+    size, place = None if image_wh is None else tuple(image_wh), None if path is None else Path(path)
+    return PictureLabels(name, annotations, where, size, relative, place, *row[6:])
 
 
 def _spooled(line: list[Any], images: Path) -> SpooledFrame:

@@ -2,15 +2,16 @@
 
 import array
 import hashlib
-import pickle
 import tempfile
 import weakref
 from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.frame_spool import labels_of_row, labels_row
 from traffic_yolo.dataset.records import PictureLabels
 
 Key = tuple[str, int]  # recording, scan number
@@ -37,7 +38,7 @@ class LabelStore:
         self._sorted = None
         self._hashes.append(_hash(key))
         self._offsets.append(self._file.seek(0, 2))
-        pickle.dump((key, labels), self._file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._file.write(orjson.dumps([key, labels_row(labels)], option=orjson.OPT_APPEND_NEWLINE))
 
     def twice(self) -> tuple[Key, PictureLabels] | None:
         """A key that was put more than once, with the later labels; None where there is none."""
@@ -79,8 +80,8 @@ class LabelStore:
 
     def _read(self, offset: int) -> tuple[Key, PictureLabels]:
         self._file.seek(offset)
-        key, labels = pickle.load(self._file)
-        return key, labels
+        (recording, number), row = orjson.loads(self._file.readline())
+        return (recording, number), labels_of_row(row)
 
 
 def _hash(key: Key) -> int:

@@ -6,7 +6,6 @@ Knows no format. docs/storage.md says what is guaranteed, and which environment 
 from traffic_yolo.storage.atomic import (
     CHUNK_BYTES,
     atomic_file,
-    atomic_folder,
     read_json,
     sha256_of_file,
     write_bytes,
@@ -28,6 +27,7 @@ from traffic_yolo.storage.operations import (
     verify,
 )
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
+from traffic_yolo.storage.whole_folder import atomic_folder
 
 __all__ = [
     "CHUNK_BYTES",

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,39 +45,6 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty temporary neighbour of `path`; when the block ends well it becomes `path`.
-
-    `path` may exist when it is an empty folder (KFP makes the folder of an output artifact beforehand); anything else
-    there is refused with `StorageError` before any work is done. When the block raises, nothing is left behind.
-    """
-    temporary: Path | None = None
-    try:
-        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
-            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path), suffix=".tmp", dir=path.parent))
-        yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                with open(os.path.join(folder, name), "rb") as file:
-                    os.fsync(file.fileno())
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rmdir()
-        os.replace(temporary, path)
-        temporary = None
-        sync_folder(path.parent)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
