@@ -118,12 +118,15 @@ class Network(nn.Module):
         return [outputs[index] for index in range(len(self.sections))]
 
     def _check_images(self, images: Tensor) -> None:
-        if is_traced():
-            return
-        if images.ndim != 4 or images.shape[1] != self.input_channels:
+        if not is_traced():
+            self.check_input_shape(tuple(images.shape))
+
+    def check_input_shape(self, shape: tuple[int, ...]) -> None:
+        """Raises `ValueError` unless `shape` is one that `forward` takes."""
+        if len(shape) != 4 or shape[1] != self.input_channels:
             expected = f"(batch, {self.input_channels}, height, width)"
-            raise ValueError(f"images: expected shape {expected}, found {tuple(images.shape)}")
-        height, width = images.shape[2:]
+            raise ValueError(f"images: expected shape {expected}, found {shape}")
+        height, width = shape[2:]
         if (height, width) == self.input_hw:
             return
         if fixed := [section.section.name for section in self.sections if section.needs_cfg_size]:

@@ -17,8 +17,9 @@ from traffic_yolo._version import __version__
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
+from traffic_yolo.darknet.tracing import INPUT_NAME
 from traffic_yolo.errors import ModelError
-from traffic_yolo.export.onnx import INPUT_NAME, OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
+from traffic_yolo.export.onnx import OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
 from traffic_yolo.model_folder import (
     CFG_NAME,
     CLASSES_NAME,

@@ -1,15 +1,8 @@
-"""The ONNX file of a network, in the form that DeepStream-Yolo's parser reads, and its comparison with PyTorch.
+"""The ONNX file of a network, in the form that DeepStream-Yolo's parser reads, and its comparison with PyTorch."""
 
-Exported by tracing (`dynamo=False`): the newer exporter of torch needs onnxscript, another package. Equal weights give
-equal bytes under one version of torch.
-"""
-
-import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,17 +10,16 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
 
 from traffic_yolo._version import __version__
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.tracing import INPUT_NAME, trace_to_onnx
 from traffic_yolo.errors import ModelError
 from traffic_yolo.storage import write_bytes
 
 OPSET = 17
 OLDEST_OPSET, NEWEST_OPSET = 13, 20  # what the tracing exporter can write
-INPUT_NAME = "input"
 OUTPUT_NAME = "output"
 SCORE_FLOOR = 0.001  # below, a box is nowhere used, and an absurd size of it says nothing
 
@@ -88,23 +80,10 @@ def write_onnx(network: Network, path: Path, *, opset: int = OPSET, metadata: Ma
     deployed = DeployedNetwork(network).eval()
     height, width = network.input_hw
     example = torch.zeros(1, network.input_channels, height, width)
-    buffer: Any = io.BytesIO()  # the tracing exporter takes an open file, its annotation says a path
-    with warnings.catch_warnings(), torch.no_grad():
-        # That tracing is deprecated, and that sizes become constants, is known and meant.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", TracerWarning)
+    with torch.no_grad():
         num_boxes = deployed(example).shape[1]
-        torch.onnx.export(
-            deployed,
-            (example,),
-            buffer,
-            opset_version=opset,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_axes={INPUT_NAME: {0: "batch"}, OUTPUT_NAME: {0: "batch"}},
-            dynamo=False,
-        )
-    model = onnx.load_from_string(buffer.getvalue())
+    graph = trace_to_onnx(deployed, example, output_names=[OUTPUT_NAME], opset=opset)
+    model = onnx.load_from_string(graph)
     for dimension, value in zip(model.graph.output[0].type.tensor_type.shape.dim[1:], (num_boxes, 6), strict=True):
         dimension.dim_value = value  # the tracer leaves a made-up name there
     model.producer_name, model.producer_version = "traffic-yolo", __version__

@@ -1,0 +1,24 @@
+"""What the processor of this machine can do, from the flags that Linux lists; nothing is assumed."""
+
+from functools import lru_cache
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")  # matrix tiles; pairs of products in 512-bit vectors
+
+
+@lru_cache
+def processor_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """The flags of the first processor in `cpuinfo`; none where there is no such file (not Linux)."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    lines = (line.partition(":") for line in text.splitlines())
+    return frozenset(next((flags for name, _, flags in lines if name.strip() == "flags"), "").split())
+
+
+def bfloat16_flag(cpuinfo: Path = CPUINFO) -> str | None:
+    """The best flag by which this processor multiplies in bfloat16, None where it does not."""
+    flags = processor_flags(cpuinfo)
+    return next((flag for flag in BFLOAT16_FLAGS if flag in flags), None)

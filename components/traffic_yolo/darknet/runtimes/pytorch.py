@@ -1,0 +1,33 @@
+"""The runtime that is always there: PyTorch, on processors with oneDNN's fused convolutions."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.runtimes.base import Runtime
+from traffic_yolo.darknet.runtimes.fused_convolution import FusedConvolution
+from traffic_yolo.darknet.runtimes.inference_network import fuse_activations, inference_network
+
+
+class PyTorchRuntime(Runtime):
+    """PyTorch on the device of the network's weights: picture by picture on a processor, whole batches on a GPU."""
+
+    name: ClassVar[str] = "pytorch"
+
+    def __init__(self, network: Network, *, precision: str, input_hw: tuple[int, int] | None = None) -> None:
+        """See `Runtime`; raises `OptionsError` for bfloat16 on a device that does not multiply in it."""
+        super().__init__(network, precision=precision, input_hw=input_hw)
+        self._device = next(network.parameters()).device
+        self._network = inference_network(network, precision=precision)
+        if self._device.type == "cpu" and FusedConvolution.is_available():
+            fuse_activations(self._network, self.input_hw)
+        self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+    def _run_batch(self, batch: Tensor) -> list[Tensor]:
+        return super()._run_batch(batch) if self._device.type == "cpu" else self._run_picture(batch)
+
+    def _run_picture(self, picture: Tensor) -> list[Tensor]:
+        x = picture.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
+        return [logits.float().contiguous() for logits in self._network(x)]
