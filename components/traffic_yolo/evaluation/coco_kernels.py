@@ -7,7 +7,7 @@ Arithmetic and order of operations are those of pycocotools (`maskApi.c bbIou`, 
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.jit import kernel
+from traffic_yolo.jit import kernel
 
 ALL_CLASSES = -1  # class id of a truth that concerns detections of every class
 UNMATCHED, MATCHED, UNCOUNTED = 0, 1, 2  # what `match_pictures` writes for a detection

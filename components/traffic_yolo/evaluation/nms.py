@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.jit import in_chunks
 from traffic_yolo.evaluation.nms_kernels import suppress_pictures
 from traffic_yolo.evaluation.raw_detections import RawDetections
+from traffic_yolo.jit import in_chunks
 
 NMS_KINDS = ("default", "greedynms", "diounms")
 GREEDYNMS_BETA = 0.6  # Darknet's greedynms compares box_diou, whose exponent is fixed (box.c); beta_nms is diounms's

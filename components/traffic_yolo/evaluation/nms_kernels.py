@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.jit import kernel
+from traffic_yolo.jit import kernel
 
 ZERO, HALF = np.float32(0), np.float32(0.5)
 

@@ -9,8 +9,8 @@ import pytest
 from numba import config
 from numba.core.caching import CacheImpl, UserProvidedCacheLocator
 
-from traffic_yolo.evaluation import jit
-from traffic_yolo.evaluation.jit import private_cache_folder
+from traffic_yolo import jit
+from traffic_yolo.jit import private_cache_folder
 
 SCRIPT = """
 import sys
@@ -19,7 +19,7 @@ import numpy as np, doubled
 print(doubled.doubled(np.arange(3.0))[2], sum(doubled.doubled.stats.cache_hits.values()))
 """
 MODULE = """
-from traffic_yolo.evaluation.jit import kernel
+from traffic_yolo.jit import kernel
 @kernel
 def doubled(values):
     return values * 2
