@@ -41,6 +41,7 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 
 compile: install  ## rewrite the compiled pipeline and the experiment YAML
 	$(BIN)/python pipelines/finetune_pipeline.py
+	$(BIN)/python pipelines/convert_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
 
 clean:  ## remove what make made

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run the whole pipeline on this machine, or submit it to Kubeflow."),
     "snapshot": ("snapshot", "List what lies on a share, with checksums, and say what is new."),
     "convert": ("convert", "Make a COCO + YOLO data set of recordings or of another data set."),
+    "merge-shards": ("merge_shards", "Put the shards of a conversion together."),
     "export-labels": ("export_labels", "Write labels in another format: CVAT, YOLO, KITTI, COCO."),
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),

@@ -14,13 +14,19 @@ from traffic_yolo.dataset.policy import DataPolicy, with_flags
 @options_of(ConvertOptions)
 @options_of(DataPolicy)
 @click.option("--snapshot", type=click.Path(path_type=Path), help="Snapshot of the source, kept in the manifest.")
+@click.option("--shard", default="", help="Write only part K of N (K/N, from 1), for merge-shards to put together.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Data set folder to write.")
-def command(snapshot: Path | None, out: Path, **options: Any) -> None:
+def command(snapshot: Path | None, shard: str, out: Path, **options: Any) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set."""
-    from traffic_yolo.dataset.convert import convert
+    from traffic_yolo.dataset.convert import SnapshotToMatch, convert
+    from traffic_yolo.dataset.shards import Shard, convert_shard
 
     flags = {name: options.pop(name) for name in DataPolicy.__dataclass_fields__}
     options["policy"] = with_flags(options["policy"], flags)
+    if shard:
+        listed = SnapshotToMatch(snapshot) if snapshot else None
+        click.echo(convert_shard(ConvertOptions(**options), out, Shard.parse(shard), snapshot=listed).text)
+        return
     summary = convert(ConvertOptions(**options), out, snapshot_path=snapshot)
     click.echo(summary.text)
     click.echo(f"report {out / 'report.html'}")

@@ -1,6 +1,7 @@
 """Pictures that lie in files with labels beside them, of any label format, as a source of frames."""
 
 import array
+import bisect
 import hashlib
 import os
 from collections import Counter
@@ -32,6 +33,7 @@ class FileSource:
         """Reads all labels once. Raises what the reader raises, and `DatasetError` for two pictures of one name."""
         self._reader = reader
         self._on_problem = on_problem
+        self._run_starts = array.array("Q")  # numbers of the frames where another recording begins
         self._finders: dict[str, PictureFinder] = {}
         self.classes = reader.classes
         self.default_classes = reader.default_classes
@@ -57,18 +59,27 @@ class FileSource:
 
         Raises `DatasetError` for a picture that is broken, `LabelError` for one of another size than stated.
         """
-        index, count = shard
-        first, last = (self.num_frames * part // count for part in (index, index + 1))
+        first, last = (self._boundary(part, shard[1]) for part in (shard[0], shard[0] + 1))
         for number, (labels, path, recording, scan) in enumerate(self._located(already_told)):
             if first <= number < last:
                 frame = self._frame(labels, path, recording, scan)
                 if frame is not None:
                     yield frame
 
+    def _boundary(self, part: int, count: int) -> int:
+        """The first frame of a shard: where a recording begins, so that none is in two shards."""
+        wanted = self.num_frames * part // count
+        row = bisect.bisect_left(self._run_starts, wanted)
+        return self._run_starts[row] if row < len(self._run_starts) else self.num_frames
+
     def _survey(self) -> int:
         """Counts the pictures and sees that no two have one name; of each, eight bytes are kept."""
         seen = array.array("Q")
+        last = ""
         for _, _, recording, scan in self._located(self._on_problem):
+            if recording != last:
+                self._run_starts.append(len(seen))
+                last = recording
             seen.append(_hash(recording, scan))
         values, counts = np.unique(np.asarray(seen, dtype=np.uint64), return_counts=True)
         twice = set(values[counts > 1].tolist())

@@ -6,7 +6,6 @@ Knows nothing of other shards; what only the whole set can tell is left to `fold
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,8 +139,3 @@ def _entry(data: bytes) -> FileEntry:
 def notes_of(tally: Counter[str]) -> list[str]:
     """A tally as lines for the report."""
     return [f"{count} {what}" for what, count in sorted(tally.items()) if count]
-
-
-def total(tallies: Sequence[Counter[str]]) -> Counter[str]:
-    """The sum of the shards' tallies."""
-    return sum(tallies, Counter())

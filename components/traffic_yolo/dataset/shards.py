@@ -1,0 +1,182 @@
+"""A conversion cut into shards: each writes its frames into a folder, and the merge makes the data set of a single run.
+
+A shard knows everything that the single run decides beforehand (classes, splits), since it surveys the whole source.
+What only all frames can tell is left to the merge.
+"""
+
+import dataclasses
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.convert import ConvertSummary, SnapshotToMatch, complete, prepare, write_frames
+from traffic_yolo.dataset.folder_writer import SetDescription, Stage
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME
+from traffic_yolo.dataset.observers import PlugInsFactory
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.plug_ins import plug_ins
+from traffic_yolo.errors import DatasetError, OptionsError
+from traffic_yolo.storage import atomic_folder, read_json, write_json
+
+SHARD_NAME = "shard.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts of a conversion; `index` from 0. On the command line `1/4` is the first of four."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """The shard that `K/N` names; `OptionsError` for anything else."""
+        first, slash, second = text.partition("/")
+        if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= 10_000:
+            return cls(int(first) - 1, int(second))
+        raise OptionsError(f"shard: expected K/N with K from 1 to N, for instance 1/4; found {text!r}")
+
+    def __str__(self) -> str:
+        return f"{self.index + 1}/{self.count}"
+
+
+def shard_names(count: int, fingerprint: str) -> list[str]:
+    """`1/N of <fingerprint>` to `N/N of ...`; `OptionsError` for a number of shards that makes no sense."""
+    shards = [Shard.parse(f"{number}/{count}") for number in range(1, max(count, 1) + 1)]
+    return [f"{shard} of {fingerprint}" for shard in shards]
+
+
+def named_shard(name: str) -> tuple[Shard, str]:
+    """(shard, fingerprint) of a name that `shard_names` gave."""
+    text, _, fingerprint = name.partition(" of ")
+    return Shard.parse(text), fingerprint
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What a shard wrote."""
+
+    shard: Shard
+    num_pictures: int
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        return f"shard {self.shard}: {self.num_pictures} pictures"
+
+
+def convert_shard(
+    options: ConvertOptions,
+    out: Path,
+    shard: Shard,
+    *,
+    snapshot: SnapshotToMatch | None = None,
+    plugged: PlugInsFactory = plug_ins,
+) -> ShardSummary:
+    """Writes the frames of a shard into the folder `out`, which appears whole or not at all.
+
+    A shard may have no frame. Raises what `convert` raises, except for what only the whole set can show.
+    """
+    extras = plugged(options)
+    prepared = prepare(options, extras, snapshot)
+    with atomic_folder(out) as folder:
+        stage = write_frames(prepared, folder, options, extras, shard=(shard.index, shard.count))
+        with (folder / SPOOL_NAME).open("rb") as spool:
+            num_pictures = sum(1 for _ in spool)
+        decided = {
+            "options": dataclasses.asdict(options),
+            "class_map": prepared.class_map.as_dict(),
+            "described": dataclasses.asdict(prepared.described),
+            "notes": list(stage.notes),
+            "num_frames": prepared.source.num_frames,
+        }
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "index": shard.index,
+            "count": shard.count,
+            "decided": decided,
+            "tally": dict(stage.tally),
+            "ignored_names": sorted(stage.ignored_names),
+        }
+        write_json(folder / SHARD_NAME, content)
+    return ShardSummary(shard, num_pictures)
+
+
+def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory = plug_ins) -> ConvertSummary:
+    """Writes the data set folder `out` of all shards of one conversion, given in any order.
+
+    The same bytes as a single run's. Pictures are linked where the file system allows it, else copied. Raises
+    `DatasetError` for folders that are not all shards of one conversion, and what `convert` raises of the whole set.
+    """
+    read = sorted((_read(folder) for folder in folders), key=lambda item: int(item[1]["index"]))
+    contents = [content for _, content in read]
+    _check_complete(read)
+    decided = contents[0]["decided"]
+    options = ConvertOptions(**decided["options"])
+    described = SetDescription(
+        **{**decided["described"], "required_splits": tuple(decided["described"]["required_splits"])}
+    )
+    rules = decided["class_map"]
+    class_map = ClassMap(
+        tuple(rules["classes"]), dict(rules["rename"]), frozenset(rules["ignore"]), frozenset(rules["drop"])
+    )
+    stage = Stage(
+        folders=tuple(folder for folder, _ in read),
+        tally=sum((Counter(content["tally"]) for content in contents), Counter()),
+        ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
+        notes=tuple(decided["notes"]),
+    )
+    with atomic_folder(out) as folder:
+        for source in stage.folders:
+            for name in ("images", "labels"):
+                _link_tree(source / name, folder / name)
+        return complete(class_map, described, folder, stage, plugged(options))
+
+
+def _read(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    path = folder / SHARD_NAME
+    if not path.is_file() or not (folder / SPOOL_NAME).is_file():
+        raise DatasetError(f"{folder}: expected a folder that convert --shard wrote; {SHARD_NAME} is missing")
+    content = read_json(path, what="shard")
+    keys = {"schema_version", "index", "count", "decided", "tally", "ignored_names"}
+    if not isinstance(content, dict) or set(content) != keys or content["schema_version"] != SCHEMA_VERSION:
+        raise DatasetError(f"{path}: not a shard of schema version {SCHEMA_VERSION}; convert it again")
+    return folder, content
+
+
+def _check_complete(read: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
+    if not read:
+        raise OptionsError("merge: expected the folders of all shards, found none")
+    first_folder, first = read[0]
+    for folder, content in read[1:]:
+        for key, what in (("count", "number of shards"), ("decided", "options, classes or source")):
+            if content[key] != first[key]:
+                raise DatasetError(
+                    f"{folder}: not a shard of the same conversion as {first_folder}: another {what}; "
+                    f"convert all shards again, of one snapshot"
+                )
+    indices = [int(content["index"]) for _, content in read]
+    missing = sorted(set(range(first["count"])) - set(indices))
+    if missing:
+        raise DatasetError(f"shard {missing[0] + 1}/{first['count']} is missing; give the folders of all shards")
+    if len(indices) != first["count"]:
+        twice = next(index for index in indices if indices.count(index) > 1)
+        raise DatasetError(f"shard {twice + 1}/{first['count']} is given twice; give each once")
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """Makes every file below `source` appear below `target`; a shard without frames has no such folder."""
+    for place, _, names in os.walk(source):
+        into = target / os.path.relpath(place, source)
+        into.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            try:
+                os.link(f"{place}/{name}", into / name)
+            except OSError:  # another file system, or one without hard links
+                shutil.copyfile(f"{place}/{name}", into / name)
