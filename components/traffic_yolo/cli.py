@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("convert", "Make a COCO + YOLO data set of recordings or of another data set."),
     "merge-shards": ("merge_shards", "Put the shards of a conversion together."),
     "export-labels": ("export_labels", "Write labels in another format: CVAT, YOLO, KITTI, COCO."),
+    "check": ("check", "Check recordings or a data set: labels, pictures, splits, and the radar's view."),
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
     "evaluate": ("evaluate", "Detect once, compute COCO metrics, write record and report."),

@@ -82,7 +82,8 @@ def test_a_smaller_picture_scales_the_intrinsics_and_another_shape_is_refused() 
 def test_a_camera_takes_its_own_file_before_its_sites_and_that_before_the_nameless_one(tmp_path: Path) -> None:
     for index, (site, name) in enumerate((("", ""), ("A", ""), ("A", "10.0.0.1"), ("B", "10.0.0.2"))):
         (tmp_path / f"{index}.yaml").write_text(calibration_text(CAMERA, site=site, name=name))
-    known = find_calibrations(tmp_path)
+    assert find_calibrations(tmp_path) == []
+    known = find_calibrations(tmp_path, every_yaml=True)
     assert len(known) == 4
 
     def chosen(camera: str, site: str) -> str:

@@ -130,13 +130,17 @@ def calibration_text(camera: Camera, *, site: str = "", name: str = "") -> str:
     return yaml.safe_dump(calibration_value(camera, site=site, name=name), sort_keys=False, default_flow_style=None)
 
 
-def find_calibrations(root: Path) -> list[Calibration]:
-    """The calibration in `root`, or those below it by their usual names (`FILE_NAMES`)."""
+def find_calibrations(root: Path, *, every_yaml: bool = False) -> list[Calibration]:
+    """The calibration in the file `root`, or those below the folder by their usual names (`FILE_NAMES`).
+
+    `every_yaml`: also every *.yaml directly in the folder, for a folder that holds nothing but calibrations.
+    """
     if root.is_file():
         return [read_calibration(root)]
-    names = sorted(path for name in FILE_NAMES for path in root.rglob(name))
-    others = sorted(path for path in root.glob("*.yaml") if path not in names)
-    return [read_calibration(path) for path in (*names, *others)]
+    found = {path for name in FILE_NAMES for path in root.rglob(name)}
+    if every_yaml:
+        found |= {path for suffix in ("*.yaml", "*.yml") for path in root.glob(suffix)}
+    return [read_calibration(path) for path in sorted(found)]
 
 
 def calibration_for(calibrations: Iterable[Calibration], *, camera: str, site: str) -> Calibration | None:

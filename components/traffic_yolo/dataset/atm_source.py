@@ -103,6 +103,11 @@ class AtmSource:
                         yield frame
             _check_unchanged(surveyed)
 
+    @property
+    def scan_numbers(self) -> Mapping[str, NDArray[np.int64]]:
+        """The numbers of all scans of every recording, those without a picture among them."""
+        return {name: recording.numbers for name, recording in self._recordings.items()}
+
     def _chosen(self, root: Path) -> list[Path]:
         found = find_recordings(root)
         only = self._options.only

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, TrafficYoloError
 
@@ -16,7 +15,9 @@ KINDS: dict[str, type[TrafficYoloError]] = {
     "frame-missing": LabelError,
     "frame-twice": LabelError,
     "label-broken": LabelError,
+    "box-without-area": LabelError,
 }
+NOTED = frozenset({"box-without-area"})  # what a strict reading leaves out and counts, rather than stop
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Problem:
 ProblemSink = Callable[[Problem], None]
 
 
-def strict(problem: Problem) -> NoReturn:
-    """The sink of a conversion: the first problem ends it."""
-    raise problem.error
+def strict(problem: Problem) -> None:
+    """The sink of a conversion: the first problem ends it, but for those that readers count."""
+    if problem.kind not in NOTED:
+        raise problem.error
 
 
 def already_told(problem: Problem) -> None:

@@ -50,7 +50,7 @@ def draw_boxes(data: bytes, boxes: Iterable[DrawnBox], caption: str, *, pixels: 
     for box in boxes:
         left, top, right, bottom = (round(float(np.clip(value * scale, -9999, 9999))) for value in box.xyxy)
         colour = box.colour[::-1]
-        cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), 3)
+        cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), 2)
         cv2.rectangle(small, (left, top), (right, bottom), colour, 1)
         if box.text:
             _write(small, box.text, (left, top - 2 if top > 12 else bottom + 10), colour)

@@ -160,8 +160,15 @@ def run(name: str, observations: Sequence[Observation], context: CheckContext | 
     return checks.end()
 
 
+# What readers, leak check and cross-check find; test_check_source.py has the examples
+ELSEWHERE = {
+    "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration", "track-without-box",
+    "box-without-track",
+}  # fmt: skip
+
+
 def test_every_check_has_its_examples() -> None:
-    assert set(EXAMPLES) == set(CHECKS)
+    assert set(EXAMPLES) | ELSEWHERE == set(CHECKS)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

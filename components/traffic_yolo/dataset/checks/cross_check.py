@@ -32,6 +32,7 @@ KEPT_FRAMES = 12  # pictures for the report
 JUDGED_FRAMES = 60  # of a camera, for its calibration
 EDGE_PX = 2.0
 IN_IGNORED = 0.5  # share of a track's box inside an ignored or crowd box that excuses its missing label
+BOX_WEIGHT = 0.5  # a box without an echo is a wrong label less often than an echo without a box is a missing one
 OUT_OF_RANGE_WEIGHT = 0.2
 RANGE_TRACKS = 500
 RANGE_SHARE = 98  # percentile of the tracks' distances that counts as the radar's range
@@ -261,7 +262,7 @@ def _ground_distance(camera: Camera, boxes_xyxy: FloatArray) -> FloatArray:
 
 def _box_score(box: RawBox, covered: float, distance_m: float, range_m: float) -> float:
     size = min(box.xywh[3] / CLEAR_HEIGHT_PX, 1.0)
-    return size * (1 - covered) * (1.0 if distance_m <= range_m else OUT_OF_RANGE_WEIGHT)
+    return BOX_WEIGHT * size * (1 - covered) * (1.0 if distance_m <= range_m else OUT_OF_RANGE_WEIGHT)
 
 
 def _lonely_track(observation: Observation, seen: SeenTracks, track: int, box_xyxy: FloatArray) -> Lonely:

@@ -14,7 +14,19 @@ from traffic_yolo.dataset.observers import Findings as Outcome
 from traffic_yolo.dataset.records import Frame
 
 # What a conversion cannot judge: it sees labelled frames only, and the report has its own words for near-duplicates
-NOT_IN_CONVERSION = ("missing-scan", "scan-without-picture", "picture-without-label", "label-without-picture")
+NOT_IN_CONVERSION = (
+    "missing-scan",
+    "scan-without-picture",
+    "picture-without-label",
+    "label-without-picture",
+    "unreadable-file",
+    "broken-label",
+    "labelled-twice",
+    "split-leak",
+    "implausible-calibration",
+    "track-without-box",
+    "box-without-track",
+)
 LATE = ("size-outlier",)  # needs the whole set, and no pictures
 
 

@@ -52,5 +52,5 @@ def picture_without_label(observation: Observation) -> Iterator[Problem]:
 
 def scan_without_picture(observation: Observation) -> Iterator[Problem]:
     """A scan of a recording that holds no picture."""
-    if observation.picture is None and not observation.label_file:
-        yield Problem("a picture in the scan", observation.picture_trouble or "none")
+    if observation.picture is None and not observation.label_file and not observation.picture_trouble:
+        yield Problem("a picture in the scan", "none")

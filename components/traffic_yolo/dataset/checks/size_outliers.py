@@ -59,6 +59,8 @@ class SizeOutlier:
 
     def __call__(self, observation: Observation) -> Iterator[Problem]:
         """Problems of this frame, where its camera's calibration is known."""
+        if not _is_one_place(observation):
+            return
         boxes = [box for box in observation.sound_boxes if box.counts and _is_whole(box, observation.size_wh)]
         camera = self._cameras.get(observation.place)
         remembered = False
@@ -121,6 +123,11 @@ def _by_distance(box: RawBox, camera: Camera, nominal_m: tuple[float, float]) ->
     if not low <= width <= high:
         away = float(np.hypot(*middle))
         yield Problem(f"{low:.0f} to {high:.0f} px wide at {away:.0f} m", f"{width:.0f} px", box.name)
+
+
+def _is_one_place(observation: Observation) -> bool:
+    """Whether frames of this place are seen from one spot; a folder of pictures from everywhere is none."""
+    return bool(observation.camera or observation.site or observation.scan_number is not None)
 
 
 def _is_whole(box: RawBox, size_wh: tuple[int, int] | None) -> bool:

@@ -59,7 +59,21 @@ def _stateful(
     return CheckEntry(severity, (kind.__doc__ or "").split("\n\n")[0].replace("\n", " "), make, needs_pixels)
 
 
+def _found_elsewhere(severity: str, summary: str) -> CheckEntry:
+    """A check that the readers, the leak check or the cross-check make; it has a name and a severity here."""
+    return CheckEntry(severity, summary, lambda _: _silent)
+
+
+def _silent(observation: Observation) -> Iterator[Problem]:
+    del observation
+    return iter(())
+
+
 CHECKS: dict[str, CheckEntry] = {
+    "unreadable-file": _found_elsewhere("error", "A recording, or a scan of one, that cannot be read."),
+    "broken-label": _found_elsewhere("error", "A label that cannot be read."),
+    "labelled-twice": _found_elsewhere("error", "A frame with two labels."),
+    "split-leak": _found_elsewhere("error", "A group, or two pictures that look alike, in two splits of the source."),
     "unreadable-picture": _stateless("error", picture_checks.unreadable_picture, needs_pixels=True),
     "truncated-picture": _stateless("error", picture_checks.truncated_picture),
     "size-mismatch": _stateless("error", picture_checks.size_mismatch),
@@ -80,6 +94,9 @@ CHECKS: dict[str, CheckEntry] = {
     "scan-without-picture": _stateless("info", picture_checks.scan_without_picture),
     "picture-without-label": _stateless("info", picture_checks.picture_without_label),
     "empty-frame": _stateless("info", box_checks.empty_frame),
+    "implausible-calibration": _found_elsewhere("warning", "A camera whose tracks and boxes do not fit each other."),
+    "track-without-box": _found_elsewhere("info", "A radar track in sight of the camera that no box belongs to."),
+    "box-without-track": _found_elsewhere("info", "A box that no radar track belongs to."),
     "near-duplicate": _stateful(
         "info", NearDuplicate, lambda context: NearDuplicate(context.near_distance), needs_pixels=True
     ),

@@ -114,6 +114,8 @@ class _CocoFile:
     def pictures(self, on_problem: ProblemSink, *, keep_split: bool) -> Iterator[PictureLabels]:
         for message in self._broken:
             on_problem(Problem("label-broken", message))
+        for message in self._columns.flat:
+            on_problem(Problem("box-without-area", message))
         word = SPLIT_WORD.search(self.path.stem.lower())
         split = word[1] if word and keep_split else ""
         self._images.seek(0)

@@ -78,11 +78,14 @@ class Categories:
         return cls(names, row_of, apart)
 
 
+NAMED = 200  # boxes without area that are named, not only counted
+
+
 class AnnotationColumns:
     """Collects the section `annotations` piece by piece; `complete` sorts it by picture.
 
-    `broken` holds a message for each entry that is no annotation; `degenerate` counts boxes without area, `outlines`
-    segmentation masks.
+    `broken` holds a message for each entry that is no annotation; `degenerate` counts boxes without area, of which
+    `flat` has messages for the first; `outlines` counts segmentation masks.
     """
 
     def __init__(self, path: Path, ids: Ids) -> None:
@@ -94,6 +97,7 @@ class AnnotationColumns:
         self._category_names: dict[Any, int] = {}
         self.broken: list[str] = []
         self.degenerate = 0
+        self.flat: list[str] = []
         self.outlines = 0
 
     def add(self, entries: Sequence[Any]) -> None:
@@ -131,6 +135,10 @@ class AnnotationColumns:
         flat = (table["box"][:, 2:] <= 0).any(axis=1)
         good = found & (classes >= 0) & ~flat
         self.degenerate += int(flat.sum())
+        for row in np.flatnonzero(flat)[:NAMED].tolist():
+            box = ", ".join(f"{value:g}" for value in table["box"][row].tolist())
+            where = f"{self._path}: annotation {table['id'][row]} of image {table['image'][row]}"
+            self.flat.append(f"{where}: expected width and height above 0, found x, y, w, h = {box}; left out")
         picture = order[rows] if len(image_ids) else rows
         kept = np.flatnonzero(good)
         kept = kept[np.argsort(picture[kept], kind="stable")]

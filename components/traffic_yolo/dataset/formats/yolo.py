@@ -59,7 +59,9 @@ def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], whe
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
     if not 0 <= class_id < len(classes):
         raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
-    if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)) or w <= 0 or h <= 0:
+    if w <= 0 or h <= 0:
+        raise LabelError(f"{where}: expected width and height above 0, found {line!r:.120}")
+    if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)):
         raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line!r:.120}")
     box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
     return Annotation(classes[class_id], box, number=number)

@@ -1,0 +1,35 @@
+"""`traffic-yolo check`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.dataset.checks.check_options import CheckOptions
+from traffic_yolo.dataset.options import SourceChoice
+
+FOUND_EXIT_CODE = 1
+
+
+@click.command()
+@click.argument("source")
+@options_of(SourceChoice, skip=("source",))
+@options_of(CheckOptions)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for findings.json, report.html and to_label.csv.")
+def command(source: str, out: Path | None, **options: Any) -> None:
+    """Check recordings or a data set; the exit code is 1 where something as bad as --fail-on was found.
+
+    SOURCE: a folder of recordings, a data set, or its label file.
+    """
+    from traffic_yolo.dataset.checks.check_page import check_text, write_check
+    from traffic_yolo.dataset.checks.check_source import check_source
+
+    how = CheckOptions(**{name: options.pop(name) for name in CheckOptions.__dataclass_fields__})
+    check = check_source(SourceChoice(source=source, **options), how)
+    click.echo(check_text(check))
+    if out is not None:
+        write_check(out, check)
+        click.echo(f"report {out / 'report.html'}")
+    if check.findings.fails(how.fail_on):
+        raise SystemExit(FOUND_EXIT_CODE)

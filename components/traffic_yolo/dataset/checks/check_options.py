@@ -1,0 +1,28 @@
+"""What a user may choose about a check; light, for the command line."""
+
+from dataclasses import dataclass, field
+
+from traffic_yolo.dataset.policy import FAIL_ON
+from traffic_yolo.errors import OptionsError
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How a source is checked. Raises `OptionsError` when made with values that make no sense."""
+
+    calibration: str = field(
+        default="", metadata={"help": "Camera calibration, or a folder of them; empty: those beside the recordings."}
+    )
+    severities: str = field(
+        default="", metadata={"help": "Comma-separated check=error|warning|info|off that replace the table's."}
+    )
+    fail_on: str = field(
+        default="error", metadata={"help": "Severity from which the exit code is 1.", "choices": FAIL_ON}
+    )
+    near_distance: int = field(default=4, metadata={"help": "Bits of 64 in which hashes of near-duplicates differ."})
+
+    def __post_init__(self) -> None:
+        if self.fail_on not in FAIL_ON:
+            raise OptionsError(f"fail_on: expected one of {', '.join(FAIL_ON)}; found {self.fail_on!r}")
+        if not 0 <= self.near_distance <= 15:
+            raise OptionsError(f"near_distance: expected 0 to 15 bits; found {self.near_distance}")

@@ -1,0 +1,73 @@
+"""Turns what a source's readers cannot read into findings, so that a check names it beside all else."""
+
+import re
+
+from traffic_yolo.dataset.checks.finding import OFF, Finding
+from traffic_yolo.dataset.checks.run import CheckRun
+from traffic_yolo.dataset.checks.table import CHECKS
+from traffic_yolo.dataset.problems import Problem
+
+# kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
+CHECK_OF_KIND = {
+    "recording-unreadable": "unreadable-file",
+    "scan-unreadable": "unreadable-file",
+    "picture-unreadable": "unreadable-picture",
+    "picture-size": "size-mismatch",
+    "picture-missing": "label-without-picture",
+    "frame-missing": "label-without-picture",
+    "frame-twice": "labelled-twice",
+    "label-broken": "broken-label",
+    "box-without-area": "no-area",
+}
+# In the readers' messages; tests/dataset/checks/test_check_source.py holds them for every format
+BOX_WORDS = (
+    ("unknown-class", re.compile(r"unknown class|no category")),
+    ("not-a-number", re.compile(r"\bnan\b|\binf\b|must be finite|finite numbers", re.IGNORECASE)),
+    ("no-area", re.compile(r"wide and .* high|width and height (must be )?above 0")),
+)
+PICTURE_WORDS = (("truncated-picture", re.compile("cut off")), ("unreadable-picture", re.compile("JPEG")))
+WORDS = {
+    "scan-unreadable": (*BOX_WORDS, *PICTURE_WORDS),
+    "label-broken": BOX_WORDS,
+    "picture-unreadable": PICTURE_WORDS,
+}
+FRAME = re.compile(r"\b(SCAN_\d+|image \S+ \([^)]*\)|annotation \S+|line \d+|row \d+)")
+EXPECTED = re.compile(r"(?:expected|must be) (?P<expected>.+?)[;,] found (?P<found>.+?)(?:;|$)")
+
+
+def finding_of(problem: Problem, run: CheckRun) -> Finding | None:
+    """The problem as a finding; None where its check is off. Its place and words are taken from the message."""
+    check = check_of(problem)
+    severity = run.severities.get(check, OFF)
+    if severity == OFF:
+        return None
+    place, message = _parted(problem.message)
+    file = place.split(": ")[0]
+    file = re.split(r" (?=SCAN_|line |Vision_object|AI\b)", file)[0]
+    named = FRAME.findall(problem.message)
+    words = EXPECTED.search(problem.message)
+    return Finding(
+        check=check,
+        severity=severity,
+        file=file,
+        frame=named[0] if named else "",
+        box=" ".join(named[1:2]),
+        expected=words["expected"] if words else CHECKS[check].summary.rstrip(".").lower() + " nowhere",
+        found=words["found"] if words else message,
+    )
+
+
+def check_of(problem: Problem) -> str:
+    """The name of the check under which a problem goes."""
+    for name, pattern in WORDS.get(problem.kind, ()):
+        if pattern.search(problem.message):
+            return name
+    return CHECK_OF_KIND[problem.kind]
+
+
+def _parted(message: str) -> tuple[str, str]:
+    """A message's place ("file: image 3 (a.jpg)") and what it says of it."""
+    parts = message.split(": ")
+    if len(parts) > 2 and FRAME.match(parts[1]):
+        return ": ".join(parts[:2]), ": ".join(parts[2:])
+    return parts[0], ": ".join(parts[1:]) or message

@@ -1,0 +1,306 @@
+"""Checking whole sources: every kind of damage in a file becomes a finding under its own name, and the rest is still read."""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from traffic_yolo.atm.calibration import calibration_text, read_calibration
+from traffic_yolo.atm.synthetic import SyntheticOptions, write_share
+from traffic_yolo.cli import traffic_yolo
+from traffic_yolo.dataset.checks.check_options import CheckOptions
+from traffic_yolo.dataset.checks.check_source import SourceCheck, check_source
+from traffic_yolo.dataset.checks.finding import Finding
+from traffic_yolo.dataset.convert import convert
+from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
+from traffic_yolo.errors import OptionsError
+
+
+def check(share: Any, **options: Any) -> SourceCheck:
+    choice = SourceChoice(source=str(share.recordings), labels=str(share.label_file))
+    return check_source(choice, CheckOptions(**options))
+
+
+def found(outcome: SourceCheck, name: str) -> list[Finding]:
+    return [finding for finding in outcome.findings if finding.check == name]
+
+
+def recording(share: Any, name: str) -> Path:
+    (path,) = share.recordings.rglob(f"*_site{name}/*.h5")
+    return Path(path)
+
+
+def truncate_picture(share: Any) -> None:
+    with h5py.File(recording(share, "A"), "a") as file:
+        whole = file["SCAN_00001"]["Image"][()]
+        del file["SCAN_00001"]["Image"]
+        file["SCAN_00001"]["Image"] = whole[: len(whole) // 2]
+
+
+def break_picture(share: Any) -> None:
+    with h5py.File(recording(share, "A"), "a") as file:
+        del file["SCAN_00001"]["Image"]
+        file["SCAN_00001"]["Image"] = np.frombuffer(b"GIF89a and so on", np.uint8)
+
+
+def break_recording(share: Any) -> None:
+    path = recording(share, "A")
+    path.write_bytes(path.read_bytes()[:3000])
+    os.utime(path, (1, 1))  # long ago: nobody is still writing it
+
+
+def device_row(share: Any, row: list[float]) -> None:
+    """A row of the device's own detections, in a scan that nobody labelled."""
+    path = share.site("A", 9, frames=1)
+    with h5py.File(path, "a") as file:
+        del file["SCAN_00000"]["AI"]
+        file["SCAN_00000"]["AI"] = np.array([row, [0.0] * 6])
+
+
+def remove_scan(share: Any) -> None:
+    with h5py.File(recording(share, "A"), "a") as file:
+        del file["SCAN_00001"]
+
+
+def remove_picture(share: Any) -> None:
+    with h5py.File(recording(share, "A"), "a") as file:
+        del file["SCAN_00001"]["Image"]
+
+
+def add(share: Any, **fields: Any) -> None:
+    share.annotation(**({"image_id": 2, "category_id": 3, "bbox": [1, 1, 5, 5]} | fields))
+    share.save()
+
+
+def relabel(share: Any, **fields: Any) -> None:
+    share.coco["images"][1].update(fields)
+    share.save()
+
+
+NAN = float("nan")
+DAMAGE: dict[str, tuple[Callable[[Any], None], str, str]] = {
+    "truncated picture": (truncate_picture, "truncated-picture", "SCAN_00001"),
+    "no picture at all": (break_picture, "unreadable-picture", "SCAN_00001"),
+    "broken recording": (break_recording, "unreadable-file", ""),
+    "device's NaN": (lambda s: device_row(s, [3, 0.9, NAN, 9, 9, 9]), "not-a-number", "SCAN_00000"),
+    "device's unknown class": (lambda s: device_row(s, [9, 0.9, 9, 9, 9, 9]), "unknown-class", "SCAN_00000"),
+    "device's flat box": (lambda s: device_row(s, [3, 0.9, 0, 9, 9, 9]), "no-area", "SCAN_00000"),
+    "label without scan": (remove_scan, "label-without-picture", ""),
+    "label without picture": (remove_picture, "label-without-picture", ""),
+    "another size": (lambda s: relabel(s, width=1920), "size-mismatch", ""),
+    "labelled twice": (lambda s: relabel(s, scan=0), "labelled-twice", ""),
+    "NaN": (lambda s: add(s, bbox=[1, NAN, 5, 5]), "not-a-number", "annotation 19"),
+    "text for a number": (lambda s: add(s, bbox=[1, "x", 5, 5]), "broken-label", "annotation 19"),
+    "unknown category": (lambda s: add(s, category_id=77), "unknown-class", "annotation 19"),
+    "no area": (lambda s: add(s, bbox=[1, 1, 5, 0]), "no-area", "annotation 19"),
+    "outside": (lambda s: add(s, bbox=[100, 1, 5, 5]), "outside-picture", "20210901120000_0/SCAN_00001.jpg"),
+    "sticking out": (lambda s: add(s, bbox=[92, 1, 9, 5]), "sticks-out", "20210901120000_0/SCAN_00001.jpg"),
+    "twice the same": (lambda s: add(s, bbox=[10.5, 8.25, 20, 16]), "duplicate-box", "20210901120000_0/SCAN_00001.jpg"),
+    "two classes": (lambda s: add(s, bbox=[40, 20, 30.5, 40]), "two-classes", "20210901120000_0/SCAN_00001.jpg"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_named_by_its_check_and_everything_else_is_still_read(name: str, share: Any) -> None:
+    assert not check(share).findings.fails("warning")
+    damage, expected, frame = DAMAGE[name]
+    damage(share)
+    outcome = check(share)
+    findings = found(outcome, expected)
+    assert len(findings) == 1 or (name == "broken recording" and findings), list(map(str, outcome.findings))
+    assert outcome.run.frames >= 6
+    assert frame in findings[0].frame
+    assert findings[0].file.endswith((".h5", ".json")), findings[0]
+    assert findings[0].expected
+    assert findings[0].found
+    severe = {finding.check for finding in outcome.findings if finding.severity != "info"}
+    allowed = {"broken recording": {"unreadable-file", "label-without-picture"}}
+    assert severe == allowed.get(name, {expected})
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("9 0.5 0.5 0.1 0.1", "unknown-class"),
+        ("0 nan 0.5 0.1 0.1", "not-a-number"),
+        ("0 0.5 0.5 0 0.1", "no-area"),
+        ("0 0.5 0.5", "broken-label"),
+    ],
+)
+def test_yolo_text_is_judged_by_the_same_names(line: str, expected: str, tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 255, (72, 96, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.jpg"), pixels)
+        (tmp_path / "labels" / f"{index}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "labels" / "1.txt").write_text(f"0 0.5 0.5 0.1 0.1\n{line}\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [CAR]\n")
+    outcome = check_source(SourceChoice(source=str(tmp_path)), CheckOptions())
+    (finding,) = [one for one in outcome.findings if one.severity == "error"]
+    assert finding.check == expected, finding
+    assert finding.file.endswith("1.txt")
+    assert finding.frame == "line 2"
+
+
+def test_scans_without_a_picture_are_no_gap_and_gaps_are_named(share: Any) -> None:
+    with h5py.File(recording(share, "B"), "a") as file:
+        for number, picture in ((5, False), (6, True)):
+            group = file.create_group(f"SCAN_{number:05d}")
+            group["AI"] = np.zeros((1, 6))
+            if picture:
+                group["Image"] = file["SCAN_00000"]["Image"][()]
+    outcome = check(share)
+    assert [finding.frame for finding in found(outcome, "scan-without-picture")] == ["20210901120100_0/SCAN_00005"]
+    (gap,) = found(outcome, "missing-scan")
+    assert gap.found == "scans 3 to 4 missing"
+    assert [finding.frame for finding in found(outcome, "picture-without-label")] == ["20210901120100_0/SCAN_00006.jpg"]
+
+
+def test_a_source_s_own_splits_are_checked_for_leaks(share: Any, tmp_path: Path) -> None:
+    options = ConvertOptions(source=str(share.recordings), labels=str(share.label_file), val_sites="B", test_sites="C")
+    convert(options, tmp_path / "set")
+    clean = check_source(SourceChoice(source=str(tmp_path / "set")), CheckOptions())
+    assert clean.leaks is not None
+    assert clean.leaks.num_leaks == 0
+    pictures = sorted((tmp_path / "set" / "images").rglob("*.jpg"))
+    shutil.copyfile(pictures[0], pictures[-1])
+    outcome = check_source(SourceChoice(source=str(tmp_path / "set")), CheckOptions())
+    assert [finding.severity for finding in found(outcome, "split-leak")] == ["error"]
+    assert pictures[0].parent.name in found(outcome, "split-leak")[0].found
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One site with its calibration file, twelve frames."""
+    folder = tmp_path_factory.mktemp("share") / "nas"
+    write_share(folder, SyntheticOptions(1, 12, 1, (480, 270), 4))
+    return folder
+
+
+def radar_of(folder: Path, labels: Path, **options: Any) -> SourceCheck:
+    return check_source(SourceChoice(source=str(folder / "recordings"), labels=str(labels)), CheckOptions(**options))
+
+
+def lonely(outcome: SourceCheck, kind: str) -> set[tuple[str, int]]:
+    assert outcome.radar is not None
+    return {(one.frame, one.number) for one in outcome.radar.lonely if one.kind == kind}
+
+
+def test_boxes_removed_from_the_label_file_come_up_with_their_tracks(rendered: Path, tmp_path: Path) -> None:
+    """Through the whole command: recordings, calibration beside them, labels. One box a frame is removed."""
+    before = radar_of(rendered, rendered / "human_labels.json")
+    assert before.radar is not None
+    (verdict,) = before.radar.verdicts.values()
+    assert verdict.plausible
+    labels = json.loads((rendered / "human_labels.json").read_text())
+    removed, gone = 0, set()
+    for image in labels["images"]:
+        frame = f"{Path(image['recording']).stem}/SCAN_{image['scan']:05d}.jpg"
+        alone = {number for name, number in lonely(before, "box") if name == frame}
+        clear = [
+            a for a in labels["annotations"]
+            if a["image_id"] == image["id"] and not a["ignore"] and a["attributes"]["visible"] > 0.95
+            and not a["attributes"]["truncated"]
+            and a["id"] not in alone and a["bbox"][3] > 20
+        ]  # fmt: skip
+        if clear:
+            gone.add(max(clear, key=lambda a: a["bbox"][3])["id"])
+            removed += 1
+    labels["annotations"] = [a for a in labels["annotations"] if a["id"] not in gone]
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    after = radar_of(rendered, tmp_path / "labels.json")
+    assert removed >= 8
+    new = lonely(after, "track") - lonely(before, "track")
+    assert len(new) == removed
+    assert len({frame for frame, _ in new}) == removed
+    assert lonely(after, "box") <= lonely(before, "box")
+    assert len(found(after, "track-without-box")) == len(lonely(after, "track"))
+
+
+def test_tracks_removed_from_a_recording_come_up_as_boxes(rendered: Path, tmp_path: Path) -> None:
+    shutil.copytree(rendered, tmp_path / "nas")
+    before = radar_of(rendered, rendered / "human_labels.json")
+    (path,) = (tmp_path / "nas").rglob("*.h5")
+    removed = 0
+    with h5py.File(path, "a") as file:
+        for name in list(file)[:4]:
+            removed += len(file[name]["Object"])
+            del file[name]["Object"]
+            file[name]["Object"] = np.zeros((1, 21), np.float32)  # a track at the camera's own foot: out of sight
+    after = radar_of(tmp_path / "nas", tmp_path / "nas" / "human_labels.json")
+    assert removed > 8
+    frames = {frame for frame, _ in lonely(after, "box") - lonely(before, "box")}
+    assert len(frames) == 4
+    labels = json.loads((rendered / "human_labels.json").read_text())
+    for frame in frames:
+        (image,) = [i["id"] for i in labels["images"] if frame.startswith(i["file_name"][:-4])]
+        counted = {a["id"] for a in labels["annotations"] if a["image_id"] == image and not a["ignore"]}
+        assert {number for name, number in lonely(after, "box") if name == frame} == counted
+
+
+def test_a_calibration_turned_by_five_degrees_is_found_out(rendered: Path, tmp_path: Path) -> None:
+    (path,) = rendered.rglob("camera_calibration.yaml")
+    known = read_calibration(path)
+    turned = dataclasses.replace(known.camera_model, yaw_deg=known.camera_model.yaw_deg + 5)
+    (tmp_path / "turned.yaml").write_text(calibration_text(turned, site=known.site, name=known.camera))
+    outcome = radar_of(rendered, rendered / "human_labels.json", calibration=str(tmp_path / "turned.yaml"))
+    (finding,) = found(outcome, "implausible-calibration")
+    assert "yaw -5" in finding.found or "yaw -4.9" in finding.found
+
+
+def command(*arguments: str) -> Any:
+    return CliRunner().invoke(traffic_yolo, ["check", *arguments])
+
+
+def test_command_writes_its_files_and_says_by_the_exit_code_whether_it_is_bad(share: Any, tmp_path: Path) -> None:
+    base = [str(share.recordings), "--labels", str(share.label_file)]
+    clean = command(*base, "--out", str(tmp_path / "a"))
+    assert clean.exit_code == 0, clean.output
+    assert "9 frames, 18 boxes: 0 error" in clean.output
+    add(share, bbox=[92, 1, 9, 5])
+    assert command(*base).exit_code == 0
+    warned = command(*base, "--fail-on", "warning", "--out", str(tmp_path / "b"))
+    assert warned.exit_code == 1
+    assert "sticks-out: 1, the first: " in warned.output
+    described = json.loads((tmp_path / "b" / "findings.json").read_text())
+    assert described["by_check"]["sticks-out"] == {"severity": "warning", "count": 1}
+    assert "sticks-out" in (tmp_path / "b" / "report.html").read_text()
+    assert command(*base, "--severities", "sticks-out=off", "--fail-on", "warning").exit_code == 0
+
+
+def test_command_lists_what_to_label(rendered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = command(str(rendered / "recordings"), "--labels", str(rendered / "human_labels.json"), "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert "calibration A: feet agree" in done.output
+    header, *rows = (out / "to_label.csv").read_text().splitlines()
+    assert header.startswith("rank_score,kind,file,frame,number,class,left")
+    scores = [float(row.split(",")[0]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    page = (out / "report.html").read_text()
+    assert "Radar against labels" in page
+    assert len(page) < 2_000_000
+
+
+@pytest.mark.parametrize("wrong", [{"fail_on": "doom"}, {"near_distance": 99}], ids=str)
+def test_senseless_options_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionsError):
+        CheckOptions(**wrong)
+
+
+def test_real_recordings_have_no_error(reference: Path) -> None:
+    traffic = reference / "traffic"
+    choice = SourceChoice(source=str(traffic / "recordings"), labels=str(traffic / "human_labels.json"))
+    outcome = check_source(choice, CheckOptions())
+    assert not outcome.findings.fails("error")
+    assert (outcome.run.frames, outcome.run.boxes) == (116, 1980)
