@@ -181,8 +181,7 @@ def _list_folder(root: Path) -> Listing:
     skipped: list[Skipped] = []
     real_root = os.path.realpath(root)
     folders = [(str(root), "")]
-    add, regular, is_regular_bits = files.append, stat_modes.S_IFREG, stat_modes.S_IFMT
-    new = tuple.__new__
+    add, new, pack = files.append, tuple.__new__, PACK_IDENTITY
     while folders:
         folder, prefix = folders.pop()
         with os.scandir(folder) as entries:
@@ -193,23 +192,20 @@ def _list_folder(root: Path) -> Listing:
                 if not name.isascii() and (reason := unsafe_name(name)):
                     skipped.append(Skipped(shown(prefix + name), reason))
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, f"{prefix}{name}/"))
-                    continue
-                link = entry.is_symlink()
+                if not entry.is_file(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((entry.path, f"{prefix}{name}/"))
+                        continue
+                    if reason := _why_not(entry, real_root):
+                        skipped.append(Skipped(shown(prefix + name), reason))
+                        continue
                 try:
-                    status = entry.stat(follow_symlinks=link)
-                except OSError as error:
-                    if not link and not isinstance(error, FileNotFoundError):
-                        raise
-                    reason = "a link that leads nowhere" if link else "vanished while the folder was listed"
-                    skipped.append(Skipped(shown(prefix + name), reason))
-                    continue
-                if is_regular_bits(status.st_mode) != regular or (link and not _is_inside(entry.path, real_root)):
-                    skipped.append(Skipped(shown(prefix + name), _why_not(entry, real_root)))
+                    status = entry.stat()
+                except FileNotFoundError:
+                    skipped.append(Skipped(shown(prefix + name), "vanished while the folder was listed"))
                     continue
                 size, modified_ns = status.st_size, status.st_mtime_ns
-                identity = PACK_IDENTITY(size, modified_ns, status.st_ctime_ns, status.st_ino)
+                identity = pack(size, modified_ns, status.st_ctime_ns, status.st_ino)
                 add(new(StoredFile, (prefix + name, size, modified_ns, identity, "")))
     files.sort()
     skipped.sort()
@@ -221,8 +217,13 @@ def _is_inside(path: str, real_root: str) -> bool:
 
 
 def _why_not(entry: "os.DirEntry[str]", real_root: str) -> str:
+    """Why something that is neither a regular file nor a folder is left out; empty for a link to a file inside."""
     if not entry.is_symlink():
         return "not a regular file"
+    if not os.path.exists(entry.path):
+        return "a link that leads nowhere"
     if not _is_inside(entry.path, real_root):
         return f"a link out of the folder, to {shown(os.path.realpath(entry.path))}"
+    if os.path.isfile(entry.path):
+        return ""
     return "a link to a folder; its files are listed where they lie" if entry.is_dir() else "a link to no regular file"

@@ -1,0 +1,177 @@
+"""Reads the files of a share that no cache knows: SHA-256, whether a recording is complete, what it holds.
+
+A file whose identity (size, mtime, ctime, inode) is not the same before and after is being written: it gets no hash.
+"""
+
+import concurrent.futures
+import hashlib
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from traffic_yolo.atm.hdf5_state import HEAD_BYTES, why_unfinished
+from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.errors import RecordingError
+from traffic_yolo.storage import CHUNK_BYTES, StoredFile, fetch, is_s3, sha256_of_file, shown
+from traffic_yolo.storage.atomic import storage_error
+from traffic_yolo.storage.local import identity_of
+from traffic_yolo.storage.retry import retried, share_fault_of
+
+RECORDING_SUFFIX = ".h5"
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+BATCH_FILES, BATCH_BYTES = 256, 64 << 20  # a unit of work for one thread: long enough to be worth handing over
+CHANGING = "is being written: it changed while it was read"
+
+# Frames, then class name -> device detections; or why the recording cannot be read
+Census = tuple[int, dict[str, int]] | str
+
+
+class ReadTask(NamedTuple):
+    """One file to read. `name` is its name in the snapshot, `place` its path or `s3://` location, `root` its share."""
+
+    name: str
+    place: str
+    root: str
+    file: StoredFile
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is to be counted, and may be unfinished."""
+        return self.name.endswith(RECORDING_SUFFIX)
+
+
+class FileReading(NamedTuple):
+    """What reading a file told. `problem`: why it must be left out (then the rest is empty).
+
+    `read_ns`: when the reading began. `census` is None for what is no recording, or was not asked for.
+    """
+
+    task: ReadTask
+    digest: bytes
+    read_ns: int
+    census: Census | None
+    problem: str = ""
+
+
+def read_files(tasks: Sequence[ReadTask], known_censuses: Iterable[str], *, jobs: int) -> Iterator[FileReading]:
+    """Readings in no certain order, as they are done. `known_censuses`: SHA-256 of recordings that need no count.
+
+    Threads share the work: hashing and waiting for a share release Python's lock. Counting does not, and goes to
+    processes where there is enough of it. Raises `StorageError` for a file that cannot be read.
+    """
+    counted = set(known_censuses)
+    batches = list(_batches(tasks))
+    if len(batches) <= 1 or jobs == 1:
+        readings: Iterator[FileReading] = (reading for batch in batches for reading in _read_batch(batch))
+        yield from _with_censuses(readings, counted)
+        return
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        try:
+            done = pool.map(_read_batch, batches)
+            yield from _with_censuses(itertools.chain.from_iterable(done), counted)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _with_censuses(readings: Iterable[FileReading], counted: set[str]) -> Iterator[FileReading]:
+    for reading in readings:
+        wanted = reading.task.is_recording and not reading.problem and reading.census is None
+        if not wanted or reading.digest.hex() in counted:
+            yield reading
+            continue
+        counted.add(reading.digest.hex())
+        census = count_recording(reading.task.place)
+        if identity_of(os.stat(reading.task.place)) != reading.task.file.identity:
+            yield reading._replace(problem=CHANGING)
+        else:
+            yield reading._replace(census=census)
+
+
+def count_recording(path: str) -> Census:
+    """Frames and device detections of a recording, or why it cannot be read as one."""
+    from traffic_yolo.atm.census import take_census  # h5py is not needed where every count is known
+
+    try:
+        census = take_census(Path(path))
+    except RecordingError as error:
+        return " ".join(str(error).replace(f"{path}: ", "").replace(path, "").split())
+    return census.frames, census.detections
+
+
+def _read_batch(batch: Sequence[ReadTask]) -> list[FileReading]:
+    return [_read_object(task) if is_s3(task.place) else _read_file(task) for task in batch]
+
+
+def _read_file(task: ReadTask) -> FileReading:
+    """Hashes a file on this machine or a mounted share; faults of the share that pass are waited for."""
+    try:
+        return retried(lambda: _hash_file(task), shown(task.place), share_fault_of(Path(task.root)))
+    except FileNotFoundError:
+        return FileReading(task, b"", 0, None, "vanished after it was listed")
+    except OSError as error:
+        raise storage_error(error, Path(task.place)) from error
+
+
+def _hash_file(task: ReadTask) -> FileReading:
+    read_ns = time.time_ns()
+    descriptor = os.open(task.place, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for ever at a pipe put in its place
+    try:
+        if identity_of(os.fstat(descriptor)) != task.file.identity:
+            return FileReading(task, b"", read_ns, None, CHANGING)
+        digest = hashlib.sha256()
+        head = b""
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            head = head or chunk[:HEAD_BYTES]
+            digest.update(chunk)
+        if identity_of(os.fstat(descriptor)) != task.file.identity:
+            return FileReading(task, b"", read_ns, None, CHANGING)
+    finally:
+        os.close(descriptor)
+    problem = _unfinished(task, head)
+    return FileReading(task, b"" if problem else digest.digest(), read_ns, None, problem)
+
+
+def _read_object(task: ReadTask) -> FileReading:
+    """Hashes an object; a recording is copied to this machine for as long as it is counted."""
+    read_ns = time.time_ns()
+    with tempfile.TemporaryDirectory(prefix="traffic-yolo-snapshot-") as folder:
+        path = Path(folder) / task.file.name.rpartition("/")[2]
+        fetch(task.place, to=path)
+        with path.open("rb") as file:
+            problem = _unfinished(task, file.read(HEAD_BYTES))
+        if problem:
+            return FileReading(task, b"", read_ns, None, problem)
+        census = count_recording(str(path)) if task.is_recording else None
+        return FileReading(task, bytes.fromhex(sha256_of_file(path)), read_ns, census)
+
+
+def _unfinished(task: ReadTask, head: bytes) -> str:
+    reason = why_unfinished(head, task.file.size) if task.is_recording else ""
+    return f"is still being written, or was cut off: {reason}" if reason else ""
+
+
+def _batches(tasks: Sequence[ReadTask]) -> Iterator[list[ReadTask]]:
+    batch: list[ReadTask] = []
+    size = 0
+    for task in tasks:
+        batch.append(task)
+        size += task.file.size
+        if len(batch) == BATCH_FILES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def sites_of(names: Iterable[str]) -> set[str]:
+    """Sites of the recordings among these names; a recording at the top of the source has none that a name tells."""
+    sites = set()
+    for path in (Path("/", name) for name in names if name.endswith(RECORDING_SUFFIX) and "/" in name):
+        layouts = builtin_layouts().values()
+        layout = next((known for known in layouts if known.file_name.fullmatch(path.stem)), next(iter(layouts)))
+        sites.add(layout.describe_name(path).site)
+    return sites
