@@ -13,15 +13,18 @@ import pytest
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import EvaluationError, OptionsError
+from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.evaluate import detections_name, images_fingerprint
 from traffic_yolo.evaluation.ground_truth import read_ground_truth
 from traffic_yolo.evaluation.matching import match
 from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.operating_point import operating_point
+from traffic_yolo.evaluation.objective import Objective
+from traffic_yolo.evaluation.operating_point import OperatingPoint, operating_point
 from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 from traffic_yolo.evaluation.record import EvaluationRecord
-from traffic_yolo.tuning.tune import TuningSummary, tune
+from traffic_yolo.tuning.search import search
+from traffic_yolo.tuning.sweep_options import SweepOptions
+from traffic_yolo.tuning.tune import TuningSummary, sweep_file, tune
 
 
 def imagined(data: DataSet, split: str, seed: int) -> RawDetections:
@@ -152,7 +155,7 @@ def test_the_summary_has_the_numbers_for_kubeflow(tuned: TuningSummary) -> None:
 
 def test_the_nms_kind_is_that_of_the_evaluation(small_data_set: Path, tmp_path: Path) -> None:
     folder = evaluation_folder(DataSet.open(small_data_set), tmp_path / "evaluation", kind="diounms")
-    tune(folder, small_data_set, tmp_path / "out", confidences=(0.3,), iou_thresholds=(0.5,))
+    tune(folder, small_data_set, tmp_path / "out", SweepOptions(confidences=(0.3,), iou_thresholds=(0.5,)))
     assert json.loads((tmp_path / "out" / "operating_point.json").read_text())["nms"]["kind"] == "diounms"
 
 
@@ -194,11 +197,10 @@ def test_without_test_pictures_the_point_says_so(small_data_set: Path, tmp_path:
         folder,
         without_pictures(small_data_set, "test", tmp_path),
         tmp_path / "out",
-        confidences=(0.3, 0.5),
-        iou_thresholds=(0.5,),
+        SweepOptions(confidences=(0.3, 0.5), iou_thresholds=(0.5,)),
     )
     assert summary.test is None
-    assert summary.text.endswith("on test: no pictures")
+    assert "\non test: no pictures\n" in summary.text
     assert json.loads((tmp_path / "out" / "operating_point.json").read_text())["test"] is None
 
 
@@ -211,6 +213,75 @@ def test_detections_of_another_data_set_are_refused(small_data_set: Path, tmp_pa
         tune(folder, other, tmp_path / "out")
 
 
-def test_an_unknown_objective_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="objective 'ap' is unknown; expected one of f1"):
-        tune(tmp_path, tmp_path, tmp_path / "out", objective="ap")
+def test_the_summary_says_with_numbers_why_ap_cannot_choose(tuned: TuningSummary) -> None:
+    lowest, chosen = (
+        tuned.ap_rows[0],
+        next(r for r in tuned.ap_rows if r.confidence == tuned.chosen.confidence_threshold),
+    )
+    assert lowest.ap >= chosen.ap
+    assert lowest.f1 < chosen.f1
+    sentence = "AP alone cannot choose the confidence threshold, since it never falls when that falls: "
+    assert f"{sentence}{lowest.ap:.4f} at 0.001 (F1 {lowest.f1:.4f}), {chosen.ap:.4f} at " in tuned.text
+
+
+def test_few_recordings_are_said_to_make_intervals_too_narrow(tuned: TuningSummary) -> None:
+    document = json.loads((tuned.path / "operating_point.json").read_text())
+    assert document["val"]["interval_groups"]["of"] == "picture"
+    assert "only 1 recording where at least 5 are needed" in document["val"]["interval_groups"]["note"]
+    assert "only 1 recording where at least 5 are needed" in tuned.text
+    low, high = document["val"]["intervals"]["f1"]
+    assert low <= document["val"]["f1"] <= high
+    assert document["class_thresholds"] == {}
+
+
+def test_kinds_and_limits_are_swept_together_and_class_thresholds_written(small_data_set: Path, tmp_path: Path) -> None:
+    data = DataSet.open(small_data_set)
+    folder = evaluation_folder(data, tmp_path / "evaluation")
+    options = SweepOptions(
+        Objective("cost", miss_cost=4, class_costs={data.classes[0]: (1.0, 10.0)}),
+        kinds=("default", "diounms"),
+        limits=(5, 300),
+        method="adaptive",
+        per_class=True,
+        least_truths=3,
+    )
+    summary = tune(folder, small_data_set, tmp_path / "out", options)
+    with (tmp_path / "out" / "sweep.csv").open() as file:
+        swept = {(row["nms_kind"], row["max_detections"]) for row in csv.DictReader(file)}
+    assert swept == {(kind, limit) for kind in ("default", "diounms") for limit in ("5", "300")}
+    document = json.loads((tmp_path / "out" / "operating_point.json").read_text())
+    assert document["objective"] == "cost"
+    assert document["objective_options"]["class_costs"] == {data.classes[0]: [1.0, 10.0]}
+    assert list(document["class_thresholds"]) == list(data.classes)
+    truth = read_ground_truth(data.coco_path("val"), data.classes)
+    miss, false_alarm = options.objective.costs(data.classes)
+
+    def cost(point: OperatingPoint) -> float:
+        return sum(
+            counts.false_negatives * miss[index] + counts.false_positives * false_alarm[index]
+            for index, counts in enumerate(point.per_class)
+        )
+
+    assert cost(summary.chosen) <= cost(summary.found.shared_point)
+    for result in summary.found.sweeps:
+        assert cost(summary.found.shared_point) <= min(cost(point) for point in result.points()) + 1e-9
+    assert truth.num_truths.sum() > 0
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "Kinds and limits" in report
+    assert "keeps the shared threshold" in report
+    assert "thresholds of single classes: " in summary.text
+
+
+def test_one_file_of_detections_is_swept_against_its_truth(small_data_set: Path, tmp_path: Path) -> None:
+    data = DataSet.open(small_data_set)
+    folder = evaluation_folder(data, tmp_path / "evaluation")
+    found = folder / "detections_val.npz"
+    summary = sweep_file(found, data.coco_path("val"), tmp_path / "out", SweepOptions())
+    document = json.loads((tmp_path / "out" / "operating_point.json").read_text())
+    assert document["chosen_on"] == "instances_val"
+    assert document["model"]["weights_sha256"] == "w" * 64
+    assert summary.test is None
+    truth = read_ground_truth(data.coco_path("val"), data.classes)
+    few = dataclasses.replace(truth, image_ids=np.append(truth.image_ids, 99), truth_pictures=truth.truth_pictures)
+    with pytest.raises(EvaluationError, match="detections of 4 pictures, but the ground truth has 5; detect on all"):
+        search(RawDetections.load(found), few, SweepOptions(), NmsOptions())

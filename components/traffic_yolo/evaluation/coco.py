@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.evaluation.coco_settings import ALL_AREAS, CocoSettings
 from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.match_table import Accumulated, match_table
+from traffic_yolo.evaluation.match_table import Accumulated, MatchTable, match_table
 from traffic_yolo.evaluation.nms import Detections
 
 ENGINES = ("fast", "pycocotools")
@@ -141,6 +141,14 @@ def coco_metrics(accumulated: Accumulated, classes: Sequence[str], settings: Coc
         ap_by_area={area: value for area, value in ap.items() if area != ALL_AREAS},
         ar_by_area={area: value for area, value in ar.items() if area != ALL_AREAS},
     )
+
+
+def ap_and_ap50(
+    table: MatchTable, weights: NDArray[np.integer] | NDArray[np.bool_] | None = None
+) -> tuple[float | None, float | None]:
+    """AP and AP50 alone, in a tenth of the time: of the pictures counted `weights` times (`MatchTable.accumulate`)."""
+    curves = table.accumulate(weights, only_ap=True).precision[..., 0, 0]
+    return _mean(curves), _at_iou(curves, table.settings, 0.5)
 
 
 def _class_metrics(accumulated: Accumulated, index: int, name: str, settings: CocoSettings) -> ClassMetrics:

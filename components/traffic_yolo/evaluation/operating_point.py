@@ -1,5 +1,6 @@
 """Precision, recall, F1 and the confusion matrix of a detector at one confidence and one IoU threshold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,12 +58,17 @@ class ClassCounts(Counts):
 
 @dataclass(frozen=True)
 class OperatingPoint(Counts):
-    """`Counts` over all classes together, at two thresholds, on `num_pictures` pictures, and those of each class."""
+    """`Counts` over all classes together, at two thresholds, on `num_pictures` pictures, and those of each class.
+
+    `class_thresholds`: the confidence threshold of each class (C,) where each has its own, else empty;
+    `confidence_threshold` is then the one that they replace.
+    """
 
     confidence_threshold: float
     iou_threshold: float
     num_pictures: int
     per_class: tuple[ClassCounts, ...]
+    class_thresholds: tuple[float, ...] = ()
 
     @property
     def false_positives_per_picture(self) -> float:
@@ -71,10 +77,19 @@ class OperatingPoint(Counts):
 
 
 def operating_point(
-    matching: Matching, classes: tuple[str, ...], *, confidence_threshold: float, iou_threshold: float
+    matching: Matching,
+    classes: tuple[str, ...],
+    *,
+    confidence_threshold: float,
+    iou_threshold: float,
+    class_thresholds: Sequence[float] = (),
 ) -> OperatingPoint:
-    """Counts the detections above `confidence_threshold`; `iou_threshold` is that of the NMS that was done, a label."""
-    reported = matching.scores > np.float32(confidence_threshold)
+    """Counts the detections above `confidence_threshold`; above their class's own with `class_thresholds`.
+
+    `iou_threshold` is that of the NMS that was done, a label.
+    """
+    thresholds = np.array(class_thresholds or [confidence_threshold] * len(classes), np.float32)
+    reported = matching.scores > thresholds[matching.class_ids]
     correct = _by_class(matching.class_ids[reported & (matching.outcomes == CORRECT)], len(classes))
     wrong = _by_class(matching.class_ids[reported & (matching.outcomes == WRONG)], len(classes))
     missed = matching.num_truths - correct
@@ -86,6 +101,7 @@ def operating_point(
         confidence_threshold=confidence_threshold,
         iou_threshold=iou_threshold,
         num_pictures=matching.num_pictures,
+        class_thresholds=tuple(class_thresholds),
     )
 
 
@@ -98,6 +114,7 @@ def point_of_counts(
     confidence_threshold: float,
     iou_threshold: float,
     num_pictures: int,
+    class_thresholds: tuple[float, ...] = (),
 ) -> OperatingPoint:
     """The operating point of true positives, false positives and false negatives for each class, (C,) each."""
     per_class = tuple(
@@ -112,6 +129,7 @@ def point_of_counts(
         iou_threshold=iou_threshold,
         num_pictures=num_pictures,
         per_class=per_class,
+        class_thresholds=class_thresholds,
     )
 
 

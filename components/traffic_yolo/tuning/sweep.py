@@ -194,15 +194,6 @@ def sweep_limits(
     ]
 
 
-def best_by_f1(result: Sweep) -> OperatingPoint:
-    """The cell with the highest F1; of equals the one with the higher confidence, then the lower IoU threshold."""
-    f1 = result.f1
-    # Equal F1 from equal counts is the same float; the last row with it has the highest confidence.
-    confidence_index = int(np.flatnonzero((f1 == f1.max()).any(axis=1))[-1])
-    iou_index = int(np.flatnonzero(f1[confidence_index] == f1.max())[0])
-    return result.point(confidence_index, iou_index)
-
-
 def check_grid(
     raw: RawDetections, truth: GroundTruth, confidences: Sequence[float], iou_thresholds: Sequence[float]
 ) -> None:

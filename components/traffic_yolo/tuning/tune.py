@@ -1,30 +1,27 @@
-"""The step `tune`: chooses the two thresholds on the validation split and states what they give on the test split."""
+"""The step `tune`: chooses the thresholds on the validation split and states what they give on the test split."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS, detections_name, images_fingerprint
-from traffic_yolo.evaluation.coco import evaluate_coco
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.artifact import detections_name, images_fingerprint
+from traffic_yolo.evaluation.bootstrap import coarsest_groups
 from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.matching import MATCH_IOU, match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.operating_point import Counts, OperatingPoint, operating_point
+from traffic_yolo.evaluation.label_attributes import read_label_attributes
+from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.evaluation.operating_point import OperatingPoint
 from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
 from traffic_yolo.storage import atomic_folder, write_json, write_text
+from traffic_yolo.tuning.point_file import POINT_NAME, described, point_document
 from traffic_yolo.tuning.report import tuning_report_html
-from traffic_yolo.tuning.sweep import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS, Sweep, best_by_f1, sweep, write_csv
+from traffic_yolo.tuning.search import ApRow, Found, Part, intervals_of, matched, point_of, search
+from traffic_yolo.tuning.sweep import sweep, write_csv
+from traffic_yolo.tuning.sweep_options import SweepOptions
 
-SCHEMA_VERSION = 1
-OBJECTIVES = ("f1",)
-POINT_NAME = "operating_point.json"
 SWEEP_NAME = "sweep.csv"
 REPORT_NAME = "report.html"
 CHOSEN_ON, REPORTED_ON = "val", "test"
@@ -33,22 +30,28 @@ AP_CONFIDENCES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75)  # where the report shows AP
 
 @dataclass(frozen=True)
 class TuningSummary:
-    """The chosen point on the split that it was chosen on, and on the other (None when that has no pictures)."""
+    """The choice, and what it gives on each split: first where it was made. `absent`: splits without pictures."""
 
     path: Path
-    chosen: OperatingPoint
-    test: OperatingPoint | None
+    found: Found
+    parts: tuple[Part, ...]
+    ap_rows: tuple[ApRow, ...]
+    absent: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> OperatingPoint:
+        """What the choice gives where it was made."""
+        return self.found.point
+
+    @property
+    def test(self) -> OperatingPoint | None:
+        """What it gives on the test split."""
+        return next((part.point for part in self.parts if part.split == REPORTED_ON), None)
 
     @property
     def text(self) -> str:
-        """Two lines for people."""
-        chosen = self.chosen
-        thresholds = f"confidence_threshold {chosen.confidence_threshold:g}, iou_threshold {chosen.iou_threshold:g}"
-        lines = [f"{thresholds}: best F1 on {CHOSEN_ON}: {_described(chosen)}"]
-        if not chosen.true_positives:
-            lines[0] += "; no threshold finds anything right: train longer"
-        lines.append(f"on {REPORTED_ON}: {_described(self.test) if self.test else 'no pictures'}")
-        return "\n".join(lines)
+        """A few lines for people."""
+        return described(self.found, self.parts, self.ap_rows, absent=self.absent)
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -57,48 +60,78 @@ class TuningSummary:
             "confidence_threshold": self.chosen.confidence_threshold,
             "iou_threshold": self.chosen.iou_threshold,
         }
-        for split, point in ((CHOSEN_ON, self.chosen), (REPORTED_ON, self.test)):
-            if point is not None:
-                values |= {f"{split}_{name}": getattr(point, name) for name in ("precision", "recall", "f1")}
+        for part in self.parts:
+            values |= {f"{part.split}_{name}": getattr(part.point, name) for name in ("precision", "recall", "f1")}
         return values
 
 
-def tune(
-    evaluation: Path,
-    dataset: Path,
-    out: Path,
-    *,
-    objective: str = "f1",
-    confidences: Sequence[float] = DEFAULT_CONFIDENCES,
-    iou_thresholds: Sequence[float] = DEFAULT_IOU_THRESHOLDS,
-) -> TuningSummary:
+def tune(evaluation: Path, dataset: Path, out: Path, options: SweepOptions | None = None) -> TuningSummary:
     """Writes `operating_point.json`, `sweep.csv` (the validation split) and `report.html` to the folder `out`.
 
-    `evaluation`: folder of the step evaluate; NMS kind and max_detections are those of its record. Raises
-    `EvaluationError` for a validation split without pictures, and for detections that were made on another data set.
+    `evaluation`: folder of the step evaluate; NMS kind and max_detections are those of its record unless `options` name
+    others. Raises `EvaluationError` for a validation split without pictures, and for detections that were made on
+    another data set.
     """
-    if objective not in OBJECTIVES:
-        raise OptionsError(f"objective {objective!r} is unknown; expected one of {', '.join(OBJECTIVES)}")
+    options = options or SweepOptions()
     record = EvaluationRecord.read(evaluation / RECORD_NAME)
     data = DataSet.open(dataset)
-    nms = NmsOptions(**record.nms)
     raw, truth = read_split(evaluation, data, CHOSEN_ON)
     if not len(raw):
         raise EvaluationError(
             f"{dataset}: split {CHOSEN_ON!r} has no pictures, so there is nothing to choose thresholds on (the test "
             f"split must stay unseen); convert with val_sites"
         )
-    result = sweep(raw, truth, confidences=confidences, iou_thresholds=iou_thresholds, nms=nms)
-    chosen = best_by_f1(result)
-    nms = dataclasses.replace(nms, confidence_threshold=chosen.confidence_threshold, iou_threshold=chosen.iou_threshold)
+    found = search(raw, truth, options, NmsOptions(**record.nms))
+    parts = [part_of(raw, truth, data.coco_path(CHOSEN_ON), CHOSEN_ON, found, found.point)]
     test_raw, test_truth = read_split(evaluation, data, REPORTED_ON)
-    test = point_at(test_raw, test_truth, nms) if len(test_raw) else None
-    ap_rows = ap_by_confidence(raw, truth, nms)
-    with atomic_folder(out) as folder:
-        write_json(folder / POINT_NAME, _document(nms, chosen, test, result, record))
-        write_csv([result], folder / SWEEP_NAME)
-        write_text(folder / REPORT_NAME, tuning_report_html(result, chosen, test, nms, ap_rows))
-    return TuningSummary(out, chosen, test)
+    if len(test_raw):
+        _, matching = matched(test_raw, test_truth, found.nms)
+        point = point_of(matching, truth.classes, found.nms, class_thresholds=found.point.class_thresholds)
+        parts.append(part_of(test_raw, test_truth, data.coco_path(REPORTED_ON), REPORTED_ON, found, point))
+    absent = () if len(test_raw) else (REPORTED_ON,)
+    summary = TuningSummary(out, found, tuple(parts), tuple(ap_by_confidence(raw, truth, found.nms)), absent)
+    made_of: dict[str, Any] = {
+        "model": {name: record.protocol[name] for name in ("cfg_sha256", "weights_sha256")},
+        "data_fingerprint": record.data["fingerprint"],
+    }
+    write_choice(summary, made_of)
+    return summary
+
+
+def write_choice(summary: TuningSummary, made_of: Mapping[str, Any]) -> None:
+    """Writes the three files of a choice to the folder of `summary`; `made_of` is added to the operating point."""
+    found, parts = summary.found, summary.parts
+    with atomic_folder(summary.path) as folder:
+        write_json(folder / POINT_NAME, point_document(found, parts, absent=summary.absent) | dict(made_of))
+        write_csv(found.sweeps, folder / SWEEP_NAME)
+        write_text(folder / REPORT_NAME, tuning_report_html(found, parts, summary.ap_rows))
+
+
+def sweep_file(
+    detections: Path, truth_path: Path, out: Path, options: SweepOptions, nms: NmsOptions | None = None
+) -> TuningSummary:
+    """The choice on one file of raw detections and its truth (a COCO file), into the folder `out`, as `tune` writes it.
+
+    Kind and limit that `options` leave open are those of `nms`. Raises `EvaluationError` for detections that are not of
+    the truth's pictures, `DatasetError` for truth without the model's classes.
+    """
+    raw = RawDetections.load(detections)
+    truth = read_ground_truth(truth_path, raw.classes)
+    found = search(raw, truth, options, nms or NmsOptions())
+    part = part_of(raw, truth, truth_path, truth_path.stem, found, found.point)
+    summary = TuningSummary(out, found, (part,), tuple(ap_by_confidence(raw, truth, found.nms)))
+    protocol = raw.protocol
+    made_of = {"cfg_sha256": protocol.cfg_sha256, "weights_sha256": protocol.weights_sha256}
+    write_choice(summary, {"model": made_of, "images_fingerprint": protocol.images_fingerprint})
+    return summary
+
+
+def part_of(
+    raw: RawDetections, truth: GroundTruth, labels_path: Path, split: str, found: Found, point: OperatingPoint
+) -> Part:
+    """What the choice gives on one split, with its intervals over the sites or recordings that `labels_path` names."""
+    groups = coarsest_groups(read_label_attributes(labels_path, truth))
+    return Part(split, point, intervals_of(raw, truth, found.nms, point, groups), groups)
 
 
 def read_split(evaluation: Path, data: DataSet, split: str) -> tuple[RawDetections, GroundTruth]:
@@ -114,73 +147,10 @@ def read_split(evaluation: Path, data: DataSet, split: str) -> tuple[RawDetectio
     return raw, read_ground_truth(data.coco_path(split), raw.classes)
 
 
-def point_at(raw: RawDetections, truth: GroundTruth, nms: NmsOptions) -> OperatingPoint:
-    """The operating point at the thresholds of `nms`."""
-    return operating_point(
-        match(non_maximum_suppression(raw, nms), truth),
-        truth.classes,
-        confidence_threshold=nms.confidence_threshold,
-        iou_threshold=nms.iou_threshold,
-    )
-
-
-def ap_by_confidence(
-    raw: RawDetections, truth: GroundTruth, nms: NmsOptions
-) -> list[tuple[float, float | None, float | None, float]]:
-    """(confidence, AP, AP50, F1) at a few confidences from the floor up, at the IoU threshold of `nms`."""
+def ap_by_confidence(raw: RawDetections, truth: GroundTruth, nms: NmsOptions) -> list[ApRow]:
+    """AP and F1 at a few confidences from the floor up and at the chosen one, at the IoU threshold of `nms`."""
     floor = raw.protocol.confidence_floor
-    everything = non_maximum_suppression(raw, dataclasses.replace(nms, confidence_threshold=floor))
-    matching = match(everything, truth)
-    rows = []
-    for confidence in sorted({floor, *AP_CONFIDENCES, nms.confidence_threshold}):
-        kept = everything.select(everything.scores > np.float32(confidence))
-        coco = evaluate_coco(truth, kept, max_detections=COCO_MAX_DETECTIONS)
-        point = operating_point(
-            matching, truth.classes, confidence_threshold=confidence, iou_threshold=nms.iou_threshold
-        )
-        rows.append((confidence, coco.ap, coco.ap50, point.f1))
-    return rows
-
-
-def _document(
-    nms: NmsOptions, chosen: OperatingPoint, test: OperatingPoint | None, result: Sweep, record: EvaluationRecord
-) -> dict[str, Any]:
-    """The content of operating_point.json."""
-    per_class = [
-        {
-            "class_name": counts.class_name,
-            CHOSEN_ON: _numbers(counts),
-            REPORTED_ON: _numbers(test.per_class[index]) if test else None,
-        }
-        for index, counts in enumerate(chosen.per_class)
-    ]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "confidence_threshold": nms.confidence_threshold,
-        "iou_threshold": nms.iou_threshold,
-        "nms": {"kind": nms.kind, "beta": nms.beta, "max_detections": nms.max_detections},
-        "chosen_on": CHOSEN_ON,
-        "objective": "f1",
-        "match_iou": MATCH_IOU,
-        CHOSEN_ON: _point_numbers(chosen),
-        REPORTED_ON: _point_numbers(test) if test else None,
-        "per_class": per_class,
-        "grid": {"confidences": list(result.confidences), "iou_thresholds": list(result.iou_thresholds)},
-        "model": {name: record.protocol[name] for name in ("cfg_sha256", "weights_sha256")},
-        "data_fingerprint": record.data["fingerprint"],
-    }
-
-
-def _point_numbers(point: OperatingPoint) -> dict[str, float]:
-    shared = {"pictures": point.num_pictures, "false_positives_per_picture": point.false_positives_per_picture}
-    return {**_numbers(point), **shared}
-
-
-def _numbers(counts: Counts) -> dict[str, float]:
-    names = ("precision", "recall", "f1", "true_positives", "false_positives", "false_negatives")
-    return {name: getattr(counts, name) for name in names}
-
-
-def _described(point: OperatingPoint) -> str:
-    ratios = f"precision {point.precision:.4f}, recall {point.recall:.4f}, F1 {point.f1:.4f}"
-    return f"{ratios}, {point.false_positives_per_picture:.2f} false positives for each picture"
+    confidences = sorted({floor, nms.confidence_threshold, *(value for value in AP_CONFIDENCES if value > floor)})
+    result = sweep(raw, truth, confidences=confidences, iou_thresholds=(nms.iou_threshold,), nms=nms)
+    columns = [values[:, 0].tolist() for values in (result.ap, result.ap50, result.f1)]
+    return [ApRow(*row) for row in zip(confidences, *columns, strict=True)]

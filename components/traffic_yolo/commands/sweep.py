@@ -1,0 +1,21 @@
+"""`traffic-yolo sweep`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
+
+
+@click.command()
+@click.option("--detections", required=True, type=click.Path(path_type=Path), help="Raw detections (`detect`).")
+@click.option("--truth", required=True, type=click.Path(path_type=Path), help="COCO file of the true boxes.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@sweep_flags
+def command(detections: Path, truth: Path, out: Path, **flags: Any) -> None:
+    """Evaluate every cell of a grid of thresholds from one inference, and choose the best."""
+    from traffic_yolo.tuning.tune import sweep_file
+
+    click.echo(sweep_file(detections, truth, out, options_from(flags)).text)
+    click.echo(f"report {out / 'report.html'}")
