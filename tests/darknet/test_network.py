@@ -144,6 +144,31 @@ def test_weights_loaded_and_saved_are_the_same_bytes(network, small_cfg, tmp_pat
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+def test_a_network_read_whole_is_one_that_was_built_and_loaded(network, small_cfg, tmp_path):
+    (tmp_path / "small.cfg").write_text(small_cfg)
+    network.save_weights(tmp_path / "a.weights", seen=5)
+    read = Network.read(tmp_path / "small.cfg", tmp_path / "a.weights")
+    found, expected = read.state_dict(), network.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert read.header == WeightsHeader(seen=5)
+    assert all(parameter.requires_grad for parameter in read.parameters())
+    with pytest.raises(DarknetFormatError, match="they end after layer 4"):
+        Network.read(tmp_path / "small.cfg", cut(network, tmp_path, 5))
+
+
+def test_weights_are_loaded_into_tensors_of_any_layout_and_precision(network, small_cfg, tmp_path):
+    network.save_weights(tmp_path / "a.weights")
+    other = Network(Cfg.parse(small_cfg), seed=9).to(memory_format=torch.channels_last).double()
+    assert not other.layers[0].conv.weight.is_contiguous()
+    other.load_weights(tmp_path / "a.weights")
+    assert not other.layers[0].conv.weight.is_contiguous()
+    expected = weights_of(network)
+    assert all(torch.equal(tensor, expected[name].double()) for name, tensor in weights_of(other).items())
+    other.float().save_weights(tmp_path / "b.weights")
+    assert (tmp_path / "a.weights").read_bytes() == (tmp_path / "b.weights").read_bytes()
+
+
 def cut(network, tmp_path, layers, extra=0):
     """A weights file with the first layers and `extra` values more (or fewer)."""
     network.save_weights(tmp_path / "whole.weights")
@@ -212,6 +237,17 @@ def test_fusing_changes_nothing_but_the_work(network, tmp_path):
     with pytest.raises(DarknetFormatError, match="a fused network takes no weights"):
         fused.load_weights(tmp_path / "a.weights")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fused_network_shares_no_memory_with_its_original(network):
+    fused = network.fuse()
+    expected = fused(pictures())
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor.zero_()
+    for a, b in zip(fused(pictures()), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_a_state_dict_carries_all_weights(network, small_cfg):

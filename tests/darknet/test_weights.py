@@ -81,6 +81,48 @@ def test_a_failing_write_leaves_the_old_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.weights"]
 
 
+def file_of(tmp_path, values):
+    write_weights(tmp_path / "a.weights", WeightsHeader(), [np.asarray(values, np.float32)])
+    return read_weights(tmp_path / "a.weights")
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("index", [0, 262_143, 262_144, 299_999])
+def test_the_first_value_that_is_no_number_is_found_in_every_part_of_a_file(tmp_path, index, broken):
+    values = np.ones(300_000, np.float32)
+    values[[index, -1]] = broken
+    file = file_of(tmp_path, values)
+    assert file.first_not_finite(300_000) == index
+    assert file.first_not_finite(index) is None
+
+
+def test_the_largest_numbers_are_numbers(tmp_path):
+    values = np.full(1000, np.finfo(np.float32).max)
+    values[::3] = -values[::3]
+    assert file_of(tmp_path, values).first_not_finite(1000) is None
+    assert file_of(tmp_path, []).first_not_finite(0) is None
+
+
+def test_values_are_read_into_arrays_one_after_the_other(tmp_path):
+    file = file_of(tmp_path, np.arange(10))
+    arrays = [np.zeros((2, 2), np.float32), np.zeros(0, np.float32), np.zeros(3, np.float32)]
+    file.read_into(arrays)
+    assert [array.tolist() for array in arrays] == [[[0, 1], [2, 3]], [], [4, 5, 6]]
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_refused(tmp_path):
+    file = file_of(tmp_path, np.arange(10))
+    with (tmp_path / "a.weights").open("r+b") as shorter:
+        shorter.truncate(20 + 16)
+    with pytest.raises(DarknetFormatError, match=r"a\.weights: the file became shorter while it was read"):
+        file.first_not_finite(10)
+    with pytest.raises(DarknetFormatError, match="became shorter"):
+        file.read_into([np.zeros(10, np.float32)])
+    (tmp_path / "a.weights").unlink()
+    with pytest.raises(StorageError, match=r"weights cannot be read: .*a\.weights: No such file"):
+        file.first_not_finite(10)
+
+
 @given(st.binary(max_size=64))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     file = tmp_path_factory.getbasetemp() / "fuzz.weights"

@@ -260,12 +260,9 @@ def partial(cfg: Path, weights: Path, layers: int, out: Path) -> None:
 
 
 def _load(cfg: Path, weights: Path) -> "Network":
-    from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.network import Network
 
-    network = Network(Cfg.read(cfg)).eval()
-    network.load_weights(weights)
-    return network
+    return Network.read(cfg, weights).eval()
 
 
 def _write(network: "Network", out: Path, *, names: tuple[str, ...] = ()) -> None:

@@ -1,7 +1,7 @@
 """The network of a cfg as a PyTorch module: builds the layers, runs them, loads and saves Darknet weights."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.sections import HeadSection, LayerContext, LayerSection, Shape, read_layer_section
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.tracing import is_traced
-from traffic_yolo.darknet.weights import WeightsFile, WeightsHeader, read_weights, write_weights
+from traffic_yolo.darknet.weights import Float32Array, WeightsFile, WeightsHeader, read_weights, write_weights
 from traffic_yolo.errors import DarknetFormatError
 
 # The largest published detector (yolov4-p7) has 287 million; this bounds the memory that a slip in a cfg can ask for.
@@ -39,8 +39,11 @@ class Network(nn.Module):
     the cfg's size). Convolutions are Sequentials of `conv`, `bn`, `activation`: ordinary nn.Conv2d and nn.BatchNorm2d.
     """
 
-    def __init__(self, cfg: Cfg, *, seed: int = 0) -> None:
-        """Builds the layers with Darknet's random start from `seed`; raises `DarknetFormatError` for a bad cfg."""
+    def __init__(self, cfg: Cfg, *, seed: int | None = 0) -> None:
+        """Builds the layers with Darknet's random start from `seed`; raises `DarknetFormatError` for a bad cfg.
+
+        With None the weights hold anything, for a caller who sets all of them (`read` does).
+        """
         super().__init__()
         self.cfg = cfg
         self.sections = read_sections(cfg)
@@ -63,7 +66,18 @@ class Network(nn.Module):
             section.tie(module, modules)
         self.layers = nn.ModuleList(modules)
         self._released = _released_after(self.sections)
-        self.initialise(seed)
+        if seed is not None:
+            self.initialise(seed)
+
+    @classmethod
+    def read(cls, cfg: Cfg | Path | str, weights: Path | str) -> "Network":
+        """The network of a cfg (or a cfg file) with all of a weights file, without the random start that it replaces.
+
+        Raises as `Cfg.read` and `load_weights` do.
+        """
+        network = cls(cfg if isinstance(cfg, Cfg) else Cfg.read(cfg), seed=None)
+        network.load_weights(weights)
+        return network
 
     @classmethod
     def from_cfg(cls, cfg: Cfg | Path | str, *, seed: int = 0) -> "Network":
@@ -147,18 +161,26 @@ class Network(nn.Module):
         file = read_weights(path)
         loaded_layers = self._layers_in(file, partial=partial)
         self._check_finite(file, loaded_layers)
-        start = 0
         with torch.no_grad():
-            for section, layer in zip(self.sections[:loaded_layers], self.layers, strict=False):
-                for name, tensor in section.weights(layer):
-                    values = np.array(file.values[start : start + tensor.numel()], dtype=np.float32)
-                    if file.header.is_transposed and name in section.transposed_in_old_files:
-                        tensor.copy_(torch.from_numpy(values).view(tensor.shape[::-1]).T)
-                    else:
-                        tensor.copy_(torch.from_numpy(values).view(tensor.shape))
-                    start += tensor.numel()
+            file.read_into(self._targets(file, loaded_layers))
         self.header = file.header
         return LoadedWeights(file.header, loaded_layers)
+
+    def _targets(self, file: WeightsFile, loaded_layers: int) -> Iterator[Float32Array]:
+        """The arrays to be filled in the file's order: the weights' own memory, or a buffer that is copied from.
+
+        A buffer serves tensors that lie elsewhere or otherwise: on a GPU, transposed, in another dtype.
+        """
+        for section, layer in zip(self.sections[:loaded_layers], self.layers, strict=False):
+            for name, tensor in section.weights(layer):
+                turned = file.header.is_transposed and name in section.transposed_in_old_files
+                source = tensor.T if turned else tensor
+                if source.is_contiguous() and source.dtype == torch.float32 and source.device.type == "cpu":
+                    yield source.detach().numpy()
+                    continue
+                buffer = np.empty(tuple(source.shape), np.float32)
+                yield buffer
+                source.copy_(torch.from_numpy(buffer))
 
     def _layers_in(self, file: WeightsFile, *, partial: bool) -> int:
         """How many layers the file's values cover; refuses a file that does not fit."""
@@ -187,13 +209,15 @@ class Network(nn.Module):
         return index
 
     def _check_finite(self, file: WeightsFile, loaded_layers: int) -> None:
-        start = 0
+        index = file.first_not_finite(sum(section.num_weights for section in self.sections[:loaded_layers]))
+        if index is None:
+            return
+        end = 0
         for section in self.sections[:loaded_layers]:
-            end = start + section.num_weights
-            if not np.isfinite(file.values[start:end]).all():
+            end += section.num_weights
+            if index < end:
                 where = f"layer {section.index} [{section.section.name}]"
                 raise DarknetFormatError(f"{file.path}: {where} holds values that are no numbers (NaN or infinity)")
-            start = end
 
     def save_weights(self, path: Path | str, *, header: WeightsHeader | None = None, seen: int | None = None) -> None:
         """Writes Darknet weights atomically, with `header`, else the header of the weights loaded, else version 0.2.5.
@@ -215,13 +239,21 @@ class Network(nn.Module):
 
     def fuse(self) -> "Network":
         """A copy for inference, in eval mode and without gradients, with batch-norm folded into the convolutions."""
-        network = copy.deepcopy(self).eval().requires_grad_(False)
+        # Kernels that are about to be replaced need no copy: the largest part of the network.
+        shared = {} if self.is_fused else {id(kernels): kernels for kernels in self._normalized_kernels()}
+        network = copy.deepcopy(self, shared).eval()
         if not self.is_fused:
             for section, layer in zip(network.sections, network.layers, strict=True):
                 if isinstance(section, ConvolutionalSection):
                     fuse_convolution(layer)
         network.is_fused = True
-        return network
+        return network.requires_grad_(False)
+
+    def _normalized_kernels(self) -> Iterator[Tensor]:
+        """The kernels of the convolutions with batch-norm."""
+        for section, layer in zip(self.sections, self.layers, strict=True):
+            if isinstance(section, ConvolutionalSection) and section.batch_normalize:
+                yield layer.get_parameter("conv.weight")
 
 
 def read_input_shape(cfg: Cfg) -> Shape:
@@ -249,6 +281,11 @@ def read_sections(cfg: Cfg) -> list[LayerSection]:
             found = f"expected at most {MAX_WEIGHTS} weights in the network, found {total} up to here"
             raise section.error(f"{found}; check filters and size")
     return sections
+
+
+def count_weights(cfg: Cfg) -> int:
+    """float32 values in the .weights file of a cfg's network, which is not built."""
+    return sum(section.num_weights for section in read_sections(cfg))
 
 
 def _released_after(sections: Sequence[LayerSection]) -> list[list[int]]:

@@ -5,9 +5,11 @@ Which value belongs to which layer is the network's business; this file knows th
 
 import os
 import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,9 @@ from traffic_yolo.errors import DarknetFormatError, StorageError
 from traffic_yolo.storage import atomic_file
 
 Float32Array = NDArray[np.float32]
+
+# A part of a file that is checked at once: it stays in the processor's cache.
+_CHUNK_VALUES = 1 << 18
 
 # Published files have 0.1, 0.2 and (long ago) numbers above 1000; more than this is another kind of file.
 _LARGEST_VERSION = 9999
@@ -69,6 +74,32 @@ class WeightsFile:
         """The file's size."""
         return self.header.size_bytes + 4 * len(self.values)
 
+    def first_not_finite(self, count: int) -> int | None:
+        """The index of the first NaN or infinity among the first `count` values, None where all are numbers.
+
+        Reads the file in small parts rather than mapping it: mapped pages would count as this process's memory.
+        """
+        chunk = np.empty(min(_CHUNK_VALUES, count), np.float32)
+        with _opened(self) as file:
+            for start in range(0, count, _CHUNK_VALUES):
+                part = chunk[: min(_CHUNK_VALUES, count - start)]
+                _fill(part, file, self)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    square = np.dot(part, part)
+                # A sum of squares is finite only where all values are; that it overflowed must be looked at closely.
+                if not np.isfinite(square) and not (finite := np.isfinite(part)).all():
+                    return start + int(np.argmin(finite))
+        return None
+
+    def read_into(self, arrays: Iterable[Float32Array]) -> None:
+        """Fills the arrays in place with the file's first values, one array after the other, with a single copy.
+
+        They must be C-contiguous float32. Raises `DarknetFormatError` when the file has become shorter meanwhile.
+        """
+        with _opened(self) as file:
+            for array in arrays:
+                _fill(array, file, self)
+
 
 def read_weights(path: Path | str) -> WeightsFile:
     """Opens a .weights file without reading its values yet.
@@ -98,6 +129,30 @@ def read_weights(path: Path | str) -> WeightsFile:
     return WeightsFile(header, values, path)
 
 
+def _opened(weights: WeightsFile) -> IO[bytes]:
+    """The file, at its first value; unbuffered, since every read is large or rare."""
+    try:
+        file = weights.path.open("rb", buffering=0)
+    except OSError as error:
+        raise StorageError(f"weights cannot be read: {weights.path}: {error.strerror}") from error
+    file.seek(weights.header.size_bytes)
+    return file
+
+
+def _fill(array: Float32Array, file: IO[bytes], weights: WeightsFile) -> None:
+    rest = array.reshape(-1).view(np.uint8).data
+    while len(rest):
+        try:
+            count = file.readinto(rest)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise StorageError(f"weights cannot be read: {weights.path}: {error.strerror}") from error
+        if not count:
+            raise DarknetFormatError(f"{weights.path}: the file became shorter while it was read; is it being written?")
+        rest = rest[count:]
+    if sys.byteorder == "big":
+        array.byteswap(inplace=True)
+
+
 def _read_header(path: Path, head: bytes) -> WeightsHeader:
     major, minor, revision = struct.unpack_from("<iii", head)
     advice = "; is it a PyTorch checkpoint?" if head.startswith(b"PK") else ""
@@ -116,4 +171,4 @@ def write_weights(path: Path | str, header: WeightsHeader, arrays: Iterable[Floa
     with atomic_file(Path(path)) as file:
         file.write(header.to_bytes())
         for array in arrays:
-            file.write(np.ascontiguousarray(array, dtype="<f4").tobytes())
+            file.write(np.ascontiguousarray(array, dtype="<f4").reshape(-1).data)  # as it lies, without a copy

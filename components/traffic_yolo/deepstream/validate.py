@@ -121,8 +121,7 @@ def clipped(detections: Detections, raw: RawDetections) -> Detections:
 
 
 def _detect(model: ModelFolder, data: DataSet, images: list[LabelledImage], split: str) -> RawDetections:
-    network = Network.from_cfg(model.cfg_path)
-    network.load_weights(model.weights_path)
+    network = Network.read(model.cfg_path, model.weights_path)
     protocol = Protocol(
         cfg_sha256=model.sha256(CFG_NAME),
         weights_sha256=model.sha256(WEIGHTS_NAME),

@@ -104,8 +104,7 @@ def evaluate(
     if not images:
         raise EvaluationError(f"{dataset}: split {split!r} has no pictures to evaluate on; convert with another split")
     truth = read_ground_truth(data.coco_path(split), folder_of_model.classes)
-    network = Network.from_cfg(folder_of_model.cfg_path)
-    network.load_weights(folder_of_model.weights_path)
+    network = Network.read(folder_of_model.cfg_path, folder_of_model.weights_path)
     network.to(_device(device))
     with atomic_folder(out) as folder:
         raw_of = {}

@@ -97,9 +97,7 @@ def _export(
     classes = read_names(names_path)
     check_class_count(cfg, classes, names_file=names_path)
     labels = labels_text(classes)
-    network = Network.from_cfg(cfg)
-    network.load_weights(weights_path)
-    network.eval()
+    network = Network.read(cfg, weights_path).eval()
     pictures = _pictures(dataset, network) if dataset is not None else []
     with atomic_folder(out) as folder:
         for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):

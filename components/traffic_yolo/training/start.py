@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network import Network, count_weights
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.surgery import change_classes
 from traffic_yolo.darknet.weights import read_weights
@@ -148,6 +148,6 @@ def _other_count(cfg: Cfg, path: Path) -> str:
 
     A network's size grows by the same number of values with each class.
     """
-    one, two = (Network.from_cfg(cfg_for_classes(cfg, count)).num_weights for count in (1, 2))
+    one, two = (count_weights(cfg_for_classes(cfg, count)) for count in (1, 2))
     count, rest = divmod(len(read_weights(path).values) - one, two - one)
     return f", but the file fits this cfg with {count + 1} classes" if rest == 0 and count >= 0 else ""

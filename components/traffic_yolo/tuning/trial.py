@@ -130,7 +130,6 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 def _detect_split(data: DataSet, done: TrainedOnce, training: TrainingOptions) -> None:
     """Raw detections of the validation split, written beside the run."""
     model = ModelFolder.open(done.run)
-    network = Network.from_cfg(model.cfg_path)
-    network.load_weights(model.weights_path)
+    network = Network.read(model.cfg_path, model.weights_path)
     network.to(choose_device(training))
     detect_split(network, model, data, SPLIT).save(done.detections)
