@@ -23,7 +23,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deepstream": {"dataset", "darknet", "evaluation"},
     "registry": {"evaluation"},
 }
-OPEN_TO_ALL = {"boxes", "container_images", "errors", "html_report", "jit", "model_folder", "progress", "storage", "_version"}
+OPEN_TO_ALL = {
+    "boxes",
+    "container_images",
+    "errors",
+    "html_report",
+    "jit",
+    "model_folder",
+    "progress",
+    "storage",
+    "_version",
+}
 
 # foreign library -> the only files that may import it (a path prefix relative to the repository)
 ONLY_IN: dict[str, tuple[str, ...]] = {

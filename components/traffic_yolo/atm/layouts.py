@@ -11,6 +11,7 @@ import yaml
 
 from traffic_yolo.errors import RecordingError
 
+SCHEMA_PATH = Path(__file__).with_name("layout.schema.json")  # for editors and others; we say more ourselves
 LAYOUT_FOLDER = Path(__file__).with_name("layouts")
 BOX_ANCHORS = ("top_left", "centre")
 LIST_ENDS = ("zero_confidence", "all_rows")

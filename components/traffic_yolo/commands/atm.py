@@ -7,7 +7,7 @@ import click
 
 @click.group()
 def command() -> None:
-    """ATM recordings: render synthetic ones."""
+    """ATM recordings: check a layout of your own, render synthetic ones."""
 
 
 @command.command()
@@ -41,3 +41,27 @@ def synthesize(
         seed=seed,
     )
     click.echo(write_share(out, options).text)
+
+
+@command.command("check-layout")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--recordings", type=click.Path(path_type=Path), help="Recordings to try it on: a file or a folder.")
+def check_layout(file: Path, recordings: Path | None) -> None:
+    """Check a layout file of your own, and try it on recordings.
+
+    A layout says where in a recording (HDF5) a reader finds what; copy one of the package's and change what differs.
+    """
+    from traffic_yolo.atm.layout_check import check_layout as check
+    from traffic_yolo.errors import StorageError
+
+    if recordings is not None and not recordings.exists():
+        raise StorageError(f"recordings not found: {recordings}")
+    click.echo(check(file, recordings))
+
+
+@command.command("layout-schema")
+def layout_schema() -> None:
+    """Print the JSON schema of layout files, for editors that complete and check YAML."""
+    from traffic_yolo.atm.layouts import SCHEMA_PATH
+
+    click.echo(SCHEMA_PATH.read_text(encoding="utf-8"))

@@ -60,8 +60,9 @@ def xml_elements(path: Path, tags: Collection[str]) -> Iterator[XmlElement]:
 
 
 def root_tag(path: Path) -> str:
-    """The tag of a file's outermost element; "" where it is no XML."""
+    """The tag of a file's outermost element; "" where it is no XML. Nothing of the file is expanded or fetched."""
     builder = _Builder(path, frozenset())
+    builder.allow_doctype()  # who reads the file is to say why it is refused
     try:
         with path.open("rb") as file:
             while not builder.root and (chunk := file.read(CHUNK_BYTES)):
@@ -87,6 +88,10 @@ class _Builder:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def allow_doctype(self) -> None:
+        """Passes over a document type declaration; for looking at a file's first element alone."""
+        self._parser.StartDoctypeDeclHandler = None
 
     def feed(self, data: bytes, *, last: bool) -> None:
         try:

@@ -1,0 +1,188 @@
+"""VOC, KITTI and LabelMe: one label file a picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.kitti import KittiReader
+from traffic_yolo.dataset.formats.labelme import LabelmeReader
+from traffic_yolo.dataset.formats.voc import VocReader
+from traffic_yolo.dataset.label_formats import detect_label_format
+from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.sources import open_source
+from traffic_yolo.errors import LabelError, StorageError
+
+NO_OPTIONS = ReadOptions()
+
+
+def voc(folder: Path, name: str, objects: str, *, size: str = "<width>96</width><height>72</height>") -> Path:
+    path = folder / "Annotations" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"<annotation><filename>desk.jpg</filename><size>{size}</size>{objects}</annotation>")
+    return path
+
+
+def voc_object(corners: tuple[float, float, float, float], *, name: str = "CAR", more: str = "") -> str:
+    tags = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    inside = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
+    return f"<object><name>{name}</name>{more}<bndbox>{inside}</bndbox></object>"
+
+
+def test_voc_counts_pixels_from_one_with_both_corners_inside(tmp_path: Path) -> None:
+    more = "<difficult>1</difficult><truncated>1</truncated><occluded>0</occluded><pose>Left</pose>"
+    voc(tmp_path, "a.xml", voc_object((1, 1, 96, 72)) + voc_object((10, 20, 10, 20), name="BUS", more=more))
+    reader = VocReader(tmp_path, NO_OPTIONS)
+    (picture,) = reader.pictures()
+    assert [a.xywh for a in picture.annotations] == [(0, 0, 96, 72), (9, 19, 1, 1)]
+    assert picture.annotations[1].ignore
+    assert picture.annotations[1].attributes == {"truncated": 1, "pose": "Left"}
+    assert (reader.classes, picture.name, picture.image_wh) == (("BUS", "CAR"), "a", (96, 72))
+    assert "counted from 1" in reader.notes()[0]
+
+
+@pytest.mark.parametrize("corners", [(0, 5, 20, 25), (5, 0, 20, 25), (5.5, 5, 20, 25)])
+def test_voc_corners_that_cannot_count_from_one_count_from_zero(tmp_path: Path, corners: Any) -> None:
+    voc(tmp_path, "a.xml", voc_object((10, 10, 30, 30)))
+    voc(tmp_path, "b.xml", voc_object(corners))
+    reader = VocReader(tmp_path, NO_OPTIONS)
+    assert [picture.annotations[0].xywh for picture in reader.pictures()][0] == (10, 10, 20, 20)
+    assert "counted from 0" in reader.notes()[0]
+
+
+def test_voc_lists_give_the_splits(tmp_path: Path) -> None:
+    for name in ("a.xml", "b.xml", "c.xml"):
+        voc(tmp_path, name, "")
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("a\n")
+    (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("b  1\n")
+    splits = [picture.own_split for picture in VocReader(tmp_path, NO_OPTIONS).pictures()]
+    assert splits == ["train", "val", ""]
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        (voc_object((1, 1, 5, 5)).replace("<xmin>1", "<xmin>one"), "xmin must be a number"),
+        ("<object><name>CAR</name></object>", "without name or bndbox"),
+        (voc_object((1, 1, 5, 5), more="<difficult>maybe</difficult>"), "difficult must be 0 or 1"),
+        ("<object>", "not well-formed XML"),
+    ],
+)
+def test_voc_faults_name_file_and_line(tmp_path: Path, objects: str, words: str) -> None:
+    voc(tmp_path, "a.xml", objects)
+    with pytest.raises(LabelError, match=rf"a\.xml line 1: .*{words}"):
+        list(VocReader(tmp_path, NO_OPTIONS).pictures())
+
+
+def kitti(folder: Path, *lines: str) -> Path:
+    path = folder / "label_2" / "000001.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(line + "\n" for line in lines))
+    return path
+
+
+def test_kitti_lines_become_boxes_with_their_third_dimension_as_attributes(tmp_path: Path) -> None:
+    kitti(
+        tmp_path,
+        "Car 0.25 1 -1.57 10.5 20 40.25 60 1.5 1.6 3.9 -16.5 2.4 58.5 1.57",
+        "DontCare -1 -1 -10 1 2 3 4 -1 -1 -1 -1000 -1000 -1000 -10",
+        "Van 0.00 0 -10 1 2 3 4 -1 -1 -1 -1000 -1000 -1000 -10 0.75",
+        "Van 0 0 -10 5 5 5 9 -1 -1 -1 -1000 -1000 -1000 -10",
+    )
+    reader = KittiReader(tmp_path, NO_OPTIONS)
+    (picture,) = reader.pictures()
+    car, region, van = picture.annotations
+    assert car.xywh == (10.5, 20, 29.75, 40)
+    assert car.attributes == {
+        "truncated": 0.25, "occluded": 1, "alpha": -1.57, "height_m": 1.5, "width_m": 1.6, "length_m": 3.9,
+        "x_m": -16.5, "y_m": 2.4, "z_m": 58.5, "rotation_y": 1.57,
+    }  # fmt: skip
+    assert (region.ignore, region.attributes) == (True, {})
+    assert (van.label_source, van.confidence, van.attributes) == ("model", 0.75, {})
+    assert (reader.classes, reader.default_classes) == (("Car", "Van", "DontCare"), frozenset({"Car", "Van"}))
+    assert reader.notes() == ["KITTI: 1 boxes without area left out"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Car 0 0 0 1 2 3 4", "expected 15 columns, or 16 with a score; found 8"),
+        ("Car 0 0 0 1 2 x 4 0 0 0 0 0 0 0", "column 7 must be a number; found 'x'"),
+        ("Car 0 0 0 1 2 inf 4 0 0 0 0 0 0 0", "column 7 must be a number"),
+        ("Car 0 0 0 1 2 3 4 0 0 0 0 0 0 0 7.5", r"confidence: expected a number in \[0, 1\], found 7.5"),
+    ],
+)
+def test_kitti_faults_name_file_and_line(tmp_path: Path, line: str, words: str) -> None:
+    kitti(tmp_path, "Car 0 0 0 1 2 3 4 0 0 0 0 0 0 0", line)
+    with pytest.raises(LabelError, match=rf"000001\.txt line 2: {words}"):
+        list(KittiReader(tmp_path, NO_OPTIONS).pictures())
+
+
+def test_kitti_sample_reads_with_its_pictures(reference: Path) -> None:
+    folder = reference / "label-samples/kitti"
+    assert detect_label_format(folder) == "kitti"
+    frames = list(open_source(SourceChoice(str(folder))).frames())
+    assert [frame.scan for frame in frames] == ["000000", "000001", "000002"]
+    assert [len(frame.annotations) for frame in frames] == [1, 7, 2]
+    assert [a.class_name for a in frames[1].annotations if a.counts] == ["Truck", "Car", "Cyclist"]
+    assert (frames[0].width, frames[0].height, frames[0].suffix) == (1224, 370, ".png")
+
+
+def labelme(folder: Path, shapes: Any, **more: Any) -> Path:
+    path = folder / "cam1" / "a.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": "5.2", "flags": {"night": True, "rain": False}, "shapes": shapes, "imagePath": "C:\\x\\a.JPG"}
+    path.write_text(json.dumps({**content, "imageHeight": 72, "imageWidth": 96, "imageData": None, **more}))
+    return path
+
+
+def shape(kind: str, points: list[list[float]], **more: Any) -> dict[str, Any]:
+    return {"label": "CAR", "points": points, "group_id": None, "shape_type": kind, "flags": {}, **more}
+
+
+def test_labelme_shapes_become_boxes(tmp_path: Path) -> None:
+    labelme(
+        tmp_path,
+        [
+            shape("rectangle", [[30, 40], [10.5, 20]], group_id=4, flags={"parked": True, "moving": False}),
+            shape("polygon", [[0, 0], [10, 0], [10, 20]], description="half hidden"),
+            shape("circle", [[50, 50], [53, 54]]),
+            shape("point", [[1, 1]]),
+            shape("rectangle", [[1, 1], [1, 9]]),
+        ],
+    )
+    reader = LabelmeReader(tmp_path, NO_OPTIONS)
+    (picture,) = reader.pictures()
+    rectangle, polygon, circle = picture.annotations
+    assert (rectangle.xywh, rectangle.attributes) == ((10.5, 20, 19.5, 20), {"parked": True, "group_id": 4})
+    assert (polygon.xywh, polygon.area) == ((0, 0, 10, 20), 100)
+    assert circle.xywh == (45, 45, 10, 10)
+    assert (picture.name, picture.image_wh, picture.attributes) == ("cam1/a.JPG", (96, 72), {"night": True})
+    notes = " | ".join(reader.notes())
+    for words in ("2 outlines", "1 shapes of the kind point", "1 boxes without area"):
+        assert words in notes
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        ("none", "expected a list under 'shapes'"),
+        ([{"points": []}], "expected a shape with a label"),
+        ([shape("rectangle", [[1, 1]])], "a rectangle has two corners; found 1"),
+        ([shape("rectangle", [[1, "x"], [2, 2]])], "points must be a number; found 'x'"),
+        ([shape("rectangle", [[1], [2, 2]])], r"points must be a list of \[x, y\]"),
+    ],
+)
+def test_labelme_faults_name_file_and_shape(tmp_path: Path, shapes: Any, words: str) -> None:
+    labelme(tmp_path, shapes)
+    with pytest.raises(LabelError, match=rf"a\.json.*{words}"):
+        list(LabelmeReader(tmp_path, NO_OPTIONS).pictures())
+
+
+@pytest.mark.parametrize("reader", [VocReader, KittiReader, LabelmeReader])
+def test_nothing_to_read_is_said(tmp_path: Path, reader: Any) -> None:
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        reader(tmp_path / "missing", NO_OPTIONS)
