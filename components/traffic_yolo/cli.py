@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
     "evaluate": ("evaluate", "Detect once, compute COCO metrics, write record and report."),
+    "compare": ("compare", "Say whether one model is better than another on the same pictures."),
     "sweep": ("sweep", "Evaluate a grid of thresholds from one inference, and choose the best cell."),
     "tune": ("tune", "Choose confidence and IoU threshold from raw detections."),
     "validate": ("validate", "Check that DeepStream's rules leave the model's results as they are."),

@@ -1,0 +1,203 @@
+"""Whether one model is better than another on the same pictures: paired resampling of recordings or sites."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS, detections_name, images_fingerprint
+from traffic_yolo.evaluation.bootstrap import (
+    CONFIDENCE,
+    Groups,
+    Interval,
+    ap_of_resamples,
+    coarsest_groups,
+    interval,
+    picture_counts,
+    resample_weights,
+)
+from traffic_yolo.evaluation.coco import ap_and_ap50, settings_up_to
+from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.evaluation.label_attributes import read_label_attributes
+from traffic_yolo.evaluation.match_table import match_table
+from traffic_yolo.evaluation.matching import match
+from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.evaluation.raw_detections import RawDetections
+from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
+from traffic_yolo.storage import sha256_of_file
+
+NUMBERS = ("ap", "ap50", "f1", "precision", "recall")
+SAME_DATA = ("fingerprint", "ground_truth_sha256")  # of a record's `data`: what both must have been judged by
+BETTER, WORSE, NO_EVIDENCE = "improvement", "worse", "no evidence of improvement"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second model's number less the first's, in [-1, 1], with its 95 % interval."""
+
+    name: str
+    first: float
+    second: float
+    difference: Interval
+
+    @property
+    def verdict(self) -> str:
+        """`BETTER` or `WORSE` where the whole interval lies on that side of 0, else `NO_EVIDENCE`."""
+        if self.difference.low > 0:
+            return BETTER
+        return WORSE if self.difference.high < 0 else NO_EVIDENCE
+
+    @property
+    def text(self) -> str:
+        """One line in percentage points: "+0.4 AP, 95 % interval -0.2 to +1.0: no evidence of improvement"."""
+        value, low, high = (100 * number for number in dataclasses.astuple(self.difference))
+        name = self.name.upper() if self.name[0] in "af" else self.name
+        return (
+            f"{value:+.1f} {name}, {CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f}: {self.verdict}"
+            f" ({100 * self.first:.1f} -> {100 * self.second:.1f})"
+        ).replace("95%", "95 %")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same pictures. `differing`: what else the evaluations differ in, name -> (first, second)."""
+
+    split: str
+    pictures: int
+    groups: Groups
+    differences: tuple[Difference, ...]
+    differing: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def text(self) -> str:
+        """What the command prints."""
+        lines = [each.text for each in self.differences]
+        resampled = f"{self.groups.count} {self.groups.of}s"
+        lines.append(
+            f"split {self.split}, {self.pictures} pictures, paired over {resampled}. {self.groups.note}".rstrip()
+        )
+        lines += [f"they differ in {name}: {first} -> {second}" for name, (first, second) in self.differing.items()]
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """The comparison as plain values, for JSON."""
+        return {
+            "split": self.split,
+            "pictures": self.pictures,
+            "groups": {"of": self.groups.of, "count": self.groups.count, "note": self.groups.note},
+            "interval_confidence": CONFIDENCE,
+            "differences": [{**dataclasses.asdict(each), "verdict": each.verdict} for each in self.differences],
+            "differing": {name: list(pair) for name, pair in self.differing.items()},
+        }
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """The numbers of one model on the pictures as they are, and on each resample (B,)."""
+
+    values: dict[str, float]
+    samples: dict[str, NDArray[np.float64]]
+
+
+def compare(first: Path, second: Path, dataset: Path) -> Comparison:
+    """Compares two folders of the step evaluate; each model at its own thresholds, AP over all detections.
+
+    Both are judged on the same resamples, so what makes a recording hard for both cancels out. Raises `EvaluationError`
+    for evaluations of different pictures or truths: their numbers cannot be set against each other.
+    """
+    records = [EvaluationRecord.read(folder / RECORD_NAME) for folder in (first, second)]
+    data = DataSet.open(dataset)
+    check_comparable((first, records[0]), (second, records[1]), data)
+    split = records[0].split
+    raws = [_read(folder, data, split) for folder in (first, second)]
+    truths = [read_ground_truth(data.coco_path(split), raw.classes) for raw in raws]
+    groups = coarsest_groups(read_label_attributes(data.coco_path(split), truths[0]))
+    weights = resample_weights(groups)
+    one, other = (
+        _sampled(raw, truth, NmsOptions(**record.nms), weights)
+        for raw, truth, record in zip(raws, truths, records, strict=True)
+    )
+    return Comparison(
+        split=split,
+        pictures=len(truths[0].image_ids),
+        groups=groups,
+        differences=tuple(_difference(name, one, other, groups) for name in NUMBERS if name in one.values),
+        differing=_differing(*records),
+    )
+
+
+def check_comparable(
+    first: tuple[Path, EvaluationRecord], second: tuple[Path, EvaluationRecord], data: DataSet
+) -> None:
+    """Raises `EvaluationError` unless both records are of one split, one set of pictures and one truth, `data`'s."""
+    (first_path, one), (second_path, other) = first, second
+    if one.split != other.split:
+        raise EvaluationError(
+            f"{first_path} is of split {one.split!r}, {second_path} of {other.split!r}: models can be compared on the "
+            f"same pictures only; evaluate both on one split"
+        )
+    for name in SAME_DATA:
+        if one.data[name] != other.data[name]:
+            raise EvaluationError(
+                f"{first_path} and {second_path} were judged by different truths: {name} is {one.data[name][:12]}… and "
+                f"{other.data[name][:12]}…; evaluate both on one data set"
+            )
+    if set(one.classes) != set(other.classes):
+        only = sorted(set(one.classes) ^ set(other.classes))
+        raise EvaluationError(f"{first_path} and {second_path} have different classes: {', '.join(only)} in one alone")
+    if sha256_of_file(data.coco_path(one.split)) != one.data["ground_truth_sha256"]:
+        raise EvaluationError(
+            f"{data.coco_path(one.split)} is not the truth that {first_path} was judged by; give the data set of the "
+            f"evaluations"
+        )
+
+
+def _read(folder: Path, data: DataSet, split: str) -> RawDetections:
+    path = folder / detections_name(split)
+    raw = RawDetections.load(path)
+    if raw.protocol.images_fingerprint != images_fingerprint(data, split):
+        raise EvaluationError(
+            f"{path} was made on pictures {raw.protocol.images_fingerprint}, the data set {data.root} has "
+            f"{images_fingerprint(data, split)}; evaluate again"
+        )
+    return raw
+
+
+def _sampled(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, weights: NDArray[np.int64]) -> _Sampled:
+    floor = dataclasses.replace(nms, confidence_threshold=raw.protocol.confidence_floor)
+    found = non_maximum_suppression(raw, floor)
+    table = match_table(found, truth, settings_up_to(COCO_MAX_DETECTIONS))
+    true = np.bincount(truth.truth_pictures[~truth.ignore], minlength=len(truth.image_ids)).astype(np.int64)
+    thresholds = np.full(len(truth.classes), nms.confidence_threshold)
+    counts = picture_counts(match(found, truth), truth.picture_indices(found.image_ids), true, thresholds)
+    whole = np.ones((1, len(truth.image_ids)), np.int64)
+    values = {name: float(ratio[0]) for name, ratio in counts.ratios(whole).items()}
+    samples = counts.ratios(weights)
+    ap, ap50 = ap_and_ap50(table)
+    if ap is not None and ap50 is not None:
+        values |= {"ap": ap, "ap50": ap50}
+        samples["ap"], samples["ap50"] = ap_of_resamples(table, weights)
+    return _Sampled(values, samples)
+
+
+def _difference(name: str, first: _Sampled, second: _Sampled, groups: Groups) -> Difference:
+    value = second.values[name] - first.values[name]
+    samples = second.samples[name] - first.samples[name]
+    return Difference(name, first.values[name], second.values[name], interval(value, samples, groups=groups.count))
+
+
+def _differing(first: EvaluationRecord, second: EvaluationRecord) -> dict[str, tuple[Any, Any]]:
+    """What moves the numbers besides the weights, where the two records differ in it."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for part in ("protocol", "nms"):
+        one, other = getattr(first, part), getattr(second, part)
+        for name in sorted({*one, *other} - {"cfg_sha256", "weights_sha256"}):
+            if one.get(name) != other.get(name):
+                found[name] = (one.get(name), other.get(name))
+    return found

@@ -1,0 +1,153 @@
+"""The paired test of two models: identical ones, a clearly better one, and what cannot be compared."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from traffic_yolo.boxes import xywh_to_xyxy
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.artifact import detections_name, images_fingerprint
+from traffic_yolo.evaluation.bootstrap import Interval
+from traffic_yolo.evaluation.compare import Difference, compare
+from traffic_yolo.evaluation.ground_truth import read_ground_truth
+from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.evaluation.record import SCHEMA_VERSION, EvaluationRecord
+from traffic_yolo.storage import sha256_of_file
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(small_data_set: Path, tmp_path: Path) -> Make:
+    """Writes an evaluation folder of an imagined model that finds a share of the boxes and invents some."""
+    data = DataSet.open(small_data_set)
+
+    def evaluation(name: str, *, found: float, seed: int = 0, nms: NmsOptions | None = None, **changes: object) -> Path:
+        rng = np.random.default_rng(seed)
+        truth = read_ground_truth(data.coco_path("test"), data.classes)
+        offsets = truth.offsets()
+        boxes, scores, counts = [], [], []
+        for picture in range(len(truth.image_ids)):
+            rows = np.arange(offsets[picture], offsets[picture + 1])
+            rows = rows[~truth.ignore[rows] & (rng.random(len(rows)) < found)]
+            invented = np.concatenate([rng.uniform(0, 100, (3, 2)), rng.uniform(110, 190, (3, 2))], axis=1)
+            values = np.zeros((len(rows) + 3, len(data.classes)))
+            values[np.arange(len(rows)), truth.class_ids[rows]] = rng.uniform(0.3, 0.9, len(rows))
+            values[len(rows) :, 0] = rng.uniform(0.01, 0.5, 3)
+            boxes.append(np.concatenate([xywh_to_xyxy(truth.boxes_xywh[rows]), invented]))
+            scores.append(values)
+            counts.append(len(values))
+        folder = tmp_path / name
+        folder.mkdir()
+        raw = RawDetections.from_dense(
+            image_ids=truth.image_ids,
+            image_hw=np.tile([[192, 320]], (len(counts), 1)),
+            offsets=np.append(0, np.cumsum(counts)),
+            boxes_xyxy=np.concatenate(boxes).astype(np.float32),
+            objectness=np.concatenate(scores).max(axis=1),
+            class_scores=np.concatenate(scores).astype(np.float32),
+            classes=data.classes,
+            protocol=Protocol("c" * 64, name * 8, (96, 160), "stretch", images_fingerprint(data, "test")),
+        )
+        raw.save(folder / detections_name("test"))
+        fields = {field.name: None for field in dataclasses.fields(EvaluationRecord)}
+        record = fields | {
+            "split": "test",
+            "classes": data.classes,
+            "metrics": {},
+            "per_class": (),
+            "nms": dataclasses.asdict(nms or NmsOptions()),
+            "protocol": dataclasses.asdict(raw.protocol),
+            "data": {
+                "fingerprint": data.fingerprint,
+                "ground_truth_sha256": sha256_of_file(data.coco_path("test")),
+            },
+        }
+        (folder / "record.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION, **(record | changes)}))
+        return folder
+
+    return evaluation
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.floats(0, 1), seed=st.integers(0, 99))
+def test_identical_models_differ_by_nothing(
+    make: Make, small_data_set: Path, tmp_path: Path, found: float, seed: int
+) -> None:
+    for name in ("a", "b"):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+    comparison = compare(make("a", found=found, seed=seed), make("b", found=found, seed=seed), small_data_set)
+    assert [each.name for each in comparison.differences] == ["ap", "ap50", "f1", "precision", "recall"]
+    for each in comparison.differences:
+        assert each.difference == Interval(0, 0, 0)
+        assert each.verdict == "no evidence of improvement"
+    assert comparison.differing == {}
+
+
+def test_a_model_that_finds_far_more_is_an_improvement_and_the_other_way_round(
+    make: Make, small_data_set: Path
+) -> None:
+    worse, better = make("a", found=0.2), make("b", found=0.95, seed=1)
+    forward, backward = compare(worse, better, small_data_set), compare(better, worse, small_data_set)
+    for there, back in zip(forward.differences, backward.differences, strict=True):
+        assert there.difference.value == pytest.approx(-back.difference.value)
+        assert (there.difference.low, there.difference.high) == pytest.approx(
+            (-back.difference.high, -back.difference.low), abs=0.02
+        )
+    verdicts = {each.name: each.verdict for each in forward.differences}
+    assert verdicts["recall"] == verdicts["ap50"] == "improvement"
+    assert {each.name: each.verdict for each in backward.differences}["recall"] == "worse"
+    assert "only 1 recording where at least 5 are needed" in forward.text
+    document = json.loads(json.dumps(forward.document()))
+    assert document["differences"][0]["verdict"] == verdicts["ap"]
+
+
+def test_the_line_is_in_percentage_points() -> None:
+    difference = Difference("ap", 0.391, 0.395, Interval(0.004, -0.002, 0.01))
+    expected = "+0.4 AP, 95 % interval -0.2 to +1.0: no evidence of improvement (39.1 -> 39.5)"
+    assert difference.text == expected
+    assert Difference("recall", 0.5, 0.4, Interval(-0.1, -0.2, -0.01)).text.endswith("-1.0: worse (50.0 -> 40.0)")
+
+
+def test_what_else_differs_is_listed(make: Make, small_data_set: Path) -> None:
+    other = make("b", found=0.5, nms=NmsOptions(iou_threshold=0.6))
+    comparison = compare(make("a", found=0.5), other, small_data_set)
+    assert comparison.differing == {"iou_threshold": (0.45, 0.6)}
+    assert comparison.text.endswith("they differ in iou_threshold: 0.45 -> 0.6")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "val"}, "is of split 'test', .* of 'val': models can be compared on the same pictures only"),
+        ({"classes": ["OTHER"]}, "have different classes: "),
+        (
+            {"data": {"fingerprint": "0" * 64, "ground_truth_sha256": "1" * 64}},
+            "were judged by different truths: fingerprint is .* and 000000000000…; evaluate both on one data set",
+        ),
+    ],
+)
+def test_models_judged_by_different_truths_are_refused(
+    make: Make, small_data_set: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        compare(make("a", found=0.5), make("b", found=0.5, **changes), small_data_set)
+
+
+def test_another_data_set_than_that_of_the_evaluations_is_refused(
+    make: Make, small_data_set: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(small_data_set, tmp_path / "dataset")
+    path = other / "annotations" / "instances_test.json"
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(EvaluationError, match=r"instances_test\.json is not the truth that .*a was judged by"):
+        compare(make("a", found=0.5), make("b", found=0.5), other)
