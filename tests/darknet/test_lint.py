@@ -10,10 +10,12 @@ import pytest
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import lint, lint_cfg
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES, skipped_header_bytes
-from traffic_yolo.darknet.lint_rules import SECTION_RULES
+from traffic_yolo.darknet.lint_findings import RuntimeSetup
+from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.errors import OptionsError, StorageError
 
@@ -343,7 +345,18 @@ CASES = [
         "batch_normalize=0",
         "reads no biases for this layer",
     ),
-    Case("missing-key", DS, change(("group_id=1\n", "")), "groups=2", "needs group_id= beside groups="),
+    Case("missing-group-id", DS, change(("group_id=1\n", "")), "groups=2", "needs group_id= beside groups="),
+    Case(
+        "unknown-key",
+        "darknet",
+        change(("filters=8", "filter=8")),
+        "filter=8",
+        "Darknet passes over filter= in [convolutional]",
+        severity="warning",
+        sound=change(("filters=8", "filters=8\nlearning_rate=1\nstopbackward=1")),
+    ),
+    Case("unknown-key", DS, change((NET, f"{NET}mosaics=1\n")), "mosaics=1", "over mosaics= in [net]", severity="warning"),
+    Case("tiny-boxes", DS, CLEAN, "[yolo]", "drops boxes below 1 pixel", severity="info", sound=CLEAN.split("[yolo]")[0]),
     Case(
         "num-detected-classes",
         DS,
@@ -373,8 +386,10 @@ def report_of(text, target, **options):
 
 def test_every_rule_has_its_examples():
     elsewhere = {"weights-size", "file-name"}
-    same_id = {"steps-policy", "route-group-id"}  # they report missing-key
-    assert {case.rule for case in CASES} == {*SECTION_RULES, *RUNTIME_RULES, *DEEPSTREAM_RULES} - elsewhere - same_id
+    same_id = {"steps-policy"}  # reports missing-key
+    of_sections = {name for section_type in SECTION_TYPES.values() for name, _ in section_type.lint_rules}
+    rules = {*EVERY_SECTION_RULES, *RUNTIME_RULES, *DEEPSTREAM_RULES, *of_sections}
+    assert {case.rule for case in CASES} == rules - elsewhere - same_id
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -389,13 +404,13 @@ def test_the_clean_cfg_has_neither_errors_nor_warnings(target):
 )
 def test_letter_box_against_the_configured_resize(target, letter_box, resize, errors):
     text = change((NET, f"{NET}letter_box={letter_box}\n"))
-    report = report_of(text, target, resize=resize)
+    report = report_of(text, target, setup=RuntimeSetup(resize))
     assert report.count("error") == errors
     if errors:
         words = f"letter_box={letter_box}, but the runtime is set to {resize}"
         assert report.findings[0].message == words
         assert report.findings[0].line == 5
-    assert report_of(text.replace(f"_box={letter_box}", "_box=1"), target, resize="letterbox").count("warning") == 0
+    assert report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).count("warning") == 0
 
 
 def saved(path, *, header=None, text=CLEAN):
@@ -498,7 +513,7 @@ def test_what_darknet_alone_runs_is_a_warning_for_darknet_and_an_error_for_onnx(
 def test_json_holds_what_the_text_says():
     report = report_of(change(("=mish", "=gelu"), ("filters=12", "filters=13")), DS)
     content = json.loads(json.dumps(report.to_json()))
-    assert content["counts"] == {"error": 2, "warning": 0, "info": 1}
+    assert content["counts"] == {"error": 2, "warning": 0, "info": 2}
     assert content["target"] == DS
     first = content["findings"][0]
     assert {key: first[key] for key in ("rule", "severity", "file", "line", "section", "layer")} == {
@@ -512,7 +527,7 @@ def test_json_holds_what_the_text_says():
     text = report.to_text().split("\n")
     assert text[0].startswith("net.cfg:24: error: [convolutional] layer 2: deepstream-yolo knows no activation=gelu")
     assert text[0].endswith("(unsupported-activation)")
-    assert text[-1] == "deepstream-yolo: 2 errors, 0 warnings, 1 notes"
+    assert text[-1] == "deepstream-yolo: 2 errors, 0 warnings, 2 notes"
 
 
 def test_unknown_target_and_missing_file_are_refused(tmp_path):

@@ -38,7 +38,7 @@ def show(cfg: Path, as_json: bool) -> None:
 @click.option("--target", required=True, help="darknet, deepstream-yolo, onnx or opencv.")
 @click.option("--weights", type=PATH, help="Weights file to check with it.")
 @click.option("--resize", type=click.Choice(["stretch", "letterbox"]), help="How the runtime is set up to resize.")
-@click.option("--nvinfer-config", type=PATH, help="Take the resize from maintain-aspect-ratio of this file.")
+@click.option("--nvinfer-config", type=PATH, help="Take maintain-aspect-ratio and num-detected-classes from this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def lint(
@@ -55,15 +55,18 @@ def lint(
     Exit code 0: no errors (warnings are allowed), 1: errors, 2: the command was wrong.
     """
     from traffic_yolo.darknet.lint import lint as lint_file
+    from traffic_yolo.darknet.lint_findings import RuntimeSetup
 
+    setup = RuntimeSetup(resize or "")  # type: ignore[arg-type]
     if nvinfer_config is not None:
         from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 
         if resize is not None:
             raise OptionsError("--resize and --nvinfer-config both say how the runtime resizes; give one of them")
-        keeps_aspect = NvinferConfig.read(nvinfer_config).integer("maintain-aspect-ratio")
-        resize = "letterbox" if keeps_aspect else "stretch"
-    report = lint_file(cfg, target, weights=weights, resize=resize or "")  # type: ignore[arg-type]
+        config = NvinferConfig.read(nvinfer_config)
+        keeps_aspect = config.integer("maintain-aspect-ratio")
+        setup = RuntimeSetup("letterbox" if keeps_aspect else "stretch", config.integer("num-detected-classes") or None)
+    report = lint_file(cfg, target, weights=weights, setup=setup)
     click.echo(_json(report.to_json()) if as_json else report.to_text())
     ctx.exit(report.exit_code)
 

@@ -1,28 +1,30 @@
 """Says before a run what a runtime would make of a Darknet cfg and its weights: findings with a line and a remedy.
 
-The rules are in `lint_rules`, `lint_runtime` and `lint_deepstream`, what each runtime knows is in `lint_targets`.
+Rules about one section type stand on its class in `sections`, those about all of them in `lint_rules`, about what lies
+around the network in `lint_runtime`, about DeepStream-Yolo's reading in `lint_deepstream`.
 """
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES
-from traffic_yolo.darknet.lint_deepstream import NAME as DEEPSTREAM
-from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject, as_json
-from traffic_yolo.darknet.lint_rules import SECTION_RULES
+from traffic_yolo.darknet.lint_findings import Finding, Rule, RuntimeSetup, SectionCase, SectionRule, Subject, as_json
+from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import read_input_shape
 from traffic_yolo.darknet.sections import SECTION_TYPES, LayerContext, LayerSection, read_layer_section
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 
 SCHEMA_VERSION = 1
-Resize = Literal["", "stretch", "letterbox"]
 
 _SEVERITIES = ("error", "warning", "info")
 _WHERE = re.compile(r"^(?P<file>.*?) line (?P<line>\d+)(?: \[(?P<section>\w+)\])?: (?P<message>.*)$", re.DOTALL)
@@ -82,21 +84,21 @@ class LintReport:
         return "\n".join(lines)
 
 
-def lint(cfg: Path, target: str, *, weights: Path | None = None, resize: Resize = "") -> LintReport:
+def lint(cfg: Path, target: str, *, weights: Path | None = None, setup: RuntimeSetup | None = None) -> LintReport:
     """Examines the cfg file for a target of `TARGETS`, with the weights file where one is given.
 
-    `resize`: how the runtime is set up to resize pictures, where known. What is wrong with the cfg or the weights is a
-    finding; raises `OptionsError` for an unknown target, `StorageError` for a file that cannot be read.
+    `setup`: how the runtime is configured, where known. What is wrong with the cfg or the weights is a finding; raises
+    `OptionsError` for an unknown target, `StorageError` for a file that cannot be read.
     """
     if target not in TARGETS:
         raise OptionsError(f"target {target!r} is unknown; expected one of {', '.join(TARGETS)}")
     try:
-        return lint_cfg(Cfg.read(cfg), target, weights=weights, resize=resize)
+        return lint_cfg(Cfg.read(cfg), target, weights=weights, setup=setup)
     except DarknetFormatError as error:
         return LintReport(target, str(cfg), (_from_error("cfg-syntax", str(cfg), error),), None, None)
 
 
-def lint_cfg(cfg: Cfg, target: str, *, weights: Path | None = None, resize: Resize = "") -> LintReport:
+def lint_cfg(cfg: Cfg, target: str, *, weights: Path | None = None, setup: RuntimeSetup | None = None) -> LintReport:
     """`lint` for a parsed cfg; line numbers are those of the text it was parsed from."""
     sections, failure = _readable_sections(cfg)
     findings: list[Finding] = []
@@ -107,17 +109,29 @@ def lint_cfg(cfg: Cfg, target: str, *, weights: Path | None = None, resize: Resi
             header, actual_bytes = file.header, file.size_bytes
         except DarknetFormatError as error:
             findings.append(_from_error("weights-header", str(weights), error))
-    subject = Subject(cfg, TARGETS[target], tuple(sections), resize, weights, header)
-    rules: dict[str, Rule] = {**SECTION_RULES, **RUNTIME_RULES, **(DEEPSTREAM_RULES if target == DEEPSTREAM else {})}
-    for name, rule in rules.items():
+    subject = Subject(cfg, TARGETS[target], tuple(sections), setup or RuntimeSetup(), weights, header)
+    deepstream = DEEPSTREAM_RULES if target == DEEPSTREAM else {}
+    rules: dict[str, Rule] = {**EVERY_SECTION_RULES, **RUNTIME_RULES, **deepstream}
+    runs = [(name, partial(rule, subject)) for name, rule in rules.items()]
+    runs += [(case.rule, partial(rule, case)) for case, rule in _section_cases(subject)]
+    for name, run in runs:
         try:
-            findings.extend(rule(subject))
+            findings.extend(run())
         except DarknetFormatError as error:  # a number that is none, in a section that no other check had read
             findings.append(_from_error(name, cfg.file, error))
     if failure is not None:
         findings.extend(_unread(subject, failure, findings))
     expected = weights_bytes(subject, header or WeightsHeader()) if len(sections) == len(cfg.layers) else None
     return LintReport(target, cfg.file, _in_order(findings), expected, actual_bytes)
+
+
+def _section_cases(subject: Subject) -> Iterator[tuple[SectionCase, SectionRule]]:
+    """Every layer with every rule of its own section type."""
+    for index, section in enumerate(subject.cfg.layers):
+        layer = subject.sections[index] if index < len(subject.sections) else None
+        section_type = SECTION_TYPES.get(section.name)
+        for name, rule in section_type.lint_rules if section_type is not None else ():
+            yield SectionCase(subject, name, section, layer), rule
 
 
 def _readable_sections(cfg: Cfg) -> tuple[list[LayerSection], DarknetFormatError | None]:

@@ -1,4 +1,4 @@
-"""Lint rules for DeepStream-Yolo's engine builder alone: what its line reader, its layers and its weights reader do.
+"""Lint rules for DeepStream-Yolo's engine builder alone: its line reader, its layer indices, its weights reader.
 
 Each rule says what the builder would do, as its sources have it (yolo.cpp, utils.cpp and layers/ of DeepStream-Yolo).
 """
@@ -6,11 +6,10 @@ Each rule says what the builder would do, as its sources have it (yolo.cpp, util
 from collections.abc import Iterator
 from pathlib import Path
 
-from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject, line_of
+from traffic_yolo.darknet.lint_findings import Finding, Rule, Severity, Subject
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM as NAME
 
-NAME = "deepstream-yolo"
 NET_KEYS = ("width", "height", "channels", "letter_box")
 REFERRING = {"route": "layers", "shortcut": "from", "sam": "from"}
 
@@ -97,89 +96,6 @@ def mixed_new_coords(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def window_padding(subject: Subject) -> Iterator[Finding]:
-    """Convolutions and pools whose padding comes out other than Darknet's: another grid, or shifted values."""
-    for layer in subject.sections:
-        keys = layer.section
-        if keys.name == "convolutional":
-            yield from _convolution_padding(subject, keys)
-        elif keys.name == "maxpool" and keys.has("size") and keys.has("stride"):
-            size, stride = keys.get_int("size", 1), keys.get_int("stride", 1)
-            left = (size - 1) // 2
-            both = 1 if (size, stride) == (2, 1) else 2 * left
-            grid = [(length + both - size) // stride + 1 for length in layer.input[1:]]
-            if grid != list(layer.output[1:]) or left != keys.get_int("padding", size - 1) // 2:
-                yield subject.finding(
-                    "window-padding",
-                    "error",
-                    keys,
-                    f"size={size} stride={stride} on {layer.input} gives {grid[0]} x {grid[1]} in {NAME},"
-                    f" {layer.output.height} x {layer.output.width} in Darknet",
-                    "choose a network size that is even there, or use the onnx target",
-                    key="size",
-                )
-
-
-def _convolution_padding(subject: Subject, keys: Section) -> Iterator[Finding]:
-    size, pad = keys.get_int("size", 1), keys.get_int("pad", 0)
-    darknet = size // 2 if pad else keys.get_int("padding", 0)
-    deepstream = (size - 1) // 2 if pad else 0
-    if darknet != deepstream:
-        yield subject.finding(
-            "window-padding",
-            "error",
-            keys,
-            f"size={size} pad={pad} pads by {darknet} in Darknet, by {deepstream} in {NAME} (it reads no padding=)",
-            "use an odd size with pad=1, or the onnx target",
-            key="padding" if not pad else "size",
-        )
-
-
-def shortcut_sources(subject: Subject) -> Iterator[Finding]:
-    """Shortcuts from the layer right before, or from one with fewer channels."""
-    for layer in subject.read_layers("shortcut"):
-        source = layer.inputs[1]
-        channels = subject.sections[source].output.channels
-        if source == layer.index - 1:
-            problem = "adds the layer right before to itself, which stops at an assertion"
-        elif channels < layer.input.channels:
-            problem = f"cuts {layer.input.channels} channels out of the {channels} of layer {source}"
-        else:
-            continue
-        yield subject.finding(
-            "shortcut-sources", "error", layer.section, f"{NAME} {problem}", "use the onnx target", key="from"
-        )
-
-
-def explicit_zero(subject: Subject) -> Iterator[Finding]:
-    """`batch_normalize=0` written out: where the key stands the builder reads no biases, and what follows wrong."""
-    for section in subject.layers_named("convolutional"):
-        if section.has("batch_normalize") and section.get_int("batch_normalize", 0) != 1:
-            yield subject.finding(
-                "explicit-zero",
-                "error",
-                section,
-                f"batch_normalize={section.get_str('batch_normalize', '')}: {NAME} reads no biases for this layer,"
-                " and every later weight from the wrong place",
-                "remove the line",
-                key="batch_normalize",
-            )
-
-
-def route_group_id(subject: Subject) -> Iterator[Finding]:
-    """A route with `groups` must name its `group_id`."""
-    for section in subject.layers_named("route"):
-        if section.has("groups") and not section.has("group_id"):
-            yield subject.finding(
-                "missing-key",
-                "error",
-                section,
-                f"{NAME} needs group_id= beside groups=, found none",
-                "add group_id=0",
-                key="groups",
-            )
-
-
 def file_name(subject: Subject) -> Iterator[Finding]:
     """The weights' path decides how many header bytes are skipped, and whether the file is taken at all."""
     if subject.weights is None:
@@ -212,29 +128,37 @@ def skipped_header_bytes(weights: Path) -> int:
     return 16 if "yolov2" in path and "yolov2-tiny" not in path else 20
 
 
-def classes_and_heads(subject: Subject) -> Iterator[Finding]:
-    """The builder must find a head, and `num-detected-classes` must be its number of classes."""
+def detected_classes(subject: Subject) -> Iterator[Finding]:
+    """`num-detected-classes` of nvinfer must be the heads' number of classes."""
+    heads = list(subject.layers_named(*DETECTION_SECTIONS))
+    if not heads:
+        return
+    classes, configured = heads[-1].get_int("classes", 20), subject.setup.num_detected_classes
+    advice = f"set num-detected-classes={classes} and give {classes} lines in the labels file"
+    if configured is None or configured == classes:
+        message = f"nvinfer needs num-detected-classes={classes}: with less its parser reads beyond an array"
+        yield subject.finding("num-detected-classes", "info", heads[-1], message, advice, key="classes")
+        return
+    effect = "its parser reads beyond an array" if configured < classes else "the rest never comes"
+    message = f"classes={classes}, but nvinfer is set to num-detected-classes={configured}: {effect}"
+    severity: Severity = "error" if configured < classes else "warning"
+    yield subject.finding("num-detected-classes", severity, heads[-1], message, advice, key="classes")
+
+
+def tiny_boxes(subject: Subject) -> Iterator[Finding]:
+    """Boxes narrower or lower than a pixel of the network are dropped by the parser."""
     heads = list(subject.layers_named(*DETECTION_SECTIONS))
     if heads:
-        classes = heads[-1].get_int("classes", 20)
-        finding = subject.finding(
-            "num-detected-classes",
-            "info",
-            heads[-1],
-            f"nvinfer needs num-detected-classes={classes}: with less its parser reads beyond an array",
-            f"set num-detected-classes={classes} and give {classes} lines in the labels file",
-        )
-        yield Finding(**{**finding.__dict__, "line": line_of(heads[-1], "classes")})
+        message = f"{NAME} drops boxes below 1 pixel of the network in width or height; Darknet reports them"
+        advice = "nothing to change; a larger network size makes small objects larger"
+        yield subject.finding("tiny-boxes", "info", heads[-1], message, advice)
 
 
 DEEPSTREAM_RULES: dict[str, Rule] = {
     "leading-space": leading_space,
     "dropout-shift": dropout_shift,
     "mixed-new-coords": mixed_new_coords,
-    "window-padding": window_padding,
-    "shortcut-sources": shortcut_sources,
-    "explicit-zero": explicit_zero,
-    "route-group-id": route_group_id,
     "file-name": file_name,
-    "num-detected-classes": classes_and_heads,
+    "num-detected-classes": detected_classes,
+    "tiny-boxes": tiny_boxes,
 }

@@ -1,15 +1,17 @@
-"""What a lint rule reports, and what all rules are given."""
+"""What a lint rule reports, and what rules are given: a whole cfg, or one of its sections."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from traffic_yolo.darknet.cfg import Cfg, Section
-from traffic_yolo.darknet.lint_targets import Target
-from traffic_yolo.darknet.sections import LayerSection
 from traffic_yolo.darknet.weights import WeightsHeader
+
+if TYPE_CHECKING:  # sections carry their own rules, and so import this file
+    from traffic_yolo.darknet.lint_targets import Target
+    from traffic_yolo.darknet.sections.base import LayerSection
 
 Severity = Literal["error", "warning", "info"]
 
@@ -33,17 +35,25 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class RuntimeSetup:
+    """How the runtime is configured, as far as that is known: `resize` "" and `num_detected_classes` None are not."""
+
+    resize: Literal["", "stretch", "letterbox"] = ""
+    num_detected_classes: int | None = None
+
+
+@dataclass(frozen=True)
 class Subject:
     """A cfg under examination for one target.
 
-    `sections` are the layers that could be read, in order: fewer than the cfg has where one could not. `resize`: how
-    the runtime is set up to resize, "" where not known. `weights` and its `header`: the file to go with it, if given.
+    `sections` are the layers that could be read, in order: fewer than the cfg has where one could not. `weights` and
+    its `header`: the file to go with it, if given.
     """
 
     cfg: Cfg
-    target: Target
-    sections: tuple[LayerSection, ...]
-    resize: Literal["", "stretch", "letterbox"] = ""
+    target: "Target"
+    sections: "tuple[LayerSection, ...]"
+    setup: RuntimeSetup = RuntimeSetup()
     weights: Path | None = None
     header: WeightsHeader | None = None
 
@@ -61,12 +71,28 @@ class Subject:
         """The layer sections of these types, whether or not they could be read."""
         return (section for section in self.cfg.layers if section.name in names)
 
-    def read_layers(self, name: str) -> Iterator[LayerSection]:
-        """The readable layers of one type."""
-        return (section for section in self.sections if section.section.name == name)
+
+@dataclass(frozen=True)
+class SectionCase:
+    """One layer section under examination by one rule; `layer` is None where it could not be read."""
+
+    subject: Subject
+    rule: str
+    section: Section
+    layer: "LayerSection | None"
+
+    @property
+    def target(self) -> str:
+        """The name of the runtime."""
+        return self.subject.target.name
+
+    def finding(self, severity: Severity, message: str, advice: str, *, key: str = "") -> Finding:
+        """A finding of this rule here, at the line of `key` where the section has it."""
+        return self.subject.finding(self.rule, severity, self.section, message, advice, key=key)
 
 
 Rule = Callable[[Subject], Iterator[Finding]]
+SectionRule = Callable[[SectionCase], Iterator[Finding]]
 
 
 def entries(section: Section) -> Iterator[tuple[int, str, str]]:

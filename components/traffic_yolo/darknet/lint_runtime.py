@@ -1,4 +1,4 @@
-"""Lint rules about what lies around the network: resize, decoding, NMS, batch-norm, and the weights file's size."""
+"""Lint rules about what lies around the network: resize, classes of a box, batch-norm, and the weights file's size."""
 
 from collections.abc import Iterator
 
@@ -18,29 +18,12 @@ def resize(subject: Subject) -> Iterator[Finding]:
         "onnx": f"{wanted} the picture before the network, as Darknet does",
         "opencv": f"{wanted} the picture yourself; blobFromImage stretches or crops",
     }[subject.target.name]
-    if subject.resize and subject.resize != wanted:
-        message = f"letter_box={int(wanted == 'letterbox')}, but the runtime is set to {subject.resize}"
+    if subject.setup.resize and subject.setup.resize != wanted:
+        message = f"letter_box={int(wanted == 'letterbox')}, but the runtime is set to {subject.setup.resize}"
         yield subject.finding("resize", "error", subject.cfg.net, message, how, key="letter_box")
-    elif not subject.resize and wanted == "letterbox" and subject.target.name != "darknet":
+    elif not subject.setup.resize and wanted == "letterbox" and subject.target.name != "darknet":
         message = f"letter_box=1 is not applied by {subject.target.name} by itself"
         yield subject.finding("resize", "warning", subject.cfg.net, message, how, key="letter_box")
-
-
-def nms_ignored(subject: Subject) -> Iterator[Finding]:
-    """`nms_kind` and `beta_nms`, which only Darknet reads."""
-    if subject.target.name == "darknet":
-        return
-    for head in subject.layers_named("yolo", "Gaussian_yolo"):
-        for key, harmless in (("nms_kind", "default"), ("beta_nms", "")):
-            if head.has(key) and head.get_str(key, "") != harmless:
-                yield subject.finding(
-                    "nms-ignored",
-                    "warning",
-                    head,
-                    f"{subject.target.name} does not read {key}={head.get_str(key, '')}: its NMS compares plain IoU",
-                    "choose the IoU threshold by evaluation with NMS kind default",
-                    key=key,
-                )
 
 
 def one_class_per_box(subject: Subject) -> Iterator[Finding]:
@@ -56,35 +39,6 @@ def one_class_per_box(subject: Subject) -> Iterator[Finding]:
         "expect a slightly lower AP at low thresholds; nothing to change",
         key="classes",
     )
-
-
-def region_tree(subject: Subject) -> Iterator[Finding]:
-    """[region] with a tree of classes, whose boxes only Darknet decodes."""
-    for head in subject.layers_named("region"):
-        if head.has("tree") and subject.target.name != "darknet":
-            yield subject.finding(
-                "region-tree",
-                "error",
-                head,
-                f"{subject.target.name} does not read tree={head.get_str('tree', '')[:60]}: its classes come out flat",
-                "only Darknet runs such a network",
-                key="tree",
-            )
-
-
-def opencv_threshold(subject: Subject) -> Iterator[Finding]:
-    """OpenCV's [yolo] layer sets scores below `thresh` to 0, by default 0.2."""
-    if subject.target.name != "opencv":
-        return
-    for head in subject.layers_named("yolo"):
-        if not head.has("thresh"):
-            yield subject.finding(
-                "opencv-threshold",
-                "info",
-                head,
-                "opencv's [yolo] layer sets scores below 0.2 to 0",
-                "add thresh=0.001 to [yolo] to measure AP with it; Darknet passes the key over",
-            )
 
 
 def opencv_batch_norm(subject: Subject) -> Iterator[Finding]:
@@ -129,10 +83,7 @@ def weights_bytes(subject: Subject, header: WeightsHeader) -> int:
 
 RUNTIME_RULES: dict[str, Rule] = {
     "resize": resize,
-    "nms-ignored": nms_ignored,
     "one-class-per-box": one_class_per_box,
-    "region-tree": region_tree,
-    "opencv-threshold": opencv_threshold,
     "opencv-batch-norm": opencv_batch_norm,
     "weights-size": weights_size,
 }

@@ -6,10 +6,14 @@ from torch.nn import functional
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.maxpool import WindowSection
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class AvgpoolSection(LayerSection):
     """One value for each channel."""
+
+    keys = frozenset()
+    runtimes = read_by(deepstream=Reads(), opencv=Reads())
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.output = Shape(self.input.channels, 1, 1)
@@ -21,6 +25,8 @@ class AvgpoolSection(LayerSection):
 
 class LocalAvgpoolSection(WindowSection):
     """The mean of the values that a window has: padding does not count."""
+
+    keys = words("padding size stride stride_x stride_y")
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self._read_window()

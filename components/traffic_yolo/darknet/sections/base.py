@@ -1,7 +1,7 @@
 """What all layer sections share: their place in the network, the shapes around them, and the order of their weights."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -9,6 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
+from traffic_yolo.darknet.lint_findings import SectionRule
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
 # A layer's output for one picture. yolov4 at 4096 x 4096 has 2^29; what is larger is a slip of the pen.
 MAX_OUTPUTS = 1 << 30
@@ -41,6 +43,10 @@ class LayerContext:
 class LayerSection(ABC):
     """One layer section: reads and checks its keys, knows its shapes, builds its module, lists its weights.
 
+    For lint: `keys` are those that Darknet reads here beside `COMMON_KEYS`, `foreign_keys` those that another runtime
+    reads; `runtimes` says what each runtime makes of the section type, where it knows it; `lint_rules` are the rules
+    that concern this section type alone, by their id.
+
     `inputs` are the indices of the layers that the module reads, in the order of its arguments (-1 is the picture);
     `output` is set when the constructor returns. Building allocates nothing before all sections have been checked.
 
@@ -49,6 +55,11 @@ class LayerSection(ABC):
     `needs_cfg_size` says that the weights fit one picture size only. Arrays named in `transposed_in_old_files` stand
     transposed in files with the header of very old versions.
     """
+
+    keys: ClassVar[frozenset[str]]
+    foreign_keys: ClassVar[frozenset[str]] = frozenset()
+    runtimes: ClassVar[Mapping[str, Reads]] = read_by()
+    lint_rules: ClassVar[tuple[tuple[str, SectionRule], ...]] = ()
 
     output: Shape
     inputs: tuple[int, ...]

@@ -5,10 +5,14 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, batch_norm_arrays
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
 
 class BatchnormSection(LayerSection):
     """The batch-norm of a convolution as a layer of its own."""
+
+    keys = frozenset()
+    runtimes = read_by(deepstream=Reads(required=("filters", "activation")))
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.output = self.input

@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class ConnectedSection(LayerSection):
     """Its module is a Sequential with `linear`, `bn` (with batch_normalize) and `activation`; output 1 x 1 pixels."""
 
+    keys = words("activation batch_normalize output")
+    runtimes = read_by(opencv=Reads())
     needs_cfg_size = True
     transposed_in_old_files = frozenset({"kernels"})
 

@@ -1,19 +1,53 @@
 """[convolutional]: convolution, batch-norm where asked for, activation; or another layer's weights used again."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
+from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
 
 BATCH_NORM_EPS = 1e-5  # blas.c normalize_cpu, inside the root
 BATCH_NORM_MOMENTUM = 0.1  # batchnorm_layer.c: rolling = .9 old + .1 new
 MAX_DILATION = 128  # the padding grows with it; published networks have 2 and 4
+
+
+# Keys that change the result and that neither DeepStream-Yolo nor OpenCV reads.
+_PASSED_OVER = {"dilation": "1", "antialiasing": "0", "xnor": "0", "binary": "0", "cbn": "0", "share_index": ""}
+
+
+def _window_padding(case: SectionCase) -> Iterator[Finding]:
+    """Even sizes with pad=1, and padding=, which DeepStream-Yolo does not read: shifted values or another grid."""
+    size, pad = case.section.get_int("size", 1), case.section.get_int("pad", 0)
+    darknet = size // 2 if pad else case.section.get_int("padding", 0)
+    deepstream = (size - 1) // 2 if pad else 0
+    if case.target == DEEPSTREAM and darknet != deepstream:
+        yield case.finding(
+            "error",
+            f"size={size} pad={pad} pads by {darknet} in Darknet, by {deepstream} in {DEEPSTREAM} (it reads no"
+            " padding=)",
+            "use an odd size with pad=1, or the onnx target",
+            key="padding" if not pad else "size",
+        )
+
+
+def _explicit_zero(case: SectionCase) -> Iterator[Finding]:
+    """`batch_normalize=0` written out: where the key stands the builder reads no biases, and what follows wrong."""
+    section = case.section
+    if case.target == DEEPSTREAM and section.has("batch_normalize") and section.get_int("batch_normalize", 0) != 1:
+        yield case.finding(
+            "error",
+            f"batch_normalize={section.get_str('batch_normalize', '')}: {DEEPSTREAM} reads no biases for this layer,"
+            " and every later weight from the wrong place",
+            "remove the line",
+            key="batch_normalize",
+        )
 
 
 class ConvolutionalSection(LayerSection):
@@ -21,6 +55,17 @@ class ConvolutionalSection(LayerSection):
 
     `shared_with` is the layer whose weights share_index makes it use, None where it has its own.
     """
+
+    keys = words(
+        "activation angle antialiasing assisted_excitation batch_normalize bin_output binary cbn coordconv dilation "
+        "dot filters flipped grad_centr groups pad padding reverse rotate share_index size stream stretch stretch_sway "
+        "stride stride_x stride_y sway wait_stream xnor"
+    )
+    runtimes = read_by(
+        deepstream=Reads(required=("filters", "size", "stride", "pad", "activation"), passed_over=_PASSED_OVER),
+        opencv=Reads(required=("filters", "size"), passed_over=_PASSED_OVER, other_defaults={"activation": "linear"}),
+    )
+    lint_rules = (("window-padding", _window_padding), ("explicit-zero", _explicit_zero))
 
     def _read(self, context: LayerContext) -> None:
         section = self.section

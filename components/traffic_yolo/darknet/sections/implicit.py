@@ -5,10 +5,14 @@ import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class ImplicitSection(LayerSection):
     """`filters` channels of `atoms` rows and one column. It takes the number of pictures from the network's input."""
+
+    keys = words("atoms filters mean std")
+    runtimes = read_by(deepstream=Reads())
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.mean = self.section.get_float("mean", 0.0)

@@ -1,13 +1,16 @@
 """[maxpool]: largest value of a window, padded with minus infinity, more on the right and bottom where it is uneven."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
 
 
 class WindowSection(LayerSection):
@@ -41,8 +44,37 @@ class WindowSection(LayerSection):
         return left, self.padding - left, left, self.padding - left
 
 
+def _window_padding(case: SectionCase) -> Iterator[Finding]:
+    """Pools whose padding comes out otherwise in DeepStream-Yolo: another grid, or shifted values."""
+    layer, keys = case.layer, case.section
+    if case.target != DEEPSTREAM or layer is None or not (keys.has("size") and keys.has("stride")):
+        return
+    size, stride = keys.get_int("size", 1), keys.get_int("stride", 1)
+    left = (size - 1) // 2
+    both = 1 if (size, stride) == (2, 1) else 2 * left
+    grid = [(length + both - size) // stride + 1 for length in layer.input[1:]]
+    if grid != list(layer.output[1:]) or left != keys.get_int("padding", size - 1) // 2:
+        yield case.finding(
+            "error",
+            f"size={size} stride={stride} on {layer.input} gives {grid[0]} x {grid[1]} in {DEEPSTREAM},"
+            f" {layer.output.height} x {layer.output.width} in Darknet",
+            "choose a network size that is even there, or use the onnx target",
+            key="size",
+        )
+
+
+_DEPTH_AND_BLUR = {"maxpool_depth": "0", "antialiasing": "0"}
+
+
 class MaxpoolSection(WindowSection):
     """With maxpool_depth it takes the largest of every `out_channels`-th channel instead, pixel by pixel."""
+
+    keys = words("antialiasing maxpool_depth maxpool_zero_nonmax out_channels padding size stride stride_x stride_y")
+    runtimes = read_by(
+        deepstream=Reads(required=("size", "stride"), passed_over=_DEPTH_AND_BLUR),
+        opencv=Reads(passed_over=_DEPTH_AND_BLUR, other_defaults={"stride": "2"}),
+    )
+    lint_rules = (("window-padding", _window_padding),)
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         section = self.section

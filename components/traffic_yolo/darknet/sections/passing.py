@@ -6,12 +6,15 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 COST_TYPES = ("sse", "masked", "smooth", "seg", "L1", "wgan")
 
 
 class EmptySection(LayerSection):
     """An index and nothing else."""
+
+    keys = frozenset()
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.output = self.input
@@ -23,6 +26,8 @@ class EmptySection(LayerSection):
 
 class ActivationSection(EmptySection):
     """An activation as a layer of its own."""
+
+    keys = words("activation")
 
     def _read(self, context: LayerContext) -> None:
         super()._read(context)
@@ -47,6 +52,9 @@ class _Apart(nn.Module):
 class CostSection(EmptySection):
     """Compares with a truth in training; nothing can read it."""
 
+    keys = words("ratio scale type")
+    runtimes = read_by(opencv=Reads())
+
     readers: ClassVar[frozenset[str] | None] = frozenset()
 
     def _read(self, context: LayerContext) -> None:
@@ -59,6 +67,8 @@ class CostSection(EmptySection):
 
 class ContrastiveSection(EmptySection):
     """Pulls embeddings of one object together in training; nothing can read it, and detection does without it."""
+
+    keys = words("classes cls_normalizer contrastive_neg_max max_delta temperature yolo_layer")
 
     readers: ClassVar[frozenset[str] | None] = frozenset()
 

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class _ProductSection(LayerSection):
@@ -27,6 +28,9 @@ class _ProductSection(LayerSection):
 class SamSection(_ProductSection):
     """Value by value: spatial attention."""
 
+    keys = words("activation from")
+    runtimes = read_by("from", deepstream=Reads(), opencv=Reads())
+
     def _read(self, context: LayerContext) -> None:
         self._read_source(context)
         if self.input != self.output:
@@ -36,6 +40,9 @@ class SamSection(_ProductSection):
 
 class ScaleChannelsSection(_ProductSection):
     """One factor for each channel (squeeze and excitation), or with scale_wh one for each pixel."""
+
+    keys = words("activation from scale_wh")
+    runtimes = read_by("from", opencv=Reads(passed_over={"scale_wh": "0"}))
 
     def _read(self, context: LayerContext) -> None:
         self._read_source(context)

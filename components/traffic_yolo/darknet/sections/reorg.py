@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class Reorg3dSection(LayerSection):
@@ -13,6 +14,9 @@ class Reorg3dSection(LayerSection):
     With `reverse` Darknet writes through the shape of the output, so that values end up in other places than they came
     from (blas.c reorg_cpu called with the output's sizes); so does this.
     """
+
+    keys = words("reverse stride")
+    runtimes = read_by(deepstream=Reads())
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         section = self.section
@@ -51,6 +55,8 @@ class ReorgSection(Reorg3dSection):
 
     With `reverse` it is the plain inverse of [reorg3d].
     """
+
+    runtimes = read_by(deepstream=Reads(), opencv=Reads(passed_over={"reverse": "0"}, other_defaults={"stride": "2"}))
 
     def _check_channels(self) -> None:
         if not self.reverse:

@@ -1,13 +1,37 @@
 """[route]: earlier outputs, or one group of the channels of each, one after the other."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
+from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
+
+
+def _grouped_join(case: SectionCase) -> Iterator[Finding]:
+    """Several layers joined and one group taken of each: OpenCV slices the first alone."""
+    groups = case.section.get_int("groups", 1)
+    if case.target == OPENCV and groups > 1 and len(case.section.get_ints("layers")) > 1:
+        advice = "write one [route] for each layer, then one that joins them"
+        yield case.finding("error", f"opencv cannot take groups={groups} of several layers", advice, key="groups")
+
+
+def _missing_group_id(case: SectionCase) -> Iterator[Finding]:
+    """DeepStream-Yolo's builder wants `group_id` wherever there is `groups`."""
+    if case.target == DEEPSTREAM and case.section.has("groups") and not case.section.has("group_id"):
+        message = f"{DEEPSTREAM} needs group_id= beside groups=, found none"
+        yield case.finding("error", message, "add group_id=0", key="groups")
 
 
 class RouteSection(LayerSection):
     """Takes the channels of group `group_id` of `groups` from each layer of `layers`, and joins them in that order."""
+
+    keys = words("dropblock group_id groups layers stream wait_stream")
+    foreign_keys = words("axis")  # DeepStream-Yolo's
+    runtimes = read_by("layers", deepstream=Reads(), opencv=Reads())
+    lint_rules = (("grouped-join", _grouped_join), ("missing-group-id", _missing_group_id))
 
     def _read(self, context: LayerContext) -> None:
         section = self.section

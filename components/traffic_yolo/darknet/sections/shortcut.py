@@ -1,17 +1,44 @@
 """[shortcut]: the layer before plus earlier outputs, each with a learned weight where asked for, then an activation."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 # parser.c parse_shortcut: the words and what they mean.
 WEIGHTS_TYPES = {"none": "none", "per_feature": "per_layer", "per_layer": "per_layer", "per_channel": "per_channel"}
 NORMALIZATIONS = {"none": "none", "relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
 WEIGHT_SUM_EPS = 1e-4  # blas.c shortcut_multilayer_cpu
+
+
+def _several_sources(case: SectionCase) -> Iterator[Finding]:
+    """With several `from` these two read the first alone."""
+    if case.target in (DEEPSTREAM, OPENCV) and len(case.section.get_ints("from")) > 1:
+        message = f"{case.target} adds the first of from={case.section.get_str('from', '')} alone"
+        yield case.finding("error", message, "use the onnx target, or split it into several [shortcut]", key="from")
+
+
+def _sources(case: SectionCase) -> Iterator[Finding]:
+    """DeepStream-Yolo and shortcuts from the layer right before, or from one with fewer channels."""
+    layer = case.layer
+    if case.target != DEEPSTREAM or layer is None:
+        return
+    source = layer.inputs[1]
+    channels = case.subject.sections[source].output.channels
+    if source == layer.index - 1:
+        problem = "adds the layer right before to itself, which stops at an assertion"
+    elif channels < layer.input.channels:
+        problem = f"cuts {layer.input.channels} channels out of the {channels} of layer {source}"
+    else:
+        return
+    yield case.finding("error", f"{DEEPSTREAM} {problem}", "use the onnx target", key="from")
 
 
 class ShortcutSection(LayerSection):
@@ -20,6 +47,14 @@ class ShortcutSection(LayerSection):
     `weights_type` none, per_layer or per_channel says how many weights there are, `normalization` none, relu or softmax
     how they become shares.
     """
+
+    keys = words("activation from weights_normalization weights_type")
+    runtimes = read_by(
+        "from",
+        deepstream=Reads(passed_over={"weights_type": "none"}),
+        opencv=Reads(passed_over={"weights_type": "none"}),
+    )
+    lint_rules = (("several-sources", _several_sources), ("shortcut-sources", _sources))
 
     def _read(self, context: LayerContext) -> None:
         section = self.section

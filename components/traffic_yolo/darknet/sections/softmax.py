@@ -6,10 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class SoftmaxSection(LayerSection):
     """Values are taken in the order channel, row, column."""
+
+    keys = words("groups noloss spatial temperature tree")
+    runtimes = read_by(opencv=Reads())
 
     readers: ClassVar[frozenset[str] | None] = frozenset({"connected", "cost", "softmax"})
 

@@ -3,10 +3,17 @@
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
 class UpsampleSection(LayerSection):
     """Nearest neighbour, times `scale`."""
+
+    keys = words("scale stride")
+    runtimes = read_by(
+        deepstream=Reads(required=("stride",), passed_over={"scale": "1"}),
+        opencv=Reads(passed_over={"scale": "1"}, other_defaults={"stride": "1"}),
+    )
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.stride = self.section.get_int("stride", 2, at_least=1)

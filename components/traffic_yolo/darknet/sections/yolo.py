@@ -4,12 +4,90 @@ Their modules pass the logits on: decoding is in `decode`, the loss in the train
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar
 
 from torch import nn
 
 from traffic_yolo.darknet.heads import YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
+from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.runtimes import DARKNET, OPENCV, Reads, read_by, words
+
+
+def _wrong_filters(case: SectionCase) -> Iterator[Finding]:
+    """The convolution before has other filters than anchors * (box numbers + classes)."""
+    head, layers = case.section, case.subject.cfg.layers
+    index = next(index for index, section in enumerate(layers) if section is head)
+    before = layers[index - 1] if index else head
+    if before.name != "convolutional":
+        return
+    num = head.get_int("num", 1)
+    anchors = num if head.name == "region" else len(head.get_ints("mask")) or num
+    # Box numbers and objectness: [Gaussian_yolo] has an uncertainty for each of the four.
+    numbers = {"yolo": 5, "Gaussian_yolo": 9, "region": head.get_int("coords", 4) + 1}[head.name]
+    classes, found = head.get_int("classes", 20), before.get_int("filters", 1)
+    expected = anchors * (numbers + classes)
+    if found != expected:
+        yield case.subject.finding(
+            case.rule,
+            "error",
+            before,
+            f"filters={found} before [{head.name}] of line {head.line}: expected {expected} ="
+            f" {anchors} anchors x ({numbers} + {classes} classes)",
+            f"set filters={expected} (and train again), or mend mask, num and classes of [{head.name}]",
+            key="filters",
+        )
+
+
+def _anchor_count(case: SectionCase) -> Iterator[Finding]:
+    """`num` that is not the number of anchors listed: OpenCV refuses it."""
+    head = case.section
+    listed, num = len(head.get_floats("anchors")), head.get_int("num", 1)
+    if head.has("anchors") and listed != 2 * num:
+        yield case.finding(
+            "error" if case.target == OPENCV else "warning",
+            f"num={num}, and {listed} numbers in anchors: expected {2 * num}",
+            f"set num={listed // 2}, or mend the anchors",
+            key="num",
+        )
+
+
+def _nms_ignored(case: SectionCase) -> Iterator[Finding]:
+    """`nms_kind` and `beta_nms`, which only Darknet reads."""
+    for key, harmless in (("nms_kind", "default"), ("beta_nms", "")):
+        value = case.section.get_str(key, harmless)
+        if case.target != DARKNET and value != harmless:
+            yield case.finding(
+                "warning",
+                f"{case.target} does not read {key}={value}: its NMS compares plain IoU",
+                "choose the IoU threshold by evaluation with NMS kind default",
+                key=key,
+            )
+
+
+def _opencv_threshold(case: SectionCase) -> Iterator[Finding]:
+    """OpenCV's [yolo] layer sets scores below `thresh` to 0, by default 0.2."""
+    if case.target == OPENCV and not case.section.has("thresh"):
+        advice = "add thresh=0.001 to [yolo] to measure AP with it; Darknet passes the key over"
+        yield case.finding("info", "opencv's [yolo] layer sets scores below 0.2 to 0", advice)
+
+
+def _region_tree(case: SectionCase) -> Iterator[Finding]:
+    """A tree of classes, whose boxes only Darknet decodes."""
+    if case.section.has("tree") and case.target != DARKNET:
+        tree = case.section.get_str("tree", "")[:60]
+        message = f"{case.target} does not read tree={tree}: its classes come out flat"
+        yield case.finding("error", message, "only Darknet runs such a network", key="tree")
+
+
+# parser.c parse_yolo and parse_gaussian_yolo read these alike.
+_YOLO_KEYS = words(
+    "anchors beta_nms classes cls_normalizer counters_per_class delta_normalizer ignore_thresh iou_loss iou_normalizer "
+    "iou_thresh iou_thresh_kind jitter label_smooth_eps map mask max max_delta nms_kind num obj_normalizer "
+    "objectness_smooth random resize scale_x_y truth_thresh"
+)
+_HEAD_RULES = (("wrong-filters", _wrong_filters), ("anchor-count", _anchor_count))
 
 
 class HeadSection(LayerSection):
@@ -51,6 +129,18 @@ class HeadSection(LayerSection):
 class YoloSection(HeadSection):
     """[yolo], versions 3 to 7."""
 
+    keys = _YOLO_KEYS | words(
+        "dets_for_show dets_for_track embedding_layer focal_loss new_coords show_details sim_thresh track_ciou_norm "
+        "track_history_size"
+    )
+    foreign_keys = words("nms_threshold thresh")  # OpenCV's
+    runtimes = read_by(
+        "anchors",
+        deepstream=Reads(required=("num", "classes")),
+        opencv=Reads(required=("mask", "num", "classes")),
+    )
+    lint_rules = (*_HEAD_RULES, ("nms-ignored", _nms_ignored), ("opencv-threshold", _opencv_threshold))
+
     def _read_head(self, stride: int) -> YoloHead:
         return read_yolo_head(self.section, layer_index=self.index, stride=stride)
 
@@ -58,12 +148,27 @@ class YoloSection(HeadSection):
 class GaussianYoloSection(HeadSection):
     """[Gaussian_yolo]: boxes with their uncertainties."""
 
+    keys = _YOLO_KEYS | words("uc_normalizer yolo_point")
+    runtimes = read_by("anchors")
+    lint_rules = (*_HEAD_RULES, ("nms-ignored", _nms_ignored))
+
     def _read_head(self, stride: int) -> YoloHead:
         return read_gaussian_yolo_head(self.section, layer_index=self.index, stride=stride)
 
 
 class RegionSection(HeadSection):
     """[region], version 2."""
+
+    keys = words(
+        "absolute anchors bias_match class_scale classes classfix coord_scale coords focal_loss jitter log map "
+        "mask_scale max noobject_scale num object_scale random rescore resize softmax sqrt thresh tree"
+    )
+    foreign_keys = words("nms_threshold")  # OpenCV's
+    runtimes = read_by(
+        deepstream=Reads(required=("num", "classes", "anchors")),
+        opencv=Reads(required=("num", "classes", "anchors")),
+    )
+    lint_rules = (*_HEAD_RULES, ("region-tree", _region_tree))
 
     def _read_head(self, stride: int) -> YoloHead:
         return read_region_head(self.section, layer_index=self.index, stride=stride)
