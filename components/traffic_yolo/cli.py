@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
     "darknet": ("darknet", "Darknet cfg and weights: show, lint, dump, and change them."),
-    "atm": ("atm", "ATM recordings: check a layout of your own, render synthetic ones."),
+    "atm": ("atm", "ATM recordings: say what unknown ones are, check a layout of your own, render synthetic ones."),
 }
 
 

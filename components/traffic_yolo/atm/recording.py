@@ -78,7 +78,7 @@ class Recording:
         self.name = self.path.stem
         self.skip_bad_rows = skip_bad_rows
         self.skipped_rows = 0
-        self._file = _open(self.path)
+        self._file = open_hdf5(self.path)
         try:
             self.layout = layout or self._detect_layout()
             self._numbers = self._find_scans()
@@ -276,7 +276,8 @@ class Recording:
         return status
 
 
-def _open(path: Path) -> "h5py.File":
+def open_hdf5(path: Path) -> "h5py.File":
+    """The open file; `RecordingError` says what is wrong with one that is missing, cut off or no HDF5."""
     try:
         return h5py.File(path, "r")
     except OSError as error:

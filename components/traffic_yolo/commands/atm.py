@@ -4,10 +4,15 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.atm_inspect import command as inspect_command
+
 
 @click.group()
 def command() -> None:
-    """ATM recordings: check a layout of your own, render synthetic ones."""
+    """ATM recordings: say what unknown ones are, check a layout of your own, render synthetic ones."""
+
+
+command.add_command(inspect_command)
 
 
 @command.command()

@@ -1,0 +1,1 @@
+"""Looks at unknown recordings and says what they are."""

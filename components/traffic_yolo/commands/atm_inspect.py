@@ -1,0 +1,61 @@
+"""`traffic-yolo atm inspect`."""
+
+from pathlib import Path
+
+import click
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
+
+
+@click.command("inspect")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--layout", "layouts", multiple=True, help="Another layout to try: a YAML file (may be repeated).")
+@click.option("--max-files", default=3, show_default=True, help="Files of each kind whose scans are read.")
+@click.option("--max-scans", default=200, show_default=True, help="Scans of a file that are read, spread evenly.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the findings to this JSON file.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page to this file.")
+@click.option("--draft", type=click.Path(path_type=Path), help="Write a layout YAML to start from (unknown layouts).")
+def command(
+    path: Path, layouts: tuple[str, ...], max_files: int, max_scans: int, json_path: Path | None,
+    html_path: Path | None, draft: Path | None,
+) -> None:  # fmt: skip
+    """Look at an unknown recording, or a folder of them, and say what it is."""
+    from traffic_yolo.atm.inspection.draft import draft_layout
+    from traffic_yolo.atm.inspection.inspect import inspect_recordings
+    from traffic_yolo.atm.inspection.page import inspection_dict, inspection_html, inspection_text
+    from traffic_yolo.atm.layouts import load_layout
+    from traffic_yolo.errors import OptionsError, RecordingError
+    from traffic_yolo.storage import write_json, write_text
+
+    if max_files < 1 or max_scans < 1:
+        raise OptionsError("max-files and max-scans: expected 1 or more")
+    known = [load_layout(layout) for layout in layouts]
+    other = _label_format(path)
+    if other:
+        click.echo(f"{path}: labels of the format {other}; `traffic-yolo check {path}` looks into them")
+    inspection = inspect_recordings(path, layouts=known, max_files=max_files, max_scans=max_scans)
+    if not inspection.kinds and not other:
+        reason = f": {inspection.unreadable[0]}" if inspection.unreadable else "; expected *.h5"
+        raise RecordingError(f"{path}: no HDF5 file that can be read{reason}")
+    click.echo(inspection_text(inspection))
+    if json_path is not None:
+        write_json(json_path, inspection_dict(inspection))
+    if html_path is not None:
+        write_text(html_path, inspection_html(inspection))
+        click.echo(f"page {html_path}")
+    if draft is not None:
+        text = next((text for kind in inspection.kinds if not kind.layout and (text := draft_layout(kind))), "")
+        if not text:
+            why = (
+                "every file has a known layout" if all(kind.layout for kind in inspection.kinds) else "none can say it"
+            )
+            raise RecordingError(f"{path}: no layout to draft: {why}")
+        write_text(draft, text)
+        click.echo(f"draft {draft}: check the lines marked GUESS, then pass it as --layout")
+
+
+def _label_format(path: Path) -> str:
+    """The label format of a data set that lies here; "" for none."""
+    from traffic_yolo.dataset.label_formats import detect_label_format
+
+    return (detect_label_format(path) or "") if path.exists() and path.suffix.lower() not in HDF5_SUFFIXES else ""
