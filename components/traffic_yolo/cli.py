@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check recordings or a data set: labels, pictures, splits, and the radar's view."),
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
+    "detect": ("detect", "Run the network once over a split: raw detections, whole or in shards."),
+    "merge-detections": ("merge_detections", "Join the shards of raw detections."),
     "evaluate": ("evaluate", "Detect once, compute COCO metrics, write record and report."),
     "compare": ("compare", "Say whether one model is better than another on the same pictures."),
     "sweep": ("sweep", "Evaluate a grid of thresholds from one inference, and choose the best cell."),

@@ -1,5 +1,6 @@
 """Runs a network once over pictures and keeps every box above the floor: the raw detections."""
 
+import dataclasses
 import typing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from traffic_yolo.darknet.decode import Decoded, decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
+from traffic_yolo.darknet.runtimes.opening import open_runtime
+from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.errors import DatasetError, EvaluationError
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections, offsets_of
 from traffic_yolo.progress import progress
 
 READERS = 2  # threads that decode and resize the next batch while the network runs this one
@@ -41,38 +44,45 @@ class Picture(typing.Protocol):
 
 
 def detect(
-    network: Network, pictures: Sequence[Picture], *, classes: Sequence[str], protocol: Protocol, batch: int = 8
+    network: Network,
+    pictures: Sequence[Picture],
+    *,
+    classes: Sequence[str],
+    protocol: Protocol,
+    batch: int = 8,
+    runtime: RuntimeOptions | None = None,
 ) -> RawDetections:
     """Every box of every picture with a class score above `protocol.confidence_floor`, before NMS.
 
-    Runs on the device of the network's weights, batch-norm folded into the convolutions, at `protocol.network_hw`,
-    pictures resized as `protocol.resize` says.
+    Runs on the device of the network's weights at `protocol.network_hw`, pictures resized as `protocol.resize` says, by
+    the `runtime` (PyTorch by default), whose name and precision stand in the protocol of what is returned.
 
     Raises `EvaluationError` for class names that do not fit the network, `DatasetError` for a picture that cannot be
-    decoded or has another size than its label says.
+    decoded or has another size than its label says, `OptionsError` for a runtime that this machine cannot run.
     """
     if len(classes) != network.num_classes:
         raise EvaluationError(f"{len(classes)} class names for a network of {network.num_classes} classes")
-    runner = network if network.is_fused else network.fuse()
-    runner.eval()
-    device = next(runner.parameters()).device
+    options = runtime or RuntimeOptions()
+    runner = open_runtime(network, options, input_hw=protocol.network_hw, pictures=len(pictures))
+    protocol = dataclasses.replace(protocol, runtime=runner.name, precision=runner.precision)
     kept: list[_Boxes] = []
     with torch.inference_mode():
         batches = _read_batches(pictures, protocol, batch)
         steps = -(-len(pictures) // batch)
         for shown, inputs in progress(batches, description="detecting", unit="batch", total=steps):
-            outputs = runner(torch.from_numpy(inputs).to(device))
-            decoded = decode(runner.heads, outputs, protocol.network_hw)
+            decoded = decode(network.heads, runner(inputs), protocol.network_hw)
             kept.extend(_boxes_of_batch(shown, decoded, protocol))
     return _joined(pictures, kept, tuple(classes), protocol)
 
 
 class _Boxes(typing.NamedTuple):
-    """What one picture's boxes have above the floor."""
+    """What one picture's boxes have above the floor; `counts`: how many scores each box has."""
 
     boxes_xyxy: NDArray[np.float32]
-    objectness: NDArray[np.float32]
-    class_scores: NDArray[np.float32]
+    objectness: NDArray[np.float16]
+    counts: NDArray[np.int64]
+    class_ids: NDArray[np.int16]
+    scores: NDArray[np.float32]
 
 
 def read_rgb(picture: Picture) -> NDArray[np.uint8]:
@@ -124,29 +134,42 @@ def _boxes_of_batch(pictures: Sequence[Picture], decoded: Decoded, protocol: Pro
         rows = above[index]
         objectness = decoded.objectness[index][rows]
         scores = objectness[:, None] * decoded.class_probabilities[index][rows]  # (n, C)
-        scores = torch.where(scores > protocol.confidence_floor, scores, 0.0)
-        useful = scores.amax(dim=1) > 0
+        is_kept = scores > protocol.confidence_floor
+        counts = is_kept.sum(dim=1)
+        useful = counts > 0
         boxes = decoded.boxes_cxcywh_norm[index][rows][useful].cpu().numpy()
         yield _Boxes(
             network_boxes_to_picture(boxes, (picture.height, picture.width), protocol.network_hw, is_letterbox),
-            objectness[useful].cpu().numpy(),
-            scores[useful].cpu().numpy(),
+            objectness[useful].cpu().numpy().astype(np.float16),
+            counts[useful].cpu().numpy(),
+            is_kept.nonzero()[:, 1].cpu().numpy().astype(np.int16),
+            scores[is_kept].cpu().numpy(),
         )
 
 
 def _joined(
     pictures: Sequence[Picture], kept: Sequence[_Boxes], classes: tuple[str, ...], protocol: Protocol
 ) -> RawDetections:
-    nothing = _Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(classes)), np.float32))
-    counts = [len(boxes.objectness) for boxes in kept]
-    columns = [np.concatenate(column) for column in zip(nothing, *kept, strict=True)]
-    return RawDetections.from_dense(
+    columns = [np.concatenate(column) for column in zip(_NOTHING, *kept, strict=True)]
+    boxes_xyxy, objectness, counts, class_ids, scores = columns
+    return RawDetections(
         image_ids=np.array([picture.image_id for picture in pictures], np.int64),
         image_hw=np.array([(picture.height, picture.width) for picture in pictures], np.int32).reshape(-1, 2),
-        offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
-        boxes_xyxy=columns[0],
-        objectness=columns[1],
-        class_scores=columns[2],
+        offsets=offsets_of([len(boxes.objectness) for boxes in kept]),
+        boxes_xyxy=boxes_xyxy,
+        objectness=objectness,
+        score_offsets=offsets_of(counts),
+        score_class_ids=class_ids,
+        scores=scores,
         classes=classes,
         protocol=protocol,
     )
+
+
+_NOTHING = _Boxes(
+    np.zeros((0, 4), np.float32),
+    np.zeros(0, np.float16),
+    np.zeros(0, np.int64),
+    np.zeros(0, np.int16),
+    np.zeros(0, np.float32),
+)

@@ -5,6 +5,7 @@ One inference writes them; every threshold, curve and metric afterwards reads th
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class RawDetections:
     float32 where a metric depends on it: float16 boxes or scores move AP by more than 1e-6 (they make ties, and move
     overlaps across thresholds); objectness enters no metric. Raises `EvaluationError` for arrays that do not fit each
     other and for numbers that are not finite.
+
+    `shard`: "2/4" for the second of four parts of a split, "" for the whole.
     """
 
     image_ids: NDArray[np.int64]
@@ -73,6 +76,7 @@ class RawDetections:
     scores: NDArray[np.float32]
     classes: tuple[str, ...]
     protocol: Protocol
+    shard: str = ""
 
     def __post_init__(self) -> None:
         pictures, boxes, scores = len(self.image_ids), len(self.boxes_xyxy), len(self.scores)
@@ -145,6 +149,29 @@ class RawDetections:
             protocol=protocol,
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["RawDetections"]) -> "RawDetections":
+        """The pictures of all parts, in order, as one whole.
+
+        Raises `EvaluationError` for none, for parts of different classes or protocols, and for a picture in two.
+        """
+        if not parts:
+            raise EvaluationError("raw detections: nothing to merge")
+        first = parts[0]
+        for part in parts[1:]:
+            if part.classes != first.classes:
+                raise EvaluationError(f"raw detections of different classes: {first.classes} and {part.classes}")
+            for name, value in dataclasses.asdict(first.protocol).items():
+                if getattr(part.protocol, name) != value:
+                    raise EvaluationError(
+                        f"raw detections of different protocols: {name} is {value} and {getattr(part.protocol, name)}; "
+                        f"detect all shards alike"
+                    )
+        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES}
+        for name in ("offsets", "score_offsets"):
+            joined[name] = offsets_of(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
+        return cls(**joined, classes=first.classes, protocol=first.protocol)
+
     def __len__(self) -> int:
         """The number of pictures."""
         return len(self.image_ids)
@@ -173,6 +200,7 @@ class RawDetections:
             "schema_version": SCHEMA_VERSION,
             "classes": list(self.classes),
             "protocol": dataclasses.asdict(self.protocol),
+            "shard": self.shard,
         }
         encoded = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
         with atomic_file(path) as file:
@@ -193,13 +221,19 @@ class RawDetections:
                     f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; detect again"
                 )
             protocol = {**header["protocol"], "network_hw": tuple(header["protocol"]["network_hw"])}
-            return cls(**arrays, classes=tuple(header["classes"]), protocol=Protocol(**protocol))
+            names, shard = tuple(header["classes"]), header["shard"]
+            return cls(**arrays, classes=names, protocol=Protocol(**protocol), shard=shard)
         except FileNotFoundError as error:
             raise EvaluationError(f"raw detections not found: {path}; run detect or evaluate first") from error
         except EvaluationError as error:
             raise error if str(path) in str(error) else EvaluationError(f"{path}: {error}") from error
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise EvaluationError(f"{path}: not a raw-detections file, or a damaged one: {error}") from error
+
+
+def offsets_of(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n + 1,): where each of n runs of these lengths begins, and the end of the last."""
+    return np.append(0, np.cumsum(counts)).astype(np.int64)
 
 
 DTYPES: dict[str, type[Any]] = {

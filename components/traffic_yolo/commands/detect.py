@@ -1,0 +1,32 @@
+"""`traffic-yolo detect`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.darknet.runtimes.options import RuntimeOptions
+from traffic_yolo.evaluation.detect_options import DetectOptions
+
+
+@click.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="Model folder.")
+@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
+@click.option("--split", default="test", show_default=True, help="Split to detect on.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File of raw detections to write.")
+@options_of(DetectOptions)
+@options_of(RuntimeOptions)
+def command(model: Path, dataset: Path, split: str, out: Path, **flags: Any) -> None:
+    """Run the network once over a split and keep every box above the floor, before NMS."""
+    from traffic_yolo.evaluation.detect_step import detect_file
+
+    options = DetectOptions(**{field.name: flags[field.name] for field in dataclasses.fields(DetectOptions)})
+    runtime = RuntimeOptions(**{field.name: flags[field.name] for field in dataclasses.fields(RuntimeOptions)})
+    found = detect_file(model, dataset, split, out, options, runtime)
+    protocol = found.protocol
+    click.echo(
+        f"{len(found)} pictures, {len(found.boxes_xyxy)} boxes, {len(found.scores)} scores above "
+        f"{protocol.confidence_floor:g}, by {protocol.runtime} in {protocol.precision}: {out}"
+    )
