@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate", "Check that DeepStream's rules leave the model's results as they are."),
     "publish": ("publish", "Put a checked bundle into the model zoo and a record into its ledger."),
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
+    "storage": ("storage", "List, fetch, put, verify and sync files: paths, nas:// and s3:// alike."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
     "darknet": ("darknet", "Darknet cfg and weights: show, lint, dump, and change them."),
     "atm": ("atm", "ATM recordings: say what unknown ones are, check a layout of your own, render synthetic ones."),

@@ -32,6 +32,10 @@ class AlreadyExistsError(StorageError):
     """A location that was to be made anew and is taken."""
 
 
+class ChangedMeanwhileError(StorageError):
+    """A file or object that became another one while it was read or copied."""
+
+
 class ChecksumError(StorageError):
     """Bytes that do not have the checksum that was stated for them."""
 

@@ -12,6 +12,7 @@ from traffic_yolo.storage.atomic import (
     write_json,
     write_text,
 )
+from traffic_yolo.storage.folder_sync import SyncReport, known_checksums, sync
 from traffic_yolo.storage.locations import NAS_ROOT_VARIABLE, is_s3, join, local_path, shown
 from traffic_yolo.storage.operations import (
     existing_folder,
@@ -35,6 +36,7 @@ __all__ = [
     "Listing",
     "Skipped",
     "StoredFile",
+    "SyncReport",
     "atomic_file",
     "atomic_folder",
     "existing_folder",
@@ -43,6 +45,7 @@ __all__ = [
     "fetch",
     "is_s3",
     "join",
+    "known_checksums",
     "list_files",
     "local_path",
     "put",
@@ -53,6 +56,7 @@ __all__ = [
     "shown",
     "stat",
     "stream",
+    "sync",
     "verify",
     "write_bytes",
     "write_json",

@@ -39,6 +39,8 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         os.replace(temporary, path)
         temporary = None
         sync_folder(path.parent)
+    except (StorageError, ConnectionError, TimeoutError):
+        raise  # the block's own: a fault of where the bytes come from is none of this file's
     except OSError as error:
         raise storage_error(error, path) from error
     finally:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from traffic_yolo.errors import AlreadyExistsError, ChecksumError, NotFoundError, StorageError
+from traffic_yolo.errors import AlreadyExistsError, ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
 from traffic_yolo.storage.atomic import CHUNK_BYTES, atomic_file, storage_error, sync_folder, temporary_prefix
 from traffic_yolo.storage.locations import shown, unsafe_name
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
@@ -74,7 +74,7 @@ class LocalPlace:
                 while offset < end:
                     chunk = file.read(min(CHUNK_BYTES, end - offset))
                     if not chunk:
-                        raise StorageError(f"{shown(str(self.path))}: became shorter while it was read; read it again")
+                        raise ChangedMeanwhileError(f"{shown(str(self.path))}: became shorter while it was read")
                     offset += len(chunk)
                     yield chunk
         except StorageError:
@@ -99,7 +99,7 @@ class LocalPlace:
                 found = digest.hexdigest()
                 after = self.stat()
                 if after is None or after.identity != before.identity:
-                    raise StorageError(f"{shown(str(self.path))}: changed while it was copied; copy it again")
+                    raise ChangedMeanwhileError(f"{shown(str(self.path))}: changed while it was copied; copy it again")
                 if sha256 and found != sha256:
                     raise ChecksumError(f"{shown(str(self.path))}: expected SHA-256 {sha256}, found {found}")
             return before._replace(sha256=found)
@@ -114,6 +114,13 @@ class LocalPlace:
         with atomic_file(self.path) as file:
             file.write(source)
         return self._put_answer(hashlib.sha256(source).hexdigest())
+
+    def remove(self) -> None:
+        """See `Place`."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
 
     def put_new(self, data: bytes) -> StoredFile:
         """See `Place`. The data is on the disk before the name is, except on file systems without links (below)."""

@@ -111,6 +111,10 @@ def _nas_path(location: str, rest: str) -> Path:
     root = os.environ.get(NAS_ROOT_VARIABLE)
     if not root:
         raise StorageError(f"{shown(location)}: set {NAS_ROOT_VARIABLE} to the folder where the NAS is mounted")
+    if not Path(root).is_dir():
+        raise StorageError(
+            f"{shown(location)}: {root} ({NAS_ROOT_VARIABLE}) is not there; check that the share is mounted"
+        )
     path = (Path(root) / rest).resolve()
     if not path.is_relative_to(Path(root).resolve()):
         raise StorageError(f"{shown(location)}: leaves the NAS root; remove '..' or the link that leads out")

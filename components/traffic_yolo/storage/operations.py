@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from traffic_yolo.errors import ChecksumError, NotFoundError, StorageError
+from traffic_yolo.errors import ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
 from traffic_yolo.storage.atomic import read_json, sha256_of_file, write_json
 from traffic_yolo.storage.local import LocalPlace
 from traffic_yolo.storage.locations import is_s3, local_path, parse_s3, shown
@@ -115,6 +115,9 @@ def verify(location: str, *, sha256: str = "") -> StoredFile:
     digest = hashlib.sha256()
     for chunk in place.stream():
         digest.update(chunk)
+    after = place.stat()
+    if after is None or after.identity != stored.identity:
+        raise ChangedMeanwhileError(f"{shown(location)}: changed while it was read; verify it again")
     expected, found = sha256 or stored.sha256, digest.hexdigest()
     if expected and found != expected:
         raise ChecksumError(f"{shown(location)}: expected SHA-256 {expected}, found {found}")
@@ -139,7 +142,20 @@ def _cached(location: str, place: Place, target: Path, sha256: str) -> Path:
 
 
 def existing_path(location: str, *, what: str) -> Path:
-    """`local_path`, refused with `StorageError` where nothing is there. `what` names the thing in the message."""
+    """A path on this machine, refused with `StorageError` where nothing is there. `what` names it in the message.
+
+    Objects are copied to the local cache first: one by `fetch`, all below a prefix by `sync`.
+    """
+    if is_s3(location):
+        place = open_place(location)
+        if place.stat() is not None:
+            return fetch(location)
+        if not place.exists():
+            raise StorageError(f"{what} not found: {shown(location)}; check bucket and key")
+        copy = place.copy_path()
+        assert copy is not None
+        importlib.import_module("traffic_yolo.storage.folder_sync").sync(location, str(copy), delete=True)
+        return copy
     path = local_path(location)
     if not path.exists():
         raise StorageError(f"{what} not found: {path}; check the path, or that the share is mounted")

@@ -73,6 +73,10 @@ class Place(Protocol):
         """Makes `source` the content; readers see the old one or the new one. The answer has its sha256."""
         ...
 
+    def remove(self) -> None:
+        """Removes the file or object; nothing to do where there is none."""
+        ...
+
     def put_new(self, data: bytes) -> StoredFile:
         """As `put`, but `AlreadyExistsError` where something is: of two writers exactly one succeeds."""
         ...

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import urllib3
 from minio import Minio
 
-from traffic_yolo.errors import AlreadyExistsError, ChecksumError, NotFoundError, StorageError
+from traffic_yolo.errors import AlreadyExistsError, ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
 from traffic_yolo.storage.atomic import CHUNK_BYTES, atomic_file, sha256_of_file
 from traffic_yolo.storage.cache_folder import cache_folder
 from traffic_yolo.storage.local import LocalPlace
@@ -24,7 +24,7 @@ from traffic_yolo.storage.locations import S3Location, shown, unsafe_name
 from traffic_yolo.storage.partial_file import partial_file
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
 from traffic_yolo.storage.retry import Attempts, retried
-from traffic_yolo.storage.s3_faults import ChangedMeanwhileError, CutShortError, fault_of, is_code
+from traffic_yolo.storage.s3_faults import CutShortError, fault_of, is_code
 from traffic_yolo.storage.s3_multipart import SINGLE_PUT_BYTES, multipart_upload
 from traffic_yolo.storage.s3_settings import S3Settings
 
@@ -112,6 +112,11 @@ class S3Place:
         headers = _headers({SHA256_KEY: sha256})
         self._retried(lambda: self._client._put_object(self.location.bucket, self.location.key, data, dict(headers)))
         return self._written(len(data), sha256)
+
+    def remove(self) -> None:
+        """See `Place`."""
+        self._require_key()
+        self._retried(lambda: self._client.remove_object(self.location.bucket, self.location.key))
 
     def put_new(self, data: bytes) -> StoredFile:
         """See `Place`; by `If-None-Match: *`, which the server must know (docs/storage.md)."""

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import ParseError
 import urllib3.exceptions
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from traffic_yolo.errors import AlreadyExistsError, ChecksumError, NotFoundError, StorageError
+from traffic_yolo.errors import AlreadyExistsError, ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
 from traffic_yolo.storage.retry import Fault
 
 PASSING_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -32,10 +32,6 @@ ADVICE = {
 }
 
 _CONNECTION_OBJECT = re.compile(r"^<?[\w.]*Connection(?:Pool)?(?:\([^)]*\)| object at 0x[0-9a-f]+>): ")
-
-
-class ChangedMeanwhileError(StorageError):
-    """The object was replaced while it was read: what came so far belongs to another one."""
 
 
 class CutShortError(StorageError):

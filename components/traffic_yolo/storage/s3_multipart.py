@@ -17,7 +17,7 @@ from typing import TypeVar
 from minio import Minio
 from minio.datatypes import Part
 
-from traffic_yolo.errors import StorageError
+from traffic_yolo.errors import ChangedMeanwhileError, StorageError
 from traffic_yolo.storage.atomic import storage_error, write_json
 from traffic_yolo.storage.cache_folder import cache_folder
 from traffic_yolo.storage.locations import S3Location
@@ -113,7 +113,7 @@ def _send_parts(
         etags += [future.result() for future in pending]
     if digest.hexdigest() != state.sha256:
         _abort(client, location, state.upload_id)
-        raise StorageError(f"{source}: changed while it was uploaded to {location}; upload it again")
+        raise ChangedMeanwhileError(f"{source}: changed while it was uploaded to {location}; upload it again")
     return [Part(number, etag) for number, etag in enumerate(etags, start=1)]
 
 

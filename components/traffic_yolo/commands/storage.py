@@ -1,0 +1,133 @@
+"""`traffic-yolo storage`: list, fetch, put, verify and sync files of any scheme."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from traffic_yolo.errors import ChecksumError, NotFoundError, OptionsError, StorageError
+
+LOCATION = "a path, file://, nas:// or s3://"
+
+
+@click.group()
+def command() -> None:
+    """List, fetch, put, verify and sync files: paths, nas:// and s3:// alike.
+
+    docs/storage.md lists the environment variables of object storage.
+    """
+
+
+@command.command("ls")
+@click.argument("location")
+@click.option("--long", "-l", "is_long", is_flag=True, help="Size in bytes, time (UTC), name.")
+def list_command(location: str, is_long: bool) -> None:
+    """List what lies below LOCATION, one name a line; what is left out goes to stderr with its reason."""
+    from datetime import UTC, datetime
+
+    from traffic_yolo.storage import exists, list_files, shown
+
+    listing = list_files(location)
+    if not listing.files and not listing.skipped and not exists(location):
+        raise NotFoundError(f"{shown(location)}: nothing lies there")
+    for file in listing.files:
+        time = datetime.fromtimestamp(file.modified_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        click.echo(f"{file.size:>14} {time} {shown(file.name)}" if is_long else shown(file.name))
+    for name, reason in listing.skipped:
+        click.echo(f"left out: {name}: {reason}", err=True)
+
+
+@command.command("fetch")
+@click.argument("location")
+@click.option("--to", type=click.Path(path_type=Path), help="File to write; by default the local cache keeps it.")
+@click.option("--sha256", default="", help="Checksum that the content must have.")
+def fetch_command(location: str, to: Path | None, sha256: str) -> None:
+    """Copy one file or object to this machine, checked, and print its path."""
+    from traffic_yolo.storage import fetch
+
+    click.echo(fetch(location, to=to, sha256=sha256))
+
+
+@command.command("put")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("location")
+@click.option("--new", "is_new", is_flag=True, help="Fail where something lies there already.")
+def put_command(source: Path, location: str, is_new: bool) -> None:
+    """Write the file SOURCE of this machine to LOCATION, whole or not at all, and print its SHA-256."""
+    from traffic_yolo.storage import put, put_new, read
+
+    stored = put_new(location, read(str(source))) if is_new else put(location, source)
+    click.echo(f"{stored.sha256}  {location}")
+
+
+@command.command("verify")
+@click.argument("location")
+@click.option("--sha256", default="", help="Checksum that one file must have.")
+@click.option("--snapshot", "snapshot_location", default="", help="Snapshot that a folder is held to.")
+def verify_command(location: str, sha256: str, snapshot_location: str) -> None:
+    """Read what lies at LOCATION wholly and compare checksums.
+
+    One file is held to --sha256 or, in object storage, to the checksum stored with it; a folder to --snapshot, to what
+    a sync noted there, or to the objects' own checksums. Exit code 2 where anything is missing or wrong.
+    """
+    from traffic_yolo.storage import list_files, shown, stat, verify
+
+    if sha256 and snapshot_location:
+        raise OptionsError("give --sha256 for one file, or --snapshot for a folder")
+    if not snapshot_location and stat(location) is not None:
+        checked = verify(location, sha256=sha256)
+        stored = stat(location)
+        known = "as expected" if sha256 or (stored and stored.sha256) else "nothing to compare with"
+        click.echo(f"{checked.sha256}  {shown(location)}: {known}")
+        return
+    if sha256:
+        raise OptionsError(f"{shown(location)}: --sha256 goes with one file; give --snapshot for a folder")
+    wrong = _verify_folder(location, snapshot_location, [file.name for file in list_files(location).files])
+    if wrong:
+        raise ChecksumError(f"{shown(location)}: {wrong} files are missing or wrong")
+
+
+def _verify_folder(location: str, snapshot_location: str, names: list[str]) -> int:
+    """Prints a line for each file that is missing or wrong, and a summary; returns how many they are."""
+    from traffic_yolo.progress import progress
+    from traffic_yolo.storage import is_s3, join, known_checksums, shown, verify
+
+    expected = _snapshot_checksums(snapshot_location) if snapshot_location else known_checksums(location)
+    if not expected and not is_s3(location):
+        raise StorageError(f"{shown(location)}: no checksums are known there; give --snapshot")
+    wrong = unknown = 0
+    for name in progress(sorted({*expected, *names}), description="verify", unit="file"):
+        if expected and name not in expected:
+            unknown += 1
+            continue
+        try:
+            verify(join(location, name), sha256=expected.get(name, ""))
+        except (ChecksumError, NotFoundError) as error:
+            wrong += 1
+            click.echo(f"WRONG: {error}", file=sys.stdout)
+    also = f", {unknown} without a known checksum" if unknown else ""
+    click.echo(f"{len({*expected, *names}) - unknown - wrong} files as expected, {wrong} missing or wrong{also}")
+    return wrong
+
+
+def _snapshot_checksums(location: str) -> dict[str, str]:
+    from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, load_snapshot
+
+    files = load_snapshot(location).files
+    return {file.path: file.sha256 for file in files if not file.path.startswith(LABELS_PREFIX)}
+
+
+@command.command("sync")
+@click.argument("source")
+@click.argument("target")
+@click.option("--delete", is_flag=True, help="Remove what an earlier sync put there and SOURCE has no more.")
+@click.option("--settle-s", default=0.0, show_default=True, help="Leave out files written to within so many seconds.")
+@click.option("--jobs", default=4, show_default=True, help="Files copied at the same time.")
+def sync_command(source: str, target: str, delete: bool, settle_s: float, jobs: int) -> None:
+    """Copy what is new or other below SOURCE to TARGET. Interrupted, it goes on where it stopped."""
+    from traffic_yolo.storage import sync
+
+    report = sync(source, target, delete=delete, settle_s=settle_s, jobs=jobs)
+    for name, reason in report.skipped:
+        click.echo(f"left out: {name}: {reason}")
+    click.echo(report.text)
