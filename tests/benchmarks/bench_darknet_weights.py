@@ -3,6 +3,7 @@
 A process that has read a network before has its memory already; a fresh one must get it from the system, page by page.
 """
 
+import gc
 import multiprocessing
 import statistics
 import time
@@ -26,6 +27,7 @@ def medians_in_children(rivals: Mapping[str, Work]) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
 
     def child(work: Callable[[], Any], sender: Any) -> None:
+        gc.disable()  # as in harness.interleaved: it would touch, and so copy, every object of the parent
         start = time.perf_counter()
         kept = work()
         sender.send(time.perf_counter() - start)

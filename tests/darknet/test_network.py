@@ -155,6 +155,10 @@ def test_a_network_read_whole_is_one_that_was_built_and_loaded(network, small_cf
     assert all(parameter.requires_grad for parameter in read.parameters())
     with pytest.raises(DarknetFormatError, match="they end after layer 4"):
         Network.read(tmp_path / "small.cfg", cut(network, tmp_path, 5))
+    network.layers[12].conv.weight.data[0, 0] = float("inf")
+    network.save_weights(tmp_path / "a.weights")
+    with pytest.raises(DarknetFormatError, match=r"layer 12 \[convolutional\] holds values that are no numbers"):
+        Network.read(tmp_path / "small.cfg", tmp_path / "a.weights")
 
 
 def test_weights_are_loaded_into_tensors_of_any_layout_and_precision(network, small_cfg, tmp_path):

@@ -16,7 +16,14 @@ from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.sections import HeadSection, LayerContext, LayerSection, Shape, read_layer_section
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.tracing import is_traced
-from traffic_yolo.darknet.weights import Float32Array, WeightsFile, WeightsHeader, read_weights, write_weights
+from traffic_yolo.darknet.weights import (
+    Float32Array,
+    WeightsFile,
+    WeightsHeader,
+    all_finite,
+    read_weights,
+    write_weights,
+)
 from traffic_yolo.errors import DarknetFormatError
 
 # The largest published detector (yolov4-p7) has 287 million; this bounds the memory that a slip in a cfg can ask for.
@@ -76,7 +83,10 @@ class Network(nn.Module):
         Raises as `Cfg.read` and `load_weights` do.
         """
         network = cls(cfg if isinstance(cfg, Cfg) else Cfg.read(cfg), seed=None)
-        network.load_weights(weights)
+        file = read_weights(weights)
+        network._layers_in(file, partial=False)
+        # One pass over the file: a network that turns out to be broken is let go, so nothing needs checking before.
+        network._fill(file, len(network.sections), check_finite=True)
         return network
 
     @classmethod
@@ -161,26 +171,32 @@ class Network(nn.Module):
         file = read_weights(path)
         loaded_layers = self._layers_in(file, partial=partial)
         self._check_finite(file, loaded_layers)
-        with torch.no_grad():
-            file.read_into(self._targets(file, loaded_layers))
-        self.header = file.header
+        self._fill(file, loaded_layers)
         return LoadedWeights(file.header, loaded_layers)
 
-    def _targets(self, file: WeightsFile, loaded_layers: int) -> Iterator[Float32Array]:
-        """The arrays to be filled in the file's order: the weights' own memory, or a buffer that is copied from.
+    def _fill(self, file: WeightsFile, loaded_layers: int, *, check_finite: bool = False) -> None:
+        """Takes the weights of the first layers from the file, in place."""
 
-        A buffer serves tensors that lie elsewhere or otherwise: on a GPU, transposed, in another dtype.
-        """
-        for section, layer in zip(self.sections[:loaded_layers], self.layers, strict=False):
-            for name, tensor in section.weights(layer):
-                turned = file.header.is_transposed and name in section.transposed_in_old_files
-                source = tensor.T if turned else tensor
-                if source.is_contiguous() and source.dtype == torch.float32 and source.device.type == "cpu":
-                    yield source.detach().numpy()
-                    continue
-                buffer = np.empty(tuple(source.shape), np.float32)
-                yield buffer
-                source.copy_(torch.from_numpy(buffer))
+        def targets() -> Iterator[Float32Array]:
+            """The arrays to be filled in the file's order: the weights' own memory, or a buffer that is copied from.
+
+            A buffer serves tensors that lie elsewhere or otherwise: on a GPU, transposed, in another dtype.
+            """
+            for section, layer in zip(self.sections[:loaded_layers], self.layers, strict=False):
+                for name, tensor in section.weights(layer):
+                    turned = file.header.is_transposed and name in section.transposed_in_old_files
+                    place = tensor.T if turned else tensor
+                    lies_plain = place.is_contiguous() and place.dtype == torch.float32 and place.device.type == "cpu"
+                    array = place.detach().numpy() if lies_plain else np.empty(tuple(place.shape), np.float32)
+                    yield array
+                    if check_finite and not all_finite(array):
+                        raise _not_finite(file, section)
+                    if not lies_plain:
+                        place.copy_(torch.from_numpy(array))
+
+        with torch.no_grad():
+            file.read_into(targets())
+        self.header = file.header
 
     def _layers_in(self, file: WeightsFile, *, partial: bool) -> int:
         """How many layers the file's values cover; refuses a file that does not fit."""
@@ -216,8 +232,7 @@ class Network(nn.Module):
         for section in self.sections[:loaded_layers]:
             end += section.num_weights
             if index < end:
-                where = f"layer {section.index} [{section.section.name}]"
-                raise DarknetFormatError(f"{file.path}: {where} holds values that are no numbers (NaN or infinity)")
+                raise _not_finite(file, section)
 
     def save_weights(self, path: Path | str, *, header: WeightsHeader | None = None, seen: int | None = None) -> None:
         """Writes Darknet weights atomically, with `header`, else the header of the weights loaded, else version 0.2.5.
@@ -286,6 +301,11 @@ def read_sections(cfg: Cfg) -> list[LayerSection]:
 def count_weights(cfg: Cfg) -> int:
     """float32 values in the .weights file of a cfg's network, which is not built."""
     return sum(section.num_weights for section in read_sections(cfg))
+
+
+def _not_finite(file: WeightsFile, section: LayerSection) -> DarknetFormatError:
+    where = f"layer {section.index} [{section.section.name}]"
+    return DarknetFormatError(f"{file.path}: {where} holds values that are no numbers (NaN or infinity)")
 
 
 def _released_after(sections: Sequence[LayerSection]) -> list[list[int]]:

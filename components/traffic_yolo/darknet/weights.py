@@ -84,11 +84,8 @@ class WeightsFile:
             for start in range(0, count, _CHUNK_VALUES):
                 part = chunk[: min(_CHUNK_VALUES, count - start)]
                 _fill(part, file, self)
-                with np.errstate(over="ignore", invalid="ignore"):
-                    square = np.dot(part, part)
-                # A sum of squares is finite only where all values are; that it overflowed must be looked at closely.
-                if not np.isfinite(square) and not (finite := np.isfinite(part)).all():
-                    return start + int(np.argmin(finite))
+                if not all_finite(part):
+                    return start + int(np.argmin(np.isfinite(part)))
         return None
 
     def read_into(self, arrays: Iterable[Float32Array]) -> None:
@@ -127,6 +124,19 @@ def read_weights(path: Path | str) -> WeightsFile:
         return WeightsFile(header, np.zeros(0, np.float32), path)
     values = np.memmap(path, dtype="<f4", mode="r", offset=header.size_bytes, shape=(count,))
     return WeightsFile(header, values, path)
+
+
+def all_finite(array: Float32Array) -> bool:
+    """Whether an array (any shape, C-contiguous) holds neither NaN nor infinity; makes no temporary of its size."""
+    values = array.reshape(-1)
+    for start in range(0, len(values), _CHUNK_VALUES):
+        part = values[start : start + _CHUNK_VALUES]
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = np.dot(part, part)
+        # A sum of squares is finite only where all values are; where it overflowed, they must be looked at.
+        if not np.isfinite(square) and not np.isfinite(part).all():
+            return False
+    return True
 
 
 def _opened(weights: WeightsFile) -> IO[bytes]:

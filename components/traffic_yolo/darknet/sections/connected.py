@@ -10,6 +10,7 @@ from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, rea
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+from traffic_yolo.darknet.sections.unset import UnsetLinear
 
 
 class ConnectedSection(LayerSection):
@@ -30,9 +31,7 @@ class ConnectedSection(LayerSection):
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, output, 1, 1)."""
         outputs = self.output.channels
-        linear = torch.nn.utils.skip_init(  # type: ignore[no-untyped-call]
-            nn.Linear, self.num_inputs, outputs, bias=not self.batch_normalize
-        )
+        linear = UnsetLinear(self.num_inputs, outputs, bias=not self.batch_normalize)
         parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten(), linear=linear)
         if self.batch_normalize:
             parts["bn"] = nn.BatchNorm1d(outputs, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)

@@ -12,6 +12,7 @@ from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
+from traffic_yolo.darknet.sections.unset import UnsetConv2d
 
 BATCH_NORM_EPS = 1e-5  # blas.c normalize_cpu, inside the root
 BATCH_NORM_MOMENTUM = 0.1  # batchnorm_layer.c: rolling = .9 old + .1 new
@@ -143,8 +144,7 @@ class ConvolutionalSection(LayerSection):
     def build(self) -> nn.Module:
         """A Sequential (B, C, H, W) -> (B, filters, H', W'); weights hold anything until set, or are tied later."""
         device = "cpu" if self.shared_with is None else "meta"  # shared ones take no memory
-        convolution = torch.nn.utils.skip_init(  # type: ignore[no-untyped-call]
-            nn.Conv2d,
+        convolution = UnsetConv2d(
             self.input.channels,
             self.filters,
             self.size,
