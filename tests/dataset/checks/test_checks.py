@@ -1,18 +1,23 @@
 """Every check of the table: one set of frames that it passes, one that it objects to, and what it says then."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
+from traffic_yolo.atm.calibration import calibration_of
 from traffic_yolo.atm.camera import Camera
 from traffic_yolo.dataset.checks.finding import Findings, parse_severities
 from traffic_yolo.dataset.checks.observation import Observation, RawBox, time_of
 from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.table import CHECKS, CheckContext
+from traffic_yolo.dataset.policy import DataPolicy, policy_values
 from traffic_yolo.errors import OptionsError
 
 WIDTH, HEIGHT = 320, 180
@@ -293,3 +298,18 @@ def test_mangled_pictures_and_boxes_raise_nothing() -> None:
         checks.show(frame(picture=mangle(GOOD.picture or b"", rng), boxes=changed))
     checks.end()
     assert checks.findings.of_severity("error") > 300
+
+
+def test_the_page_lists_every_check_with_its_severity(repository: Path) -> None:
+    page = (repository / "docs" / "data-checks.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning|info) \|", page, re.MULTILINE))
+    assert rows == {name: entry.severity for name, entry in CHECKS.items()}
+
+
+def test_the_page_s_policy_and_calibration_are_what_the_readers_take(repository: Path) -> None:
+    page = (repository / "docs" / "data-checks.md").read_text()
+    calibration, policy = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert calibration_of(yaml.safe_load(calibration), where="page").camera == "10.0.0.11"
+    values = policy_values("{" + ", ".join(line.split(" #")[0].strip() for line in policy.splitlines() if line) + "}")
+    assert set(values) == {option.name for option in dataclasses.fields(DataPolicy)}
+    DataPolicy(**values)

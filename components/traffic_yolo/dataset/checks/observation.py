@@ -1,5 +1,6 @@
 """What a check is shown of a frame: the label's and the recording's own words, with nothing yet refused or mended."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -46,7 +47,7 @@ class RawBox:
     @property
     def is_box(self) -> bool:
         """Whether the numbers are those of a box."""
-        return all(map(np.isfinite, self.xywh)) and self.xywh[2] > 0 and self.xywh[3] > 0
+        return all(map(math.isfinite, self.xywh)) and self.xywh[2] > 0 and self.xywh[3] > 0
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
@@ -149,7 +150,7 @@ def time_of(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if np.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     if not isinstance(value, str):
         return None
     try:
