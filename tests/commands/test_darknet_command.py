@@ -171,3 +171,9 @@ def test_partial(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"1 layers, {(size - 20) // 4} weights, {size} bytes" in printed
     assert (tmp_path / "m.conv.1").stat().st_size == size
     assert "layers: expected 1 to 3" in refused(capsys, "partial", *pair, "--layers", "9", "--out", tmp_path / "x")
+
+
+def test_fuse(pair: list[str], tmp_path: Path) -> None:
+    assert run("fuse", *pair, "--out", tmp_path / "fused").strip() == str(tmp_path / "fused")
+    fused = Network.read(tmp_path / "fused" / "model.cfg", tmp_path / "fused" / "model.weights")
+    assert fused.num_weights == Network.from_cfg(tmp_path / "m.cfg").num_weights - 3 * 4

@@ -250,6 +250,17 @@ def freeze(cfg: Path, fine_tune_layers: str, adapt_statistics: bool, out: Path) 
 
 @command.command()
 @click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--weights", required=True, type=PATH, help="Its weights.")
+@click.option("--out", required=True, type=PATH, help=f"{FOLDER_HELP}.")
+def fuse(cfg: Path, weights: Path, out: Path) -> None:
+    """Fold batch-norm into the kernels: the same detections, for inference alone (keep the original to train on)."""
+    from traffic_yolo.darknet.surgery_fuse import without_batch_norm
+
+    _write(without_batch_norm(_load(cfg, weights)), out)
+
+
+@command.command()
+@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
 @click.option("--weights", required=True, type=PATH, help="Its weights, whole.")
 @click.option("--layers", required=True, type=int, help="How many layers, from the first on: 137 for yolov4.conv.137.")
 @click.option("--out", required=True, type=PATH, help="Weights file to write.")

@@ -1,4 +1,7 @@
-"""Folds a convolution's batch-norm into its kernels: the same function with less work, for inference only."""
+"""Folds a convolution's batch-norm into its kernels: the same function with less work, for inference only.
+
+`Network.fuse` does it to a copy in memory; `surgery_fuse` writes a Darknet pair without batch-norm.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -5,7 +5,8 @@ are kept; a class row is kept, copied from a parent class, or started anew. Anch
 cuts in `surgery_partial`.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import Network, read_sections
 from traffic_yolo.darknet.sections import HeadSection
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import DarknetFormatError, OptionsError
 
 NEW_CLASS_PROBABILITY = 0.01  # what a fresh class row answers everywhere: rare until trained
 NEW_CLASS_WEIGHT_STD = 0.01
@@ -54,8 +55,8 @@ def change_classes(
 def change_input_size(cfg: Cfg, resolution_wh: tuple[int, int]) -> Cfg:
     """A copy of `cfg` for another width and height; the weights and the anchors (network pixels) stay as they are.
 
-    Raises `OptionsError` for sizes that are no multiples of the coarsest head's stride, or where a layer's weights
-    depend on the size (`[connected]`).
+    Raises `OptionsError` for sizes that are no multiples of the coarsest head's stride, that a deeper backbone cannot
+    divide (with the nearest that it can), or where a layer's weights depend on the size (`[connected]`).
     """
     before = read_sections(cfg)
     stride = max((section.head.stride for section in before if isinstance(section, HeadSection)), default=1)
@@ -63,15 +64,36 @@ def change_input_size(cfg: Cfg, resolution_wh: tuple[int, int]) -> Cfg:
         if value < stride or value % stride:
             near = f"{max(1, value // stride) * stride} or {(max(0, value) // stride + 1) * stride}"
             raise OptionsError(f"{name}: expected a multiple of {stride}, found {value}; take {near}")
-    changed = cfg.copy()
-    changed.net.set("width", resolution_wh[0])
-    changed.net.set("height", resolution_wh[1])
-    for old, new in zip(before, read_sections(changed), strict=True):
+    changed = _with_size(cfg, resolution_wh)
+    try:
+        after = read_sections(changed)
+    except DarknetFormatError as error:  # a backbone may go deeper than its coarsest head
+        fitting = next(_multiples_up(cfg, resolution_wh, stride), None)
+        advice = f"; {fitting[0]} x {fitting[1]} fits" if fitting else ""
+        raise OptionsError(f"{resolution_wh[0]} x {resolution_wh[1]} does not fit: {error}{advice}") from error
+    for old, new in zip(before, after, strict=True):
         if old.num_weights != new.num_weights:
             raise OptionsError(
                 f"{cfg.file} line {old.section.line} [{old.section.name}]: its weights depend on the input size"
             )
     return changed
+
+
+def _with_size(cfg: Cfg, resolution_wh: tuple[int, int]) -> Cfg:
+    changed = cfg.copy()
+    changed.net.set("width", resolution_wh[0])
+    changed.net.set("height", resolution_wh[1])
+    return changed
+
+
+def _multiples_up(cfg: Cfg, resolution_wh: tuple[int, int], stride: int) -> Iterator[tuple[int, int]]:
+    """Sizes that the network can be built with: the next multiples of 2, 4, ... times `stride`."""
+    for factor in (2, 4, 8, 16):
+        step = stride * factor
+        size = (-(-resolution_wh[0] // step) * step, -(-resolution_wh[1] // step) * step)
+        with contextlib.suppress(DarknetFormatError):
+            read_sections(_with_size(cfg, size))
+            yield size
 
 
 def rebuild(network: Network, cfg: Cfg, rows_of: Mapping[int, NDArray[np.int64]], *, seed: int = 0) -> Network:
