@@ -60,6 +60,11 @@ def test_a_picture_in_two_splits_fails_the_conversion_by_name_and_leaves_nothing
     assert "leaks" not in report(tmp_path / "off")["findings"]["pictures"]
 
 
+def test_splitting_by_picture_where_recordings_are_known_is_the_user_s_own_choice(share: Any, tmp_path: Path) -> None:
+    summary = run(share, tmp_path / "out", {"split_level": "picture"})
+    assert sum(count for name, count in summary.counts.items() if name.endswith("_images")) == 9
+
+
 def test_splits_are_remembered_and_kept(share: Any, tmp_path: Path, make_share: Callable[[str], Any]) -> None:
     run(share, tmp_path / "one", val_sites="A", test_sites="C")
     assert read_pins(tmp_path / "one").splits == {"A": "val", "B": "train", "C": "test"}
@@ -111,6 +116,15 @@ def test_checks_see_the_boxes_as_the_source_has_them(share: Any, tmp_path: Path)
     first = report(tmp_path / "out")["findings"]["checks"]["findings"][0]
     assert first["file"] == str(share.label_file)
     assert "clamped by 14.0 px" in json.dumps(report(tmp_path / "out")["findings"]["checks"])
+
+
+def test_sizes_are_compared_over_the_whole_set(share: Any, tmp_path: Path) -> None:
+    recording = share.site("A", 9, frames=40)
+    for scan in range(40):
+        share.label(recording, scan, [(3, [30, 20 + scan % 3, 12, 10])])
+    share.label(share.site("A", 8, frames=1), 0, [(3, [10, 5, 70, 60])])
+    run(share.save(), tmp_path / "out")
+    assert report(tmp_path / "out")["findings"]["checks"]["by_check"]["size-outlier"]["count"] >= 1
 
 
 def test_findings_fail_the_conversion_from_the_severity_that_is_asked_for(share: Any, tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_a_level_that_the_source_does_not_know_is_refused() -> None:
         plan([key("A", "r1"), key("B", "r2"), key("C", "r3")], level="camera")
 
 
+def test_a_site_whose_cameras_are_unknown_stays_whole_among_others() -> None:
+    keys = [key("A", "a1"), key("A", "a2"), *(key("B", f"b{i}", camera=f"c{i}") for i in range(9))]
+    planned = plan(keys, level="camera")
+    splits = splits_of(keys, planned)
+    assert splits[0] == splits[1]
+    assert set(splits) == {"train", "val", "test"}
+
+
 def test_a_handful_of_groups_is_told_to_keep_its_splits() -> None:
     assert any("keep_splits" in note for note in plan(CITY).notes)
     assert any("flatters" in note for note in plan(CITY, level="recording").notes)

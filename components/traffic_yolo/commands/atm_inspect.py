@@ -33,6 +33,8 @@ def command(
     other = _label_format(path)
     if other:
         click.echo(f"{path}: labels of the format {other}; `traffic-yolo check {path}` looks into them")
+        if path.is_file():
+            return
     inspection = inspect_recordings(path, layouts=known, max_files=max_files, max_scans=max_scans)
     if not inspection.kinds and not other:
         reason = f": {inspection.unreadable[0]}" if inspection.unreadable else "; expected *.h5"

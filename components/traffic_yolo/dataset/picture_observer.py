@@ -75,7 +75,7 @@ class PictureObserver:
         """The group that the user asked not to cut; recordings are whole whatever was asked for."""
         level = self._level if self._level not in ("auto", "picture") else ""
         names = [f"{level} {LEVELS[level](frame)}"] if level and LEVELS[level](frame) else []
-        if frame.scan.startswith("SCAN_") and level != "recording":
+        if frame.scan.startswith("SCAN_") and self._level not in ("recording", "picture"):
             names.append(f"recording {frame.recording}")
         return names
 

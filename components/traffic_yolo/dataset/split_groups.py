@@ -13,13 +13,13 @@ def site_of(item: Item) -> str:
 
 
 def camera_of(item: Item) -> str:
-    """Site and camera: addresses may recur at other sites."""
-    return f"{item.site}/{item.camera}" if item.camera else ""
+    """Site and camera (addresses may recur at other sites); the whole site where the camera is not known."""
+    return f"{item.site}/{item.camera}" if item.camera else item.site
 
 
 def day_of(item: Item) -> str:
-    """All recordings of one site on one day."""
-    return f"{item.site}/{item.day}" if item.day else ""
+    """All recordings of one site on one day; the whole site where the day is not known."""
+    return f"{item.site}/{item.day}" if item.day else item.site
 
 
 def recording_of(item: Item) -> str:

@@ -92,7 +92,7 @@ def _by_level(keys: Sequence[PictureKey], request: SplitRequest, level: str, why
     named = dict.fromkeys(request.val_sites, "val") | dict.fromkeys(request.test_sites, "test")
     _check_named(keys, named)
     groups = {group_of(key) for key in keys} - {""}
-    if not groups:
+    if not groups or (level in ("camera", "day") and not any(getattr(key, level) for key in keys)):
         raise OptionsError(f"split by {level}: no labelled picture says its {level}; choose another split_level")
     fixed = _fixed_groups(keys, request, level, named)
     counts = _class_counts(keys, group_of) if request.method == "balanced" else None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from traffic_yolo.atm.calibration import calibration_of
+from traffic_yolo.atm.calibration import Calibration, calibration_of
 from traffic_yolo.atm.camera import Camera
 from traffic_yolo.dataset.checks.finding import Findings, parse_severities
 from traffic_yolo.dataset.checks.observation import Observation, RawBox, time_of
@@ -214,7 +214,7 @@ def test_every_check_says_what_it_is_for(name: str) -> None:
 def test_a_calibrated_camera_tells_the_size_that_a_class_has_at_its_distance(
     odd: RawBox, number: int, words: str
 ) -> None:
-    context = CheckContext(cameras={"A": CAMERA}, nominal_sizes_m=NOMINAL)
+    context = CheckContext(calibrations=[Calibration(CAMERA, site="A")], nominal_sizes_m=NOMINAL)
     findings = list(run("size-outlier", boxes(odd), context))
     assert len(findings) == number, findings
     assert all(words in finding.expected for finding in findings)

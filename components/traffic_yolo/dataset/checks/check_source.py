@@ -57,9 +57,8 @@ class SourceCheck:
 def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     """Reads the source once and runs every check. Raises what `open_source` raises for a source that is none."""
     calibrations = _calibrations(choice, options)
-    cameras = {place: c.camera_model for c in calibrations for place in (c.camera, c.site) if place}
     nominal = next(iter(builtin_layouts().values())).nominal_sizes_m
-    context = CheckContext(cameras=cameras, nominal_sizes_m=nominal, near_distance=options.near_distance)
+    context = CheckContext(calibrations=calibrations, nominal_sizes_m=nominal, near_distance=options.near_distance)
     run = CheckRun(parse_severities(options.severities, CHECKS), context)
     troubled: set[str] = set()
 

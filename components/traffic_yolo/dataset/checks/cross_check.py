@@ -202,7 +202,7 @@ class CrossCheck:
         for number, one in enumerate(checked.lonely):
             tally.without_box += one.kind == "track"
             tally.without_track += one.kind == "box"
-            _keep(self._lonely, (one.score, -(self._order * 1000 + number), one), KEPT)
+            _keep(self._lonely, (one.score, -(self._order * 100_000 + number), one), KEPT)
         if checked.score > 0:
             _keep(self._frames, (checked.score, -self._order, checked), KEPT_FRAMES)
 

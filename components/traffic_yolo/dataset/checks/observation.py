@@ -81,8 +81,8 @@ class Observation:
     tracks: NDArray[np.float64] | None = field(default=None, compare=False)
 
     @classmethod
-    def of_frame(cls, frame: Frame, picture: bytes) -> "Observation":
-        """A frame that a source has read and found sound."""
+    def of_frame(cls, frame: Frame, picture: bytes | None) -> "Observation":
+        """A frame that a source has read and found sound; `picture` None where nobody is to look at it again."""
         digits = frame.scan.rpartition("_")[2]
         label_file = frame.label_file.partition(": ")[0]  # a reader adds the place in the file
         return cls(
@@ -105,7 +105,7 @@ class Observation:
     @property
     def place(self) -> str:
         """The camera that took it, as far as it is known: frames of one place are seen alike."""
-        return self.camera or self.site or self.recording
+        return "/".join(filter(None, (self.site, self.camera))) or self.recording
 
     @cached_property
     def look(self) -> PictureLook | None:

@@ -59,7 +59,7 @@ class ChecksObserver:
         self._frames += 1
         for row in measured or ():
             self._late.findings.add(Finding(*row))
-        self._late.show(Observation.of_frame(frame, b""))
+        self._late.show(Observation.of_frame(frame, None))
 
     def finish(self, folder: Path) -> Outcome:
         """All findings; a failure where one is as bad as `fail_on`."""

@@ -4,16 +4,19 @@ With a calibration, a box stands on the ground below it; the class's nominal siz
 may have. Without, boxes of one class and place are compared: on a road, size goes with the row of the foot.
 """
 
+import contextlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.atm.calibration import Calibration, calibration_for
 from traffic_yolo.atm.camera import Camera
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation, RawBox
+from traffic_yolo.errors import RecordingError
 
 EDGE_PX = 2.0  # a box that ends so near an edge goes on beyond it
 FEWEST = 30  # boxes of a class at a place, for statistics
@@ -48,11 +51,12 @@ class SizeOutlier:
 
     With a calibration for the camera it answers at once, else at the end.
 
-    `cameras` by `Observation.place`; `nominal_sizes_m`: class -> (length, width).
+    `nominal_sizes_m`: class -> (length, width).
     """
 
-    def __init__(self, cameras: Mapping[str, Camera], nominal_sizes_m: Mapping[str, tuple[float, float]]) -> None:
-        self._cameras = cameras
+    def __init__(self, calibrations: Sequence[Calibration], nominal_sizes_m: Mapping[str, tuple[float, float]]) -> None:
+        self._calibrations = calibrations
+        self._cameras: dict[tuple[str, tuple[int, int] | None], Camera | None] = {}
         self._nominal = nominal_sizes_m
         self._groups: dict[tuple[str, str], _Group] = {}
         self._places: list[Place] = []
@@ -62,11 +66,11 @@ class SizeOutlier:
         if not _is_one_place(observation):
             return
         boxes = [box for box in observation.sound_boxes if box.counts and _is_whole(box, observation.size_wh)]
-        camera = self._cameras.get(observation.place)
+        camera = self._camera(observation)
         remembered = False
         for box in boxes:
             name = box.class_name or ""
-            if camera is not None and name in self._nominal and observation.size_wh == camera.image_wh:
+            if camera is not None and name in self._nominal:
                 yield from _by_distance(box, camera, self._nominal[name])
                 continue
             if not remembered:
@@ -77,6 +81,16 @@ class SizeOutlier:
             group.sizes.append(float(np.log(box.xywh[2] * box.xywh[3]) / 2))
             group.places.append(len(self._places) - 1)
             group.numbers.append(box.number)
+
+    def _camera(self, observation: Observation) -> Camera | None:
+        key = (observation.place, observation.size_wh)
+        if key not in self._cameras:
+            found = calibration_for(self._calibrations, camera=observation.camera, site=observation.site)
+            self._cameras[key] = None
+            if found is not None and observation.size_wh is not None:
+                with contextlib.suppress(RecordingError):  # made for pictures of another shape
+                    self._cameras[key] = found.scaled_to(observation.size_wh)
+        return self._cameras[key]
 
     def end(self) -> Iterator[tuple[Place, Problem]]:
         """Problems that only the comparison of all frames shows."""

@@ -4,7 +4,6 @@ import re
 
 from traffic_yolo.dataset.checks.finding import OFF, Finding
 from traffic_yolo.dataset.checks.run import CheckRun
-from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.problems import Problem
 
 # kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
@@ -31,6 +30,19 @@ WORDS = {
     "label-broken": BOX_WORDS,
     "picture-unreadable": PICTURE_WORDS,
 }
+# What is expected where the message does not say it
+EXPECTED_BY = {
+    "unreadable-file": "a recording that can be read",
+    "broken-label": "a label that can be read",
+    "labelled-twice": "one label for each frame",
+    "label-without-picture": "the picture of a label",
+    "unreadable-picture": "a JPEG or PNG",
+    "truncated-picture": "a whole picture",
+    "size-mismatch": "the size that the label states",
+    "unknown-class": "a class of the source",
+    "not-a-number": "finite numbers",
+    "no-area": "width and height above 0",
+}
 FRAME = re.compile(r"\b(SCAN_\d+|image \S+ \([^)]*\)|annotation \S+|line \d+|row \d+)")
 EXPECTED = re.compile(r"(?:expected|must be) (?P<expected>.+?)[;,] found (?P<found>.+?)(?:;|$)")
 
@@ -52,7 +64,7 @@ def finding_of(problem: Problem, run: CheckRun) -> Finding | None:
         file=file,
         frame=named[0] if named else "",
         box=" ".join(named[1:2]),
-        expected=words["expected"] if words else CHECKS[check].summary.rstrip(".").lower() + " nowhere",
+        expected=words["expected"] if words else EXPECTED_BY[check],
         found=words["found"] if words else message,
     )
 

@@ -1,10 +1,10 @@
 """The one table of checks: name, severity unless the user chooses another, what it objects to, how it is made."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from traffic_yolo.atm.camera import Camera
+from traffic_yolo.atm.calibration import Calibration
 from traffic_yolo.dataset.checks import box_checks, picture_checks
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation
@@ -15,9 +15,9 @@ from traffic_yolo.dataset.leaks import MAX_DISTANCE
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What checks may know beyond the frame. `cameras` by `Observation.place`, `nominal_sizes_m` by class."""
+    """What checks may know beyond the frame: calibrations of cameras, `nominal_sizes_m` (length, width) by class."""
 
-    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    calibrations: Sequence[Calibration] = ()
     nominal_sizes_m: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     near_distance: int = MAX_DISTANCE
 
@@ -86,7 +86,7 @@ CHECKS: dict[str, CheckEntry] = {
     "duplicate-box": _stateless("warning", box_checks.duplicate_box),
     "two-classes": _stateless("warning", box_checks.two_classes),
     "size-outlier": _stateful(
-        "warning", SizeOutlier, lambda context: SizeOutlier(context.cameras, context.nominal_sizes_m)
+        "warning", SizeOutlier, lambda context: SizeOutlier(context.calibrations, context.nominal_sizes_m)
     ),
     "time-backwards": _stateful("warning", TimeBackwards, lambda _: TimeBackwards()),
     "frozen-picture": _stateful("warning", FrozenPicture, lambda _: FrozenPicture()),
