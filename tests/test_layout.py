@@ -30,6 +30,7 @@ OPEN_TO_ALL = {
     "html_report",
     "jit",
     "model_folder",
+    "processes",
     "progress",
     "storage",
     "_version",

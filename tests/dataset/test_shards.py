@@ -61,6 +61,18 @@ def test_merge_of_pictures_in_files_is_the_single_run(options: ConvertOptions, t
     assert content(tmp_path / "merged") == content(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("kind", ["recordings", "files"])
+def test_processes_side_by_side_write_the_same_bytes(options: ConvertOptions, tmp_path: Path, kind: str) -> None:
+    if kind == "files":
+        export_labels(
+            ExportOptions(source=options.source, labels=options.labels, to="coco", pictures=True), tmp_path / "f"
+        )
+        options = ConvertOptions(source=str(tmp_path / "f"), device_labels="train")
+    one = convert(options, tmp_path / "one", processes=1)
+    assert convert(options, tmp_path / "three", processes=3) == one
+    assert content(tmp_path / "three") == content(tmp_path / "one")
+
+
 def test_merge_copies_where_files_cannot_be_linked(
     options: ConvertOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

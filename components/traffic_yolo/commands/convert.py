@@ -15,8 +15,9 @@ from traffic_yolo.dataset.policy import DataPolicy, with_flags
 @options_of(DataPolicy)
 @click.option("--snapshot", type=click.Path(path_type=Path), help="Snapshot of the source, kept in the manifest.")
 @click.option("--shard", default="", help="Write only part K of N (K/N, from 1), for merge-shards to put together.")
+@click.option("--processes", default=0, show_default=True, help="Processes side by side; 0: one a core.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Data set folder to write.")
-def command(snapshot: Path | None, shard: str, out: Path, **options: Any) -> None:
+def command(snapshot: Path | None, shard: str, processes: int, out: Path, **options: Any) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set."""
     from traffic_yolo.dataset.convert import SnapshotToMatch, convert
     from traffic_yolo.dataset.shards import Shard, convert_shard
@@ -27,6 +28,6 @@ def command(snapshot: Path | None, shard: str, out: Path, **options: Any) -> Non
         listed = SnapshotToMatch(snapshot) if snapshot else None
         click.echo(convert_shard(ConvertOptions(**options), out, Shard.parse(shard), snapshot=listed).text)
         return
-    summary = convert(ConvertOptions(**options), out, snapshot_path=snapshot)
+    summary = convert(ConvertOptions(**options), out, snapshot_path=snapshot, processes=processes)
     click.echo(summary.text)
     click.echo(f"report {out / 'report.html'}")

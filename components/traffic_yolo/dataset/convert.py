@@ -4,8 +4,11 @@ The loop is here; what is done with a frame is in `frame_writer` (first stage), 
 `folder_writer` (second stage), and what else looks at them is plugged in through `observers`.
 """
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
@@ -18,17 +21,18 @@ from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
-from traffic_yolo.dataset.records import SPLITS, PictureKey
+from traffic_yolo.dataset.records import SPLITS, Frame, PictureKey
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
 from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
-from traffic_yolo.errors import DatasetError, StorageError
+from traffic_yolo.errors import DatasetError, OptionsError, StorageError
+from traffic_yolo.processes import in_processes
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, read_snapshot
 from traffic_yolo.storage import atomic_folder, existing_path
 
-WHOLE = (0, 1)  # the only shard of a single run
+FEW_FRAMES = 500  # are written before further processes have started
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,12 @@ def convert(
     snapshot_path: Path | None = None,
     expected_fingerprint: str = "",
     plugged: PlugInsFactory = plug_ins,
+    processes: int = 0,
 ) -> ConvertSummary:
     """Writes the data set folder `out` (docs/architecture.md, Artifacts); it appears whole or not at all.
 
-    The same source and options give the same bytes. With `snapshot_path`, recordings that came later are left alone,
+    The same source and options give the same bytes, whatever the number of `processes` (0: as many as there are cores,
+    and one for a few frames). With `snapshot_path`, recordings that came later are left alone,
     and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. Raises what the
     source raises, `LabelError` for labels that fit no class or frame, `OptionsError` for sites that do not exist or
     data that cannot be split, `DatasetError` for a broken picture or a split without pictures, `StorageError` for a
@@ -83,9 +89,15 @@ def convert(
     snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else None
     prepared = prepare(options, extras, snapshot)
     with atomic_folder(out) as folder:
-        stage = write_frames(prepared, folder, options, extras, shard=WHOLE)
+        jobs = [
+            partial(write_frames, prepared, folder / f"{index}-{SPOOL_NAME}", options, extras, shard=(index, count))
+            for count in [_num_processes(processes, prepared.source)]
+            for index in range(count)
+        ]
+        stage = _together(in_processes(jobs))
         summary = complete(prepared.class_map, prepared.described, folder, stage, extras)
-        (folder / SPOOL_NAME).unlink()
+        for spool in stage.spools:
+            spool.unlink()
     return summary
 
 
@@ -114,19 +126,40 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
 
 
 def write_frames(
-    prepared: Prepared, folder: Path, options: ConvertOptions, extras: PlugIns, *, shard: tuple[int, int]
+    prepared: Prepared, spool: Path, options: ConvertOptions, extras: PlugIns, *, shard: tuple[int, int]
 ) -> Stage:
-    """First stage: the frames of a shard (index, count) into `folder`, with their spool."""
+    """First stage: the frames of a shard (index, count) into the folder of `spool`, and their records into it."""
     source = prepared.source
-    with FrameWriter(folder, prepared.class_map, options, extras) as writer:
-        total = source.num_frames if shard == WHOLE else None
-        for frame in progress(source.frames(shard), description="convert", unit="picture", total=total):
+    with FrameWriter(spool, prepared.class_map, options, extras) as writer:
+        frames: Iterable[Frame] = source.frames(shard)
+        if shard[0] == 0:  # one bar, whatever runs beside it
+            total = source.num_frames // shard[1]
+            frames = progress(frames, description="convert", unit="picture", total=total)
+        for frame in frames:
             writer.add(frame, prepared.plan.split_of(frame))
     return Stage(
-        folders=(folder,),
+        spools=(spool,),
         tally=source.tally + writer.tally,
         ignored_names=frozenset(writer.ignored_names),
         notes=(*prepared.plan.notes, *source.notes),
+    )
+
+
+def _num_processes(wanted: int, source: Source) -> int:
+    if wanted < 0:
+        raise OptionsError(f"processes: expected a number from 1, or 0 for one a core; found {wanted}")
+    if wanted == 0 and source.num_frames < FEW_FRAMES:
+        return 1
+    return wanted or len(os.sched_getaffinity(0))
+
+
+def _together(stages: Sequence[Stage]) -> Stage:
+    """What several writers of one folder left, in their order."""
+    return Stage(
+        spools=tuple(spool for stage in stages for spool in stage.spools),
+        tally=sum((stage.tally for stage in stages), Counter()),
+        ignored_names=frozenset(name for stage in stages for name in stage.ignored_names),
+        notes=stages[0].notes,
     )
 
 

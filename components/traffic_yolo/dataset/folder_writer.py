@@ -43,9 +43,9 @@ class SetDescription:
 
 @dataclass(frozen=True)
 class Stage:
-    """What the first stage left: folders with spools, in order, and what the shards' writers counted."""
+    """What the first stage left: spools in order, each in its folder of pictures, and what the writers counted."""
 
-    folders: tuple[Path, ...]
+    spools: tuple[Path, ...]
     tally: Counter[str]
     ignored_names: frozenset[str]
     notes: tuple[str, ...] = field(default=())
@@ -104,8 +104,8 @@ class FolderWriter:
         """The frames that the record filters keep; the files of the others are removed."""
         filters = self._plug_ins.record_filters
         for record_filter in filters:
-            record_filter.plan((spooled.frame, spooled.split) for spooled in read_frames(stage.folders))
-        for spooled in read_frames(stage.folders):
+            record_filter.plan((spooled.frame, spooled.split) for spooled in read_frames(stage.spools))
+        for spooled in read_frames(stage.spools):
             reasons = (record_filter.keep(spooled.frame, spooled.split) for record_filter in filters)
             reason = next((found for found in reasons if found), "")
             if reason:

@@ -57,11 +57,11 @@ def write_frame(file: IO[bytes], spooled: SpooledFrame) -> None:
         raise DatasetError(f"{frame.file_name}: an attribute is no JSON value: {error}") from error
 
 
-def read_frames(folders: Sequence[Path]) -> Iterator[SpooledFrame]:
-    """The frames of the spools in these data set folders, one after another; pictures are read from the same folder."""
-    for folder in folders:
-        images = folder / "images"
-        with (folder / SPOOL_NAME).open("rb") as lines:
+def read_frames(spools: Sequence[Path]) -> Iterator[SpooledFrame]:
+    """The frames of these spools, one after another; pictures are read from the folder where a spool lies."""
+    for spool in spools:
+        images = spool.parent / "images"
+        with spool.open("rb") as lines:
             for line in lines:
                 yield _spooled(orjson.loads(line), images)
 

@@ -12,21 +12,21 @@ from pathlib import Path
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.formats.yolo import yolo_lines
 from traffic_yolo.dataset.frame_mapping import FrameMapping
-from traffic_yolo.dataset.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
+from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.records import Annotation, Frame
 
 
 class FrameWriter:
-    """Writes into `folder`. A context manager; call `add` for each frame in order.
+    """Writes the file `spool`, and pictures and text beside it. A context manager; call `add` for each frame in order.
 
     `tally` counts what was left out or changed, by what the report says after the number; `ignored_names` are the
     classes that occur in ignored boxes only.
     """
 
-    def __init__(self, folder: Path, class_map: ClassMap, options: ConvertOptions, plug_ins: PlugIns) -> None:
-        self._folder = folder
+    def __init__(self, spool: Path, class_map: ClassMap, options: ConvertOptions, plug_ins: PlugIns) -> None:
+        self._folder = spool.parent
         self._map = class_map
         self._options = options
         self._plug_ins = plug_ins
@@ -34,7 +34,7 @@ class FrameWriter:
         self.tally: Counter[str] = Counter()
         self._mapping = FrameMapping(class_map, self.tally)
         self.ignored_names: set[str] = set()
-        self._spool = (folder / SPOOL_NAME).open("wb")
+        self._spool = spool.open("wb")
 
     def __enter__(self) -> "FrameWriter":
         return self

@@ -2,6 +2,7 @@
 
 import array
 import hashlib
+import mmap
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ class LabelStore:
         weakref.finalize(self, self._file.close)
         self._hashes = array.array("Q")
         self._offsets = array.array("Q")
+        self._size = 0
+        self._mapped: mmap.mmap | None = None
         self._sorted: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
 
     def __len__(self) -> int:
@@ -37,8 +40,8 @@ class LabelStore:
         """Puts the labels of one picture. Two of one key are found by `twice`."""
         self._sorted = None
         self._hashes.append(_hash(key))
-        self._offsets.append(self._file.seek(0, 2))
-        self._file.write(orjson.dumps([key, labels_row(labels)], option=orjson.OPT_APPEND_NEWLINE))
+        self._offsets.append(self._size)
+        self._size += self._file.write(orjson.dumps([key, labels_row(labels)], option=orjson.OPT_APPEND_NEWLINE))
 
     def twice(self) -> tuple[Key, PictureLabels] | None:
         """A key that was put more than once, with the later labels; None where there is none."""
@@ -79,8 +82,12 @@ class LabelStore:
         return self._sorted
 
     def _read(self, offset: int) -> tuple[Key, PictureLabels]:
-        self._file.seek(offset)
-        (recording, number), row = orjson.loads(self._file.readline())
+        # Mapped, not read: processes that were forked share the position of a file, but not of a mapping
+        if self._mapped is None or len(self._mapped) < self._size:
+            self._file.flush()
+            self._mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._mapped.seek(offset)
+        (recording, number), row = orjson.loads(self._mapped.readline())
         return (recording, number), labels_of_row(row)
 
 

@@ -86,7 +86,7 @@ def convert_shard(
     extras = plugged(options)
     prepared = prepare(options, extras, snapshot)
     with atomic_folder(out) as folder:
-        stage = write_frames(prepared, folder, options, extras, shard=(shard.index, shard.count))
+        stage = write_frames(prepared, folder / SPOOL_NAME, options, extras, shard=(shard.index, shard.count))
         with (folder / SPOOL_NAME).open("rb") as spool:
             num_pictures = sum(1 for _ in spool)
         decided = {
@@ -127,13 +127,13 @@ def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory 
         tuple(rules["classes"]), dict(rules["rename"]), frozenset(rules["ignore"]), frozenset(rules["drop"])
     )
     stage = Stage(
-        folders=tuple(folder for folder, _ in read),
+        spools=tuple(folder / SPOOL_NAME for folder, _ in read),
         tally=sum((Counter(content["tally"]) for content in contents), Counter()),
         ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
         notes=tuple(decided["notes"]),
     )
     with atomic_folder(out) as folder:
-        for source in stage.folders:
+        for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)
         return complete(class_map, described, folder, stage, plugged(options))

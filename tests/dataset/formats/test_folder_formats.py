@@ -182,6 +182,21 @@ def test_labelme_faults_name_file_and_shape(tmp_path: Path, shapes: Any, words: 
         list(LabelmeReader(tmp_path, NO_OPTIONS).pictures())
 
 
+def test_files_of_another_kind_are_counted_and_damaged_ones_refused(tmp_path: Path) -> None:
+    labelme(tmp_path, [])
+    (tmp_path / "package.json").write_text('{"name": "x"}')
+    voc(tmp_path, "a.xml", "")
+    (tmp_path / "Annotations" / "other.xml").write_text("<plist/>")
+    for reader in (LabelmeReader(tmp_path, NO_OPTIONS), VocReader(tmp_path, NO_OPTIONS)):
+        assert len(list(reader.pictures())) == 1
+        assert any("passed over" in note for note in reader.notes())
+    (tmp_path / "cut.json").write_text('{"shapes": [')
+    (tmp_path / "Annotations" / "cut.xml").write_text("<annotation>")
+    for reader in (LabelmeReader(tmp_path, NO_OPTIONS), VocReader(tmp_path, NO_OPTIONS)):
+        with pytest.raises(LabelError, match=r"cut\.(json|xml) line 1"):
+            list(reader.pictures())
+
+
 @pytest.mark.parametrize("reader", [VocReader, KittiReader, LabelmeReader])
 def test_nothing_to_read_is_said(tmp_path: Path, reader: Any) -> None:
     with pytest.raises(StorageError, match=str(tmp_path)):

@@ -1,6 +1,7 @@
 """COCO instances files: read into columns, given out by picture; written entry by entry. Boxes stay floats."""
 
 import itertools
+import mmap
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -118,12 +119,13 @@ class _CocoFile:
             on_problem(Problem("box-without-area", message))
         word = SPLIT_WORD.search(self.path.stem.lower())
         split = word[1] if word and keep_split else ""
-        self._images.seek(0)
-        position = 0
+        if not self._num_images:
+            return
+        # Mapped, not read: processes that were forked share the position of a file, but not of a mapping
+        self._images.flush()
+        rows = mmap.mmap(self._images.fileno(), 0, access=mmap.ACCESS_READ)
         for first in range(0, self._num_images, BLOCK):
-            self._images.seek(position)
-            lines = list(itertools.islice(self._images, BLOCK))
-            position += sum(map(len, lines))  # other readers of this file may move it meanwhile
+            lines = list(itertools.islice(iter(rows.readline, b""), BLOCK))
             boxes = self._columns.by_picture(first, min(first + BLOCK, self._num_images))
             for line, annotations in zip(lines, boxes, strict=True):
                 row = orjson.loads(line)

@@ -45,6 +45,7 @@ class LabelmeReader:
             for shape in shapes if isinstance(shapes, list) else []:
                 if isinstance(shape, dict) and isinstance(shape.get("label"), str):
                     classes.add(shape["label"])
+        self._left_out.clear()
         if self._empty:
             raise StorageError(f"no LabelMe file (*.json with shapes) at {path}")
         self.classes = tuple(sorted(classes))
@@ -64,17 +65,17 @@ class LabelmeReader:
         return [f"LabelMe: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
 
     def _contents(self, on_problem: ProblemSink) -> Iterator[tuple[Path, dict[str, Any]]]:
-        for file in labelme_files(self._path):
+        for file in [self._path] if self._path.is_file() else files_below(self._path, ".json"):
             try:
                 content = orjson.loads(_bytes(file))
             except orjson.JSONDecodeError as error:
                 where = f"{file} line {error.lineno} column {error.colno}"
                 on_problem(Problem("label-broken", f"{where}: not valid JSON: {error.msg}"))
                 continue
-            if isinstance(content, dict):
+            if isinstance(content, dict) and "shapes" in content:
                 yield file, content
             else:
-                on_problem(Problem("label-broken", f"{file}: expected a JSON object with shapes"))
+                self._left_out["other JSON files passed over"] += 1
 
     def _picture(self, file: Path, content: dict[str, Any]) -> PictureLabels:
         shapes, stated = content.get("shapes"), content.get("imagePath")

@@ -56,6 +56,7 @@ class VocReader:
             for box in element.all("object"):
                 classes.add(box.text_of("name"))
                 self._from_one &= _counts_from_one(box)
+        self._left_out.clear()
         self.classes = tuple(sorted(classes - {""}))
         self.default_classes = frozenset(self.classes)
 
@@ -78,9 +79,12 @@ class VocReader:
         """The outermost element of every file, with the file's path as its attribute `file`."""
         for file in [self._only] if self._only else files_below(self._folder, ".xml"):
             try:
+                found = False
                 for element in xml_elements(file, (ROOT_TAG,)):
+                    found = True
                     element.attributes["file"] = str(file)
                     yield element
+                self._left_out["other XML files passed over"] += not found
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
 
