@@ -35,14 +35,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: (folder / file.name).read_bytes() for file in storage.list_files(str(folder)).files}
 
 
-def each_kill(arguments: list[str], tmp_path: Path, seed: int) -> list[Callable[[], bool]]:
-    """Kills at operations, and some by the clock."""
+def each_kill(
+    arguments: list[str], tmp_path: Path, seed: int, *, output: Path | None = None
+) -> list[Callable[[], bool]]:
+    """Kills at operations, and some by the clock; `output` is removed between the runs that measure."""
     total = events_of(arguments, count_file=tmp_path / "count")
     kills: list[Callable[[], bool]] = [
         lambda at=at: run_killed(arguments, at=at)
         for at in kill_points(total, number=POINTS, seed=seed)  # type: ignore[misc]
     ]
     if SLOW:
+        if output is not None:
+            shutil.rmtree(output)
         generator, longest_s = random.Random(seed), seconds_of(arguments)
         moments = [generator.uniform(0.3 * longest_s, longest_s) for _ in range(POINTS // 3)]
         kills += [lambda after=after: run_killed(arguments, after_s=after) for after in moments]  # type: ignore[misc]
@@ -103,7 +107,7 @@ def test_killed_put_new_leaves_nothing_or_all(tmp_path: Path, seed: int) -> None
     (tmp_path / "source").write_bytes(b"record" * 1000)
     target = tmp_path / "ledger" / "1.json"
     arguments = ["storage", "put", "--new", str(tmp_path / "source"), str(target)]
-    for kill in each_kill(arguments, tmp_path, seed):
+    for kill in each_kill(arguments, tmp_path, seed, output=tmp_path / "ledger"):
         shutil.rmtree(tmp_path / "ledger", ignore_errors=True)
         kill()
         assert not target.exists() or target.read_bytes() == b"record" * 1000
