@@ -50,7 +50,7 @@ def convert_pipeline(
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
     """
-    snapshot_task = snapshot(source=source, labels=labels)
+    snapshot_task = snapshot(source=source, labels=labels, layout=layout)
     # A share changes without KFP knowing: a cached listing would hide new recordings.
     snapshot_task.set_caching_options(False)
 

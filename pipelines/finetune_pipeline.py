@@ -48,6 +48,7 @@ def finetune_pipeline(
     learning_rate: float = 0.0,
     seed: int = 0,
     model_name: str = "traffic-small",
+    snapshot_cache: str = "",
     nas_claim: str = "nas-data",
     gpus: int = 0,
 ) -> None:
@@ -82,10 +83,11 @@ def finetune_pipeline(
         learning_rate: Rate after warm-up; 0 keeps the cfg's.
         seed: Seed of initial weights, order and augmentation.
         model_name: Name under which the zoo keeps the model's versions.
+        snapshot_cache: File that keeps checksums of the share between runs, such as nas://.cache/recordings.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         gpus: GPUs of the training task; 0 trains on CPUs.
     """
-    snapshot_task = snapshot(source=source, labels=labels)
+    snapshot_task = snapshot(source=source, labels=labels, layout=layout, cache=snapshot_cache)
     # A share changes without KFP knowing: a cached listing would hide new recordings.
     snapshot_task.set_caching_options(False)
 

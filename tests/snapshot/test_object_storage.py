@@ -30,7 +30,7 @@ def test_share_in_a_bucket_is_told_as_on_a_disk(tmp_path: Path, monkeypatch: pyt
         labelled = take_snapshot(f"{bucket}/recordings", labels=f"{bucket}/labels.json", cache=cache)
         assert [file.path for file in labelled.files][-1] == "labels:labels.json"
 
-        monkeypatch.setattr(reading, "_read_object", lambda task: pytest.fail(f"read {task.name}"))
+        monkeypatch.setattr(reading, "_read_object", lambda task, _layout: pytest.fail(f"read {task.name}"))
         assert take_snapshot(f"{bucket}/recordings", labels=f"{bucket}/labels.json", cache=cache) == labelled
         monkeypatch.undo()
         for name, value in server.environment.items():

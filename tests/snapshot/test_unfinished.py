@@ -12,9 +12,10 @@ import pytest
 
 from traffic_yolo.atm.census import take_census
 from traffic_yolo.atm.hdf5_state import HEAD_BYTES, why_unfinished
+from traffic_yolo.atm.layouts import LAYOUT_FOLDER
 from traffic_yolo.atm.recording import Recording, find_recordings
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
-from traffic_yolo.errors import StorageError
+from traffic_yolo.errors import RecordingError, StorageError
 from traffic_yolo.snapshot.snapshot import take_snapshot
 
 
@@ -189,3 +190,21 @@ def test_census_counts_as_the_reader_reads(recordings: Path) -> None:
 def test_census_of_the_real_recordings_is_that_of_their_readme(reference: Path) -> None:
     totals = take_snapshot(str(reference / "traffic" / "recordings")).totals
     assert (totals.recordings, totals.frames, totals.sites) == (5, 116, ("A", "B", "C", "E", "F"))
+
+
+def test_layout_of_ones_own_is_counted_and_sited_by_it(share: Path, tmp_path: Path) -> None:
+    """The built-in layouts do not know this data set; a YAML file that renames it does, with the same cache."""
+    text = (LAYOUT_FOLDER / "atm220-2021.yaml").read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace("dataset: AI", "dataset: Boxes").replace("name: atm220-2021", "name: own"))
+    folder = tmp_path / "own" / "20240501_siteZ"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "20240501120000_0.h5", "w") as file:
+        file["SCAN_00000/Boxes"] = np.array([[3, 0.9, 40, 60, 10, 20], [0, 0, 0, 0, 0, 0]], np.float32)
+        file["SCAN_00000/Image"] = np.frombuffer(b"\xff\xd8 a picture", np.uint8)
+    source, cache = str(tmp_path / "own"), str(tmp_path / "cache")
+    assert take_snapshot(source, cache=cache).totals.frames == 0
+    totals = take_snapshot(source, cache=cache, layout=str(own)).totals
+    assert (totals.frames, totals.sites, totals.detections, totals.unreadable) == (1, ("Z",), {"CAR": 1}, ())
+    with pytest.raises(RecordingError, match="unknown layout 'nowhere'"):
+        take_snapshot(source, layout="nowhere")

@@ -12,7 +12,9 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 
 PIPELINES = "traffic_yolo_pipelines"
-LOCATIONS = ("source", "labels", "mapping", "class_map", "policy", "zoo", "cfg", "weights", "weights_names")
+LOCATIONS = (
+    "source", "labels", "mapping", "class_map", "policy", "zoo", "cfg", "weights", "weights_names", "snapshot_cache",
+)  # fmt: skip
 NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
 
 
@@ -25,6 +27,7 @@ NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
 @click.option("--zoo", required=True, help="Folder of the model zoo: a path, file:// or nas://.")
 @click.option("--model-name", default="traffic-small", show_default=True, help="Name of the model in the zoo.")
+@click.option("--snapshot-cache", default="", help="File that keeps checksums of the share between runs.")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
 @click.option("--gpus", default=0, show_default=True, help="GPUs of the training task (cluster).")
 @options_of(ConvertOptions)

@@ -14,6 +14,7 @@ from traffic_yolo.snapshot.snapshot import DEFAULT_JOBS
 @click.command()
 @click.option("--source", required=True, help="Folder of recordings, or a data set: a path, file://, nas:// or s3://.")
 @click.option("--labels", default="", help="Label file or folder that belongs to the source.")
+@click.option("--layout", default="", help="Layout of the recordings, a name or a YAML file; empty: each file's own.")
 @click.option("--previous", default="", help="Snapshot to compare with: a path, nas:// or s3://.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Snapshot file to write (JSON).")
 @click.option("--cache", default="", help="File that keeps checksums between looks; by default it lies beside --out.")
@@ -28,6 +29,7 @@ from traffic_yolo.snapshot.snapshot import DEFAULT_JOBS
 def command(
     source: str,
     labels: str,
+    layout: str,
     previous: str,
     out: Path,
     cache: str,
@@ -51,7 +53,7 @@ def command(
         raise OptionsError("--read-all keeps no cache: leave out --cache")
     earlier = load_snapshot(previous) if previous else None
     kept = "" if read_all else cache or str(out.with_name(f".{out.name}.cache"))
-    taken = take_snapshot(source, labels=labels, cache=kept, settle_s=settle_s, jobs=jobs)
+    taken = take_snapshot(source, labels=labels, layout=layout, cache=kept, settle_s=settle_s, jobs=jobs)
     write_snapshot(out, taken)
     found = compare(earlier, taken)
     word = gate(found, options)

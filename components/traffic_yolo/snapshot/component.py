@@ -14,6 +14,7 @@ def snapshot(
     listing: dsl.Output[dsl.Artifact],
     changes: dsl.Output[dsl.Markdown],
     labels: str = "",
+    layout: str = "",
     previous: str = "",
     cache: str = "",
     settle_s: float = 0.0,
@@ -25,6 +26,7 @@ def snapshot(
         listing: Every file with size and SHA-256 (JSON).
         changes: What is new since the previous snapshot.
         labels: Label file or folder that belongs to the source.
+        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
         previous: Snapshot to compare with (path, nas:// or s3://); one that does not exist yet counts as none.
         cache: File that keeps checksums between runs (path, nas:// or s3://); empty reads every file each time.
         settle_s: Recordings written to within so many seconds are left out.
@@ -41,7 +43,7 @@ def snapshot(
 
     with one_line_errors():
         earlier = load_snapshot(previous) if previous and exists(previous) else None
-        taken = take_snapshot(source, labels=labels, cache=cache, settle_s=settle_s)
+        taken = take_snapshot(source, labels=labels, layout=layout, cache=cache, settle_s=settle_s)
         write_snapshot(Path(listing.path), taken)
         found = compare(earlier, taken)
         Path(changes.path).write_text(found.markdown)

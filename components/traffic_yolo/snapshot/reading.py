@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from traffic_yolo.atm.hdf5_state import HEAD_BYTES, why_unfinished
-from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.atm.layouts import Layout, builtin_layouts
 from traffic_yolo.errors import RecordingError
 from traffic_yolo.storage import CHUNK_BYTES, StoredFile, fetch, is_s3, sha256_of_file, shown
 from traffic_yolo.storage.atomic import storage_error
@@ -57,53 +57,56 @@ class FileReading(NamedTuple):
     problem: str = ""
 
 
-def read_files(tasks: Sequence[ReadTask], known_censuses: Iterable[str], *, jobs: int) -> Iterator[FileReading]:
+def read_files(
+    tasks: Sequence[ReadTask], known_censuses: Iterable[str], *, jobs: int, layout: Layout | None = None
+) -> Iterator[FileReading]:
     """Readings in no certain order, as they are done. `known_censuses`: SHA-256 of recordings that need no count.
 
-    Threads share the work: hashing and waiting for a share release Python's lock. Counting does not, and goes to
-    processes where there is enough of it. Raises `StorageError` for a file that cannot be read.
+    Threads share the work: hashing and waiting for a share release Python's lock. Counting does not, and is done
+    here meanwhile, by `layout` or, without one, by each recording's own. Raises `StorageError` for a file that cannot
+    be read.
     """
     counted = set(known_censuses)
     batches = list(_batches(tasks))
     if len(batches) <= 1 or jobs == 1:
-        readings: Iterator[FileReading] = (reading for batch in batches for reading in _read_batch(batch))
-        yield from _with_censuses(readings, counted)
+        readings: Iterator[FileReading] = (reading for batch in batches for reading in _read_batch(batch, layout))
+        yield from _with_censuses(readings, counted, layout)
         return
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
-            done = pool.map(_read_batch, batches)
-            yield from _with_censuses(itertools.chain.from_iterable(done), counted)
+            done = pool.map(_read_batch, batches, itertools.repeat(layout))
+            yield from _with_censuses(itertools.chain.from_iterable(done), counted, layout)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _with_censuses(readings: Iterable[FileReading], counted: set[str]) -> Iterator[FileReading]:
+def _with_censuses(readings: Iterable[FileReading], counted: set[str], layout: Layout | None) -> Iterator[FileReading]:
     for reading in readings:
         wanted = reading.task.is_recording and not reading.problem and reading.census is None
         if not wanted or reading.digest.hex() in counted:
             yield reading
             continue
         counted.add(reading.digest.hex())
-        census = count_recording(reading.task.place)
+        census = count_recording(reading.task.place, layout)
         if identity_of(os.stat(reading.task.place)) != reading.task.file.identity:
             yield reading._replace(problem=CHANGING)
         else:
             yield reading._replace(census=census)
 
 
-def count_recording(path: str) -> Census:
+def count_recording(path: str, layout: Layout | None = None) -> Census:
     """Frames and device detections of a recording, or why it cannot be read as one."""
     from traffic_yolo.atm.census import take_census  # h5py is not needed where every count is known
 
     try:
-        census = take_census(Path(path))
+        census = take_census(Path(path), layout)
     except RecordingError as error:
         return " ".join(str(error).replace(f"{path}: ", "").replace(path, "").split())
     return census.frames, census.detections
 
 
-def _read_batch(batch: Sequence[ReadTask]) -> list[FileReading]:
-    return [_read_object(task) if is_s3(task.place) else _read_file(task) for task in batch]
+def _read_batch(batch: Sequence[ReadTask], layout: Layout | None) -> list[FileReading]:
+    return [_read_object(task, layout) if is_s3(task.place) else _read_file(task) for task in batch]
 
 
 def _read_file(task: ReadTask) -> FileReading:
@@ -135,7 +138,7 @@ def _hash_file(task: ReadTask) -> FileReading:
     return FileReading(task, b"" if problem else digest.digest(), read_ns, None, problem)
 
 
-def _read_object(task: ReadTask) -> FileReading:
+def _read_object(task: ReadTask, layout: Layout | None) -> FileReading:
     """Hashes an object; a recording is copied to this machine for as long as it is counted."""
     read_ns = time.time_ns()
     with tempfile.TemporaryDirectory(prefix="traffic-yolo-snapshot-") as folder:
@@ -145,7 +148,7 @@ def _read_object(task: ReadTask) -> FileReading:
             problem = _unfinished(task, file.read(HEAD_BYTES))
         if problem:
             return FileReading(task, b"", read_ns, None, problem)
-        census = count_recording(str(path)) if task.is_recording else None
+        census = count_recording(str(path), layout) if task.is_recording else None
         return FileReading(task, bytes.fromhex(sha256_of_file(path)), read_ns, census)
 
 
@@ -167,11 +170,11 @@ def _batches(tasks: Sequence[ReadTask]) -> Iterator[list[ReadTask]]:
         yield batch
 
 
-def sites_of(names: Iterable[str]) -> set[str]:
+def sites_of(names: Iterable[str], layout: Layout | None = None) -> set[str]:
     """Sites of the recordings among these names; a recording at the top of the source has none that a name tells."""
     sites = set()
     for path in (Path("/", name) for name in names if name.endswith(RECORDING_SUFFIX) and "/" in name):
         layouts = builtin_layouts().values()
-        layout = next((known for known in layouts if known.file_name.fullmatch(path.stem)), next(iter(layouts)))
-        sites.add(layout.describe_name(path).site)
+        fitting = (known for known in layouts if known.file_name.fullmatch(path.stem))
+        sites.add((layout or next(fitting, next(iter(layouts)))).describe_name(path).site)
     return sites

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from traffic_yolo._version import __version__
+from traffic_yolo.atm.layouts import Layout, load_layout
 from traffic_yolo.errors import NotFoundError, OptionsError, StorageError
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.reading import (
@@ -31,6 +32,7 @@ from traffic_yolo.storage import (
     Skipped,
     StoredFile,
     atomic_file,
+    existing_path,
     is_s3,
     join,
     list_files,
@@ -101,19 +103,26 @@ class Snapshot:
 
 
 def take_snapshot(
-    source: str, *, labels: str = "", cache: str = "", settle_s: float = 0.0, jobs: int = DEFAULT_JOBS
+    source: str,
+    *,
+    labels: str = "",
+    layout: str = "",
+    cache: str = "",
+    settle_s: float = 0.0,
+    jobs: int = DEFAULT_JOBS,
 ) -> Snapshot:
     """Lists `source` and `labels` (paths, nas:// or s3://) and reads what `cache` does not know.
 
-    `cache`: location of the file that keeps hashes between looks, made where it is missing; empty keeps none.
-    `settle_s`: recordings written to within so many seconds are taken to be unfinished. Names that begin with a dot are
-    left out. Raises `StorageError` for a location that is missing, empty or unreadable, and for labels that are being
-    written.
+    `layout`: that of the recordings, a name or a YAML file; empty takes each recording's own. `cache`: location of the
+    file that keeps hashes between looks, made where it is missing; empty keeps none. `settle_s`: recordings written to
+    within so many seconds are taken to be unfinished. Names that begin with a dot are left out. Raises `StorageError`
+    for a location that is missing, empty or unreadable, and for labels that are being written.
     """
     if settle_s < 0 or jobs < 1:
         raise OptionsError(f"settle_s {settle_s}, jobs {jobs}: expected 0 or more, and 1 or more")
     with _collector_paused():
-        return _Look(source, labels, cache, settle_s).take(jobs)
+        look = _Look(source, labels, cache, settle_s, load_layout(_layout_name(layout)) if layout else None)
+        return look.take(jobs)
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -187,11 +196,14 @@ def fingerprint_of(files: Iterable[SnapshotFile]) -> str:
 class _Look:
     """One taking of a snapshot; holds what its steps share."""
 
-    def __init__(self, source: str, labels: str, cache: str, settle_s: float) -> None:
+    def __init__(self, source: str, labels: str, cache: str, settle_s: float, layout: Layout | None) -> None:
         self.source, self.labels, self.cache_location, self.settle_s = source, labels, cache, settle_s
+        self.layout = layout
+        # Counts that another version or another layout made are made again
+        self.rules = f"{__version__} {hashlib.sha256(repr(layout).encode()).hexdigest()}"
         self.cache = _load_cache(cache)
         kept = self.cache.extra if isinstance(self.cache.extra, dict) else {}
-        same_rules = kept.get("rules") == __version__
+        same_rules = kept.get("rules") == self.rules
         self.censuses: dict[str, Any] = kept.get("censuses", {}) if same_rules else {}
         self.last: dict[str, Any] = kept.get("last", {}) if same_rules else {}
         self.skipped: list[Skipped] = []
@@ -250,7 +262,7 @@ class _Look:
         local = [task.file for task in tasks if not is_s3(task.place)]
         if self.cache_location:
             time.sleep(seconds_to_wait(local, seen_ns, time.time_ns()))
-        readings = read_files(tasks, self.censuses, jobs=jobs)
+        readings = read_files(tasks, self.censuses, jobs=jobs, layout=self.layout)
         saved_s = time.monotonic()
         self.dirty = True
         for reading in progress(readings, description="snapshot", unit="file", total=len(tasks)):
@@ -296,7 +308,7 @@ class _Look:
         return Totals(
             recordings=len(recordings),
             frames=sum(file.frames for file in files),
-            sites=tuple(sorted(sites_of(file.path for file in recordings))),
+            sites=tuple(sorted(sites_of((file.path for file in recordings), self.layout))),
             detections=dict(sorted(detections.items())),
             unreadable=tuple(unreadable),
         )
@@ -319,8 +331,13 @@ class _Look:
         if names is not None:
             used = {file.sha256 for file in self.files}
             self.censuses = {sha256: census for sha256, census in self.censuses.items() if sha256 in used}
-        self.cache.extra = {"rules": __version__, "censuses": self.censuses, "last": self.last}
+        self.cache.extra = {"rules": self.rules, "censuses": self.censuses, "last": self.last}
         put(self.cache_location, self.cache.dump())
+
+
+def _layout_name(layout: str) -> str:
+    """A layout's name, or the path of its file wherever it lies."""
+    return str(existing_path(layout, what="layout")) if "://" in layout else layout
 
 
 def _load_cache(location: str) -> HashCache:
