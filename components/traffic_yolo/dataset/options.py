@@ -6,7 +6,7 @@ from typing import Any
 from traffic_yolo.errors import OptionsError
 
 ATM_FORMAT = "atm-h5"
-LABEL_FORMAT_NAMES = (
+LABEL_FORMAT_NAMES = ("coco", "yolo", "cvat", "voc", "labelme", "kitti", "mapped")
     "coco",
     "yolo",
     "cvat",

@@ -28,10 +28,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     lock: _Lock | None = None
     try:
-        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
-            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
+        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
         lock = _Lock.taken(path)
         temporary = lock.folder
         temporary.mkdir()

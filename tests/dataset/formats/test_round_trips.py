@@ -10,7 +10,6 @@ from tests.dataset.conftest import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.dataset.export_labels import ExportSummary, export_labels
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME
-from traffic_yolo.dataset.label_writers import LABEL_WRITERS
 from traffic_yolo.dataset.options import WRITTEN_FORMATS, ExportOptions, SourceChoice
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.sources import open_source
@@ -174,7 +173,3 @@ def test_cvat_declares_every_attribute_that_it_writes(write_coco: Write, tmp_pat
     assert [label["name"] for label in declared] == ["BUS", "CAR", "traffic light"]
     names = {attribute["name"] for attribute in declared[0]["attributes"]}
     assert {"label_source", "confidence", "ignore", "iscrowd", "lane", "colour", "note"} <= names
-
-
-def test_names_of_the_written_formats_are_those_of_the_writers() -> None:
-    assert tuple(LABEL_WRITERS) == WRITTEN_FORMATS or set(LABEL_WRITERS) == set(WRITTEN_FORMATS)
