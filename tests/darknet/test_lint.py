@@ -355,12 +355,8 @@ CASES = [
         severity="warning",
         sound=change(("filters=8", "filters=8\nlearning_rate=1\nstopbackward=1")),
     ),
-    Case(
-        "unknown-key", DS, change((NET, f"{NET}mosaics=1\n")), "mosaics=1", "over mosaics= in [net]", severity="warning"
-    ),
-    Case(
-        "tiny-boxes", DS, CLEAN, "[yolo]", "drops boxes below 1 pixel", severity="info", sound=CLEAN.split("[yolo]")[0]
-    ),
+    Case("unknown-key", DS, change((NET, f"{NET}mosaics=1\n")), "mosaics=1", "over mosaics= in [net]", severity="warning"),
+    Case("tiny-boxes", DS, CLEAN, "[yolo]", "drops boxes below 1 pixel", severity="info", sound=CLEAN.split("[yolo]")[0]),
     Case(
         "num-detected-classes",
         DS,
@@ -414,12 +410,7 @@ def test_letter_box_against_the_configured_resize(target, letter_box, resize, er
         words = f"letter_box={letter_box}, but the runtime is set to {resize}"
         assert report.findings[0].message == words
         assert report.findings[0].line == 5
-    assert (
-        report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).count(
-            "warning"
-        )
-        == 0
-    )
+    assert report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).count("warning") == 0
 
 
 def saved(path, *, header=None, text=CLEAN):

@@ -6,15 +6,8 @@ from typing import Any
 from traffic_yolo.errors import OptionsError
 
 ATM_FORMAT = "atm-h5"
+# The keys of label_formats.LABEL_FORMATS, which is heavy to import
 LABEL_FORMAT_NAMES = ("coco", "yolo", "cvat", "voc", "labelme", "kitti", "mapped")
-    "coco",
-    "yolo",
-    "cvat",
-    "voc",
-    "kitti",
-    "labelme",
-    "mapped",
-)  # the keys of label_formats.LABEL_FORMATS, which is heavy to import
 SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 LABEL_SOURCE_WORDS = ("stated", "human")
