@@ -152,6 +152,50 @@ def test_yolo_text_is_judged_by_the_same_names(line: str, expected: str, tmp_pat
     assert finding.frame == "line 2"
 
 
+def voc_label(index: int, width: str) -> tuple[str, str]:
+    corners = f"<xmin>10</xmin><ymin>10</ymin><xmax>{width}</xmax><ymax>30</ymax>"
+    size = "<size><width>96</width><height>72</height><depth>3</depth></size>"
+    text = f"<annotation><filename>{index}.jpg</filename>{size}<object><name>CAR</name><bndbox>{corners}</bndbox>"
+    return f"Annotations/{index}.xml", f"{text}</object></annotation>"
+
+
+def kitti_label(index: int, right: str) -> tuple[str, str]:
+    return f"label_2/{index}.txt", f"CAR 0 0 0 10 10 {right} 30 -1 -1 -1 -1000 -1000 -1000 -10\n"
+
+
+def labelme_label(index: int, right: str) -> tuple[str, str]:
+    points = f"[[10, 10], [{right.replace('nan', 'NaN')}, 30]]"
+    shape = f'{{"label": "CAR", "shape_type": "rectangle", "points": {points}}}'
+    return f"{index}.json", f'{{"shapes": [{shape}], "imagePath": "{index}.jpg", "imageWidth": 96, "imageHeight": 72}}'
+
+
+PLACES = {"voc": "JPEGImages", "kitti": "image_2", "labelme": "."}
+
+
+@pytest.mark.parametrize(("value", "expected"), [("10", "no-area"), ("nan", {"labelme": "broken-label"})])
+@pytest.mark.parametrize(
+    ("source_format", "label"), [("voc", voc_label), ("kitti", kitti_label), ("labelme", labelme_label)]
+)
+def test_other_formats_name_their_flat_boxes_and_nans_too(
+    source_format: str, label: Callable[[int, str], tuple[str, str]], value: str, expected: Any, tmp_path: Path
+) -> None:
+    for index in range(3):
+        name, text = label(index, value if index == 1 else "40")
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        picture = tmp_path / PLACES[source_format] / f"{index}.jpg"
+        picture.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(picture), np.random.default_rng(index).integers(0, 255, (72, 96, 3), dtype=np.uint8))
+    if source_format == "voc" and value == "10":
+        (tmp_path / "Annotations" / "1.xml").write_text(voc_label(1, "8")[1])  # corners lie inside the box
+    outcome = check_source(SourceChoice(source=str(tmp_path), source_format=source_format), CheckOptions())
+    (finding,) = [one for one in outcome.findings if one.severity == "error"]
+    wanted = expected if isinstance(expected, str) else expected.get(source_format, "not-a-number")
+    assert finding.check == wanted, finding
+    assert "1." in Path(finding.file).name
+
+
 def test_scans_without_a_picture_are_no_gap_and_gaps_are_named(share: Any) -> None:
     with h5py.File(recording(share, "B"), "a") as file:
         for number, picture in ((5, False), (6, True)):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format, open_labels
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.problems import NOTED, Problem
 from traffic_yolo.errors import TrafficYoloError
 
 COCO = json.dumps(
@@ -92,7 +92,7 @@ def read(opened: Path, name: str, folder: Path) -> str:
         list(open_labels(opened, name, options).pictures())
     except TrafficYoloError as error:
         return str(error)
-    assert problems == []
+    assert {problem.kind for problem in problems} <= NOTED
     return ""
 
 

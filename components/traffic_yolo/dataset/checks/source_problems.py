@@ -20,7 +20,7 @@ CHECK_OF_KIND = {
 }
 # In the readers' messages; tests/dataset/checks/test_check_source.py holds them for every format
 BOX_WORDS = (
-    ("unknown-class", re.compile(r"unknown class|no category")),
+    ("unknown-class", re.compile(r"unknown class|no category|is none of the (task|mapping)")),
     ("not-a-number", re.compile(r"\bnan\b|\binf\b|must be finite|finite numbers", re.IGNORECASE)),
     ("no-area", re.compile(r"wide and .* high|width and height (must be )?above 0")),
 )

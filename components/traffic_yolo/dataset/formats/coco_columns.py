@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.formats.left_out import NAMED, flat_box_message, shown_xywh
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation
 from traffic_yolo.errors import LabelError
 
@@ -78,9 +79,6 @@ class Categories:
         return cls(names, row_of, apart)
 
 
-NAMED = 200  # boxes without area that are named, not only counted
-
-
 class AnnotationColumns:
     """Collects the section `annotations` piece by piece; `complete` sorts it by picture.
 
@@ -136,9 +134,8 @@ class AnnotationColumns:
         good = found & (classes >= 0) & ~flat
         self.degenerate += int(flat.sum())
         for row in np.flatnonzero(flat)[:NAMED].tolist():
-            box = ", ".join(f"{value:g}" for value in table["box"][row].tolist())
             where = f"{self._path}: annotation {table['id'][row]} of image {table['image'][row]}"
-            self.flat.append(f"{where}: expected width and height above 0, found x, y, w, h = {box}; left out")
+            self.flat.append(flat_box_message(where, shown_xywh(tuple(table["box"][row].tolist()))))
         picture = order[rows] if len(image_ids) else rows
         kept = np.flatnonzero(good)
         kept = kept[np.argsort(picture[kept], kind="stable")]

@@ -7,7 +7,6 @@ import bisect
 import heapq
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import flag, number, plain_value, take_record_fields, whole_number
+from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
 from traffic_yolo.dataset.formats.shapes import box_of_points, box_of_rotated, polygon_area
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
@@ -50,7 +50,7 @@ class CvatReader:
             raise StorageError(f"no CVAT file (*.xml with <{ROOT_TAG}>) at {path}")
         self._file = file
         self.root = file.parent
-        self._left_out: Counter[str] = Counter()
+        self._left_out = LeftOut()
         meta = next(iter(xml_elements(file, ("meta", "image", "track"))), None)
         self._task = _Task.of(meta if meta is not None and meta.tag == "meta" else None, str(file))
         self.classes = self._task.classes or self._classes_in_use()
@@ -71,6 +71,7 @@ class CvatReader:
                 on_problem(Problem("label-broken", str(error)))
         for (task_id, subset), of_task in tracks.items():
             yield from self._frames(of_task, task_id, subset, several=len(tracks) > 1)
+        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Shapes that became boxes, and those that were left out."""
@@ -111,7 +112,7 @@ class CvatReader:
                     drawn = _Drawn(box, area, flag(shape.attributes.get("occluded"), "occluded", where), attributes)
                     annotations.append(self._annotation(self._label(shape), drawn, shape))
                 else:
-                    self._left_out["boxes without area left out"] += 1
+                    self._left_out.flat_box(self._where(shape), shown_xywh(box))
             elif shape.tag in LEFT_OUT:
                 self._left_out[f"shapes of the kind {shape.tag} left out"] += 1
         subset = image.attributes.get("subset") or self._task.subset_of.get(image.attributes.get("task_id", ""), "")
@@ -211,7 +212,7 @@ class CvatReader:
                 if found is None:
                     continue
                 if found.box[2] <= 0 or found.box[3] <= 0:
-                    self._left_out["boxes without area left out"] += 1
+                    self._left_out.flat_box(f"{self._where(track.element)} frame {frame}", shown_xywh(found.box))
                     continue
                 attributes = {**found.attributes, **({"track_id": plain_value(track.number)} if track.number else {})}
                 shape = XmlElement("box", {**track.element.attributes, "group_id": ""}, track.element.line)

@@ -6,13 +6,13 @@ Corners are in pixels from 0. `DontCare` regions are ignored boxes. The columns 
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, plain_value
+from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.text_labels import files_below, text_lines, write_label_file
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
@@ -57,7 +57,7 @@ class KittiReader:
             raise StorageError(f"no folder of KITTI labels (label_2/*.txt) at {path}")
         self._folder = folder
         self.root = folder.parent if folder.name in LABEL_FOLDERS else folder
-        self._left_out: Counter[str] = Counter()
+        self._left_out = LeftOut()
         classes: set[str] = set()
         for file in files_below(folder, ".txt"):
             try:
@@ -78,9 +78,12 @@ class KittiReader:
                 on_problem(Problem("label-broken", str(error)))
                 continue
             annotations = tuple(annotation for annotation in found if annotation)
-            self._left_out["boxes without area left out"] += len(found) - len(annotations)
+            for (number_, line), annotation in zip(lines, found, strict=True):
+                if annotation is None:
+                    self._left_out.flat_box(f"{file} line {number_}", repr(line[:120]))
             name = file.relative_to(self._folder).with_suffix("").as_posix()
             yield PictureLabels(name=name, annotations=annotations, where=str(file))
+        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Boxes without area."""

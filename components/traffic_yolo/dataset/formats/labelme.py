@@ -4,7 +4,6 @@ Rectangles are boxes; polygons and circles become the boxes around them; other s
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import orjson
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, take_record_fields, whole_number
+from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
 from traffic_yolo.dataset.formats.shapes import Box, Points, box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
@@ -36,7 +36,7 @@ class LabelmeReader:
         del options
         self._path = path
         self.root = path.parent if path.is_file() else path
-        self._left_out: Counter[str] = Counter()
+        self._left_out = LeftOut()
         self._empty = True
         classes: set[str] = set()
         for _, content in self._contents(already_told):
@@ -59,6 +59,7 @@ class LabelmeReader:
                 yield self._picture(file, content)
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
+        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Shapes that became boxes, and those that were left out."""
@@ -113,7 +114,7 @@ class LabelmeReader:
             return None
         box, area = found
         if box[2] <= 0 or box[3] <= 0:
-            self._left_out["boxes without area left out"] += 1
+            self._left_out.flat_box(where, shown_xywh(box))
             return None
         flags = shape.get("flags")
         attributes: dict[str, Any] = {k: v for k, v in flags.items() if v} if isinstance(flags, dict) else {}

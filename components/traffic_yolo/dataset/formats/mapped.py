@@ -9,7 +9,6 @@ import io
 import pickle
 import tempfile
 import weakref
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +19,7 @@ import orjson
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import flag, number, whole_number
 from traffic_yolo.dataset.formats.json_stream import json_pieces
+from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
 from traffic_yolo.dataset.formats.mapping import read_mapping
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
@@ -47,7 +47,7 @@ class MappedReader:
         self._mapping = read_mapping(options.mapping)
         self._path = path
         self.root = path.parent
-        self._left_out: Counter[str] = Counter()
+        self._left_out = LeftOut()
         self._broken: list[str] = []
         classes = set(self._mapping.classes.values()) or self._classes_in_use()
         self.classes = tuple(dict.fromkeys(self._mapping.classes.values())) or tuple(sorted(classes))
@@ -67,6 +67,7 @@ class MappedReader:
                 yield self._picture(identity, records)
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
+        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Boxes without area."""
@@ -202,7 +203,7 @@ class MappedReader:
             raise LabelError(f"{where}: class {name!r} is none of the mapping's: {', '.join(mapping.classes)}")
         xywh = self._xywh(box, where)
         if xywh[2] <= 0 or xywh[3] <= 0:
-            self._left_out["boxes without area left out"] += 1
+            self._left_out.flat_box(where, shown_xywh(xywh))
             return None
         confidence = found.get("confidence")
         try:

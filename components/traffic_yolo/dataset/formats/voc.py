@@ -4,13 +4,13 @@ VOC counts pixels from 1, and both corners belong to the box; many tools write c
 any corner is 0 or between two pixels is taken for one of theirs; otherwise VOC's rule holds. A note says which.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import flag, number, plain_value, whole_number
+from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
@@ -49,7 +49,7 @@ class VocReader:
         self._only = path if path.is_file() else None
         self.root = folder.parent if folder.name == "Annotations" else folder
         self._split_of = _splits(self.root / "ImageSets" / "Main")
-        self._left_out: Counter[str] = Counter()
+        self._left_out = LeftOut()
         self._from_one = True
         classes: set[str] = set()
         for element in self._elements(already_told):
@@ -68,6 +68,7 @@ class VocReader:
                 yield self._picture(element, Path(element.attributes["file"]))
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
+        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """How the corners were read, and what was left out."""
@@ -118,7 +119,7 @@ class VocReader:
         xywh = left - first, top - first, right - left + first, bottom - top + first
         self._left_out["parts of objects left out"] += sum(1 for _ in box.all("part"))
         if xywh[2] <= 0 or xywh[3] <= 0:
-            self._left_out["boxes without area left out"] += 1
+            self._left_out.flat_box(where, shown_xywh(xywh))
             return None
         attributes: dict[str, Any] = {}
         for key in ("truncated", "occluded"):
@@ -139,7 +140,7 @@ def _counts_from_one(box: XmlElement) -> bool:
         corners = [float(bounds.text_of(corner)) for corner in CORNERS]
     except ValueError:
         return True
-    return corners[0] >= 1 and corners[1] >= 1 and all(corner == int(corner) for corner in corners)
+    return corners[0] >= 1 and corners[1] >= 1 and all(corner.is_integer() for corner in corners)
 
 
 def _splits(folder: Path) -> dict[str, str]:
