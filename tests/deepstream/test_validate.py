@@ -176,6 +176,44 @@ def test_an_onnx_file_of_other_weights_is_refused(model: Path, dataset: Path, po
         validate(tmp_path / "model", dataset, point, tmp_path / "validation")
 
 
+def test_thresholds_of_classes_go_straight_into_their_groups(
+    model: Path, unscaled_dataset: Path, point: Path, tmp_path: Path
+) -> None:
+    names = ModelFolder.open(model).classes
+    one_for_all = validate(model, unscaled_dataset, point, tmp_path / "one", require_parity=True)
+    own = dict(zip(names, (0.55, 0.3), strict=False))
+    content = json.loads(point.read_text())
+    point.write_text(json.dumps(content | {"class_thresholds": own}))
+    summary = validate(model, unscaled_dataset, point, tmp_path / "own", require_parity=True)
+    text = (tmp_path / "own" / "config_infer_primary.txt").read_text()
+    assert f"[class-attrs-0]\n# {names[0]}\npre-cluster-threshold=0.55\n" in text
+    config = NvinferConfig.read(tmp_path / "own" / "config_infer_primary.txt")
+    found = [config.class_attributes(index).pre_cluster_threshold for index in range(len(names))]
+    assert found == [own.get(name, 0.4) for name in names]
+    # Both sides apply them, so they still agree, on other boxes than before.
+    assert summary.passed
+    assert [counts.matched for counts in summary.parity.per_class] != [
+        counts.matched for counts in one_for_all.parity.per_class
+    ]
+    assert json.loads((tmp_path / "own" / "parity.json").read_text())["class_thresholds"] == own
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"TRAM": 0.5}, "class_thresholds: 'TRAM' is no class of the model; it has "),
+        ({"CAR": "high"}, "class_thresholds: expected a number for each class name"),
+        ([0.5], "class_thresholds: expected a number for each class name"),
+    ],
+)
+def test_thresholds_of_no_class_are_refused(
+    model: Path, unscaled_dataset: Path, point: Path, tmp_path: Path, thresholds: object, message: str
+) -> None:
+    point.write_text(json.dumps(json.loads(point.read_text()) | {"class_thresholds": thresholds}))
+    with pytest.raises(EvaluationError, match=message):
+        validate(model, unscaled_dataset, point, tmp_path / "out")
+
+
 def test_best_class_only_keeps_one_score_a_box_and_the_first_of_equals() -> None:
     scores = np.array([[0.2, 0.7, 0.1], [0.4, 0.0, 0.4], [0.0, 0.0, 0.3]], dtype=np.float32)
     raw = RawDetections.from_dense(

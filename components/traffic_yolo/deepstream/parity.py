@@ -4,7 +4,7 @@ Knows no model: it compares two `Detections` of the same pictures, whoever made 
 node's dump).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,9 +65,16 @@ class Parity(Counts):
 
 
 def compare(
-    left: Detections, right: Detections, *, num_classes: int, confidence_threshold: float, iou: float = MATCH_IOU
+    left: Detections,
+    right: Detections,
+    *,
+    num_classes: int,
+    confidence_threshold: float | Sequence[float],
+    iou: float = MATCH_IOU,
 ) -> Parity:
     """Matches boxes of the same picture and class, best overlap first, each box once, IoU at least `iou`.
+
+    `confidence_threshold`: the one that both sides were cut at, or that of each class.
 
     Raises `EvaluationError` for a class_id that is not below `num_classes`.
     """
@@ -79,7 +86,9 @@ def compare(
     only_right = np.setdiff1d(np.arange(len(right)), right_rows)
     second = np.concatenate([_is_second_label(left, only_left, right), _is_second_label(right, only_right, left)])
     scores = np.concatenate([left.scores[only_left], right.scores[only_right]])
-    near = np.abs(scores - np.float32(confidence_threshold)) <= NEAR_THRESHOLD
+    thresholds = np.broadcast_to(np.asarray(confidence_threshold, np.float32), num_classes)
+    class_ids = np.concatenate([left.class_ids[only_left], right.class_ids[only_right]])
+    near = np.abs(scores - thresholds[class_ids]) <= NEAR_THRESHOLD
     matched, lefts, rights = (
         np.bincount(classes, minlength=num_classes).tolist()
         for classes in (left.class_ids[left_rows], left.class_ids[only_left], right.class_ids[only_right])

@@ -1,6 +1,7 @@
 """The step `validate`: what DeepStream's rules do to a model, against PyTorch, and the files that deploy it."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,12 @@ def validate(
     if not images:
         raise EvaluationError(f"{dataset}: split {split!r} has no pictures to compare on; choose another split")
     nms = read_operating_point(operating_point, folder_of_model)
-    options = DeployOptions(confidence_threshold=nms.confidence_threshold, iou_threshold=nms.iou_threshold)
+    class_thresholds = read_class_thresholds(operating_point, folder_of_model)
+    options = DeployOptions(
+        confidence_threshold=nms.confidence_threshold,
+        iou_threshold=nms.iou_threshold,
+        class_thresholds=class_thresholds,
+    )
     config = deploy_config(folder_of_model, options)
     darknet_config = deploy_config(folder_of_model, dataclasses.replace(options, model_format="darknet"))
 
@@ -72,11 +78,12 @@ def validate(
     if made_of != folder_of_model.sha256(WEIGHTS_NAME):
         raise ModelError(f"{onnx_path} was not made of {WEIGHTS_NAME} beside it ({made_of[:12]}…); export again")
     frames = simulator.run(images)
+    thresholds = [class_thresholds.get(name, nms.confidence_threshold) for name in folder_of_model.classes]
     parity = compare(
-        clipped(non_maximum_suppression(raw, nms), raw),
+        clipped(reported(raw, nms, thresholds), raw),
         clipped(simulator.detections(frames), raw),
         num_classes=len(folder_of_model.classes),
-        confidence_threshold=nms.confidence_threshold,
+        confidence_threshold=thresholds,
     )
     metrics = _metrics(raw, simulator, frames, nms, data.coco_path(split))
     problems = problems_of(parity, metrics)
@@ -87,7 +94,8 @@ def validate(
         write_text(folder / CONFIG_NAME, config.to_text())
         write_text(folder / DARKNET_CONFIG_NAME, darknet_config.to_text())
         write_text(folder / LABELS_NAME, labels_text(folder_of_model.classes))
-        write_json(folder / PARITY_NAME, _description(summary, folder_of_model, nms, raw.protocol))
+        described = _description(summary, folder_of_model, nms, raw.protocol)
+        write_json(folder / PARITY_NAME, described | {"class_thresholds": class_thresholds})
         write_text(folder / REPORT_NAME, validation_report(summary, folder_of_model.classes, nms, config))
     return summary
 
@@ -110,6 +118,29 @@ def read_operating_point(path: Path, model: ModelFolder) -> NmsOptions:
         raise EvaluationError(f"{path} was chosen for other weights than {model.weights_path}; evaluate and tune again")
     values |= {name: stated[name] for name in ("kind", "beta", "max_detections") if name in stated}
     return NmsOptions(**values)
+
+
+def read_class_thresholds(path: Path, model: ModelFolder) -> dict[str, float]:
+    """The confidence thresholds of single classes in an operating point file, by name; empty where it states none.
+
+    Raises `EvaluationError` for one that is no number or is of a class that the model does not have.
+    """
+    stated = read_json(path, what="operating point").get("class_thresholds") or {}
+    try:
+        thresholds = {str(name): float(value) for name, value in stated.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EvaluationError(f"{path}: class_thresholds: expected a number for each class name") from error
+    if unknown := sorted(set(thresholds) - set(model.classes)):
+        known = ", ".join(model.classes)
+        raise EvaluationError(f"{path}: class_thresholds: {unknown[0]!r} is no class of the model; it has {known}")
+    return thresholds
+
+
+def reported(raw: RawDetections, nms: NmsOptions, thresholds: Sequence[float]) -> Detections:
+    """What PyTorch reports with a confidence threshold for each class (C,); NMS works class by class, so one serves."""
+    lowest = dataclasses.replace(nms, confidence_threshold=min(thresholds))
+    found = non_maximum_suppression(raw, lowest)
+    return found.select(found.scores > np.array(thresholds, np.float32)[found.class_ids])
 
 
 def clipped(detections: Detections, raw: RawDetections) -> Detections:
