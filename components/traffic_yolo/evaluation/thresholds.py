@@ -4,7 +4,6 @@ The counts change only where a score is passed, so every choice there is lies be
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +23,23 @@ LEAST_TRUTHS = 20  # of fewer true boxes, a class's own threshold would be chose
 
 @dataclass(frozen=True)
 class _Cuts:
-    """Where the falling scores of some detections can be cut: `right`, `wrong` (n + 1,) above each cut, `thresholds`.
+    """Where the falling scores of some detections can be cut: `right`, `wrong` (n + 1,) above each cut.
 
     The first cut lets nothing through. `scores` (n,): the values, each once; a threshold parts two that follow each
-    other, the last one is the floor.
+    other, the last one is the `floor`.
     """
 
     scores: NDArray[np.float32]
-    thresholds: NDArray[np.float64]
     right: NDArray[np.int64]
     wrong: NDArray[np.int64]
+    floor: float
+
+    def threshold(self, cut: int) -> float:
+        """A threshold that makes the cut."""
+        if not len(self.scores):
+            return self.floor
+        low = float(self.scores[cut]) if cut < len(self.scores) else self.floor
+        return _between(low, float(self.scores[cut - 1]) if cut else 1.0)
 
     def at(self, threshold: float) -> int:
         """The cut that a threshold makes."""
@@ -56,7 +62,7 @@ def best_threshold(matching: Matching, objective: Objective, classes: tuple[str,
     cost = matching.num_truths @ miss + np.append(0.0, np.cumsum(added))[np.append(0, _ends(matching.scores))]
     true = int(matching.num_truths.sum())
     values = objective.of_totals(cuts.right, cuts.wrong, true, cost=cost, num_pictures=matching.num_pictures)
-    return float(cuts.thresholds[first_best(values, objective)])
+    return cuts.threshold(first_best(values, objective))
 
 
 def first_best(values: NDArray[np.float64], objective: Objective) -> int:
@@ -96,7 +102,7 @@ def best_class_thresholds(
     else:
         chosen = _most_found(cuts, kept, free, objective.false_positives_per_picture * matching.num_pictures)
     for index in free:
-        thresholds[index] = cuts[index].thresholds[chosen[index]]
+        thresholds[index] = cuts[index].threshold(chosen[index])
     return thresholds
 
 
@@ -197,10 +203,7 @@ def _cuts(scores: NDArray[np.float32], outcomes: NDArray[np.int8], floor: float)
     """Cuts of falling `scores` (n,)."""
     ends = _ends(scores)
     right, wrong = (np.append(0, np.cumsum(outcomes == outcome)[ends - 1]) for outcome in (CORRECT, WRONG))
-    values = scores[ends - 1]
-    edges = [1.0, *values.tolist(), floor]
-    thresholds = [_between(low, high) for high, low in pairwise(edges)] if len(values) else [floor]
-    return _Cuts(values, np.array(thresholds), right.astype(np.int64), wrong.astype(np.int64))
+    return _Cuts(scores[ends - 1], right.astype(np.int64), wrong.astype(np.int64), floor)
 
 
 def _ends(scores: NDArray[np.float32]) -> NDArray[np.int64]:
