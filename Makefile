@@ -43,6 +43,7 @@ compile: install  ## rewrite the compiled pipeline and the experiment YAML
 	$(BIN)/python pipelines/finetune_pipeline.py
 	$(BIN)/python pipelines/convert_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
+	$(BIN)/python katib/thresholds_experiment.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(DEMO) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -3,20 +3,18 @@
 `python katib/fine_tuning_experiment.py` rewrites the YAML beside this file; `--check` only compares.
 """
 
-import sys
-from pathlib import Path
-
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.experiment import ExperimentOptions, experiment_yaml
-
-YAML_PATH = Path(__file__).with_suffix(".yaml")
+from traffic_yolo.tuning.experiment import SearchOptions
+from traffic_yolo.tuning.experiment_file import write_or_compare
+from traffic_yolo.tuning.fine_tuning_experiment import FineTuningOptions, fine_tuning_document
 
 COMMENT = """Written by `python katib/fine_tuning_experiment.py`; change that file, not this one.
 Submit with `kubectl -n NAMESPACE create -f`. The namespace carries the label
 katib.kubeflow.org/metrics-collector-injection: enabled, and has the claim nas-data (read-write-many).
-Trainings are kept in --store: trials that differ in thresholds only train once."""
+Trainings are kept in --store: trials that differ in thresholds only train once.
+`traffic-yolo katib check` looks for mistakes; `traffic-yolo katib run --nas-root FOLDER` runs it without a cluster."""
 
-OPTIONS = ExperimentOptions(
+OPTIONS = FineTuningOptions(
     dataset="/nas/datasets/traffic",
     store="/nas/katib/trainings",
     training=TrainingOptions(
@@ -27,20 +25,10 @@ OPTIONS = ExperimentOptions(
         subdivisions=4,
         max_batches=4000,
     ),
+    # all and neck_and_heads and heads, and the last third of the backbone as well (yolov4-tiny's layer 10)
+    fine_tune_layers=("all", "neck_and_heads", "heads", "from:10"),
+    search=SearchOptions("fine-tuning", max_trials=60, parallel_trials=2),
 )
 
-
-def main() -> int:
-    """Writes or compares the YAML; 1 when it is stale."""
-    text = experiment_yaml(OPTIONS, comment=COMMENT)
-    if "--check" in sys.argv[1:]:
-        if YAML_PATH.is_file() and YAML_PATH.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{YAML_PATH.name} is stale; run `python katib/{Path(__file__).name}`", file=sys.stderr)
-        return 1
-    YAML_PATH.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_compare(fine_tuning_document(OPTIONS), __file__, comment=COMMENT))

@@ -39,7 +39,14 @@ OPEN_TO_ALL = {
 # foreign library -> the only files that may import it (a path prefix relative to the repository)
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "kfp": ("components/traffic_yolo/*/component.py", "pipelines/*.py", "tests/*"),
-    "kubeflow_katib_api": ("components/traffic_yolo/tuning/experiment.py", "katib/*.py", "tests/*"),
+    "kubeflow_katib_api": (
+        "components/traffic_yolo/tuning/experiment.py",
+        "components/traffic_yolo/tuning/katib_check/rules_schema.py",
+        "katib/*.py",
+        "tests/*",
+    ),
+    "kubernetes_validate": ("components/traffic_yolo/tuning/katib_check/*", "tests/*"),
+    "re2": ("components/traffic_yolo/tuning/katib_spec/go_regexp.py", "tests/*"),
     "minio": ("components/traffic_yolo/storage/*", "tests/*"),
     "pycocotools": ("components/traffic_yolo/evaluation/pycocotools_engine.py", "tests/*"),
     "numba": ("components/traffic_yolo/jit.py", "tests/*"),

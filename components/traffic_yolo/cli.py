@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
     "storage": ("storage", "List, fetch, put, verify and sync files: paths, nas:// and s3:// alike."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
+    "katib": ("katib", "Katib Experiments: check them, run them on this machine."),
     "darknet": ("darknet", "Darknet cfg and weights: show, lint, dump, and change them."),
     "atm": ("atm", "ATM recordings: say what unknown ones are, check a layout of your own, render synthetic ones."),
 }

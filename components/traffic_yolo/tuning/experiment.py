@@ -1,206 +1,202 @@
-"""Builds the Katib Experiment (v1beta1) whose trials are `traffic-yolo trial` in a Kubernetes Job.
+"""Builds Katib Experiments (v1beta1) from options, with Katib's own API models; the checker has the last word.
 
-The document is checked against Katib's own API models; the cluster is left to whoever submits it.
+Which trials they run is said in `fine_tuning_experiment` and `thresholds_experiment`; the cluster is left to whoever
+submits them.
 """
 
-import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from kubeflow_katib_api.models import V1beta1Experiment
+from kubeflow_katib_api.models import (
+    IoK8sApimachineryPkgApisMetaV1ObjectMeta,
+    V1beta1AlgorithmSetting,
+    V1beta1AlgorithmSpec,
+    V1beta1CollectorSpec,
+    V1beta1EarlyStoppingSetting,
+    V1beta1EarlyStoppingSpec,
+    V1beta1Experiment,
+    V1beta1ExperimentSpec,
+    V1beta1FeasibleSpace,
+    V1beta1FilterSpec,
+    V1beta1MetricsCollectorSpec,
+    V1beta1ObjectiveSpec,
+    V1beta1ParameterSpec,
+    V1beta1SourceSpec,
+    V1beta1TrialParameterSpec,
+    V1beta1TrialTemplate,
+)
 
 from traffic_yolo.container_images import image
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.options import FINE_TUNE_WORDS, PIPELINE_FIELDS, TrainingOptions
-from traffic_yolo.tuning.metrics import METRICS
+from traffic_yolo.tuning.katib_check.check import check_document
+from traffic_yolo.tuning.katib_spec.constants import API_VERSION, JOB_FAILURE, JOB_SUCCESS, KIND, placeholder
+from traffic_yolo.tuning.metrics import METRIC_FORMAT, METRICS
 
-API_VERSION = "kubeflow.org/v1beta1"
 CONTAINER_NAME = "trial"
 NAS_MOUNT_PATH = "/nas"
-WORK_FOLDER = "/tmp/trial"
-# Katib accepts up to 40 characters, and trial names are this, '-', and 8 more.
-NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
-# Katib's webhook joins the command with spaces and hands it to `sh -c` unquoted.
-SAFE_ARGUMENT = re.compile(r"[A-Za-z0-9_./:=,@%+-]*(\$\{trialParameters\.\w+\})?")
-# Line by line: only a line that is nothing but `name=value` counts, never a progress bar or a sentence of the log.
-METRIC_FORMAT = rf"^({'|'.join(METRICS)})=([0-9]+\.[0-9]+)$"
+PROGRAM = ("traffic-yolo", "trial")
 
 
 @dataclass(frozen=True)
-class ExperimentOptions:
-    """One experiment. Paths are those inside the trial's pod, where the NAS claim lies at /nas.
+class SearchOptions:
+    """What Katib does: what is optimised, how, and how often. `additional` empty: all other metrics of a trial.
 
-    `training` is what all trials share; its `fine_tune_layers` is a parameter of the experiment. Ranges are
-    (least, most) in the unit of the parameter. `gpus` for each trial; 0 trains on CPUs. Raises `OptionsError` for what
-    Katib would refuse, or would accept and then fail on.
+    `early_stopping`: settings of medianstop, None for none; a trial of ours prints its metrics once, at the end, so
+    there is nothing to stop early. `namespace` empty: the one that it is submitted to.
     """
 
-    dataset: str
-    store: str
-    training: TrainingOptions
-    name: str = "fine-tuning"
-    namespace: str = ""  # empty: the one it is submitted to
-    confidence_range: tuple[float, float] = (0.05, 0.75)
-    iou_range: tuple[float, float] = (0.3, 0.75)
-    fine_tune_layers: tuple[str, ...] = FINE_TUNE_WORDS
-    random_state: int = 42
+    name: str
+    namespace: str = ""
+    objective: str = "f1"
+    additional: tuple[str, ...] = ()
+    goal: float | None = None
+    algorithm: str = "tpe"
+    algorithm_settings: Mapping[str, str] = field(default_factory=lambda: {"random_state": "42"})
+    early_stopping: Mapping[str, str] | None = None
     max_trials: int = 30
     parallel_trials: int = 2
     max_failed_trials: int = 3
-    gpus: int = 1
-    nas_claim: str = "nas-data"
-    resources: Mapping[str, str] = field(default_factory=lambda: {"cpu": "2", "memory": "8Gi"})
+    resume_policy: str = "Never"
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise OptionsError(f"experiment name {self.name!r}: expected up to 40 of a-z, 0-9 and '-', a letter first")
-        for name, (least, most) in (("confidence_range", self.confidence_range), ("iou_range", self.iou_range)):
-            if not 0 < least < most < 1:
-                raise OptionsError(f"{name}: expected 0 < least < most < 1, found {least:g} to {most:g}")
-        if not self.fine_tune_layers or len(set(self.fine_tune_layers)) != len(self.fine_tune_layers):
-            raise OptionsError(f"fine_tune_layers: expected different words, found {self.fine_tune_layers}")
-        for words in self.fine_tune_layers:
-            dataclasses.replace(self.training, fine_tune_layers=words)
-        if not 1 <= self.parallel_trials <= self.max_trials or not 0 <= self.max_failed_trials <= self.max_trials:
-            raise OptionsError(
-                f"parallel_trials {self.parallel_trials} and max_failed_trials {self.max_failed_trials} cannot exceed "
-                f"max_trials {self.max_trials}"
-            )
-        for argument in self.command():
-            if not SAFE_ARGUMENT.fullmatch(argument):
-                raise OptionsError(
-                    f"trial argument {argument!r}: Katib passes it through a shell unquoted; use letters, digits and "
-                    f"_ . / : = , @ % + - only"
-                )
-
-    def command(self) -> list[str]:
-        """The trial's command with Katib's placeholders."""
-        fixed = {
-            name: getattr(self.training, name)
-            for name in PIPELINE_FIELDS
-            if name != "fine_tune_layers" and getattr(self.training, name) != getattr(TrainingOptions(), name)
-        }
-        flags = {"dataset": self.dataset, "store": self.store, "work": WORK_FOLDER, **fixed}
-        swept = {parameter["name"]: f"${{trialParameters.{parameter['name']}}}" for parameter in self.parameters()}
-        arguments = [f"--{name.replace('_', '-')}={value}" for name, value in (flags | swept).items()]
-        return ["traffic-yolo", "trial", *arguments]
-
-    def parameters(self) -> list[dict[str, Any]]:
-        """What Katib varies, under the names of our options."""
-        return [
-            _double("confidence_threshold", self.confidence_range),
-            _double("iou_threshold", self.iou_range),
-            {
-                "name": "fine_tune_layers",
-                "parameterType": "categorical",
-                "feasibleSpace": {"list": list(self.fine_tune_layers)},
-            },
-        ]
+        for name in (self.objective, *self.additional):
+            if name not in METRICS:
+                raise OptionsError(f"metric {name!r}: a trial has {', '.join(METRICS)}")
 
 
-def experiment_document(options: ExperimentOptions) -> dict[str, Any]:
-    """The Experiment as a plain document, ready for YAML or for the API server; checked by `check_round_trip`."""
-    objective, *additional = METRICS
-    parameters = options.parameters()
-    metadata = {"name": options.name} | ({"namespace": options.namespace} if options.namespace else {})
-    document = {
-        "apiVersion": API_VERSION,
-        "kind": "Experiment",
-        "metadata": metadata,
-        "spec": {
-            "objective": {
-                "type": "maximize",
-                "objectiveMetricName": objective,
-                "additionalMetricNames": additional,
-            },
-            "algorithm": {
-                "algorithmName": "tpe",
-                "algorithmSettings": [{"name": "random_state", "value": str(options.random_state)}],
-            },
-            "maxTrialCount": options.max_trials,
-            "parallelTrialCount": options.parallel_trials,
-            "maxFailedTrialCount": options.max_failed_trials,
-            "resumePolicy": "Never",
-            "parameters": parameters,
-            "metricsCollectorSpec": {
-                "collector": {"kind": "StdOut"},
-                "source": {"filter": {"metricsFormat": [METRIC_FORMAT]}},
-            },
-            "trialTemplate": {
-                "retain": True,  # a failed trial's log is the only account of it
-                "primaryContainerName": CONTAINER_NAME,
-                "successCondition": 'status.conditions.#(type=="Complete")#|#(status=="True")#',
-                "failureCondition": 'status.conditions.#(type=="Failed")#|#(status=="True")#',
-                "trialParameters": [
-                    {"name": p["name"], "description": DESCRIPTIONS[p["name"]], "reference": p["name"]}
-                    for p in parameters
-                ],
-                "trialSpec": _job(options),
-            },
-        },
-    }
-    check_round_trip(document)
+@dataclass(frozen=True)
+class PodOptions:
+    """Where a trial runs. `gpus` 0: on CPUs. `nas_claim` lies at /nas; `node_selector`: labels of the nodes."""
+
+    gpus: int = 0
+    nas_claim: str = "nas-data"
+    requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "2", "memory": "8Gi"})
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchParameter:
+    """A parameter of the experiment under the name of our option: a range (`step` "" for none), or a list of texts."""
+
+    name: str
+    text: str
+    least: str = ""
+    most: str = ""
+    step: str = ""
+    distribution: str = ""
+    choices: tuple[str, ...] = ()
+
+    def model(self) -> V1beta1ParameterSpec:
+        """Katib's model of it."""
+        space = {"min": self.least, "max": self.most, "step": self.step, "distribution": self.distribution}
+        given = {key: value for key, value in space.items() if value}
+        kind = "categorical" if self.choices else "double"
+        listed = {"list": list(self.choices)} if self.choices else {}
+        return V1beta1ParameterSpec(
+            name=self.name, parameterType=kind, feasibleSpace=V1beta1FeasibleSpace(**given, **listed)
+        )
+
+
+def real_parameter(
+    name: str, text: str, limits: tuple[float, float], *, step: float = 0, logarithmic: bool = False
+) -> SearchParameter:
+    """A double between two limits; `step` 0: none."""
+    least, most = (f"{value:g}" for value in limits)
+    return SearchParameter(
+        name, text, least, most, f"{step:g}" if step else "", distribution="logUniform" if logarithmic else ""
+    )
+
+
+def experiment_document(
+    search: SearchOptions,
+    pod: PodOptions,
+    parameters: Sequence[SearchParameter],
+    step: str,
+    arguments: Mapping[str, str | int | float],
+) -> dict[str, Any]:
+    """The Experiment as a plain document, ready for YAML or for the API server.
+
+    A trial runs `traffic-yolo trial <step>` with the fixed `arguments` and one for each parameter. Raises
+    `OptionsError` with the checker's first error.
+    """
+    swept = {parameter.name: placeholder(parameter.name) for parameter in parameters}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (dict(arguments) | swept).items()]
+    template = V1beta1TrialTemplate(
+        retain=True,  # a failed trial's log is the only account of it
+        primaryContainerName=CONTAINER_NAME,
+        successCondition=JOB_SUCCESS,
+        failureCondition=JOB_FAILURE,
+        trialParameters=[
+            V1beta1TrialParameterSpec(name=p.name, description=p.text, reference=p.name) for p in parameters
+        ],
+        trialSpec=_job(pod, [*PROGRAM, step, *flags]),
+    )
+    experiment = V1beta1Experiment(
+        apiVersion=API_VERSION,
+        kind=KIND,
+        metadata=IoK8sApimachineryPkgApisMetaV1ObjectMeta(name=search.name, namespace=search.namespace or None),
+        spec=_spec(search, parameters, template),
+    )
+    document: dict[str, Any] = experiment.model_dump(by_alias=True, exclude_none=True, mode="json")
+    for finding in check_document(document):
+        if finding.severity == "error":
+            details = f"expected {finding.expected}, found {finding.found}"
+            raise OptionsError(f"experiment {search.name}: {finding.path}: {finding.message}; {details}")
     return document
 
 
-DESCRIPTIONS = {
-    "confidence_threshold": "Detections with a score not above this do not count",
-    "iou_threshold": "NMS: overlap above which the weaker box of a class goes",
-    "fine_tune_layers": "Layers that the training may change",
-}
-
-
-def experiment_yaml(options: ExperimentOptions, *, comment: str = "") -> str:
+def experiment_yaml(document: Mapping[str, Any], *, comment: str = "") -> str:
     """The Experiment as YAML text; `comment` stands above it, each line behind a '#'."""
     head = "".join(f"# {line}\n" for line in comment.splitlines())
-    return head + yaml.safe_dump(experiment_document(options), sort_keys=False, width=120)
+    ordered = {key: document[key] for key in ("apiVersion", "kind", "metadata", "spec")}
+    return head + yaml.safe_dump(ordered, sort_keys=False, width=120)
 
 
-def check_round_trip(document: Mapping[str, Any]) -> V1beta1Experiment:
-    """Katib's model of the document.
+def _spec(
+    search: SearchOptions, parameters: Sequence[SearchParameter], template: V1beta1TrialTemplate
+) -> V1beta1ExperimentSpec:
+    additional = search.additional or tuple(name for name in METRICS if name != search.objective)
+    stopping = None
+    if search.early_stopping is not None:
+        settings = [V1beta1EarlyStoppingSetting(name=n, value=v) for n, v in search.early_stopping.items()]
+        stopping = V1beta1EarlyStoppingSpec(algorithmName="medianstop", algorithmSettings=settings)
+    return V1beta1ExperimentSpec(
+        objective=V1beta1ObjectiveSpec(
+            type=METRICS[search.objective].direction,
+            goal=search.goal,
+            objectiveMetricName=search.objective,
+            additionalMetricNames=list(additional),
+        ),
+        algorithm=V1beta1AlgorithmSpec(
+            algorithmName=search.algorithm,
+            algorithmSettings=[V1beta1AlgorithmSetting(name=n, value=v) for n, v in search.algorithm_settings.items()],
+        ),
+        earlyStopping=stopping,
+        maxTrialCount=search.max_trials,
+        parallelTrialCount=search.parallel_trials,
+        maxFailedTrialCount=search.max_failed_trials,
+        resumePolicy=search.resume_policy,
+        parameters=[parameter.model() for parameter in parameters],
+        metricsCollectorSpec=V1beta1MetricsCollectorSpec(
+            collector=V1beta1CollectorSpec(kind="StdOut"),
+            source=V1beta1SourceSpec(filter=V1beta1FilterSpec(metricsFormat=[METRIC_FORMAT])),
+        ),
+        trialTemplate=template,
+    )
 
-    The models drop an unknown key without a word, and a cluster accepts it as silently. Raises `OptionsError` naming
-    every key that did not come back, or the model's own complaint.
-    """
-    try:
-        experiment = V1beta1Experiment.from_dict(dict(document))
-    except ValueError as error:
-        raise OptionsError(f"not a Katib Experiment: {error}") from error
-    lost = sorted(_differences(document, experiment.to_dict() if experiment else {}, ""))
-    if lost:
-        raise OptionsError(f"Katib's API does not know, or changes: {', '.join(lost)}")
-    return experiment
 
-
-def _differences(before: Any, after: Any, where: str) -> list[str]:
-    """Paths of everything in `before` that `after` lacks or has otherwise."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found = []
-        for key, value in before.items():
-            path = f"{where}.{key}" if where else str(key)
-            found.extend(_differences(value, after[key], path) if key in after else [path])
-        return found
-    if isinstance(before, Sequence) and not isinstance(before, str) and isinstance(after, Sequence):
-        if len(before) != len(after):
-            return [where]
-        pairs = zip(before, after, strict=True)
-        return [path for index, (b, a) in enumerate(pairs) for path in _differences(b, a, f"{where}[{index}]")]
-    return [] if before == after else [where]
-
-
-def _job(options: ExperimentOptions) -> dict[str, Any]:
+def _job(pod: PodOptions, command: Sequence[str]) -> dict[str, Any]:
     """The Job of one trial. Katib sets name and namespace."""
-    resources: dict[str, Any] = {"requests": dict(options.resources)}
-    pod: dict[str, Any] = {
+    resources: dict[str, Any] = {"requests": dict(pod.requests)}
+    spec: dict[str, Any] = {
         "restartPolicy": "Never",  # a trial that failed is Katib's to count, not the kubelet's to repeat
         "containers": [
             {
                 "name": CONTAINER_NAME,
                 "image": image("train"),
-                "command": options.command(),
+                "command": list(command),
                 "env": [
                     {"name": "TRAFFIC_YOLO_NAS_ROOT", "value": NAS_MOUNT_PATH},
                     {"name": "TRAFFIC_YOLO_PROGRESS", "value": "0"},
@@ -209,25 +205,14 @@ def _job(options: ExperimentOptions) -> dict[str, Any]:
                 "volumeMounts": [{"name": "nas", "mountPath": NAS_MOUNT_PATH}],
             }
         ],
-        "volumes": [{"name": "nas", "persistentVolumeClaim": {"claimName": options.nas_claim}}],
+        "volumes": [{"name": "nas", "persistentVolumeClaim": {"claimName": pod.nas_claim}}],
     }
-    if options.gpus:
-        resources["limits"] = {"nvidia.com/gpu": options.gpus}
-        pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "spec": {
-            "backoffLimit": 0,
-            "template": {
-                # With Istio's proxy beside it the pod would never end.
-                "metadata": {"labels": {"sidecar.istio.io/inject": "false"}},
-                "spec": pod,
-            },
-        },
-    }
-
-
-def _double(name: str, limits: tuple[float, float]) -> dict[str, Any]:
-    least, most = (f"{value:g}" for value in limits)
-    return {"name": name, "parameterType": "double", "feasibleSpace": {"min": least, "max": most}}
+    if pod.node_selector:
+        spec["nodeSelector"] = dict(pod.node_selector)
+    if pod.gpus:
+        resources["limits"] = {"nvidia.com/gpu": pod.gpus}
+        spec["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    # With Istio's proxy beside it the pod would never end.
+    labels = {"sidecar.istio.io/inject": "false"}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    return {"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": 0, "template": template}}

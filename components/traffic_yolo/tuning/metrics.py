@@ -1,21 +1,61 @@
-"""The metrics of a trial: their names, and the lines by which Katib's collector reads them."""
+"""The metrics of a trial: their names, what they mean, and the lines by which Katib's collector reads them."""
 
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from traffic_yolo.errors import OptionsError
 
-# metric -> its name in an evaluation record; the first is the objective. Katib's names: letters, digits, '_' and '-'.
-METRICS = {"f1": "f1", "precision": "precision", "recall": "recall", "map": "ap", "map50": "ap50"}
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a trial: in which direction it is better, and what it is."""
+
+    direction: Direction
+    text: str
+
+
+# Names as Katib's collector can read them: letters, digits, '_' and '-'. A trial prints all of them.
+METRICS: dict[str, Metric] = {
+    "f1": Metric("maximize", "F1 of all classes together at the two thresholds"),
+    "precision": Metric("maximize", "precision at the two thresholds"),
+    "recall": Metric("maximize", "recall at the two thresholds"),
+    "map": Metric("maximize", "COCO AP of what is above the confidence threshold"),
+    "map50": Metric("maximize", "AP at IoU 0.50 of what is above the confidence threshold"),
+    "recall_at_fppi": Metric("maximize", "recall at so many false positives a picture, not below the threshold"),
+    "cost": Metric("minimize", "cost of missed and of false boxes, for each picture"),
+}
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+# Line by line: only a line that is nothing but `name=value` counts, never a progress bar or a sentence of the log.
+METRIC_FORMAT = rf"^({'|'.join(METRICS)})=([0-9]+\.[0-9]+)$"
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What the metrics `recall_at_fppi` and `cost` are asked for. Raises `OptionsError` for numbers without sense."""
+
+    false_positives_per_picture: float = field(
+        default=0.1, metadata={"help": "recall_at_fppi: so many false positives a picture are borne."}
+    )
+    miss_cost: float = field(default=1.0, metadata={"help": "cost: of a vehicle that is missed."})
+    false_alarm_cost: float = field(default=1.0, metadata={"help": "cost: of a box where nothing is."})
+
+    def __post_init__(self) -> None:
+        for name in ("false_positives_per_picture", "miss_cost", "false_alarm_cost"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise OptionsError(f"{name}: expected a number of at least 0, found {value:g}")
 
 
 def metric_lines(metrics: Mapping[str, float]) -> list[str]:
     """`name=value` for each metric, as Katib's collector reads it from the log.
 
     Raises `OptionsError` for a name that its expression cannot read, or a value that is no finite number: Katib would
-    count the whole trial as one without metrics.
+    count the whole trial as one without metrics, or take it for the best.
     """
     for name, value in metrics.items():
         if not METRIC_NAME.fullmatch(name):

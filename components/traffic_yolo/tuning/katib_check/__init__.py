@@ -1,0 +1,1 @@
+"""Checks a Katib Experiment before a cluster sees it; knows no cluster."""
