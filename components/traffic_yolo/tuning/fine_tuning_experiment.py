@@ -68,7 +68,7 @@ class FineTuningOptions:
             for name in PIPELINE_FIELDS
             if name not in varied and getattr(self.training, name) != getattr(TrainingOptions(), name)
         }
-        places = {"dataset": self.dataset, "store": self.store, "work": WORK_FOLDER}
+        places: dict[str, str | int | float] = {"dataset": self.dataset, "store": self.store, "work": WORK_FOLDER}
         return places | fixed | metric_arguments(self.search, self.metrics)
 
 

@@ -6,9 +6,9 @@ where a file system has none, by exclusive creation), and writes a rising number
 number has not moved for a while **on its own clock**, so clocks need not agree; or at once, when the holder was a
 process of this machine that is gone.
 
-Each holder has a new, higher generation: the file `<generation>`. A holder that was paused and taken over sees a higher
-one (`is_held` is false). No lock can stop such a process in the middle of a write, so work that a lease protects goes to
-a place of that generation's own, and is put in place by one atomic rename.
+Each holder has a new, higher generation: the file `<generation>`. A holder that was paused and taken over sees a
+higher one (`is_held` is false). No lock can stop such a process in the middle of a write, so work that a lease protects
+goes to a place of that generation's own, and is put in place by one atomic rename.
 """
 
 import contextlib
@@ -198,7 +198,7 @@ def _identity() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """This boot of this machine, and the space in which process numbers count; "" where the system does not say."""
+    """The present boot of this machine and the space of its process numbers, as far as the system says."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"

@@ -1,7 +1,6 @@
 """The experiment that trains nothing: the two thresholds alone, on raw detections that lie there; seconds a trial."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +55,7 @@ class ThresholdsOptions:
 
     def arguments(self) -> dict[str, str | int | float]:
         """What every trial is given alike: flags of `traffic-yolo trial thresholds`."""
-        places = {"evaluation": self.evaluation, "dataset": self.dataset}
+        places: dict[str, str | int | float] = {"evaluation": self.evaluation, "dataset": self.dataset}
         return places | metric_arguments(self.search, self.metrics)
 
 
@@ -82,11 +81,13 @@ def threshold_parameters(search: SearchOptions, ranges: Ranges) -> list[SearchPa
     return [iou] if search.objective in BLIND_TO_CONFIDENCE else [confidence, iou]
 
 
-def metric_arguments(search: SearchOptions, metrics: MetricOptions) -> Mapping[str, Any]:
+def metric_arguments(search: SearchOptions, metrics: MetricOptions) -> dict[str, str | int | float]:
     """Flags of the metrics that are not at their defaults, and the confidence floor where it is not varied."""
-    given = {
+    given: dict[str, str | int | float] = {
         option.name: getattr(metrics, option.name)
         for option in dataclasses.fields(metrics)
         if getattr(metrics, option.name) != option.default
     }
-    return {"confidence_threshold": FLOOR} | given if search.objective in BLIND_TO_CONFIDENCE else given
+    if search.objective in BLIND_TO_CONFIDENCE:
+        given["confidence_threshold"] = FLOOR
+    return given

@@ -1,0 +1,154 @@
+"""The committed experiments: what their sources build, what our command line, Kubernetes and Katib's collector take."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from traffic_yolo.cli import main as program_main
+from traffic_yolo.commands.trial import command
+from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.tuning.katib_check.check import check_file
+from traffic_yolo.tuning.katib_spec.template import fill
+from traffic_yolo.tuning.metrics import METRICS, metric_lines
+
+NAMES = ("fine_tuning_experiment", "thresholds_experiment")
+SAMPLES = {"confidence_threshold": "0.3123", "iou_threshold": "0.55", "fine_tune_layers": "heads"}
+
+
+@pytest.fixture(params=NAMES)
+def script(request: pytest.FixtureRequest, repository: Path) -> Path:
+    return repository / "katib" / f"{request.param}.py"
+
+
+@pytest.fixture
+def committed(script: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(script.with_suffix(".yaml").read_text())
+    return document
+
+
+def run_script(script: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.delenv("TRAFFIC_YOLO_IMAGE_PREFIX", raising=False)
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    return int(ended.value.code or 0)
+
+
+def test_the_committed_yaml_is_what_the_source_builds(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_script(script, monkeypatch, "--check") == 0, f"stale: run `python katib/{script.name}`"
+
+
+def test_the_script_compares_and_rewrites(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / script.name
+    copy.write_text(script.read_text())
+    assert run_script(copy, monkeypatch, "--check") == 1
+    assert f"stale; run `python katib/{script.name}`" in capsys.readouterr().err
+    assert run_script(copy, monkeypatch) == 0
+    assert copy.with_suffix(".yaml").read_text() == script.with_suffix(".yaml").read_text()
+
+
+def test_the_checker_finds_nothing_to_mend(script: Path) -> None:
+    report = check_file(script.with_suffix(".yaml"))
+    assert report.count("error") == report.count("warning") == 0, report.to_text()
+
+
+def test_parameters_are_fields_of_our_options(committed: dict[str, Any]) -> None:
+    fields = {*NmsOptions.__dataclass_fields__, *TrainingOptions.__dataclass_fields__}
+    assert {parameter["name"] for parameter in committed["spec"]["parameters"]} <= fields
+
+
+def test_kubernetes_takes_the_filled_job(committed: dict[str, Any]) -> None:
+    job = fill(committed["spec"]["trialTemplate"]["trialSpec"], SAMPLES)
+    assert "${" not in yaml.safe_dump(job)
+    kubernetes_validate.validate({**job, "metadata": {"name": "trial", "namespace": "team"}}, "1.30", strict=True)
+
+
+def test_the_pod_can_end_and_is_not_repeated(committed: dict[str, Any]) -> None:
+    template = committed["spec"]["trialTemplate"]
+    job = template["trialSpec"]["spec"]
+    assert job["backoffLimit"] == 0
+    assert job["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+    assert template["retain"] is True
+
+
+def test_only_the_one_that_trains_asks_for_a_gpu(script: Path, committed: dict[str, Any]) -> None:
+    text = yaml.safe_dump(committed)
+    assert ("nvidia.com/gpu" in text) == (script.stem == "fine_tuning_experiment")
+
+
+def test_the_command_line_understands_every_trial(committed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every value that Katib may fill in reaches the function that runs a trial."""
+    calls: list[dict[str, Any]] = []
+
+    def fine_tuning(dataset: Path, work: Path, training: TrainingOptions, nms: NmsOptions, **others: Any) -> Any:
+        calls.append({"dataset": dataset, "work": work, "training": training, "nms": nms, **others})
+        return dict.fromkeys(METRICS, 0.25)
+
+    def thresholds(evaluation: Path, dataset: Path, nms: NmsOptions, _options: Any) -> Any:
+        calls.append({"dataset": dataset, "evaluation": evaluation, "nms": nms})
+        return dict.fromkeys(METRICS, 0.25)
+
+    monkeypatch.setattr("traffic_yolo.tuning.trial.run_trial", fine_tuning)
+    monkeypatch.setattr("traffic_yolo.tuning.trial_metrics.thresholds_trial", thresholds)
+    spec = committed["spec"]
+    for choice in next((p["feasibleSpace"]["list"] for p in spec["parameters"] if "list" in p["feasibleSpace"]), [""]):
+        job = fill(spec["trialTemplate"]["trialSpec"], SAMPLES | {"fine_tune_layers": choice})
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        program, group, *arguments = container["command"]
+        assert (program, group) == ("traffic-yolo", "trial")
+        answered = CliRunner().invoke(command, arguments)
+        assert answered.exit_code == 0, answered.output
+        assert answered.output.splitlines() == [f"{name}=0.250000" for name in METRICS]
+        call = calls[-1]
+        assert call["dataset"] == Path("/nas/datasets/traffic")
+        assert (call["nms"].confidence_threshold, call["nms"].iou_threshold) == (0.3123, 0.55)
+        if choice:
+            assert call["training"].fine_tune_layers == choice
+            assert call["store"] == Path("/nas/katib/trainings")
+
+
+def read_as_katib(document: dict[str, Any], log: str) -> dict[str, list[str]]:
+    """Katib's rule for text logs: lines that hold a metric's name, then every match of the expression in them."""
+    spec = document["spec"]
+    wanted = [spec["objective"]["objectiveMetricName"], *spec["objective"]["additionalMetricNames"]]
+    (expression,) = spec["metricsCollectorSpec"]["source"]["filter"]["metricsFormat"]
+    found: dict[str, list[str]] = {}
+    for line in log.split("\n"):
+        if any(name in line for name in wanted):
+            for name, value in re.findall(expression, line):
+                if name in wanted:
+                    found.setdefault(name, []).append(value)
+    return found
+
+
+def test_the_collector_reads_our_lines_and_nothing_else(committed: dict[str, Any]) -> None:
+    metrics = {name: 0.1 * (place + 1) for place, name in enumerate(METRICS)}
+    noise = "loss=1.5 f1=0.99\nmap=nan\n f1=0.3\nbest map50=0.9 after 3\nf1=\nxf1=0.5\n30%|###  | map50=0.1\n"
+    log = noise + "\n".join(metric_lines(metrics)) + "\n" + noise
+    assert read_as_katib(committed, log) == {name: [f"{value:.6f}"] for name, value in metrics.items()}
+
+
+def test_kubernetes_knows_every_key_of_the_rules(repository: Path) -> None:
+    documents = list(yaml.safe_load_all((repository / "katib" / "rbac.yaml").read_text()))
+    assert [document["kind"] for document in documents] == ["Role", "RoleBinding"]
+    for document in documents:
+        kubernetes_validate.validate(document, "1.30", strict=True)
+
+
+def test_a_mistake_in_a_trial_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["trial", "thresholds", f"--evaluation={tmp_path}", f"--dataset={tmp_path}", "--iou-threshold=0.5"]
+    with pytest.raises(SystemExit) as caught:
+        program_main(arguments)
+    assert caught.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

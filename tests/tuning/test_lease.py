@@ -1,0 +1,142 @@
+"""The lease: one holder at a time among real processes, taken over after a kill, and never given twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.tuning import lease as module
+from traffic_yolo.tuning.lease import LeaseTiming, acquire, lease, newest_generation
+
+FAST = LeaseTiming(renew_s=0.05, expiry_s=0.6, poll_s=0.02)
+# Holds the lease of sys.argv[1] and writes a line into sys.argv[2] on entering and on leaving.
+WORKER = """
+import sys, time
+from pathlib import Path
+from traffic_yolo.tuning.lease import LeaseTiming, lease
+timing = LeaseTiming(0.05, float(sys.argv[3]), 0.02)
+with lease(Path(sys.argv[1]), timing, unless=lambda: False) as held:
+    with open(sys.argv[2], "a") as log:
+        log.write(f"in {held.generation}\\n"); log.flush()
+        time.sleep(float(sys.argv[4]))
+        log.write(f"out {held.generation}\\n")
+"""
+
+
+def worker(folder: Path, log: Path, *, seconds: float, expiry: float = 30.0) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WORKER, folder, log, str(expiry), str(seconds)])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def never() -> bool:
+    return False
+
+
+def test_processes_hold_it_one_after_the_other(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    workers = [worker(tmp_path / "lease", log, seconds=0.1) for _ in range(4)]
+    assert [process.wait(60) for process in workers] == [0] * 4
+    lines = log.read_text().splitlines()
+    assert lines == [f"{what} {number}" for number in (1, 2, 3, 4) for what in ("in", "out")]
+
+
+def test_a_holder_killed_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    killed = worker(tmp_path / "lease", log, seconds=60, expiry=600)
+    wait_until(lambda: log.exists() and "in 1" in log.read_text())
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    started = time.monotonic()
+    with lease(tmp_path / "lease", LeaseTiming(0.05, 600, 0.02), unless=never) as held:
+        assert held is not None
+        assert held.generation == 2
+    assert time.monotonic() - started < 60  # not the 600 s of the expiry
+
+
+def test_a_silent_holder_elsewhere_is_replaced_after_the_expiry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "lease"
+    monkeypatch.setattr(module, "_machine", lambda: "another machine")
+    monkeypatch.setattr(module.Lease, "_renew", lambda _self: None)  # it has stopped, without a word
+    first = acquire(folder, FAST, unless=never)
+    assert first is not None
+    monkeypatch.undo()
+    second = acquire(folder, FAST, unless=never)
+    assert second is not None
+    assert (first.is_held, second.is_held, second.generation) == (False, True, 2)
+    second.release()
+
+
+def test_a_holder_that_renews_is_left_alone_however_long_it_takes(tmp_path: Path) -> None:
+    folder = tmp_path / "lease"
+    held = acquire(folder, FAST, unless=never)
+    assert held is not None
+    until = time.monotonic() + 3 * FAST.expiry_s
+    assert acquire(folder, FAST, unless=lambda: time.monotonic() > until) is None
+    assert held.is_held
+    held.release()
+
+
+def test_who_waits_stops_as_soon_as_the_work_is_done(tmp_path: Path) -> None:
+    held = acquire(tmp_path / "lease", FAST, unless=never)
+    assert held is not None
+    done = threading.Event()
+    threading.Timer(0.2, done.set).start()
+    with lease(tmp_path / "lease", FAST, unless=done.is_set) as waited:
+        assert waited is None
+    held.release()
+    assert newest_generation(tmp_path / "lease") == 1
+
+
+def test_file_systems_without_hard_links_are_served_by_exclusive_creation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_keywords: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for generation in (1, 2):
+        with lease(tmp_path / "lease", FAST, unless=never) as held:
+            assert held is not None
+            assert held.generation == generation
+    assert sorted(path.name for path in (tmp_path / "lease").iterdir()) == ["1", "2"]
+
+
+def test_a_record_that_is_no_record_is_waited_out(tmp_path: Path) -> None:
+    (tmp_path / "lease").mkdir()
+    (tmp_path / "lease" / "7").write_bytes(b"\xff half a rec")
+    with lease(tmp_path / "lease", FAST, unless=never) as held:
+        assert held is not None
+        assert held.generation == 8
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StorageError, match="no lease can be kept here"),
+        lease(tmp_path / "file" / "x", FAST, unless=never),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("numbers", [(0.0, 1.0, 0.1), (1.0, 2.0, 0.1), (0.1, 1.0, 0.2), (-1.0, 1.0, -2.0)])
+def test_timings_that_could_lose_a_healthy_holder_are_refused(numbers: tuple[float, float, float]) -> None:
+    with pytest.raises(OptionsError, match="lease: expected 0 < poll <= renew <= a third of expiry"):
+        LeaseTiming(*numbers)
+
+
+@pytest.mark.parametrize("expiry", [0.3, 6, 60, 3600])
+def test_a_timing_made_for_an_expiry_is_one(expiry: float) -> None:
+    assert LeaseTiming.of_expiry(expiry).expiry_s == expiry
