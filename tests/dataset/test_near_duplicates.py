@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traffic_yolo.dataset.near_duplicates import band_masks, near_pairs, popcount
+from traffic_yolo.dataset.near_duplicates import band_masks, near_components, near_pairs, popcount
 
 words = st.integers(0, 2**64 - 1)
 
@@ -70,6 +70,38 @@ def test_pairs_of_one_label_cost_nothing_however_many_they_are() -> None:
     assert {pair.distance for pair in found} == {1}
 
 
+def components(hashes: list[int], max_distance: int) -> list[int]:
+    """The answer by walking from hash to hash."""
+    labels = [-1] * len(hashes)
+    for start in range(len(hashes)):
+        waiting = [start] if labels[start] < 0 else []
+        while waiting:
+            here = waiting.pop()
+            labels[here] = start
+            waiting += [
+                other
+                for other in range(len(hashes))
+                if labels[other] < 0 and (hashes[here] ^ hashes[other]).bit_count() <= max_distance
+            ]
+    return labels
+
+
+@given(crowded(), st.integers(0, 8))
+def test_chains_are_those_that_walking_finds(data: tuple[list[int], list[int]], distance: int) -> None:
+    hashes, _ = data
+    assert near_components(np.array(hashes, np.uint64), distance).tolist() == components(hashes, distance)
+
+
+def test_a_still_camera_is_one_chain_without_looking_at_its_fifty_million_pairs() -> None:
+    rng = np.random.default_rng(6)
+    centre = np.uint64(0x123456789ABCDEF0)
+    noise = np.bitwise_or.reduce(np.uint64(1) << rng.integers(0, 64, (10_000, 3)).astype(np.uint64), axis=1)
+    hashes = np.concatenate([centre ^ noise, ~centre ^ noise])
+    labels = near_components(hashes, 4)
+    assert set(labels[:10_000].tolist()) == {0}
+    assert set(labels[10_000:].tolist()) == {10_000}
+
+
 @given(st.lists(words, max_size=50))
 def test_popcount_is_python_s_bit_count(values: list[int]) -> None:
     assert popcount(np.array(values, np.uint64)).tolist() == [value.bit_count() for value in values]
@@ -83,6 +115,12 @@ def test_bands_part_the_bits_evenly(distance: int) -> None:
     assert all(a & b == 0 for a, b in itertools.combinations(masks, 2))
     sizes = [mask.bit_count() for mask in masks]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_counting_stops_when_enough_are_found() -> None:
+    labels = np.arange(4000, dtype=np.int64) % 2
+    found = near_pairs(np.zeros(4000, np.uint64), labels, 2, enough=5000)
+    assert 5000 <= len(found) < 10_000  # of four million
 
 
 def test_senseless_arguments_are_refused() -> None:

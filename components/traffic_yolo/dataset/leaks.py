@@ -16,6 +16,7 @@ from traffic_yolo.errors import DatasetError
 MAX_DISTANCE = 4
 NAMED = 5  # pairs in a message; the report has more
 KEPT = 200
+ENOUGH = 100_000  # pairs; beyond, the number tells nothing more
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Leak:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """The outcome. `leaks` begins with the worst and holds at most 200 of the `num_leaks` that were found."""
+    """The outcome. `leaks` begins with the worst and holds at most 200 of the `num_leaks` that were found.
+
+    Counting stops at 100,000 pairs: there are at least so many.
+    """
 
     pictures: int
     flat: int
@@ -111,7 +115,8 @@ class LeakCheck:
         """Every leak: groups first, then pictures, the most alike first."""
         cut = [Leak("group", name, *_two(splits, name)) for name, splits in self._groups.items() if len(splits) > 1]
         splits = np.frombuffer(self._splits, np.int8).astype(np.int64)
-        pairs = near_pairs(np.frombuffer(self._hashes, np.uint64), splits, self._max_distance)
+        hashes = np.frombuffer(self._hashes, np.uint64)
+        pairs = near_pairs(hashes, splits, self._max_distance, enough=ENOUGH)
         alike = [
             Leak(
                 "near-duplicate",

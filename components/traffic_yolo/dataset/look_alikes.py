@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from traffic_yolo.dataset.leaks import MAX_DISTANCE
-from traffic_yolo.dataset.near_duplicates import near_pairs
+from traffic_yolo.dataset.near_duplicates import near_components
 from traffic_yolo.dataset.picture_look import PictureLook
 
 
@@ -23,18 +23,8 @@ def group_look_alikes(
         if look is not None and not look.is_flat:
             names.append(name)
             hashes.append(look.hash)
-    group = list(range(len(names)))
-
-    def root(index: int) -> int:
-        while group[index] != index:
-            group[index] = group[group[index]]
-            index = group[index]
-        return index
-
-    # Every picture a label of its own: all pairs count
-    labels = np.arange(len(names), dtype=np.int64)
-    for pair in near_pairs(np.array(hashes, np.uint64), labels, max_distance):
-        first, second = root(pair.first), root(pair.second)
-        low, high = sorted((first, second), key=lambda index: names[index])
-        group[high] = low
-    return {name: names[root(index)] for index, name in enumerate(names)}
+    labels = near_components(np.array(hashes, np.uint64), max_distance)
+    first: dict[int, str] = {}
+    for name, label in zip(names, labels.tolist(), strict=True):
+        first[label] = min(name, first.get(label, name))
+    return {name: first[label] for name, label in zip(names, labels.tolist(), strict=True)}

@@ -27,8 +27,10 @@ class NearPair(NamedTuple):
     distance: int
 
 
-def near_pairs(hashes: Hashes, labels: Indices, max_distance: int) -> list[NearPair]:
+def near_pairs(hashes: Hashes, labels: Indices, max_distance: int, *, enough: int | None = None) -> list[NearPair]:
     """Every pair within `max_distance` bits whose labels differ, ordered by distance, then by index; exact.
+
+    `enough`: stop once so many are found (a still camera cut in two has a pair for every two frames).
 
     `hashes` (N,) uint64, `labels` (N,) whole numbers. Pairs of one label are never looked at, however alike they are:
     the ten thousand frames of one still camera cost nothing while they are in one split. Time grows with the number of
@@ -42,7 +44,46 @@ def near_pairs(hashes: Hashes, labels: Indices, max_distance: int) -> list[NearP
     for first, second, distance in _pairs(hashes.astype(np.uint64), labels, max_distance):
         low, high = np.minimum(first, second), np.maximum(first, second)
         found += map(NearPair, low.tolist(), high.tolist(), distance.tolist())
+        if enough is not None and len(found) >= enough:
+            break
     return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second))
+
+
+def near_components(hashes: Hashes, max_distance: int) -> Indices:
+    """(N,) a label for each hash, the same where a chain joins them whose steps are within `max_distance` bits; exact.
+
+    The label is the smallest index of the chain. Pairs that are joined already are not looked at again, so that ten
+    thousand frames of one still camera, fifty million near pairs, cost a few passes.
+    """
+    values, inverse = np.unique(hashes.astype(np.uint64), return_inverse=True)
+    labels = np.arange(len(values), dtype=np.int64)
+    for mask in band_masks(max_distance):
+        joined = True
+        while joined:
+            joined = False
+            for first, second in _candidates(values & mask, labels):
+                near = popcount(values[first] ^ values[second]) <= max_distance
+                if near.any():
+                    labels = _joined(labels, first[near], second[near])
+                    joined = True
+                    break  # what was to come is joined by now, or will be looked at with the new labels
+    smallest = np.full(len(values), len(hashes), np.int64)
+    of_hash = labels[inverse.reshape(-1)]
+    np.minimum.at(smallest, of_hash, np.arange(len(hashes)))
+    return smallest[of_hash]
+
+
+def _joined(labels: Indices, first: Indices, second: Indices) -> Indices:
+    """The labels after joining the components of each pair: every component takes the smallest label it can reach."""
+    low, high = np.minimum(labels[first], labels[second]), np.maximum(labels[first], labels[second])
+    parent = np.arange(len(labels), dtype=np.int64)
+    while True:
+        before = parent.copy()
+        np.minimum.at(parent, high, parent[low])
+        np.minimum.at(parent, low, parent[high])
+        parent = parent[parent]
+        if np.array_equal(parent, before):
+            return parent[labels]
 
 
 def popcount(values: Hashes) -> NDArray[np.int64]:
