@@ -6,8 +6,10 @@ PIP_OPTIONS ?=
 DEMO ?= demo
 TEST_PROCESSES ?= 2
 BENCH ?=
+FUZZ_SECONDS ?= 60
+FUZZ ?= build/fuzz
 
-.PHONY: help install demo test check compile slow bench clean
+.PHONY: help install demo test check compile slow fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -35,6 +37,11 @@ test: check  ## ruff, mypy and the whole test suite
 
 slow: install  ## the tests that take minutes (big networks, whole reference sets)
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+
+fuzz: install  ## the readers of cfg and weights against FUZZ_SECONDS of damaged files each; corpus and findings in build/fuzz
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[fuzz]"
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_cfg.py $(FUZZ)/cfg -max_total_time=$(FUZZ_SECONDS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_weights.py $(FUZZ)/weights -max_total_time=$(FUZZ_SECONDS)
 
 bench: install  ## the benchmarks, with ratios against peers measured in the same run; BENCH=topic picks some
 	$(BIN)/python tests/benchmarks/run.py $(BENCH)

@@ -13,8 +13,8 @@ from typing import TypeVar
 from traffic_yolo.errors import DarknetFormatError, StorageError
 from traffic_yolo.storage import write_bytes
 
-MAX_CFG_BYTES = 4 << 20  # the longest published cfg has 31 KiB; a weights file given by mistake has megabytes
-MAX_LAYERS = 10_000  # each takes a kilobyte when read; the longest published cfg has 500
+MAX_CFG_BYTES = 1 << 20  # the longest published cfg has 31 KiB; a weights file given by mistake has megabytes
+MAX_LAYERS = 2_000  # each takes a kilobyte when read; the longest published cfg has 500
 
 # Darknet parser.c string_to_layer_type: the short names mean the same section.
 SECTION_ALIASES = {
@@ -34,6 +34,7 @@ _HEADER = re.compile(r"\[([A-Za-z0-9_]{1,64})\]")
 _INT = re.compile(r"[+-]?[0-9]{1,10}")
 _FLOAT = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _INT32_MAX = 2**31 - 1
+_FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 Number = TypeVar("Number", int, float)
 
@@ -259,7 +260,7 @@ def _parse_float(text: str) -> float | None:
     if not _FLOAT.fullmatch(text):
         return None
     number = float(text)
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _FLOAT32_MAX else None  # Darknet keeps it in a float
 
 
 def _shown(text: str) -> str:

@@ -12,6 +12,7 @@ from traffic_yolo.darknet.cfg import Section
 IOU_KINDS = ("iou", "giou", "diou", "ciou")
 NMS_KINDS = ("default", "greedynms", "diounms")
 YOLO_POINTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}  # sizes from the predicted point to the centre
+MAX_ANCHOR = 1_000_000  # pixels; larger ones are slips, and leave no digits of a float32 for the box
 MAX_CLASSES = 100_000  # yolo9000 has 9,418
 
 
@@ -233,8 +234,10 @@ def _read_pairs(section: Section, num: int) -> tuple[tuple[float, float], ...]:
         reading = "without blanks, as Darknet reads them: is a comma missing?"
         raise section.error(f"anchors: {found} ({reading})", key="anchors")
     anchors = tuple(zip(values[::2], values[1::2], strict=True))[:num]
-    if min((min(anchor) for anchor in anchors), default=1.0) <= 0:
-        raise section.error("anchors: expected widths and heights above 0", key="anchors")
+    wrong = next((length for anchor in anchors for length in anchor if not 0 < length <= MAX_ANCHOR), None)
+    if wrong is not None:
+        expected = f"expected widths and heights above 0 and at most {MAX_ANCHOR}"
+        raise section.error(f"anchors: {expected}, found {wrong:g}", key="anchors")
     return anchors
 
 

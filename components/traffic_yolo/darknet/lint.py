@@ -18,8 +18,8 @@ from traffic_yolo.darknet.lint_findings import Finding, Rule, RuntimeSetup, Sect
 from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
-from traffic_yolo.darknet.network import read_input_shape
-from traffic_yolo.darknet.sections import SECTION_TYPES, LayerContext, LayerSection, read_layer_section
+from traffic_yolo.darknet.network import each_section
+from traffic_yolo.darknet.sections import SECTION_TYPES, LayerSection
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
@@ -138,9 +138,8 @@ def _readable_sections(cfg: Cfg) -> tuple[list[LayerSection], DarknetFormatError
     """The layers up to the first that cannot be read, and why it cannot."""
     sections: list[LayerSection] = []
     try:
-        input_shape = read_input_shape(cfg)
-        for index, section in enumerate(cfg.layers):
-            sections.append(read_layer_section(section, LayerContext(index, input_shape, sections)))
+        for section in each_section(cfg):
+            sections.append(section)
     except DarknetFormatError as error:
         return sections, error
     return sections, None

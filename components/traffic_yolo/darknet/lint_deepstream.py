@@ -69,6 +69,8 @@ def _wrong_references(subject: Subject, outputs: list[int], index: int) -> str:
     wrong = []
     for value in section.get_ints("layers"):
         meant = index + value if value < 0 else value
+        if not 0 <= meant < index:
+            continue  # no layer before this one: what reads the section says so
         while meant > 0 and subject.cfg.layers[meant].name == "dropout":
             meant -= 1  # at inference a dropout passes on what is before it
         position = len(before) + value if value < 0 else value

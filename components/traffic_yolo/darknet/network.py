@@ -28,6 +28,7 @@ from traffic_yolo.errors import DarknetFormatError
 
 # The largest published detector (yolov4-p7) has 287 million; this bounds the memory that a slip in a cfg can ask for.
 MAX_WEIGHTS = 400_000_000
+MAX_CONSTANTS = 10_000_000  # values of antialiasing's kernels: nine a channel, and in no weights file
 MAX_NETWORK_SIZE = 16384  # pixels; network width or height
 
 
@@ -82,9 +83,11 @@ class Network(nn.Module):
 
         Raises as `Cfg.read` and `load_weights` do.
         """
-        network = cls(cfg if isinstance(cfg, Cfg) else Cfg.read(cfg), seed=None)
+        cfg = cfg if isinstance(cfg, Cfg) else Cfg.read(cfg)
         file = read_weights(weights)
-        network._layers_in(file, partial=False)
+        # Before anything is allocated: a small cfg may ask for gigabytes, which only a file of that size justifies.
+        _layers_in(file, cfg, read_sections(cfg), partial=False)
+        network = cls(cfg, seed=None)
         # One pass over the file: a network that turns out to be broken is let go, so nothing needs checking before.
         network._fill(file, len(network.sections), check_finite=True)
         return network
@@ -169,7 +172,7 @@ class Network(nn.Module):
         if self.is_fused:
             raise DarknetFormatError(f"{path}: a fused network takes no weights; load them before fuse()")
         file = read_weights(path)
-        loaded_layers = self._layers_in(file, partial=partial)
+        loaded_layers = _layers_in(file, self.cfg, self.sections, partial=partial)
         self._check_finite(file, loaded_layers)
         self._fill(file, loaded_layers)
         return LoadedWeights(file.header, loaded_layers)
@@ -197,32 +200,6 @@ class Network(nn.Module):
         with torch.no_grad():
             file.read_into(targets())
         self.header = file.header
-
-    def _layers_in(self, file: WeightsFile, *, partial: bool) -> int:
-        """How many layers the file's values cover; refuses a file that does not fit."""
-        count, end = len(file.values), 0
-        if count == self.num_weights:
-            return len(self.sections)
-        expected = f"expected {file.header.size_bytes + 4 * self.num_weights} bytes for {self.cfg.file}"
-        message = f"{file.path}: {expected}, found {file.size_bytes} bytes"
-        if count > self.num_weights:
-            raise DarknetFormatError(f"{message}; the weights belong to another cfg (other classes or layers?)")
-        for section in self.sections:
-            end += section.num_weights
-            if end == count and count and partial:
-                return self._next_weighted_layer(section.index + 1)
-            if end == count and count:
-                raise DarknetFormatError(f"{message}; they end after layer {section.index}: load them with partial")
-            if end > count:
-                where = f"layer {section.index} [{section.section.name}] (cfg line {section.section.line})"
-                raise DarknetFormatError(f"{message}; they end inside {where}: cut short, or made for another cfg")
-        raise AssertionError("a file shorter than all layers ends after or inside one of them")
-
-    def _next_weighted_layer(self, index: int) -> int:
-        """The first layer from `index` on that has weights."""
-        while self.sections[index].num_weights == 0:
-            index += 1
-        return index
 
     def _check_finite(self, file: WeightsFile, loaded_layers: int) -> None:
         index = file.first_not_finite(sum(section.num_weights for section in self.sections[:loaded_layers]))
@@ -282,25 +259,56 @@ def read_input_shape(cfg: Cfg) -> Shape:
 
 def read_sections(cfg: Cfg) -> list[LayerSection]:
     """The section object of every layer, in order; allocates no weights. Raises `DarknetFormatError`."""
+    return list(each_section(cfg))
+
+
+def each_section(cfg: Cfg) -> Iterator[LayerSection]:
+    """`read_sections` one after the other: raises at the first layer that cannot be."""
     if not cfg.layers:
         raise DarknetFormatError(f"{cfg.file}: expected layer sections after [net], found none")
     if len(cfg.layers) > MAX_LAYERS:  # a cfg that was built up, not read
         raise DarknetFormatError(f"{cfg.file}: expected at most {MAX_LAYERS} layers, found {len(cfg.layers)}")
     input_shape = read_input_shape(cfg)
     sections: list[LayerSection] = []
-    total = 0
+    total = constants = 0
     for index, section in enumerate(cfg.layers):
-        sections.append(read_layer_section(section, LayerContext(index, input_shape, sections)))
-        total += sections[-1].num_weights
+        layer = read_layer_section(section, LayerContext(index, input_shape, sections))
+        total += layer.num_weights
+        constants += layer.num_constants
         if total > MAX_WEIGHTS:
             found = f"expected at most {MAX_WEIGHTS} weights in the network, found {total} up to here"
             raise section.error(f"{found}; check filters and size")
-    return sections
+        if constants > MAX_CONSTANTS:
+            found = f"expected blurs of at most {MAX_CONSTANTS} values in the network, found {constants} up to here"
+            raise section.error(f"antialiasing: {found}; check the channels", key="antialiasing")
+        sections.append(layer)
+        yield layer
 
 
 def count_weights(cfg: Cfg) -> int:
     """float32 values in the .weights file of a cfg's network, which is not built."""
     return sum(section.num_weights for section in read_sections(cfg))
+
+
+def _layers_in(file: WeightsFile, cfg: Cfg, sections: Sequence[LayerSection], *, partial: bool) -> int:
+    """How many layers of the cfg the file's values cover; refuses a file that does not fit."""
+    count, end, total = len(file.values), 0, sum(section.num_weights for section in sections)
+    if count == total:
+        return len(sections)
+    expected = f"expected {file.header.size_bytes + 4 * total} bytes for {cfg.file}"
+    message = f"{file.path}: {expected}, found {file.size_bytes} bytes"
+    if count > total:
+        raise DarknetFormatError(f"{message}; the weights belong to another cfg (other classes or layers?)")
+    for section in sections:
+        end += section.num_weights
+        if end == count and count and partial:
+            return next(later.index for later in sections[section.index + 1 :] if later.num_weights)
+        if end == count and count:
+            raise DarknetFormatError(f"{message}; they end after layer {section.index}: load them with partial")
+        if end > count:
+            where = f"layer {section.index} [{section.section.name}] (cfg line {section.section.line})"
+            raise DarknetFormatError(f"{message}; they end inside {where}: cut short, or made for another cfg")
+    raise AssertionError("a file shorter than all layers ends after or inside one of them")
 
 
 def _not_finite(file: WeightsFile, section: LayerSection) -> DarknetFormatError:

@@ -167,8 +167,9 @@ def _stride_wh(section: LayerSection) -> tuple[int, int]:
 
 
 def _network_strides(sections: Sequence[LayerSection]) -> list[tuple[Fraction, Fraction]]:
-    """Per layer, network pixels between two neighbours of its output, across and down."""
+    """Per layer, network pixels between two neighbours of its output, across and down; at most the whole picture."""
     strides: list[tuple[Fraction, Fraction]] = []
+    _, height, width = sections[0].input
     for section in sections:
         source = section.inputs[0]
         if section.section.name in JOINING:  # [scale_channels] may read a single number a channel first
@@ -181,7 +182,8 @@ def _network_strides(sections: Sequence[LayerSection]) -> list[tuple[Fraction, F
         elif section.section.name not in JOINING:
             across *= Fraction(section.input.width, section.output.width)
             down *= Fraction(section.input.height, section.output.height)
-        strides.append((across, down))
+        # An output of one pixel has no neighbour, and a slip of the pen may give it any stride.
+        strides.append((min(across, Fraction(width)), min(down, Fraction(height))))
     return strides
 
 

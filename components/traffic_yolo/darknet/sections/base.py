@@ -105,6 +105,11 @@ class LayerSection(ABC):
         """float32 values that the layer has in a .weights file."""
         return 0
 
+    @property
+    def num_constants(self) -> int:
+        """float32 values that the module holds beside its weights, the same in every network."""
+        return 0
+
     def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:  # noqa: ARG002
         """Name and tensor (parameter or buffer) of each array of this layer's module, in the file's order."""
         return []

@@ -32,6 +32,11 @@ class Blur(nn.Module):
         return functional.conv2d(x, self.kernel, stride=self.stride_yx, padding=self.padding, groups=self.channels)
 
     @staticmethod
+    def num_values(kind: int, channels: int) -> int:
+        """float32 values of the kernels."""
+        return channels * len(_KERNELS.get(kind, _KERNELS[1])[0]) ** 2
+
+    @staticmethod
     def output(kind: int, shape: Shape, *, stride_yx: tuple[int, int]) -> Shape:
         """The shape after the blur of an input of `shape`."""
         values, padding = _KERNELS.get(kind, _KERNELS[1])

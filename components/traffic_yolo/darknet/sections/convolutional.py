@@ -193,6 +193,11 @@ class ConvolutionalSection(LayerSection):
         kernels = self.filters * (self.input.channels // self.groups) * self.size**2
         return kernels + self.filters * (4 if self.batch_normalize else 1)
 
+    @property
+    def num_constants(self) -> int:
+        """The blur of antialiasing, which a layer with shared weights has of its own."""
+        return Blur.num_values(self.antialiasing, self.filters) if self.antialiasing else 0
+
     def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
         """Arrays biases (F,), [scales, means, variances (F,)], kernels (F, C / groups, size, size)."""
         if self.shared_with is not None:

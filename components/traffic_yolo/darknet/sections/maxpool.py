@@ -96,6 +96,11 @@ class MaxpoolSection(WindowSection):
             self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
             self.next_only = self.output != sharp
 
+    @property
+    def num_constants(self) -> int:
+        """The blur of antialiasing."""
+        return Blur.num_values(self.antialiasing, self.input.channels) if self.antialiasing else 0
+
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C', H', W')."""
         if self.depth:
