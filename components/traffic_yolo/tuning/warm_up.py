@@ -1,0 +1,47 @@
+"""Compiles every loop that evaluation and tuning use, so that the first trial of an image need not wait for it.
+
+`python -m traffic_yolo.tuning.warm_up`, once, when an image is built (docker/train/Dockerfile).
+"""
+
+import numpy as np
+
+from traffic_yolo.evaluation.bootstrap import groups_of
+from traffic_yolo.evaluation.ground_truth import GroundTruth
+from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.evaluation.objective import Objective
+from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.evaluation.thresholds import threshold_metrics
+from traffic_yolo.tuning.search import intervals_of, search
+from traffic_yolo.tuning.sweep_options import SweepOptions
+
+
+def warm_up() -> None:
+    """Measures, sweeps and resamples two imaginary pictures."""
+    boxes = np.array([[10, 10, 40, 40], [11, 11, 41, 41]], np.float32)
+    raw = RawDetections.from_dense(
+        image_ids=np.array([1, 2]),
+        image_hw=np.full((2, 2), 100),
+        offsets=np.array([0, 1, 2]),
+        boxes_xyxy=boxes,
+        objectness=np.ones(2),
+        class_scores=np.array([[0.9], [0.8]], np.float32),
+        classes=("CAR",),
+        protocol=Protocol("", "", (32, 32), "stretch", ""),
+    )
+    truth = GroundTruth(
+        classes=("CAR",),
+        image_ids=np.array([1, 2]),
+        truth_pictures=np.array([0, 1]),
+        boxes_xywh=np.array([[10.0, 10.0, 30.0, 30.0]] * 2),
+        class_ids=np.array([0, 0]),
+        areas=np.array([900.0, 900.0]),
+        ignore=np.zeros(2, np.bool_),
+    )
+    nms = NmsOptions()
+    threshold_metrics(raw, truth, nms, Objective())
+    found = search(raw, truth, SweepOptions(confidences=(0.1, 0.5), iou_thresholds=(0.3, 0.5)), nms)
+    intervals_of(raw, truth, found.nms, found.point, groups_of(["a", "b"], of="recording", least=2))
+
+
+if __name__ == "__main__":
+    warm_up()
