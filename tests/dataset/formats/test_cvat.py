@@ -76,12 +76,12 @@ def test_images_come_with_their_boxes_outlines_and_attributes(tmp_path: Path) ->
 
 def test_boxes_move_linearly_between_keyframes_and_keep_what_the_first_says(tmp_path: Path) -> None:
     inner = '<attribute name="plate">AB</attribute>'
-    body = f'<track id="7" label="CAR">{box(0, 0, occluded=1, inner=inner)}{box(4, 40)}</track>'
+    body = f'<track id="7" label="CAR" group_id="3">{box(0, 0, occluded=1, inner=inner)}{box(4, 40)}</track>'
     pictures = read(write(tmp_path / "a.xml", body, stop=5))
     assert places(pictures) == {0: [0], 1: [10], 2: [20], 3: [30], 4: [40], 5: [40]}
     between, last = pictures[2].annotations[0], pictures[5].annotations[0]
-    assert between.attributes == {"plate": "AB", "track_id": 7, "occluded": True}
-    assert last.attributes == {"track_id": 7}
+    assert between.attributes == {"plate": "AB", "track_id": 7, "group_id": 3, "occluded": True}
+    assert last.attributes == {"track_id": 7, "group_id": 3}
     assert pictures[1].name == "frame_000001"
     assert (pictures[1].recording, pictures[1].image_wh) == ("cam1", (200, 100))
 

@@ -151,18 +151,20 @@ def test_labelme_shapes_become_boxes(tmp_path: Path) -> None:
             shape("polygon", [[0, 0], [10, 0], [10, 20]], description="half hidden"),
             shape("circle", [[50, 50], [53, 54]]),
             shape("point", [[1, 1]]),
+            shape("mask", [[5, 6], [15, 26]], mask="iVBORw0KGgo="),
             shape("rectangle", [[1, 1], [1, 9]]),
         ],
     )
     reader = LabelmeReader(tmp_path, NO_OPTIONS)
     (picture,) = reader.pictures()
-    rectangle, polygon, circle = picture.annotations
+    rectangle, polygon, circle, mask = picture.annotations
+    assert mask.xywh == (5, 6, 10, 20)
     assert (rectangle.xywh, rectangle.attributes) == ((10.5, 20, 19.5, 20), {"parked": True, "group_id": 4})
     assert (polygon.xywh, polygon.area) == ((0, 0, 10, 20), 100)
     assert circle.xywh == (45, 45, 10, 10)
     assert (picture.name, picture.image_wh, picture.attributes) == ("cam1/a.JPG", (96, 72), {"night": True})
     notes = " | ".join(reader.notes())
-    for words in ("2 outlines", "1 shapes of the kind point", "1 boxes without area"):
+    for words in ("3 outlines", "1 shapes of the kind point", "1 boxes without area"):
         assert words in notes
 
 

@@ -158,8 +158,6 @@ class CvatReader:
         known = take_record_fields(attributes, where)
         if drawn.occluded and "occluded" not in attributes:
             attributes["occluded"] = True
-        if shape.attributes.get("z_order", "0") != "0":
-            attributes["z_order"] = plain_value(shape.attributes["z_order"])
         if shape.attributes.get("group_id"):
             attributes["group_id"] = plain_value(shape.attributes["group_id"])
         if shape.attributes.get("source", "manual") != "manual" and "label_source" not in known:
@@ -215,9 +213,8 @@ class CvatReader:
                     self._left_out.flat_box(f"{self._where(track.element)} frame {frame}", shown_xywh(found.box))
                     continue
                 attributes = {**found.attributes, **({"track_id": plain_value(track.number)} if track.number else {})}
-                shape = XmlElement("box", {**track.element.attributes, "group_id": ""}, track.element.line)
                 moved = _Drawn(found.box, found.area, found.occluded, attributes)
-                annotations.append(self._annotation(track.label, moved, shape))
+                annotations.append(self._annotation(track.label, moved, track.element))
             yield PictureLabels(
                 name=f"frame_{frame:06d}",
                 annotations=tuple(annotations),
@@ -340,11 +337,14 @@ def _size(size: XmlElement | None, where: str) -> tuple[int, int] | None:
 
 
 def _attributes(shape: XmlElement, text_attributes: frozenset[str]) -> dict[str, Any]:
-    return {
+    found = {
         name: child.text if name in text_attributes else plain_value(child.text)
         for child in shape.all("attribute")
         if (name := child.attributes.get("name", ""))
     }
+    if shape.attributes.get("z_order", "0") != "0":
+        found["z_order"] = plain_value(shape.attributes["z_order"])
+    return found
 
 
 def _points(text: str, where: str) -> list[tuple[float, float]]:

@@ -132,6 +132,9 @@ class LabelmeReader:
             if len(points) < 2:
                 raise LabelError(f"{where}: a rectangle has two corners; found {len(points)}")
             return box_of_points(points), None
+        if kind == "mask" and len(points) == 2:  # drawn pixels, whose box the points are
+            self._left_out["outlines left out, boxes kept"] += 1
+            return box_of_points(points), None
         if kind == "polygon" and len(points) > 2:
             self._left_out["outlines left out, boxes kept"] += 1
             return box_of_points(points), polygon_area(points)

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
@@ -52,19 +53,33 @@ def read_yolo_labels(path: Path, classes: Sequence[str], image_wh: tuple[int, in
 
 def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], where: str, number: int = 0) -> Annotation:
     width, height = image_wh
-    parts = line.split()
+    first, *others = line.split()
     try:
-        class_id, (cx, cy, w, h) = int(parts[0]), map(float, parts[1:])
+        class_id, values = int(first), list(map(float, others))
     except ValueError as error:
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
     if not 0 <= class_id < len(classes):
         raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
+    known: dict[str, Any] = {}
+    if len(values) >= 6 and len(values) % 2 == 0:  # the outline of a segmentation: x y of each corner
+        points = list(zip(values[::2], values[1::2], strict=True))
+        left, top, w, h = box_of_points(points)
+        cx, cy, known["area"] = left + w / 2, top + h / 2, polygon_area(points) * width * height
+    elif len(values) in (4, 5):
+        cx, cy, w, h = values[:4]
+        if len(values) == 5:  # what a detector writes when it is asked for confidences
+            known = {"label_source": "model", "confidence": values[4]}
+    else:
+        raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}")
     if w <= 0 or h <= 0:
         raise LabelError(f"{where}: expected width and height above 0, found {line!r:.120}")
     if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)):
         raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line!r:.120}")
     box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
-    return Annotation(classes[class_id], box, number=number)
+    try:
+        return Annotation(classes[class_id], box, number=number, **known)
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from error
 
 
 class YoloWriter:
@@ -133,11 +148,11 @@ class YoloReader:
             for picture in described.pictures[split]:
                 self._splits_of.setdefault(Path(os.path.normpath(picture)), set()).add(split)
         self._shared = sum(len(splits) > 1 for splits in self._splits_of.values())
-        self._unlabelled = 0
+        self._unlabelled = self._outlines = 0
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """Every picture that the set lists, with the boxes of its text file in shares of the picture."""
-        self._unlabelled = 0
+        self._unlabelled = self._outlines = 0
         for picture, splits in self._splits_of.items():
             label_file = label_path_of(picture)
             if not label_file.is_file():
@@ -150,6 +165,7 @@ class YoloReader:
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
                 continue
+            self._outlines += sum(annotation.area is not None for annotation in annotations)
             yield PictureLabels(
                 name=_name_of(picture, self.root),
                 annotations=tuple(annotations),
@@ -164,6 +180,8 @@ class YoloReader:
         notes = []
         if self._unlabelled:
             notes.append(f"{self._unlabelled} pictures without a label file: taken as pictures without objects")
+        if self._outlines:
+            notes.append(f"YOLO: {self._outlines} outlines left out, boxes kept")
         if self._shared:
             notes.append(f"the source's own splits share {self._shared} pictures: they are not used")
         return notes
@@ -189,6 +207,8 @@ def read_data_yaml(path: Path) -> YoloSet:
     names = value.get("names") if isinstance(value, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[index] for index in range(len(names))]
+    if isinstance(names, list) and value.get("nc", len(names)) != len(names):
+        raise LabelError(f"{path}: nc is {value['nc']}, but names has {len(names)} classes")
     if not isinstance(names, list) or not names:
         raise LabelError(f"{path}: expected 'names': a list of classes, or numbers from 0 to names; found {names!r}")
     root = path.parent / str(value.get("path") or ".")
