@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
+from traffic_yolo.cli import main
 from traffic_yolo.snapshot import reading
 from traffic_yolo.snapshot.snapshot import fingerprint_of, take_snapshot
 from traffic_yolo.storage import StoredFile, list_files
@@ -53,6 +54,19 @@ def test_second_look_reads_nothing_and_says_the_same(share: Path, tmp_path: Path
     assert len(read_names) == 20
     assert take_snapshot(str(share), cache=cache) == first
     assert len(read_names) == 20
+
+
+@pytest.mark.parametrize("option", ["--out", "--cache", "--changes", "--gate"])
+def test_file_of_ours_inside_the_source_is_refused_unless_hidden(
+    share: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """It would be new data at every look."""
+    arguments = {"--source": str(share), "--out": str(tmp_path / "s.json"), option: str(share / "visible")}
+    with pytest.raises(SystemExit):
+        main(["snapshot", *(word for pair in arguments.items() for word in pair)])
+    assert "lies inside the source; put it elsewhere, or begin its name with a dot" in capsys.readouterr().err
+    hidden = str(share / ".cache")
+    assert take_snapshot(str(share), cache=hidden) == take_snapshot(str(share), cache=hidden)
 
 
 def test_only_what_changed_is_read(share: Path, tmp_path: Path, read_names: list[str]) -> None:

@@ -78,10 +78,11 @@ def test_fault_that_stays_ends_in_one_line_after_the_attempts(
 ) -> None:
     clean.setenv("TRAFFIC_YOLO_STORAGE_ATTEMPTS", "3")
     proxy.choose = lambda _method, _path: fault
-    for call in (
+    calls = (
         lambda: storage.put(f"{bucket_of(proxy)}/a", b"x"),
         lambda: storage.fetch(f"{bucket_of(proxy)}/a", to=tmp_path / "copy"),
-    ):
+    )
+    for call in calls[: 1 if fault == "hang" else 2]:  # a hanging call costs three timeouts of a second
         with pytest.raises(StorageError, match=rf"s3://.*/a: gave up after 3 attempts in \d+ s: .*{words}") as caught:
             call()
         assert "\n" not in str(caught.value)

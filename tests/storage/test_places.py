@@ -159,6 +159,13 @@ def test_existing_path_is_on_this_machine_whatever_the_scheme(root: str) -> None
     assert storage.existing_path(f"{root}/share/2", what="file").read_bytes() == b"two"
 
 
+def test_path_that_never_was_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _s: pytest.fail("waited"))
+    for ask in (storage.read, storage.fetch, lambda place: storage.fetch(place, to=tmp_path / "x")):
+        with pytest.raises(NotFoundError, match="nowhere/a: file not found"):
+            ask(str(tmp_path / "nowhere" / "a"))
+
+
 def test_place_on_this_machine_is_where_it_says(tmp_path: Path) -> None:
     storage.put(f"file://{tmp_path}/a", b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
@@ -196,3 +203,16 @@ def test_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
     storage.put(str(tmp_path / name), b"x")
     storage.put_new(str(tmp_path / "sub" / name), b"y")
     assert storage.read(str(tmp_path / name)) == b"x"
+
+
+def test_places_that_cannot_be_written_are_named_without_temporary_names(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    with pytest.raises(StorageError, match="/folder: Is a directory"):
+        storage.put(str(tmp_path / "folder"), b"x")
+    with pytest.raises(StorageError, match="/x{300}: File name too long"):
+        storage.put(str(tmp_path / ("x" * 300)), b"x")
+    with pytest.raises(StorageError, match="the location is empty"):
+        storage.list_files("")
+    with pytest.raises(StorageError, match="NUL byte"):
+        storage.read(f"{tmp_path}/a\0b")
+    assert os.listdir(tmp_path) == ["folder"]

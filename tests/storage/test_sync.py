@@ -157,6 +157,11 @@ def test_what_makes_no_sense_is_refused(source: Path, tmp_path: Path) -> None:
         storage.sync(str(source / "a" / "1.h5"), str(tmp_path / "target"))
     with pytest.raises(StorageError, match="source not found: .*nowhere"):
         storage.sync(str(tmp_path / "nowhere"), str(tmp_path / "target"))
+    for inside in (source, source / "a"):
+        with pytest.raises(StorageError, match="lies below the source .*, and would be copied into itself"):
+            storage.sync(str(source), str(inside))
+    with pytest.raises(OptionsError, match="settle_s nan"):
+        storage.sync(str(source), str(tmp_path / "target"), settle_s=float("nan"))
     with pytest.raises(OptionsError, match="jobs 0"):
         storage.sync(str(source), str(tmp_path / "target"), jobs=0)
     assert not (tmp_path / "target").exists()
@@ -206,3 +211,12 @@ def test_unchanged_files_are_not_read(source: Path, tmp_path: Path, monkeypatch:
     storage.sync(str(source), target)
     monkeypatch.setattr(LocalPlace, "stream", lambda *_: pytest.fail("read"))
     assert storage.sync(str(source), target).unchanged == 3
+
+
+@pytest.mark.parametrize(("at_source", "at_target"), [("a/b", "a"), ("a", "a/b")])
+def test_folder_and_file_of_one_name_are_said(tmp_path: Path, at_source: str, at_target: str) -> None:
+    storage.put(str(tmp_path / "source" / at_source), b"x")
+    storage.put(str(tmp_path / "target" / at_target), b"y")
+    with pytest.raises(StorageError, match="target/a(/b)?: (File exists|Is a directory)"):
+        storage.sync(str(tmp_path / "source"), str(tmp_path / "target"))
+    assert storage.read(str(tmp_path / "target" / at_target)) == b"y"

@@ -45,10 +45,12 @@ def command(
     The gate is `new` (a threshold is reached), `too_few`, or `unchanged`.
     """
     from traffic_yolo.snapshot.changes import compare, gate
-    from traffic_yolo.snapshot.snapshot import load_snapshot, take_snapshot, write_snapshot
+    from traffic_yolo.snapshot.snapshot import load_snapshot, refuse_inside, take_snapshot, write_snapshot
     from traffic_yolo.storage import write_json, write_text
 
     options = GateOptions(**thresholds)
+    for what, path in (("--out", out), ("--changes", changes), ("--gate", gate_file)):
+        refuse_inside(source, str(path or ""), what=what)
     if cache and read_all:
         raise OptionsError("--read-all keeps no cache: leave out --cache")
     earlier = load_snapshot(previous) if previous else None

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,7 @@ from traffic_yolo.storage import (
     existing_path,
     is_s3,
     join,
+    lies_below,
     list_files,
     local_path,
     put,
@@ -118,11 +120,21 @@ def take_snapshot(
     within so many seconds are taken to be unfinished. Names that begin with a dot are left out. Raises `StorageError`
     for a location that is missing, empty or unreadable, and for labels that are being written.
     """
-    if settle_s < 0 or jobs < 1:
+    if not 0 <= settle_s < math.inf or jobs < 1:
         raise OptionsError(f"settle_s {settle_s}, jobs {jobs}: expected 0 or more, and 1 or more")
+    refuse_inside(source, cache, what="the cache")
     with _collector_paused():
         look = _Look(source, labels, cache, settle_s, load_layout(_layout_name(layout)) if layout else None)
         return look.take(jobs)
+
+
+def refuse_inside(source: str, location: str, *, what: str) -> None:
+    """`OptionsError` for a file of ours that would be listed as one of the source's, and so be new at every look."""
+    hidden = location.rstrip("/").rpartition("/")[2].startswith(".")
+    if location and not hidden and lies_below(location, source):
+        raise OptionsError(
+            f"{what} {shown(location)} lies inside the source; put it elsewhere, or begin its name with a dot"
+        )
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ from traffic_yolo.storage.atomic import (
     write_text,
 )
 from traffic_yolo.storage.folder_sync import SyncReport, known_checksums, sync
-from traffic_yolo.storage.locations import NAS_ROOT_VARIABLE, is_s3, join, local_path, shown
+from traffic_yolo.storage.locations import NAS_ROOT_VARIABLE, is_s3, join, lies_below, local_path, shown
 from traffic_yolo.storage.operations import (
     existing_folder,
     existing_path,
@@ -46,6 +46,7 @@ __all__ = [
     "is_s3",
     "join",
     "known_checksums",
+    "lies_below",
     "list_files",
     "local_path",
     "put",

@@ -114,5 +114,6 @@ def storage_error(error: OSError, path: Path, *, what: str = "file") -> StorageE
         errno.EROFS: "the file system is read-only",
         errno.ENOENT: f"{what} not found",
     }.get(error.errno or 0, error.strerror or str(error))
-    where = error.filename if isinstance(error.filename, str) and error.errno != errno.ENOSPC else path
+    named = isinstance(error.filename, str) and error.errno != errno.ENOSPC and not error.filename.endswith(".tmp")
+    where = error.filename if named else path  # a temporary name tells nobody anything
     return StorageError(f"{where}: {advice}")

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import tempfile
 import threading
@@ -24,9 +25,10 @@ from traffic_yolo.progress import progress
 from traffic_yolo.storage.atomic import storage_error, sync_folder, write_bytes
 from traffic_yolo.storage.cache_folder import cache_folder
 from traffic_yolo.storage.hash_cache import UNKNOWN, HashCache, entry_of, seconds_to_wait
-from traffic_yolo.storage.locations import is_s3, join, local_path, shown
+from traffic_yolo.storage.locations import is_s3, join, lies_below, local_path, shown
 from traffic_yolo.storage.operations import open_place, verify
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
+from traffic_yolo.storage.retry import retried, share_fault_of
 
 STATE_FOLDER = ".traffic-yolo-sync"
 SOURCE_STATE, TARGET_STATE, LOCK = "source.hashes", "target.hashes", "lock"
@@ -57,23 +59,31 @@ class SyncReport:
 
 
 def sync(
-    source: str, target: str, *, delete: bool = False, settle_s: float = 0.0, jobs: int = DEFAULT_JOBS
+    source: str,
+    target: str,
+    *,
+    delete: bool = False,
+    settle_s: float = 0.0,
+    jobs: int = DEFAULT_JOBS,
+    wait: bool = False,
 ) -> SyncReport:
     """Makes every file below `source` lie below `target` with the same name and content.
 
     With `delete`, files that an earlier sync put there and that `source` has no more are removed; others never are.
     `settle_s`: files written to within so many seconds are left out and named, and so is one that changes while it is
     copied. Raises `StorageError` at the first file that cannot be copied: what was copied stays, and the next sync goes
-    on from there; also where another sync writes to the same target.
+    on from there; also where another sync writes to the same target, unless `wait` says to let it end first.
     """
-    if settle_s < 0 or jobs < 1:
+    if not 0 <= settle_s < math.inf or jobs < 1:
         raise OptionsError(f"settle_s {settle_s}, jobs {jobs}: expected 0 or more, and 1 or more")
     place = open_place(source)
     if place.stat() is not None:
         raise StorageError(f"{shown(source)}: is a file, not a folder; fetch or put it")
     if not place.exists():
         raise StorageError(f"source not found: {shown(source)}; check the path, or that the share is mounted")
-    with _state(source, target) as state:
+    if lies_below(target, source):
+        raise StorageError(f"{shown(target)}: lies below the source {shown(source)}, and would be copied into itself")
+    with _state(source, target, wait=wait) as state:
         return _Sync(source, target, state, settle_s).run(jobs, delete=delete)
 
 
@@ -128,6 +138,7 @@ class _Sync:
     def __init__(self, source: str, target: str, state: _State, settle_s: float) -> None:
         self.source, self.target, self.state, self.settle_s = source, target, state, settle_s
         self.target_root = None if is_s3(target) else local_path(target)
+        self.source_root = None if is_s3(source) else local_path(source)
         self.safe_folders: set[str] = set()
 
     def run(self, jobs: int, *, delete: bool) -> SyncReport:
@@ -191,6 +202,13 @@ class _Sync:
                 raise
 
     def _one(self, file: StoredFile, other: StoredFile | None) -> _Done:
+        """What is done with one file; a source that was listed and is away for a while is waited for."""
+        if self.source_root is None:
+            return self._once(file, other)
+        where = shown(join(self.source, file.name))
+        return retried(lambda: self._once(file, other), where, share_fault_of(self.source_root))
+
+    def _once(self, file: StoredFile, other: StoredFile | None) -> _Done:
         read_ns = time.time_ns()
         try:
             if other is not None and other.size == file.size:
@@ -258,7 +276,7 @@ class _Sync:
         except StorageError:
             raise
         except OSError as error:
-            raise storage_error(error, path) from error
+            raise storage_error(OSError(error.errno, error.strerror), path) from error
 
     def _require_target(self) -> None:
         """A mount that is lost leaves an empty folder, which must not be filled instead."""
@@ -305,7 +323,7 @@ class _Sync:
 
 
 @contextlib.contextmanager
-def _state(source: str, target: str) -> Iterator[_State]:
+def _state(source: str, target: str, *, wait: bool = False) -> Iterator[_State]:
     """The state of a target, locked against other syncs to it, and cleaned of what a killed one was writing."""
     if is_s3(target):
         name = hashlib.sha256(f"{os.environ.get('TRAFFIC_YOLO_S3_ENDPOINT', '')}\0{target}".encode()).hexdigest()
@@ -319,7 +337,7 @@ def _state(source: str, target: str) -> Iterator[_State]:
         raise storage_error(error, folder) from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise StorageError(f"{shown(target)}: another sync writes there; wait for it to end") from error
         except OSError:

@@ -62,7 +62,7 @@ class LocalPlace:
             except OSError as error:
                 raise storage_error(error, self.path) from error
 
-        return retried(look, shown(str(self.path)), share_fault_of(self.path.parent))
+        return retried(look, shown(str(self.path)), share_fault_of(None))
 
     def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `Place`. Raises `StorageError` when the file becomes shorter meanwhile."""
@@ -104,7 +104,7 @@ class LocalPlace:
                     raise ChecksumError(f"{shown(str(self.path))}: expected SHA-256 {sha256}, found {found}")
             return before._replace(sha256=found)
 
-        return retried(copy, shown(str(self.path)), share_fault_of(self.path.parent))
+        return retried(copy, shown(str(self.path)), share_fault_of(None))
 
     def put(self, source: bytes | Path) -> StoredFile:
         """See `Place`."""

@@ -58,6 +58,8 @@ def local_path(location: str) -> Path:
     `nas://` is resolved below the folder named by `TRAFFIC_YOLO_NAS_ROOT` (on a cluster, the mounted claim). Raises
     `StorageError` for another scheme, a missing root, or a path that leaves the root by `..` or by a link.
     """
+    if "\0" in location:
+        raise StorageError(f"{shown(location)}: the path has a NUL byte")
     scheme, separator, rest = location.partition("://")
     if not separator:
         return Path(location)
@@ -78,6 +80,13 @@ def join(location: str, *names: str) -> str:
         if reason := unsafe_name(name):
             raise StorageError(f"{shown(name)!r} below {shown(location)}: {reason}")
     return "/".join([location if location.endswith("://") else location.removesuffix("/"), *names])
+
+
+def lies_below(inner: str, outer: str) -> bool:
+    """Whether one location is another one, or lies below it."""
+    if is_s3(inner) or is_s3(outer):
+        return is_s3(inner) and is_s3(outer) and f"{inner}/".startswith(f"{outer.removesuffix('/')}/")
+    return local_path(inner).resolve().is_relative_to(local_path(outer).resolve())
 
 
 def unsafe_name(name: str) -> str:

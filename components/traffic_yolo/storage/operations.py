@@ -18,6 +18,8 @@ from traffic_yolo.storage.places import Listing, Place, StoredFile
 
 def open_place(location: str) -> Place:
     """What does the work for a location. minio is imported for object storage alone."""
+    if not location:
+        raise StorageError("the location is empty; expected a path, file://, nas:// or s3://")
     if is_s3(location):
         place: Place = importlib.import_module("traffic_yolo.storage.s3").S3Place(parse_s3(location))
         return place
@@ -154,7 +156,7 @@ def existing_path(location: str, *, what: str) -> Path:
             raise StorageError(f"{what} not found: {shown(location)}; check bucket and key")
         copy = place.copy_path()
         assert copy is not None
-        importlib.import_module("traffic_yolo.storage.folder_sync").sync(location, str(copy), delete=True)
+        importlib.import_module("traffic_yolo.storage.folder_sync").sync(location, str(copy), delete=True, wait=True)
         return copy
     path = local_path(location)
     if not path.exists():

@@ -106,8 +106,8 @@ def retried(
             attempts.failed(error)
 
 
-def share_fault_of(root: Path) -> FaultOf:
-    """Faults of a mounted share: the server's pauses pass, and so does a `root` that is not there for a while."""
+def share_fault_of(root: Path | None) -> FaultOf:
+    """Faults of a mounted share: the server's pauses pass, and so does a `root` that was there and is away."""
 
     def fault_of(error: Exception) -> Fault | None:
         cause = error.__cause__ if isinstance(error, StorageError) and isinstance(error.__cause__, OSError) else error
@@ -115,7 +115,7 @@ def share_fault_of(root: Path) -> FaultOf:
             return None
         if cause.errno in TRANSIENT_ERRNOS:
             return Fault(f"{os.strerror(cause.errno)}; check that the share is mounted and its server up", passes=True)
-        if cause.errno == errno.ENOENT and not root.exists():
+        if root is not None and cause.errno == errno.ENOENT and not root.exists():
             return Fault(f"{root} is gone; check that the share is mounted", passes=True)
         return None
 
