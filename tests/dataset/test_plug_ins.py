@@ -56,6 +56,8 @@ def test_a_picture_in_two_splits_fails_the_conversion_by_name_and_leaves_nothing
     found = report(tmp_path / "reported")["findings"]["pictures"]["leaks"]
     assert found["num_leaks"] == 3
     assert {leak["distance"] for leak in found["leaks"]} == {0}
+    page = (tmp_path / "reported" / "report.html").read_text()
+    assert page.count("<img") == 6 + 9  # both pictures of each pair, and the samples of three splits
     run(share, tmp_path / "off", {"leak_check": "off"})
     assert "leaks" not in report(tmp_path / "off")["findings"]["pictures"]
 

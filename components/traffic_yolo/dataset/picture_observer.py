@@ -12,14 +12,16 @@ from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.picture_look import PictureLook, look_once
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import SPLITS, Frame
+from traffic_yolo.dataset.report_samples import draw_boxes
 from traffic_yolo.dataset.split import hash_position
 from traffic_yolo.dataset.split_groups import LEVELS
-from traffic_yolo.html_report import Html, figure_svg, paragraph, table
+from traffic_yolo.html_report import Html, figure_svg, paragraph, pictures, table
 
 SAMPLED = 0.05  # share of the pictures that are decoded for their brightness where no leak check decodes all
 BRIGHTNESS_EDGES = np.linspace(0, 256, 33)
 NIGHT_BELOW = 60  # mean grey of 255: dusk and street lamps; rendered nights lie around 30 to 50, days above 90
 SHOWN_LEAKS = 20
+DRAWN_LEAKS, DRAWN_PIXELS = 4, 320 * 180
 
 
 class PictureObserver:
@@ -60,16 +62,16 @@ class PictureObserver:
 
     def finish(self, folder: Path) -> Findings:
         """The leaks, which fail the conversion unless they are only to be reported; and the light."""
-        del folder
         light = self._light_report()
         sections = [("Brightness", self._light_section())]
         if self._on_leak == "off":
             return Findings(notes=["leak check off: splits may share pictures"], report=light, sections=sections)
         leaks = self._leaks.result()
         failure = leaks.message() if self._on_leak == "fail" else ""
-        notes = [f"leak check: {leaks.num_leaks} leaks between splits"] if leaks.num_leaks else []
+        notes = [f"leak check: {_leaks(leaks)} between splits"] if leaks.num_leaks else []
         report = light | {"leaks": leaks.as_dict()}
-        return Findings(notes, failure, report, [("Leak check", leak_section(leaks)), *sections])
+        shown = Html(leak_section(leaks) + _pairs(leaks, folder))
+        return Findings(notes, failure, report, [("Leak check", shown), *sections])
 
     def _groups(self, frame: Frame) -> list[str]:
         """The group that the user asked not to cut; recordings are whole whatever was asked for."""
@@ -110,7 +112,7 @@ def leak_section(leaks: LeakReport) -> Html:
     """The leak check for people."""
     flat = f"; {leaks.flat} too uniform to compare" if leaks.flat else ""
     head = (
-        f"{leaks.pictures} pictures compared by their perceptual hashes{flat}: {leaks.num_leaks} leaks between splits "
+        f"{leaks.pictures} pictures compared by their perceptual hashes{flat}: {_leaks(leaks)} between splits "
         f"(the same group, or at most {leaks.max_distance} of 64 bits apart)."
     )
     if not leaks.num_leaks:
@@ -120,3 +122,19 @@ def leak_section(leaks: LeakReport) -> Html:
         for leak in leaks.leaks[:SHOWN_LEAKS]
     ]
     return Html(paragraph(head) + table(["leak", "first", "split", "second", "split", "bits apart"], rows))
+
+
+def _pairs(leaks: LeakReport, folder: Path) -> Html:
+    """The first pairs that look alike, side by side; a person sees at once whether they are the same scene."""
+    shown = []
+    alike = [leak for leak in leaks.leaks if leak.kind == "near-duplicate"]
+    for leak in alike[:DRAWN_LEAKS]:
+        for name, split in ((leak.first, leak.first_split), (leak.second, leak.second_split)):
+            data = (folder / "images" / name).read_bytes()
+            drawn = draw_boxes(data, [], f"{name} ({split})", pixels=DRAWN_PIXELS)
+            shown += [drawn] if drawn is not None else []
+    return pictures(shown) if shown else Html("")
+
+
+def _leaks(leaks: LeakReport) -> str:
+    return "1 leak" if leaks.num_leaks == 1 else f"{leaks.num_leaks} leaks"

@@ -70,7 +70,7 @@ def report_page(
             ("Notes", notes if report.notes else paragraph("Nothing to note.")),
             ("Boxes by class", _class_table(report)),
             ("Boxes by site", _site_table(report)),
-            ("Left out and changed", _left_out_table(left_out)),
+            ("Left out and changed", _left_out_table(left_out, kept=sum(c["images"] for c in report.counts.values()))),
             ("Boxes that do not count", _ignored_table(report)),
             *sections,
             ("Sizes and aspect", figure_svg(_size_figure(found, report.classes), title="Box sizes by class")),
@@ -114,11 +114,12 @@ def _site_table(report: "Report") -> Html:
     return table(["site", "split", "pictures", *report.classes], rows, caption=caption)
 
 
-def _left_out_table(left_out: Mapping[str, int]) -> Html:
+def _left_out_table(left_out: Mapping[str, int], *, kept: int) -> Html:
     if not left_out:
-        return paragraph("Nothing was left out or changed.")
+        return paragraph(f"Nothing was left out or changed; {kept} pictures are in the set.")
     ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
-    return table(["number", "what"], [(count, what) for what, count in ordered])
+    caption = f"{kept} pictures were kept."
+    return table(["number", "what"], [(count, what) for what, count in ordered], caption=caption)
 
 
 def _ignored_table(report: "Report") -> Html:
