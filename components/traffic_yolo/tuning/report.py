@@ -104,9 +104,9 @@ def _intervals(parts: Sequence[Part]) -> Html:
             if name in part.intervals:
                 each = part.intervals[name]
                 rows.append([part.split, name if name[0] in "pr" else name.upper(), each.value, each.low, each.high])
-    notes = [
-        f"Split {part.split}: {part.groups.count} {part.groups.of}s resampled. {part.groups.note}" for part in parts
-    ]
+    notes = [f"Split {part.split}: {part.groups.count} {part.groups.of}s resampled." for part in parts]
+    notes += [f"Note: {note}" for note in dict.fromkeys(part.groups.note for part in parts) if note]
+    notes.append("A choice flatters the pictures that it was made on: their numbers are a little too good.")
     return Html(
         table(["split", "number", "value", "low", "high"], rows, caption="95 % intervals")
         + paragraph(" ".join(notes), quiet=True)
