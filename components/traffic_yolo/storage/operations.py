@@ -14,6 +14,7 @@ from traffic_yolo.storage.atomic import read_json, sha256_of_file, write_json
 from traffic_yolo.storage.local import LocalPlace
 from traffic_yolo.storage.locations import is_s3, local_path, parse_s3, shown
 from traffic_yolo.storage.places import Listing, Place, StoredFile
+from traffic_yolo.storage.retry import retried, share_fault_of
 
 
 def open_place(location: str) -> Place:
@@ -53,7 +54,7 @@ def read(location: str, *, offset: int = 0, length: int | None = None) -> bytes:
     """
     place = open_place(location)
     if offset or length is not None or place.copy_path() is None:
-        return b"".join(place.stream(offset, length))
+        return retried(lambda: b"".join(place.stream(offset, length)), shown(location), share_fault_of(None))
     with tempfile.TemporaryDirectory(prefix="traffic-yolo-") as folder:
         target = Path(folder) / "object"
         place.fetch(target, "")
@@ -114,16 +115,21 @@ def verify(location: str, *, sha256: str = "") -> StoredFile:
     stored = place.stat()
     if stored is None:
         raise NotFoundError(f"{shown(location)}: not found")
-    digest = hashlib.sha256()
-    for chunk in place.stream():
-        digest.update(chunk)
+    found = retried(lambda: _sha256_of(place), shown(location), share_fault_of(None))
     after = place.stat()
     if after is None or after.identity != stored.identity:
         raise ChangedMeanwhileError(f"{shown(location)}: changed while it was read; verify it again")
-    expected, found = sha256 or stored.sha256, digest.hexdigest()
+    expected = sha256 or stored.sha256
     if expected and found != expected:
         raise ChecksumError(f"{shown(location)}: expected SHA-256 {expected}, found {found}")
     return stored._replace(sha256=found)
+
+
+def _sha256_of(place: Place) -> str:
+    digest = hashlib.sha256()
+    for chunk in place.stream():
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _cached(location: str, place: Place, target: Path, sha256: str) -> Path:
