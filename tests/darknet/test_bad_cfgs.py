@@ -12,8 +12,9 @@ from darknet_fuzzing import examine_cfg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cfgs import SMALL_CFGS
+from spying_section import spy_on
 
-from traffic_yolo.darknet.cfg import MAX_CFG_BYTES, MAX_LAYERS, Cfg, Section
+from traffic_yolo.darknet.cfg import MAX_CFG_BYTES, MAX_LAYERS, Cfg
 from traffic_yolo.darknet.network import Network, read_sections
 from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.show import network_table
@@ -50,34 +51,13 @@ def test_the_damage_is_of_every_kind(tmp_path):
     assert min(outcomes["refused"], outcomes["ran"]) > 15
 
 
-class SpyingSection(Section):
-    """Notes which keys are read as numbers."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.numbers: set[str] = set()
-
-    def _number(self, key, *args):
-        self.numbers.add(key)
-        return super()._number(key, *args)
-
-    def _numbers(self, key, *args):
-        self.numbers.add(key)
-        return super()._numbers(key, *args)
-
-
-def with_spies(text: str) -> Cfg:
-    cfg = Cfg.parse(text, file="spied.cfg")
-    cfg.layers = [SpyingSection(list(layer._lines), file=layer.file, line=layer.line) for layer in cfg.layers]
-    return cfg
-
-
 @every_small_cfg
 def test_no_number_that_is_read_is_ever_replaced_by_a_default(name):
-    spied = with_spies(SMALL_CFGS[name])
+    spied = Cfg.parse(SMALL_CFGS[name])
+    spies = spy_on(spied)
     read_sections(spied)
     tried = 0
-    for index, layer in enumerate(spied.layers):
+    for index, layer in enumerate(spies):
         for key in layer.numbers & set(layer.keys()):
             for wrong in ("abc", "1e999", "--1"):
                 cfg = Cfg.parse(SMALL_CFGS[name], file="spied.cfg")

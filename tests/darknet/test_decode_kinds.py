@@ -143,7 +143,7 @@ def test_a_head_with_a_class_tree_has_logits_but_no_boxes():
             24,
             "nms_kind: expected one of default, greedynms, diounms, found 'corn",
         ),
-        (f"{REGION_KEYS}coords=8\n", 16, "coords: expected 4 numbers for a box, found 8: masks are not supported"),
+        (f"{REGION_KEYS}coords=8\n", 16, "coords=8 is not supported: a box has four numbers, and masks are not read"),
         (REGION_KEYS.replace("num=2", "num=3"), 24, "anchors: expected 3 pairs (num=3), found 2"),
     ],
 )

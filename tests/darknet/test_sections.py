@@ -242,7 +242,7 @@ REFUSED = [
         "reads the output of layer 0, which is [softmax]: only [connected] or [cost] or [softmax]",
     ),
     (["[softmax]\ngroups=5"], "groups: expected a divisor of 192"),
-    (["[softmax]\ntree=a.tree"], "tree is not supported"),
+    (["[softmax]\ntree=a.tree"], "tree=a.tree is not supported: the classes' tree"),
     (["[cost]\ntype=huber"], "type: expected one of sse, masked, smooth, seg, L1, wgan, found 'huber'"),
     (["[cost]", LAYER_A], "reads the output of layer 0, which is [cost]: no layer can read that"),
     ([LAYER_A, "[contrastive]\nyolo_layer=-1"], "yolo_layer: expected a [yolo] layer, found layer 0, [convolutional]"),

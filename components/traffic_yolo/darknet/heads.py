@@ -142,10 +142,7 @@ def read_gaussian_yolo_head(section: Section, *, layer_index: int, stride: int) 
 
 
 def read_region_head(section: Section, *, layer_index: int, stride: int) -> RegionHead:
-    """The head of a [region] section; raises as `read_yolo_head` does, and for boxes of other than four numbers."""
-    if section.get_int("coords", 4) != 4:
-        found = f"expected 4 numbers for a box, found {section.get_int('coords', 4)}: masks are not supported"
-        raise section.error(f"coords: {found}", key="coords")
+    """The head of a [region] section; raises as `read_yolo_head` does."""
     num = section.get_int("num", 1, at_least=1, at_most=10_000)
     anchors = tuple((width * stride, height * stride) for width, height in _read_pairs(section, num))
     if len(anchors) < num:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.lint_findings import SectionRule
+from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
 # A layer's output for one picture. yolov4 at 4096 x 4096 has 2^29; what is larger is a slip of the pen.
@@ -45,7 +46,7 @@ class LayerSection(ABC):
 
     For lint: `keys` are those that Darknet reads here beside `COMMON_KEYS`, `foreign_keys` those that another runtime
     reads; `runtimes` says what each runtime makes of the section type, where it knows it; `lint_rules` are the rules
-    that concern this section type alone, by their id.
+    that concern this section type alone, by their id. `refused_keys` are those of `keys` that are read to be refused.
 
     `inputs` are the indices of the layers that the module reads, in the order of its arguments (-1 is the picture);
     `output` is set when the constructor returns. Building allocates nothing before all sections have been checked.
@@ -58,6 +59,7 @@ class LayerSection(ABC):
 
     keys: ClassVar[frozenset[str]]
     foreign_keys: ClassVar[frozenset[str]] = frozenset()
+    refused_keys: ClassVar[Mapping[str, RefusedKey]] = {}
     runtimes: ClassVar[Mapping[str, Reads]] = read_by()
     lint_rules: ClassVar[tuple[tuple[str, SectionRule], ...]] = ()
 
@@ -74,7 +76,8 @@ class LayerSection(ABC):
         self.index = context.index
         self.inputs = (context.index - 1,)
         self.input = context.output_of(context.index - 1)
-        self.refuse({"dontload": 0, "dontloadscales": 0})
+        for key, refused in {**IN_EVERY_SECTION, **self.refused_keys}.items():
+            refused.check(section, key)
         self._read(context)
         for index in self.inputs:
             if index >= 0:
@@ -131,10 +134,3 @@ class LayerSection(ABC):
             found = f"layer {index} has antialiasing, of which Darknet keeps the shape before its blur"
             raise self.section.error(f"{key}: {found}; only the layer after it can read it", key=key)
         return index
-
-    def refuse(self, keys: dict[str, int], *, reason: str = "") -> None:
-        """Refuses keys that change the layer's result and are not supported, when they differ from their default."""
-        for key, default in keys.items():
-            if self.section.get_int(key, default) != default:
-                why = f": {reason}" if reason else ""
-                raise self.section.error(f"{key}={self.section.get_int(key, default)} is not supported{why}", key=key)

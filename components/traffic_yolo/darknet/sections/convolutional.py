@@ -11,6 +11,7 @@ from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.refused_keys import IN_CONVOLUTIONAL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
 from traffic_yolo.darknet.sections.unset import UnsetConv2d
 
@@ -62,6 +63,7 @@ class ConvolutionalSection(LayerSection):
         "dot filters flipped grad_centr groups pad padding reverse rotate share_index size stream stretch stretch_sway "
         "stride stride_x stride_y sway wait_stream xnor"
     )
+    refused_keys = IN_CONVOLUTIONAL
     runtimes = read_by(
         deepstream=Reads(required=("filters", "size", "stride", "pad", "activation"), passed_over=_PASSED_OVER),
         opencv=Reads(required=("filters", "size"), passed_over=_PASSED_OVER, other_defaults={"activation": "linear"}),
@@ -70,7 +72,6 @@ class ConvolutionalSection(LayerSection):
 
     def _read(self, context: LayerContext) -> None:
         section = self.section
-        self._refuse_unsupported()
         self.filters = section.get_int("filters", 1, at_least=1)
         self.groups = section.get_int("groups", 1, at_least=1)
         self.size = section.get_int("size", 1, at_least=1, at_most=1024)
@@ -103,13 +104,6 @@ class ConvolutionalSection(LayerSection):
             sharp = self.output
             self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
             self.next_only = self.output != sharp
-
-    def _refuse_unsupported(self) -> None:
-        binary = "binary kernels would be run with the full ones, which gives other numbers"
-        self.refuse(dict.fromkeys(("xnor", "binary", "bin_output"), 0), reason=binary)
-        deform = "kernels that are turned or stretched are built anew in each training step"
-        self.refuse(dict.fromkeys(("sway", "rotate", "stretch", "stretch_sway"), 0), reason=deform)
-        self.refuse({"coordconv": 0, "flipped": 0})
 
     def _check_dilation(self) -> None:
         """Darknet pads by padding * dilation but computes the output size without dilation: both must agree."""

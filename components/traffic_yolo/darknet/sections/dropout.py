@@ -3,6 +3,7 @@
 from torch import nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.refused_keys import IN_DROPOUT
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
@@ -10,11 +11,11 @@ class DropoutSection(LayerSection):
     """Drops values with `probability` and scales the others in training; passes the input on in evaluation."""
 
     keys = words("dropblock dropblock_size_abs dropblock_size_rel probability")
+    refused_keys = IN_DROPOUT
     runtimes = read_by(deepstream=Reads(), opencv=Reads())
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.probability = self.section.get_float("probability", 0.2, at_least=0, at_most=1)
-        self.refuse({"dropblock": 0})
         self.output = self.input
 
     def build(self) -> nn.Module:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.refused_keys import IN_MAXPOOL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
 
 
@@ -70,6 +71,7 @@ class MaxpoolSection(WindowSection):
     """With maxpool_depth it takes the largest of every `out_channels`-th channel instead, pixel by pixel."""
 
     keys = words("antialiasing maxpool_depth maxpool_zero_nonmax out_channels padding size stride stride_x stride_y")
+    refused_keys = IN_MAXPOOL
     runtimes = read_by(
         deepstream=Reads(required=("size", "stride"), passed_over=_DEPTH_AND_BLUR),
         opencv=Reads(passed_over=_DEPTH_AND_BLUR, other_defaults={"stride": "2"}),
@@ -79,11 +81,9 @@ class MaxpoolSection(WindowSection):
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         section = self.section
         self._read_window()
-        self.refuse({"maxpool_zero_nonmax": 0}, reason="it zeroes the layer before it")
         self.antialiasing = section.get_int("antialiasing", 0)
         self.depth = section.get_int("maxpool_depth", 0) != 0
         if self.depth:
-            self.refuse({"antialiasing": 0}, reason="with maxpool_depth Darknet returns before its blur")
             self.out_channels = section.get_int("out_channels", 1, at_least=1, at_most=self.input.channels)
             self.output = Shape(self.out_channels, self.input.height, self.input.width)
             return

@@ -28,7 +28,7 @@ def _missing_group_id(case: SectionCase) -> Iterator[Finding]:
 class RouteSection(LayerSection):
     """Takes the channels of group `group_id` of `groups` from each layer of `layers`, and joins them in that order."""
 
-    keys = words("dropblock group_id groups layers stream wait_stream")
+    keys = words("group_id groups layers stream wait_stream")
     foreign_keys = words("axis")  # DeepStream-Yolo's
     runtimes = read_by("layers", deepstream=Reads(), opencv=Reads())
     lint_rules = (("grouped-join", _grouped_join), ("missing-group-id", _missing_group_id))
@@ -41,7 +41,6 @@ class RouteSection(LayerSection):
         self.inputs = tuple(self.reference(value, key="layers", context=context) for value in layers)
         self.groups = section.get_int("groups", 1, at_least=1)
         self.group_id = section.get_int("group_id", 0, at_least=0, at_most=self.groups - 1)
-        self.refuse({"dropblock": 0, "stream": -1})
         shapes = [context.output_of(index) for index in self.inputs]
         for index, shape in zip(self.inputs, shapes, strict=True):
             if shape[1:] != shapes[0][1:]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.refused_keys import IN_SOFTMAX
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
@@ -13,6 +14,7 @@ class SoftmaxSection(LayerSection):
     """Values are taken in the order channel, row, column."""
 
     keys = words("groups noloss spatial temperature tree")
+    refused_keys = IN_SOFTMAX
     runtimes = read_by(opencv=Reads())
 
     readers: ClassVar[frozenset[str] | None] = frozenset({"connected", "cost", "softmax"})
@@ -21,9 +23,6 @@ class SoftmaxSection(LayerSection):
         section = self.section
         self.groups = section.get_int("groups", 1, at_least=1)
         self.temperature = section.get_float("temperature", 1.0, at_least=1e-3)
-        self.refuse({"spatial": 0}, reason="Darknet does it on a GPU only")
-        if section.has("tree"):
-            raise section.error("tree is not supported: the classes' tree stands in another file", key="tree")
         channels, height, width = self.input
         if channels * height * width % self.groups:
             raise section.error(f"groups: expected a divisor of {channels * height * width}", key="groups")

@@ -12,6 +12,7 @@ from torch import nn
 from traffic_yolo.darknet.heads import YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.refused_keys import IN_REGION
 from traffic_yolo.darknet.sections.runtimes import DARKNET, OPENCV, Reads, read_by, words
 
 
@@ -163,6 +164,7 @@ class RegionSection(HeadSection):
         "absolute anchors bias_match class_scale classes classfix coord_scale coords focal_loss jitter log map "
         "mask_scale max noobject_scale num object_scale random rescore resize softmax sqrt thresh tree"
     )
+    refused_keys = IN_REGION
     foreign_keys = words("nms_threshold")  # OpenCV's
     runtimes = read_by(
         deepstream=Reads(required=("num", "classes", "anchors")),
