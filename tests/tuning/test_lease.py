@@ -66,7 +66,9 @@ def test_a_holder_killed_on_this_machine_is_replaced_at_once(tmp_path: Path) -> 
     assert time.monotonic() - started < 60  # not the 600 s of the expiry
 
 
-def test_a_silent_holder_elsewhere_is_replaced_after_the_expiry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_holder_elsewhere_is_replaced_after_the_expiry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "lease"
     monkeypatch.setattr(module, "_machine", lambda: "another machine")
     monkeypatch.setattr(module.Lease, "_renew", lambda _self: None)  # it has stopped, without a word

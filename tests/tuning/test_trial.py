@@ -92,5 +92,7 @@ def test_no_detections_at_all_are_defined_numbers(small_data_set: Path, shared_s
 def test_detections_of_another_data_set_are_refused(small_data_set: Path, shared_store: Path) -> None:
     data = DataSet.open(small_data_set)
     other = type(data)(**{**data.__dict__, "manifest": {**data.manifest, "fingerprint": "other"}})
-    with pytest.raises(EvaluationError, match=r"was made on pictures .*, the data set .* has other/val; evaluate again"):
+    with pytest.raises(
+        EvaluationError, match=r"was made on pictures .*, the data set .* has other/val; evaluate again"
+    ):
         read_with_truth(detections_of(shared_store), other)

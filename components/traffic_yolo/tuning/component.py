@@ -12,24 +12,38 @@ def tune(
     tuning: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    objective: str = "f1",
+    false_positives_per_picture: float = 0.1,
+    miss_cost: float = 1.0,
+    false_alarm_cost: float = 1.0,
+    per_class: bool = False,
 ) -> None:
-    """Choose confidence and IoU threshold by F1 on the validation split; state what they give on the test split.
+    """Choose confidence and IoU threshold on the validation split; state what they give on the test split.
 
     Args:
         evaluation: Folder of the step evaluate; its raw detections are all that is read of the model.
         dataset: Data set folder, for the true boxes.
         tuning: operating_point.json, sweep.csv, report.html.
-        metrics: The chosen thresholds, and precision, recall and F1 on the test split.
+        metrics: The chosen thresholds, and precision, recall and F1 on both splits.
         report: The sweep as a page.
+        objective: What is made best: f1, map, map50, recall_at_fppi or cost.
+        false_positives_per_picture: For recall_at_fppi, how many are borne.
+        miss_cost: For cost, of a true box that is missed.
+        false_alarm_cost: For cost, of a box where nothing is.
+        per_class: Also choose a confidence threshold for each class with enough true boxes.
     """
     import shutil
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.evaluation.objective import Objective
+    from traffic_yolo.tuning.sweep_options import SweepOptions
     from traffic_yolo.tuning.tune import tune as choose_thresholds
 
     with one_line_errors():
-        chosen = choose_thresholds(Path(evaluation.path), Path(dataset.path), Path(tuning.path))
+        aim = Objective(objective, false_positives_per_picture, miss_cost, false_alarm_cost)
+        options = SweepOptions(aim, per_class=per_class)
+        chosen = choose_thresholds(Path(evaluation.path), Path(dataset.path), Path(tuning.path), options)
         print(chosen.text)
     shutil.copyfile(Path(tuning.path) / "report.html", report.path)
     for name, value in chosen.scalars.items():
