@@ -26,13 +26,14 @@ Result = TypeVar("Result")
 def kernel(function: Function) -> Function:
     """Compiles `function` when it is first called with a combination of types; it runs without the interpreter's lock.
 
-    No fast-math: sums and divisions are IEEE, in the order of the source, as in C without -ffast-math.
+    No fast-math: sums and divisions are IEEE, in the order of the source, as in C without -ffast-math; a division by
+    zero gives infinity or NaN, since a test before each division would keep loops from using vectors.
     """
     try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
         config.CACHE_DIR = str(private_cache_folder(Path(tempfile.gettempdir())))
-        compiled = numba.njit(cache=bool(config.CACHE_DIR), nogil=True)(function)
+        compiled = numba.njit(cache=bool(config.CACHE_DIR), nogil=True, error_model="numpy")(function)
     return cast(Function, compiled)
 
 

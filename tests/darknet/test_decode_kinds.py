@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.decode import activate_head, decode
+from traffic_yolo.darknet.decode import activate_head, decode, decode_above
 from traffic_yolo.darknet.heads import GaussianYoloHead, RegionHead, YoloHead
 from traffic_yolo.darknet.network import Network, read_sections
 from traffic_yolo.errors import DarknetFormatError
@@ -163,3 +163,33 @@ def test_heads_of_two_kinds_decode_side_by_side():
     assert (boxes.shape, objectness.shape, classes.shape) == ((1, 24, 4), (1, 24), (1, 24, 3))
     alone = decode(network.heads[1:], inputs[1:], INPUT_HW)
     torch.testing.assert_close(boxes[:, 12:], alone.boxes_cxcywh_norm)
+
+
+YOLO_KEYS = "[yolo]\nmask=2,0\nanchors=10,20, 30,40, 50,60\nnum=3\nclasses=3\nscale_x_y=1.2\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "filters"),
+    [
+        (YOLO_KEYS, 16),
+        (f"{YOLO_KEYS}new_coords=1\n", 16),
+        (GAUSSIAN_KEYS, 24),
+        (f"{GAUSSIAN_KEYS}yolo_point=left_top\n", 24),
+        (REGION_KEYS, 16),
+        (f"{REGION_KEYS}classfix=-1\n", 16),
+    ],
+)
+def test_decoding_what_is_above_a_threshold_is_decoding_all_and_dropping_the_rest(keys, filters):
+    head = head_of(keys, filters)
+    for seed, threshold in [(0, 0.0), (1, 0.3), (2, 0.55), (3, 0.999)]:
+        x = logits(head, batch=1, seed=seed)
+        x = torch.sigmoid(x) if head.new_coords else x
+        other = x.flip(2) if seed == 1 else x  # two heads: their order counts
+        every = decode([head, head], [x, other], INPUT_HW)
+        found = decode_above([head, head], [x, other], INPUT_HW, threshold)
+        kept = every.objectness[0] > threshold
+        assert found.objectness.shape == (1, int(kept.sum()))
+        for some, of_all in zip(found, every, strict=True):
+            torch.testing.assert_close(some[0], of_all[0][kept], rtol=5e-7, atol=1e-7)
+    with pytest.raises(ValueError, match="decode_above: expected the logits of one picture, found 2"):
+        decode_above([head], [logits(head)], INPUT_HW, 0.5)

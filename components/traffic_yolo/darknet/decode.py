@@ -6,6 +6,7 @@ These are in yolo_layer.c, gaussian_yolo_layer.c and region_layer.c.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,32 +49,89 @@ def activate_head(head: YoloHead, head_input: Tensor) -> Tensor:
     return _RULES[type(head)].activate(head, x).flatten(1, 2)
 
 
+def decode_above(
+    heads: Sequence[YoloHead], head_inputs: Sequence[Tensor], input_hw: tuple[int, int], threshold: float
+) -> Decoded:
+    """The boxes of one picture (a batch of 1) whose objectness is above the threshold, compared in float32.
+
+    In `decode`'s order and with its numbers, but for the last bit (PyTorch's vectors end at other places), without
+    decoding the rest: at a threshold of 0.001 that is most of a picture. Raises `ValueError` for a larger batch.
+    """
+    rows = []
+    for head, head_input in zip(heads, head_inputs, strict=True):
+        if len(head_input) != 1:
+            raise ValueError(f"decode_above: expected the logits of one picture, found {len(head_input)}")
+        chosen = _likely(head, head_input, input_hw, threshold)
+        rows.append(_chosen_rows(head, head_input, input_hw, chosen))
+    found = torch.cat(rows)
+    found = found[found[:, 4] > float(np.float32(threshold))][None]
+    return Decoded(found[..., :4], found[..., 4], found[..., 5:])
+
+
 def _rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int]) -> Tensor:
     """(B, A * entries, h, w) -> (B, h * w * A, 5 + C): cx, cy, w, h, objectness, class probabilities."""
-    input_height, input_width = input_hw
-    height, width = input_height // head.stride, input_width // head.stride
-    _check_shape(head, head_input, (height, width))
+    height, width = _grid_hw(head, head_input, input_hw)
     x = head_input.float().reshape(-1, head.num_anchors, head.num_entries, height, width)
+    rows = _boxes(head, x, _cells(height, width, x), _anchors(head, x).view(1, -1, 2, 1, 1), input_hw)
+    return rows.permute(0, 3, 4, 1, 2).reshape(-1, height * width * head.num_anchors, 5 + head.num_classes)
+
+
+def _likely(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int], threshold: float) -> Tensor:
+    """Places (K,) in the order of `_rows` of all boxes whose objectness may be above the threshold."""
+    height, width = _grid_hw(head, head_input, input_hw)
+    x = head_input.float().reshape(head.num_anchors, head.num_entries, height * width)
+    objectness = x[:, _RULES[type(head)].objectness_entry]  # (A, h * w)
+    if not head.new_coords:
+        objectness = torch.sigmoid(objectness)
+    # a rounding may differ from the one that decides: `decode_above` compares again
+    return torch.nonzero((objectness > threshold - 1e-6).T.reshape(-1))[:, 0]
+
+
+def _chosen_rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int], chosen: Tensor) -> Tensor:
+    """Rows `chosen` (K,) of `_rows`, (K, 5 + C)."""
+    height, width = _grid_hw(head, head_input, input_hw)
+    cells, anchors = chosen // head.num_anchors, chosen % head.num_anchors
+    x = head_input.float().reshape(head.num_anchors, head.num_entries, height * width)
+    # (1, 1, entries, 1, K), as one row of K cells; contiguous, so that PyTorch takes the same path as for all of them
+    x = x[anchors, :, cells].T.contiguous()[None, None, :, None]
+    places = _cells(height, width, x).flatten(3)[:, :, :, cells][..., None, :]
+    return _boxes(head, x, places, _anchors(head, x)[anchors].T[None, None, :, None], input_hw)[0, 0, :, 0].T
+
+
+def _boxes(head: YoloHead, x: Tensor, cells: Tensor, anchors: Tensor, input_hw: tuple[int, int]) -> Tensor:
+    """Entries (B, A, entries, h, w) -> rows (B, A, 5 + C, h, w); cells and anchors broadcast to the first."""
+    height, width = (length // head.stride for length in input_hw)
     offsets, sizes, scores = _RULES[type(head)].parts(head, x)
-    centres = (offsets + _cells(height, width, x)) / _constants([width, height], x).view(1, 1, 2, 1, 1)
-    anchors = _constants([length for anchor in head.mask_anchors for length in anchor], x).view(1, -1, 2, 1, 1)
+    centres = (offsets + cells) / _constants([width, height], x).view(1, 1, 2, 1, 1)
     sizes = sizes * sizes * 4 * anchors if head.new_coords else torch.exp(sizes) * anchors
-    sizes = sizes / _constants([input_width, input_height], x).view(1, 1, 2, 1, 1)
+    sizes = sizes / _constants([input_hw[1], input_hw[0]], x).view(1, 1, 2, 1, 1)
     if head.centre_shift:
         centres = centres + head.centre_shift * sizes
-    rows = torch.cat([centres, sizes, scores], dim=2).permute(0, 3, 4, 1, 2)  # (B, h, w, A, 5 + C)
-    return rows.reshape(-1, height * width * head.num_anchors, 5 + head.num_classes)
+    return torch.cat([centres, sizes, scores], dim=2)
+
+
+def _grid_hw(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int]) -> tuple[int, int]:
+    height, width = (length // head.stride for length in input_hw)
+    _check_shape(head, head_input, (height, width))
+    return height, width
+
+
+def _anchors(head: YoloHead, like: Tensor) -> Tensor:
+    """(A, 2): width and height of the head's anchors, in network pixels."""
+    return _constants([length for anchor in head.mask_anchors for length in anchor], like).view(-1, 2)
 
 
 class _Rule(NamedTuple):
     """How one kind of head reads x (B, A, entries, h, w).
 
     `activate` gives the layer's output, of the same shape; `parts` gives offsets in cells (B, A, 2, h, w), sizes before
-    their exponential (B, A, 2, h, w), and objectness and class probabilities (B, A, 1 + C, h, w).
+    their exponential (B, A, 2, h, w), and objectness and class probabilities (B, A, 1 + C, h, w). `objectness_entry`
+    is the place of the objectness among the entries.
     """
 
     activate: Callable[[YoloHead, Tensor], Tensor]
     parts: Callable[[YoloHead, Tensor], tuple[Tensor, Tensor, Tensor]]
+    objectness_entry: int
 
 
 def _stretched(head: YoloHead, offsets: Tensor) -> Tensor:
@@ -128,9 +186,9 @@ def _region_parts(head: YoloHead, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 _RULES: dict[type[YoloHead], _Rule] = {
-    YoloHead: _Rule(_activate_yolo, _yolo_parts),
-    GaussianYoloHead: _Rule(_activate_gaussian, _gaussian_parts),
-    RegionHead: _Rule(_activate_region, _region_parts),
+    YoloHead: _Rule(_activate_yolo, _yolo_parts, 4),
+    GaussianYoloHead: _Rule(_activate_gaussian, _gaussian_parts, 8),
+    RegionHead: _Rule(_activate_region, _region_parts, 4),
 }
 
 

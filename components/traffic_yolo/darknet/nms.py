@@ -1,4 +1,4 @@
-"""Darknet's non-maximum suppression, rule for rule and in its order (box.c): plain numpy on one picture's boxes.
+"""Darknet's non-maximum suppression, rule for rule and in its order (box.c), on one picture's boxes.
 
 Class by class, so that one box may survive in several classes. Darknet sorts the same list again for each class, and
 its sort keeps equal boxes in place: what it reports stands in the order after the last class.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.boxes import cxcywh_to_xyxy, pairwise_intersection
+from traffic_yolo.darknet.nms_kernels import NO_PENALTY, placed_corners, suppress, suppress_by_class
 
 Float32Array = NDArray[np.float32]
 
@@ -43,12 +43,16 @@ def darknet_nms(
     `boxes_cxcywh` (N, 4) float32, relative or in pixels (kinds greedynms and diounms depend on it); `objectness` (N,);
     `scores` (N, C) objectness * class probability, 0 where the box is none of that class. Rows are in Darknet's order.
     """
+    boxes, scores = np.ascontiguousarray(boxes_cxcywh, np.float32), np.ascontiguousarray(scores, np.float32)
+    threshold = np.float32(rule.iou_threshold)
     if rule.kind == "obj":
-        order, kept = _by_objectness(boxes_cxcywh, objectness, scores, rule)
+        by_objectness = np.argsort(-objectness, kind="stable").astype(np.int32)
+        listed = by_objectness[objectness[by_objectness] > 0]
+        order = listed[suppress(placed_corners(boxes, listed), threshold, NO_PENALTY) != 0]
+        kept = scores > 0
     else:
-        kept = _by_class(boxes_cxcywh, scores, rule)
-        boxes = np.flatnonzero(kept.any(axis=1))
-        order = boxes[_sorted_by_all_classes(scores[boxes])]
+        exponent = {"default": NO_PENALTY, "greedynms": GREEDYNMS_BETA, "diounms": rule.beta}[rule.kind]
+        order, kept = suppress_by_class(boxes, scores, scores.view(np.uint32), threshold, exponent)
     rows, class_ids = np.nonzero(kept[order])
     rows = order[rows]
     survivors = np.empty((len(rows), 7), np.float32)
@@ -57,64 +61,3 @@ def darknet_nms(
     survivors[:, 5] = class_ids
     survivors[:, 6] = scores[rows, class_ids]
     return survivors
-
-
-def _by_objectness(
-    boxes: Float32Array, objectness: Float32Array, scores: Float32Array, rule: NmsRule
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    order = np.argsort(-objectness, kind="stable")
-    order = order[objectness[order] > 0]
-    order = order[_greedy(_overlaps(boxes[order], rule) > np.float32(rule.iou_threshold))]
-    return order, scores > 0
-
-
-def _by_class(boxes: Float32Array, scores: Float32Array, rule: NmsRule) -> NDArray[np.bool_]:
-    """(N, C): whether box i survives as class k."""
-    kept = np.zeros(scores.shape, np.bool_)
-    for class_id in np.flatnonzero((scores > 0).any(axis=0)):
-        members = np.flatnonzero(scores[:, class_id] > 0)
-        values = scores[members, class_id]
-        order = np.argsort(-values, kind="stable")
-        if len(np.unique(values)) < len(values):  # equal scores stand as the classes before have left them
-            order = _sorted_by_all_classes(scores[members, : class_id + 1])
-        members = members[order]
-        suppressing = _overlaps(boxes[members], rule) > np.float32(rule.iou_threshold)
-        kept[members[_greedy(suppressing)], class_id] = True
-    return kept
-
-
-def _sorted_by_all_classes(scores: Float32Array) -> NDArray[np.intp]:
-    """The order of boxes after stable sorts by falling score of class 0, 1, ... one after the other."""
-    return np.lexsort(-scores.T) if scores.size else np.arange(len(scores))
-
-
-def _greedy(suppressing: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Indices kept of boxes that stand by falling score; `suppressing` (n, n): whether i, when kept, removes j."""
-    later = np.triu(suppressing, k=1)
-    alive = np.ones(len(later), np.bool_)
-    for index in np.flatnonzero(later.any(axis=1)):
-        if alive[index]:
-            alive &= ~later[index]
-    return np.flatnonzero(alive)
-
-
-def _overlaps(boxes: Float32Array, rule: NmsRule) -> Float32Array:
-    """(n, n) float32: what the rule compares with its threshold; areas as w * h, as Darknet has them."""
-    corners = cxcywh_to_xyxy(boxes)
-    intersection = pairwise_intersection(corners, corners)
-    areas = boxes[:, 2] * boxes[:, 3]
-    union = areas[:, None] + areas[None, :] - intersection
-    overlap = np.divide(intersection, union, out=np.zeros_like(intersection), where=(intersection > 0) & (union > 0))
-    if rule.kind in ("greedynms", "diounms"):
-        overlap = overlap - _centre_penalty(boxes, corners, rule.beta if rule.kind == "diounms" else GREEDYNMS_BETA)
-    return overlap.astype(np.float32)
-
-
-def _centre_penalty(boxes: Float32Array, corners: NDArray[np.floating], exponent: float) -> NDArray[np.floating]:
-    distance = ((boxes[:, None, :2] - boxes[None, :, :2]) ** 2).sum(axis=2)
-    around = np.maximum(corners[:, None, 2:], corners[None, :, 2:]) - np.minimum(
-        corners[:, None, :2], corners[None, :, :2]
-    )
-    diagonal = (around**2).sum(axis=2)
-    ratio = np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0)
-    return np.asarray(ratio.astype(np.float64) ** exponent)  # pow works in double
