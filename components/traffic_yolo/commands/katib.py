@@ -38,3 +38,29 @@ def rules(as_json: bool) -> None:
     from traffic_yolo.tuning.katib_check.check import rules_text, rules_values
 
     click.echo(json.dumps(rules_values(), indent=1) if as_json else rules_text())
+
+
+@command.command()
+@click.argument("file", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder of the run: journal, trials, results.")
+@click.option("--nas-root", type=PATH, help="Folder here that stands for the volumes of the trial's container.")
+@click.option("--mount", "mounts", multiple=True, help="/PATH/IN/POD=FOLDER for a single volume; may be repeated.")
+def run(file: Path, out: Path, nas_root: Path | None, mounts: tuple[str, ...]) -> None:
+    """Run the Experiment in FILE on this machine, by Katib's rules; the same command again goes on after a kill.
+
+    Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted.
+    """
+    from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
+    from traffic_yolo.tuning.katib_run.runner import open_run
+
+    local = open_run(file, out, nas_root=nas_root, mounts=mounts, tell=click.echo)
+    try:
+        over = local.run()
+    except KeyboardInterrupt:
+        write_results(local, None)
+        click.echo("interrupted: trials that were running will be run again; the same command goes on")
+        raise SystemExit(130) from None
+    write_results(local, over)
+    click.echo(summary_text(local, over))
+    click.echo("\n".join(str(path) for path in results_of(out)))
+    raise SystemExit(0 if over.condition == "Succeeded" else 1)

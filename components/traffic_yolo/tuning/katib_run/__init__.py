@@ -1,0 +1,1 @@
+"""Runs a Katib Experiment on one machine by Katib's own rules: suggestions, trials, metrics and ends."""

@@ -1,0 +1,249 @@
+"""The local run through the command line: real processes, every way to end, kills at any moment."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from traffic_yolo.commands.katib import command
+from traffic_yolo.tuning.katib_run.journal import Journal
+
+Experiment = Callable[..., Path]
+
+
+def run(file: Path, out: Path, *more: str) -> Result:
+    return CliRunner().invoke(command, ["run", str(file), "--out", str(out), *more])
+
+
+def status_of(out: Path) -> dict[str, Any]:
+    status: dict[str, Any] = yaml.safe_load((out / "experiment.yaml").read_text())["status"]
+    return status
+
+
+def started(nas: Path) -> list[str]:
+    return (nas / "started").read_text().splitlines()
+
+
+def test_an_experiment_runs_to_its_end(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    answered = run(experiment(), out, "--nas-root", str(nas))
+    assert answered.exit_code == 0, answered.output
+    status = status_of(out)
+    assert (status["trials"], status["trialsSucceeded"]) == (6, 6)
+    assert [(c["type"], c["status"]) for c in status["conditions"]] == [
+        ("Created", "True"),
+        ("Running", "False"),
+        ("Succeeded", "True"),
+    ]
+    assert status["conditions"][-1]["reason"] == "ExperimentMaxTrialsReached"
+    rows = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
+    assert all(float(row["score"]) == pytest.approx(1 - (float(row["x"]) - 0.3) ** 2, abs=1e-6) for row in rows)
+    best = status["currentOptimalTrial"]
+    nearest = min(rows, key=lambda row: abs(float(row["x"]) - 0.3))
+    assert best["parameterAssignments"] == [{"name": "x", "value": nearest["x"]}]
+    assert best["bestTrialName"] == nearest["trial"]
+    assert [metric["name"] for metric in best["observation"]["metrics"]] == ["score", "size"]
+    assert f"best trial {nearest['trial']}" in answered.output
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") == 1
+    assert all(row["trial"] in page for row in rows)
+    for row in rows:  # the pod's own files lie with the trial
+        assert "loss is fine" in (out / "trials" / row["trial"] / "log" / "metrics.log").read_text()
+
+
+def test_the_goal_ends_it_early(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    objective = {"type": "maximize", "objectiveMetricName": "score", "goal": 0.5}
+    answered = run(experiment(objective=objective), tmp_path / "out", "--nas-root", str(nas))
+    assert answered.exit_code == 0, answered.output
+    status = status_of(tmp_path / "out")
+    assert status["conditions"][-1]["reason"] == "ExperimentGoalReached"
+    assert status["trials"] < 6
+
+
+def test_failed_trials_and_those_without_metrics_end_it(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    behaviour = "print('score is lost'); sys.exit(3 if len(open(here / 'started').readlines()) % 2 else 0)"
+    (nas / "behaviour.py").write_text(behaviour)
+    answered = run(experiment(maxTrialCount=9), tmp_path / "out", "--nas-root", str(nas))
+    assert answered.exit_code == 1, answered.output
+    status = status_of(tmp_path / "out")
+    assert status["conditions"][-1]["reason"] == "ExperimentMaxFailedTrialsExceeded"
+    assert status["trialsFailed"] >= 1
+    assert status["trialMetricsUnavailable"] >= 1
+    assert status["trialsFailed"] + status["trialMetricsUnavailable"] in (3, 4)  # two may end at once
+    assert "exit code 3: score is lost" in answered.output
+    assert "the log has no line of the objective score" in answered.output
+    assert "currentOptimalTrial" not in status
+
+
+def test_a_grid_ends_when_it_is_through(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    grid = [{"name": "x", "parameterType": "double", "feasibleSpace": {"min": "0", "max": "1", "step": "0.25"}}]
+    file = experiment(parameters=grid, algorithm={"algorithmName": "grid"}, maxTrialCount=5)
+    assert run(file, tmp_path / "out", "--nas-root", str(nas)).exit_code == 0
+    assert {line.split()[1] for line in started(nas)} == {"0.0", "0.25", "0.5", "0.75", "1.0"}
+
+
+def test_no_more_than_so_many_run_at_a_time(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    (nas / "behaviour.py").write_text(
+        "(here / f'in-{os.getpid()}').touch(); time.sleep(0.3)\n"
+        "open(here / 'counts', 'a').write(f\"{len(list(here.glob('in-*')))}\\n\"); (here / f'in-{os.getpid()}').unlink()"
+    )
+    assert run(experiment(), tmp_path / "out", "--nas-root", str(nas)).exit_code == 0
+    counts = [int(line) for line in (nas / "counts").read_text().split()]
+    assert max(counts) == 2
+
+
+def test_a_trial_that_is_worse_than_the_others_is_stopped(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    (nas / "behaviour.py").write_text(
+        "bad = len(open(here / 'started').readlines()) > 3\n"
+        "for step in range(3):\n    print('score=0.0' if bad else 'score=0.9', flush=True)\n"
+        "time.sleep(60 if bad else 0); x = 0.3"
+    )
+    settings = [{"name": "min_trials_required", "value": "2"}, {"name": "start_step", "value": "2"}]
+    stopping = {"algorithmName": "medianstop", "algorithmSettings": settings}
+    file = experiment(earlyStopping=stopping, parallelTrialCount=1, maxTrialCount=4)
+    answered = run(file, tmp_path / "out", "--nas-root", str(nas))
+    assert answered.exit_code == 0, answered.output
+    status = status_of(tmp_path / "out")
+    assert (status["trialsSucceeded"], status["trialsEarlyStopped"]) == (3, 1)
+
+
+def test_a_finished_run_says_its_end_again_and_goes_on_when_more_is_allowed(
+    experiment: Experiment, nas: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = run(experiment(), out, "--nas-root", str(nas)).output
+    again = run(experiment(), out, "--nas-root", str(nas))
+    assert again.exit_code == 0
+    assert again.output in first
+    assert len(started(nas)) == 6
+    assert run(experiment(maxTrialCount=8), out, "--nas-root", str(nas)).exit_code == 0
+    assert status_of(out)["trials"] == 8
+    other = experiment(algorithm={"algorithmName": "tpe"})
+    with pytest.raises(Exception, match="holds the run of another experiment"):
+        CliRunner().invoke(
+            command, ["run", str(other), "--out", str(out), "--nas-root", str(nas)], catch_exceptions=False
+        )
+
+
+def program(file: Path, out: Path, nas: Path) -> "subprocess.Popen[bytes]":
+    code = "import sys; from traffic_yolo.cli import main; main(sys.argv[1:])"
+    arguments = ["katib", "run", str(file), "--out", str(out), "--nas-root", str(nas)]
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
+
+
+def alive(nas: Path) -> list[int]:
+    """Trials whose processes still are there."""
+    pids = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(nas).encode() in line and b"trial.py" in line:
+                pids.append(int(entry.name))
+    return pids
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_the_same_command_goes_on(
+    experiment: Experiment, nas: Path, tmp_path: Path, seed: int
+) -> None:
+    (nas / "behaviour.py").write_text("time.sleep(0.2)")
+    out, chance = tmp_path / "out", random.Random(seed)
+    for _ in range(2):
+        process = program(experiment(), out, nas)
+        until = time.monotonic() + 30
+        while not (out / "journal.jsonl").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1.0))
+        process.kill()
+        process.wait()
+    if seed == 0:
+        with (out / "journal.jsonl").open("ab") as file:
+            file.write(b'{"event": "trial", "na')  # as a kill in the middle of a write leaves it
+    answered = run(experiment(), out, "--nas-root", str(nas))
+    assert answered.exit_code == 0, answered.output
+    status = status_of(out)
+    assert (status["trials"], status["trialsSucceeded"]) == (6, 6)
+    journal = Journal(out / "journal.jsonl")
+    assert len(journal.trials) == 6
+    assert alive(nas) == []
+
+
+def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
+    experiment: Experiment, nas: Path, tmp_path: Path
+) -> None:
+    (nas / "behaviour.py").write_text("time.sleep(60)")
+    out = tmp_path / "out"
+    process = program(experiment(), out, nas)
+    until = time.monotonic() + 30
+    while not alive(nas) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert alive(nas) == []
+    assert status_of(out)["trialsRunning"] >= 1
+    (nas / "behaviour.py").write_text("")
+    assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
+    assert status_of(out)["trialsSucceeded"] == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({"maxTrialCount": 0}, ["--nas-root", "{nas}"], "`traffic-yolo katib check` lists them"),
+        (
+            {"metricsCollectorSpec": {"collector": {"kind": "Push"}}},
+            ["--nas-root", "{nas}"],
+            "metrics collector Push: only StdOut and File can be read",
+        ),
+        ({}, ["--nas-root", "/no/such/folder"], "/nas in the pod: no such folder here: /no/such/folder"),
+        ({}, ["--mount", "nas"], r"--mount 'nas': expected /PATH/IN/POD=FOLDER"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line_and_exit_code_2(
+    experiment: Experiment,
+    nas: Path,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from traffic_yolo.cli import main
+
+    given = [argument.format(nas=nas) for argument in arguments]
+    with pytest.raises(SystemExit) as caught:
+        main(["katib", "run", str(experiment(**changes)), "--out", str(tmp_path / "out"), *given])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_file_is_read_where_the_collector_is_told_to(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    (nas / "behaviour.py").write_text("sys.stdout = open(values['log'], 'w')")
+    file = experiment(
+        metricsCollectorSpec={
+            "collector": {"kind": "File"},
+            "source": {"fileSystemPath": {"path": "/metrics/all.log", "kind": "File", "format": "TEXT"}},
+        }
+    )
+    text = file.read_text().replace("- --x=", "- --log=/metrics/all.log\n              - --x=")
+    document = yaml.safe_load(text)
+    file.write_text(yaml.safe_dump(document))
+    answered = run(file, tmp_path / "out", "--nas-root", str(nas))
+    assert answered.exit_code == 0, answered.output
+    assert status_of(tmp_path / "out")["trialsSucceeded"] == 6
+    assert os.listdir(tmp_path / "out" / "trials")
