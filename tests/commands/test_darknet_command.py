@@ -84,6 +84,12 @@ def test_lint_ends_with_0_1_or_2(pair: list[str], tmp_path: Path, capsys: pytest
     (tmp_path / "config.txt").write_text("[property]\nmaintain-aspect-ratio=1\n")
     nvinfer = ["--nvinfer-config", tmp_path / "config.txt"]
     assert "(resize)" in run("lint", *pair, "--target", "deepstream-yolo", *nvinfer, code=1)
+    for configured, code in ((1, 1), (2, 0), (9, 0)):  # the cfg has 2 classes
+        (tmp_path / "classes.txt").write_text(f"[property]\nnum-detected-classes={configured}\n")
+        printed = run(
+            "lint", *pair, "--target", "deepstream-yolo", "--nvinfer-config", tmp_path / "classes.txt", code=code
+        )
+        assert (f"set to num-detected-classes={configured}" in printed) == (configured != 2)
     assert "give one of them" in refused(capsys, "lint", *pair, "--target", "onnx", *nvinfer, "--resize", "stretch")
     assert "target 'tensorrt' is unknown" in refused(capsys, "lint", *pair, "--target", "tensorrt")
     assert "cfg cannot be read" in refused(capsys, "lint", "--cfg", tmp_path / "none.cfg", "--target", "onnx")
@@ -113,7 +119,24 @@ def test_classes(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (after[:, [0, 4, 5, 7]] == before[:, [0, 4, 5, 6]]).all()
     assert new.cfg.net.get_int("max_batches", 0) == 9000
     assert "output exists already" in refused(capsys, "classes", *pair, *files)
-    assert "expected new=old pairs" in refused(capsys, "classes", *pair, *files, "--class-seeds", "LONG_TRUCK")
+    assert "--class-seeds: expected new=old pairs" in refused(capsys, "classes", *pair, *files, "--class-seeds", "BUS")
+
+
+def test_classes_under_other_names(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.names").write_text("car\ntruck\n")
+    (tmp_path / "new.names").write_text("LORRY\nauto\n")
+    files = ["--names", tmp_path / "old.names", "--new-names", tmp_path / "new.names", "--out", tmp_path / "out"]
+    run("classes", *pair, *files, "--renames", "car=auto, truck=LORRY")
+    before, after = (
+        Network.read(folder / f"{name}.cfg", folder / f"{name}.weights").layers[1].conv.weight.view(2, -1, 4)
+        for folder, name in ((tmp_path, "m"), (tmp_path / "out", "model"))
+    )
+    assert (after == before[:, [0, 1, 2, 3, 4, 6, 5]]).all()
+    wrong = refused(capsys, "classes", *pair, *files, "--renames", "car=auto,car=LORRY")
+    assert "--renames: expected old=new pairs, each old class once, found 'car=LORRY'" in wrong
+    assert "class 'van' does not exist: the weights know car, truck" in refused(
+        capsys, "classes", *pair, *files, "--renames", "van=auto"
+    )
 
 
 def test_resize(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

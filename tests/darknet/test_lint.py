@@ -11,7 +11,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import lint, lint_cfg
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES, skipped_header_bytes
 from traffic_yolo.darknet.lint_findings import RuntimeSetup
-from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
+from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES, MOST_UNKNOWN
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import Network
@@ -355,8 +355,12 @@ CASES = [
         severity="warning",
         sound=change(("filters=8", "filters=8\nlearning_rate=1\nstopbackward=1")),
     ),
-    Case("unknown-key", DS, change((NET, f"{NET}mosaics=1\n")), "mosaics=1", "over mosaics= in [net]", severity="warning"),
-    Case("tiny-boxes", DS, CLEAN, "[yolo]", "drops boxes below 1 pixel", severity="info", sound=CLEAN.split("[yolo]")[0]),
+    Case(
+        "unknown-key", DS, change((NET, f"{NET}mosaics=1\n")), "mosaics=1", "over mosaics= in [net]", severity="warning"
+    ),
+    Case(
+        "tiny-boxes", DS, CLEAN, "[yolo]", "drops boxes below 1 pixel", severity="info", sound=CLEAN.split("[yolo]")[0]
+    ),
     Case(
         "num-detected-classes",
         DS,
@@ -382,6 +386,32 @@ def test_rule_finds_the_fault_at_its_line_and_leaves_the_sound_cfg_alone(case):
 
 def report_of(text, target, **options):
     return lint_cfg(Cfg.parse(text, file="net.cfg"), target, **options)
+
+
+@pytest.mark.parametrize(
+    ("configured", "severity", "words"),
+    [
+        (1, "error", "classes=3, but nvinfer is set to num-detected-classes=1: its parser reads beyond an array"),
+        (4, "warning", "classes=3, but nvinfer is set to num-detected-classes=4: the rest never comes"),
+        (3, "info", "nvinfer needs num-detected-classes=3"),
+        (None, "info", "nvinfer needs num-detected-classes=3"),
+    ],
+)
+def test_the_classes_that_nvinfer_is_set_to_are_those_of_the_heads(configured, severity, words):
+    text = CLEAN.replace("filters=12", "filters=16").replace("classes=1", "classes=3")
+    report = report_of(text, DS, setup=RuntimeSetup(num_detected_classes=configured))
+    (found,) = [finding for finding in report.findings if finding.rule == "num-detected-classes"]
+    assert (found.severity, report.exit_code) == (severity, int(severity == "error"))
+    assert words in found.message
+    assert text.split("\n")[found.line - 1] == "classes=3"
+    assert found.advice == "set num-detected-classes=3 and give 3 lines in the labels file"
+
+
+def test_thousands_of_unknown_keys_are_named_up_to_a_number():
+    text = change(("filters=8", "\n".join(f"key{number}=1" for number in range(3000)) + "\nfilters=8"))
+    found = [finding.message for finding in report_of(text, "darknet").findings if finding.rule == "unknown-key"]
+    assert len(found) == MOST_UNKNOWN + 1
+    assert f"Darknet passes over {3000 - MOST_UNKNOWN} keys more in [convolutional]" in found
 
 
 def test_every_rule_has_its_examples():
@@ -410,7 +440,12 @@ def test_letter_box_against_the_configured_resize(target, letter_box, resize, er
         words = f"letter_box={letter_box}, but the runtime is set to {resize}"
         assert report.findings[0].message == words
         assert report.findings[0].line == 5
-    assert report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).count("warning") == 0
+    assert (
+        report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).count(
+            "warning"
+        )
+        == 0
+    )
 
 
 def saved(path, *, header=None, text=CLEAN):

@@ -95,6 +95,43 @@ def test_scales_follow_the_two_steps_and_counters_go(network):
     assert not cfg.layers[8].has("counters_per_class")
 
 
+@pytest.mark.parametrize("policy", ["constant", "step", "exp", "poly", "sigmoid", "sgdr", "random"])
+def test_steps_are_written_for_the_policy_that_reads_them(network, policy):
+    """The published rule is for policy=steps; of the other policies only max_batches follows (poly falls until then)."""
+    network.cfg.net.set("policy", policy)
+    for key, value in {"step": 50, "scale": 0.5, "gamma": 0.9, "power": 4, "sgdr_cycle": 30, "seq_scales": 1}.items():
+        network.cfg.net.set(key, value)
+    before = network.cfg.net.to_text()
+    after = change_classes(network, OLD, NEW, **CHANGE).cfg.net.to_text()
+    assert after == before.replace("max_batches = 100", "max_batches = 8000")
+
+
+def test_a_cfg_without_a_policy_gets_max_batches_alone(network):
+    network.cfg.net.remove("policy")
+    net = change_classes(network, OLD, NEW, **CHANGE).cfg.net
+    assert (net.get_int("max_batches", 0), net.get_ints("steps")) == (8000, (80, 90))
+
+
+def test_seq_scales_that_no_longer_fit_the_steps_go(network):
+    network.cfg.net.set("steps", "70,80,90")
+    network.cfg.net.set("scales", ".5,.1,.1")
+    network.cfg.net.set("seq_scales", "1,2,4")
+    net = change_classes(network, OLD, NEW, **CHANGE).cfg.net
+    assert (net.get_ints("steps"), net.get_floats("scales"), net.has("seq_scales")) == ((6400, 7200), (0.1, 0.1), False)
+
+
+@pytest.mark.parametrize("key", ["tree", "map"])
+def test_classes_that_stand_in_a_file_of_their_own_are_refused(key):
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=7\n[region]\nanchors=1,2\nclasses=2\nnum=1\n"
+    network = Network(Cfg.parse(f"{text}{key} = data/9k.{key}\n", file="y.cfg"))
+    with pytest.raises(DarknetFormatError) as caught:
+        change_classes(network, OLD, NEW, **CHANGE)
+    assert str(caught.value) == (
+        f"y.cfg line 11 [region]: the classes cannot be changed: {key}=data/9k.{key} orders the old classes and would go"
+        " stale; remove the key first"
+    )
+
+
 def test_the_result_loads_from_its_own_files(network, tmp_path):
     changed = change_classes(network, OLD, NEW, **CHANGE)
     changed.cfg.write(tmp_path / "model.cfg")

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small_cfgs import SMALL_CFGS
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
@@ -73,3 +74,52 @@ def test_groups_mish_swish_logistic_and_dropout(small_cfg, tmp_path):
             torch.nn.init.uniform_(layer.running_var, 0.5, 2)
             torch.nn.init.normal_(layer.running_mean, 0, 0.1)
     check(change_classes(network, ["car", "truck"], TRAFFIC, seeds={"LONG_TRUCK": "truck"}), tmp_path, atol=1e-5)
+
+
+def trained(text: str, seed: int = 3) -> Network:
+    """A network with statistics as after training."""
+    network = Network(Cfg.parse(text), seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2.0, generator=generator)
+            module.running_mean.uniform_(-0.3, 0.3, generator=generator)
+    return network
+
+
+# What the small networks have that OpenCV's importer has not: nothing can be compared there.
+NOT_IN_OPENCV = {"v7": "implicit", "gaussian": "Gaussian_yolo", "odds-and-ends": "activation"}
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL_CFGS if name not in NOT_IN_OPENCV])
+def test_heads_of_every_kind_that_opencv_reads(name, tmp_path):
+    """v4-csp has new_coords and a logistic head, v2 a [region] with [reorg] before it.
+
+    Of enet OpenCV knows neither relu6 nor the weights of a [shortcut]: it is compared without them.
+    """
+    text = SMALL_CFGS[name].replace("relu6", "leaky").replace("weights_type=per_channel\n", "")
+    network = trained(text)
+    old = [f"old{index}" for index in range(network.num_classes)]
+    changed = change_classes(network, old, ["old0", "new", "other"], seeds={"new": "old0"})
+    if name != "v2":  # whose anchors are in cells, and are not changed
+        changed = change_anchors(changed, [(width * 1.25, height + 3) for width, height in network.heads[0].anchors])
+    check(changed, tmp_path, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "section"), NOT_IN_OPENCV.items())
+def test_sections_that_opencv_cannot_read_are_refused_by_it_too(name, section, tmp_path):
+    """Else the networks above should be among those that are compared."""
+    network = trained(SMALL_CFGS[name])
+    assert any(layer.name == section for layer in network.cfg.layers)
+    network.cfg.write(tmp_path / "m.cfg")
+    network.save_weights(tmp_path / "m.weights")
+    with pytest.raises(cv2.error):
+        cv2.dnn.readNetFromDarknet(str(tmp_path / "m.cfg"), str(tmp_path / "m.weights"))
+
+
+def test_yolov7_with_traffic_classes(golden_weights, tmp_path):
+    """As published: three heads of plain [yolo]; its implicit layers are folded into the convolutions."""
+    cfg, weights = golden_weights("yolov7-tiny")
+    network = Network.read(cfg, weights)
+    coco = [str(index) for index in range(80)]
+    check(change_classes(network, coco, ["2", "5", "7", "LONG_TRUCK"], seeds={"LONG_TRUCK": "7"}), tmp_path, atol=2e-4)

@@ -142,6 +142,7 @@ def map_command(
 @click.option(
     "--class-seeds", default="", help="Where new classes start: LONG_TRUCK=truck,MOTORCYCLE=bicycle (new=old)."
 )
+@click.option("--renames", default="", help="Classes that go on under another name: car=CAR,pickup=TRUCK (old=new).")
 @click.option("--num-images", default=0, help="Pictures in the training set: max_batches is at least that many.")
 @click.option("--seed", default=0, show_default=True, help="Of the rows of classes that start anew.")
 @click.option("--out", required=True, type=PATH, help=f"{FOLDER_HELP}, classes.names.")
@@ -151,20 +152,24 @@ def classes(
     names: Path,
     new_names: Path,
     class_seeds: str,
+    renames: str,
     num_images: int,
     seed: int,
     out: Path,
 ) -> None:
-    """Change the class list and keep what the weights know of the classes that stay."""
+    """Change the class list and keep what the weights know of the classes that stay.
+
+    A class stays under its own name, whatever the case of its letters, or under the one that --renames gives it.
+    """
+    from traffic_yolo.darknet.class_pairs import read_class_pairs
     from traffic_yolo.darknet.surgery import change_classes
     from traffic_yolo.model_folder import read_names
-    from traffic_yolo.training.options import TrainingOptions
 
     old, new = read_names(names), read_names(new_names)
-    options = TrainingOptions(weights=str(weights), weights_names=str(names), class_seeds=class_seeds)
+    seeds = read_class_pairs(class_seeds, option="--class-seeds", form="new=old")
+    renamed = read_class_pairs(renames, option="--renames", form="old=new")
     network = _load(cfg, weights)
-    seeds = options.seeds_of_classes()
-    changed = change_classes(network, old, new, seeds=seeds, num_images=num_images, seed=seed)
+    changed = change_classes(network, old, new, renames=renamed, seeds=seeds, num_images=num_images, seed=seed)
     _write(changed, out, names=new)
 
 

@@ -13,6 +13,8 @@ from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS, OPENCV
 
+MOST_UNKNOWN = 50  # a section's unknown keys that are named; looking for what was meant takes a millisecond each
+
 
 def unsupported_section(subject: Subject) -> Iterator[Finding]:
     """Section types that the target does not know."""
@@ -77,16 +79,13 @@ def unknown_key(subject: Subject) -> Iterator[Finding]:
         known = _known_keys(subject, section)
         if known is None:
             continue
-        for key in section.keys():  # noqa: SIM118
-            if key not in known:
-                yield subject.finding(
-                    "unknown-key",
-                    "warning",
-                    section,
-                    f"Darknet passes over {key[:40]}= in [{section.name}]",
-                    _advice_for(key, known),
-                    key=key,
-                )
+        unknown = [key for key in section.keys() if key not in known]  # noqa: SIM118
+        for key in unknown[:MOST_UNKNOWN]:
+            message = f"Darknet passes over {key[:40]}= in [{section.name}]"
+            yield subject.finding("unknown-key", "warning", section, message, _advice_for(key, known), key=key)
+        if (rest := len(unknown) - MOST_UNKNOWN) > 0:
+            message = f"Darknet passes over {rest} keys more in [{section.name}]"
+            yield subject.finding("unknown-key", "warning", section, message, "is this a Darknet cfg?")
 
 
 def _known_keys(subject: Subject, section: Section) -> frozenset[str] | None:

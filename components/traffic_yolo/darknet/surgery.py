@@ -44,8 +44,10 @@ def change_classes(
     `renames` maps old names to new ones, `seeds` new names to the old class they start from; a new class without a
     parent starts with small random rows (from `seed`) and a low bias. The cfg copy gets classes and filters of every
     head, and max_batches and steps by Darknet's published rule (`num_images`: pictures in the training set, 0 where not
-    known). Raises `OptionsError` for names that do not fit.
+    known). Raises `OptionsError` for names that do not fit, and `DarknetFormatError` for a head whose classes stand in
+    a tree or a map of their own.
     """
+    _refuse_class_files(network)
     parents = class_parents(network.num_classes, old_names, new_names, renames=renames or {}, seeds=seeds or {})
     cfg = _change_class_keys(network, len(new_names), num_images)
     rows_of = {head_convolution(network, head): _head_rows(head, parents) for head in network.heads}
@@ -189,6 +191,16 @@ def max_batches_for(num_classes: int, num_images: int = 0) -> int:
     return max(LEAST_BATCHES, BATCHES_PER_CLASS * num_classes, num_images)
 
 
+def _refuse_class_files(network: Network) -> None:
+    """[region] of yolo9000: the files that order its classes would still speak of the old ones."""
+    for head in network.heads:
+        keys = network.sections[head.layer_index].section
+        for key in ("tree", "map"):
+            if keys.has(key):
+                stale = f"{key}={keys.get_str(key, '')[:80]} orders the old classes and would go stale"
+                raise keys.error(f"the classes cannot be changed: {stale}; remove the key first", key=key)
+
+
 def _change_class_keys(network: Network, num_classes: int, num_images: int) -> Cfg:
     cfg = network.cfg.copy()
     for head in network.heads:
@@ -202,6 +214,8 @@ def _change_class_keys(network: Network, num_classes: int, num_images: int) -> C
         cfg.net.set("steps", ",".join(str(round(share * max_batches)) for share in STEP_SHARES))
         if len(cfg.net.get_floats("scales")) != len(STEP_SHARES):
             cfg.net.set("scales", ",".join([".1"] * len(STEP_SHARES)))
+        if len(cfg.net.get_ints("seq_scales")) != len(STEP_SHARES):
+            cfg.net.remove("seq_scales")  # one for each step; without the key each is 1
     return cfg
 
 

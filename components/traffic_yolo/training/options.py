@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import write_text
 
@@ -156,13 +157,7 @@ class TrainingOptions:
 
     def seeds_of_classes(self) -> dict[str, str]:
         """`class_seeds` as new class -> old class; raises `OptionsError` for what is not `new=old`."""
-        seeds: dict[str, str] = {}
-        for pair in filter(None, (part.strip() for part in self.class_seeds.split(","))):
-            new, separator, old = (part.strip() for part in pair.partition("="))
-            if not (new and separator and old) or new in seeds:
-                raise OptionsError(f"class_seeds: expected new=old pairs, each new class once, found {pair!r}")
-            seeds[new] = old
-        return seeds
+        return read_class_pairs(self.class_seeds, option="class_seeds", form="new=old")
 
     def describe(self) -> str:
         """The options as YAML text, one a line, in the order of the fields."""
