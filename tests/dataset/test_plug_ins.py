@@ -13,7 +13,7 @@ import pytest
 from traffic_yolo.dataset.convert import ConvertSummary, convert
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.split_pins import read_pins
-from traffic_yolo.errors import DatasetError
+from traffic_yolo.errors import DatasetError, OptionsError
 
 
 def run(share: Any, out: Path, policy: dict[str, Any] | None = None, **options: Any) -> ConvertSummary:
@@ -96,6 +96,19 @@ def test_negatives_are_limited_over_the_whole_set(share: Any, tmp_path: Path) ->
     summary = run(share, tmp_path / "out", {"max_negatives": 0.25}, val_sites="B", test_sites="C")
     assert summary.counts["train_images"] == 3 + 1
     assert len(list((tmp_path / "out" / "images").rglob("*.jpg"))) == 10
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_negatives": -0.5}, {"thin_gap_s": -1.0}, {"thin_distance": 99}, {"check_severities": "odd=off"}],
+    ids=str,
+)
+def test_a_senseless_policy_is_refused_before_anything_is_read(
+    share: Any, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(OptionsError):
+        run(share, tmp_path / "out", wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tiny_boxes_stay_in_coco_with_their_reason(share: Any, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The data policy: from flags, from a file, from text; what is refused."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from traffic_yolo.cli import traffic_yolo
 from traffic_yolo.dataset import split_plan, tiny_boxes
 from traffic_yolo.dataset.policy import RESIZE_RULES, SPLIT_METHODS, DataPolicy, policy_at, with_flags
 from traffic_yolo.errors import OptionsError, StorageError
@@ -25,12 +26,21 @@ def test_a_file_and_its_text_say_the_same(tmp_path: Path) -> None:
 
 def test_flags_lie_on_top_of_a_file_and_leave_it_alone_when_there_are_none(tmp_path: Path) -> None:
     location = str(tmp_path / "policy.yaml")
-    (tmp_path / "policy.yaml").write_text("thin_gap_s: 2\nleak_check: report\n")
-    defaults = dataclasses.asdict(DataPolicy())
-    assert with_flags(location, defaults) == location
-    merged = with_flags(location, defaults | {"thin_gap_s": 5.0})
-    assert json.loads(merged) == {"thin_gap_s": 5.0, "leak_check": "report"}
-    assert policy_at(merged) == DataPolicy(thin_gap_s=5.0, leak_check="report")
+    (tmp_path / "policy.yaml").write_text("thin_gap_s: 2\nleak_check: off\n")
+    assert with_flags(location, {}) == location
+    assert policy_at(location).leak_check == "off"  # which YAML takes for a boolean
+    merged = with_flags(location, {"thin_gap_s": 0.0})
+    assert json.loads(merged) == {"thin_gap_s": 0.0, "leak_check": "off"}
+    assert policy_at(merged) == DataPolicy(leak_check="off")
+
+
+def test_a_flag_that_says_the_default_still_counts_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("min_box_px: 4\n")  # lacks the network's size: refused unless the flag wins
+    arguments = ["convert", "--source", str(tmp_path / "none"), "--policy", str(tmp_path / "policy.yaml")]
+    refused = CliRunner().invoke(traffic_yolo, [*arguments, "--out", str(tmp_path / "o"), "--thin-gap-s", "1"])
+    assert "give network_width" in str(refused.exception)
+    passed = CliRunner().invoke(traffic_yolo, [*arguments, "--out", str(tmp_path / "o"), "--min-box-px", "0"])
+    assert "source not found" in str(passed.exception)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from traffic_yolo.commands.dataclass_options import options_of
 from traffic_yolo.dataset.options import ConvertOptions
@@ -22,8 +23,10 @@ def command(snapshot: Path | None, shard: str, processes: int, out: Path, **opti
     from traffic_yolo.dataset.convert import SnapshotToMatch, convert
     from traffic_yolo.dataset.shards import Shard, convert_shard
 
+    context = click.get_current_context()
     flags = {name: options.pop(name) for name in DataPolicy.__dataclass_fields__}
-    options["policy"] = with_flags(options["policy"], flags)
+    given = {name: flags[name] for name in flags if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    options["policy"] = with_flags(options["policy"], given)
     if shard:
         listed = SnapshotToMatch(snapshot) if snapshot else None
         click.echo(convert_shard(ConvertOptions(**options), out, Shard.parse(shard), snapshot=listed).text)

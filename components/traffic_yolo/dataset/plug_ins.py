@@ -48,6 +48,7 @@ def _filters(policy: DataPolicy) -> tuple[FrameFilter, ...]:
         min_distance=policy.thin_distance,
         keep_classes=policy.kept_classes,
         rare_boxes=policy.thin_rare_boxes,
+        max_negatives=policy.max_negatives,
     )
     return (FrameThinner(thinning),) if thinning.thins else ()
 

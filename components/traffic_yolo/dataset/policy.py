@@ -114,12 +114,10 @@ def policy_values(location: str) -> dict[str, Any]:
 
 
 def with_flags(location: str, flags: Mapping[str, Any]) -> str:
-    """The policy at `location` with the flags that differ from their defaults on top, as text for `policy_at`."""
-    defaults = {option.name: option.default for option in dataclasses.fields(DataPolicy)}
-    chosen = {name: value for name, value in flags.items() if value != defaults[name]}
-    if not chosen:
+    """The policy at `location` with the flags that a user gave on top, as text for `policy_at`."""
+    if not flags:
         return location
-    values = policy_values(location) | chosen
+    values = {**policy_values(location), **flags}
     DataPolicy(**values)
     return json.dumps(values, ensure_ascii=False)
 
@@ -134,6 +132,8 @@ def _checked_values(text: str, *, where: str) -> dict[str, Any]:
         found = ", ".join(str(key) for key in value if key not in known) if isinstance(value, dict) else repr(value)
         raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(known)}")
     for name, given in value.items():
+        if given is False and "off" in known[name].metadata.get("choices", ()):
+            value[name] = given = "off"  # YAML takes the bare word for a boolean
         kind = type(known[name].default)
         accepted = (int, float) if kind is float else kind
         if isinstance(given, bool) or not isinstance(given, accepted):
