@@ -7,7 +7,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
+from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels, checked_annotation
 from traffic_yolo.errors import DatasetError
 
 SPOOL_NAME = "frames.jsonl"
@@ -82,8 +82,14 @@ def annotation_row(annotation: Annotation) -> list[Any]:
 
 
 def annotation_of_row(row: list[Any]) -> Annotation:
-    """The annotation of such a list."""
+    """The annotation of such a list. Raises `LabelError` for a list that somebody has changed into none."""
     return Annotation(row[0], tuple(row[1]), *row[2:])
+
+
+def _own_annotation(row: list[Any]) -> Annotation:
+    """The annotation of a list that this process or its kin wrote, unchecked."""
+    class_name, xywh, *others = row
+    return checked_annotation(class_name, tuple(xywh), *others)
 
 
 def labels_row(labels: PictureLabels) -> list[Any]:
@@ -109,7 +115,7 @@ def labels_row(labels: PictureLabels) -> list[Any]:
 def labels_of_row(row: list[Any]) -> PictureLabels:
     """The labels of such a list."""
     name, rows, where, image_wh, relative, path = row[:6]
-    annotations = tuple(map(annotation_of_row, rows))
+    annotations = tuple(map(_own_annotation, rows))
     size, place = None if image_wh is None else tuple(image_wh), None if path is None else Path(path)
     return PictureLabels(name, annotations, where, size, relative, place, *row[6:])
 
@@ -117,7 +123,7 @@ def labels_of_row(row: list[Any]) -> PictureLabels:
 def _spooled(line: list[Any], images: Path) -> SpooledFrame:
     split, recording, scan, suffix, width, height, site, camera, day, labelled, attributes = line[:11]
     rows, picture, text, measured = line[11:]
-    annotations = tuple(map(annotation_of_row, rows))
+    annotations = tuple(map(_own_annotation, rows))
     return SpooledFrame(
         frame=Frame(
             recording=recording,

@@ -59,6 +59,43 @@ class Annotation:
         return not (self.ignore or self.is_crowd)
 
 
+class _Blank:
+    """An annotation before it is frozen; it has the same slots."""
+
+    __slots__ = Annotation.__slots__
+
+
+def checked_annotation(
+    class_name: str,
+    xywh: tuple[float, float, float, float],
+    label_source: str,
+    confidence: float | None,
+    is_crowd: bool,
+    ignore: bool,
+    area: float | None,
+    number: int,
+    attributes: Mapping[str, Any],
+) -> Annotation:
+    """An annotation of values that are known to be good, in a fifth of the constructor's time.
+
+    For millions of boxes whose values were checked all at once, or when they were written. A frozen class sets each of
+    its fields by a call; here they are set plainly, and then the object becomes an `Annotation`.
+    """
+    blank: Any = _Blank()
+    blank.class_name = class_name
+    blank.xywh = xywh
+    blank.label_source = label_source
+    blank.confidence = confidence
+    blank.is_crowd = is_crowd
+    blank.ignore = ignore
+    blank.area = area
+    blank.number = number
+    blank.attributes = attributes
+    blank.__class__ = Annotation
+    annotation: Annotation = blank
+    return annotation
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture with its annotations. Nothing of the picture is in memory until `picture` is called.

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.formats.left_out import NAMED, flat_box_message, shown_xywh
-from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation
+from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
 from traffic_yolo.errors import LabelError
 
 SOURCE_NUMBER = {name: number for number, name in enumerate(LABEL_SOURCES)}
@@ -38,7 +38,7 @@ class Ids:
 
     def numbers(self, values: Sequence[Any], what: str) -> NDArray[np.int64]:
         """(n,); `LabelError` beginning with `what` for an id that is neither a number nor a text."""
-        if all(type(value) is int for value in values):
+        if set(map(type, values)) <= {int}:
             try:
                 return np.array(values, dtype=np.int64)
             except OverflowError:
@@ -153,27 +153,22 @@ class AnnotationColumns:
         """The annotations of the pictures from `first` to before `last`, in the order of the file."""
         starts = self._starts[first : last + 1].tolist()
         low, high = starts[0], starts[-1]
-        block = {name: column[low:high].tolist() for name, column in self._table.items()}
-        rows = self._rows[low:high].tolist()
+        block = {name: column[low:high] for name, column in self._table.items()}
         names, attributes = self._names, self._attributes
-        records = [
-            Annotation(
-                names[category],
-                (x, y, width, height),
-                LABEL_SOURCES[source],
-                None if confidence != confidence else confidence,
-                crowd,
-                ignore,
-                None if area != area else area,
-                number,
-                attributes.get(row, {}),
+        records = list(
+            map(
+                checked_annotation,
+                [names[category] for category in block["category"].tolist()],
+                map(tuple, block["box"].tolist()),
+                [LABEL_SOURCES[source] for source in block["source"].tolist()],
+                _none_for_nan(block["confidence"]),
+                block["crowd"].tolist(),
+                block["ignore"].tolist(),
+                _none_for_nan(block["area"]),
+                block["id"].tolist(),
+                [attributes.get(row, {}) for row in self._rows[low:high].tolist()],
             )
-            for category, (x, y, width, height), source, confidence, crowd, ignore, area, number, row in zip(
-                *(block[n] for n in ("category", "box", "source", "confidence", "crowd", "ignore", "area", "id")),
-                rows,
-                strict=True,
-            )
-        ]
+        )
         for start, stop in itertools.pairwise(starts):
             yield tuple(records[start - low : stop - low])
 
@@ -182,24 +177,25 @@ class AnnotationColumns:
         try:
             places, what = self._category_names, f"{self._path}: annotation"
             boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(len(entries), 4)
-            nan = math.nan
             columns = {
                 "id": self._ids.numbers([entry["id"] for entry in entries], what),
                 "image": self._ids.numbers([entry["image_id"] for entry in entries], what),
                 "category": [places.setdefault(entry["category_id"], len(places)) for entry in entries],
                 "box": boxes,
                 "source": [SOURCE_NUMBER[entry.get("label_source", "human")] for entry in entries],
-                "confidence": [nan if (c := entry.get("confidence")) is None else float(c) for entry in entries],
-                "crowd": [bool(entry.get("iscrowd", 0)) for entry in entries],
-                "ignore": [bool(entry.get("ignore", 0)) for entry in entries],
-                "area": [nan if (a := entry.get("area")) is None else float(a) for entry in entries],
+                # None becomes NaN, and False
+                "confidence": np.array([entry.get("confidence") for entry in entries], dtype=np.float64),
+                "crowd": np.array([entry.get("iscrowd") for entry in entries], dtype=np.bool_),
+                "ignore": np.array([entry.get("ignore") for entry in entries], dtype=np.bool_),
+                "area": np.array([entry.get("area") for entry in entries], dtype=np.float64),
             }
-            for entry in entries:
-                if not isinstance(entry.get("attributes") or {}, dict):
-                    return None
+            if not all(isinstance(found, dict) for entry in entries if (found := entry.get("attributes"))):
+                return None
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
         table: Columns = {name: np.asarray(column, dtype=COLUMNS[name]) for name, column in columns.items()}
+        if any(len(column) != len(entries) or column.ndim > 1 + (name == "box") for name, column in table.items()):
+            return None  # a list where a single value belongs
         confidence, area = table["confidence"], table["area"]
         good = (
             np.isfinite(boxes).all()
@@ -234,6 +230,14 @@ class AnnotationColumns:
             else:
                 key, known = keys[table["category"][row]], list(categories.row_of)
                 self.broken.append(f"{where}: no category {key}; known: {known}")
+
+
+def _none_for_nan(column: NDArray[np.float64]) -> Iterable[float | None]:
+    """The values of a column (n,), None for NaN."""
+    missing = np.isnan(column)
+    if missing.all():
+        return itertools.repeat(None, len(column))
+    return [None if gone else value for gone, value in zip(missing.tolist(), column.tolist(), strict=True)]
 
 
 def _why_broken(entry: Mapping[str, Any]) -> str:

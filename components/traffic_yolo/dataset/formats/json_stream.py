@@ -15,7 +15,7 @@ import orjson
 
 from traffic_yolo.errors import LabelError, StorageError
 
-PIECE_BYTES = 1 << 22
+PIECE_BYTES = 1 << 17  # the objects of a piece stay in the processor's cache
 SMALL_BYTES = 1 << 16
 BOM = b"\xef\xbb\xbf"
 SPACE = re.compile(rb"[ \t\r\n]*")
