@@ -27,12 +27,11 @@ class FileSource:
     Where the labels do not name the recording, the picture's folder stands for it.
     """
 
-    may_split_pictures = True
-
     def __init__(self, reader: LabelReader, *, on_problem: ProblemSink = strict) -> None:
         """Reads all labels once. Raises what the reader raises, and `DatasetError` for two pictures of one name."""
         self._reader = reader
         self._on_problem = on_problem
+        self.may_split_pictures = not reader.is_video
         self._run_starts = array.array("Q")  # numbers of the frames where another recording begins
         self._finders: dict[str, PictureFinder] = {}
         self.classes = reader.classes

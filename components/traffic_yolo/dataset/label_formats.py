@@ -90,6 +90,7 @@ class _Reviewed:
         self.classes = reader.classes
         self.default_classes = reader.default_classes
         self.root = reader.root
+        self.is_video = reader.is_video
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """The other reader's pictures; no box has a confidence any more."""

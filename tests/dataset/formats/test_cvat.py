@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.cvat import CvatReader
 from traffic_yolo.dataset.label_formats import detect_label_format
-from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
 from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import PictureLabels
 from traffic_yolo.dataset.sources import open_source
-from traffic_yolo.errors import LabelError
+from traffic_yolo.errors import LabelError, OptionsError
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version>
@@ -191,3 +192,9 @@ def test_sample_of_a_video_has_the_frames_whose_pictures_are_there(reference: Pa
         ("frame_000010", 1), ("frame_000013", 0), ("frame_000016", 0)
     ]  # fmt: skip
     assert frames[0].annotations[0].xywh == (3, 4, 7, 1)
+
+
+def test_pictures_of_one_video_are_not_split_into_training_and_test(reference: Path, tmp_path: Path) -> None:
+    source = str(reference / "label-samples/for_video")
+    with pytest.raises(OptionsError, match="train, val and test need"):
+        convert(ConvertOptions(source=source), tmp_path / "out")

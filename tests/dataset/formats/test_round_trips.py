@@ -137,7 +137,13 @@ def test_plain_boxes_survive_without_the_side_car(write_coco: Write, tmp_path: P
 def test_what_a_format_cannot_say_is_counted(write_coco: Write, tmp_path: Path) -> None:
     source = write_coco([("recording-2/SCAN_00001.jpg", RICH)])
     notes = " | ".join(export(source, "yolo", tmp_path / "yolo").notes)
-    for words in ("2 ignored and crowd boxes", "2 confidence", "2 label_source", "2 occlusion", "1 areas of outlines"):
+    for words in (
+        "2 ignored and crowd",
+        "2 confidences",
+        "2 label sources",
+        "2 occlusion marks",
+        "1 areas of outlines",
+    ):
         assert words in notes
     assert export(source, "coco", tmp_path / "coco").notes == ()
     assert not (tmp_path / "coco" / SIDECAR_NAME).exists()

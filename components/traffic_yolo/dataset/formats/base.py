@@ -45,8 +45,10 @@ class LabelReader(Protocol):
 
     `classes` in the file's own order, complete from the start; `default_classes`: those that stay where no class map is
     given (without those that the file itself sets apart as ignored). `root` is the folder that pictures lie below.
+    `is_video`: whether the pictures are those of videos, which no split may cut.
     """
 
+    is_video: bool
     classes: tuple[str, ...]
     default_classes: frozenset[str]
     root: Path

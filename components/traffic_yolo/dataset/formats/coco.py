@@ -43,6 +43,8 @@ class CocoReader:
     or no instances file, an id that occurs twice, or files of different categories.
     """
 
+    is_video = False
+
     def __init__(self, path: Path, options: ReadOptions) -> None:
         del options
         files = coco_files(path)

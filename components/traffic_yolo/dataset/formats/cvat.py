@@ -53,6 +53,7 @@ class CvatReader:
         self._left_out = LeftOut()
         meta = next(iter(xml_elements(file, ("meta", "image", "track"))), None)
         self._task = _Task.of(meta if meta is not None and meta.tag == "meta" else None, str(file))
+        self.is_video = self._task.is_video
         self.classes = self._task.classes or self._classes_in_use()
         self.default_classes = frozenset(self.classes)
 
@@ -272,6 +273,7 @@ class _Task:
     """What the head of a file says. Tasks of a project are told apart by their ids; a lone task has the id ""."""
 
     classes: tuple[str, ...] = ()
+    is_video: bool = False
     text_attributes: frozenset[str] = frozenset()
     frame_wh: tuple[int, int] | None = None
     ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)  # first, last, step
@@ -292,6 +294,7 @@ class _Task:
         size = head.find("original_size") or meta.find("original_size")
         ranges = {key: limits for key, task in tasks.items() if (limits := _range(task, where))}
         return cls(
+            is_video=head.text_of("mode") == "interpolation",
             classes=tuple(dict.fromkeys(name for label in listed if (name := label.text_of("name")))),
             # What is not declared a number or a box to tick stays text: 0003 is somebody's word
             text_attributes=frozenset(

@@ -50,6 +50,8 @@ class KittiReader:
     alphabetical order: reading them takes a pass over all files.
     """
 
+    is_video = False
+
     def __init__(self, path: Path, options: ReadOptions) -> None:
         del options
         folder = kitti_folder(path) or (path if path.is_dir() else None)

@@ -32,6 +32,8 @@ class LabelmeReader:
     Classes are those in use, in alphabetical order: reading them takes a pass over all files.
     """
 
+    is_video = False
+
     def __init__(self, path: Path, options: ReadOptions) -> None:
         del options
         self._path = path

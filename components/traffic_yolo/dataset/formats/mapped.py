@@ -37,6 +37,8 @@ class MappedReader:
     use in alphabetical order.
     """
 
+    is_video = False
+
     def __init__(self, path: Path, options: ReadOptions) -> None:
         if options.mapping is None:
             raise OptionsError(

@@ -66,13 +66,13 @@ def lost_facts(annotation: Annotation, read: Annotation | None) -> list[str]:
         return ["ignored and crowd boxes"]
     found = {
         "class names": read.class_name != annotation.class_name,
-        "label_source": read.label_source != annotation.label_source,
-        "confidence": read.confidence != annotation.confidence,
-        "iscrowd": read.is_crowd != annotation.is_crowd,
-        "ignore": read.ignore != annotation.ignore,
+        "label sources": read.label_source != annotation.label_source,
+        "confidences": read.confidence != annotation.confidence,
+        "crowd marks": read.is_crowd != annotation.is_crowd,
+        "ignore marks": read.ignore != annotation.ignore,
         "areas of outlines": read.area != annotation.area,
-        "occlusion": read.attributes.get("occluded") != annotation.attributes.get("occluded"),
-        "attributes": _others(read) != _others(annotation),
+        "occlusion marks": read.attributes.get("occluded") != annotation.attributes.get("occluded"),
+        "sets of attributes": _others(read) != _others(annotation),
         "parts of boxes outside the picture": not _same_box(read.xywh, annotation.xywh),
     }
     return [what for what, lost in found.items() if lost]
@@ -109,6 +109,7 @@ class _Completed:
         self.classes = tuple(classes)
         self.default_classes = reader.default_classes | (ignored - set(reader.classes))
         self.root = reader.root
+        self.is_video = reader.is_video
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """The reader's pictures, completed."""

@@ -40,6 +40,8 @@ class VocReader:
     alphabetical order: reading them takes a pass over all files.
     """
 
+    is_video = False
+
     def __init__(self, path: Path, options: ReadOptions) -> None:
         del options
         folder = voc_folder(path)

@@ -134,6 +134,8 @@ class YoloReader:
     two of them (many a data.yaml names one folder for all).
     """
 
+    is_video = False
+
     def __init__(self, path: Path, options: ReadOptions) -> None:
         del options
         described_by = existing_path(str(path), what="data set") if path.is_file() else yolo_file(path)
