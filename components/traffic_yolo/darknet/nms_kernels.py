@@ -9,6 +9,8 @@ Float32Array = NDArray[np.float32]
 Int32Array = NDArray[np.int32]
 
 NO_PENALTY = np.inf
+MARGIN = np.float32(1.001)  # for the roundings on the way to a box's neighbours; only the exact test decides
+FAR = np.float32(1e30)
 ZERO, TWO = np.float32(0), np.float32(2)
 _LOW_BITS = np.uint64(0xFFFFFFFF)
 
@@ -31,26 +33,47 @@ def suppress(placed: Float32Array, iou_threshold: np.float32, exponent: float) -
 
     `placed` is `placed_corners`. A kept box removes later ones whose IoU, less (d² / c²) ** exponent, is above the
     threshold; an infinite exponent leaves the IoU as it is.
+
+    A box is compared with its neighbours alone: an IoU above t > 0 wants widths that differ by less than a factor of
+    t, and boxes that touch. So the boxes stand by their centres along x, and a stretch of them is looked at.
     """
-    left, top, right, bottom, area = placed[0], placed[1], placed[2], placed[3], placed[4]
     count = placed.shape[1]
-    alive = np.ones(count, np.uint8)
+    by_x = np.argsort(placed[5])
+    x = placed[:, by_x]
+    left, top, right, bottom, area, centre = x[0], x[1], x[2], x[3], x[4], x[5]
+    rank = by_x.astype(np.int32)
+    place_of = np.empty(count, np.int32)
+    for place in range(count):
+        place_of[rank[place]] = place
+    widest = np.float32(0)
+    for place in range(count):
+        widest = max(widest, right[place] - left[place])
+    alive, removed = np.ones(count, np.uint8), np.zeros(count, np.uint8)
     for box in range(count):
-        if not alive[box]:
+        here = place_of[box]
+        if not alive[here]:
             continue
-        left2, top2, right2, bottom2, area2 = left[box], top[box], right[box], bottom[box], area[box]
-        if exponent == NO_PENALTY:
-            for other in range(box + 1, count):  # no branch inside: the compiler uses vectors
-                shared = max(min(right[other], right2) - max(left[other], left2), ZERO)
-                shared *= max(min(bottom[other], bottom2) - max(top[other], top2), ZERO)
-                union = area[other] + area2 - shared
-                removes = (shared > ZERO) & (union > ZERO) & (shared / union > iou_threshold)
-                alive[other] = alive[other] & ~removes & 1
-            continue
-        for other in range(box + 1, count):
-            if alive[other]:
-                alive[other] = _overlap(placed, other, box, exponent) <= iou_threshold
-    return alive
+        width = right[here] - left[here]
+        most = min(widest, width / iou_threshold * MARGIN) if iou_threshold > ZERO else widest
+        reach = (width + most) / TWO * MARGIN
+        first, end = 0, count
+        if iou_threshold >= ZERO and reach < FAR:
+            first = np.searchsorted(centre, centre[here] - reach)
+            end = np.searchsorted(centre, centre[here] + reach, side="right")
+        left2, top2, right2, bottom2, area2 = left[here], top[here], right[here], bottom[here], area[here]
+        for other in range(first, end):  # no branch inside: the compiler uses vectors
+            shared = max(min(right[other], right2) - max(left[other], left2), ZERO)
+            shared *= max(min(bottom[other], bottom2) - max(top[other], top2), ZERO)
+            union = area[other] + area2 - shared
+            overlap = shared / union if (shared > ZERO) & (union > ZERO) else ZERO
+            removed[other] = (overlap > iou_threshold) & (rank[other] > box)
+        if exponent != NO_PENALTY:  # the penalty only lowers the overlap: the others stay whatever it is
+            for other in range(first, end):
+                if removed[other] and alive[other]:
+                    removed[other] = _overlap(x, other, here, exponent) > iou_threshold
+        for other in range(first, end):
+            alive[other] &= removed[other] ^ 1
+    return alive[place_of]
 
 
 @kernel
