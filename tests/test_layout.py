@@ -33,6 +33,7 @@ OPEN_TO_ALL = {
     "processes",
     "progress",
     "storage",
+    "trained_on",
     "_version",
 }
 

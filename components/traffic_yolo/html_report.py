@@ -34,6 +34,15 @@ svg.figure { display: block; height: auto; margin: .5rem 0; max-width: 100%; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pictures figure { flex: 1 1 20rem; margin: 0; max-width: 30rem; }
 figcaption { color: var(--quiet); font-size: .9em; }
+.tiles { display: flex; flex-wrap: wrap; gap: .6rem; margin: .8rem 0; }
+.tile { background: var(--band); border-radius: 6px; min-width: 6.5rem; padding: .5rem .8rem; }
+.tile b { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.tile span { color: var(--quiet); font-size: .85em; }
+.callout { border-left: 4px solid var(--line); padding: .1rem 0 .1rem .9rem; }
+.callout.warning { border-color: #d55e00; } .callout.good { border-color: #009e73; }
+.key { display: inline-block; border: 1px solid var(--quiet); height: .8em; margin: 0 .3em 0 .9em; width: .8em; }
+p.keys { max-width: none; } p.keys span:first-child { margin-left: 0; }
+summary { cursor: pointer; margin: .5rem 0; }
 img { height: auto; max-width: 100%; }
 """
 
@@ -91,6 +100,33 @@ def paragraph(text: str, *, quiet: bool = False) -> Html:
     return Html(f"<p{mark}>{_cell_html(text)}</p>")
 
 
+def tiles(shown: Iterable[tuple[str, Cell]]) -> Html:
+    """A row of large numbers, each with its name below."""
+    inner = "".join(
+        f'<div class="tile"><b>{_cell_html(value)}</b><span>{html.escape(name)}</span></div>' for name, value in shown
+    )
+    return Html(f'<div class="tiles">{inner}</div>')
+
+
+def callout(text: str, *, kind: str = "") -> Html:
+    """A paragraph of plain text that stands out; `kind`: "", "good" or "warning"."""
+    return Html(f'<p class="callout {kind}">{_cell_html(text)}</p>'.replace(' "', '"'))
+
+
+def details(summary: str, body: str) -> Html:
+    """HTML that a reader unfolds; `summary` is plain text."""
+    return Html(f"<details><summary>{html.escape(summary)}</summary>{body}</details>")
+
+
+def colour_key(colours: Iterable[tuple[str, tuple[int, int, int]]]) -> Html:
+    """A line that says what colours mean: (what, RGB) each."""
+    inner = "".join(
+        f'<span class="key" style="background: rgb({red}, {green}, {blue})"></span>{html.escape(name)}'
+        for name, (red, green, blue) in colours
+    )
+    return Html(f'<p class="quiet keys">{inner}</p>')
+
+
 def picture(jpeg: bytes, caption: str) -> Html:
     """A JPEG inside the page (a data URI) with its caption; place several inside `pictures`."""
     data = base64.b64encode(jpeg).decode("ascii")
@@ -117,10 +153,11 @@ def format_cell(value: Cell) -> str:
 def figure_svg(figure: Figure, *, title: str = "") -> Html:
     """The figure as inline SVG that scales with the page and follows light and dark mode.
 
-    `title` is what a screen reader says. Black turns into the page's text colour and white into its background, so draw
-    what must keep its colour in anything else (`#111111`, `#fefefe`). Draw images as `pcolormesh`, not `imshow`: the
-    latter embeds a PNG. Ids carry a hash of the figure, so that several figures can share a page. No date, no version
-    of matplotlib: equal figures give equal text. The figure itself is not changed.
+    `title` is what a screen reader says and a mouse that rests on the figure shows. Black turns into the page's text
+    colour and white into its background, so draw what must keep its colour in anything else (`#111111`, `#fefefe`).
+    Draw images as `pcolormesh`, not `imshow`: the latter embeds a PNG. Ids carry a hash of the figure, so that several
+    figures can share a page. No date, no version of matplotlib: equal figures give equal text. The figure itself is not
+    changed.
     """
     buffer = io.StringIO()
     # Text stays text: a tenth of the size of outlines, and a reader can search it.
@@ -142,11 +179,12 @@ def _root_element(text: str, title: str) -> str:
     if view_box is None or width is None:
         raise AssertionError("matplotlib wrote an SVG without viewBox or width")
     label = f' aria-label="{html.escape(title)}"' if title else ""
+    name = f"<title>{html.escape(title)}</title>" if title else ""
     # 1 pt is 4/3 CSS pixels; max-width in the page's style lets it shrink on a narrow screen.
     return (
         f'<svg class="figure" role="img"{label} xmlns="http://www.w3.org/2000/svg" {view_box.group(0)} '
         f'width="{float(width.group(1)) * 4 / 3:.0f}" fill="currentColor" '
-        'stroke-linejoin="round" stroke-linecap="butt">'
+        f'stroke-linejoin="round" stroke-linecap="butt">{name}'
     )
 
 

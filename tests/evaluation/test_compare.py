@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from records import made_up_record
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
@@ -20,7 +21,6 @@ from traffic_yolo.evaluation.compare import Difference, compare
 from traffic_yolo.evaluation.ground_truth import read_ground_truth
 from traffic_yolo.evaluation.nms import NmsOptions
 from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
-from traffic_yolo.evaluation.record import SCHEMA_VERSION, EvaluationRecord
 from traffic_yolo.storage import sha256_of_file
 
 Make = Callable[..., Path]
@@ -56,23 +56,24 @@ def make(small_data_set: Path, tmp_path: Path) -> Make:
             objectness=np.concatenate(scores).max(axis=1),
             class_scores=np.concatenate(scores).astype(np.float32),
             classes=data.classes,
-            protocol=Protocol("c" * 64, name * 8, (96, 160), "stretch", images_fingerprint(data, "test")),
+            protocol=Protocol("c" * 64, name[0] * 64, (96, 160), "stretch", images_fingerprint(data, "test")),
         )
         raw.save(folder / detections_name("test"))
-        fields = {field.name: None for field in dataclasses.fields(EvaluationRecord)}
-        record = fields | {
-            "split": "test",
-            "classes": data.classes,
-            "metrics": {},
-            "per_class": (),
-            "nms": dataclasses.asdict(nms or NmsOptions()),
-            "protocol": dataclasses.asdict(raw.protocol),
-            "data": {
+        made_up = made_up_record()
+        record = dataclasses.replace(
+            made_up,
+            classes=data.classes,
+            nms=dataclasses.asdict(nms or NmsOptions()),
+            protocol=dataclasses.asdict(raw.protocol),
+            data={
+                **made_up.data,
                 "fingerprint": data.fingerprint,
                 "ground_truth_sha256": sha256_of_file(data.coco_path("test")),
             },
-        }
-        (folder / "record.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION, **(record | changes)}))
+        ).as_dict()
+        for name_of, value in changes.items():
+            record[name_of] = {**record[name_of], **value} if isinstance(value, dict) else value
+        (folder / "record.json").write_text(json.dumps(record))
         return folder
 
     return evaluation

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_the_record_names_everything_that_moves_the_numbers(evaluated: Evaluatio
 def test_the_report_is_small_and_self_contained(evaluated: EvaluationSummary) -> None:
     report = (evaluated.path / "report.html").read_text()
     assert len(report) < 1_000_000
-    assert report.count("<svg") == 3
+    assert report.count("<svg") == 7
     assert report.count("data:image/jpeg;base64,") == 3
     assert "<script" not in report
     targets = re.findall(r'(?:src|href)="([^"]*)"', report)
@@ -130,15 +131,19 @@ def test_a_record_of_another_kind_is_refused(evaluated: EvaluationSummary, tmp_p
     content = json.loads((evaluated.path / "record.json").read_text())
     path = tmp_path / "record.json"
     for change, message in (
-        ({"schema_version": 9}, "schema version 9, this program reads 1"),
-        ({"colour": "red"}, "field 'colour' is unknown"),
+        ({"schema_version": 9}, "schema version 9, this program reads 2"),
+        ({"colour": "red"}, r"record.json: the record: .*'colour' was unexpected"),
+        ({"engine": "guess"}, "record.json: engine: 'guess' is not one of"),
+        ({"metrics": content["metrics"] | {"ap": "high"}}, "record.json: metrics.ap: 'high' is not of type"),
+        ({"metrics": content["metrics"] | {"ap": math.nan}}, "holds NaN or infinity"),
+        ({"metrics": content["metrics"] | {"f1": 1.5}}, "record.json: metrics.f1: 1.5 is greater than the maximum"),
     ):
         path.write_text(json.dumps(content | change))
         with pytest.raises(EvaluationError, match=message):
             EvaluationRecord.read(path)
     del content["nms"]
     path.write_text(json.dumps(content))
-    with pytest.raises(EvaluationError, match="field 'nms' is missing"):
+    with pytest.raises(EvaluationError, match="'nms' is a required property"):
         EvaluationRecord.read(path)
     path.write_text("[]")
     with pytest.raises(EvaluationError, match="not an evaluation record"):

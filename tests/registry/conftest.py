@@ -1,5 +1,6 @@
 """The four folders that a bundle is made of, with made-up contents that agree with each other."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import made_up_record
 
 from traffic_yolo.evaluation.record import EvaluationRecord
 
@@ -47,6 +49,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         data: str = "d" * 64,
         passed: bool = True,
         network_size: int = 96,
+        verdict: str = "not seen",
     ) -> dict[str, Path]:
         root = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
         folders = {name: root / name for name in ("model", "evaluation", "tuning", "validation")}
@@ -64,7 +67,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         hashes = {key: sha256(files[f"model.{key}"]) for key in ("cfg", "weights", "onnx")}
         model = {"cfg_sha256": hashes["cfg"], "weights_sha256": hashes["weights"]}
         write(folders["model"] / "export.json", {"seen": 6400, "training": {"seed": seed}, "versions": {"torch": "2"}})
-        evaluation_record(model, ap=ap, data=data, size=network_size).write(folders["evaluation"] / "record.json")
+        evaluation_record(model, ap=ap, data=data, size=network_size, verdict=verdict).write(folders["evaluation"] / "record.json")
         thresholds = {"confidence_threshold": 0.35, "iou_threshold": 0.5}
         at_point = {"precision": 0.8, "recall": 0.7, "f1": 0.75}
         write(folders["tuning"] / "operating_point.json", {**thresholds, "model": model, "test": at_point})
@@ -85,39 +88,17 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
-def evaluation_record(model: dict[str, str], *, ap: float | None, data: str, size: int) -> EvaluationRecord:
-    return EvaluationRecord(
-        split="test",
-        classes=("CAR", "traffic light"),
-        metrics={"ap": ap, "ap50": ap and ap + 0.2, "ap75": ap, "ar100": 0.5, "precision": 0.6},
-        per_class=(),
-        confusion={"labels": [], "counts": []},
-        nms={
-            "confidence_threshold": 0.25,
-            "iou_threshold": 0.45,
-            "kind": "default",
-            "beta": 0.6,
-            "max_detections": 300,
-        },
-        matching={"iou": 0.5, "coco_max_detections": 100},
-        protocol={
-            **model,
-            "network_hw": (64, size),
-            "resize": "stretch",
-            "images_fingerprint": f"{data}/test",
-            "confidence_floor": 0.001,
-            "runtime": "pytorch",
-            "precision": "float32",
-        },
-        data={
-            "fingerprint": data,
-            "ground_truth_sha256": sha256(data.encode()),
-            "pictures": 9,
-            "truths": 3,
-            "ignored": 0,
-        },
-        training={"seed": 1},
-        software={"python": "3.11"},
+def evaluation_record(
+    model: dict[str, str], *, ap: float | None, data: str, size: int, verdict: str
+) -> EvaluationRecord:
+    made_up = made_up_record()
+    seen = {"verdict": verdict, "pictures": 9 if verdict in ("seen", "may have seen") else 0}
+    return dataclasses.replace(
+        made_up,
+        metrics={**made_up.metrics, "ap": ap, "ap50": ap and ap + 0.05, "ap75": ap},
+        protocol={**made_up.protocol, **model, "network_hw": (64, size), "images_fingerprint": f"{data}/test"},
+        data={**made_up.data, "fingerprint": data, "ground_truth_sha256": sha256(data.encode())},
+        provenance={**made_up.provenance, **seen},
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from records import made_up_record
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
@@ -21,7 +22,6 @@ from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.evaluation.objective import Objective
 from traffic_yolo.evaluation.operating_point import OperatingPoint, operating_point
 from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
-from traffic_yolo.evaluation.record import EvaluationRecord
 from traffic_yolo.tuning.search import search
 from traffic_yolo.tuning.sweep_options import SweepOptions
 from traffic_yolo.tuning.tune import TuningSummary, sweep_file, tune
@@ -55,7 +55,7 @@ def imagined(data: DataSet, split: str, seed: int) -> RawDetections:
         objectness=class_scores.max(axis=1),
         class_scores=class_scores,
         classes=data.classes,
-        protocol=Protocol("c" * 64, "w" * 64, (96, 160), "stretch", images_fingerprint(data, split)),
+        protocol=Protocol("c" * 64, "a" * 64, (96, 160), "stretch", images_fingerprint(data, split)),
     )
 
 
@@ -64,18 +64,14 @@ def evaluation_folder(data: DataSet, folder: Path, *, test_seed: int = 2, kind: 
     folder.mkdir()
     for split, seed in (("val", 1), ("test", test_seed)):
         imagined(data, split, seed).save(folder / detections_name(split))
-    EvaluationRecord(
-        split="test",
+    made_up = made_up_record()
+    dataclasses.replace(
+        made_up,
         classes=data.classes,
-        metrics={},
-        per_class=(),
-        confusion={},
         nms=asdict(NmsOptions(kind=kind, max_detections=200)),
-        matching={},
-        protocol=asdict(Protocol("c" * 64, "w" * 64, (96, 160), "stretch", "")),
-        data={"fingerprint": data.fingerprint},
+        protocol=asdict(Protocol("c" * 64, "a" * 64, (96, 160), "stretch", "")),
+        data={**made_up.data, "fingerprint": data.fingerprint},
         training=None,
-        software={},
     ).write(folder / "record.json")
     return folder
 
@@ -97,7 +93,7 @@ def test_the_operating_point_states_what_was_chosen_and_on_what(tuned: TuningSum
     data = DataSet.open(small_data_set)
     assert [entry["class_name"] for entry in document["per_class"]] == list(data.classes)
     assert document["data_fingerprint"] == data.fingerprint
-    assert document["model"] == {"cfg_sha256": "c" * 64, "weights_sha256": "w" * 64}
+    assert document["model"] == {"cfg_sha256": "c" * 64, "weights_sha256": "a" * 64}
     assert 0.5 < document["val"]["f1"] < 1
 
 
@@ -279,7 +275,7 @@ def test_one_file_of_detections_is_swept_against_its_truth(small_data_set: Path,
     summary = sweep_file(found, data.coco_path("val"), tmp_path / "out", SweepOptions())
     document = json.loads((tmp_path / "out" / "operating_point.json").read_text())
     assert document["chosen_on"] == "instances_val"
-    assert document["model"]["weights_sha256"] == "w" * 64
+    assert document["model"]["weights_sha256"] == "a" * 64
     assert summary.test is None
     truth = read_ground_truth(data.coco_path("val"), data.classes)
     few = dataclasses.replace(truth, image_ids=np.append(truth.image_ids, 99), truth_pictures=truth.truth_pictures)

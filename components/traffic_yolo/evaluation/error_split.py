@@ -1,16 +1,19 @@
 """Why detections are wrong and boxes are missed, and the AP that each kind of error costs.
 
 The kinds and their repairs are those of TIDE (Bolya et al., ECCV 2020, section 2), at one matching IoU. AP is COCO's at
-IoU 0.50 without a limit of detections in a picture.
+IoU 0.50; what limits the detections of a picture is left to the caller.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.evaluation.coco_kernels import MATCHED, UNMATCHED, plain_rows, precision_over_recall
+from traffic_yolo.evaluation.coco_settings import RECALL_THRESHOLDS
 from traffic_yolo.evaluation.ground_truth import GroundTruth
+from traffic_yolo.evaluation.match_table import class_order
 from traffic_yolo.evaluation.matching import (
     CORRECT,
     IGNORED,
@@ -28,8 +31,6 @@ BACKGROUND_IOU = 0.1  # TIDE's t_b: a detection that overlaps nothing by as much
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND_KIND, MISSED = range(6)
 KIND_NAMES = ("classification", "localisation", "both", "duplicate", "background", "missed")
 NO_KIND = -1  # a right detection, or one in an ignore region
-
-RECALL_STEPS = np.linspace(0.0, 1.00, int(np.round((1.00 - 0.0) / 0.01)) + 1)  # COCOeval's own 101 points
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,10 @@ def error_costs(detections: Detections, truth: GroundTruth, errors: ErrorSplit) 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """What AP50 is made of: for each detection its score, class, whether right, and whether it counts at all."""
+    """What AP50 is made of: for each detection its score, class, whether right, and whether it counts at all.
+
+    `order` (K,): the detections by rising image id, which decides between equal scores, as in pycocotools.
+    """
 
     scores: NDArray[np.float32]
     class_ids: NDArray[np.int64]
@@ -166,6 +170,7 @@ class _Ranked:
     counts: NDArray[np.bool_]
     num_truths: NDArray[np.int64]
     truth_classes: NDArray[np.int64]
+    order: NDArray[np.intp]
 
     @classmethod
     def of(cls, detections: Detections, truth: GroundTruth, errors: ErrorSplit) -> "_Ranked":
@@ -176,13 +181,14 @@ class _Ranked:
             counts=errors.outcomes != IGNORED,
             num_truths=truth.num_truths,
             truth_classes=truth.class_ids,
+            order=np.argsort(detections.image_ids, kind="stable"),
         )
 
     def without(self, rows: NDArray[np.bool_]) -> "_Ranked":
-        return self._but(self.class_ids, self.correct, self.counts & ~rows, self.num_truths)
+        return replace(self, counts=self.counts & ~rows)
 
     def asking_less(self, fewer: NDArray[np.int64]) -> "_Ranked":
-        return self._but(self.class_ids, self.correct, self.counts, self.num_truths - fewer)
+        return replace(self, num_truths=self.num_truths - fewer)
 
     def with_errors_right(self, errors: ErrorSplit, kind: int) -> "_Ranked":
         class_ids, correct, counts = self.class_ids.copy(), self.correct.copy(), self.counts.copy()
@@ -195,37 +201,31 @@ class _Ranked:
             else:
                 taken[target] = True
                 class_ids[row], correct[row] = self.truth_classes[target], True
-        return self._but(class_ids, correct, counts, self.num_truths)
+        return replace(self, class_ids=class_ids, correct=correct, counts=counts)
 
     def ap50(self) -> float | None:
         """Mean of the classes' AP at the matching IoU; a class whose truths are all spared has none."""
-        values = []
-        for class_id in np.flatnonzero(self.num_truths > 0).tolist():
-            rows = self.counts & (self.class_ids == class_id)
-            values.append(average_precision(self.scores[rows], self.correct[rows], int(self.num_truths[class_id])))
-        return float(np.mean(values)) if values else None
-
-    def _but(
-        self,
-        class_ids: NDArray[np.int64],
-        correct: NDArray[np.bool_],
-        counts: NDArray[np.bool_],
-        num_truths: NDArray[np.int64],
-    ) -> "_Ranked":
-        return _Ranked(self.scores, class_ids, correct, counts, num_truths, self.truth_classes)
-
-
-def average_precision(scores: NDArray[np.float32], correct: NDArray[np.bool_], num_truths: int) -> float:
-    """COCO's AP of one class at one IoU: the mean of the precision envelope at 101 recalls; [0, 1]."""
-    order = np.argsort(-scores, kind="stable")
-    right = np.cumsum(correct[order], dtype=np.float64)
-    recall = right / num_truths
-    precision = right / (np.arange(1, len(right) + 1) + np.spacing(1))
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(recall, RECALL_STEPS, side="left")
-    at_steps = np.zeros(len(RECALL_STEPS))
-    at_steps[places < len(right)] = envelope[places[places < len(right)]]
-    return float(np.mean(at_steps))
+        rows = self.order[self.counts[self.order]]
+        rows = rows[class_order(self.class_ids[rows], self.scores[rows])]
+        outcomes = np.where(self.correct[rows], MATCHED, UNMATCHED).astype(np.int8)[:, None]
+        classes = len(self.num_truths)
+        precision, recall = np.full((1, len(RECALL_THRESHOLDS), classes), -1.0), np.full((1, classes), -1.0)
+        zeros = np.zeros(len(rows), np.int64)  # one picture, whose detections all have the first rank: no limit
+        precision_over_recall(
+            np.searchsorted(self.class_ids[rows], np.arange(classes + 1)),
+            outcomes,
+            plain_rows(outcomes),
+            zeros,
+            zeros,
+            np.ones(1, np.int64),
+            1,
+            self.num_truths,
+            np.array(RECALL_THRESHOLDS),
+            precision,
+            recall,
+        )
+        defined = precision[precision > -1]
+        return float(np.mean(defined)) if defined.size else None
 
 
 def _difference(after: float | None, before: float | None) -> float | None:

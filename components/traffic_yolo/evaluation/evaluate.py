@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.evaluation.analysis import analyse
 from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS as COCO_MAX_DETECTIONS
 from traffic_yolo.evaluation.artifact import detections_name as detections_name
 from traffic_yolo.evaluation.artifact import images_fingerprint as images_fingerprint
-from traffic_yolo.evaluation.coco import CocoMetrics, evaluate_coco
+from traffic_yolo.evaluation.coco import ENGINES, CocoMetrics, evaluate_coco
+from traffic_yolo.evaluation.count_error import picture_counts
 from traffic_yolo.evaluation.detect import detect
 from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.matching import MATCH_IOU, match
+from traffic_yolo.evaluation.label_attributes import read_label_attributes
+from traffic_yolo.evaluation.matching import MATCH_IOU, Matching, match
 from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
 from traffic_yolo.evaluation.operating_point import (
     ConfusionMatrix,
@@ -29,17 +34,22 @@ from traffic_yolo.evaluation.operating_point import (
     confusion_matrix,
     operating_point,
 )
+from traffic_yolo.evaluation.provenance import provenance
 from traffic_yolo.evaluation.raw_detections import CONFIDENCE_FLOOR, Protocol, RawDetections
-from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord, Number, software_versions, summary_markdown
-from traffic_yolo.evaluation.report import report_html
+from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord, Number, software_versions
+from traffic_yolo.evaluation.report import Evaluation, report_html
 from traffic_yolo.evaluation.samples import sample_pictures
+from traffic_yolo.evaluation.summary import summary_markdown
+from traffic_yolo.evaluation.threshold_surface import ThresholdSurface, read_surface
 from traffic_yolo.model_folder import CFG_NAME, EXPORT_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
 HELD_OUT_SPLITS = ("val", "test")
 REPORT_NAME = "report.html"
 METRICS_NAME = "metrics.json"
 OPTIONS_NAME = "options.yaml"  # a training run's
+CURVE_CONFIDENCES = np.linspace(0.005, 0.995, 199)
 SCALARS = ("ap", "ap50", "ap75", "ar100", "precision", "recall", "f1")
 
 
@@ -72,14 +82,47 @@ class EvaluationSummary:
 
 
 @dataclass(frozen=True)
+class EvaluationInputs:
+    """What an evaluation may be given besides model, data and thresholds.
+
+    `detections`: a folder with raw detections of this very model on this very data set, which saves the inference.
+    `trained_on`: what the weights were trained on, where no file beside them says so: names of public sets or folders
+    of data sets. `sweep`: the folder of a tune step, whose surface of thresholds the report then shows. `engine`: what
+    computes COCO's numbers, "fast" or "pycocotools".
+    """
+
+    detections: Path | None = None
+    trained_on: tuple[str, ...] = ()
+    sweep: Path | None = None
+    engine: str = ENGINES[0]
+
+
+@dataclass(frozen=True)
 class Measured:
-    """All that is computed from the raw detections of one split at one choice of thresholds."""
+    """All that is computed from the raw detections of one split at one choice of thresholds.
+
+    `everything`: the detections above the floor after NMS, `matching` theirs; `reported`: those above the confidence
+    threshold.
+    """
 
     coco: CocoMetrics
     point: OperatingPoint
     curve: Curve
     matrix: ConfusionMatrix
     reported: Detections
+    everything: Detections
+    matching: Matching
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: a model on one split of a data set."""
+
+    model: ModelFolder
+    data: DataSet
+    split: str
+    images: list[LabelledImage]
+    truth: GroundTruth
 
 
 def evaluate(
@@ -91,38 +134,81 @@ def evaluate(
     nms: NmsOptions | None = None,
     batch: int = 8,
     device: str = "auto",
+    inputs: EvaluationInputs | None = None,
 ) -> EvaluationSummary:
     """Writes the evaluation folder: `detections_val.npz detections_test.npz record.json report.html metrics.json`.
 
     `split`: the one that metrics, record and report are of. `device`: "cpu", "cuda" or "auto". Raises
-    `EvaluationError` for a model whose classes are not the data set's, or a split without pictures.
+    `EvaluationError` for a model whose classes are not the data set's, a split without pictures, or raw detections that
+    were made under another protocol.
     """
-    nms = nms or NmsOptions()
+    nms, inputs = nms or NmsOptions(), inputs or EvaluationInputs()
+    subject = _subject(model, dataset, split)
+    surface = read_surface(inputs.sweep) if inputs.sweep else None
+    seen_before = _provenance(subject, inputs.trained_on)
+    names = list(dict.fromkeys((*HELD_OUT_SPLITS, split)))
+    with atomic_folder(out) as folder:
+        if inputs.detections:
+            raw_of = {name: _read_detections(inputs.detections, subject, name) for name in names}
+        else:
+            raw_of = _detect(subject, names, batch=batch, device=device)
+        for name, raw in raw_of.items():
+            raw.save(folder / detections_name(name))
+        measured = measure(raw_of[split], subject.truth, nms, engine=inputs.engine)
+        evaluation = _evaluation(subject, measured, raw_of[split].protocol, surface)
+        record = _record(subject, nms, measured, evaluation, raw_of[split].protocol, inputs.engine, seen_before)
+        record.write(folder / RECORD_NAME)
+        summary = EvaluationSummary(out, record)
+        write_json(folder / METRICS_NAME, summary.scalars)
+        write_text(folder / REPORT_NAME, report_html(record, evaluation))
+    return summary
+
+
+def _subject(model: Path, dataset: Path, split: str) -> _Subject:
     folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)
     if not images:
         raise EvaluationError(f"{dataset}: split {split!r} has no pictures to evaluate on; convert with another split")
     truth = read_ground_truth(data.coco_path(split), folder_of_model.classes)
-    network = Network.read(folder_of_model.cfg_path, folder_of_model.weights_path)
+    return _Subject(folder_of_model, data, split, images, truth)
+
+
+def _detect(subject: _Subject, splits: Sequence[str], *, batch: int, device: str) -> dict[str, RawDetections]:
+    network = Network.read(subject.model.cfg_path, subject.model.weights_path)
     network.to(_device(device))
-    with atomic_folder(out) as folder:
-        raw_of = {}
-        for name in dict.fromkeys((*HELD_OUT_SPLITS, split)):
-            raw_of[name] = detect_split(network, folder_of_model, data, name, batch=batch)
-            raw_of[name].save(folder / detections_name(name))
-        measured = measure(raw_of[split], truth, nms)
-        record = _record(folder_of_model, data, split, truth, nms, measured, raw_of[split])
-        record.write(folder / RECORD_NAME)
-        summary = EvaluationSummary(out, record)
-        write_json(folder / METRICS_NAME, summary.scalars)
-        write_text(folder / REPORT_NAME, _report(record, measured, truth, images))
-    return summary
+    return {name: detect_split(network, subject.model, subject.data, name, batch=batch) for name in splits}
+
+
+def _read_detections(folder: Path, subject: _Subject, split: str) -> RawDetections:
+    """Raw detections that exist; `EvaluationError` naming what differs unless they are what `_detect` would make.
+
+    Runtime and precision may differ: they are what the detections say they are, and the record says so too.
+    """
+    path = folder / detections_name(split)
+    raw = RawDetections.load(path)
+    expected = protocol_of(subject.model, subject.data, split)
+    for name in ("cfg_sha256", "weights_sha256", "network_hw", "resize", "images_fingerprint"):
+        found, wanted = getattr(raw.protocol, name), getattr(expected, name)
+        if found != wanted:
+            raise EvaluationError(
+                f"{path}: made under another protocol: {name} is {found}, this model and data set have {wanted}; "
+                f"detect again"
+            )
+    if raw.classes != subject.model.classes:
+        raise EvaluationError(f"{path}: detections of classes {raw.classes}, the model has {subject.model.classes}")
+    return raw
 
 
 def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str, *, batch: int = 8) -> RawDetections:
     """Raw detections of one split; `network` has the weights of `model` and runs where it is."""
-    protocol = Protocol(
+    protocol = protocol_of(model, data, split)
+    return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
+
+
+def protocol_of(model: ModelFolder, data: DataSet, split: str) -> Protocol:
+    """The protocol under which PyTorch in float32 detects on one split."""
+    return Protocol(
         cfg_sha256=model.sha256(CFG_NAME),
         weights_sha256=model.sha256(WEIGHTS_NAME),
         network_hw=model.network_hw,
@@ -130,7 +216,6 @@ def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str
         images_fingerprint=images_fingerprint(data, split),
         confidence_floor=CONFIDENCE_FLOOR,
     )
-    return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
 
 
 def check_same_classes(model_classes: tuple[str, ...], data_classes: tuple[str, ...]) -> None:
@@ -142,23 +227,25 @@ def check_same_classes(model_classes: tuple[str, ...], data_classes: tuple[str, 
         )
 
 
-def measure(raw: RawDetections, truth: GroundTruth, nms: NmsOptions) -> Measured:
+def measure(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, *, engine: str = ENGINES[0]) -> Measured:
     """Metrics of raw detections: one NMS at the floor serves AP, the curve and the operating point."""
     floor = dataclasses.replace(nms, confidence_threshold=raw.protocol.confidence_floor)
     everything = non_maximum_suppression(raw, floor)
     reported = everything.select(everything.scores > np.float32(nms.confidence_threshold))
     matching = match(everything, truth)
     return Measured(
-        coco=evaluate_coco(truth, everything, max_detections=COCO_MAX_DETECTIONS),
+        coco=evaluate_coco(truth, everything, max_detections=COCO_MAX_DETECTIONS, engine=engine),
         point=operating_point(
             matching,
             truth.classes,
             confidence_threshold=nms.confidence_threshold,
             iou_threshold=nms.iou_threshold,
         ),
-        curve=confidence_curve(matching, np.linspace(0.005, 0.995, 199)),
+        curve=confidence_curve(matching, CURVE_CONFIDENCES),
         matrix=confusion_matrix(reported, truth),
         reported=reported,
+        everything=everything,
+        matching=matching,
     )
 
 
@@ -169,48 +256,107 @@ def metrics_of(measured: Measured) -> dict[str, Number]:
     return {**measured.coco.twelve(), **{name: getattr(point, name) for name in ("precision", "recall", "f1", *counts)}}
 
 
+def _evaluation(
+    subject: _Subject, measured: Measured, protocol: Protocol, surface: ThresholdSurface | None
+) -> Evaluation:
+    truth, reported = subject.truth, measured.reported
+    labels = read_label_attributes(subject.data.coco_path(subject.split), truth)
+    analysis = analyse(
+        measured.everything,
+        reported,
+        truth,
+        labels,
+        subject.images,
+        protocol=protocol,
+        confidence_threshold=measured.point.confidence_threshold,
+        max_detections=COCO_MAX_DETECTIONS,
+    )
+    return Evaluation(
+        coco=measured.coco,
+        point=measured.point,
+        curve=measured.curve,
+        class_curves=class_curves(measured.matching, CURVE_CONFIDENCES),
+        matrix=measured.matrix,
+        analysis=analysis,
+        count_differences=picture_counts(reported, truth)[0].sum(axis=1),
+        samples=sample_pictures(subject.images, reported, truth, analysis.errors),
+        surface=surface,
+    )
+
+
+def class_curves(matching: Matching, confidences: NDArray[np.float64]) -> tuple[Curve, ...]:
+    """`confidence_curve` of each class alone."""
+    curves = []
+    for class_id, truths in enumerate(matching.num_truths):
+        mine = matching.class_ids == class_id
+        one = dataclasses.replace(
+            matching,
+            scores=matching.scores[mine],
+            class_ids=matching.class_ids[mine],
+            outcomes=matching.outcomes[mine],
+            order=matching.order[mine],
+            truths=matching.truths[mine],
+            num_truths=np.array([truths]),
+        )
+        curves.append(confidence_curve(one, confidences))
+    return tuple(curves)
+
+
+def _provenance(subject: _Subject, declared: tuple[str, ...]) -> dict[str, Any]:
+    names = [image.file_name for image in subject.images]
+    beside = subject.model.path / TRAINED_ON_NAME
+    found = provenance(
+        names,
+        picture_hashes(subject.data.root, subject.data.manifest, names),
+        weights_sha256=subject.model.sha256(WEIGHTS_NAME),
+        trained_on=TrainedOn.read(beside) if beside.is_file() else None,
+        declared=declared,
+    )
+    return found.as_dict()
+
+
 def _record(
-    model: ModelFolder,
-    data: DataSet,
-    split: str,
-    truth: GroundTruth,
+    subject: _Subject,
     nms: NmsOptions,
     measured: Measured,
-    raw: RawDetections,
+    evaluation: Evaluation,
+    protocol: Protocol,
+    engine: str,
+    seen_before: dict[str, Any],
 ) -> EvaluationRecord:
+    truth, analysis = subject.truth, evaluation.analysis
     per_class = tuple(
         {
-            **dataclasses.asdict(ap),
-            "precision": counts.precision,
-            "recall": counts.recall,
-            "f1": counts.f1,
+            **{name: getattr(ap, name) for name in ("class_name", "ap", "ap50", "ap75", "ar", "num_truths")},
+            **{f"ap_{area}": value for area, value in ap.ap_by_area.items()},
+            **{name: getattr(counts, name) for name in ("precision", "recall", "f1")},
         }
         for ap, counts in zip(measured.coco.per_class, measured.point.per_class, strict=True)
     )
     return EvaluationRecord(
-        split=split,
-        classes=model.classes,
+        split=subject.split,
+        classes=subject.model.classes,
+        engine=engine,
         metrics=metrics_of(measured),
         per_class=per_class,
         confusion={"labels": list(measured.matrix.labels), "counts": measured.matrix.counts.tolist()},
+        slices=tuple(analysis.slices_record()),
+        errors=analysis.errors_record(),
+        counting=analysis.counting_record(),
         nms=dataclasses.asdict(nms),
         matching={"iou": MATCH_IOU, "coco_max_detections": COCO_MAX_DETECTIONS},
-        protocol=dataclasses.asdict(raw.protocol),
+        protocol=dataclasses.asdict(protocol),
         data={
-            "fingerprint": data.fingerprint,
-            "ground_truth_sha256": sha256_of_file(data.coco_path(split)),
+            "fingerprint": subject.data.fingerprint,
+            "ground_truth_sha256": sha256_of_file(subject.data.coco_path(subject.split)),
             "pictures": len(truth.image_ids),
             "truths": int(truth.num_truths.sum()),
             "ignored": int(truth.ignore.sum()),
         },
-        training=_training_options(model),
+        provenance=seen_before,
+        training=_training_options(subject.model),
         software=software_versions(),
     )
-
-
-def _report(record: EvaluationRecord, measured: Measured, truth: GroundTruth, images: list[LabelledImage]) -> str:
-    samples = sample_pictures(images, measured.reported, match(measured.reported, truth), truth.classes)
-    return report_html(record, measured.coco, measured.point, measured.curve, measured.matrix, samples)
 
 
 def _training_options(model: ModelFolder) -> dict[str, Any] | None:

@@ -56,6 +56,14 @@ class LabelAttributes:
         """The site of each picture."""
         return [picture.site for picture in self.pictures]
 
+    @property
+    def groups(self) -> list[str]:
+        """What each picture stands and falls with: its recording, or itself where no recordings are told apart."""
+        recordings = [picture.recording for picture in self.pictures]
+        if len(set(recordings) - {""}) > 1:
+            return recordings
+        return [str(index) for index in range(len(recordings))]
+
     @classmethod
     def without(cls, truth: GroundTruth) -> "LabelAttributes":
         """Nothing is known, of as many pictures and boxes as `truth` has."""

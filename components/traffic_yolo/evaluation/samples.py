@@ -1,6 +1,8 @@
-"""A few pictures of an evaluation with true and reported boxes drawn in, as small JPEGs."""
+"""Pictures of an evaluation with true and reported boxes drawn in by kind of error, as small JPEGs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -8,75 +10,158 @@ from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.evaluation.detect import read_rgb
-from traffic_yolo.evaluation.matching import WRONG, Matching
+from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit
+from traffic_yolo.evaluation.ground_truth import GroundTruth
+from traffic_yolo.evaluation.matching import CORRECT, WRONG
 from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.html_report import Html, picture, pictures
+from traffic_yolo.html_report import Html, colour_key, picture, pictures
 
-COUNT = 6
-WIDTH = 480  # pixels; six pictures of this width stay well below 500 kB as data URIs
-JPEG_QUALITY = 78
+WORST, SPREAD = 6, 4
+WIDTH = 480  # pixels
+JPEG_QUALITIES = (80, 65, 50, 35)
+LETTER_PX, LINE_PX = 6, 9  # of the labels
+BUDGET_BYTES = 450_000  # of all pictures together; base64 makes 600 kB of it, which leaves 400 kB of 1 MB for the rest
 
-TRUTH_RGB, CORRECT_RGB, WRONG_RGB, IGNORED_RGB = (255, 255, 255), (60, 200, 90), (255, 90, 40), (150, 150, 150)
+RIGHT_RGB, TRUTH_RGB, IGNORED_RGB = (0, 190, 120), (255, 255, 255), (150, 150, 150)
+# By kind, told apart by colour-blind readers and on dark and bright asphalt
+KIND_RGB = {
+    "classification": (204, 121, 167),
+    "localisation": (240, 165, 0),
+    "both": (165, 110, 60),
+    "duplicate": (86, 180, 233),
+    "background": (230, 60, 30),
+    "missed": (240, 228, 66),
+}
 
 
-def choose_samples(images: Sequence[LabelledImage], detections: Detections, matching: Matching) -> list[int]:
-    """Indices of up to `COUNT` pictures: half of them those with most false and missed boxes, half spread evenly."""
-    place = {image.image_id: index for index, image in enumerate(images)}
-    errors = np.array([int((~image.ignore & ~image.is_crowd).sum()) for image in images])
-    for row, outcome, truth in zip(matching.order, matching.outcomes, matching.truths, strict=True):
-        index = place[int(detections.image_ids[row])]
-        errors[index] += int(outcome == WRONG) - int(outcome != WRONG and truth >= 0)
-    worst = [int(index) for index in np.argsort(-errors, kind="stable")[: COUNT // 2]]
-    rest = [index for index in range(len(images)) if index not in worst]
-    wanted = min(COUNT - len(worst), len(rest))
-    return worst + [rest[round(index)] for index in np.linspace(0, len(rest) - 1, wanted).tolist()]
+@dataclass(frozen=True)
+class Samples:
+    """HTML: the pictures with most errors, and some spread evenly over the rest."""
+
+    worst: Html
+    spread: Html
+
+
+def errors_per_picture(detections: Detections, truth: GroundTruth, errors: ErrorSplit) -> NDArray[np.int64]:
+    """Wrong detections and undetected boxes of each picture (M,)."""
+    wrong = truth.picture_indices(detections.image_ids[errors.outcomes == WRONG])
+    count = len(truth.image_ids)
+    return np.bincount(wrong, minlength=count) + np.bincount(truth.truth_pictures[errors.undetected], minlength=count)
+
+
+def choose_pictures(errors: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    """Indices of the pictures with most errors, worst first, and of others spread evenly over the rest."""
+    worst = [int(index) for index in np.argsort(-errors, kind="stable")[:WORST] if errors[index]]
+    rest = [index for index in range(len(errors)) if index not in worst]
+    places = np.linspace(0, len(rest) - 1, min(SPREAD, len(rest)))
+    return worst, [rest[round(place)] for place in places.tolist()]
 
 
 def sample_pictures(
-    images: Sequence[LabelledImage], detections: Detections, matching: Matching, classes: Sequence[str]
-) -> Html:
-    """The chosen pictures side by side, as HTML. `matching` is that of exactly these detections."""
-    outcome_of = np.zeros(len(detections), np.int8)
-    outcome_of[matching.order] = matching.outcomes
-    shown = []
-    for index in choose_samples(images, detections, matching):
-        image = images[index]
-        mine = np.flatnonzero(detections.image_ids == image.image_id)
-        drawn = _draw(read_rgb(image), image, detections.select(mine), outcome_of[mine], classes)
-        shown.append(picture(_jpeg(drawn), f"{image.file_name}: {len(image.class_ids)} true, {len(mine)} reported"))
-    return pictures(shown)
+    images: Sequence[LabelledImage], detections: Detections, truth: GroundTruth, errors: ErrorSplit
+) -> Samples:
+    """`errors` is the split of exactly these detections; `images` are the truth's pictures, in its order."""
+    counts = errors_per_picture(detections, truth, errors)
+    worst, spread = choose_pictures(counts)
+    drawn = {index: _draw(index, images[index], detections, truth, errors) for index in [*worst, *spread]}
+    jpegs = _within_budget(drawn)
+
+    def shown(indices: Sequence[int]) -> Html:
+        return pictures(picture(jpegs[index], _caption(images[index], truth, counts, index)) for index in indices)
+
+    key = colour_key([("right", RIGHT_RGB), *KIND_RGB.items(), ("found truth", TRUTH_RGB), ("ignored", IGNORED_RGB)])
+    return Samples(Html(key + shown(worst)), shown(spread))
+
+
+def _caption(image: LabelledImage, truth: GroundTruth, counts: NDArray[np.int64], index: int) -> str:
+    true = int((~truth.ignore & (truth.truth_pictures == index)).sum())
+    return f"{image.file_name}: {true} true, {int(counts[index])} errors"
+
+
+def _within_budget(drawn: dict[int, NDArray[np.uint8]]) -> dict[int, bytes]:
+    """JPEGs at the best quality at which all of them together stay small."""
+    jpegs: dict[int, bytes] = {}
+    for quality in JPEG_QUALITIES:
+        jpegs = {index: _jpeg(rgb, quality) for index, rgb in drawn.items()}
+        if sum(map(len, jpegs.values())) <= BUDGET_BYTES:
+            break
+    return jpegs
+
+
+class _Label(NamedTuple):
+    """A text whose lower left corner lies at (x, y) of the small picture."""
+
+    x: float
+    y: float
+    text: str
+    rgb: tuple[int, int, int]
 
 
 def _draw(
-    rgb: NDArray[np.uint8],
-    image: LabelledImage,
-    detections: Detections,
-    outcomes: NDArray[np.int8],
-    classes: Sequence[str],
+    index: int, image: LabelledImage, detections: Detections, truth: GroundTruth, errors: ErrorSplit
 ) -> NDArray[np.uint8]:
+    rgb = read_rgb(image)
     scale = min(1.0, WIDTH / rgb.shape[1])
-    canvas = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    for box in image.boxes_xyxy * scale:
-        _rectangle(canvas, box, TRUTH_RGB, 1)
-    colours = {1: CORRECT_RGB, 0: WRONG_RGB, -1: IGNORED_RGB}
-    for box, score, class_id, outcome in zip(
-        detections.boxes_xyxy * scale, detections.scores, detections.class_ids, outcomes, strict=True
-    ):
-        colour = colours[int(outcome)]
-        _rectangle(canvas, box, colour, 2)
-        x, y = round(float(box[0])), max(9, round(float(box[1])) - 3)
-        text = f"{classes[class_id]} {score:.2f}"
-        for ink, thickness in (((0, 0, 0), 2), (colour, 1)):  # a dark rim keeps the text readable on any picture
-            cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.32, ink, thickness, cv2.LINE_AA)
-    return np.asarray(canvas, np.uint8)
+    canvas = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    of_truths = _draw_truths(canvas, np.flatnonzero(truth.truth_pictures == index), scale, truth, errors)
+    mine = np.flatnonzero(detections.image_ids == image.image_id)
+    of_detections = _draw_detections(canvas, mine, scale, detections, errors)
+    _write(canvas, [*of_detections, *of_truths])
+    return canvas
 
 
-def _rectangle(canvas: NDArray[np.uint8], box: NDArray[np.float32], colour: tuple[int, int, int], width: int) -> None:
-    left, top, right, bottom = (round(float(value)) for value in box)
+def _draw_truths(
+    canvas: NDArray[np.uint8], rows: NDArray[np.intp], scale: float, truth: GroundTruth, errors: ErrorSplit
+) -> list[_Label]:
+    labels = []
+    for row in rows.tolist():
+        x, y, width, height = (truth.boxes_xywh[row] * scale).tolist()
+        undetected = bool(errors.undetected[row])
+        colour = IGNORED_RGB if truth.ignore[row] else KIND_RGB["missed"] if undetected else TRUTH_RGB
+        _rectangle(canvas, (x, y, x + width, y + height), colour, 2 if undetected else 1)
+        if undetected:
+            labels.append(_Label(x, y + height + 10, f"missed {truth.classes[truth.class_ids[row]]}", colour))
+    return labels
+
+
+def _draw_detections(
+    canvas: NDArray[np.uint8], rows: NDArray[np.intp], scale: float, detections: Detections, errors: ErrorSplit
+) -> list[_Label]:
+    labels = []
+    for row in rows.tolist():
+        kind, outcome = int(errors.kinds[row]), int(errors.outcomes[row])
+        colour = RIGHT_RGB if outcome == CORRECT else IGNORED_RGB if kind == NO_KIND else KIND_RGB[KIND_NAMES[kind]]
+        left, top, right, bottom = (detections.boxes_xyxy[row] * scale).tolist()
+        _rectangle(canvas, (left, top, right, bottom), colour, 2)
+        text = f"{errors.classes[detections.class_ids[row]]} {detections.scores[row]:.2f}"
+        labels.append(_Label(left, max(9.0, top - 3), text, colour))
+    return labels
+
+
+def _write(canvas: NDArray[np.uint8], labels: Sequence[_Label]) -> None:
+    """Writes labels, but for those that would lie on an earlier one: the colour of the box still tells its kind."""
+    taken: list[_Label] = []
+    for label in labels:
+        end = label.x + LETTER_PX * len(label.text)
+        if any(
+            abs(label.y - other.y) < LINE_PX and label.x < other.x + LETTER_PX * len(other.text) and other.x < end
+            for other in taken
+        ):
+            continue
+        taken.append(label)
+        place = (round(label.x), min(round(label.y), canvas.shape[0] - 3))
+        for ink, thickness in (((0, 0, 0), 2), (label.rgb, 1)):  # a dark rim keeps text readable on any picture
+            cv2.putText(canvas, label.text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.32, ink, thickness, cv2.LINE_AA)
+
+
+def _rectangle(
+    canvas: NDArray[np.uint8], box: tuple[float, float, float, float], colour: tuple[int, int, int], width: int
+) -> None:
+    left, top, right, bottom = map(round, box)
     cv2.rectangle(canvas, (left, top), (right, bottom), colour, width)
 
 
-def _jpeg(rgb: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def _jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
+    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done, "OpenCV could not encode a JPEG"
     return bytes(data.tobytes())

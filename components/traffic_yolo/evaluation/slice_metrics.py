@@ -21,6 +21,7 @@ NO_LIMIT = (
 RESAMPLES = 1000
 SEED = 0
 INTERVAL = (2.5, 97.5)  # percentiles: 95 %
+LEAST_GROUPS = 5  # of fewer, a resample misses one of them too often for its percentiles to mean anything
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class SliceMetrics:
 
     `of`: "pictures" or "boxes" (`Slice`). `pictures`, `truths`: how many count. `ap`, `ap50`, `ar100`: COCO's, on what
     the slice holds. `recall`: at the confidence threshold in use; `recall_interval`: its 95 % interval over resampled
-    groups, None for a slice of fewer than two. `precision`, `f1`: None for slices by distance, lane and occlusion:
-    nobody can say where a detection belongs that matches nothing.
+    groups, None for fewer than `LEAST_GROUPS` of them. `precision`, `f1`: None for slices by distance, lane and
+    occlusion: nobody can say where a detection belongs that matches nothing.
     """
 
     dimension: str
@@ -139,12 +140,12 @@ def ratio_interval(
 ) -> tuple[float, float] | None:
     """The 95 % percentile interval of `part.sum() / whole.sum()` over resampled groups of the pictures (M,).
 
-    None for fewer than two groups with something to divide by: one says nothing of the spread.
+    None for fewer than `LEAST_GROUPS` groups with something to divide by.
     """
     names, places = np.unique(np.array(groups, dtype=str), return_inverse=True)
     parts = np.bincount(places, weights=part, minlength=len(names))
     wholes = np.bincount(places, weights=whole, minlength=len(names))
-    if (wholes > 0).sum() < 2:
+    if (wholes > 0).sum() < LEAST_GROUPS:
         return None
     draws = np.random.default_rng(SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     resampled = draws @ wholes

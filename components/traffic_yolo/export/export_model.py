@@ -34,6 +34,7 @@ from traffic_yolo.model_folder import (
     read_names,
 )
 from traffic_yolo.storage import atomic_folder, existing_path, sha256_of_file, write_json, write_text
+from traffic_yolo.trained_on import TRAINED_ON_NAME
 
 SCHEMA_VERSION = 1
 OPTIONS_NAME = "options.yaml"  # a training run's; its content goes into export.json
@@ -71,7 +72,7 @@ def export_model(run: Path, out: Path, *, dataset: Path | None = None, opset: in
     options = run / OPTIONS_NAME
     training = _read_options(options) if options.is_file() else None
     files = (model.cfg_path, model.weights_path, model.names_path)
-    return _export(*files, out, dataset=dataset, opset=opset, training=training)
+    return _export(*files, out, dataset=dataset, opset=opset, training=training, trained_on=run / TRAINED_ON_NAME)
 
 
 def export_files(
@@ -92,6 +93,7 @@ def _export(
     dataset: Path | None,
     opset: int,
     training: dict[str, Any] | None,
+    trained_on: Path | None = None,
 ) -> ExportSummary:
     cfg = Cfg.read(cfg_path)
     classes = read_names(names_path)
@@ -102,6 +104,8 @@ def _export(
     with atomic_folder(out) as folder:
         for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):
             shutil.copyfile(source, folder / name)
+        if trained_on is not None and trained_on.is_file():
+            shutil.copyfile(trained_on, folder / TRAINED_ON_NAME)
         write_text(folder / LABELS_NAME, labels)
         hashes = {name: sha256_of_file(folder / name) for name in (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME)}
         metadata = {

@@ -15,7 +15,8 @@ from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import OptionsError, TrainingError
 from traffic_yolo.progress import progress_bar
-from traffic_yolo.storage import write_text
+from traffic_yolo.storage import existing_path, sha256_of_file, write_text
+from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 from traffic_yolo.training.checkpoint import Checkpoint, check_same_run, read_checkpoint, write_checkpoint
 from traffic_yolo.training.ema import AveragedNetwork
 from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
@@ -60,10 +61,24 @@ def train(dataset: Path, out: Path, options: TrainingOptions, *, resume: bool = 
             run.restore(read_checkpoint(run.last_path))
         else:
             options.write(out / "options.yaml")
+            _trained_on(data_set, options).write(out / TRAINED_ON_NAME)
             write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
             run.history = History(out / "history.csv")
         run.go_on(started)
         return run.finish()
+
+
+def _trained_on(data_set: DataSet, options: TrainingOptions) -> TrainedOn:
+    """What the weights will have seen when the training is done."""
+    seen = {split: [image.file_name for image in data_set.split(split)] for split in ("train", "val")}
+    start = existing_path(options.weights, what="weights") if options.weights else None
+    return TrainedOn(
+        data_fingerprint=data_set.fingerprint,
+        pictures=picture_hashes(data_set.root, data_set.manifest, seen["train"]),
+        chosen_on=picture_hashes(data_set.root, data_set.manifest, seen["val"]),
+        start_weights=start.name if start else "",
+        start_weights_sha256=sha256_of_file(start) if start else "",
+    )
 
 
 def _check_folder(out: Path, options: TrainingOptions, *, resume: bool) -> None:

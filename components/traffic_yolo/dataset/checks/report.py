@@ -7,7 +7,12 @@ from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.html_report import Html, paragraph, table
 
 SHOWN_OF_A_CHECK = 10
-COLOURS = {"error": "#b3261e", "warning": "#9a6700", "info": "#3b6ea5"}
+# On light and on dark pages, with a contrast of at least 4.5 on the bands of a table too
+COLOURS = {
+    "error": "light-dark(#b3261e, #ff8a80)",
+    "warning": "light-dark(#7d5200, #f0b429)",
+    "info": "light-dark(#2f5d8f, #8ab4f8)",
+}
 
 
 def checks_section(findings: Findings, severities: Mapping[str, str], *, frames: int) -> Html:

@@ -6,10 +6,10 @@ use it are skipped where no Chromium is installed (`apt-get install chromium`, o
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -45,15 +45,7 @@ class Browser:
         command = [program, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={self._profile}"]
         command += ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
         command += ["--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb", "about:blank"]
-        self._process = subprocess.Popen(
-            # Chromium reads from descriptor 3 and writes to 4
-            ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", *command],
-            pass_fds=(to_read, to_write),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_read)
-        os.close(to_write)
+        self._process = _spawn(command, to_read, to_write)
         self._buffer, self._next_id, self._session = b"", 0, ""
         self._events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -112,7 +104,7 @@ class Browser:
         with contextlib.suppress(OSError, RuntimeError, EOFError):
             self._session = ""
             self.call("Browser.close")
-        self._process.wait(timeout=20)
+        os.waitpid(self._process, 0)
         os.close(self._read)
         os.close(self._write)
         shutil.rmtree(self._profile, ignore_errors=True)
@@ -126,6 +118,23 @@ class Browser:
         line, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(line)
         return message
+
+
+def _spawn(command: list[str], to_read: int, to_write: int) -> int:
+    """Starts Chromium, which reads commands from descriptor 3 and answers on 4; returns its process id."""
+    # Out of the way of 3 and 4, which one of the pipes may have been given
+    source, sink = (fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in (to_read, to_write))
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_DUP2, source, 3),
+        (os.POSIX_SPAWN_DUP2, sink, 4),
+    ]
+    try:
+        return os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
+    finally:
+        for descriptor in (to_read, to_write, source, sink):
+            os.close(descriptor)
 
 
 def _note(seen: Seen, event: dict[str, Any]) -> None:

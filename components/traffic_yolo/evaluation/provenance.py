@@ -1,0 +1,173 @@
+"""Whether a model's weights may have seen the pictures that they are evaluated on.
+
+Three sources of evidence: the list of pictures that a training of ours leaves beside its weights, what the user
+declares, and the hashes of public weights whose training set is known.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import EvaluationError
+from traffic_yolo.trained_on import TrainedOn, picture_hashes
+
+SEEN, MAY_HAVE_SEEN, NOT_SEEN, UNKNOWN = VERDICTS = ("seen", "may have seen", "not seen", "unknown")
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public set of pictures. `names`: what its pictures are called, without folder and suffix."""
+
+    title: str
+    names: "re.Pattern[str]"
+
+
+# COCO of 2017 has the pictures of 2014 under shorter names, split otherwise, so what trained on Darknet's lists of 2014
+# has seen a part of val2017; and a name does not tell which of its splits a picture is of.
+COCO_NAMES = re.compile(r"(COCO_(train|val)2014_)?\d{12}")
+PUBLIC_SETS: Mapping[str, PublicSet] = {
+    "coco": PublicSet("COCO, of which parts is not known", COCO_NAMES),
+    "coco/train2017": PublicSet("COCO train2017", COCO_NAMES),
+    "coco/val2017": PublicSet("COCO val2017", COCO_NAMES),
+}
+
+# SHA-256 of a whole weights file -> (name, public set). From the models' own publication as other projects pin it
+# (Open Model Zoo's yolo-v4-tf for yolov4) and from the files themselves (the two small ones).
+KNOWN_WEIGHTS: Mapping[str, tuple[str, str]] = {
+    "e8a4f6c62188738d86dc6898d82724ec0964d0eb9d2ae0f0a9d53d65d108d562": ("yolov4.weights", "coco"),
+    "037676f0d929c24e1bd9a0037fe30dc416fc26e0ca2a4491a44d024873316061": ("yolov4-tiny.weights", "coco"),
+    "523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297": ("yolov3.weights", "coco"),
+    "87a1e8c85c763316f34e428f2295e1db9ed4abcec59dd9544f8052f50de327b4": ("yolov3-spp.weights", "coco"),
+    "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c": ("yolov3-tiny.weights", "coco"),
+    "1c445c42bbd6df63edea2cc69f99667b5650d663ca11e34b116240740cd42890": ("yolo-fastest-1.1.weights", "coco"),
+    "60a6c2a86735fd39ff54d61f9a16f3ac3fe24a8b2e0d7740585bf2b54a5db81a": (
+        "MobileNetV2-YOLOv3-Nano-coco.weights",
+        "coco",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """`verdict`: one of `VERDICTS`. `pictures`: of the `of` pictures evaluated, how many were seen or may have been.
+
+    `reasons`: one sentence each. `trained_on`: what is known or declared of the training.
+    `start_weights_sha256`: "" for random weights, None where it is not known.
+    """
+
+    verdict: str
+    pictures: int
+    of: int
+    reasons: tuple[str, ...]
+    trained_on: tuple[str, ...]
+    start_weights_sha256: str | None
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values."""
+        return {
+            **dataclasses.asdict(self),
+            "reasons": list(self.reasons),
+            "trained_on": list(self.trained_on),
+        }
+
+
+def provenance(
+    file_names: Sequence[str],
+    hashes: Sequence[str],
+    *,
+    weights_sha256: str,
+    trained_on: TrainedOn | None,
+    declared: Sequence[str] = (),
+) -> Provenance:
+    """The verdict on pictures with these names and `picture_hashes` (one each).
+
+    `trained_on`: the list that lies beside the weights. `declared`: what else they were trained on: names of public
+    sets (`PUBLIC_SETS`) or folders of data sets, of which the split train is meant.
+
+    Raises `EvaluationError` for a declared name that is neither.
+    """
+    judged = _Judgement(file_names, hashes)
+    known = KNOWN_WEIGHTS.get(weights_sha256)
+    if known:
+        judged.public(known[1], f"the weights are {known[0]}, trained on")
+    start: str | None = None
+    if trained_on is not None:
+        start = trained_on.start_weights_sha256
+        judged.data_set(trained_on)
+        if begun := KNOWN_WEIGHTS.get(start):
+            judged.public(begun[1], f"the training started from {begun[0]}, trained on")
+    for name in declared:
+        if name in PUBLIC_SETS:
+            judged.public(name, "declared to be trained on")
+        else:
+            judged.hashes(_hashes_of(name), f"declared to be trained on data set {name}")
+    ours = trained_on is not None and (not start or start in KNOWN_WEIGHTS or bool(declared))
+    return judged.verdict(start, is_complete=bool(known) or ours or (trained_on is None and bool(declared)))
+
+
+class _Judgement:
+    """Collects evidence on pictures."""
+
+    def __init__(self, file_names: Sequence[str], hashes: Sequence[str]) -> None:
+        self._names = [Path(name).stem for name in file_names]
+        self._hashes = list(hashes)
+        self._seen: set[int] = set()
+        self._maybe: set[int] = set()
+        self._reasons: list[str] = []
+        self._trained_on: list[str] = []
+
+    def public(self, name: str, how: str) -> None:
+        """Weights trained on a public set, whose pictures are told by their names alone."""
+        known = PUBLIC_SETS[name]
+        self._trained_on.append(name)
+        alike = {index for index, stem in enumerate(self._names) if known.names.fullmatch(stem)}
+        if alike:
+            what = f"{len(alike)} of the {len(self._names)} pictures are named as COCO names its own"
+            self._reasons.append(f"{how} {known.title}; {what}")
+            self._maybe |= alike
+
+    def data_set(self, trained_on: TrainedOn) -> None:
+        """Weights trained by us: the very pictures are known."""
+        self._trained_on.append(f"data set {trained_on.data_fingerprint[:12]}")
+        self.hashes(trained_on.pictures, "trained on")
+        self.hashes(trained_on.chosen_on, "the best weights were chosen on")
+
+    def hashes(self, hashes: Sequence[str], how: str) -> None:
+        """Pictures with these hashes were seen."""
+        if how.startswith("declared"):
+            self._trained_on.append(how.removeprefix("declared to be trained on "))
+        known = set(hashes)
+        found = {index for index, each in enumerate(self._hashes) if each in known}
+        if found:
+            self._reasons.append(f"{how} {len(found)} of the {len(self._hashes)} pictures, by their content")
+            self._seen |= found
+
+    def verdict(self, start: str | None, *, is_complete: bool) -> Provenance:
+        """`is_complete`: whether all that the weights saw is known."""
+        if self._seen:
+            verdict = SEEN
+        elif self._maybe:
+            verdict = MAY_HAVE_SEEN
+        else:
+            verdict = NOT_SEEN if is_complete else UNKNOWN
+        reasons = self._reasons or [_nothing_found(start, is_complete=is_complete)]
+        count = len(self._seen | self._maybe)
+        return Provenance(verdict, count, len(self._names), tuple(reasons), tuple(self._trained_on), start)
+
+
+def _nothing_found(start: str | None, *, is_complete: bool) -> str:
+    if is_complete:
+        return "none of the pictures is among those trained on"
+    what = "the weights that the training started from" if start else "the weights"
+    return f"what {what} were trained on is not known; declare it (trained_on)"
+
+
+def _hashes_of(declared: str) -> tuple[str, ...]:
+    if not Path(declared).is_dir():
+        known = ", ".join(PUBLIC_SETS)
+        raise EvaluationError(f"trained_on {declared!r}: neither a data set folder nor one of {known}")
+    data = DataSet.open(declared)
+    return picture_hashes(data.root, data.manifest, [image.file_name for image in data.split("train")])

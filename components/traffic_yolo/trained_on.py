@@ -1,0 +1,57 @@
+"""Which pictures a model's weights have seen: written by a training, carried along by export, read by evaluate.
+
+A record of this kind is what tells a fair number from one measured on pictures that the model was trained on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo.errors import ModelError
+from traffic_yolo.storage import read_json, sha256_of_file, write_json
+
+TRAINED_ON_NAME = "trained_on.json"
+SCHEMA_VERSION = 1
+HASH_DIGITS = 16  # of a SHA-256: two of a million pictures agree by chance once in 40 million such sets
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """`pictures`, `chosen_on`: `picture_hashes` of those that gradients came from, and of those that chose the best
+    weights. `start_weights_sha256`: of the file that the training started from, "" for random weights;
+    `start_weights`: its name.
+    """
+
+    data_fingerprint: str
+    pictures: tuple[str, ...]
+    chosen_on: tuple[str, ...]
+    start_weights: str
+    start_weights_sha256: str
+
+    def write(self, path: Path) -> None:
+        """Writes the file, atomically."""
+        write_json(path, {"schema_version": SCHEMA_VERSION, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainedOn":
+        """Reads what `write` wrote; raises `StorageError` or `ModelError` for anything else."""
+        content = read_json(path, what="list of the pictures trained on")
+        try:
+            if content.pop("schema_version") != SCHEMA_VERSION:
+                raise ModelError(f"{path}: expected schema version {SCHEMA_VERSION}; train again, or remove the file")
+            return cls(**{**content, **{name: tuple(content[name]) for name in ("pictures", "chosen_on")}})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ModelError(f"{path}: not a list of the pictures trained on: {error}") from error
+
+
+def picture_hashes(root: Path, manifest: Mapping[str, Any], file_names: Sequence[str]) -> tuple[str, ...]:
+    """The first 16 hexadecimal digits of the SHA-256 of each picture of a data set.
+
+    `file_names`: below `images/`. From the manifest, which has the hash of every file; a picture that it does not
+    list is read.
+    """
+    listed = {str(entry["path"]): str(entry["sha256"]) for entry in manifest.get("files", ())}
+    return tuple(
+        (listed.get(f"images/{name}") or sha256_of_file(root / "images" / name))[:HASH_DIGITS] for name in file_names
+    )
