@@ -64,7 +64,7 @@ def test_run_folder_holds_what_the_next_step_reads(rectangles: Path, tmp_path: P
         "options.yaml",
         "classes.names",
         "history.csv",
-        "curves.svg",
+        "trained_on.json", "curves.svg",
         "model.cfg",
         "model.weights",
         "checkpoints/last.pt",
