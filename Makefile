@@ -49,6 +49,7 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 compile: install  ## rewrite the compiled pipeline and the experiment YAML
 	$(BIN)/python pipelines/finetune_pipeline.py
 	$(BIN)/python pipelines/convert_pipeline.py
+	$(BIN)/python pipelines/tune_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
 	$(BIN)/python katib/thresholds_experiment.py
 

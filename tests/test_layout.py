@@ -39,13 +39,19 @@ OPEN_TO_ALL = {
 
 # foreign library -> the only files that may import it (a path prefix relative to the repository)
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "kfp": ("components/traffic_yolo/*/component.py", "pipelines/*.py", "tests/*"),
+    "kfp": (
+        "components/traffic_yolo/*/component.py",
+        "components/traffic_yolo/*/*/component.py",
+        "pipelines/*.py",
+        "tests/*",
+    ),
     "kubeflow_katib_api": (
         "components/traffic_yolo/tuning/experiment.py",
         "components/traffic_yolo/tuning/katib_check/rules_schema.py",
         "katib/*.py",
         "tests/*",
     ),
+    "kubernetes": ("components/traffic_yolo/tuning/katib_launch/cluster.py", "tests/*"),
     "kubernetes_validate": ("components/traffic_yolo/tuning/katib_check/*", "tests/*"),
     "re2": ("components/traffic_yolo/tuning/katib_spec/go_regexp.py", "tests/*"),
     "minio": ("components/traffic_yolo/storage/*", "tests/*"),
@@ -135,7 +141,7 @@ def test_nothing_but_the_commands_imports_the_pipelines_package() -> None:
 
 def test_components_postpone_no_annotations() -> None:
     """`from __future__ import annotations` makes kfp's decorator fail on artifacts."""
-    for path in [*LIBRARY.glob("*/component.py"), *(REPOSITORY / "pipelines").glob("*.py")]:
+    for path in [*LIBRARY.rglob("component.py"), *(REPOSITORY / "pipelines").glob("*.py")]:
         assert "__future__" not in set(imported_modules(path)), path
 
 

@@ -72,6 +72,10 @@ class EvaluationError(TrafficYoloError, ValueError):
     """Detections, truth or records that do not belong together."""
 
 
+class ClusterError(TrafficYoloError, RuntimeError):
+    """What a Kubernetes API server refuses, or an experiment on it that failed or took too long."""
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turns a `TrafficYoloError` inside the block into one line on stderr and exit code 2, without a traceback.

@@ -1,0 +1,222 @@
+"""Runs an Experiment from a pipeline task: on Katib inside a cluster, by the local runner elsewhere.
+
+A task whose pod is restarted finds the Experiment that it made: its name comes from the pipeline run alone.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from traffic_yolo.errors import ClusterError, OptionsError
+from traffic_yolo.html_report import page, paragraph, table
+from traffic_yolo.storage import NAS_ROOT_VARIABLE, write_text
+from traffic_yolo.tuning.katib_check.check import check_text
+from traffic_yolo.tuning.katib_launch.cluster import Experiments
+from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at
+from traffic_yolo.tuning.katib_spec.constants import MAX_NAME_LENGTH
+from traffic_yolo.tuning.katib_spec.defaults import strategies, with_defaults
+from traffic_yolo.tuning.katib_spec.document import parse_object
+
+SPEC_ANNOTATION = "traffic-yolo/spec-sha256"
+CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"  # set in every pod
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How an Experiment is run. `timeout_s`: since its start; `keep`: whether it stays when it is over.
+
+    `run_id`: of the pipeline run; `namespace` empty: the task's own. Raises `OptionsError` for a time that is none.
+    """
+
+    run_id: str
+    namespace: str = ""
+    timeout_s: float = 24 * 3600
+    poll_s: float = 15
+    keep: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.timeout_s > 0 and self.poll_s > 0):
+            raise OptionsError(f"launch: expected times above 0, found {self.timeout_s:g} and {self.poll_s:g} s")
+
+
+@dataclass(frozen=True)
+class Best:
+    """What an Experiment came to: the best trial's `parameters` as texts, its `metrics`, and the whole `document`."""
+
+    trial: str
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    objective: str
+    document: dict[str, Any]
+
+    def number(self, name: str, default: float) -> float:
+        """A parameter as a number, `default` where the experiment does not vary it."""
+        return float(self.parameters.get(name, default))
+
+
+def experiment_of(text: str, options: LaunchOptions) -> dict[str, Any]:
+    """The Experiment of a YAML text under the name that the pipeline run gives it.
+
+    Raises `OptionsError` with the checker's first error.
+    """
+    report = check_text(text)
+    for finding in report.findings:
+        if finding.severity == "error":
+            raise OptionsError(f"experiment: {finding.path or 'text'}: {finding.message}: {finding.found}")
+    document, _ = parse_object(text)
+    assert document is not None  # the checker has read it
+    named = copy.deepcopy(document)
+    sha256 = hashlib.sha256(json.dumps(named["spec"], sort_keys=True).encode()).hexdigest()
+    metadata = named["metadata"]
+    metadata["name"] = unique_name(metadata["name"], options.run_id)
+    metadata.pop("namespace", None)
+    metadata["annotations"] = {**metadata.get("annotations", {}), SPEC_ANNOTATION: sha256}
+    return named
+
+
+def unique_name(name: str, run_id: str) -> str:
+    """A name for the run's Experiment: the same for the same run, of at most Katib's 40 characters."""
+    ending = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME_LENGTH - len(ending) - 1].rstrip('-')}-{ending}"
+
+
+def run_experiment(text: str, options: LaunchOptions, work: Path) -> Best:
+    """The best of an Experiment, by Katib in a pod of a cluster, by the local runner in `work` elsewhere."""
+    if os.environ.get(CLUSTER_VARIABLE):
+        namespace = options.namespace or _own_namespace()
+        return launch(experiment_of(text, options), Experiments(namespace), options)
+    return _run_here(text, work)
+
+
+def launch(document: Mapping[str, Any], experiments: Experiments, options: LaunchOptions) -> Best:
+    """Creates the Experiment, or takes up the one that is there, waits for it, and returns its best trial.
+
+    Raises `ClusterError` where it failed, took longer than allowed, was removed by somebody, or is another
+    experiment's; the Experiment is then kept for a look at it, except after the time limit with `keep` false.
+    """
+    name = document["metadata"]["name"]
+    if experiments.create(document):
+        print(f"experiment {experiments.namespace}/{name} created", flush=True)
+    else:
+        _check_ours(experiments.get(name), document, name)
+        print(f"experiment {experiments.namespace}/{name} stands there already; waiting for it", flush=True)
+    finished = _wait(experiments, name, options)
+    best = best_of(finished)
+    if not options.keep:
+        experiments.delete(name)
+    return best
+
+
+def _check_ours(found: Mapping[str, Any] | None, document: Mapping[str, Any], name: str) -> None:
+    expected = document["metadata"]["annotations"][SPEC_ANNOTATION]
+    if found is not None and mapping_at(found, "metadata", "annotations").get(SPEC_ANNOTATION) != expected:
+        raise ClusterError(f"experiment {name} stands there already with another spec; remove it and run again")
+
+
+def _wait(experiments: Experiments, name: str, options: LaunchOptions) -> dict[str, Any]:
+    until = time.monotonic() + options.timeout_s
+    told = ""
+    while True:
+        found = experiments.get(name)
+        if found is None:
+            raise ClusterError(f"experiment {name} was removed while it ran")
+        ended = {
+            text_at(condition, "type"): condition
+            for _, condition in mappings_at(found, "status", "conditions")
+            if text_at(condition, "status") == "True"
+        }
+        if "Succeeded" in ended:
+            return found
+        if "Failed" in ended:
+            message = text_at(ended["Failed"], "message") or text_at(ended["Failed"], "reason")
+            raise ClusterError(f"experiment {name} failed: {message}; see `kubectl describe experiment {name}`")
+        counts = _counts(found)
+        if counts != told:
+            print(counts, flush=True)
+            told = counts
+        if time.monotonic() >= until:
+            if not options.keep:
+                experiments.delete(name)
+            raise ClusterError(f"experiment {name} took longer than {options.timeout_s:g} s ({counts})")
+        time.sleep(min(options.poll_s, max(0.0, until - time.monotonic())))
+
+
+def _counts(found: Mapping[str, Any]) -> str:
+    status = mapping_at(found, "status")
+    counted = {
+        "trials": "trials",
+        "trialsRunning": "running",
+        "trialsSucceeded": "succeeded",
+        "trialsFailed": "failed",
+        "trialMetricsUnavailable": "without metrics",
+    }
+    return ", ".join(f"{status[key]} {word}" for key, word in counted.items() if status.get(key)) or "no trial yet"
+
+
+def best_of(finished: dict[str, Any]) -> Best:
+    """The best trial in an Experiment's status; `ClusterError` where no trial had the objective."""
+    optimal = mapping_at(finished, "status", "currentOptimalTrial")
+    objective = text_at(finished, "spec", "objective", "objectiveMetricName")
+    by_name = strategies(mapping_at(with_defaults(finished), "spec"))
+    metrics = {}
+    for _, metric in mappings_at(optimal, "observation", "metrics"):
+        name = text_at(metric, "name")
+        try:
+            metrics[name] = float(text_at(metric, by_name.get(name, "latest")))
+        except ValueError:
+            continue
+    if objective not in metrics:
+        name = text_at(finished, "metadata", "name")
+        raise ClusterError(f"experiment {name} ended without a trial that has {objective}; see its trials' logs")
+    assignments = mappings_at(optimal, "parameterAssignments")
+    parameters = {text_at(assignment, "name"): text_at(assignment, "value") for _, assignment in assignments}
+    return Best(text_at(optimal, "bestTrialName"), parameters, metrics, objective, finished)
+
+
+def best_html(best: Best) -> str:
+    """A page with the best trial and the counts of all."""
+    name = text_at(best.document, "metadata", "name")
+    sections = [
+        ("", paragraph(f"Best trial: {best.trial}. {_counts(best.document)}.")),
+        ("Parameters", table(["parameter", "value"], list(best.parameters.items()))),
+        ("Metrics", table(["metric", "value"], list(best.metrics.items()))),
+    ]
+    return page(f"Katib experiment {name}", sections)
+
+
+def write_document(best: Best, path: Path) -> None:
+    """The Experiment with its status as YAML."""
+    write_text(path, yaml.safe_dump(best.document, sort_keys=False, width=120, allow_unicode=True))
+
+
+def _run_here(text: str, work: Path) -> Best:
+    """By the local runner; the folder of `TRAFFIC_YOLO_NAS_ROOT` stands for the trial's volumes."""
+    from traffic_yolo.tuning.katib_run.results import experiment_with_status, summary_text, write_results
+    from traffic_yolo.tuning.katib_run.runner import open_run
+
+    root = os.environ.get(NAS_ROOT_VARIABLE)
+    file = work / "submitted.yaml"
+    write_text(file, text)
+    run = open_run(file, work, nas_root=Path(root) if root else None, tell=lambda line: print(line, flush=True))
+    over = run.run()
+    write_results(run, over)
+    print(summary_text(run, over), flush=True)
+    if over.condition != "Succeeded":
+        raise ClusterError(f"experiment {run.name} failed: {over.message}")
+    return best_of(experiment_with_status(run, over))
+
+
+def _own_namespace() -> str:
+    try:
+        return NAMESPACE_FILE.read_text().strip()
+    except OSError as error:
+        raise ClusterError(f"the task's namespace is not known: {error.strerror}; give the namespace") from error

@@ -1,0 +1,48 @@
+"""The tuning pipeline: runs a Katib Experiment and hands on its best parameters.
+
+On a cluster Katib runs the trials; under kfp.local the same task runs them on this machine. Only wires.
+"""
+
+from kfp import dsl, kubernetes
+
+from traffic_yolo.tuning.katib_launch.component import search
+
+NAS_MOUNT_PATH = "/nas"
+
+
+@dsl.pipeline(name="traffic-yolo-tune")
+def tune_pipeline(
+    experiment: str,
+    namespace: str = "",
+    timeout_hours: float = 24.0,
+    keep: bool = True,
+    nas_claim: str = "nas-data",
+) -> None:
+    """Search thresholds and fine-tuning layers with Katib; the run shows the best trial.
+
+    Args:
+        experiment: The Experiment as YAML text, or where its file is (a path, file:// or nas://).
+        namespace: Where the Experiment runs; empty takes the pipeline's own.
+        timeout_hours: Longest time to wait.
+        keep: Whether the Experiment and its trials stay on the cluster.
+        nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas, where the Experiment's file may lie.
+    """
+    task = search(
+        experiment=experiment,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        namespace=namespace,
+        timeout_hours=timeout_hours,
+        keep=keep,
+    )
+    # The data, the start weights and the store lie on the NAS, which KFP's cache key does not see.
+    task.set_caching_options(False)
+    # A pod that is evicted while it waits comes back and finds its Experiment.
+    task.set_retry(2)
+    kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
+    task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
+
+
+if __name__ == "__main__":
+    from traffic_yolo_pipelines.compile import compile_beside
+
+    compile_beside(tune_pipeline, __file__)

@@ -1,0 +1,357 @@
+"""The launcher against an API server that behaves like one: conflicts, losses, faults; and without a cluster.
+
+The server is ours, since no cluster is at hand: it keeps objects as a real one does, and moves an Experiment's status on
+a step with each request for it, as Katib's controller would.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+from traffic_yolo.errors import ClusterError, OptionsError
+from traffic_yolo.tuning.katib_launch import cluster, launch
+from traffic_yolo.tuning.katib_launch.cluster import Experiments
+from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, experiment_of, unique_name
+
+PATH = "/apis/kubeflow.org/v1beta1/namespaces/team/experiments"
+OPTIONS = LaunchOptions("run-1", poll_s=0.01, timeout_s=20)
+BEST = {
+    "bestTrialName": "thresholds-abc",
+    "parameterAssignments": [
+        {"name": "confidence_threshold", "value": "0.31"},
+        {"name": "iou_threshold", "value": "0.5"},
+    ],
+    "observation": {
+        "metrics": [
+            {"name": "f1", "latest": "0.61", "max": "0.62", "min": "0.6"},
+            {"name": "cost", "latest": "unavailable", "max": "unavailable", "min": "unavailable"},
+        ]
+    },
+}
+
+
+def condition(kind: str, message: str = "") -> dict[str, str]:
+    return {"type": kind, "status": "True", "reason": kind, "message": message}
+
+
+SUCCEEDED = {"conditions": [condition("Created"), condition("Succeeded")], "currentOptimalTrial": BEST, "trials": 3}
+
+
+class Server:
+    """`objects` by name; `statuses` that an object takes on, one a request; `faults`: answers in place of the next."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.statuses: list[dict[str, Any]] = []
+        self.faults: list[int | str] = []
+        self.requests: list[str] = []
+
+    def answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
+        name = path.removeprefix(PATH).strip("/")
+        if not path.startswith(PATH):
+            return 404, {"message": "the server could not find the requested resource"}
+        if method == "POST" and body is not None:
+            name = body["metadata"]["name"]
+            if name in self.objects:
+                return 409, {"message": f'experiments.kubeflow.org "{name}" already exists'}
+            self.objects[name] = body
+            return 201, body
+        if name not in self.objects:
+            return 404, {"message": f'experiments.kubeflow.org "{name}" not found'}
+        if method == "DELETE":
+            return 200, self.objects.pop(name)
+        if self.statuses:
+            self.objects[name]["status"] = self.statuses.pop(0)
+        return 200, self.objects[name]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _do(self) -> None:
+            state.requests.append(self.command)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = state.faults.pop(0) if state.faults else 0
+            if fault == "hang up":
+                self.connection.close()
+                return
+            if fault == "lose the answer":
+                state.answer(self.command, self.path, json.loads(body) if body else None)
+                fault = 504
+            status, value = (
+                (int(fault), {"message": "a fault"})
+                if fault
+                else state.answer(self.command, self.path, json.loads(body) if body else None)
+            )
+            data = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_DELETE = _do
+
+        def log_message(self, format: str, *args: Any) -> None:
+            del format, args
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{httpd.server_address[1]}"  # type: ignore[attr-defined]
+    yield state
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def experiments(server: Server, monkeypatch: pytest.MonkeyPatch) -> Experiments:
+    monkeypatch.setattr(cluster, "LONGEST_WAIT_S", 0.01)
+    configuration = client.Configuration(host=server.url)  # type: ignore[attr-defined]
+    configuration.retries = False
+    return Experiments("team", api=client.CustomObjectsApi(client.ApiClient(configuration)))
+
+
+@pytest.fixture
+def document(repository: Path) -> dict[str, Any]:
+    return experiment_of((repository / "katib" / "thresholds_experiment.yaml").read_text(), OPTIONS)
+
+
+def test_an_experiment_is_created_waited_for_and_kept(
+    server: Server, experiments: Experiments, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = {"conditions": [condition("Running")], "trials": 2, "trialsRunning": 1, "trialsSucceeded": 1}
+    server.statuses = [{}, running, running, SUCCEEDED]
+    best = launch.launch(document, experiments, OPTIONS)
+    assert (best.trial, best.objective) == ("thresholds-abc", "f1")
+    assert best.parameters == {"confidence_threshold": "0.31", "iou_threshold": "0.5"}
+    assert best.metrics == {"f1": 0.62}  # by its strategy, max; cost has no number
+    assert (best.number("iou_threshold", 0), best.number("learning_rate", 7)) == (0.5, 7)
+    name = document["metadata"]["name"]
+    assert list(server.objects) == [name]
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"experiment team/{name} created", "no trial yet", "2 trials, 1 running, 1 succeeded"]
+    assert "thresholds-abc" in best_html(best)
+
+
+def test_a_restarted_task_takes_up_its_experiment_and_may_remove_it(
+    server: Server, experiments: Experiments, document: dict[str, Any]
+) -> None:
+    assert experiments.create(document)
+    server.statuses = [{}, SUCCEEDED]
+    options = LaunchOptions("run-1", poll_s=0.01, keep=False)
+    assert launch.launch(document, experiments, options).trial == "thresholds-abc"
+    assert server.objects == {}
+    assert server.requests.count("POST") == 2
+
+
+def test_another_experiment_of_the_name_is_left_alone(
+    server: Server, experiments: Experiments, document: dict[str, Any]
+) -> None:
+    foreign = {**document, "metadata": {"name": document["metadata"]["name"]}}
+    experiments.create(foreign)
+    with pytest.raises(ClusterError, match="stands there already with another spec; remove it"):
+        launch.launch(document, experiments, LaunchOptions("run-1", keep=False))
+    assert len(server.objects) == 1
+
+
+@pytest.mark.parametrize("fault", [500, 503, 429, "hang up", "lose the answer"])
+def test_a_server_that_is_away_for_a_moment_is_asked_again(
+    server: Server, experiments: Experiments, document: dict[str, Any], fault: int | str
+) -> None:
+    server.faults = [fault, fault if fault != "lose the answer" else 503]
+    server.statuses = [SUCCEEDED]
+    assert launch.launch(document, experiments, OPTIONS).trial == "thresholds-abc"
+    assert len(server.objects) == 1
+
+
+def test_a_server_that_stays_away_is_given_up_in_one_line(experiments: Experiments, server: Server) -> None:
+    server.faults = [500] * 9
+    with pytest.raises(ClusterError, match=r"^get experiment in team: the server answered 500: a fault$"):
+        experiments.get("x")
+    assert server.requests == ["GET"] * cluster.ATTEMPTS
+    server.faults = ["hang up"] * 9
+    with pytest.raises(ClusterError, match="get experiment: the API server cannot be reached"):
+        experiments.get("x")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "the task's service account needs the rights of katib/rbac.yaml in team"),
+        (404, "is Katib installed"),
+        (422, "the server answered 422: a fault"),
+    ],
+)
+def test_a_refusal_is_not_repeated(
+    server: Server, experiments: Experiments, document: dict[str, Any], status: int, message: str
+) -> None:
+    server.faults = [status]
+    with pytest.raises(ClusterError, match=message):
+        experiments.create(document)
+    assert server.requests == ["POST"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "message"),
+    [
+        ([{"conditions": [condition("Failed", "max failed count has reached")]}], "failed: max failed count has"),
+        ([{"conditions": [condition("Succeeded")]}], "ended without a trial that has f1"),
+    ],
+)
+def test_an_experiment_that_came_to_nothing_is_an_error_and_stays(
+    server: Server,
+    experiments: Experiments,
+    document: dict[str, Any],
+    statuses: list[dict[str, Any]],
+    message: str,
+) -> None:
+    server.statuses = statuses
+    with pytest.raises(ClusterError, match=message):
+        launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, keep=False))
+    assert len(server.objects) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_time_limit_ends_the_wait(
+    server: Server, experiments: Experiments, document: dict[str, Any], keep: bool
+) -> None:
+    with pytest.raises(ClusterError, match=r"took longer than 0\.05 s \(no trial yet\)"):
+        launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=0.05, keep=keep))
+    assert len(server.objects) == int(keep)
+
+
+def test_an_experiment_that_somebody_removed_is_an_error(
+    server: Server, experiments: Experiments, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "get", lambda _name: None)
+    with pytest.raises(ClusterError, match="was removed while it ran"):
+        launch.launch(document, experiments, OPTIONS)
+    assert len(server.objects) == 1
+
+
+def test_removing_what_is_gone_is_no_fault(experiments: Experiments) -> None:
+    experiments.delete("nothing")
+
+
+def test_the_name_comes_from_the_run_alone(repository: Path) -> None:
+    text = (repository / "katib" / "thresholds_experiment.yaml").read_text()
+    first, again = (experiment_of(text, LaunchOptions("run-1")) for _ in range(2))
+    assert first == again
+    assert experiment_of(text, LaunchOptions("run-2"))["metadata"]["name"] != first["metadata"]["name"]
+    assert len(unique_name("x" * 60, "run")) == 40
+    assert unique_name("a" * 30 + "-" * 10, "run").count("--") == 0
+
+
+def test_a_broken_experiment_never_reaches_the_server() -> None:
+    with pytest.raises(OptionsError, match="experiment: "):
+        experiment_of("kind: Experiment", OPTIONS)
+    with pytest.raises(OptionsError, match="expected times above 0"):
+        LaunchOptions("run", timeout_s=0)
+
+
+def test_outside_a_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
+    with pytest.raises(ClusterError, match=r"this is no pod of a cluster: .*katib run"):
+        Experiments("team")
+
+
+def shell_experiment(write: Path, command: list[str]) -> str:
+    spec: dict[str, Any] = {
+        "objective": {"type": "maximize", "objectiveMetricName": "score"},
+        "algorithm": {"algorithmName": "grid"},
+        "maxTrialCount": 2,
+        "parallelTrialCount": 1,
+        "maxFailedTrialCount": 1,
+        "parameters": [
+            {"name": "confidence_threshold", "parameterType": "discrete", "feasibleSpace": {"list": ["0.25", "0.5"]}}
+        ],
+        "trialTemplate": {
+            "primaryContainerName": "trial",
+            "trialParameters": [
+                {"name": "confidence_threshold", "reference": "confidence_threshold", "description": "x"}
+            ],
+            "trialSpec": {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "spec": {
+                    "backoffLimit": 0,
+                    "template": {
+                        "metadata": {"labels": {"sidecar.istio.io/inject": "false"}},
+                        "spec": {
+                            "restartPolicy": "Never",
+                            "containers": [{"name": "trial", "image": "registry.example/x:1", "command": command}],
+                        },
+                    },
+                },
+            },
+        },
+    }
+    named = {"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": {"name": "tiny"}, "spec": spec}
+    text = yaml.safe_dump(named)
+    write.write_text(text)
+    return text
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_pipeline_runs_to_its_end_without_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from traffic_yolo_pipelines.local_run import run_locally
+    from traffic_yolo_pipelines.tune_pipeline import tune_pipeline
+
+    monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
+    experiment = tmp_path / "experiment.yaml"
+    shell_experiment(experiment, ["echo", "score=${trialParameters.confidence_threshold}"])
+    run = run_locally(tune_pipeline, {"experiment": str(experiment)}, tmp_path / "runs")
+    finished = yaml.safe_load(run.artifact("search", "finished").read_text())
+    assert finished["status"]["currentOptimalTrial"]["parameterAssignments"] == [
+        {"name": "confidence_threshold", "value": "0.5"}
+    ]
+    outputs = json.loads((run.folder / "search" / "executor_output.json").read_text())["parameterValues"]
+    assert outputs == {
+        "confidence_threshold": 0.5,
+        "iou_threshold": 0.45,
+        "fine_tune_layers": "",
+        "learning_rate": 0.0,
+        "objective": 0.5,
+    }
+    assert "Best trial: tiny-" in run.artifact("search", "report").read_text()
+    assert "best trial tiny-" in capfd.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_committed_yaml_is_what_the_source_compiles_to(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kfp import compiler
+
+    from traffic_yolo_pipelines.tune_pipeline import tune_pipeline
+
+    monkeypatch.delenv("TRAFFIC_YOLO_IMAGE_PREFIX", raising=False)
+    compiler.Compiler().compile(tune_pipeline, str(tmp_path / "compiled.yaml"))
+
+    def loaded(path: Path) -> list[Any]:
+        documents = list(yaml.safe_load_all(path.read_text()))
+        for document in documents:
+            document.pop("sdkVersion", None)
+        return documents
+
+    assert loaded(repository / "pipelines" / "tune_pipeline.yaml") == loaded(tmp_path / "compiled.yaml"), "make compile"
+
+
+def test_a_failing_experiment_fails_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
+    text = shell_experiment(tmp_path / "e.yaml", ["test", "${trialParameters.confidence_threshold}", "-gt", "9"])
+    with pytest.raises(ClusterError, match="experiment tiny failed: Experiment has failed because max failed count"):
+        launch.run_experiment(text, OPTIONS, tmp_path / "work")
