@@ -81,7 +81,7 @@ OPTIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(truths=TRUTHS, found=FOUND, options=OPTIONS, shown=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_every_number_is_that_of_pycocotools(
     truths: list[Any], found: list[Any], options: CocoSettings, shown: list[bool]
@@ -92,7 +92,7 @@ def test_every_number_is_that_of_pycocotools(
         assert_same(truth, detections_of(truth, found), options, mask=np.array(shown))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(truths=TRUTHS, found=FOUND, scales=st.lists(st.sampled_from([0.25, 0.3, 1.0, 4.0]), min_size=4, max_size=4))
 def test_areas_in_network_pixels_are_those_of_scaled_annotations(
     truths: list[Any], found: list[Any], scales: list[float]
@@ -102,7 +102,7 @@ def test_areas_in_network_pixels_are_those_of_scaled_annotations(
     assert_same(truth, detections_of(truth, found), options, area_scale=np.array(scales))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(truths=TRUTHS, found=FOUND, weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_a_picture_counted_w_times_is_w_equal_pictures(truths: list[Any], found: list[Any], weights: list[int]) -> None:
     truth = truth_of(truths, image_ids=(1, 2, 3, 4))
@@ -136,19 +136,24 @@ def test_crowded_pictures_with_thousands_of_detections_agree(seed: int) -> None:
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize(
-    ("name", "pixels"), [("yolo-fastest-1.1", "picture"), ("yolo-fastest-1.1-letterbox", "network")]
-)
-def test_on_real_detections_of_real_pictures_every_number_agrees(
-    darknet_valid: Callable[[str], tuple[GroundTruth, Detections]], reference: Path, name: str, pixels: str
+def test_on_real_detections_of_real_pictures_every_number_agrees_also_in_network_pixels(
+    darknet_valid: Callable[[str], tuple[GroundTruth, Detections]], reference: Path
 ) -> None:
+    name = "yolo-fastest-1.1-letterbox"
     truth, found = darknet_valid(name)
     images = json.loads((reference / "coco" / "instances_val.json").read_text())["images"]
     image_hw = np.array([(image["height"], image["width"]) for image in images])
-    scale = network_area_scale(image_hw, (320, 320), letterbox=name.endswith("letterbox"))
+    scale = network_area_scale(image_hw, (320, 320), letterbox=True)
     assert truth.ignore.sum() == 17
-    more = {} if pixels == "picture" else {"area_scale": scale}
-    assert_same(truth, found, CocoSettings(pixels=pixels), **more)
+    assert_same(truth, found, CocoSettings(pixels="network"), area_scale=scale)
+
+
+def test_one_class_alone_is_evaluated_as_any() -> None:
+    one = truth_of([(0, 0, False, (0, 0, 10, 10)), (1, 0, True, (5, 5, 8, 8))])
+    truth = dataclasses.replace(one, classes=("CAR",))
+    found = detections_of(truth, [(0, 0, 0.9, (1, 0, 10, 10)), (1, 0, 0.8, (5, 5, 4, 4)), (2, 0, 0.7, (0, 0, 3, 3))])
+    assert_same(truth, found, CocoSettings())
+    assert evaluate_coco(truth, found).ap50 == pytest.approx(1)
 
 
 def test_no_picture_at_all_leaves_every_number_undefined() -> None:

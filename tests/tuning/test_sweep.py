@@ -2,7 +2,10 @@
 
 import csv
 import dataclasses
+import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from traffic_yolo.errors import EvaluationError, OptionsError
 from traffic_yolo.evaluation.coco import evaluate_coco
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
 from traffic_yolo.evaluation.matching import match
 from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.evaluation.operating_point import operating_point
@@ -157,6 +160,42 @@ def test_limits_of_detections_share_one_sweep() -> None:
         for name in ("true_positives", "false_positives", "ap", "ap50"):
             np.testing.assert_array_equal(getattr(result, name), getattr(alone, name))
     assert together[0].true_positives.sum() < together[1].true_positives.sum() < together[2].true_positives.sum()
+
+
+@pytest.mark.reference
+@pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="60 s; set TRAFFIC_YOLO_SLOW=1 to run it")
+def test_all_thousand_cells_of_real_detections_equal_the_plain_way(reference: Path) -> None:
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.evaluation.detect import detect
+
+    path = reference / "coco" / "instances_val.json"
+    content = json.loads(path.read_text())
+    classes = tuple(category["name"] for category in content["categories"])
+    network = Network.from_cfg(reference / "weights" / "yolo-fastest-1.1.cfg")
+    network.load_weights(reference / "weights" / "yolo-fastest-1.1.weights")
+    pictures = [
+        SimpleNamespace(
+            image_id=image["id"],
+            path=reference / "coco" / "images" / "val2017" / image["file_name"],
+            width=image["width"],
+            height=image["height"],
+        )
+        for image in content["images"]
+    ]
+    raw = detect(network, pictures, classes=classes, protocol=dataclasses.replace(PROTOCOL, network_hw=(320, 320)))
+    truth = read_ground_truth(path, classes)
+    confidences, iou_thresholds = np.linspace(0.001, 0.95, 50).tolist(), np.linspace(0.2, 0.95, 20).tolist()
+    result = sweep(raw, truth, confidences=confidences, iou_thresholds=iou_thresholds)
+    assert (np.diff(result.ap, axis=0) <= 0).all()
+    for row, confidence in enumerate(confidences):
+        for column, iou_threshold in enumerate(iou_thresholds):
+            found = non_maximum_suppression(raw, NmsOptions(confidence, iou_threshold))
+            engine = "pycocotools" if (row, column) in ((0, 5), (9, 12)) else "fast"
+            coco, outcomes = evaluate_coco(truth, found, engine=engine), match(found, truth).outcomes
+            assert result.ap[row, column] == pytest.approx(coco.ap, abs=1e-12)
+            assert result.ap50[row, column] == pytest.approx(coco.ap50, abs=1e-12)
+            counts = result.true_positives[row, column].sum(), result.false_positives[row, column].sum()
+            assert counts == ((outcomes == 1).sum(), (outcomes == 0).sum())
 
 
 def test_columns_of_two_sweeps_join_in_order() -> None:

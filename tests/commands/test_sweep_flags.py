@@ -1,0 +1,65 @@
+"""The flags of `sweep` and `tune`: their defaults are the library's, and each reaches its option."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from traffic_yolo.cli import main
+from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
+from traffic_yolo.evaluation.objective import Objective
+from traffic_yolo.tuning.sweep_options import SweepOptions
+
+
+def read(*arguments: str) -> SweepOptions:
+    seen: list[SweepOptions] = []
+
+    @click.command()
+    @sweep_flags
+    def command(**flags: object) -> None:
+        seen.append(options_from(flags))
+
+    result = CliRunner().invoke(command, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+def test_without_flags_the_options_are_the_defaults() -> None:
+    assert read() == SweepOptions()
+
+
+def test_every_flag_reaches_its_option() -> None:
+    options = read(
+        *("--objective", "cost", "--miss-cost", "3", "--false-alarm-cost", "0.5", "--class-costs", "BUS=5:1"),
+        *("--false-positives-per-picture", "0.2", "--confidences", "0.1:0.3:3", "--iou-thresholds", "0.4,0.5"),
+        *("--kinds", "all", "--topk", "100,300", "--method", "adaptive", "--per-class", "--least-truths", "7"),
+    )
+    assert options == SweepOptions(
+        objective=Objective("cost", 0.2, 3.0, 0.5, {"BUS": (5.0, 1.0)}),
+        confidences=(0.1, 0.2, 0.3),
+        iou_thresholds=(0.4, 0.5),
+        kinds=("default", "greedynms", "diounms"),
+        limits=(100, 300),
+        method="adaptive",
+        per_class=True,
+        least_truths=7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "--detections", "no.npz", "--truth", "t.json", "--out", "o"], "raw detections not found: no.npz"),
+        (["merge-detections", "no.npz", "--out", "o"], "raw detections not found: no.npz"),
+        (["compare", "a", "b", "--dataset", "d"], "a/record.json"),
+        (["tune", "--evaluation", "e", "--dataset", "d", "--out", "o", "--topk", "x"], "topk: expected whole numbers"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
