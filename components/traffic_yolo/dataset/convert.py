@@ -33,6 +33,7 @@ from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, read_snapsho
 from traffic_yolo.storage import atomic_folder, existing_path
 
 FEW_FRAMES = 500  # are written before further processes have started
+MAX_PROCESSES = 8  # unless asked for: a NAS serves a few readers well, and many badly
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def convert(
     """Writes the data set folder `out` (docs/architecture.md, Artifacts); it appears whole or not at all.
 
     The same source and options give the same bytes, whatever the number of `processes` (0: as many as there are cores,
-    and one for a few frames). With `snapshot_path`, recordings that came later are left alone,
+    eight at most, and one for a few frames). With `snapshot_path`, recordings that came later are left alone,
     and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. Raises what the
     source raises, `LabelError` for labels that fit no class or frame, `OptionsError` for sites that do not exist or
     data that cannot be split, `DatasetError` for a broken picture or a split without pictures, `StorageError` for a
@@ -150,7 +151,7 @@ def _num_processes(wanted: int, source: Source) -> int:
         raise OptionsError(f"processes: expected a number from 1, or 0 for one a core; found {wanted}")
     if wanted == 0 and source.num_frames < FEW_FRAMES:
         return 1
-    return wanted or len(os.sched_getaffinity(0))
+    return wanted or min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
 
 
 def _together(stages: Sequence[Stage]) -> Stage:
