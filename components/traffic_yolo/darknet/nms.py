@@ -49,14 +49,14 @@ def darknet_nms(
         by_objectness = np.argsort(-objectness, kind="stable").astype(np.int32)
         listed = by_objectness[objectness[by_objectness] > 0]
         order = listed[suppress(placed_corners(boxes, listed), threshold, NO_PENALTY) != 0]
-        kept = scores > 0
+        rows, class_ids = np.nonzero(scores[order] > 0)
+        rows = order[rows].astype(np.int64)
     else:
         exponent = {"default": NO_PENALTY, "greedynms": GREEDYNMS_BETA, "diounms": rule.beta}[rule.kind]
-        order, kept = suppress_by_class(boxes, scores, scores.view(np.uint32), threshold, exponent)
-    rows, class_ids = np.nonzero(kept[order])
-    rows = order[rows]
+        by_class = np.ascontiguousarray(scores.T)
+        rows, class_ids = suppress_by_class(boxes, by_class, by_class.view(np.uint32), threshold, exponent)
     survivors = np.empty((len(rows), 7), np.float32)
-    survivors[:, :4] = boxes_cxcywh[rows]
+    survivors[:, :4] = boxes[rows]
     survivors[:, 4] = objectness[rows]
     survivors[:, 5] = class_ids
     survivors[:, 6] = scores[rows, class_ids]

@@ -11,6 +11,7 @@ Int32Array = NDArray[np.int32]
 NO_PENALTY = np.inf
 MARGIN = np.float32(1.001)  # for the roundings on the way to a box's neighbours; only the exact test decides
 FAR = np.float32(1e30)
+MOST_STRIPS, BOXES_IN_STRIP = 32, 64
 ZERO, TWO = np.float32(0), np.float32(2)
 _LOW_BITS = np.uint64(0xFFFFFFFF)
 
@@ -34,46 +35,92 @@ def suppress(placed: Float32Array, iou_threshold: np.float32, exponent: float) -
     `placed` is `placed_corners`. A kept box removes later ones whose IoU, less (d² / c²) ** exponent, is above the
     threshold; an infinite exponent leaves the IoU as it is.
 
-    A box is compared with its neighbours alone: an IoU above t > 0 wants widths that differ by less than a factor of
-    t, and boxes that touch. So the boxes stand by their centres along x, and a stretch of them is looked at.
+    A box is compared with its neighbours alone: an IoU above t > 0 wants widths, and heights, that differ by less than
+    a factor of 1 / t, and boxes that touch. So the boxes stand by strips of their centres along y, in a strip along x.
     """
     count = placed.shape[1]
-    by_x = np.argsort(placed[5])
-    x = placed[:, by_x]
+    num_strips = max(1, min(MOST_STRIPS, count // BOXES_IN_STRIP))
+    rank, starts, lowest, strip_height = _in_strips(placed, num_strips)
+    x = placed[:, rank]
     left, top, right, bottom, area, centre = x[0], x[1], x[2], x[3], x[4], x[5]
-    rank = by_x.astype(np.int32)
     place_of = np.empty(count, np.int32)
+    widest, tallest = ZERO, ZERO
     for place in range(count):
         place_of[rank[place]] = place
-    widest = np.float32(0)
-    for place in range(count):
         widest = max(widest, right[place] - left[place])
+        tallest = max(tallest, bottom[place] - top[place])
     alive, removed = np.ones(count, np.uint8), np.zeros(count, np.uint8)
     for box in range(count):
         here = place_of[box]
         if not alive[here]:
             continue
-        width = right[here] - left[here]
-        most = min(widest, width / iou_threshold * MARGIN) if iou_threshold > ZERO else widest
-        reach = (width + most) / TWO * MARGIN
-        first, end = 0, count
-        if iou_threshold >= ZERO and reach < FAR:
-            first = np.searchsorted(centre, centre[here] - reach)
-            end = np.searchsorted(centre, centre[here] + reach, side="right")
+        reach = _reach(right[here] - left[here], widest, iou_threshold)
+        reach_y = _reach(bottom[here] - top[here], tallest, iou_threshold)
+        is_near = reach < FAR and reach_y < FAR
+        first_strip, last_strip = 0, num_strips - 1
+        if is_near and num_strips > 1:
+            first_strip = _strip_of(x[6, here] - reach_y, lowest, strip_height, num_strips)
+            last_strip = _strip_of(x[6, here] + reach_y, lowest, strip_height, num_strips)
         left2, top2, right2, bottom2, area2 = left[here], top[here], right[here], bottom[here], area[here]
-        for other in range(first, end):  # no branch inside: the compiler uses vectors
-            shared = max(min(right[other], right2) - max(left[other], left2), ZERO)
-            shared *= max(min(bottom[other], bottom2) - max(top[other], top2), ZERO)
-            union = area[other] + area2 - shared
-            overlap = shared / union if (shared > ZERO) & (union > ZERO) else ZERO
-            removed[other] = (overlap > iou_threshold) & (rank[other] > box)
-        if exponent != NO_PENALTY:  # the penalty only lowers the overlap: the others stay whatever it is
+        for strip in range(first_strip, last_strip + 1):
+            first, end = starts[strip], starts[strip + 1]
+            if is_near:
+                stretch = centre[first:end]
+                end = first + np.searchsorted(stretch, centre[here] + reach, side="right")
+                first += np.searchsorted(stretch, centre[here] - reach)
+            for other in range(first, end):  # no branch inside: the compiler uses vectors
+                shared = max(min(right[other], right2) - max(left[other], left2), ZERO)
+                shared *= max(min(bottom[other], bottom2) - max(top[other], top2), ZERO)
+                union = area[other] + area2 - shared
+                overlap = shared / union if (shared > ZERO) & (union > ZERO) else ZERO
+                removed[other] = alive[other] & (overlap > iou_threshold) & (rank[other] > box)
+            if exponent != NO_PENALTY:  # the penalty only lowers the overlap: the others stay whatever it is
+                for other in range(first, end):
+                    if removed[other]:
+                        removed[other] = _overlap(x, other, here, exponent) > iou_threshold
             for other in range(first, end):
-                if removed[other] and alive[other]:
-                    removed[other] = _overlap(x, other, here, exponent) > iou_threshold
-        for other in range(first, end):
-            alive[other] &= removed[other] ^ 1
+                alive[other] ^= removed[other]
     return alive[place_of]
+
+
+@kernel
+def _in_strips(placed: Float32Array, num_strips: int) -> tuple[Int32Array, NDArray[np.int64], np.float32, np.float32]:
+    """The boxes' indices by strip and then by centre x, where each strip begins, the first strip's edge, the height."""
+    count = placed.shape[1]
+    lowest = np.float32(0) if num_strips == 1 else placed[6].min()
+    strip_height = np.float32(0) if num_strips == 1 else (placed[6].max() - lowest) / np.float32(num_strips)
+    strips = np.empty(count, np.int64)
+    starts = np.zeros(num_strips + 1, np.int64)
+    for box in range(count):
+        strips[box] = _strip_of(placed[6, box], lowest, strip_height, num_strips)
+        starts[strips[box] + 1] += 1
+    for strip in range(num_strips):
+        starts[strip + 1] += starts[strip]
+    indices = np.empty(count, np.int32)
+    ends = starts.copy()
+    for box in range(count):
+        indices[ends[strips[box]]] = box
+        ends[strips[box]] += 1
+    for strip in range(num_strips):
+        part = indices[starts[strip] : starts[strip + 1]]
+        indices[starts[strip] : starts[strip + 1]] = part[np.argsort(placed[5][part])]
+    return indices, starts, lowest, strip_height
+
+
+@kernel
+def _strip_of(y: np.float32, lowest: np.float32, strip_height: np.float32, num_strips: int) -> int:
+    if not strip_height > ZERO:
+        return 0
+    return int(min(max((y - lowest) / strip_height, ZERO), np.float32(num_strips - 1)))
+
+
+@kernel
+def _reach(length: np.float32, longest: np.float32, iou_threshold: np.float32) -> np.float32:
+    """How far along one axis the centre of a box may lie that one of this length can remove."""
+    if iou_threshold < ZERO:
+        return np.float32(np.inf)
+    most = min(longest, length / iou_threshold * MARGIN) if iou_threshold > ZERO else longest
+    return (length + most) / TWO * MARGIN
 
 
 @kernel
@@ -100,29 +147,32 @@ def suppress_by_class(
     score_bits: NDArray[np.uint32],
     iou_threshold: np.float32,
     exponent: float,
-) -> tuple[Int32Array, NDArray[np.bool_]]:
-    """The boxes (N, 4) cxcywh in Darknet's final order (N,), and whether box i survives as class k (N, C).
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Box and class of each survivor, in Darknet's order: that of its list of boxes, and for one box by class.
 
-    Darknet sorts one list again for each class, and its sort keeps equals as they stand: `order` is that list. `scores`
-    (N, C) are 0 where the box is none of the class; `score_bits` are their bits, which sort as positive floats do.
+    Darknet sorts its list again for each class, and its sort keeps equals as they stand: `order` is that list. `scores`
+    (C, N) are 0 where the box is none of the class; `score_bits` are their bits, which sort as positive floats do.
     """
-    count, classes = scores.shape
-    kept = np.zeros((count, classes), np.bool_)
+    classes, count = scores.shape
+    total = 0
+    for class_id in range(classes):
+        for box in range(count):
+            total += scores[class_id, box] > ZERO
+    kept_boxes, kept_classes, kept = np.empty(total, np.int64), np.empty(total, np.int64), 0
     order, next_order = np.arange(count, dtype=np.int32), np.empty(count, np.int32)
     keys, members = np.empty(count, np.uint64), np.empty(count, np.int32)
-    in_class = np.zeros(classes, np.int64)
-    for box in range(count):
-        for class_id in range(classes):
-            in_class[class_id] += scores[box, class_id] > ZERO
     for class_id in range(classes):
-        number = in_class[class_id]
+        of_class, bits = scores[class_id], score_bits[class_id]
+        number = 0
+        for box in range(count):
+            number += of_class[box] > ZERO
         if not number:
             continue
         first, rest = 0, number
         for place in range(count):
             box = order[place]
-            if scores[box, class_id] > ZERO:
-                keys[first] = (_LOW_BITS - np.uint64(score_bits[box, class_id])) << np.uint64(32) | np.uint64(place)
+            if of_class[box] > ZERO:
+                keys[first] = (_LOW_BITS - np.uint64(bits[box])) << np.uint64(32) | np.uint64(place)
                 first += 1
             else:
                 next_order[rest] = box
@@ -133,5 +183,11 @@ def suppress_by_class(
         order, next_order = next_order, order
         alive = suppress(placed_corners(boxes, members[:number]), iou_threshold, exponent)
         for place in range(number):
-            kept[members[place], class_id] = alive[place] != 0
-    return order, kept
+            if alive[place]:
+                kept_boxes[kept], kept_classes[kept] = members[place], class_id
+                kept += 1
+    place_of = np.empty(count, np.int64)
+    for place in range(count):
+        place_of[order[place]] = place
+    in_order = np.argsort(place_of[kept_boxes[:kept]] * classes + kept_classes[:kept])
+    return kept_boxes[in_order], kept_classes[in_order]
