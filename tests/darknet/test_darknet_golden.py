@@ -141,6 +141,12 @@ def test_detections_and_survivors_are_darknets(reference, golden_weights, noise_
         options = DumpOptions(thresholds, (0.45, 0.6), letterbox=file.stem.endswith("-letter"))
         found = dump(network, read_input(file), options)
         assert set(found) == set(golden.files) - {"net_json"}
+        assert {key: values.dtype for key, values in found.items()} == {key: golden[key].dtype for key in found}
+        for head in network.heads:
+            for key in (f"yolo_{head.layer_index}_in", f"yolo_{head.layer_index}_out"):
+                np.testing.assert_allclose(found[key], golden[key], rtol=1e-5, atol=noise, err_msg=key)
+        if name in REAL:  # the statistics of random deep layers have a test of their own
+            np.testing.assert_allclose(found["layer_stats"], golden["layer_stats"], rtol=1e-5, atol=noise)
         for key in (key for key in found if key.endswith("_prob")):
             compare_detections(name, found, golden, key.removesuffix("_prob"), noise)
 
