@@ -16,13 +16,14 @@ def assign(cost: FloatArray, alone: float) -> list[tuple[int, int]]:
     """
     if cost.ndim != 2 or not np.isfinite(cost).all():
         raise ValueError(f"cost must be a finite matrix; found shape {cost.shape}")
-    rows, columns = cost.shape
-    if not rows or not columns:
+    # Rows and columns that nobody would pair with stay alone in every optimum
+    rows, columns = (np.flatnonzero((cost < alone).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
         return []
+    few = cost[np.ix_(rows, columns)]
     # One more column for each row, where it may stay alone
-    wide = np.concatenate([cost, np.full((rows, rows), float(alone))], axis=1)
-    owner = _owners(wide)  # (m + n,)
-    pairs = [(int(owner[column]), column) for column in range(columns) if owner[column] >= 0]
+    owner = _owners(np.concatenate([few, np.full((len(rows), len(rows)), float(alone))], axis=1))  # (m + n,)
+    pairs = [(int(rows[owner[c]]), int(columns[c])) for c in range(len(columns)) if owner[c] >= 0]
     return sorted(pair for pair in pairs if cost[pair] < alone)
 
 
