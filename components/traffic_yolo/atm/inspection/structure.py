@@ -17,6 +17,8 @@ from traffic_yolo.atm.recording import open_hdf5
 from traffic_yolo.errors import RecordingError
 
 JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG"
+# What h5py raises for damaged bytes: TypeError and ValueError for types that HDF5 has and numpy has not
+DAMAGED = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 MAX_DISTINCT = 16
 MAX_ROWS = 20_000  # of a table, over all scans looked at: enough for ranges and box spaces
 
@@ -119,7 +121,7 @@ def read_structure(path: Path, *, max_scans: int) -> tuple[FileStructure, Iterat
     try:
         structure.attributes = {str(name): _shown(value) for name, value in file.attrs.items()}
         _find_scans(file, structure)
-    except (OSError, RuntimeError, KeyError) as error:
+    except DAMAGED as error:
         file.close()
         raise RecordingError(f"{path}: damaged HDF5 ({' '.join(str(error).split())})") from error
     return structure, _read_scans(file, structure, max_scans)
@@ -135,7 +137,7 @@ def _read_scans(file: Any, structure: FileStructure, max_scans: int) -> Iterator
             try:
                 values = {key: _value(item) for key, item in _data_sets(file[place])}
                 times = {f"@{key}": value for key, value in file[place].attrs.items()}
-            except (OSError, RuntimeError, KeyError) as error:
+            except DAMAGED as error:
                 raise RecordingError(f"{structure.path} {name}: damaged ({' '.join(str(error).split())})") from error
             structure.looked_at += 1
             for key, value in values.items():
