@@ -1,14 +1,23 @@
 """The ledger: what stands in its table, in which groups and order, and what a damaged record does (a warning)."""
 
 import csv
+import dataclasses
 import io
+import json
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from records import made_up_record
+from s3_servers import moto_server
 
-from traffic_yolo.errors import StorageError
-from traffic_yolo.registry.ledger import COLUMNS, LedgerEntry, LedgerTable
+from traffic_yolo.commands.ledger import command
+from traffic_yolo.errors import EvaluationError, OptionsError, StorageError
+from traffic_yolo.registry.ledger import LedgerEntry, add_entry, read_ledger
+from traffic_yolo.registry.ledger_table import COLUMNS, LedgerTable, differing
 from traffic_yolo.registry.zoo import publish
 
 MakeRun = Callable[..., dict[str, Path]]
@@ -56,7 +65,7 @@ def test_markdown_has_a_table_for_each_group(zoo: str) -> None:
     assert (values["confidence_threshold"], values["iou_threshold"], values["f1"]) == ("0.35", "0.5", "0.75")
     assert values["parity"] == "passed"
     undefined = next(line for line in text.splitlines() if line.startswith("| empty "))
-    assert undefined.split("|")[3].strip() == "–"
+    assert undefined.split("|")[5].strip() == "–"
 
 
 def test_html_is_a_page_with_the_same_rows(zoo: str) -> None:
@@ -73,35 +82,152 @@ def test_csv_holds_every_row_in_full(zoo: str) -> None:
     assert {row["model"]: row["ap"] for row in rows if row["model"] != "small"} == {"large": "0.5", "empty": ""}
 
 
-def test_a_damaged_record_becomes_a_warning_that_names_it(
-    zoo: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_groups_say_what_differs_and_are_never_ranked_together(zoo: str) -> None:
+    text = LedgerTable.read(zoo).markdown()
+    assert text.count("Not comparable with the first group") == 1
+    assert "data_fingerprint eeeeeeeeeeee… instead of dddddddddddd…" in text
+    # The best AP of all, 0.9, is of the other group, and stands below it
+    assert text.index("| large ") < text.index("Not comparable") < text.rindex("| small ")
+
+
+def test_differing_names_settings_at_any_depth() -> None:
+    one = {"nms": {"kind": "default", "iou_threshold": 0.45}, "network_hw": [64, 96], "split": "test"}
+    other = {"nms": {"kind": "greedynms", "iou_threshold": 0.45}, "network_hw": [64, 128], "split": "test"}
+    assert differing(one, other) == [
+        "network_hw 64, 128 instead of 64, 96",
+        "nms.kind greedynms instead of default",
+    ]
+
+
+def test_different_confidence_thresholds_are_noted_within_a_group(tmp_path: Path) -> None:
+    ledger = str(tmp_path / "ledger")
+    for threshold in (0.25, 0.4):
+        nms = {**made_up_record().nms, "confidence_threshold": threshold}
+        add_entry(ledger, LedgerEntry.of_record("m", f"v{threshold}", made_up_record(nms=nms)))
+    table = LedgerTable.of_ledger(ledger)
+    assert len(table.groups()) == 1
+    assert "stand at different confidence thresholds: 0.25, 0.4." in table.markdown()
+
+
+def test_rows_whose_weights_may_have_seen_the_pictures_are_flagged(make_run: MakeRun, tmp_path: Path) -> None:
+    location = str(tmp_path / "zoo")
+    publish(**make_run(0), zoo=location, name="clean")
+    publish(**make_run(1, verdict="seen"), zoo=location, name="leaky")
+    text = LedgerTable.read(location).markdown()
+    assert "| SEEN 9 of 9 |" in text
+    assert "leaky 0001" in text
+    assert "of the pictures: made up." in text
+    assert "| no |" in next(line for line in text.splitlines() if line.startswith("| clean "))
+
+
+def test_what_is_no_record_becomes_a_footnote_and_strict_fails(zoo: str, tmp_path: Path) -> None:
     ledger = tmp_path / "zoo" / "ledger"
     broken, changed = sorted(ledger.glob("*.json"))[:2]
     broken.write_text('{"half": ')
     changed.write_text(changed.read_text().replace('"recall": 0.7', '"recall": 0.9'))
     (ledger / "notes.json").write_text("[]")
+    (ledger / "20260101T000000Z-0123456789abcdef.json").write_text('{"schema_version": 1}')
     table = LedgerTable.read(zoo)
     assert len(table.entries) == 2
-    assert len(table.warnings) == 3
-    assert any(broken.name in warning and "not valid JSON" in warning for warning in table.warnings)
-    assert any(changed.name in warning and "it was changed" in warning for warning in table.warnings)
-    assert broken.name in caplog.text
-    assert "**Warning**" in table.markdown()
+    footnotes = table.markdown()
+    assert f"**Left out**: {broken.name}: corrupt: not valid JSON" in footnotes
+    assert f"**Left out**: {changed.name}: corrupt: its content does not have the time and hash" in footnotes
+    assert "**Left out**: notes.json: foreign: not named as a record is" in footnotes
+    assert "0123456789abcdef.json: foreign: not a ledger record of schema version 2" in footnotes
     assert broken.name in table.html()
+    with pytest.raises(EvaluationError, match=r"ledger: .*foreign.*\(and 3 more\); remove it"):
+        LedgerTable.of_ledger(str(ledger), strict=True)
 
 
-def test_an_entry_reads_back_equal(zoo: str, tmp_path: Path) -> None:
+def test_a_record_whose_numbers_are_out_of_range_is_foreign(tmp_path: Path) -> None:
+    ledger = str(tmp_path)
+    made_up = made_up_record()
+    bad = dataclasses.replace(made_up, metrics={**made_up.metrics, "ap": 1.5})
+    add_entry(ledger, LedgerEntry.of_record("m", "1", bad))
+    entries, problems = read_ledger(ledger)
+    assert entries == []
+    assert "foreign: its record: metrics.ap: 1.5 is greater than the maximum of 1" in problems[0]
+
+
+def test_an_entry_reads_back_equal(zoo: str) -> None:
     entry = LedgerTable.read(zoo).entries[0]
-    assert LedgerEntry.read(entry.write(tmp_path / "copy")) == entry
+    assert LedgerEntry.parse(entry.object_name, entry.to_bytes()) == entry
+
+
+def test_the_same_content_is_kept_once_under_its_first_time(tmp_path: Path) -> None:
+    ledger = str(tmp_path / "ledger")
+    entry = LedgerEntry.of_record("m", "1", made_up_record())
+    later = dataclasses.replace(entry, added_at="20990101T000000Z")
+    assert add_entry(ledger, entry) == (entry.object_name, True)
+    assert add_entry(ledger, later) == (entry.object_name, False)
+    (tmp_path / "ledger" / later.object_name).write_bytes(later.to_bytes())  # as a second writer in the same moment
+    assert read_ledger(ledger) == ([entry], [])
+
+
+def write_some(ledger: str, writer: int, count: int) -> None:
+    for index in range(count):
+        add_entry(ledger, LedgerEntry.of_record(f"writer {writer}", str(index), made_up_record()))
+
+
+def test_writers_in_parallel_processes_lose_no_record(tmp_path: Path) -> None:
+    ledger, writers, count = str(tmp_path / "ledger"), 4, 15
+    context = multiprocessing.get_context("spawn")
+    started = [context.Process(target=write_some, args=(ledger, writer, count)) for writer in range(writers)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
+    entries, problems = read_ledger(ledger)
+    assert problems == []
+    assert {(entry.name, entry.version) for entry in entries} == {
+        (f"writer {writer}", str(index)) for writer in range(writers) for index in range(count)
+    }
+
+
+def test_a_ledger_in_object_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minio import Minio
+
+    with moto_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        client = Minio(server.host, server.access_key, server.secret_key, secure=False)
+        client.make_bucket("models")
+        ledger = "s3://models/ledger"
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(lambda writer: write_some(ledger, writer, 3), range(3)))
+        entries, problems = read_ledger(ledger)
+    assert problems == []
+    assert len(entries) == 9
+
+
+def test_add_table_and_show_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "ev").mkdir()
+    made_up_record().write(tmp_path / "ev" / "record.json")
+    where = ["--ledger", str(tmp_path / "ledger")]
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(command, [*arguments, *where])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    add = ("add", "--evaluation", str(tmp_path / "ev"), "--model-name", "m", "--version", "v1")
+    assert "added" in run(*add)
+    assert "is there already" in run(*add)
+    assert "| m | v1 |" in run("table")
+    assert run("table", "--format", "csv").startswith("protocol,model,version")
+    assert json.loads(run("show", "v1"))["record"]["metrics"]["ap"] == 0.4
+    run("table", "--format", "html", "--out", str(tmp_path / "t.html"))
+    assert (tmp_path / "t.html").read_text().startswith("<!DOCTYPE html>")
+    with pytest.raises(OptionsError, match="names 0 records, expected one; known: "):
+        CliRunner().invoke(command, ["show", "v2", *where], catch_exceptions=False)
+    with pytest.raises(OptionsError, match="either --ledger or --zoo"):
+        CliRunner().invoke(command, ["table"], catch_exceptions=False)
 
 
 def test_a_bar_in_a_name_does_not_break_the_table(zoo: str) -> None:
-    import dataclasses
-
     entry = dataclasses.replace(LedgerTable.read(zoo).entries[0], name="a|b")
-    row = LedgerTable((entry,), ()).markdown().splitlines()[4]
-    assert row.startswith("| a\\|b | ")
+    assert "| a\\|b | " in LedgerTable((entry,), ()).markdown()
 
 
 def test_an_empty_zoo_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.registry.bundle import verify_bundle
-from traffic_yolo.registry.ledger import LedgerTable
+from traffic_yolo.registry.ledger_table import LedgerTable
 from traffic_yolo.registry.zoo import current_bundle, current_version, publish, set_current, versions
 
 MakeRun = Callable[..., dict[str, Path]]
@@ -172,6 +172,7 @@ def test_publishers_at_once_lose_nothing_and_agree_on_equal_content(make_run: Ma
 def test_a_zoo_on_the_nas_is_found_below_its_root(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "nas").mkdir()
     monkeypatch.setenv("TRAFFIC_YOLO_NAS_ROOT", str(tmp_path / "nas"))
     published = publish(**make_run(), zoo="nas://models/zoo", name="m")
     assert published.bundle.is_relative_to(tmp_path / "nas" / "models" / "zoo" / "m")

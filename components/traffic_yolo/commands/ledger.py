@@ -1,23 +1,86 @@
 """`traffic-yolo ledger`."""
 
+from pathlib import Path
+
 import click
 
 from traffic_yolo.errors import OptionsError
 
+WHERE = "A path, file://, nas:// or s3://bucket/prefix."
+FORMATS = ["markdown", "html", "csv"]
+
 
 @click.group()
 def command() -> None:
-    """Compare the models of a zoo in one table."""
+    """Keep and compare evaluation records: append-only, on a share or in object storage."""
 
 
 @command.command()
-@click.option("--zoo", required=True, help="Folder of the model zoo: a path, file:// or nas://.")
-@click.option("--format", "form", type=click.Choice(["markdown", "html", "csv"]), default="markdown", show_default=True)
-def table(zoo: str, form: str) -> None:
-    """Print every record of the zoo's ledger, grouped by what makes them comparable."""
-    from traffic_yolo.registry.ledger import LedgerTable
+@click.option("--ledger", default="", help=f"Where the ledger lies. {WHERE}")
+@click.option("--zoo", default="", help="Folder of a model zoo, whose ledger is meant.")
+@click.option("--evaluation", required=True, type=click.Path(path_type=Path), help="Folder of `evaluate`.")
+@click.option("--model-name", required=True, help="What the table calls the model.")
+@click.option("--version", default="", help="What tells this version from others; the weights' hash by default.")
+def add(ledger: str, zoo: str, evaluation: Path, model_name: str, version: str) -> None:
+    """Add the record of an evaluation. The same record is kept once."""
+    from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
+    from traffic_yolo.registry.ledger import LedgerEntry, add_entry
 
-    renderers = {"markdown": "markdown", "html": "html", "csv": "csv"}
-    if form not in renderers:
-        raise OptionsError(f"unknown format {form!r}")
-    click.echo(getattr(LedgerTable.read(zoo), renderers[form])())
+    record = EvaluationRecord.read(evaluation / RECORD_NAME)
+    version = version or str(record.protocol["weights_sha256"])[:12]
+    entry = LedgerEntry.of_record(model_name, version, record, evaluation=str(evaluation.absolute()))
+    name, is_new = add_entry(_location(ledger, zoo), entry)
+    click.echo(f"{name} {'added' if is_new else 'is there already'}")
+
+
+@command.command()
+@click.option("--ledger", default="", help=f"Where the ledger lies. {WHERE}")
+@click.option("--zoo", default="", help="Folder of a model zoo, whose ledger is meant.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
+@click.option("--strict", is_flag=True, help="Fail where an object of the ledger is no record.")
+@click.option(
+    "--compare", type=click.Path(path_type=Path), help="Data set folder: paired differences of evaluations at hand."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write instead of printing.")
+def table(ledger: str, zoo: str, form: str, strict: bool, compare: Path | None, out: Path | None) -> None:
+    """Print every record, grouped by what makes them comparable."""
+    from traffic_yolo.registry.ledger_table import LedgerTable
+    from traffic_yolo.storage import write_text
+
+    location = _location(ledger, zoo)
+    found = LedgerTable.read(zoo) if zoo and not strict else LedgerTable.of_ledger(location, strict=strict)
+    if compare is not None:
+        found = found.compared(compare)
+    text = {"markdown": found.markdown, "html": found.html, "csv": found.csv}[form]()
+    if out is None:
+        click.echo(text)
+    else:
+        write_text(out, text)
+
+
+@command.command()
+@click.option("--ledger", default="", help=f"Where the ledger lies. {WHERE}")
+@click.option("--zoo", default="", help="Folder of a model zoo, whose ledger is meant.")
+@click.argument("name")
+def show(ledger: str, zoo: str, name: str) -> None:
+    """Print the record whose object name, version, or beginning of either is NAME, as JSON."""
+    import json
+
+    from traffic_yolo.registry.ledger import read_ledger
+
+    entries, _ = read_ledger(_location(ledger, zoo))
+    found = [e for e in entries if e.object_name.startswith(name) or e.digest.startswith(name) or e.version == name]
+    if len(found) != 1:
+        known = ", ".join(f"{entry.digest} ({entry.name} {entry.version})" for entry in found or entries)
+        raise OptionsError(f"{name!r} names {len(found)} records, expected one; known: {known or 'none'}")
+    click.echo(json.dumps(json.loads(found[0].to_bytes()), indent=1, ensure_ascii=False))
+
+
+def _location(ledger: str, zoo: str) -> str:
+    if bool(ledger) == bool(zoo):
+        raise OptionsError("give either --ledger or --zoo")
+    if ledger:
+        return ledger
+    from traffic_yolo.registry.ledger import ledger_of_zoo
+
+    return ledger_of_zoo(zoo)

@@ -32,7 +32,7 @@ def publish(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.registry.ledger import LedgerTable
+    from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.registry.zoo import publish as publish_bundle
 
     with one_line_errors():

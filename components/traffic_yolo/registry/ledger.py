@@ -1,102 +1,163 @@
-"""The ledger: one JSON file for each evaluated version, and the table that compares them.
+"""The ledger: one object for each evaluated version, on a share or in object storage; nothing is ever overwritten.
 
-A file is named by the hash of its content, so two writers never overwrite each other and repeating is harmless.
+An object is named by the time it was added and the hash of its content, and put only where nothing is: two writers
+never lose a record, and adding the same one twice is harmless.
 """
 
-import csv
 import hashlib
-import io
 import json
-import logging
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from traffic_yolo.errors import TrafficYoloError
+from traffic_yolo.errors import AlreadyExistsError, EvaluationError, StorageError, TrafficYoloError
 from traffic_yolo.evaluation.record import EvaluationRecord
-from traffic_yolo.html_report import Cell, format_cell, page, paragraph, table
-from traffic_yolo.storage import existing_path, local_path, read_json, write_bytes
+from traffic_yolo.storage import exists, join, list_files, put_new, read
 
-SCHEMA_VERSION = 1
-LEDGER_FOLDER = "ledger"
-METRIC_COLUMNS = ("ap", "ap50", "ap75", "ar100")
-POINT_COLUMNS = ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")
-COLUMNS = ("model", "version", *METRIC_COLUMNS, *POINT_COLUMNS, "agreement", "parity", "weights")
-NUMBERS = (*METRIC_COLUMNS, *POINT_COLUMNS, "agreement")
-
-_log = logging.getLogger(__name__)
+SCHEMA_VERSION = 2
+LEDGER_FOLDER = "ledger"  # below a zoo
+TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+OBJECT_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}\.json")
+FIELDS = {"schema_version", "name", "version", "added_at", "point", "parity", "evaluation", "record"}
+RATIOS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One version and what was measured of it.
+    """One version of a model and what was measured of it.
 
-    `metrics`: those of the evaluation record. `point`: `confidence_threshold`, `iou_threshold` in use, and `precision`,
-    `recall`, `f1` there on the evaluated split (None where not stated). `parity`: `passed`, `agreement`. `protocol`:
-    everything that must be equal for two rows to be comparable. `training`: options, where known.
+    `added_at`: UTC, as `TIME_FORMAT`. `point`: `confidence_threshold`, `iou_threshold` in use, and `precision`,
+    `recall`, `f1` there on the evaluated split (None where not stated). `parity`: `passed`, `agreement`, or empty where
+    the model was not validated. `evaluation`: the folder of the evaluation where its writer had it, "" where it is not
+    kept.
     """
 
     name: str
     version: str
-    weights_sha256: str
-    metrics: dict[str, Any]
+    added_at: str
     point: dict[str, Any]
     parity: dict[str, Any]
-    protocol: dict[str, Any]
-    training: dict[str, Any] | None
+    evaluation: str
+    record: EvaluationRecord
 
     @classmethod
     def of_bundle(cls, name: str, version: str, card: dict[str, Any], record: EvaluationRecord) -> "LedgerEntry":
-        """The entry of a bundle with this card, evaluated as `record` says."""
+        """The entry of a bundle with this card, evaluated as `record` says, added now."""
         point = card["operating_point"]
         at_point = point.get(record.split) or {}
         return cls(
             name=name,
             version=version,
-            weights_sha256=record.protocol["weights_sha256"],
-            metrics=record.metrics,
+            added_at=_now(),
             point={
                 **{key: point[key] for key in ("confidence_threshold", "iou_threshold")},
-                **{key: at_point.get(key) for key in ("precision", "recall", "f1")},
+                **{key: at_point.get(key) for key in RATIOS},
             },
             parity={key: card["parity"][key] for key in ("passed", "agreement", "explained_agreement")},
-            protocol=comparable_protocol(record),
-            training=card["training"],
+            evaluation="",
+            record=record,
         )
+
+    @classmethod
+    def of_record(cls, name: str, version: str, record: EvaluationRecord, *, evaluation: str = "") -> "LedgerEntry":
+        """The entry of an evaluation at its own thresholds, added now."""
+        thresholds = {key: record.nms[key] for key in ("confidence_threshold", "iou_threshold")}
+        point = {**thresholds, **{key: record.metrics.get(key) for key in RATIOS}}
+        return cls(name, version, _now(), point, {}, evaluation, record)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What must be equal for two rows to be comparable."""
+        return comparable_protocol(self.record)
 
     @property
     def protocol_hash(self) -> str:
         """8 hexadecimal digits: rows with the same may be compared."""
         return _digest(self.protocol)[:8]
 
-    def write(self, zoo: Path) -> Path:
-        """Writes the entry below the zoo's folder and returns its file."""
-        content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
-        path = zoo / LEDGER_FOLDER / f"{_digest(content)}.json"
-        write_bytes(path, _canonical(content, indent=1) + b"\n")
-        return path
+    @property
+    def weights_sha256(self) -> str:
+        """Of the weights file."""
+        return str(self.record.protocol["weights_sha256"])
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the hash of the content, the time left out."""
+        return _digest({key: value for key, value in self._content().items() if key != "added_at"})[:16]
+
+    @property
+    def object_name(self) -> str:
+        """The object's name in a ledger."""
+        return f"{self.added_at}-{self.digest}.json"
+
+    def to_bytes(self) -> bytes:
+        """The object's content."""
+        return _canonical(self._content(), indent=1) + b"\n"
 
     @classmethod
-    def read(cls, path: Path) -> "LedgerEntry":
-        """Reads what `write` wrote; raises `StorageError` or `ValueError` for anything else, or changed content."""
-        content = read_json(path, what="ledger record")
+    def parse(cls, object_name: str, data: bytes) -> "LedgerEntry":
+        """Reads what `to_bytes` gave; `EvaluationError`, saying what is wrong, for anything else or changed content."""
+        if not OBJECT_NAME.fullmatch(object_name):
+            raise EvaluationError("foreign: not named as a record is (time, then hash)")
+        try:
+            content = json.loads(data)
+        except ValueError as error:
+            raise EvaluationError(f"corrupt: not valid JSON ({str(error).splitlines()[0]})") from error
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"not a ledger record of schema version {SCHEMA_VERSION}")
-        if _digest(content) != path.stem:
-            raise ValueError("its content does not have the hash that it is named by; it was changed")
-        return cls(**{key: value for key, value in content.items() if key != "schema_version"})
+            raise EvaluationError(f"foreign: not a ledger record of schema version {SCHEMA_VERSION}")
+        if set(content) != FIELDS or not all(isinstance(content[key], dict) for key in ("point", "parity")):
+            raise EvaluationError("foreign: its fields are not those of a ledger record")
+        record = EvaluationRecord.from_dict(content["record"], where="foreign: its record")
+        entry = cls(**{**{key: content[key] for key in FIELDS - {"schema_version"}}, "record": record})
+        if entry.object_name != object_name:
+            raise EvaluationError("corrupt: its content does not have the time and hash that it is named by")
+        return entry
 
-    def row(self) -> dict[str, Cell]:
-        """The columns of the table."""
-        return {
-            "model": self.name,
-            "version": self.version,
-            **{key: self.metrics.get(key) for key in METRIC_COLUMNS},
-            **{key: self.point.get(key) for key in POINT_COLUMNS},
-            "agreement": self.parity.get("agreement"),
-            "parity": "passed" if self.parity.get("passed") else "FAILED",
-            "weights": self.weights_sha256[:12],
-        }
+    def _content(self) -> dict[str, Any]:
+        own = {key: getattr(self, key) for key in FIELDS - {"schema_version", "record"}}
+        return {"schema_version": SCHEMA_VERSION, **own, "record": self.record.as_dict()}
+
+
+def ledger_of_zoo(zoo: str) -> str:
+    """The location of a zoo's ledger."""
+    return join(zoo, LEDGER_FOLDER)
+
+
+def add_entry(ledger: str, entry: LedgerEntry) -> tuple[str, bool]:
+    """Puts an entry into the ledger at a location (path, file://, nas:// or s3://).
+
+    Returns the object's name, and whether it is new: the same content is kept once, under its first time, unless two
+    writers add it in the same moment; the table then shows it once.
+    """
+    there = (file.name for file in list_files(ledger).files)
+    if (before := next((name for name in there if name.endswith(f"-{entry.digest}.json")), None)) is not None:
+        return before, False
+    try:
+        put_new(join(ledger, entry.object_name), entry.to_bytes())
+    except AlreadyExistsError:  # another writer, the same second, the same content
+        return entry.object_name, False
+    return entry.object_name, True
+
+
+def read_ledger(ledger: str) -> tuple[list[LedgerEntry], list[str]]:
+    """Every entry, and a line for each object that is none; `StorageError` where the ledger's location is missing.
+
+    One damaged object must not hide the others. The same content twice is given once, with its first time.
+    """
+    if not exists(ledger):
+        raise StorageError(f"ledger not found: {ledger}; check the location, or add a record first")
+    entries: dict[str, LedgerEntry] = {}
+    listing = list_files(ledger)
+    problems = [f"{each.name}: {each.reason}" for each in listing.skipped]
+    for file in listing.files:
+        try:
+            entry = LedgerEntry.parse(file.name, read(join(ledger, file.name)))
+        except (TrafficYoloError, TypeError) as error:
+            problems.append(f"{file.name}: {error}")
+        else:
+            entries.setdefault(entry.digest, entry)
+    return list(entries.values()), problems
 
 
 def comparable_protocol(record: EvaluationRecord) -> dict[str, Any]:
@@ -106,98 +167,17 @@ def comparable_protocol(record: EvaluationRecord) -> dict[str, Any]:
         "data_fingerprint": record.data["fingerprint"],
         "ground_truth_sha256": record.data["ground_truth_sha256"],
         "split": record.split,
-        "classes": list(record.classes),
+        "classes": sorted(record.classes),
         "network_hw": list(protocol["network_hw"]),
         **{key: protocol[key] for key in ("resize", "confidence_floor", "runtime", "precision")},
-        # The confidence threshold of the record moves no AP, and the table shows precision at the chosen point.
+        # The confidence threshold moves no AP, by which rows are ranked; the table says where it differs.
         "nms": {key: value for key, value in record.nms.items() if key != "confidence_threshold"},
         "matching": record.matching,
     }
 
 
-@dataclass(frozen=True)
-class LedgerTable:
-    """The entries of a zoo, and one warning for each record that cannot be read."""
-
-    entries: tuple[LedgerEntry, ...]
-    warnings: tuple[str, ...]
-
-    @classmethod
-    def read(cls, zoo: str) -> "LedgerTable":
-        """All records of a zoo (path, file:// or nas://); `StorageError` where the zoo itself is missing.
-
-        A record that cannot be read becomes a warning: one damaged file must not hide the others.
-        """
-        existing_path(zoo, what="model zoo")
-        entries, warnings = [], []
-        for path in sorted((local_path(zoo) / LEDGER_FOLDER).glob("*.json")):
-            try:
-                entries.append(LedgerEntry.read(path))
-            except (TrafficYoloError, ValueError, TypeError) as error:
-                warnings.append(f"ledger record {path} was left out: {error}")
-                _log.warning(warnings[-1])
-        entries.sort(key=_rank)
-        return cls(tuple(entries), tuple(warnings))
-
-    def groups(self) -> dict[str, list[LedgerEntry]]:
-        """Protocol hash -> its entries, best AP first; groups in the order of their best entry's model."""
-        groups: dict[str, list[LedgerEntry]] = {}
-        for entry in self.entries:
-            groups.setdefault(entry.protocol_hash, []).append(entry)
-        return dict(sorted(groups.items(), key=lambda item: (item[1][0].name, item[0])))
-
-    def markdown(self) -> str:
-        """A heading and a table for each group, then the warnings."""
-        parts = []
-        for protocol_hash, entries in self.groups().items():
-            align = "|".join("---:" if name in NUMBERS else "---" for name in COLUMNS)
-            lines = [f"| {' | '.join(COLUMNS)} |", f"|{align}|"]
-            lines += [f"| {' | '.join(_markdown_cell(entry.row()[name]) for name in COLUMNS)} |" for entry in entries]
-            parts.append(f"### {_group_title(protocol_hash, entries[0])}\n\n" + "\n".join(lines) + "\n")
-        if not parts:
-            parts.append("The ledger has no records yet.\n")
-        return "\n".join([*parts, *(f"**Warning**: {warning}\n" for warning in self.warnings)])
-
-    def html(self) -> str:
-        """A self-contained page with the same content."""
-        sections = []
-        for protocol_hash, entries in self.groups().items():
-            rows = [[entry.row()[name] for name in COLUMNS] for entry in entries]
-            sections.append((_group_title(protocol_hash, entries[0]), str(table(COLUMNS, rows))))
-        if not sections:
-            sections.append(("", str(paragraph("The ledger has no records yet."))))
-        if self.warnings:
-            sections.append(("Warnings", "".join(paragraph(warning) for warning in self.warnings)))
-        return page("Models of the zoo", sections)
-
-    def csv(self) -> str:
-        """One line for each entry, with the protocol's hash first; numbers in full."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["protocol", *COLUMNS])
-        for protocol_hash, entries in self.groups().items():
-            for entry in entries:
-                row = entry.row()
-                writer.writerow([protocol_hash, *("" if row[name] is None else row[name] for name in COLUMNS)])
-        return out.getvalue()
-
-
-def _rank(entry: LedgerEntry) -> tuple[float, str, str]:
-    ap = entry.metrics.get("ap")
-    return (-ap if isinstance(ap, int | float) else 1.0, entry.name, entry.version)
-
-
-def _group_title(protocol_hash: str, entry: LedgerEntry) -> str:
-    protocol = entry.protocol
-    height, width = protocol["network_hw"]
-    return (
-        f"Split {protocol['split']} of data {protocol['data_fingerprint'][:12]}, network {width} x {height} "
-        f"({protocol['resize']}), {protocol['runtime']} {protocol['precision']}, protocol {protocol_hash}"
-    )
-
-
-def _markdown_cell(value: Cell) -> str:
-    return format_cell(value).replace("|", "\\|")
+def _now() -> str:
+    return datetime.now(UTC).strftime(TIME_FORMAT)
 
 
 def _canonical(value: Any, indent: int | None = None) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.registry.bundle import gather_bundle, verify_bundle
-from traffic_yolo.registry.ledger import LEDGER_FOLDER, LedgerEntry
+from traffic_yolo.registry.ledger import LEDGER_FOLDER, LedgerEntry, add_entry, ledger_of_zoo
 from traffic_yolo.storage import atomic_folder, local_path, write_text
 
 CURRENT_NAME = "current"
@@ -68,7 +68,7 @@ def publish(*, model: Path, evaluation: Path, tuning: Path, validation: Path, zo
         else:
             verify_bundle(there)
         # After the bundle: a record never names a version that is not there. Its own name makes repeating it harmless.
-        LedgerEntry.of_bundle(name, path.name, bundle.card, bundle.record).write(root)
+        add_entry(ledger_of_zoo(zoo), LedgerEntry.of_bundle(name, path.name, bundle.card, bundle.record))
         problems = tuple(bundle.card["parity"]["problems"] or ()) if not bundle.card["parity"]["passed"] else ()
         if there is None and bundle.card["parity"]["passed"]:
             write_text(home / CURRENT_NAME, f"{path.name}\n")

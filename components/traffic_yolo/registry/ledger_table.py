@@ -1,0 +1,184 @@
+"""The table of a ledger: comparable rows side by side, others in groups of their own that say what differs."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo.errors import EvaluationError, TrafficYoloError
+from traffic_yolo.evaluation.compare import compare
+from traffic_yolo.evaluation.provenance import MAY_HAVE_SEEN, NOT_SEEN, SEEN
+from traffic_yolo.html_report import Cell, Html, callout, format_cell, page, paragraph, table
+from traffic_yolo.registry.ledger import LedgerEntry, ledger_of_zoo, read_ledger
+from traffic_yolo.storage import existing_path, exists
+
+METRIC_COLUMNS = ("ap", "ap50", "ap75", "ar100")
+POINT_COLUMNS = ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")
+COLUMNS = ("model", "version", "added", "seen", *METRIC_COLUMNS, *POINT_COLUMNS, "agreement", "parity", "weights")
+NUMBERS = (*METRIC_COLUMNS, *POINT_COLUMNS, "agreement")
+
+
+@dataclass(frozen=True)
+class LedgerTable:
+    """The entries of a ledger; `problems`: a line for each object that is no record; `differences`: see `compared`."""
+
+    entries: tuple[LedgerEntry, ...]
+    problems: tuple[str, ...]
+    differences: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, zoo: str) -> "LedgerTable":
+        """All records of a zoo on a share; `StorageError` where the zoo itself is missing."""
+        existing_path(zoo, what="model zoo")
+        ledger = ledger_of_zoo(zoo)
+        return cls.of_ledger(ledger) if exists(ledger) else cls((), ())  # nothing was published yet
+
+    @classmethod
+    def of_ledger(cls, ledger: str, *, strict: bool = False) -> "LedgerTable":
+        """All records at a location; with `strict`, `EvaluationError` for the first object that is none."""
+        entries, problems = read_ledger(ledger)
+        if strict and problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise EvaluationError(f"{ledger}: {problems[0]}{more}; remove it from the ledger, or read without --strict")
+        return cls(tuple(sorted(entries, key=_rank)), tuple(problems))
+
+    def groups(self) -> dict[str, list[LedgerEntry]]:
+        """Protocol hash -> its entries, best AP first; largest groups first."""
+        groups: dict[str, list[LedgerEntry]] = {}
+        for entry in self.entries:
+            groups.setdefault(entry.protocol_hash, []).append(entry)
+        return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0].name, item[0])))
+
+    def compared(self, dataset: Path) -> "LedgerTable":
+        """With the paired difference of each row to the best of its group, where both evaluations are at hand."""
+        lines = []
+        for entries in self.groups().values():
+            best = next((entry for entry in entries if _at_hand(entry)), None)
+            for other in entries:
+                if best is None or other is best or not _at_hand(other):
+                    continue
+                try:
+                    text = compare(Path(best.evaluation), Path(other.evaluation), dataset).text.splitlines()[0]
+                except TrafficYoloError as error:
+                    text = f"not compared: {error}"
+                lines.append(f"{other.name} {other.version} against {best.name} {best.version}: {text}")
+        return LedgerTable(self.entries, self.problems, tuple(lines))
+
+    def markdown(self) -> str:
+        """For each group a heading, what sets it apart, and a table; then differences and footnotes."""
+        parts = []
+        align = "|".join("---:" if name in NUMBERS else "---" for name in COLUMNS)
+        for protocol_hash, entries in self.groups().items():
+            lines = [f"| {' | '.join(COLUMNS)} |", f"|{align}|"]
+            lines += [f"| {' | '.join(_markdown_cell(row(entry)[name]) for name in COLUMNS)} |" for entry in entries]
+            notes = "".join(f"{note}\n\n" for note in self._notes(protocol_hash, entries))
+            parts.append(f"### {_title(protocol_hash, entries[0])}\n\n{notes}" + "\n".join(lines) + "\n")
+        if not parts:
+            parts.append("The ledger has no records yet.\n")
+        parts += [f"- {line}" for line in self.differences]
+        return "\n".join([*parts, *(f"**Left out**: {problem}\n" for problem in self.problems)])
+
+    def html(self) -> str:
+        """A self-contained page with the same content."""
+        sections: list[tuple[str, str]] = []
+        for protocol_hash, entries in self.groups().items():
+            notes = "".join(paragraph(note, quiet=True) for note in self._notes(protocol_hash, entries))
+            rows = [[row(entry)[name] for name in COLUMNS] for entry in entries]
+            sections.append((_title(protocol_hash, entries[0]), Html(notes + table(COLUMNS, rows))))
+        if not sections:
+            sections.append(("", paragraph("The ledger has no records yet.")))
+        if self.differences:
+            sections.append(("Paired differences", "".join(map(paragraph, self.differences))))
+        if self.problems:
+            sections.append(("Left out", "".join(callout(problem, kind="warning") for problem in self.problems)))
+        return page("Models of the ledger", sections)
+
+    def csv(self) -> str:
+        """One line for each entry, with the protocol's hash first; numbers in full. Footnotes are not part of it."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["protocol", *COLUMNS])
+        for protocol_hash, entries in self.groups().items():
+            for entry in entries:
+                cells = row(entry)
+                writer.writerow([protocol_hash, *("" if cells[name] is None else cells[name] for name in COLUMNS)])
+        return out.getvalue()
+
+    def _notes(self, protocol_hash: str, entries: Sequence[LedgerEntry]) -> list[str]:
+        notes = []
+        reference = next(iter(self.groups().values()))[0]
+        if protocol_hash != reference.protocol_hash:
+            found = "; ".join(differing(reference.protocol, entries[0].protocol))
+            notes.append(f"Not comparable with the first group, which has other settings: {found}.")
+        thresholds = {entry.point["confidence_threshold"] for entry in entries}
+        if len(thresholds) > 1:
+            shown = ", ".join(f"{value:g}" for value in sorted(thresholds))
+            notes.append(f"Ranked by AP. Precision, recall and F1 stand at different confidence thresholds: {shown}.")
+        for entry in entries:
+            if entry.record.provenance["verdict"] in (SEEN, MAY_HAVE_SEEN):
+                reasons = "; ".join(entry.record.provenance["reasons"])
+                notes.append(f"{entry.name} {entry.version} {_seen(entry)} of the pictures: {reasons}.")
+        return notes
+
+
+def differing(reference: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One "setting: other instead of reference" for each in which two protocols differ."""
+    found = []
+    for name in sorted({*reference, *other}):
+        one, two = reference.get(name), other.get(name)
+        if isinstance(one, Mapping) and isinstance(two, Mapping):
+            found += differing(one, two, f"{prefix}{name}.")
+        elif one != two:
+            found.append(f"{prefix}{name} {_short(two)} instead of {_short(one)}")
+    return found
+
+
+def row(entry: LedgerEntry) -> dict[str, Cell]:
+    """The columns of the table."""
+    return {
+        "model": entry.name,
+        "version": entry.version,
+        "added": entry.added_at,
+        "seen": _seen(entry),
+        **{key: entry.record.metrics.get(key) for key in METRIC_COLUMNS},
+        **{key: entry.point.get(key) for key in POINT_COLUMNS},
+        "agreement": entry.parity.get("agreement"),
+        "parity": ("passed" if entry.parity.get("passed") else "FAILED") if entry.parity else "–",
+        "weights": entry.weights_sha256[:12],
+    }
+
+
+def _seen(entry: LedgerEntry) -> str:
+    found = entry.record.provenance
+    if found["verdict"] in (SEEN, MAY_HAVE_SEEN):
+        return f"{found['verdict'].upper()} {found['pictures']} of {found['of']}"
+    return "no" if found["verdict"] == NOT_SEEN else "unknown"
+
+
+def _at_hand(entry: LedgerEntry) -> bool:
+    return bool(entry.evaluation) and (Path(entry.evaluation) / "record.json").is_file()
+
+
+def _rank(entry: LedgerEntry) -> tuple[float, str, str]:
+    ap = entry.record.metrics.get("ap")
+    return (-ap if isinstance(ap, int | float) else 1.0, entry.name, entry.version)
+
+
+def _title(protocol_hash: str, entry: LedgerEntry) -> str:
+    protocol = entry.protocol
+    height, width = protocol["network_hw"]
+    return (
+        f"Split {protocol['split']} of data {protocol['data_fingerprint'][:12]}, network {width} x {height} "
+        f"({protocol['resize']}), {protocol['runtime']} {protocol['precision']}, protocol {protocol_hash}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def _markdown_cell(value: Cell) -> str:
+    return format_cell(value).replace("|", "\\|")
