@@ -48,7 +48,7 @@ for name, value in threshold_metrics(raw, truth, NmsOptions(0.05, 0.45), Objecti
 
 
 MEMORY = f"""
-import resource, sys
+import re, sys
 from pathlib import Path
 from traffic_yolo.evaluation.ground_truth import read_ground_truth
 from traffic_yolo.evaluation.raw_detections import RawDetections
@@ -57,7 +57,8 @@ folder = Path(sys.argv[1])
 raw = RawDetections.load(folder / "detections.npz")
 truth = read_ground_truth(folder / "truth.json", raw.classes)
 sweep(raw, truth, confidences={CONFIDENCES}, iou_thresholds={IOU_THRESHOLDS})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Not ru_maxrss: a child inherits the peak of the process that started it
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 

@@ -26,7 +26,7 @@ from traffic_yolo.evaluation.operating_point import OperatingPoint, point_of_cou
 from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.jit import in_chunks
 from traffic_yolo.storage import atomic_file
-from traffic_yolo.tuning.sweep_kernels import count_variants, sweep_pictures
+from traffic_yolo.tuning.sweep_kernels import count_variants, scatter_fates, sweep_pictures
 
 DEFAULT_CONFIDENCES = tuple(round(0.01 * step, 2) for step in range(1, 100))
 DEFAULT_IOU_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(5, 18))
@@ -242,10 +242,14 @@ def _fates(
     class_ids, scores = raw.score_class_ids[rows], raw.scores[rows]
     # Equal scores by image id, then as NMS lists them: as pycocotools meets them.
     order = np.lexsort((truth.image_order()[places[pictures]], -scores, class_ids))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
     fates = np.empty((len(variants[0]), len(order)), np.uint32)
-    joined = np.concatenate([part[2] for part in parts])
-    for variant in range(len(fates)):
-        fates[variant] = joined[order, variant]
+    done = 0
+    while parts:  # one by one, so that the two forms of the largest array need not lie side by side
+        mine = parts.pop(0)[2]
+        scatter_fates(mine, place[done : done + len(mine)], fates)
+        done += len(mine)
     class_starts = np.searchsorted(class_ids[order], np.arange(len(raw.classes) + 1)).astype(np.int64)
     bins = np.searchsorted(np.array(confidences, np.float32), scores[order], side="left").astype(np.int64)
     return class_starts, bins, fates

@@ -193,6 +193,18 @@ def sweep_pictures(
 
 
 @kernel
+def scatter_fates(
+    part: NDArray[np.uint32],  # (m, V)
+    places: NDArray[np.int64],  # (m,)
+    fates: NDArray[np.uint32],  # out, (V, n)
+) -> None:
+    """Puts the fates of m records at their places among all n."""
+    for variant in range(part.shape[1]):
+        for row in range(len(part)):
+            fates[variant, places[row]] = part[row, variant]
+
+
+@kernel
 def count_variants(
     first: int,
     last: int,
