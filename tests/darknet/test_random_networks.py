@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from trained_networks import trained_network
 
 from traffic_yolo.darknet.activations import ACTIVATIONS
 from traffic_yolo.darknet.cfg import Cfg
@@ -147,17 +148,6 @@ def cfgs(draw, required: str) -> Cfg:
             return cfg
 
 
-def network_of(cfg: Cfg, seed: int = 0) -> Network:
-    """With statistics as after training, so that folding them does something."""
-    network = Network(cfg, seed=seed).eval()
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
-            module.running_mean.uniform_(-0.5, 0.5, generator=generator)
-    return network
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("random")
@@ -168,7 +158,7 @@ def folder(tmp_path_factory):
 @given(data=st.data(), wide=st.booleans())
 def test_any_valid_network_with_such_a_section_keeps_its_promises(folder, required, data, wide):
     cfg = data.draw(cfgs(required))
-    network = network_of(cfg)
+    network = trained_network(cfg)
     images = torch.rand((2, 3, *network.input_hw), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         outputs, logits = network.layer_outputs(images), network(images)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from small_cfgs import SMALL_CFGS
+from trained_networks import trained_network
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
@@ -68,23 +69,8 @@ def test_every_operation_one_after_the_other(golden_weights, tmp_path):
 
 def test_groups_mish_swish_logistic_and_dropout(small_cfg, tmp_path):
     cfg = Cfg.parse(small_cfg.replace("[conv]", "[convolutional]"))
-    network = Network(cfg, seed=3)
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
-            torch.nn.init.normal_(layer.running_mean, 0, 0.1)
+    network = trained_network(cfg, seed=3)
     check(change_classes(network, ["car", "truck"], TRAFFIC, seeds={"LONG_TRUCK": "truck"}), tmp_path, atol=1e-5)
-
-
-def trained(text: str, seed: int = 3) -> Network:
-    """A network with statistics as after training."""
-    network = Network(Cfg.parse(text), seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
-            module.running_mean.uniform_(-0.3, 0.3, generator=generator)
-    return network
 
 
 # What the small networks have that OpenCV's importer has not: nothing can be compared there.
@@ -98,7 +84,7 @@ def test_heads_of_every_kind_that_opencv_reads(name, tmp_path):
     Of enet OpenCV knows neither relu6 nor the weights of a [shortcut]: it is compared without them.
     """
     text = SMALL_CFGS[name].replace("relu6", "leaky").replace("weights_type=per_channel\n", "")
-    network = trained(text)
+    network = trained_network(Cfg.parse(text), seed=3)
     old = [f"old{index}" for index in range(network.num_classes)]
     changed = change_classes(network, old, ["old0", "new", "other"], seeds={"new": "old0"})
     if name != "v2":  # whose anchors are in cells, and are not changed
@@ -109,7 +95,7 @@ def test_heads_of_every_kind_that_opencv_reads(name, tmp_path):
 @pytest.mark.parametrize(("name", "section"), NOT_IN_OPENCV.items())
 def test_sections_that_opencv_cannot_read_are_refused_by_it_too(name, section, tmp_path):
     """Else the networks above should be among those that are compared."""
-    network = trained(SMALL_CFGS[name])
+    network = trained_network(Cfg.parse(SMALL_CFGS[name]), seed=3)
     assert any(layer.name == section for layer in network.cfg.layers)
     network.cfg.write(tmp_path / "m.cfg")
     network.save_weights(tmp_path / "m.weights")

@@ -215,7 +215,7 @@ def anchors(
         raise OptionsError("anchors: expected one of --anchors and --coco")
     if out is not None and weights is None:
         raise OptionsError("anchors: --out needs --weights")
-    network = _load(cfg, weights) if weights is not None else Network(Cfg.read(cfg))
+    network = _load(cfg, weights) if weights is not None else Network(Cfg.read(cfg), seed=None)
     if coco is not None:
         sizes = _box_sizes(coco, network)
         chosen = anchors_from_sizes(sizes, count or len(network.heads[0].anchors), seed=seed)
@@ -246,7 +246,7 @@ def freeze(cfg: Path, fine_tune_layers: str, adapt_statistics: bool, out: Path) 
     from traffic_yolo.training.options import TrainingOptions
 
     options = TrainingOptions(weights="later", fine_tune_layers=fine_tune_layers)  # refuses what is none of the words
-    network = Network(Cfg.read(cfg))
+    network = Network(Cfg.read(cfg), seed=None)
     layers = trainable_layers(network, options.fine_tune_layers)
     plan = plan_for_trainable(network.sections, layers, adapt_statistics=adapt_statistics)
     write_freeze_plan(network.cfg, plan).write(out)
