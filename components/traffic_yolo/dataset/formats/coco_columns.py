@@ -108,11 +108,10 @@ class AnnotationColumns:
             columns = self._columns(entries)
             assert columns is not None or not entries, "each entry was looked at"
         if columns is not None:
-            for row, entry in enumerate(entries, start=self._count):
-                attributes = entry.get("attributes")
-                if attributes:
-                    self._attributes[row] = attributes
-            self.outlines += sum(bool(entry.get("segmentation")) for entry in entries)
+            attributes = [entry.get("attributes") for entry in entries]
+            if any(attributes):
+                self._attributes |= {row: found for row, found in enumerate(attributes, start=self._count) if found}
+            self.outlines += sum(map(bool, [entry.get("segmentation") for entry in entries]))
             self._count += len(entries)
             self._pieces.append(columns)
 
@@ -189,7 +188,8 @@ class AnnotationColumns:
                 "ignore": np.array([entry.get("ignore") for entry in entries], dtype=np.bool_),
                 "area": np.array([entry.get("area") for entry in entries], dtype=np.float64),
             }
-            if not all(isinstance(found, dict) for entry in entries if (found := entry.get("attributes"))):
+            attributes = [entry.get("attributes") for entry in entries]
+            if any(attributes) and not all(isinstance(found, dict) for found in attributes if found):
                 return None
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
