@@ -1,6 +1,7 @@
 """`traffic-yolo evaluate`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,14 +12,30 @@ import click
 @click.option("--split", default="test", show_default=True, help="Split that the metrics are of.")
 @click.option("--confidence-threshold", default=0.25, show_default=True, help="For precision, recall, F1.")
 @click.option("--iou-threshold", default=0.45, show_default=True, help="NMS: overlap above which the weaker box goes.")
+@click.option(
+    "--detections", type=click.Path(path_type=Path), help="Folder with raw detections of this model on this data set."
+)
+@click.option(
+    "--trained-on",
+    multiple=True,
+    help="What the weights were trained on: a data set folder, coco, coco/train2017 or coco/val2017. Repeatable.",
+)
+@click.option("--sweep", type=click.Path(path_type=Path), help="Folder of `tune`: the report shows its surface.")
+@click.option("--engine", default="fast", type=click.Choice(["fast", "pycocotools"]), show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Evaluation folder to write.")
 def command(
-    model: Path, dataset: Path, split: str, confidence_threshold: float, iou_threshold: float, out: Path
+    model: Path,
+    dataset: Path,
+    split: str,
+    confidence_threshold: float,
+    iou_threshold: float,
+    out: Path,
+    **inputs: Any,
 ) -> None:
     """Detect once, compute COCO metrics, write record and report."""
-    from traffic_yolo.evaluation.evaluate import evaluate
+    from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
     from traffic_yolo.evaluation.nms import NmsOptions
 
     nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-    click.echo(evaluate(model, dataset, out, split=split, nms=nms).markdown)
+    click.echo(evaluate(model, dataset, out, split=split, nms=nms, inputs=EvaluationInputs(**inputs)).markdown)
     click.echo(f"report {out / 'report.html'}")
