@@ -13,13 +13,12 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.artifact import images_fingerprint
 from traffic_yolo.evaluation.detect import detect
 from traffic_yolo.evaluation.detect_options import DetectOptions, parse_shard
-from traffic_yolo.evaluation.evaluate import check_same_classes
+from traffic_yolo.evaluation.evaluate import check_same_classes, protocol_of
 from traffic_yolo.evaluation.merge import merge_detections
-from traffic_yolo.evaluation.raw_detections import CONFIDENCE_FLOOR, Protocol, RawDetections
-from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.evaluation.raw_detections import RawDetections
+from traffic_yolo.model_folder import ModelFolder
 
 
 def detect_file(
@@ -32,18 +31,6 @@ def detect_file(
     found = _shared(model, dataset, split, options, runtime or RuntimeOptions())
     found.save(out)
     return found
-
-
-def protocol_of(model: ModelFolder, data: DataSet, split: str, *, floor: float = CONFIDENCE_FLOOR) -> Protocol:
-    """The protocol under which a model detects on a split; the runtime adds its own name and precision."""
-    return Protocol(
-        cfg_sha256=model.sha256(CFG_NAME),
-        weights_sha256=model.sha256(WEIGHTS_NAME),
-        network_hw=model.network_hw,
-        resize=model.resize,
-        images_fingerprint=images_fingerprint(data, split),
-        confidence_floor=floor,
-    )
 
 
 def _shared(model: Path, dataset: Path, split: str, options: DetectOptions, runtime: RuntimeOptions) -> RawDetections:
@@ -95,7 +82,7 @@ def _detect(model: Path, dataset: Path, split: str, options: DetectOptions, runt
     network = Network.from_cfg(folder.cfg_path)
     network.load_weights(folder.weights_path)
     network.to(_device(options.device))
-    protocol = protocol_of(folder, data, split, floor=options.confidence_floor)
+    protocol = dataclasses.replace(protocol_of(folder, data, split), confidence_floor=options.confidence_floor)
     found = detect(network, mine, classes=folder.classes, protocol=protocol, batch=options.batch, runtime=runtime)
     return dataclasses.replace(found, shard=options.shard)
 
