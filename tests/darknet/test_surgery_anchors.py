@@ -129,3 +129,19 @@ def test_a_head_without_its_own_convolution_is_refused(small_cfg):
     routed = small_cfg.replace("activation=logistic\n\n", "activation=logistic\n\n[route]\nlayers=-1\n\n")
     with pytest.raises(DarknetFormatError, match=r"expected an ungrouped \[convolutional\] before \[yolo\]"):
         change_anchors(Network(Cfg.parse(routed)), ANCHORS)
+
+
+def test_a_region_head_has_its_anchors_written_in_cells_and_no_mask():
+    cfg = Cfg.parse(
+        "[net]\nwidth=64\nheight=64\nchannels=3\n[maxpool]\nsize=32\nstride=32\npadding=0\n"
+        "[convolutional]\nfilters=14\nsize=1\nactivation=linear\n[region]\nanchors=1,2, 0.5,1\nnum=2\nclasses=2\n"
+    )
+    network = Network(cfg)
+    assert network.heads[0].anchors == ((32, 64), (16, 32))
+    changed = change_anchors(network, [(48, 16), (16, 32), (64, 64)])
+    assert changed.heads[0].anchors == ((48, 16), (16, 32), (64, 64))
+    region = changed.cfg.layers[-1]
+    assert (region.get_str("anchors", ""), region.get_int("num", 0), region.has("mask")) == ("1.5,0.5,0.5,1,2,2", 3, False)
+    assert changed.cfg.layers[1].get_int("filters", 0) == 21
+    with pytest.raises(OptionsError, match=r"a \[region\] head predicts all of its 3 anchors, found 1"):
+        change_anchors(network, [(48, 16), (16, 32), (64, 64)], masks=[[1]])

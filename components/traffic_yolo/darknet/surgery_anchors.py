@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.heads import YoloHead
+from traffic_yolo.darknet.heads import RegionHead, YoloHead
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.surgery import head_convolution, rebuild, rows_per_anchor
 from traffic_yolo.errors import OptionsError
@@ -96,7 +96,7 @@ def _k_means(sizes: Float64Array, anchors: Float64Array) -> Float64Array:
 def change_anchors(
     network: Network, anchors_wh: Sequence[tuple[float, float]], *, masks: Sequence[Sequence[int]] | None = None
 ) -> Network:
-    """A new network with these anchors (network pixels) in every [yolo] section, and its heads' rows to match.
+    """A new network with these anchors (network pixels) in every head, and its heads' rows to match.
 
     `masks`: per head, in the cfg's order, the indices it predicts. Without them as many anchors as before keep the
     masks; another number is shared out evenly by area, the smallest to the finest head. A head with as many anchors as
@@ -106,10 +106,6 @@ def change_anchors(
     anchors = [(float(width), float(height)) for width, height in anchors_wh]
     if not anchors or not all(np.isfinite(anchor).all() and min(anchor) > 0 for anchor in anchors):
         raise OptionsError("anchors: expected pairs of widths and heights above 0")
-    for head in network.heads:
-        section = network.cfg.layers[head.layer_index]
-        if section.name not in ("yolo", "Gaussian_yolo"):
-            raise section.error("its anchors are in cells, not in network pixels: give them in the cfg by hand")
     chosen = _checked_masks(network, masks, len(anchors)) if masks is not None else _default_masks(network, anchors)
     cfg = network.cfg.copy()
     rows_of = {}
@@ -150,11 +146,16 @@ def _write_head(
 ) -> None:
     """Sets anchors, num, mask and filters in place; what already says the same keeps its text."""
     yolo, convolution = cfg.layers[head.layer_index], cfg.layers[head_convolution(network, head)]
+    # [region] has its anchors in cells, and predicts all of them: it has no mask
+    is_region = isinstance(head, RegionHead)
+    unit = head.stride if is_region else 1
     if list(head.anchors) != anchors:
-        yolo.set("anchors", ", ".join(f"{width:.6g},{height:.6g}" for width, height in anchors))
+        yolo.set("anchors", ", ".join(f"{width / unit:.6g},{height / unit:.6g}" for width, height in anchors))
     if len(head.anchors) != len(anchors) or yolo.get_int("num", 1) != len(anchors):
         yolo.set("num", len(anchors))
-    if list(head.mask) != list(mask):
+    if is_region and len(mask) < len(anchors):
+        raise OptionsError(f"masks: a [region] head predicts all of its {len(anchors)} anchors, found {len(mask)}")
+    if list(head.mask) != list(mask) and not is_region:
         yolo.set("mask", ",".join(str(index) for index in mask))
     if head.num_anchors != len(mask):
         convolution.set("filters", len(mask) * rows_per_anchor(head))
