@@ -17,6 +17,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold
 from traffic_yolo.darknet.resize import stretch
+from traffic_yolo.darknet.runtimes import openvino
 from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.darknet.runtimes.processor import bfloat16_flag
@@ -36,10 +37,10 @@ def test_logits_move_by_a_few_hundredths_of_their_range(mixed_network, pictures)
         assert 1e-4 < moved < 0.05  # less would mean that float32 ran
 
 
-def average_precision(reference: Path, model: str, precision: str) -> float:
+def average_precision(reference: Path, model: str, name: str, precision: str) -> float:
     """COCO AP of a published model on the 164 reference pictures, as `detector valid` detects."""
     network = Network.read(reference / "weights" / f"{model}.cfg", reference / "weights" / f"{model}.weights").eval()
-    runtime = open_runtime(network, RuntimeOptions("pytorch", precision))
+    runtime = open_runtime(network, RuntimeOptions(name, precision))
     height, width = network.input_hw
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(reference / "coco" / "instances_val.json"))
@@ -66,8 +67,11 @@ def average_precision(reference: Path, model: str, precision: str) -> float:
 
 @pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="half a minute: TRAFFIC_YOLO_SLOW=1 runs it")
 @pytest.mark.parametrize("model", ["yolo-fastest-1.1", "MobileNetV2-YOLOv3-Nano-coco"])
-def test_average_precision_moves_by_at_most_two_thousandths(reference, model):
-    exact, rounded = (average_precision(reference, model, precision) for precision in ("float32", "bfloat16"))
-    print(f"{model}: AP {exact:.4f} in float32, {rounded:.4f} in bfloat16")
+@pytest.mark.parametrize("name", ["pytorch", "openvino"])
+def test_average_precision_moves_by_at_most_two_thousandths(reference, model, name):
+    if name == "openvino" and (missing := openvino.missing_packages()):
+        pytest.skip(f"{missing} is not installed")
+    exact, rounded = (average_precision(reference, model, name, precision) for precision in ("float32", "bfloat16"))
+    print(f"{model}, {name}: AP {exact:.4f} in float32, {rounded:.4f} in bfloat16")
     assert exact > 0.1
     assert abs(exact - rounded) <= 0.002

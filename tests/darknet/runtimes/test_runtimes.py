@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from traffic_yolo.darknet.runtimes import compiled, inference_network, onnxruntime
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.runtimes import compiled, inference_network, onnxruntime, openvino
 from traffic_yolo.darknet.runtimes.opening import RUNTIMES, open_runtime
 from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES, RuntimeOptions
 from traffic_yolo.errors import OptionsError
@@ -20,6 +21,10 @@ NAMES = [
     pytest.param(
         "compiled",
         marks=pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here"),
+    ),
+    pytest.param(
+        "openvino",
+        marks=pytest.mark.skipif(openvino.missing_packages() is not None, reason="the extra `openvino` is not there"),
     ),
 ]
 
@@ -50,6 +55,17 @@ def test_logits_are_the_networks_own(runtime, mixed_network, pictures):
     assert [tuple(head.shape) for head in found] == [(3, 21, 4, 8), (3, 21, 16, 32)]
     assert all(head.dtype == torch.float32 and head.is_contiguous() for head in found)
     assert max(moved(found, expected)) < TOLERANCE
+
+
+@pytest.mark.parametrize("model", ["yolo-fastest-1.1", "MobileNetV2-YOLOv3-Nano-coco"])
+@pytest.mark.parametrize("name", ["pytorch", "onnxruntime", *NAMES[3:]])
+def test_published_weights_give_the_same_logits_on_a_real_picture(reference, model, name):
+    network = Network.read(reference / "weights" / f"{model}.cfg", reference / "weights" / f"{model}.weights").eval()
+    golden = np.load(reference / "golden" / "real" / f"{model}-dog.npz")
+    images = torch.from_numpy(golden["input"])[None]
+    with torch.no_grad():
+        expected = copy.deepcopy(network).double()(images.double())
+    assert max(moved(open_runtime(network, RuntimeOptions(name))(images), expected)) < TOLERANCE
 
 
 def test_a_picture_gives_the_same_bits_alone_and_in_a_batch(runtime, pictures):
@@ -120,6 +136,7 @@ def test_without_onednns_operations_plain_pytorch_runs(mixed_network, pictures, 
 
 
 def test_auto_takes_the_fastest_that_it_measured(mixed_network, pictures, monkeypatch, caplog):
+    monkeypatch.setattr(openvino, "missing_packages", lambda: "openvino")
     times = {"pytorch": 0.3, "onnxruntime": 0.1}
     monkeypatch.setattr("traffic_yolo.darknet.runtimes.opening._seconds", lambda runtime: times[runtime.name])
     with caplog.at_level("INFO"):
@@ -131,6 +148,7 @@ def test_auto_takes_the_fastest_that_it_measured(mixed_network, pictures, monkey
 
 @pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here")
 def test_auto_compiles_only_for_many_pictures(mixed_network, monkeypatch):
+    monkeypatch.setattr(openvino, "missing_packages", lambda: "openvino")
     times = {"pytorch": 0.3, "onnxruntime": 0.4, "compiled": 0.2}
     monkeypatch.setattr("traffic_yolo.darknet.runtimes.opening._seconds", lambda runtime: times[runtime.name])
     assert open_runtime(mixed_network, RuntimeOptions("auto"), pictures=600).name == "pytorch"
@@ -148,6 +166,9 @@ def test_what_is_unknown_or_missing_is_refused_in_one_line(mixed_network, monkey
     monkeypatch.setattr(onnxruntime, "find_spec", lambda _: None)
     with pytest.raises(OptionsError, match=r"onnxruntime needs the package onnx: pip install traffic-yolo\[deploy\]"):
         open_runtime(mixed_network, RuntimeOptions("onnxruntime"))
+    monkeypatch.setattr(openvino, "find_spec", lambda name: None if name == "openvino" else name)
+    with pytest.raises(OptionsError, match=r"openvino needs the package openvino: pip install traffic-yolo\[openvino\]"):
+        open_runtime(mixed_network, RuntimeOptions("openvino"))
     assert open_runtime(mixed_network, RuntimeOptions("auto")).name == "pytorch"
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(OptionsError, match=r"compiled needs a C\+\+ compiler \(g\+\+\), found none; install it or"):
@@ -156,6 +177,6 @@ def test_what_is_unknown_or_missing_is_refused_in_one_line(mixed_network, monkey
 
 def test_bfloat16_is_refused_where_the_processor_does_not_multiply_in_it(mixed_network, monkeypatch):
     monkeypatch.setattr(inference_network, "bfloat16_flag", lambda: None)
-    for name in ("auto", "pytorch"):
+    for name in ("auto", "pytorch", "openvino"):
         with pytest.raises(OptionsError, match="bfloat16 needs a processor with amx_bf16 or avx512_bf16 .*float32"):
             open_runtime(mixed_network, RuntimeOptions(name, "bfloat16"))

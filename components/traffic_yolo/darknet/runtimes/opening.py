@@ -7,14 +7,16 @@ import time
 import torch
 
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.runtimes import onnxruntime, openvino
 from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.compiled import CompiledRuntime, missing_for_compiling
-from traffic_yolo.darknet.runtimes.onnxruntime import OnnxruntimeRuntime, missing_packages
+from traffic_yolo.darknet.runtimes.onnxruntime import OnnxruntimeRuntime
+from traffic_yolo.darknet.runtimes.openvino import OpenvinoRuntime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.darknet.runtimes.pytorch import PyTorchRuntime
 
 RUNTIMES: dict[str, type[Runtime]] = {
-    runtime.name: runtime for runtime in (PyTorchRuntime, CompiledRuntime, OnnxruntimeRuntime)
+    runtime.name: runtime for runtime in (PyTorchRuntime, CompiledRuntime, OnnxruntimeRuntime, OpenvinoRuntime)
 }
 
 # Compiling costs 10 to 20 seconds and saves up to a tenth in float32, a fifth in bfloat16 (docs/performance.md): for
@@ -45,8 +47,10 @@ def _fastest(network: Network, precision: str, input_hw: tuple[int, int] | None,
     best_s = _seconds(best)
     measured = {best.name: best_s}
     rivals: list[type[Runtime]] = []
-    if precision == "float32" and missing_packages() is None:
+    if precision == "float32" and onnxruntime.missing_packages() is None:
         rivals.append(OnnxruntimeRuntime)
+    if openvino.missing_packages() is None:
+        rivals.append(OpenvinoRuntime)
     if pictures * best_s > WORTH_COMPILING_S and missing_for_compiling() is None:
         rivals.append(CompiledRuntime)
     for rival in rivals:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from traffic_yolo.errors import OptionsError
 
-RUNTIME_NAMES = ("auto", "pytorch", "compiled", "onnxruntime")
+RUNTIME_NAMES = ("auto", "pytorch", "compiled", "onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -12,10 +12,10 @@ PRECISIONS = ("float32", "bfloat16")
 class RuntimeOptions:
     """How logits are computed. Raises `OptionsError` for an unknown runtime or precision.
 
-    `runtime`: "pytorch" needs nothing and is the same every time; "compiled" is a tenth faster after compiling for 10
-    to 20 seconds, and needs a C++ compiler; "onnxruntime" needs the extra `deploy`; "auto" measures them on the network
-    and takes the fastest. `precision`: "bfloat16" halves the time where the processor multiplies in it, and moves
-    scores by about a hundredth.
+    `runtime`: "pytorch" needs nothing and is the same every time; "openvino" is the fastest (extra `openvino`);
+    "onnxruntime" needs the extra `deploy`; "compiled" needs a C++ compiler, and 10 to 20 seconds at first; "auto"
+    measures what is there on the network and takes the fastest. `precision`: "bfloat16" halves the time where the
+    processor multiplies in it, and moves scores by about a hundredth.
     """
 
     runtime: str = field(
