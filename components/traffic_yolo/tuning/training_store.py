@@ -43,7 +43,7 @@ FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, n
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
     *("darknet", "training", "dataset", "storage"),
-    *("boxes.py", "errors.py", "model_folder.py", "progress.py", "html_report.py"),
+    *("boxes.py", "errors.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("evaluation/artifact.py", "evaluation/array_file.py", "evaluation/detect.py", "evaluation/raw_detections.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
