@@ -50,10 +50,14 @@ def run(file: Path, out: Path, nas_root: Path | None, mounts: tuple[str, ...]) -
 
     Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted.
     """
-    from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
-    from traffic_yolo.tuning.katib_run.runner import open_run
+    try:
+        from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
+        from traffic_yolo.tuning.katib_run.runner import open_run
 
-    local = open_run(file, out, nas_root=nas_root, mounts=mounts, tell=click.echo)
+        local = open_run(file, out, nas_root=nas_root, mounts=mounts, tell=click.echo)
+    except KeyboardInterrupt:
+        click.echo("interrupted before any trial was started")
+        raise SystemExit(130) from None
     try:
         over = local.run()
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ a step with each request for it, as Katib's controller would.
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,19 @@ def test_an_experiment_that_somebody_removed_is_an_error(
     with pytest.raises(ClusterError, match="was removed while it ran"):
         launch.launch(document, experiments, OPTIONS)
     assert len(server.objects) == 1
+
+
+def test_a_restarted_task_has_no_more_time_than_the_first_had(
+    experiments: Experiments, server: Server, document: dict[str, Any]
+) -> None:
+    """The limit counts from the Experiment's creation: this one was made an hour ago, by a pod that is gone."""
+    experiments.create(document)
+    made = datetime.now(UTC) - timedelta(hours=1)
+    server.objects[document["metadata"]["name"]]["metadata"]["creationTimestamp"] = made.strftime("%Y-%m-%dT%H:%M:%SZ")
+    with pytest.raises(ClusterError, match="took longer than 3000 s"):
+        launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=3000))
+    server.statuses = [SUCCEEDED]  # it may end late: an Experiment that succeeded is taken as it is
+    assert launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=3000)).trial
 
 
 def test_removing_what_is_gone_is_no_fault(experiments: Experiments) -> None:

@@ -16,6 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from traffic_yolo.commands.katib import command
+from traffic_yolo.errors import StorageError
 from traffic_yolo.tuning.katib_run.journal import Journal
 
 Experiment = Callable[..., Path]
@@ -230,6 +231,44 @@ def test_what_cannot_be_run_is_one_line_and_exit_code_2(
     error = capsys.readouterr().err.strip()
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_trial_running(
+    experiment: Experiment, nas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full between the start of a trial's process and its place in the journal, the worst moment."""
+    (nas / "behaviour.py").write_text("time.sleep(60)")
+    processes: list[int] = []
+
+    def full(_journal: Journal, _name: str, process: dict[str, Any]) -> None:
+        processes.append(process["pid"])
+        raise StorageError("journal cannot be written: journal.jsonl: No space left on device")
+
+    monkeypatch.setattr(Journal, "note_process", full)
+    answered = run(experiment(), tmp_path / "out", "--nas-root", str(nas))
+    assert isinstance(answered.exception, StorageError)
+    assert len(processes) == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(processes[0], 0)
+
+
+def test_a_trial_folder_that_cannot_be_written_is_said(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "trials").write_text("a file where the folder should be")
+    answered = run(experiment(), tmp_path / "out", "--nas-root", str(nas))
+    assert isinstance(answered.exception, StorageError)
+    assert "trial cannot be started" in str(answered.exception)
+
+
+def test_interrupted_during_start_up_it_says_so(
+    experiment: Experiment, nas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_args: Any, **_named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("traffic_yolo.tuning.katib_run.runner.open_run", interrupted)
+    answered = run(experiment(), tmp_path / "out", "--nas-root", str(nas))
+    assert (answered.exit_code, answered.output) == (130, "interrupted before any trial was started\n")
 
 
 def test_a_file_is_read_where_the_collector_is_told_to(experiment: Experiment, nas: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """How an Experiment is run. `timeout_s`: since its start; `keep`: whether it stays when it is over.
+    """How an Experiment is run. `timeout_s`: since it was made; `keep`: whether it stays when it is over.
 
     `run_id`: of the pipeline run; `namespace` empty: the task's own. Raises `OptionsError` for a time that is none.
     """
@@ -123,12 +124,14 @@ def _check_ours(found: Mapping[str, Any] | None, document: Mapping[str, Any], na
 
 
 def _wait(experiments: Experiments, name: str, options: LaunchOptions) -> dict[str, Any]:
-    until = time.monotonic() + options.timeout_s
+    until: float | None = None
     told = ""
     while True:
         found = experiments.get(name)
         if found is None:
             raise ClusterError(f"experiment {name} was removed while it ran")
+        if until is None:
+            until = time.monotonic() + options.timeout_s - _age_s(found)
         ended = {
             text_at(condition, "type"): condition
             for _, condition in mappings_at(found, "status", "conditions")
@@ -148,6 +151,18 @@ def _wait(experiments: Experiments, name: str, options: LaunchOptions) -> dict[s
                 experiments.delete(name)
             raise ClusterError(f"experiment {name} took longer than {options.timeout_s:g} s ({counts})")
         time.sleep(min(options.poll_s, max(0.0, until - time.monotonic())))
+
+
+def _age_s(found: Mapping[str, Any]) -> float:
+    """Seconds since the Experiment was made: a task whose pod is restarted has no more time than the first one had.
+
+    Its creation, not its status' start, which Katib sets only once it looks at it. 0 where the server tells no time.
+    """
+    try:
+        created = datetime.fromisoformat(text_at(found, "metadata", "creationTimestamp"))
+        return max(0.0, (datetime.now(UTC) - created).total_seconds())
+    except (ValueError, TypeError):  # none, or one without a zone
+        return 0.0
 
 
 def _counts(found: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import METRICS_FILE
 from traffic_yolo.tuning.katib_spec.template import containers
@@ -73,7 +73,17 @@ def pod_setup(
 
 
 def start(setup: PodSetup) -> "subprocess.Popen[bytes]":
-    """Starts the script in a process group of its own; its output is in the log, or in `output.txt` beside it."""
+    """Starts the script in a process group of its own; its output is in the log, or in `output.txt` beside it.
+
+    Raises `StorageError` where the trial's folder cannot be written.
+    """
+    try:
+        return _start(setup)
+    except OSError as error:
+        raise StorageError(f"trial cannot be started: {setup.folder}: {error.strerror}") from error
+
+
+def _start(setup: PodSetup) -> "subprocess.Popen[bytes]":
     for name in ("tmp", "log"):
         (setup.folder / name).mkdir(parents=True, exist_ok=True)
     output = setup.log if setup.redirects else setup.folder / "output.txt"

@@ -149,10 +149,11 @@ class LocalRun:
         values = trial_values(template, trial.assignments, name=trial.name, namespace=namespace)
         filled = fill(mapping_at(template, "trialSpec"), values)
         setup = pod_setup(filled, self.spec, folder.resolve(), trial=trial.name, mounts=self.mounts)
-        process = start(setup)
-        self.journal.note_process(trial.name, process_record(process.pid))
         limit = self.median_stop.limit() if self.median_stop is not None else None
+        process = start(setup)
+        # Listed before the journal is written: where the disk is full, the process must not outlive the run
         self._running.append(_Running(trial, process, setup, limit))
+        self.journal.note_process(trial.name, process_record(process.pid))
 
     def _collect(self) -> bool:
         """Takes note of every trial that has ended or is to be stopped; whether there was one."""
