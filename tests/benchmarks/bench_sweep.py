@@ -1,10 +1,9 @@
-"""The sweep of 50 confidences x 20 IoU thresholds against ONE evaluation by pycocotools of the same data; a trial.
+"""The sweep of 50 confidences x 20 IoU thresholds against ONE evaluation by pycocotools of the same data.
 
 5,000 pictures of about 300 boxes before NMS, 3.5 scores a box as a real network gives (TRAFFIC_YOLO_BENCH_PICTURES:
 other sizes). pycocotools evaluates one cell: the detections that NMS leaves at the lowest confidence.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from coco_data import raw_detections_of, truth_of
+from coco_data import raw_detections_of, truth_of, write_truth
 from harness import Row, interleaved
 
 from traffic_yolo.evaluation.coco import coco_metrics, settings_up_to
@@ -30,22 +29,6 @@ CONFIDENCES = tuple(np.linspace(0.001, 0.95, 50).tolist())
 IOU_THRESHOLDS = tuple(np.linspace(0.25, 0.9, 20).tolist())
 CELL = 6  # the IoU threshold of the cell that pycocotools evaluates
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
-
-TRIAL = """
-import sys
-from pathlib import Path
-from traffic_yolo.evaluation.ground_truth import read_ground_truth
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.objective import Objective
-from traffic_yolo.evaluation.raw_detections import RawDetections
-from traffic_yolo.evaluation.thresholds import threshold_metrics
-folder = Path(sys.argv[1])
-raw = RawDetections.load(folder / "detections.npz")
-truth = read_ground_truth(folder / "truth.json", raw.classes)
-for name, value in threshold_metrics(raw, truth, NmsOptions(0.05, 0.45), Objective()).items():
-    print(f"{name}={value:.6f}", flush=True)
-"""
-
 
 MEMORY = f"""
 import re, sys
@@ -93,60 +76,20 @@ def rows() -> Iterator[Row]:
         seconds / tenth,
         "at most 15",
     )
-    yield from _trial(raw, truth)
+    yield from _memory(raw, truth)
 
 
 def _sweep(raw: RawDetections, truth: GroundTruth) -> Sweep:
     return sweep(raw, truth, confidences=CONFIDENCES, iou_thresholds=IOU_THRESHOLDS)
 
 
-def _trial(raw: RawDetections, truth: GroundTruth) -> Iterator[Row]:
-    """From process start to the last metric line, with compiled loops on disk."""
+def _memory(raw: RawDetections, truth: GroundTruth) -> Iterator[Row]:
+    """The peak of a process that does nothing else."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         raw.save(folder / "detections.npz")
-        _write_truth(truth, folder / "truth.json")
-
-        def run() -> None:
-            command = [sys.executable, "-c", TRIAL, name]
-            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            assert "recall_at_fppi=" in printed
-
-        timing = interleaved({"ours": run}, repeats=5)["ours"]
-        yield Row(
-            TOPIC,
-            "a thresholds trial, process start to metrics",
-            timing.median_s,
-            "s",
-            "3 s",
-            timing.median_s / 3,
-            "at most 1",
-        )
+        write_truth(truth, folder / "truth.json")
         peak = float(
             subprocess.run([sys.executable, "-c", MEMORY, name], capture_output=True, text=True, check=True).stdout
         )
         yield Row(TOPIC, "memory of a process that sweeps, all told", peak, "MiB", "4096 MiB", peak / 4096, "at most 1")
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cold")}
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", TRIAL, name], capture_output=True, check=True, env=environment)
-        yield Row(TOPIC, "the very first trial of a machine, which compiles", time.perf_counter() - start, "s")
-
-
-def _write_truth(truth: GroundTruth, path: Path) -> None:
-    annotations = [
-        {
-            "id": row,
-            "image_id": int(truth.image_ids[truth.truth_pictures[row]]),
-            "category_id": int(truth.class_ids[row]),
-            "bbox": truth.boxes_xywh[row].tolist(),
-            "area": float(truth.areas[row]),
-            "iscrowd": int(truth.ignore[row]),
-        }
-        for row in range(len(truth.class_ids))
-    ]
-    content = {
-        "images": [{"id": image_id, "width": 640, "height": 640} for image_id in truth.image_ids.tolist()],
-        "categories": [{"id": index, "name": name} for index, name in enumerate(truth.classes)],
-        "annotations": annotations,
-    }
-    path.write_text(json.dumps(content))

@@ -1,5 +1,8 @@
 """Truth and detections of the size of COCO's val2017, made from a seed: what the evaluation benchmarks measure on."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from traffic_yolo.evaluation.ground_truth import GroundTruth
@@ -108,3 +111,24 @@ def raw_detections_of(truth: GroundTruth, *, per_picture: int = 300, seed: int =
         classes=truth.classes,
         protocol=Protocol("c" * 64, "w" * 64, (SIDE, SIDE), "stretch", "f" * 64 + "/val"),
     )
+
+
+def write_truth(truth: GroundTruth, path: Path) -> None:
+    """The truth as a COCO file."""
+    annotations = [
+        {
+            "id": row,
+            "image_id": int(truth.image_ids[truth.truth_pictures[row]]),
+            "category_id": int(truth.class_ids[row]),
+            "bbox": truth.boxes_xywh[row].tolist(),
+            "area": float(truth.areas[row]),
+            "iscrowd": int(truth.ignore[row]),
+        }
+        for row in range(len(truth.class_ids))
+    ]
+    content = {
+        "images": [{"id": image_id, "width": 640, "height": 640} for image_id in truth.image_ids.tolist()],
+        "categories": [{"id": index, "name": name} for index, name in enumerate(truth.classes)],
+        "annotations": annotations,
+    }
+    path.write_text(json.dumps(content))

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from traffic_yolo.commands.trial import command
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import EvaluationError
+from traffic_yolo.errors import EvaluationError, NotFoundError
 from traffic_yolo.evaluation.nms import NmsOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.fine_tuning_experiment import WORK_FOLDER, FineTuningOptions, fine_tuning_document
@@ -64,6 +64,12 @@ def test_the_command_with_katib_values_prints_lines_that_the_collector_reads(
     assert (counts["trained"], counts["inferred"]) == (1, 1)
     told = CliRunner().invoke(command, ["store", "--store", str(shared_store)]).output
     assert "trained: 1" in told
+
+
+def test_a_folder_that_is_no_store_is_not_counted(tmp_path: Path) -> None:
+    answered = CliRunner().invoke(command, ["store", "--store", str(tmp_path)])
+    assert isinstance(answered.exception, NotFoundError)
+    assert "no store of trainings" in str(answered.exception)
 
 
 def test_thresholds_alone_are_measured_on_what_lies_there(

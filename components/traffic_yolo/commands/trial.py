@@ -81,8 +81,11 @@ def thresholds(
 @click.option("--store", required=True, type=PATH, help="Folder where trials keep finished trainings.")
 def store(store: Path) -> None:
     """Count what happened in a store: trainings, inferences, and trials that were spared them."""
-    from traffic_yolo.tuning.training_store import count_events
+    from traffic_yolo.errors import NotFoundError
+    from traffic_yolo.tuning.training_store import LOG_NAME, count_events
 
+    if not (store / LOG_NAME).is_dir():
+        raise NotFoundError(f"{store}: no store of trainings; give the folder that the trials have as --store")
     for name, count in count_events(store).items():
         click.echo(f"{name}: {count}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from traffic_yolo.html_report import figure_svg, page, paragraph, table
@@ -17,6 +18,7 @@ from traffic_yolo.tuning.katib_run.runner import LocalRun
 from traffic_yolo.tuning.katib_spec.space import Parameter, read_space
 
 STATUS_NAME, TABLE_NAME, REPORT_NAME = "experiment.yaml", "trials.csv", "report.html"
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of an axis, where its values stand
 # Trial state -> (list in the status, counter in the status); experiments/v1beta1/experiment_types.go
 _LISTS: Mapping[State, tuple[str, str]] = {
     "Succeeded": ("succeededTrialList", "trialsSucceeded"),
@@ -79,7 +81,10 @@ def trials_csv(run: LocalRun) -> str:
 
 def summary_text(run: LocalRun, over: Ending) -> str:
     """The end and the best trial for a terminal."""
-    states = ", ".join(f"{len(names)} {state}" for state in _LISTS if (names := list(run.journal.in_state(state))))
+    # Nothing runs any more: what the end of the experiment cut off is still listed as Running, as Katib leaves it
+    words = {state: "cut off" if state == "Running" else state for state in _LISTS}
+    counts = {word: len(list(run.journal.in_state(state))) for state, word in words.items()}
+    states = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     lines = [f"{over.condition}: {over.message} ({states or 'no trial'})"]
     best = best_trial(run.journal, run.log_format, run.limits)
     if best is not None:
@@ -137,11 +142,11 @@ def _parallel_coordinates(run: LocalRun, trials: Sequence[Trial]) -> Figure:
     for place, parameter in enumerate(space):
         axes.axvline(place, color="#888888", linewidth=0.8)
         for height, label in _ticks(parameter, trials):
-            axes.annotate(label, (place, height), (4, 0), textcoords="offset points", fontsize=8, va="center")
+            _label(axes, label, place, height)
     last = len(space)
     axes.axvline(last, color="#888888", linewidth=0.8)
-    for height, value in ((0.0, least), (1.0, most)):
-        axes.annotate(f"{value:.4g}", (last, height), (4, 0), textcoords="offset points", fontsize=8, va="center")
+    for height in QUARTERS:
+        _label(axes, f"{least + height * (most - least):.4g}", last, height)
     span = (most - least) or 1.0
     for index in reversed(range(len(trials))):  # the best on top
         share = (values[index] - least) / span
@@ -165,6 +170,14 @@ def _parallel_coordinates(run: LocalRun, trials: Sequence[Trial]) -> Figure:
     return figure
 
 
+def _label(axes: Axes, text: str, place: int, height: float) -> None:
+    """A value beside its axis, on a ground of its own: lines run behind it."""
+    ground = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    axes.annotate(
+        text, (place, height), (5, 0), textcoords="offset points", fontsize=8, va="center", bbox=ground, zorder=5
+    )
+
+
 def _height(parameter: Parameter, trial: Trial, trials: Sequence[Trial]) -> float:
     """Where a trial crosses a parameter's axis, [0, 1]."""
     text = trial.assignments[parameter.name]
@@ -178,7 +191,8 @@ def _ticks(parameter: Parameter, trials: Sequence[Trial]) -> list[tuple[float, s
     if not parameter.is_numeric:
         count = max(len(parameter.choices) - 1, 1)
         return [(index / count, choice) for index, choice in enumerate(parameter.choices)]
-    return [(height, f"{value:.4g}") for height, value in zip((0.0, 1.0), _range(parameter, trials), strict=True)]
+    least, most = _range(parameter, trials)
+    return [(height, f"{least + height * (most - least):.4g}") for height in QUARTERS]
 
 
 def _range(parameter: Parameter, trials: Sequence[Trial]) -> tuple[float, float]:

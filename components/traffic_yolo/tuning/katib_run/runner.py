@@ -35,7 +35,7 @@ from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_
 from traffic_yolo.tuning.katib_spec.defaults import with_defaults
 from traffic_yolo.tuning.katib_spec.document import parse_object, read_text
 from traffic_yolo.tuning.katib_spec.space import read_space
-from traffic_yolo.tuning.katib_spec.template import fill, trial_values
+from traffic_yolo.tuning.katib_spec.template import containers, fill, trial_values
 
 JOURNAL_NAME = "journal.jsonl"
 POLL_S = 0.05
@@ -261,7 +261,14 @@ def _notes(run: LocalRun) -> tuple[str, ...]:
     template = mapping_at(run.spec, "trialTemplate")
     values = {text_at(parameter, "name"): "1" for _, parameter in mappings_at(template, "trialParameters")}
     filled = fill(mapping_at(template, "trialSpec"), values)
-    return pod_setup(filled, run.spec, run.out, trial="trial", mounts=run.mounts).notes
+    notes = pod_setup(filled, run.spec, run.out, trial="trial", mounts=run.mounts).notes
+    mounted = {
+        text_at(mount, "mountPath").rstrip("/")
+        for _, container in containers(filled)
+        for _, mount in mappings_at(container, "volumeMounts")
+    }
+    advice = "is this machine's own path: no --nas-root or --mount says which folder stands for the volume"
+    return (*notes, *(f"{path} {advice}" for path in sorted(mounted - set(run.mounts))))
 
 
 def _text(path: Path) -> str:
