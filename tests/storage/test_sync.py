@@ -90,6 +90,20 @@ def test_delete_removes_what_a_sync_put_there_and_nothing_else(source: Path, tmp
     assert names_below(str(target)) == ["a/2.h5", "b c/ü.h5", "mine.txt"]
 
 
+def test_delete_refuses_a_source_that_has_lost_its_mount(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    storage.sync(str(source), str(target))
+    before = names_below(str(target))
+    source.rename(tmp_path / "away")
+    source.mkdir()
+    with pytest.raises(StorageError, match="no file lies there, and delete would empty .*; check that the share"):
+        storage.sync(str(source), str(target), delete=True)
+    assert names_below(str(target)) == before
+    source.rmdir()
+    (tmp_path / "away").rename(source)
+    assert storage.sync(str(source), str(target), delete=True).text == "0 copied (0.0 MiB), 3 unchanged"
+
+
 def test_file_that_changes_while_it_is_copied_is_left_out_and_named(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

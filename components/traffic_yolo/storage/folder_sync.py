@@ -69,10 +69,11 @@ def sync(
 ) -> SyncReport:
     """Makes every file below `source` lie below `target` with the same name and content.
 
-    With `delete`, files that an earlier sync put there and that `source` has no more are removed; others never are.
-    `settle_s`: files written to within so many seconds are left out and named, and so is one that changes while it is
-    copied. Raises `StorageError` at the first file that cannot be copied: what was copied stays, and the next sync goes
-    on from there; also where another sync writes to the same target, unless `wait` says to let it end first.
+    With `delete`, files that an earlier sync put there and that `source` has no more are removed; others never are, and
+    a `source` without any file (a lost mount) is refused. `settle_s`: files written to within so many seconds are left
+    out and named, and so is one that changes while it is copied. Raises `StorageError` at the first file that cannot be
+    copied: what was copied stays, and the next sync goes on from there; also where another sync writes to the same
+    target, unless `wait` says to let it end first.
     """
     if not 0 <= settle_s < math.inf or jobs < 1:
         raise OptionsError(f"settle_s {settle_s}, jobs {jobs}: expected 0 or more, and 1 or more")
@@ -147,6 +148,11 @@ class _Sync:
         skipped = list(listing.skipped)
         files = self._settled(listing, skipped)
         at_target = {file.name: file for file in there.files}
+        if delete and at_target and not listing.files:
+            raise StorageError(  # a share that is away looks like this too: an empty mount point
+                f"{shown(self.source)}: no file lies there, and delete would empty {shown(self.target)}; "
+                f"check that the share is mounted, or remove the files yourself"
+            )
         unchanged, to_do = self._part(files, at_target)
         copied = copied_bytes = 0
         saved_s = time.monotonic()
