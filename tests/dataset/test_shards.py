@@ -105,6 +105,24 @@ def test_shards_that_do_not_belong_together_are_refused(options: ConvertOptions,
     assert not (tmp_path / "merged").exists()
 
 
+@pytest.mark.parametrize("kind", ["images/**/*.jpg", "labels/**/*.txt"])
+@pytest.mark.parametrize("harm", ["missing", "cut off"])
+def test_shard_whose_files_did_not_come_through_is_refused(
+    options: ConvertOptions, tmp_path: Path, kind: str, harm: str
+) -> None:
+    folders = shard_folders(options, tmp_path, 2)
+    victim = next(path for path in sorted(folders[0].glob(kind)) if path.stat().st_size)
+    data = victim.read_bytes()
+    victim.unlink()
+    if harm == "cut off":
+        victim.write_bytes(data[:-1])
+    found = "it is missing" if harm == "missing" else f"found {len(data) - 1}"
+    with pytest.raises(DatasetError) as refusal:
+        merge_shards(folders, tmp_path / "merged")
+    assert str(refusal.value) == f"{victim}: expected {len(data)} bytes, {found}; copy or convert the shard again"
+    assert not (tmp_path / "merged").exists()
+
+
 def test_a_recording_that_came_between_two_shards_is_noticed(options: ConvertOptions, tmp_path: Path) -> None:
     convert_shard(options, tmp_path / "one", Shard(0, 2))
     (path,) = Path(options.source).rglob("20210901120500_0.h5")

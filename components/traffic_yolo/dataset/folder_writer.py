@@ -110,13 +110,13 @@ class FolderWriter:
             reason = next((found for found in reasons if found), "")
             if reason:
                 tally[reason] += 1
-                for path in _files_of(spooled.frame):
+                for path in files_of(spooled.frame):
                     (self._folder / path).unlink()
             else:
                 yield spooled
 
     def _add_files(self, spooled: SpooledFrame, entries: Spill) -> None:
-        picture, label, copy = _files_of(spooled.frame)
+        picture, label, copy = files_of(spooled.frame)
         for path, entry in ((picture, spooled.picture), (label, spooled.text), (copy, spooled.text)):
             self._add_entry(path, entry, entries)
 
@@ -204,7 +204,7 @@ def _coco_path(split: str) -> str:
     return f"annotations/instances_{split}.json"
 
 
-def _files_of(frame: Frame) -> tuple[str, str, str]:
+def files_of(frame: Frame) -> tuple[str, str, str]:
     """Picture, label and the label's copy beside the picture, below the data set's folder."""
     stem = f"{frame.recording}/{frame.scan}"
     return f"images/{frame.file_name}", f"labels/{stem}.txt", f"images/{stem}.txt"

@@ -15,8 +15,8 @@ from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.convert import ConvertSummary, SnapshotToMatch, complete, prepare, write_frames
-from traffic_yolo.dataset.folder_writer import SetDescription, Stage
-from traffic_yolo.dataset.frame_spool import SPOOL_NAME
+from traffic_yolo.dataset.folder_writer import SetDescription, Stage, files_of
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
@@ -136,6 +136,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory 
         for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)
+            _check_files(folder, source / SPOOL_NAME)
         return complete(class_map, described, folder, stage, plugged(options))
 
 
@@ -168,6 +169,22 @@ def _check_complete(read: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
     if len(indices) != first["count"]:
         twice = next(index for index in indices if indices.count(index) > 1)
         raise DatasetError(f"shard {twice + 1}/{first['count']} is given twice; give each once")
+
+
+def _check_files(folder: Path, spool: Path) -> None:
+    """Raises `DatasetError` for a file of a shard that is missing or cut off: its copy did not come through whole."""
+    for spooled in read_frames([spool]):
+        entries = (spooled.picture, spooled.text, spooled.text)
+        for path, entry in zip(files_of(spooled.frame), entries, strict=True):
+            try:
+                size = os.stat(folder / path).st_size
+            except FileNotFoundError:
+                size = None
+            if size != entry.size:
+                found = "it is missing" if size is None else f"found {size}"
+                raise DatasetError(
+                    f"{spool.parent / path}: expected {entry.size} bytes, {found}; copy or convert the shard again"
+                )
 
 
 def _link_tree(source: Path, target: Path) -> None:
