@@ -16,6 +16,7 @@ from traffic_yolo.atm.layouts import LAYOUT_FOLDER
 from traffic_yolo.atm.recording import Recording, find_recordings
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.errors import RecordingError, StorageError
+from traffic_yolo.snapshot import reading
 from traffic_yolo.snapshot.snapshot import take_snapshot
 
 
@@ -91,6 +92,21 @@ def test_head_of_any_bytes_raises_nothing() -> None:
             why_unfinished(head, len(head))
     undefined = signature + bytes([0, 0, 0, 0, 0, 8, 8, 0]) + bytes(8) + struct.pack("<3Q", 0, 0, 2**64 - 1)
     assert "nothing yet" in why_unfinished(undefined, 1000)
+
+
+def test_recording_that_vanishes_while_it_is_counted_is_left_out_and_named(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = find_recordings(share)[0]
+    real = reading.count_recording
+
+    def count(path: str, *rest: object) -> object:
+        if path == str(victim):
+            victim.unlink()
+        return real(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "count_recording", count)
+    assert reasons(share) == {victim.relative_to(share).as_posix(): reading.VANISHED}
 
 
 def test_young_recording_waits_until_it_has_settled(share: Path) -> None:

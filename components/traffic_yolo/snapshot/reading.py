@@ -25,6 +25,7 @@ RECORDING_SUFFIX = ".h5"
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 BATCH_FILES, BATCH_BYTES = 256, 64 << 20  # a unit of work for one thread: long enough to be worth handing over
 CHANGING = "is being written: it changed while it was read"
+VANISHED = "vanished after it was listed"
 
 # Frames, then class name -> device detections; or why the recording cannot be read
 Census = tuple[int, dict[str, int]] | str
@@ -88,10 +89,21 @@ def _with_censuses(readings: Iterable[FileReading], counted: set[str], layout: L
             continue
         counted.add(reading.digest.hex())
         census = count_recording(reading.task.place, layout)
-        if identity_of(os.stat(reading.task.place)) != reading.task.file.identity:
-            yield reading._replace(problem=CHANGING)
+        if problem := _why_other(reading.task):
+            yield reading._replace(problem=problem)
         else:
             yield reading._replace(census=census)
+
+
+def _why_other(task: ReadTask) -> str:
+    """Why a file is not the one that was hashed any more; empty where it is."""
+    try:
+        status = os.stat(task.place)
+    except FileNotFoundError:
+        return VANISHED
+    except OSError as error:
+        raise storage_error(error, Path(task.place)) from error
+    return "" if identity_of(status) == task.file.identity else CHANGING
 
 
 def count_recording(path: str, layout: Layout | None = None) -> Census:
@@ -114,7 +126,7 @@ def _read_file(task: ReadTask) -> FileReading:
     try:
         return retried(lambda: _hash_file(task), shown(task.place), share_fault_of(Path(task.root)))
     except FileNotFoundError:
-        return FileReading(task, b"", 0, None, "vanished after it was listed")
+        return FileReading(task, b"", 0, None, VANISHED)
     except OSError as error:
         raise storage_error(error, Path(task.place)) from error
 
