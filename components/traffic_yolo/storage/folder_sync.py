@@ -143,7 +143,7 @@ class _Sync:
         self.safe_folders: set[str] = set()
 
     def run(self, jobs: int, *, delete: bool) -> SyncReport:
-        listing, there = open_place(self.source).list_files(), open_place(self.target).list_files()
+        listing, there = self._source_listing(), open_place(self.target).list_files()
         seen_ns = time.time_ns()
         skipped = list(listing.skipped)
         files = self._settled(listing, skipped)
@@ -176,6 +176,16 @@ class _Sync:
         for part in self.state.folder.glob(".*.part"):
             part.unlink(missing_ok=True)
         return SyncReport(copied, copied_bytes, unchanged, removed, len(extra) - removed, tuple(sorted(skipped)))
+
+    def _source_listing(self) -> Listing:
+        """Every file of the source, which was there a moment ago: one that is away is not one without files."""
+        source = open_place(self.source)
+        listing = source.list_files()
+        if not listing.files:
+            listing = source.list_files()
+            if not source.exists():
+                raise StorageError(f"{shown(self.source)}: went away; check that the share is mounted")
+        return listing
 
     def _settled(self, listing: Listing, skipped: list[Skipped]) -> list[StoredFile]:
         if not self.settle_s:

@@ -1,6 +1,7 @@
 """Files and folders on this machine or a mounted share, as a `Place`."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from traffic_yolo.errors import AlreadyExistsError, ChangedMeanwhileError, Check
 from traffic_yolo.storage.atomic import CHUNK_BYTES, atomic_file, storage_error, sync_folder, temporary_prefix
 from traffic_yolo.storage.locations import shown, unsafe_name
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
-from traffic_yolo.storage.retry import retried, share_fault_of
+from traffic_yolo.storage.retry import Fault, retried, share_fault_of
 
 PACK_IDENTITY = struct.Struct("<QqqQ").pack
 
@@ -51,18 +52,40 @@ class LocalPlace:
         return
 
     def list_files(self) -> Listing:
-        """See `Place`. Links that stay inside are followed when they lead to a file; others are in `skipped`."""
+        """See `Place`. Links that stay inside are followed when they lead to a file; others are in `skipped`.
 
-        def look() -> Listing:
+        A folder that is away, or in which files vanish while it is listed, is looked at again: what a share shows in
+        the moment in which it goes or comes is no listing. Files that still vanish in the last look are named.
+        """
+        was_there = self.path.is_dir()
+        # A folder that had files and shows none is as suspicious as one that is gone: a lost mount leaves its place
+        had_files = False
+
+        def look(*, is_last: bool) -> Listing:
+            nonlocal had_files
             try:
                 if not self.path.is_dir():
+                    if was_there:
+                        raise FileNotFoundError(errno.ENOENT, "went away while it was listed", str(self.path))
                     single = self.stat()
                     return Listing([single] if single else [], [])
-                return _list_folder(self.path)
+                listing, vanished = _list_folder(self.path)
+                if had_files and not listing.files:
+                    raise FileNotFoundError(errno.ENOENT, "lost all its files while it was listed", str(self.path))
+                had_files = had_files or bool(listing.files or vanished)
+                if vanished and not (is_last and self.path.is_dir()):
+                    raise FileNotFoundError(errno.ENOENT, f"{vanished[0].name} vanished", str(self.path))
+                return Listing(listing.files, sorted([*listing.skipped, *vanished]))
+            except FileNotFoundError as error:
+                raise _AwayError(f"{shown(str(self.path))}: {error.strerror}") from error
             except OSError as error:
                 raise storage_error(error, self.path) from error
 
-        return retried(look, shown(str(self.path)), share_fault_of(None))
+        where = shown(str(self.path))
+        try:
+            return retried(lambda: look(is_last=False), where, _listing_fault)
+        except _AwayError:
+            return look(is_last=True)
 
     def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `Place`. Raises `StorageError` when the file becomes shorter meanwhile."""
@@ -182,10 +205,24 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _list_folder(root: Path) -> Listing:
-    """The loop that decides how fast an unchanged share is checked: one scandir a folder, one stat a file."""
+class _AwayError(StorageError):
+    """A folder that is away or in motion: it is looked at again."""
+
+
+def _listing_fault(error: Exception) -> Fault | None:
+    if isinstance(error, _AwayError):
+        return Fault("files went away while they were listed; check that the share is mounted", passes=True)
+    return share_fault_of(None)(error)
+
+
+def _list_folder(root: Path) -> tuple[Listing, list[Skipped]]:
+    """The listing, and what vanished meanwhile. Raises `FileNotFoundError` for a folder that did.
+
+    The loop decides how fast an unchanged share is checked: one scandir a folder, one stat a file.
+    """
     files: list[StoredFile] = []
     skipped: list[Skipped] = []
+    vanished: list[Skipped] = []
     real_root = os.path.realpath(root)
     folders = [(str(root), "")]
     add, new, pack = files.append, tuple.__new__, PACK_IDENTITY
@@ -209,14 +246,14 @@ def _list_folder(root: Path) -> Listing:
                 try:
                     status = entry.stat()
                 except FileNotFoundError:
-                    skipped.append(Skipped(shown(prefix + name), "vanished while the folder was listed"))
+                    vanished.append(Skipped(shown(prefix + name), "vanished while the folder was listed"))
                     continue
                 size, modified_ns = status.st_size, status.st_mtime_ns
                 identity = pack(size, modified_ns, status.st_ctime_ns, status.st_ino)
                 add(new(StoredFile, (prefix + name, size, modified_ns, identity, "")))
     files.sort()
     skipped.sort()
-    return Listing(files, skipped)
+    return Listing(files, skipped), vanished
 
 
 def _is_inside(path: str, real_root: str) -> bool:
