@@ -312,3 +312,18 @@ def test_a_file_is_read_where_the_collector_is_told_to(experiment: Experiment, n
     assert answered.exit_code == 0, answered.output
     assert status_of(tmp_path / "out")["trialsSucceeded"] == 6
     assert os.listdir(tmp_path / "out" / "trials")
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_command_that_is_a_shell_with_a_script_keeps_it_whole(
+    experiment: Experiment, nas: Path, tmp_path: Path, shell: str
+) -> None:
+    file = experiment(maxTrialCount=2)
+    document = yaml.safe_load(file.read_text())
+    pod = document["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
+    pod["containers"][0]["command"] = [shell, "-c", "x=0.5; echo score=$x; echo size=${trialParameters.x}; true"]
+    file.write_text(yaml.safe_dump(document))
+    answered = run(file, tmp_path / "out", "--nas-root", str(nas))
+    assert answered.exit_code == 0, answered.output
+    metrics = status_of(tmp_path / "out")["currentOptimalTrial"]["observation"]["metrics"]
+    assert metrics[0] == {"name": "score", "latest": "0.5", "max": "0.5", "min": "0.5"}

@@ -115,8 +115,9 @@ def test_normal_parameters_lie_around_the_middle(distribution: str) -> None:
     values = [float((suggester.ask() or {})["x"]) for _ in range(400)]
     centred = [math.log(value) for value in values] if distribution == "logNormal" else values
     mean = sum(centred) / len(centred)
-    assert mean == pytest.approx(4.0, abs=0.2)
-    assert math.sqrt(sum((value - mean) ** 2 for value in centred) / len(centred)) == pytest.approx(1.0, abs=0.15)
+    middle, deviation = (math.log(7) / 2, math.log(7) / 6) if distribution == "logNormal" else (4.0, 1.0)
+    assert mean == pytest.approx(middle, abs=0.2 * deviation)
+    assert math.sqrt(sum((value - mean) ** 2 for value in centred) / len(centred)) == pytest.approx(deviation, rel=0.15)
     for value in values[:3]:  # and can be learnt again
         suggester.tell({"x": str(value)}, 0.5)
 

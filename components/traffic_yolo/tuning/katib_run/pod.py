@@ -23,6 +23,7 @@ from traffic_yolo.tuning.katib_spec.constants import METRICS_FILE
 from traffic_yolo.tuning.katib_spec.template import containers
 
 COLLECTORS = ("StdOut", "File")
+SHELLS = ("sh", "bash")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class PodSetup:
     cluster.
     """
 
+    shell: str
     script: str
     environment: Mapping[str, str]
     folder: Path
@@ -61,8 +63,12 @@ def pod_setup(
     environment, notes = _environment(container, places)
     if at(container, "resources") is not None:
         notes.append("requests and limits of the container count for nothing here")
+    # A command that is a shell with a script already stays so: Katib takes its first two words off and keeps the shell
+    shell = words[0] if words[1:2] == ["-c"] and words[0].rsplit("/", 1)[-1] in SHELLS else "sh"
+    words = words[2:] if words[1:2] == ["-c"] and shell == words[0] else words
     script = _placed(" ".join(_expanded(word, environment) for word in words), places)
     return PodSetup(
+        shell=shell,
         script=script,
         environment={**environment, "KATIB_TRIAL_NAME": trial, "TMPDIR": str(folder / "tmp")},
         folder=folder,
@@ -91,7 +97,7 @@ def _start(setup: PodSetup) -> "subprocess.Popen[bytes]":
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with output.open("wb") as file:
         return subprocess.Popen(
-            ["sh", "-c", script],
+            [setup.shell, "-c", script],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

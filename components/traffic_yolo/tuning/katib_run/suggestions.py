@@ -245,13 +245,19 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
 def _text(parameter: Parameter, value: Any) -> str:
     """A sampled value as the text that goes into the trial."""
     if parameter.is_numeric and parameter.distribution in ("normal", "logNormal"):
-        middle, width = (parameter.least + parameter.most) / 2, (parameter.most - parameter.least) / _DEVIATIONS
-        value = NormalDist(middle, width or 1e-12).inv_cdf(min(max(float(value), 1e-9), 1 - 1e-9))
+        value = _normal(parameter).inv_cdf(min(max(float(value), 1e-9), 1 - 1e-9))
         value = math.exp(value) if parameter.distribution == "logNormal" else value
         if parameter.step:
             value = round(value / parameter.step) * parameter.step
         value = round(value) if parameter.kind == "int" else value
     return _shown(parameter, value)
+
+
+def _normal(parameter: Parameter) -> NormalDist:
+    """The distribution of a normal parameter, or of the logarithm of a logNormal one."""
+    ends = parameter.least, parameter.most
+    least, most = map(math.log, ends) if parameter.distribution == "logNormal" else ends
+    return NormalDist((least + most) / 2, (most - least) / _DEVIATIONS or 1e-12)
 
 
 def _shown(parameter: Parameter, value: Any) -> str:
@@ -263,9 +269,8 @@ def _parsed(parameter: Parameter, text: str) -> Any:
     if not parameter.is_numeric:
         return text
     if parameter.distribution in ("normal", "logNormal"):
-        middle, width = (parameter.least + parameter.most) / 2, (parameter.most - parameter.least) / _DEVIATIONS
         value = math.log(float(text)) if parameter.distribution == "logNormal" else float(text)
-        return NormalDist(middle, width or 1e-12).cdf(value)
+        return _normal(parameter).cdf(value)
     value = min(max(float(text), parameter.least), parameter.most)
     return int(value) if parameter.kind == "int" else value
 
