@@ -79,8 +79,7 @@ def _detect(model: Path, dataset: Path, split: str, options: DetectOptions, runt
         raise EvaluationError(f"{dataset}: split {split!r} has no pictures to detect on; convert with another split")
     part, count = parse_shard(options.shard)
     mine = images[len(images) * (part - 1) // count : len(images) * part // count]
-    network = Network.from_cfg(folder.cfg_path)
-    network.load_weights(folder.weights_path)
+    network = Network.read(folder.cfg_path, folder.weights_path)
     network.to(_device(options.device))
     protocol = dataclasses.replace(protocol_of(folder, data, split), confidence_floor=options.confidence_floor)
     found = detect(network, mine, classes=folder.classes, protocol=protocol, batch=options.batch, runtime=runtime)

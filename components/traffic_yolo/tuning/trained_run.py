@@ -15,7 +15,6 @@ __all__ = ["infer", "train"]
 def infer(run: Path, data: DataSet, split: str, out: Path, training: TrainingOptions) -> None:
     """Writes the raw detections of a split by a finished training."""
     model = ModelFolder.open(run)
-    network = Network.from_cfg(model.cfg_path)
-    network.load_weights(model.weights_path)
+    network = Network.read(model.cfg_path, model.weights_path)
     network.to(choose_device(training))
     detect_split(network, model, data, split).save(out)

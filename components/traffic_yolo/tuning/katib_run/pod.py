@@ -63,9 +63,9 @@ def pod_setup(
     environment, notes = _environment(container, places)
     if at(container, "resources") is not None:
         notes.append("requests and limits of the container count for nothing here")
-    # A command that is a shell with a script already stays so: Katib takes its first two words off and keeps the shell
-    shell = words[0] if words[1:2] == ["-c"] and words[0].rsplit("/", 1)[-1] in SHELLS else "sh"
-    words = words[2:] if words[1:2] == ["-c"] and shell == words[0] else words
+    shell = "sh"
+    if words[1:2] == ["-c"] and PurePosixPath(words[0]).name in SHELLS:  # Katib keeps such a shell, and joins the rest
+        shell, words = words[0], words[2:]
     script = _placed(" ".join(_expanded(word, environment) for word in words), places)
     return PodSetup(
         shell=shell,
