@@ -1,9 +1,18 @@
 """Fixtures that every test folder shares; importing this file loads neither torch nor h5py."""
 
+import gzip
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from traffic_yolo.detection.nms import Detections
+    from traffic_yolo.metrics.ground_truth import GroundTruth
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
@@ -22,3 +31,63 @@ def reference() -> Path:
 def repository() -> Path:
     """The root of the checkout."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def small_data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered pictures of three sites, one for each split."""
+    from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
+    from traffic_yolo.dataset.convert import convert
+    from traffic_yolo.dataset.options import ConvertOptions
+
+    folder = tmp_path_factory.mktemp("evaluated")
+    options = SyntheticOptions(sites=3, recordings_per_site=1, frames_per_recording=3, image_wh=(320, 192), seed=3)
+    write_share(folder / "nas", options)
+    source = ConvertOptions(str(folder / "nas" / "recordings"), labels=str(folder / "nas" / "human_labels.json"))
+    convert(source, folder / "dataset")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path) -> Path:
+    """A model folder of the package's small network with random weights, at 160 x 96."""
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.dataset.data_set import DataSet
+    from traffic_yolo.training.options import TrainingOptions
+    from traffic_yolo.training.start import cfg_for_classes, read_cfg
+
+    classes = DataSet.open(small_data_set).classes
+    # Not the trainer's cautious start: scores all over the place give NMS and matching something to do.
+    network = Network.from_cfg(cfg_for_classes(read_cfg(TrainingOptions(width=160, height=96)), len(classes)), seed=4)
+    for head in network.heads:
+        network.layers[head.layer_index - 1].conv.weight.data *= 700
+    folder = tmp_path_factory.mktemp("model")
+    network.cfg.write(folder / "model.cfg")
+    network.save_weights(folder / "model.weights")
+    (folder / "classes.names").write_text("".join(f"{name}\n" for name in classes))
+    TrainingOptions(width=160, height=96).write(folder / "options.yaml")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def darknet_valid(reference: Path) -> "Callable[[str], tuple[GroundTruth, Detections]]":
+    """COCO's truth of the reference pictures, and what `darknet detector valid` found there with the named model."""
+    from traffic_yolo.boxes import xywh_to_xyxy
+    from traffic_yolo.detection.nms import Detections
+    from traffic_yolo.metrics.ground_truth import read_ground_truth
+
+    def read(name: str) -> "tuple[GroundTruth, Detections]":
+        path = reference / "coco" / "instances_val.json"
+        categories = json.loads(path.read_text())["categories"]
+        with gzip.open(reference / "golden" / "valid" / f"coco-val.{name}.json.gz") as file:
+            results = json.load(file)
+        class_of = {category["id"]: class_id for class_id, category in enumerate(categories)}
+        found = Detections(
+            np.array([row["image_id"] for row in results], np.int64),
+            xywh_to_xyxy(np.array([row["bbox"] for row in results], np.float32)),
+            np.array([row["score"] for row in results], np.float32),
+            np.array([class_of[row["category_id"]] for row in results], np.int64),
+        )
+        return read_ground_truth(path, [category["name"] for category in categories]), found
+
+    return read

@@ -16,12 +16,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "atm": set(),
     "snapshot": {"atm"},
     "dataset": {"atm", "snapshot", "darknet"},  # darknet: the anchors of a cfg, for the report
-    "training": {"dataset", "darknet"},
+    "training": {"dataset", "darknet", "detection", "metrics"},  # validates with evaluate's own metrics
     "export": {"dataset", "darknet"},
-    "evaluation": {"dataset", "darknet"},
-    "tuning": {"dataset", "darknet", "training", "evaluation"},
-    "deepstream": {"dataset", "darknet", "evaluation"},
-    "registry": {"evaluation"},
+    "detection": {"dataset", "darknet"},
+    "metrics": {"dataset", "detection"},
+    "evaluation": {"dataset", "darknet", "detection", "metrics"},
+    "tuning": {"dataset", "darknet", "detection", "metrics", "training", "evaluation"},
+    "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
+    "registry": {"metrics", "evaluation"},
 }
 OPEN_TO_ALL = {
     "boxes",
@@ -30,6 +32,7 @@ OPEN_TO_ALL = {
     "html_report",
     "jit",
     "model_folder",
+    "options",
     "processes",
     "progress",
     "storage",
@@ -55,7 +58,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "kubernetes_validate": ("components/traffic_yolo/tuning/katib_check/*", "tests/*"),
     "re2": ("components/traffic_yolo/tuning/katib_spec/go_regexp.py", "tests/*"),
     "minio": ("components/traffic_yolo/storage/*", "tests/*"),
-    "pycocotools": ("components/traffic_yolo/evaluation/pycocotools_engine.py", "tests/*"),
+    "pycocotools": ("components/traffic_yolo/metrics/pycocotools_engine.py", "tests/*"),
     "numba": ("components/traffic_yolo/jit.py", "tests/*"),
     "h5py": ("components/traffic_yolo/atm/*", "tests/*"),
     "click": ("components/traffic_yolo/cli.py", "components/traffic_yolo/commands/*", "tests/*"),

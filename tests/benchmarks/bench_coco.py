@@ -20,12 +20,12 @@ import numpy as np
 from coco_data import detections_of, truth_of
 from harness import Row, interleaved
 
-from traffic_yolo.evaluation.bootstrap import ap_of_resamples, groups_of, resample_weights
-from traffic_yolo.evaluation.coco import coco_metrics, settings_up_to
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.match_table import match_table
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.pycocotools_engine import accumulate_with_pycocotools
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.bootstrap import ap_of_resamples, groups_of, resample_weights
+from traffic_yolo.metrics.coco import coco_metrics, settings_up_to
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.pycocotools_engine import accumulate_with_pycocotools
 
 TOPIC = "coco"
 PICTURES = int(os.environ.get("TRAFFIC_YOLO_BENCH_PICTURES", "5000"))

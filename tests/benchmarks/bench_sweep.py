@@ -16,11 +16,11 @@ import numpy as np
 from coco_data import raw_detections_of, truth_of, write_truth
 from harness import Row, interleaved
 
-from traffic_yolo.evaluation.coco import coco_metrics, settings_up_to
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.pycocotools_engine import accumulate_with_pycocotools
-from traffic_yolo.evaluation.raw_detections import RawDetections
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import RawDetections
+from traffic_yolo.metrics.coco import coco_metrics, settings_up_to
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.pycocotools_engine import accumulate_with_pycocotools
 from traffic_yolo.tuning.sweep import Sweep, sweep
 
 TOPIC = "sweep"
@@ -33,8 +33,8 @@ os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 MEMORY = f"""
 import re, sys
 from pathlib import Path
-from traffic_yolo.evaluation.ground_truth import read_ground_truth
-from traffic_yolo.evaluation.raw_detections import RawDetections
+from traffic_yolo.metrics.ground_truth import read_ground_truth
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.tuning.sweep import sweep
 folder = Path(sys.argv[1])
 raw = RawDetections.load(folder / "detections.npz")

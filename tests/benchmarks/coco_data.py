@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.ground_truth import GroundTruth
 
 NUM_CLASSES = 80
 SIDE = 640

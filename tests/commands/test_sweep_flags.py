@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from traffic_yolo.cli import main
 from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
-from traffic_yolo.evaluation.objective import Objective
+from traffic_yolo.metrics.objective import Objective
 from traffic_yolo.tuning.sweep_options import SweepOptions
 
 

@@ -22,9 +22,9 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
-from traffic_yolo.evaluation.coco import evaluate_coco
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.darknet_map import picture_results, read_darknet_data
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.coco import evaluate_coco
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="a minute of detection: TRAFFIC_YOLO_SLOW=1 runs it"

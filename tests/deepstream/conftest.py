@@ -12,9 +12,9 @@ import yaml
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.evaluation.detect import detect
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.raw_detections import Protocol
+from traffic_yolo.detection.detect import detect
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import Protocol
 from traffic_yolo.export.export_model import export_model
 from traffic_yolo.model_folder import ModelFolder
 

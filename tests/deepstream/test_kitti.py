@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from traffic_yolo.deepstream.kitti import read_kitti, write_kitti
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.nms import Detections
 
 CLASSES = ("CAR", "traffic light")
 LINE = "CAR 0.0 0 0.0 1.5 2.0 30.25 40.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.75\n"

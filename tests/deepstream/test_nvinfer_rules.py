@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from traffic_yolo.deepstream.nvinfer_config import ClassAttributes, NvinferConfig
 from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster, parse_yolo, to_frame
 from traffic_yolo.deepstream.nvinfer_preprocess import Placement, place, preprocess
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import ModelError
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 
 NETWORK_HW = (64, 96)
 RULES: dict[str, Any] = {

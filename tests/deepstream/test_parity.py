@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from traffic_yolo.deepstream.parity import compare
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.nms import Detections
 
 
 def detections(*rows: tuple[int, float, float, float, float, float, int]) -> Detections:

@@ -17,8 +17,8 @@ from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_preprocess import preprocess
 from traffic_yolo.deepstream.simulator import Simulator
+from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.errors import ModelError
-from traffic_yolo.evaluation.detect import read_rgb
 from traffic_yolo.model_folder import ModelFolder
 
 

@@ -11,8 +11,8 @@ from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import Counts, Parity
 from traffic_yolo.deepstream.validate import best_class_only, validate
 from traffic_yolo.deepstream.verdict import SINGLE_LABEL, problems_of
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError, StorageError
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 from traffic_yolo.model_folder import ModelFolder
 
 

@@ -14,13 +14,13 @@ from records import made_up_record
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.detection.protocol import detections_name, images_fingerprint
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.artifact import detections_name, images_fingerprint
-from traffic_yolo.evaluation.bootstrap import Interval
 from traffic_yolo.evaluation.compare import Difference, compare
-from traffic_yolo.evaluation.ground_truth import read_ground_truth
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.bootstrap import Interval
+from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.storage import sha256_of_file
 
 Make = Callable[..., Path]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.count_error import count_errors
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
 
 
 def case() -> tuple[Detections, GroundTruth]:

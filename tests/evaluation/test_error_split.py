@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from traffic_yolo.evaluation.coco import evaluate_coco
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit, error_costs, split_errors
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
 
 CLASSES = ("car", "bus")
 

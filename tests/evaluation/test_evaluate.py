@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.coco import NUMBER_NAMES, evaluate_coco
 from traffic_yolo.evaluation.evaluate import EvaluationSummary, evaluate
-from traffic_yolo.evaluation.ground_truth import read_ground_truth
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.operating_point import confusion_matrix, operating_point
-from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.evaluation.record import EvaluationRecord
+from traffic_yolo.metrics.coco import NUMBER_NAMES, evaluate_coco
+from traffic_yolo.metrics.ground_truth import read_ground_truth
+from traffic_yolo.metrics.matching import match
+from traffic_yolo.metrics.operating_point import confusion_matrix, operating_point
 
 NMS = NmsOptions(confidence_threshold=0.4, iou_threshold=0.5, max_detections=2000)
 

@@ -76,8 +76,8 @@ def reports(
 ) -> dict[str, Path]:
     """The reports of a whole run on rendered pictures, and an evaluation with many classes."""
     from traffic_yolo.deepstream.validate import validate
+    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
-    from traffic_yolo.evaluation.nms import NmsOptions
     from traffic_yolo.export.export_model import export_model
     from traffic_yolo.tuning.tune import tune
 

@@ -10,13 +10,13 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import DatasetError, EvaluationError
-from traffic_yolo.evaluation.coco_settings import network_area_scale
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.label_attributes import LabelAttributes, read_label_attributes
-from traffic_yolo.evaluation.nms import Detections
 from traffic_yolo.evaluation.slice_metrics import SliceMetrics, ratio_interval, slice_metrics
 from traffic_yolo.evaluation.slices import Slice, measure_light, slices_of
+from traffic_yolo.metrics.coco_settings import network_area_scale
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.label_attributes import LabelAttributes, read_label_attributes
 
 CLASSES = ("car", "bus")
 

@@ -8,19 +8,19 @@ import cv2
 import numpy as np
 
 from traffic_yolo.dataset.data_set import LabelledImage
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.detection.raw_detections import Protocol
 from traffic_yolo.evaluation.analysis import analyse
-from traffic_yolo.evaluation.coco import evaluate_coco
 from traffic_yolo.evaluation.count_error import picture_counts
 from traffic_yolo.evaluation.evaluate import CURVE_CONFIDENCES, Measured, class_curves, metrics_of
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.label_attributes import BoxLabels, LabelAttributes, PictureLabels
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.operating_point import confidence_curve, confusion_matrix, operating_point
-from traffic_yolo.evaluation.raw_detections import Protocol
 from traffic_yolo.evaluation.record import EvaluationRecord
 from traffic_yolo.evaluation.report import Evaluation, report_html
 from traffic_yolo.evaluation.samples import sample_pictures
+from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.label_attributes import BoxLabels, LabelAttributes, PictureLabels
+from traffic_yolo.metrics.matching import match
+from traffic_yolo.metrics.operating_point import confidence_curve, confusion_matrix, operating_point
 
 CONFIDENCE = 0.3
 PICTURE_HW = (360, 640)

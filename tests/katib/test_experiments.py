@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from traffic_yolo.cli import main as program_main
 from traffic_yolo.commands.trial import command
-from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.katib_check.check import check_file
 from traffic_yolo.tuning.katib_spec.template import fill

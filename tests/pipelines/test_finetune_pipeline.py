@@ -17,9 +17,9 @@ from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.dataset.component import convert
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.deepstream.component import validate
+from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.evaluation.component import evaluate
-from traffic_yolo.evaluation.nms import NmsOptions
 from traffic_yolo.export.component import export
 from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot

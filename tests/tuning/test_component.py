@@ -2,7 +2,7 @@
 
 import inspect
 
-from traffic_yolo.evaluation.objective import Objective
+from traffic_yolo.metrics.objective import Objective
 from traffic_yolo.tuning.component import tune
 from traffic_yolo.tuning.sweep_options import SweepOptions
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.objective import OBJECTIVES, Objective
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.objective import OBJECTIVES, Objective
 from traffic_yolo.tuning.search import best_cell, objective_values, search
 from traffic_yolo.tuning.sweep import Sweep
 from traffic_yolo.tuning.sweep_options import SweepOptions, parse_grid, parse_kinds, parse_limits

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.coco import evaluate_coco
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.operating_point import operating_point
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
+from traffic_yolo.metrics.matching import match
+from traffic_yolo.metrics.operating_point import operating_point
 from traffic_yolo.tuning.sweep import Sweep, sweep, sweep_limits, write_csv
 
 CLASSES = ("CAR", "BUS", "TRUCK")
@@ -166,7 +166,7 @@ def test_limits_of_detections_share_one_sweep() -> None:
 @pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="60 s; set TRAFFIC_YOLO_SLOW=1 to run it")
 def test_all_thousand_cells_of_real_detections_equal_the_plain_way(reference: Path) -> None:
     from traffic_yolo.darknet.network import Network
-    from traffic_yolo.evaluation.detect import detect
+    from traffic_yolo.detection.detect import detect
 
     path = reference / "coco" / "instances_val.json"
     content = json.loads(path.read_text())

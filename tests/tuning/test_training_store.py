@@ -174,14 +174,14 @@ def test_everything_that_moves_a_training_is_in_its_key(
 
 def test_all_of_our_code_that_a_training_imports_is_in_the_key(repository: Path) -> None:
     program = (
-        "import sys, json; import traffic_yolo.training.trainer, traffic_yolo.evaluation.detect;"
+        "import sys, json; import traffic_yolo.training.trainer, traffic_yolo.detection.detect;"
         "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith('traffic_yolo.')]))"
     )
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     package = repository / "components" / "traffic_yolo"
     imported = {Path(file).resolve() for file in json.loads(printed) if file}
     hashed = {file.resolve() for file in code_files(package)}
-    light = {package / "_version.py", package / "evaluation" / "__init__.py"}
+    light = {package / "_version.py", package / "detection" / "__init__.py"}
     assert imported - hashed - light == set(), f"add to CODE: {CODE}"
     assert all((package / name).exists() for name in CODE)
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from traffic_yolo.commands.trial import command
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import EvaluationError, NotFoundError
-from traffic_yolo.evaluation.nms import NmsOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.fine_tuning_experiment import WORK_FOLDER, FineTuningOptions, fine_tuning_document
 from traffic_yolo.tuning.katib_spec.template import fill

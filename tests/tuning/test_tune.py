@@ -14,14 +14,14 @@ from records import made_up_record
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.protocol import detections_name, images_fingerprint
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.evaluate import detections_name, images_fingerprint
-from traffic_yolo.evaluation.ground_truth import read_ground_truth
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.objective import Objective
-from traffic_yolo.evaluation.operating_point import OperatingPoint, operating_point
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.ground_truth import read_ground_truth
+from traffic_yolo.metrics.matching import match
+from traffic_yolo.metrics.objective import Objective
+from traffic_yolo.metrics.operating_point import OperatingPoint, operating_point
 from traffic_yolo.tuning.search import search
 from traffic_yolo.tuning.sweep_options import SweepOptions
 from traffic_yolo.tuning.tune import TuningSummary, sweep_file, tune

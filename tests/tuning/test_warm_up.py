@@ -10,11 +10,11 @@ import pytest
 TRIAL = """
 import sys, numpy as np
 from pathlib import Path
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.objective import Objective
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
-from traffic_yolo.evaluation.thresholds import threshold_metrics
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.metrics.objective import Objective
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.thresholds import threshold_metrics
 from traffic_yolo.tuning.search import search
 from traffic_yolo.tuning.sweep_options import SweepOptions
 path = Path(sys.argv[1])

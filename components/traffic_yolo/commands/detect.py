@@ -8,7 +8,7 @@ import click
 
 from traffic_yolo.commands.dataclass_options import options_of
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
-from traffic_yolo.evaluation.detect_options import DetectOptions
+from traffic_yolo.detection.detect_options import DetectOptions
 
 
 @click.command()
@@ -20,7 +20,7 @@ from traffic_yolo.evaluation.detect_options import DetectOptions
 @options_of(RuntimeOptions)
 def command(model: Path, dataset: Path, split: str, out: Path, **flags: Any) -> None:
     """Run the network once over a split and keep every box above the floor, before NMS."""
-    from traffic_yolo.evaluation.detect_step import detect_file
+    from traffic_yolo.detection.detect_step import detect_file
 
     options = DetectOptions(**{field.name: flags[field.name] for field in dataclasses.fields(DetectOptions)})
     runtime = RuntimeOptions(**{field.name: flags[field.name] for field in dataclasses.fields(RuntimeOptions)})

@@ -33,8 +33,8 @@ def command(
     **inputs: Any,
 ) -> None:
     """Detect once, compute COCO metrics, write record and report."""
+    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
-    from traffic_yolo.evaluation.nms import NmsOptions
 
     nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
     click.echo(evaluate(model, dataset, out, split=split, nms=nms, inputs=EvaluationInputs(**inputs)).markdown)

@@ -10,7 +10,7 @@ import click
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File of raw detections to write.")
 def command(shards: tuple[Path, ...], out: Path) -> None:
     """Join the SHARDS that `detect --shard` wrote into the file of one run."""
-    from traffic_yolo.evaluation.merge import merge_detections
+    from traffic_yolo.detection.merge import merge_detections
 
     merged = merge_detections(shards, out)
     click.echo(f"{len(merged)} pictures, {len(merged.boxes_xyxy)} boxes: {out}")

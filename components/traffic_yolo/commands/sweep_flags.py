@@ -17,7 +17,7 @@ GRID_HELP = "Numbers with commas, or FROM:TO:COUNT."
 def sweep_flags(command: Command) -> Command:
     """A decorator that adds the flags of `SweepOptions`; `options_from` reads them."""
     from traffic_yolo.commands.dataclass_options import options_of
-    from traffic_yolo.evaluation.objective import Objective
+    from traffic_yolo.metrics.objective import Objective
 
     flags = [
         options_of(Objective, skip=("class_costs",)),
@@ -48,7 +48,7 @@ def sweep_flags(command: Command) -> Command:
 
 def options_from(flags: dict[str, Any]) -> "SweepOptions":
     """The options that the values of the flags come to."""
-    from traffic_yolo.evaluation.objective import Objective, parse_class_costs
+    from traffic_yolo.metrics.objective import Objective, parse_class_costs
     from traffic_yolo.tuning.sweep_options import SweepOptions, parse_grid, parse_kinds, parse_limits
 
     fields = {field.name: flags[field.name] for field in dataclasses.fields(Objective) if field.name != "class_costs"}

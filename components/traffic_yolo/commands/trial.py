@@ -50,7 +50,7 @@ def fine_tuning(
     **options: Any,
 ) -> None:
     """Train (or find the training in the store), detect, measure at two thresholds."""
-    from traffic_yolo.evaluation.nms import NmsOptions
+    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.tuning.lease import LeaseTiming
     from traffic_yolo.tuning.trial import run_trial
 
@@ -70,7 +70,7 @@ def thresholds(
     evaluation: Path, dataset: Path, confidence_threshold: float, iou_threshold: float, **options: Any
 ) -> None:
     """Measure raw detections that lie there at two thresholds: seconds, no training, no GPU."""
-    from traffic_yolo.evaluation.nms import NmsOptions
+    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.tuning.trial_metrics import thresholds_trial
 
     nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)

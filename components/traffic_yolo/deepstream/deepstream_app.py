@@ -13,9 +13,9 @@ from traffic_yolo.deepstream.deploy_config import CONFIG_NAME
 from traffic_yolo.deepstream.kitti import read_kitti
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import Parity, compare
+from traffic_yolo.detection.detect import Picture
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.detect import Picture
-from traffic_yolo.evaluation.nms import Detections
 from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
 
 APP_CONFIG_NAME = "deepstream_app.txt"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.nms import Detections
 from traffic_yolo.model_folder import label
 from traffic_yolo.storage import write_text
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import pairwise_iou
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.nms import Detections
 
 MATCH_IOU = 0.5
 SAME_BOX_IOU = 0.9  # above, a left-over box is the same box under a second class

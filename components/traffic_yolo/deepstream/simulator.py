@@ -16,9 +16,9 @@ from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster, parse_yolo, to_frame
 from traffic_yolo.deepstream.nvinfer_preprocess import Placement, preprocess
+from traffic_yolo.detection.detect import Picture, read_rgb
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import ModelError
-from traffic_yolo.evaluation.detect import Picture, read_rgb
-from traffic_yolo.evaluation.nms import Detections
 from traffic_yolo.progress import progress
 
 FLOOR = 0.001  # rows below are not kept; the same floor as the raw detections'

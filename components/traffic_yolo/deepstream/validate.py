@@ -23,13 +23,13 @@ from traffic_yolo.deepstream.verdict import (
     ValidationSummary,
     problems_of,
 )
+from traffic_yolo.detection.detect import detect
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.protocol import check_same_classes, images_fingerprint
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
-from traffic_yolo.evaluation.coco import CocoMetrics, evaluate_coco
-from traffic_yolo.evaluation.detect import detect
-from traffic_yolo.evaluation.evaluate import check_same_classes, images_fingerprint
-from traffic_yolo.evaluation.ground_truth import read_ground_truth
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
+from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
 from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import QUANTILES, Parity
 from traffic_yolo.deepstream.verdict import ValidationSummary
-from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table
 
 MAX_POINTS = 2000  # of the scatter plot; more would only make the page heavy

@@ -1,1 +1,1 @@
-"""Raw detections, suppression, COCO metrics and reports."""
+"""The step evaluate: slices, kinds of errors, comparison of models, record and report."""

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.evaluation.coco_settings import network_area_scale
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.detection.raw_detections import Protocol
 from traffic_yolo.evaluation.count_error import CountErrors, count_errors
 from traffic_yolo.evaluation.error_split import KIND_NAMES, ErrorCosts, ErrorSplit, error_costs, split_errors
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.label_attributes import LabelAttributes
-from traffic_yolo.evaluation.match_table import picture_order
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.raw_detections import Protocol
 from traffic_yolo.evaluation.slice_metrics import SliceMetrics, slice_metrics
 from traffic_yolo.evaluation.slices import measure_light, slices_of
+from traffic_yolo.metrics.coco_settings import network_area_scale
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.label_attributes import LabelAttributes
+from traffic_yolo.metrics.match_table import picture_order
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.protocol import detections_name, images_fingerprint
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS, detections_name, images_fingerprint
-from traffic_yolo.evaluation.bootstrap import (
+from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
+from traffic_yolo.metrics.bootstrap import (
     CONFIDENCE,
     Groups,
     Interval,
@@ -22,14 +25,12 @@ from traffic_yolo.evaluation.bootstrap import (
     picture_counts,
     resample_weights,
 )
-from traffic_yolo.evaluation.coco import ap_and_ap50, settings_up_to
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.label_attributes import read_label_attributes
-from traffic_yolo.evaluation.match_table import match_table
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.raw_detections import RawDetections
-from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
+from traffic_yolo.metrics.coco import ap_and_ap50, settings_up_to
+from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.label_attributes import read_label_attributes
+from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.matching import match
 from traffic_yolo.storage import sha256_of_file
 
 NUMBERS = ("ap", "ap50", "f1", "precision", "recall")

@@ -35,9 +35,9 @@ def evaluate(
     import shutil
     from pathlib import Path
 
+    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
-    from traffic_yolo.evaluation.nms import NmsOptions
 
     with one_line_errors():
         nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)

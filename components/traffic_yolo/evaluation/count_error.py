@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.matching import IGNORED, match
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.matching import IGNORED, match
 
 ALL = "all"
 

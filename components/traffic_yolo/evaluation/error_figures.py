@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from traffic_yolo.evaluation.error_split import KIND_NAMES, ErrorCosts
 from traffic_yolo.evaluation.figures import COLOURS
-from traffic_yolo.evaluation.operating_point import ConfusionMatrix
 from traffic_yolo.evaluation.slice_metrics import SliceMetrics
+from traffic_yolo.metrics.operating_point import ConfusionMatrix
 
 MAX_CONFUSED = 20  # classes in the matrix; a cell of an 80-class one would be a few pixels wide
 MAX_VALUES = 12  # of a dimension of slices

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.coco_kernels import MATCHED, UNMATCHED, plain_rows, precision_over_recall
-from traffic_yolo.evaluation.coco_settings import RECALL_THRESHOLDS
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.match_table import class_order
-from traffic_yolo.evaluation.matching import (
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.coco_kernels import MATCHED, UNMATCHED, plain_rows, precision_over_recall
+from traffic_yolo.metrics.coco_settings import RECALL_THRESHOLDS
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.match_table import class_order
+from traffic_yolo.metrics.matching import (
     CORRECT,
     IGNORED,
     MATCH_IOU,
@@ -24,7 +25,6 @@ from traffic_yolo.evaluation.matching import (
     match,
     rows_by_picture,
 )
-from traffic_yolo.evaluation.nms import Detections
 
 BACKGROUND_IOU = 0.1  # TIDE's t_b: a detection that overlaps nothing by as much is of the background
 

@@ -14,19 +14,25 @@ from numpy.typing import NDArray
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.detection.detect import detect_split
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.protocol import check_same_classes, detections_name, read_detections
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.analysis import analyse
-from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS as COCO_MAX_DETECTIONS
-from traffic_yolo.evaluation.artifact import detections_name as detections_name
-from traffic_yolo.evaluation.artifact import images_fingerprint as images_fingerprint
-from traffic_yolo.evaluation.coco import ENGINES, CocoMetrics, evaluate_coco
 from traffic_yolo.evaluation.count_error import picture_counts
-from traffic_yolo.evaluation.detect import detect
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.label_attributes import read_label_attributes
-from traffic_yolo.evaluation.matching import MATCH_IOU, Matching, match
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.operating_point import (
+from traffic_yolo.evaluation.provenance import provenance
+from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord, Number, software_versions
+from traffic_yolo.evaluation.report import Evaluation, report_html
+from traffic_yolo.evaluation.samples import sample_pictures
+from traffic_yolo.evaluation.summary import summary_markdown
+from traffic_yolo.evaluation.threshold_surface import ThresholdSurface, read_surface
+from traffic_yolo.metrics.coco import ENGINES, CocoMetrics, evaluate_coco
+from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.label_attributes import read_label_attributes
+from traffic_yolo.metrics.matching import MATCH_IOU, Matching, match
+from traffic_yolo.metrics.operating_point import (
     ConfusionMatrix,
     Curve,
     OperatingPoint,
@@ -34,14 +40,7 @@ from traffic_yolo.evaluation.operating_point import (
     confusion_matrix,
     operating_point,
 )
-from traffic_yolo.evaluation.provenance import provenance
-from traffic_yolo.evaluation.raw_detections import CONFIDENCE_FLOOR, Protocol, RawDetections
-from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord, Number, software_versions
-from traffic_yolo.evaluation.report import Evaluation, report_html
-from traffic_yolo.evaluation.samples import sample_pictures
-from traffic_yolo.evaluation.summary import summary_markdown
-from traffic_yolo.evaluation.threshold_surface import ThresholdSurface, read_surface
-from traffic_yolo.model_folder import CFG_NAME, EXPORT_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
@@ -149,7 +148,7 @@ def evaluate(
     names = list(dict.fromkeys((*HELD_OUT_SPLITS, split)))
     with atomic_folder(out) as folder:
         if inputs.detections:
-            raw_of = {name: _read_detections(inputs.detections, subject, name) for name in names}
+            raw_of = {name: read_detections(inputs.detections, subject.model, subject.data, name) for name in names}
         else:
             raw_of = _detect(subject, names, batch=batch, device=device)
         for name, raw in raw_of.items():
@@ -178,53 +177,6 @@ def _detect(subject: _Subject, splits: Sequence[str], *, batch: int, device: str
     network = Network.read(subject.model.cfg_path, subject.model.weights_path)
     network.to(_device(device))
     return {name: detect_split(network, subject.model, subject.data, name, batch=batch) for name in splits}
-
-
-def _read_detections(folder: Path, subject: _Subject, split: str) -> RawDetections:
-    """Raw detections that exist; `EvaluationError` naming what differs unless they are what `_detect` would make.
-
-    Runtime and precision may differ: they are what the detections say they are, and the record says so too.
-    """
-    path = folder / detections_name(split)
-    raw = RawDetections.load(path)
-    expected = protocol_of(subject.model, subject.data, split)
-    for name in ("cfg_sha256", "weights_sha256", "network_hw", "resize", "images_fingerprint"):
-        found, wanted = getattr(raw.protocol, name), getattr(expected, name)
-        if found != wanted:
-            raise EvaluationError(
-                f"{path}: made under another protocol: {name} is {found}, this model and data set have {wanted}; "
-                f"detect again"
-            )
-    if raw.classes != subject.model.classes:
-        raise EvaluationError(f"{path}: detections of classes {raw.classes}, the model has {subject.model.classes}")
-    return raw
-
-
-def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str, *, batch: int = 8) -> RawDetections:
-    """Raw detections of one split; `network` has the weights of `model` and runs where it is."""
-    protocol = protocol_of(model, data, split)
-    return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
-
-
-def protocol_of(model: ModelFolder, data: DataSet, split: str) -> Protocol:
-    """The protocol under which PyTorch in float32 detects on one split."""
-    return Protocol(
-        cfg_sha256=model.sha256(CFG_NAME),
-        weights_sha256=model.sha256(WEIGHTS_NAME),
-        network_hw=model.network_hw,
-        resize=model.resize,
-        images_fingerprint=images_fingerprint(data, split),
-        confidence_floor=CONFIDENCE_FLOOR,
-    )
-
-
-def check_same_classes(model_classes: tuple[str, ...], data_classes: tuple[str, ...]) -> None:
-    """Raises `EvaluationError` unless model and data set have the same class names; their order may differ."""
-    if set(model_classes) != set(data_classes):
-        raise EvaluationError(
-            f"the model's classes ({', '.join(model_classes)}) are not the data set's ({', '.join(data_classes)}); "
-            f"convert with a class map, or train from these weights with weights_names"
-        )
 
 
 def measure(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, *, engine: str = ENGINES[0]) -> Measured:

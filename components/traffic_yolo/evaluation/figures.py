@@ -9,9 +9,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.coco import CocoMetrics
-from traffic_yolo.evaluation.operating_point import Curve, OperatingPoint
 from traffic_yolo.evaluation.threshold_surface import ThresholdSurface
+from traffic_yolo.metrics.coco import CocoMetrics
+from traffic_yolo.metrics.operating_point import Curve, OperatingPoint
 
 # Okabe and Ito's palette without its black: told apart by colour-blind readers, readable on white and on black.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#a8a032")

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.evaluation.analysis import Analysis
-from traffic_yolo.evaluation.coco import CocoMetrics
 from traffic_yolo.evaluation.count_error import CountError
 from traffic_yolo.evaluation.error_figures import (
     MAX_CONFUSED,
@@ -27,7 +26,6 @@ from traffic_yolo.evaluation.figures import (
     precision_recall_figure,
     surface_figure,
 )
-from traffic_yolo.evaluation.operating_point import ConfusionMatrix, Curve, OperatingPoint
 from traffic_yolo.evaluation.provenance import MAY_HAVE_SEEN, NOT_SEEN, SEEN
 from traffic_yolo.evaluation.record import EvaluationRecord
 from traffic_yolo.evaluation.samples import Samples
@@ -35,6 +33,8 @@ from traffic_yolo.evaluation.slice_metrics import SliceMetrics
 from traffic_yolo.evaluation.summary import provenance_sentence
 from traffic_yolo.evaluation.threshold_surface import ThresholdSurface
 from traffic_yolo.html_report import Cell, Html, callout, details, figure_svg, page, paragraph, table, tiles
+from traffic_yolo.metrics.coco import CocoMetrics
+from traffic_yolo.metrics.operating_point import ConfusionMatrix, Curve, OperatingPoint
 
 MAX_ROWS = 16  # of a table in sight; the rest unfolds
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.evaluation.detect import read_rgb
+from traffic_yolo.detection.detect import read_rgb
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.matching import CORRECT, WRONG
-from traffic_yolo.evaluation.nms import Detections
 from traffic_yolo.html_report import Html, colour_key, picture, pictures
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.matching import CORRECT, WRONG
 
 WORST, SPREAD = 6, 4
 WIDTH = 480  # pixels

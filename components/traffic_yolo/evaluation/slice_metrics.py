@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.coco import coco_metrics
-from traffic_yolo.evaluation.coco_kernels import MATCHED, UNMATCHED
-from traffic_yolo.evaluation.coco_settings import ALL_AREAS, EVERY_AREA, CocoSettings
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.match_table import MatchTable, match_table
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.operating_point import Counts
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.slices import Slice
+from traffic_yolo.metrics.coco import coco_metrics
+from traffic_yolo.metrics.coco_kernels import MATCHED, UNMATCHED
+from traffic_yolo.metrics.coco_settings import ALL_AREAS, EVERY_AREA, CocoSettings
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.match_table import MatchTable, match_table
+from traffic_yolo.metrics.operating_point import Counts
 
 NO_LIMIT = (
     1 << 30

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.evaluation.coco_settings import COCO_AREAS
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.label_attributes import NOT_STATED, LabelAttributes
+from traffic_yolo.metrics.coco_settings import COCO_AREAS
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.label_attributes import NOT_STATED, LabelAttributes
 
 # Median of the luma (0 to 255) of a picture in eighths of its size. The median, since lamps lift the mean of a night
 # road. 47 parts 116 pictures of five real sites, one of them at night, with the fewest mistakes (13, all of pictures

@@ -36,7 +36,7 @@ def tune(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.evaluation.objective import Objective
+    from traffic_yolo.metrics.objective import Objective
     from traffic_yolo.tuning.sweep_options import SweepOptions
     from traffic_yolo.tuning.tune import tune as choose_thresholds
 

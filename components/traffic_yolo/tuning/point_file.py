@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from traffic_yolo.evaluation.bootstrap import CONFIDENCE
-from traffic_yolo.evaluation.matching import MATCH_IOU
-from traffic_yolo.evaluation.operating_point import Counts
+from traffic_yolo.metrics.bootstrap import CONFIDENCE
+from traffic_yolo.metrics.matching import MATCH_IOU
+from traffic_yolo.metrics.operating_point import Counts
 from traffic_yolo.tuning.search import ApRow, Found, Part
 
 SCHEMA_VERSION = 1

@@ -7,9 +7,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.objective import OBJECTIVES, OF_RANKING
-from traffic_yolo.evaluation.operating_point import OperatingPoint
 from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table
+from traffic_yolo.metrics.objective import OBJECTIVES, OF_RANKING
+from traffic_yolo.metrics.operating_point import OperatingPoint
 from traffic_yolo.tuning.search import ApRow, Found, Part, best_cell, objective_values
 
 INTERVAL_NAMES = ("precision", "recall", "f1", "ap", "ap50")

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS
-from traffic_yolo.evaluation.bootstrap import (
+from traffic_yolo.metrics.bootstrap import (
     Groups,
     Interval,
     ap_of_resamples,
@@ -18,15 +19,14 @@ from traffic_yolo.evaluation.bootstrap import (
     picture_counts,
     resample_weights,
 )
-from traffic_yolo.evaluation.coco import ap_and_ap50, settings_up_to
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.match_table import match_table
-from traffic_yolo.evaluation.matching import Matching, match
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.objective import OF_RANKING, Objective
-from traffic_yolo.evaluation.operating_point import OperatingPoint, operating_point
-from traffic_yolo.evaluation.raw_detections import RawDetections
-from traffic_yolo.evaluation.thresholds import best_class_thresholds, best_threshold
+from traffic_yolo.metrics.coco import ap_and_ap50, settings_up_to
+from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.matching import Matching, match
+from traffic_yolo.metrics.objective import OF_RANKING, Objective
+from traffic_yolo.metrics.operating_point import OperatingPoint, operating_point
+from traffic_yolo.metrics.thresholds import best_class_thresholds, best_threshold
 from traffic_yolo.tuning.sweep import Sweep, sweep_limits
 from traffic_yolo.tuning.sweep_options import FINEST_IOU_STEP, SweepOptions
 

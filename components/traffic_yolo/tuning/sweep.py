@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.detection.nms import NmsOptions, centre_exponent, check_floor
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS
-from traffic_yolo.evaluation.coco_settings import IOU_THRESHOLDS, RECALL_THRESHOLDS
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.matching import MATCH_IOU
-from traffic_yolo.evaluation.nms import NmsOptions, centre_exponent, check_floor
-from traffic_yolo.evaluation.operating_point import OperatingPoint, point_of_counts
-from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.jit import in_chunks
+from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS, IOU_THRESHOLDS, RECALL_THRESHOLDS
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.matching import MATCH_IOU
+from traffic_yolo.metrics.operating_point import OperatingPoint, point_of_counts
 from traffic_yolo.storage import atomic_file
 from traffic_yolo.tuning.sweep_kernels import count_variants, scatter_fates, sweep_pictures
 

@@ -7,9 +7,9 @@ fate of one above it, so what is computed at the lowest confidence serves every 
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.coco_kernels import ALL_CLASSES, NEARLY_ONE, SPACING, overlap_xywh
-from traffic_yolo.evaluation.nms_kernels import ZERO, box_overlap, candidates_of
+from traffic_yolo.detection.nms_kernels import ZERO, box_overlap, candidates_of
 from traffic_yolo.jit import kernel
+from traffic_yolo.metrics.coco_kernels import ALL_CLASSES, NEARLY_ONE, SPACING, overlap_xywh
 
 # A candidate's fate under one variant, in one number: these flags, and two bits for each of up to 14 IoU thresholds of
 # matching: bit t, it found a true box; bit 14 + t, it found an ignored one.

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from traffic_yolo.detection.nms import NMS_KINDS, NmsOptions
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.evaluation.nms import NMS_KINDS, NmsOptions
-from traffic_yolo.evaluation.objective import Objective
-from traffic_yolo.evaluation.thresholds import LEAST_TRUTHS
+from traffic_yolo.metrics.objective import Objective
+from traffic_yolo.metrics.thresholds import LEAST_TRUTHS
 from traffic_yolo.tuning.sweep import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS
 
 METHODS = ("grid", "adaptive")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.evaluation.evaluate import detect_split
+from traffic_yolo.detection.detect import detect_split
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainer import choose_device, train

@@ -27,8 +27,8 @@ from typing import Any, Literal
 
 from traffic_yolo._version import __version__
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.protocol import detections_name
 from traffic_yolo.errors import StorageError
-from traffic_yolo.evaluation.artifact import detections_name
 from traffic_yolo.storage import existing_path, read_json, sha256_of_file, write_json
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.lease import Lease, LeaseTiming, lease
@@ -44,7 +44,7 @@ FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, n
 CODE = (
     *("darknet", "training", "dataset", "storage"),
     *("boxes.py", "errors.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
-    *("evaluation/artifact.py", "evaluation/array_file.py", "evaluation/detect.py", "evaluation/raw_detections.py"),
+    *("detection/protocol.py", "detection/array_file.py", "detection/detect.py", "detection/raw_detections.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 

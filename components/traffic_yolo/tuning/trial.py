@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.evaluation.nms import NmsOptions
+from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.storage import write_json
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.lease import LeaseTiming

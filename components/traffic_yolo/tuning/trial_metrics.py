@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.detection.protocol import detections_name, images_fingerprint
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.artifact import detections_name, images_fingerprint
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.objective import Objective
-from traffic_yolo.evaluation.raw_detections import RawDetections
-from traffic_yolo.evaluation.thresholds import threshold_metrics
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.objective import Objective
+from traffic_yolo.metrics.thresholds import threshold_metrics
 from traffic_yolo.tuning.metrics import METRICS, MetricOptions
 
 SPLIT = "val"

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.detection.protocol import detections_name, images_fingerprint
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.artifact import detections_name, images_fingerprint
-from traffic_yolo.evaluation.bootstrap import coarsest_groups
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.label_attributes import read_label_attributes
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.operating_point import OperatingPoint
-from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
+from traffic_yolo.metrics.bootstrap import coarsest_groups
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.label_attributes import read_label_attributes
+from traffic_yolo.metrics.operating_point import OperatingPoint
 from traffic_yolo.storage import atomic_folder, write_json, write_text
 from traffic_yolo.tuning.point_file import POINT_NAME, described, point_document
 from traffic_yolo.tuning.report import tuning_report_html

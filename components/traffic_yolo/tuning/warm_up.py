@@ -5,12 +5,12 @@
 
 import numpy as np
 
-from traffic_yolo.evaluation.bootstrap import groups_of
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.nms import NmsOptions
-from traffic_yolo.evaluation.objective import Objective
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
-from traffic_yolo.evaluation.thresholds import threshold_metrics
+from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.bootstrap import groups_of
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.objective import Objective
+from traffic_yolo.metrics.thresholds import threshold_metrics
 from traffic_yolo.tuning.search import intervals_of, search
 from traffic_yolo.tuning.sweep_options import SweepOptions
 

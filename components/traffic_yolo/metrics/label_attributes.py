@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.ground_truth import GroundTruth
+from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.storage import read_json
 
 NOT_STATED = "not stated"

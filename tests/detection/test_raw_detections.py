@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 
 PROTOCOL = Protocol("c" * 64, "w" * 64, (320, 416), "letterbox", "f" * 64 + "/val", runtime="onnxruntime")
 
@@ -166,7 +166,7 @@ def test_a_foreign_npz_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_schema_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("traffic_yolo.evaluation.raw_detections.SCHEMA_VERSION", 99)
+    monkeypatch.setattr("traffic_yolo.detection.raw_detections.SCHEMA_VERSION", 99)
     three_pictures().save(tmp_path / "detections.npz")
     monkeypatch.undo()
     with pytest.raises(EvaluationError, match="schema version 99, this program reads 2; detect again"):

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from traffic_yolo.evaluation.coco_settings import CocoSettings
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
-from traffic_yolo.evaluation.match_table import Accumulated, check_class_ids
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.coco_settings import CocoSettings
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.metrics.match_table import Accumulated, check_class_ids
 
 
 def accumulate_with_pycocotools(

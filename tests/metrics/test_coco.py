@@ -13,10 +13,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from traffic_yolo.boxes import xywh_to_xyxy
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import DatasetError, EvaluationError, StorageError
-from traffic_yolo.evaluation.coco import NUMBER_NAMES, evaluate_coco
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.coco import NUMBER_NAMES, evaluate_coco
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
 
 CLASSES = ("CAR", "BUS")
 CATEGORY_IDS = (5, 2)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.evaluation.coco_settings import ALL_AREAS, CocoSettings
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.match_table import Accumulated, MatchTable, match_table
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.coco_settings import ALL_AREAS, CocoSettings
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.match_table import Accumulated, MatchTable, match_table
 
 ENGINES = ("fast", "pycocotools")
 
@@ -101,7 +101,7 @@ def evaluate_coco(
     settings = settings or settings_up_to(max_detections)
     mask = None if image_ids is None else ground_truth.picture_mask(image_ids)
     if engine == "pycocotools":
-        from traffic_yolo.evaluation.pycocotools_engine import accumulate_with_pycocotools
+        from traffic_yolo.metrics.pycocotools_engine import accumulate_with_pycocotools
 
         accumulated = accumulate_with_pycocotools(ground_truth, detections, settings, mask=mask, area_scale=area_scale)
     elif engine == "fast":

@@ -14,13 +14,13 @@ import torch
 
 from traffic_yolo.boxes import cxcywh_to_xyxy
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.detection.detect import detect, read_rgb
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import DatasetError, EvaluationError
-from traffic_yolo.evaluation.coco import evaluate_coco
-from traffic_yolo.evaluation.detect import detect, read_rgb
-from traffic_yolo.evaluation.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
+from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
+from traffic_yolo.metrics.matching import match
 
 SMALL_CFG = """
 [net]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
-from traffic_yolo.evaluation.match_table import check_class_ids, match_ordered, picture_order
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.metrics.match_table import check_class_ids, match_ordered, picture_order
 
 MATCH_IOU = 0.5
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from traffic_yolo.detection.detect_options import parse_shard
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.detect_options import parse_shard
-from traffic_yolo.evaluation.raw_detections import RawDetections
 
 
 def merge_detections(shards: Sequence[Path], out: Path) -> RawDetections:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.evaluation.raw_detections import CONFIDENCE_FLOOR
 
 DEVICES = ("auto", "cpu", "cuda")
 

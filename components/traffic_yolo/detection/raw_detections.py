@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.detection.array_file import map_arrays, write_arrays
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.array_file import map_arrays, write_arrays
 from traffic_yolo.storage import atomic_file
 
 SCHEMA_VERSION = 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from traffic_yolo.evaluation.array_file import map_arrays, write_arrays
+from traffic_yolo.detection.array_file import map_arrays, write_arrays
 
 NAMES = st.text("abcdefghijklmnop_", min_size=1, max_size=70)
 ARRAYS = arrays_of.arrays(

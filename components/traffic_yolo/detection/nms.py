@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.detection.nms_kernels import suppress_pictures
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.nms_kernels import suppress_pictures
-from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.jit import in_chunks
 
 NMS_KINDS = ("default", "greedynms", "diounms")

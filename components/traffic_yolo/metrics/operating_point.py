@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.matching import (
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.matching import (
     CORRECT,
     MATCH_IOU,
     NO_TRUTH,
@@ -17,7 +18,6 @@ from traffic_yolo.evaluation.matching import (
     match_picture,
     rows_by_picture,
 )
-from traffic_yolo.evaluation.nms import Detections
 
 BACKGROUND = "background"
 

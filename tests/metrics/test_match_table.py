@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traffic_yolo.boxes import xywh_to_xyxy
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.coco import coco_metrics, evaluate_coco, settings_up_to
-from traffic_yolo.evaluation.coco_settings import COCO_AREAS, EVERY_AREA, CocoSettings, network_area_scale
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
-from traffic_yolo.evaluation.match_table import match_table
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.pycocotools_engine import accumulate_with_pycocotools
+from traffic_yolo.metrics.coco import coco_metrics, evaluate_coco, settings_up_to
+from traffic_yolo.metrics.coco_settings import COCO_AREAS, EVERY_AREA, CocoSettings, network_area_scale
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.pycocotools_engine import accumulate_with_pycocotools
 
 CLASSES = ("CAR", "BUS", "TRUCK")
 # Small whole numbers: equal boxes, equal overlaps, overlaps at exactly a threshold and touching edges are all common.

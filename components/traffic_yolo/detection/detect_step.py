@@ -12,12 +12,12 @@ import torch
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.detect import detect
+from traffic_yolo.detection.detect_options import DetectOptions, parse_shard
+from traffic_yolo.detection.merge import merge_detections
+from traffic_yolo.detection.protocol import check_same_classes, protocol_of
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.detect import detect
-from traffic_yolo.evaluation.detect_options import DetectOptions, parse_shard
-from traffic_yolo.evaluation.evaluate import check_same_classes, protocol_of
-from traffic_yolo.evaluation.merge import merge_detections
-from traffic_yolo.evaluation.raw_detections import RawDetections
 from traffic_yolo.model_folder import ModelFolder
 
 

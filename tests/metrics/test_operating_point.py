@@ -11,11 +11,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from traffic_yolo.boxes import xywh_to_xyxy
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.ground_truth import ALL_CLASSES, GroundTruth
-from traffic_yolo.evaluation.matching import CORRECT, IGNORED, WRONG, match
-from traffic_yolo.evaluation.nms import Detections
-from traffic_yolo.evaluation.operating_point import confidence_curve, confusion_matrix, operating_point
+from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.metrics.matching import CORRECT, IGNORED, WRONG, match
+from traffic_yolo.metrics.operating_point import confidence_curve, confusion_matrix, operating_point
 
 CLASSES = ("CAR", "BUS")
 Row = tuple[int, int, tuple[float, float, float, float]]

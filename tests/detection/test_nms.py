@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traffic_yolo.boxes import cxcywh_to_xyxy, pairwise_iou
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.nms_kernels import box_overlap
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.nms_kernels import box_overlap
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
 
 PROTOCOL = Protocol("c" * 64, "w" * 64, (320, 320), "stretch", "f" * 64 + "/test")
 

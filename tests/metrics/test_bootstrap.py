@@ -5,8 +5,9 @@ import os
 import numpy as np
 import pytest
 
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.evaluation.bootstrap import (
+from traffic_yolo.metrics.bootstrap import (
     PictureCounts,
     ap_of_resamples,
     coarsest_groups,
@@ -16,12 +17,11 @@ from traffic_yolo.evaluation.bootstrap import (
     resample_weights,
     student_t_quantile,
 )
-from traffic_yolo.evaluation.coco import evaluate_coco
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.label_attributes import LabelAttributes, PictureLabels
-from traffic_yolo.evaluation.match_table import match_table
-from traffic_yolo.evaluation.matching import match
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.label_attributes import LabelAttributes, PictureLabels
+from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.matching import match
 
 
 def world(pictures: int = 12, seed: int = 0) -> tuple[GroundTruth, Detections]:

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.evaluation.coco import evaluate_coco
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.matching import CORRECT, IGNORED, WRONG, Matching, match
-from traffic_yolo.evaluation.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.objective import OBJECTIVES, Objective, parse_class_costs
-from traffic_yolo.evaluation.operating_point import OperatingPoint, operating_point
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections
-from traffic_yolo.evaluation.thresholds import (
+from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.matching import CORRECT, IGNORED, WRONG, Matching, match
+from traffic_yolo.metrics.objective import OBJECTIVES, Objective, parse_class_costs
+from traffic_yolo.metrics.operating_point import OperatingPoint, operating_point
+from traffic_yolo.metrics.thresholds import (
     best_class_thresholds,
     best_threshold,
     recall_at_false_positives,
@@ -197,7 +197,7 @@ def test_the_metrics_are_finite_whatever_is_missing(case: dict[str, bool]) -> No
 
 
 def test_measuring_thresholds_loads_no_torch() -> None:
-    code = "import sys, traffic_yolo.tuning.tune, traffic_yolo.evaluation.thresholds; print('torch' in sys.modules)"
+    code = "import sys, traffic_yolo.tuning.tune, traffic_yolo.metrics.thresholds; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.coco_kernels import match_pictures, plain_rows, precision_over_recall
-from traffic_yolo.evaluation.coco_settings import CocoSettings
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.nms import Detections
+from traffic_yolo.metrics.coco_kernels import match_pictures, plain_rows, precision_over_recall
+from traffic_yolo.metrics.coco_settings import CocoSettings
+from traffic_yolo.metrics.ground_truth import GroundTruth
 
 
 @dataclass(frozen=True)

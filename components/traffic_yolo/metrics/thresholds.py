@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.evaluation.artifact import COCO_MAX_DETECTIONS
-from traffic_yolo.evaluation.coco import ap_and_ap50, settings_up_to
-from traffic_yolo.evaluation.ground_truth import GroundTruth
-from traffic_yolo.evaluation.match_table import match_table
-from traffic_yolo.evaluation.matching import CORRECT, WRONG, Matching, match
-from traffic_yolo.evaluation.nms import NmsOptions, non_maximum_suppression
-from traffic_yolo.evaluation.objective import OF_RANKING, Objective
-from traffic_yolo.evaluation.operating_point import operating_point
-from traffic_yolo.evaluation.raw_detections import RawDetections
+from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import RawDetections
+from traffic_yolo.metrics.coco import ap_and_ap50, settings_up_to
+from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
+from traffic_yolo.metrics.ground_truth import GroundTruth
+from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.matching import CORRECT, WRONG, Matching, match
+from traffic_yolo.metrics.objective import OF_RANKING, Objective
+from traffic_yolo.metrics.operating_point import operating_point
 
 LEAST_TRUTHS = 20  # of fewer true boxes, a class's own threshold would be chosen by chance (its F1 moves by 1/20 a box)
 

@@ -16,8 +16,11 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
 from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.protocol import protocol_of
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections, offsets_of
 from traffic_yolo.errors import DatasetError, EvaluationError
-from traffic_yolo.evaluation.raw_detections import Protocol, RawDetections, offsets_of
+from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.progress import progress
 
 READERS = 2  # threads that decode and resize the next batch while the network runs this one
@@ -73,6 +76,12 @@ def detect(
             decoded = decode(network.heads, runner(inputs), protocol.network_hw)
             kept.extend(_boxes_of_batch(shown, decoded, protocol))
     return _joined(pictures, kept, tuple(classes), protocol)
+
+
+def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str, *, batch: int = 8) -> RawDetections:
+    """Raw detections of one split; `network` has the weights of `model` and runs where it is."""
+    protocol = protocol_of(model, data, split)
+    return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
 
 
 class _Boxes(typing.NamedTuple):

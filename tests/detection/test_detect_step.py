@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
+from traffic_yolo.detection.detect_options import DetectOptions, parse_shard
+from traffic_yolo.detection.detect_step import detect_file
+from traffic_yolo.detection.merge import merge_detections
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
-from traffic_yolo.evaluation.detect_options import DetectOptions, parse_shard
-from traffic_yolo.evaluation.detect_step import detect_file
-from traffic_yolo.evaluation.merge import merge_detections
-from traffic_yolo.evaluation.raw_detections import RawDetections
 
 
 @pytest.fixture(scope="module")

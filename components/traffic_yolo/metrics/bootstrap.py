@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.evaluation.coco import ap_and_ap50
-from traffic_yolo.evaluation.label_attributes import LabelAttributes
-from traffic_yolo.evaluation.match_table import MatchTable
-from traffic_yolo.evaluation.matching import CORRECT, WRONG, Matching
 from traffic_yolo.jit import processors
+from traffic_yolo.metrics.coco import ap_and_ap50
+from traffic_yolo.metrics.label_attributes import LabelAttributes
+from traffic_yolo.metrics.match_table import MatchTable
+from traffic_yolo.metrics.matching import CORRECT, WRONG, Matching
 
 LEAST_GROUPS = 5  # of fewer, a resample misses one of them too often for its percentiles to mean anything
 RESAMPLES = 2000

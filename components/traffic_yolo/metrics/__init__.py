@@ -1,0 +1,1 @@
+"""How well boxes fit the truth: matching, COCO metrics, operating points, intervals."""
