@@ -1,41 +1,104 @@
-"""Makes command-line flags out of an options dataclass, so that names, defaults and help are said once."""
+"""Makes command-line flags out of options dataclasses, so that names, defaults and help are said once."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.options import SETTINGS, fields_of, read_settings, type_of
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """A decorator that adds one flag for each field of `options_type`: `max_batches` becomes `--max-batches`.
+def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """`options_of` for each dataclass of a step, and `--settings`: a file, or YAML text, that gives options too.
 
-    The field's annotation must be str, int, float or bool; its default becomes the flag's (a field without one is
-    required); `metadata["help"]` becomes the help text, `metadata["choices"]` the allowed words, `metadata["alias"]` a
-    second flag of the same meaning.
+    A flag wins over the settings; what neither gives has its default.
     """
 
     def decorate(command: Command) -> Command:
-        for field in reversed([f for f in dataclasses.fields(options_type) if f.name not in skip]):
-            command = _option(field)(command)
+        def take(context: click.Context, _: click.Parameter, value: str) -> None:
+            found = read_settings(value, *options_types)
+            context.default_map = {**(context.default_map or {}), **found}
+
+        command = click.option(
+            f"--{SETTINGS}", default="", is_eager=True, expose_value=False, callback=take,
+            help="YAML file, or text `name: value`, with options of this command; a flag wins.",
+        )(command)  # fmt: skip
+        for options_type in reversed(options_types):
+            command = options_of(options_type, skip=skip)(command)
         return command
 
     return decorate
 
 
+def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """A decorator that adds one flag for each field of `options_type`: `max_batches` becomes `--max-batches`.
+
+    The field's annotation must be str, int, float or bool, or one of them `| None`; its default becomes the flag's (a
+    field without one is required); `metadata["help"]` becomes the help text, `metadata["choices"]` the allowed words,
+    `metadata["alias"]` a second flag of the same meaning. An `OptionsError` about a field names the flag.
+    """
+
+    def decorate(command: Command) -> Command:
+        fields = [field for field in dataclasses.fields(options_type) if field.name not in skip]
+        wrapped = _names_flags(command, {field.name: _flag(field.name) for field in fields})
+        for field in reversed(fields):
+            wrapped = _option(field)(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def values_of(options_type: type[Any], flags: Mapping[str, Any]) -> Any:
+    """The options that the flags of a command give; those of other dataclasses are left alone."""
+    return options_type(**{name: flags[name] for name in fields_of(options_type) if name in flags})
+
+
+def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
+    """`command` whose `OptionsError`s name flags as the user typed them.
+
+    A name with an underscore is no word of a sentence; one without is a name only where it stands before a colon or an
+    equals sign, or in backquotes.
+    """
+    long = sorted((name for name in flags if "_" in name), key=len, reverse=True)
+    short = [name for name in flags if "_" not in name]
+    pattern = re.compile(
+        "|".join([*(rf"(?<![\w-]){name}(?!\w)" for name in long), *(rf"^{name}(?=:)|`{name}`" for name in short)])
+    )
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except OptionsError as error:
+            if not flags:
+                raise
+            named = pattern.sub(lambda match: flags[match[0].strip("`")], str(error))
+            raise OptionsError(named) from error
+
+    return call  # type: ignore[return-value]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
-    flag = f"--{field.name.replace('_', '-')}"
+    flag = _flag(field.name)
     required = field.default is dataclasses.MISSING
     help_text = field.metadata.get("help")
-    if field.type in (bool, "bool"):
+    kind, _ = type_of(field)
+    if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", default=field.default, show_default=True, help=help_text)
-    kinds: dict[Any, type] = {str: str, int: int, float: float, "str": str, "int": int, "float": float}
     choices = field.metadata.get("choices")
-    kind = click.Choice(choices) if choices else kinds[field.type]
+    taken = click.Choice(choices) if choices else kind
     flags = [flag, *([field.metadata["alias"]] if "alias" in field.metadata else [])]
     if required:  # click takes default=None for a default, and would let the flag be left out
-        return click.option(*flags, field.name, type=kind, required=True, help=help_text)
-    shown = field.default != ""
-    return click.option(*flags, field.name, type=kind, default=field.default, show_default=shown, help=help_text)
+        return click.option(*flags, field.name, type=taken, required=True, help=help_text)
+    shown = field.default not in ("", None)
+    return click.option(*flags, field.name, type=taken, default=field.default, show_default=shown, help=help_text)

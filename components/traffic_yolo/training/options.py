@@ -3,140 +3,115 @@
 The field names are the command line's flags and the parameters of the KFP component and of Katib.
 """
 
-import dataclasses
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.options import check_options, check_settings, described, option
 from traffic_yolo.storage import write_text
 
-OPTIMIZERS = ("", "sgd", "adamw")
-POLICIES = ("", "constant", "steps", "cosine", "poly", "sgdr")
+OPTIMIZERS = ("sgd", "adamw")
+POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
 FINE_TUNE_WORDS = ("all", "neck_and_heads", "heads")
 PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 
-# What the pipeline, the component and Katib's trials pass on; the rest is for the command line.
-PIPELINE_FIELDS = (
-    "cfg",
-    "weights",
-    "weights_names",
-    "class_seeds",
-    "fine_tune_layers",
-    "width",
-    "height",
-    "batch",
-    "subdivisions",
-    "max_batches",
-    "optimizer",
-    "learning_rate",
-    "seed",
-)
-
-AS_CFG = -1  # the value of a number that is left to the cfg where 0 means something
-_MOST = {  # options that may be AS_CFG, with the largest value that makes sense
-    "burn_in": math.inf,
-    "momentum": 1.0,
-    "decay": 1.0,
-    "mosaic": 1.0,
-    "jitter": 0.5,
-    "flip": 1.0,
-    "hue": 0.5,
-    "saturation": 10.0,
-    "exposure": 10.0,
-    "ema_alpha": 1.0,
-}
-_LEAST = {
-    "width": 0,
-    "height": 0,
-    "batch": 1,
-    "subdivisions": 1,
-    "max_batches": 1,
-    "learning_rate": 0.0,
-    "evaluate_every": 0,
-    "cache_mib": 0,
-    "workers": 0,
-    "seed": 0,
-}
-
-
-def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> str:
-    metadata = {"help": help_text} | ({"choices": choices} if choices else {})
-    return field(default=default, metadata=metadata)
-
-
-def _whole(default: int, help_text: str) -> int:
-    return field(default=default, metadata={"help": help_text})
-
-
-def _real(default: float, help_text: str) -> float:
-    return field(default=float(default), metadata={"help": help_text})
-
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One training. Raises `OptionsError` when made with values that make no sense."""
+    """One training; None leaves a number or word to the cfg. Raises `OptionsError` for values that make no sense."""
 
-    cfg: str = _text("", "Darknet .cfg file; empty: the package's traffic-small.cfg.")
-    weights: str = _text("", "Darknet .weights to start from, whole or a backbone cut; empty: random weights.")
-    weights_names: str = _text("", "File with the class names that whole weights were trained for, one a line.")
-    class_seeds: str = _text("", "New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.")
-    fine_tune_layers: str = _text("all", "What may change: all, neck_and_heads, heads, or from:<layer index>.")
-    width: int = _whole(0, "Network width in pixels, a multiple of 32; 0: the cfg's.")
-    height: int = _whole(0, "Network height in pixels, a multiple of 32; 0: the cfg's.")
-    batch: int = _whole(16, "Pictures per weight update.")
-    subdivisions: int = _whole(1, "Slices that a batch is run in.")
-    max_batches: int = _whole(400, "Weight updates in all; the cfg's steps are scaled to it.")
-    optimizer: str = _text("", "sgd as Darknet, or adamw; empty: sgd, or adamw where [net] says adam=1.", OPTIMIZERS)
-    learning_rate: float = _real(0.0, "Rate after the warm-up; 0: the cfg's.")
-    policy: str = _text("", "How the rate falls; empty: the cfg's.", POLICIES)
-    burn_in: int = _whole(AS_CFG, "Iterations of warm-up; -1: the cfg's, at most a tenth of the run.")
-    momentum: float = _real(AS_CFG, "Momentum, or AdamW's beta1; -1: the cfg's.")
-    decay: float = _real(AS_CFG, "Weight decay of convolution weights; -1: the cfg's.")
-    mosaic: float = _real(AS_CFG, "Share of pictures put together from four; -1: one half where the cfg has mosaic=1.")
-    jitter: float = _real(AS_CFG, "Most that a side is cut or extended, share of the picture; -1: the cfg's.")
-    flip: float = _real(AS_CFG, "Share of pictures mirrored left to right; -1: one half unless the cfg has flip=0.")
-    hue: float = _real(AS_CFG, "Most that hue turns, share of the colour circle; -1: the cfg's.")
-    saturation: float = _real(AS_CFG, "Largest factor of saturation, 1: unchanged; -1: the cfg's.")
-    exposure: float = _real(AS_CFG, "Largest factor of brightness, 1: unchanged; -1: the cfg's.")
-    ema_alpha: float = _real(AS_CFG, "Averaging: share of the old weights kept per update, 0: off; -1: the cfg's.")
-    evaluate_every: int = _whole(0, "Iterations between validations and checkpoints; 0: four times a run or oftener.")
-    precision: str = _text("float32", "bfloat16 is faster where the processor knows it.", PRECISIONS)
-    device: str = _text("auto", "Where to train; auto takes a GPU where there is one.", DEVICES)
-    cache_mib: int = _whole(1024, "Decoded pictures are kept when all of them fit into this much memory.")
-    workers: int = _whole(0, "Processes that prepare pictures; 0: the training process itself.")
-    seed: int = _whole(0, "Seed of first weights, order and augmentation.")
+    cfg: str = option(
+        "", "Darknet .cfg file; empty: the package's traffic-small.cfg.", headline=True, location="read"
+    )
+    weights: str = option(
+        "",
+        "Darknet .weights to start from, whole or a backbone cut; empty: random weights.",
+        headline=True,
+        location="read",
+    )
+    weights_names: str = option(
+        "", "File with the class names that whole weights were trained for, one a line.", headline=True, location="read"
+    )
+    class_seeds: str = option(
+        "", "New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.", headline=True
+    )
+    fine_tune_layers: str = option(
+        "all", "What may change: all, neck_and_heads, heads, or from:<layer index>.", headline=True
+    )
+    width: int | None = option(
+        None, "Network width in pixels, a multiple of 32; by default the cfg's.", least=32, headline=True
+    )
+    height: int | None = option(
+        None, "Network height in pixels, a multiple of 32; by default the cfg's.", least=32, headline=True
+    )
+    batch: int = option(16, "Pictures per weight update.", least=1, headline=True)
+    subdivisions: int = option(1, "Slices that a batch is run in.", least=1)
+    max_batches: int = option(
+        400, "Weight updates in all; the cfg's steps are scaled to it.", least=1, headline=True
+    )
+    optimizer: str | None = option(
+        None, "sgd as Darknet, or adamw; by default sgd, or adamw where [net] says adam=1.", choices=OPTIMIZERS,
+        headline=True,
+    )  # fmt: skip
+    learning_rate: float | None = option(
+        None, "Rate after the warm-up, above 0; by default the cfg's.", least=0, headline=True
+    )
+    policy: str | None = option(None, "How the rate falls; by default the cfg's.", choices=POLICIES)
+    burn_in: int | None = option(
+        None, "Iterations of warm-up; by default the cfg's, at most a tenth of the run.", least=0
+    )
+    momentum: float | None = option(None, "Momentum, or AdamW's beta1; by default the cfg's.", least=0, most=1)
+    decay: float | None = option(
+        None, "Weight decay of convolution weights; by default the cfg's.", least=0, most=1
+    )
+    mosaic: float | None = option(
+        None, "Share of pictures put together from four; by default one half where the cfg has mosaic=1.",
+        least=0, most=1,
+    )  # fmt: skip
+    jitter: float | None = option(
+        None, "Most that a side is cut or extended, share of the picture; by default the cfg's.", least=0, most=0.5
+    )
+    flip: float | None = option(
+        None, "Share of pictures mirrored left to right; by default one half unless the cfg has flip=0.",
+        least=0, most=1,
+    )  # fmt: skip
+    hue: float | None = option(
+        None, "Most that hue turns, share of the colour circle; by default the cfg's.", least=0, most=0.5
+    )
+    saturation: float | None = option(
+        None, "Largest factor of saturation, 1: unchanged; by default the cfg's.", least=1, most=10
+    )
+    exposure: float | None = option(
+        None, "Largest factor of brightness, 1: unchanged; by default the cfg's.", least=1, most=10
+    )
+    ema_alpha: float | None = option(
+        None, "Averaging: share of the old weights kept per update, 0: off; by default the cfg's.", least=0, most=1
+    )
+    evaluate_every: int | None = option(
+        None, "Iterations between validations and checkpoints; by default four times a run or oftener.", least=1
+    )
+    precision: str = option("float32", "bfloat16 is faster where the processor knows it.", choices=PRECISIONS)
+    device: str = option("auto", "Where to train; auto takes a GPU where there is one.", choices=DEVICES)
+    cache_mib: int = option(
+        1024, "Decoded pictures are kept when all of them fit into this much memory.", least=0
+    )
+    workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
+    seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
 
     def __post_init__(self) -> None:
         """Checks each field, then the combinations that need no file."""
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise OptionsError(f"{name}: expected a finite number, found {value}")
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise OptionsError(f"{name}: expected at least {least}, found {getattr(self, name)}")
-        for name, most in _MOST.items():
-            value = getattr(self, name)
-            if value > most or (value < 0 and value != AS_CFG):
-                limit = "" if most == math.inf else f" up to {most:g}"
-                raise OptionsError(f"{name}: expected -1 (as the cfg says) or a number from 0{limit}, found {value:g}")
-        for option in dataclasses.fields(self):
-            words, word = option.metadata.get("choices"), getattr(self, option.name)
-            if words and word not in words:
-                raise OptionsError(f"{option.name}: expected one of {', '.join(filter(None, words))}, found {word!r}")
+        check_options(self)
         for name in ("width", "height"):
-            if getattr(self, name) % 32:
+            if (getattr(self, name) or 0) % 32:
                 raise OptionsError(f"{name}: expected a multiple of 32, found {getattr(self, name)}")
+        if self.learning_rate == 0:
+            raise OptionsError("learning_rate: expected a number above 0, found 0; leave it out for the cfg's")
         if self.batch % self.subdivisions:
             raise OptionsError(f"batch: expected a multiple of subdivisions={self.subdivisions}, found {self.batch}")
-        if 0 <= self.saturation < 1 or 0 <= self.exposure < 1:
-            raise OptionsError("saturation and exposure: expected a factor of at least 1 (1: unchanged)")
         self._check_text()
 
     def _check_text(self) -> None:
@@ -161,7 +136,7 @@ class TrainingOptions:
 
     def describe(self) -> str:
         """The options as YAML text, one a line, in the order of the fields."""
-        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
+        return described(self)
 
     def write(self, path: Path) -> None:
         """Writes `describe()` to a file, atomically."""
@@ -171,17 +146,11 @@ class TrainingOptions:
     def read(cls, path: Path) -> "TrainingOptions":
         """The options in a file made by `write`; raises `StorageError` or `OptionsError` naming the file."""
         try:
-            values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise StorageError(f"training options cannot be read: {path}: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise OptionsError(f"training options are not YAML: {path}") from error
-        types = {option.name: type_ for option in dataclasses.fields(cls) if isinstance(type_ := option.type, type)}
         if not isinstance(values, dict):
             raise OptionsError(f"{path}: expected training options, one name: value a line")
-        for name, value in values.items():
-            if name not in types:
-                raise OptionsError(f"{path}: unknown option {name!r}; known: {', '.join(types)}")
-            if type(value) is not types[name] and not (types[name] is float and type(value) is int):
-                raise OptionsError(f"{path}: {name}: expected {types[name].__name__}, found {value!r}")
-        return cls(**values)
+        return cls(**check_settings(values, cls, where=str(path)))

@@ -83,7 +83,7 @@ _RATES: dict[str, Callable[[Schedule, int], float]] = {
     "poly": _poly,
     "sgdr": _sgdr,
 }
-assert set(_RATES) == set(POLICIES) - {""}
+assert set(_RATES) == set(POLICIES)
 
 
 def schedule_of(net: Section, options: TrainingOptions) -> Schedule:
@@ -96,7 +96,7 @@ def schedule_of(net: Section, options: TrainingOptions) -> Schedule:
     share = options.max_batches / cfg_max_batches
     steps = tuple(round(step * share) for step in net.get_ints("steps"))
     burn_in = options.burn_in
-    if burn_in < 0:
+    if burn_in is None:
         burn_in = min(net.get_int("burn_in", 0, at_least=0), options.max_batches // 10)
     policy = options.policy or net.get_str("policy", "constant")
     if policy not in _RATES:

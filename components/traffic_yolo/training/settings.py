@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.augment import Augmentation
-from traffic_yolo.training.options import AS_CFG, TrainingOptions
+from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.schedule import Schedule, schedule_of
 
 MOSAIC_SHARE = 0.5  # data.c: with mosaic=1 every second picture is one
@@ -34,8 +34,8 @@ def resolve(options: TrainingOptions, cfg: Cfg) -> Settings:
     net = cfg.net
     yolo = next(section for section in reversed(cfg.layers) if section.name == "yolo")
 
-    def chosen(option: float, of_cfg: float) -> float:
-        return of_cfg if option == AS_CFG else option
+    def chosen(option: float | None, of_cfg: float) -> float:
+        return of_cfg if option is None else option
 
     mosaic = MOSAIC_SHARE if net.get_int("mosaic", 0) else 0.0
     augmentation = Augmentation(

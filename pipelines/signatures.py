@@ -1,0 +1,198 @@
+"""Writes the parameters that KFP wants spelled out: into the sources of components and pipelines, from the options.
+
+KFP reads a component's parameters from the text of its function, so they cannot be derived when it is decorated. `make
+compile` runs this module: it rewrites signature and `Args:` of each function below, and nothing else. What is no option
+(artifacts, a fingerprint) stays as it is written. A test holds the sources to what this writes.
+"""
+
+import ast
+import dataclasses
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from traffic_yolo.options import SETTINGS, fields_of, headlines, type_of
+from traffic_yolo_pipelines.step_options import STEP_OPTIONS
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LIBRARY = REPOSITORY / "components" / "traffic_yolo"
+PIPELINES = REPOSITORY / "pipelines"
+LINE_LENGTH = 120
+SETTINGS_TEXT = "Other options of {step}: YAML text `name: value`, or a file of it (path, nas:// or s3://)."
+
+
+class Parameter(NamedTuple):
+    """One parameter of a function, as its source spells it; `default` empty: required."""
+
+    name: str
+    annotation: str
+    default: str
+    text: str
+
+
+class Target(NamedTuple):
+    """A function whose parameters are written.
+
+    `steps`: the steps whose options it takes. A component has one, and its `settings`; a pipeline has several, and
+    `<step>_settings` for each. `form`: of the steps' headlines, those that a pipeline's form shows; all where empty.
+    """
+
+    path: Path
+    function: str
+    steps: tuple[str, ...]
+    is_pipeline: bool = False
+    hidden: tuple[str, ...] = ()
+
+
+def component_targets() -> list[Target]:
+    """The components of `STEP_OPTIONS`, found by their function's name."""
+    found = []
+    for path in sorted(LIBRARY.rglob("component.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name in STEP_OPTIONS:
+                found.append(Target(path, node.name, (node.name,)))
+    return found
+
+
+def pipeline_targets() -> list[Target]:
+    """The pipelines whose forms show options of steps."""
+    return [
+        Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", ("convert", "train"), is_pipeline=True),
+        Target(PIPELINES / "convert_pipeline.py", "convert_pipeline", ("convert_shard",), is_pipeline=True),
+    ]
+
+
+def generated_parameters(target: Target) -> list[Parameter]:
+    """The parameters that a function gets from the options of its steps: headlines first, then the settings."""
+    found: dict[str, Parameter] = {}
+    for step in target.steps:
+        for name, field in headlines(*STEP_OPTIONS[step]).items():
+            if name not in target.hidden:
+                found.setdefault(name, parameter_of(field))
+        if len(fields_of(*STEP_OPTIONS[step])) > len(headlines(*STEP_OPTIONS[step])):
+            name = settings_name(step) if target.is_pipeline else SETTINGS
+            found[name] = Parameter(name, "str", '""', SETTINGS_TEXT.format(step=step.removesuffix("_shard")))
+    return list(found.values())
+
+
+def settings_name(step: str) -> str:
+    """The parameter of a pipeline that is handed to a step as its `settings`."""
+    return f"{step.removesuffix('_shard')}_{SETTINGS}"
+
+
+def parameter_of(field: "dataclasses.Field[Any]") -> Parameter:
+    """A field as a parameter of a KFP function. KFP reads `Optional[int]`, not `int | None`."""
+    kind, optional = type_of(field)
+    annotation = f"Optional[{kind.__name__}]" if optional else kind.__name__
+    default = "" if field.default is dataclasses.MISSING else _literal(field.default)
+    text = str(field.metadata["help"])
+    words = field.metadata.get("choices")
+    if words and not all(word in text for word in words):
+        text = f"{text} One of {', '.join(words)}."
+    return Parameter(field.name, annotation, default, text)
+
+
+def rewritten(source: str, target: Target) -> str:
+    """`source` with the signature and the `Args:` of one function as the options say."""
+    tree = ast.parse(source)
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == target.function)
+    texts = argument_texts(ast.get_docstring(function) or "")
+    generated = {parameter.name: parameter for parameter in generated_parameters(target)}
+    # An option that is no headline any more must go, so every option's name counts, not those that are shown alone
+    ours = {name for step in target.steps for name in fields_of(*STEP_OPTIONS[step])} | {
+        name for step in target.steps for name in (SETTINGS, settings_name(step))
+    }
+    written = [p for p in _written_parameters(source, function, texts) if p.name not in ours]
+    parameters = [*written, *generated.values()]
+    ordered = [p for p in parameters if not p.default] + [p for p in parameters if p.default]
+    lines = source.splitlines(keepends=True)
+    docstring = function.body[0]
+    assert isinstance(docstring, ast.Expr), f"{target.function} has no docstring"
+    head = f"def {function.name}(\n{''.join(_line(parameter) for parameter in ordered)}) -> "
+    after = "".join(lines[function.lineno - 1 : docstring.lineno - 1])
+    returns = after[after.rindex(") -> ") + len(") -> ") :] if ") -> NamedTuple" not in after else _named_tuple(after)
+    body = _docstring(lines[docstring.lineno - 1 : docstring.end_lineno], ordered)
+    return "".join([*lines[: function.lineno - 1], head, returns, body, *lines[docstring.end_lineno :]])
+
+
+def argument_texts(docstring: str) -> dict[str, str]:
+    """Name -> description in the `Args:` of a Google-style docstring."""
+    texts: dict[str, str] = {}
+    name = ""
+    for line in docstring.partition("Args:\n")[2].splitlines():
+        if not line.strip() or not line.startswith("    "):
+            break
+        if line.startswith("        "):
+            texts[name] += f" {line.strip()}"
+        else:
+            name, _, text = line.strip().partition(": ")
+            texts[name] = text
+    return texts
+
+
+def generate(*, write: bool = True) -> list[Path]:
+    """Rewrites all functions; returns the files whose text changed (with `write=False`, would change)."""
+    changed: list[Path] = []
+    for target in [*component_targets(), *pipeline_targets()]:
+        before = target.path.read_text(encoding="utf-8")
+        after = rewritten(before, target)
+        if after != before:
+            changed.append(target.path)
+            if write:
+                target.path.write_text(after, encoding="utf-8")
+    return changed
+
+
+def _written_parameters(source: str, function: ast.FunctionDef, texts: Mapping[str, str]) -> list[Parameter]:
+    arguments = function.args.args
+    defaults: Sequence[ast.expr | None] = [*[None] * (len(arguments) - len(function.args.defaults)), *function.args.defaults]
+    found = []
+    for argument, default in zip(arguments, defaults, strict=True):
+        assert argument.annotation is not None, argument.arg
+        annotation = ast.get_source_segment(source, argument.annotation) or ""
+        value = ast.get_source_segment(source, default) or "" if default else ""
+        found.append(Parameter(argument.arg, annotation, value, texts.get(argument.arg, "")))
+    return found
+
+
+def _line(parameter: Parameter) -> str:
+    default = f" = {parameter.default}" if parameter.default else ""
+    # kfp 2.17 takes no list of artifacts and no optional parameter by their newer names
+    note = "  # noqa: UP006" if "List[" in parameter.annotation else ""
+    note = "  # noqa: UP045" if "Optional[" in parameter.annotation else note
+    return f"    {parameter.name}: {parameter.annotation}{default},{note}\n"
+
+
+def _named_tuple(after: str) -> str:
+    return after[after.index(") -> NamedTuple") + len(") -> ") :]
+
+
+def _docstring(lines: Sequence[str], parameters: Sequence[Parameter]) -> str:
+    """The docstring's lines with `Args:` written anew; what stands before and after it stays."""
+    start = next(index for index, line in enumerate(lines) if line.strip() == "Args:")
+    end = start + 1
+    while end < len(lines) and lines[end].startswith("        "):
+        end += 1
+    wrapped = [
+        f"{line}\n"
+        for parameter in parameters
+        for line in textwrap.wrap(
+            f"{parameter.name}: {parameter.text}",
+            LINE_LENGTH,
+            initial_indent=" " * 8,
+            subsequent_indent=" " * 12,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
+    return "".join([*lines[: start + 1], *wrapped, *lines[end:]])
+
+
+def _literal(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+if __name__ == "__main__":
+    for path in generate():
+        print(path)
