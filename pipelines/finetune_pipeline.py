@@ -14,6 +14,7 @@ from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
+from traffic_yolo_pipelines.wiring import form_parameters
 
 NAS_MOUNT_PATH = "/nas"
 
@@ -23,30 +24,25 @@ def finetune_pipeline(
     source: str,
     zoo: str,
     labels: str = "",
-    source_format: str = "auto",
-    labels_format: str = "auto",
     layout: str = "",
-    mapping: str = "",
-    label_source: str = "stated",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
-    device_labels: str = "never",
-    min_confidence: float = 0.5,
     policy: str = "",
+    convert_settings: str = "",
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
     class_seeds: str = "",
     fine_tune_layers: str = "all",
-    width: int = 0,
-    height: int = 0,
+    width: str = "",
+    height: str = "",
     batch: int = 16,
-    subdivisions: int = 1,
     max_batches: int = 400,
     optimizer: str = "",
-    learning_rate: float = 0.0,
+    learning_rate: str = "",
     seed: int = 0,
+    train_settings: str = "",
     model_name: str = "traffic-small",
     snapshot_cache: str = "",
     nas_claim: str = "nas-data",
@@ -55,77 +51,46 @@ def finetune_pipeline(
     """Fine-tune a YOLO network on traffic recordings, choose its thresholds, check it for DeepStream, publish it.
 
     Args:
-        source: Folder of recordings, or a data set (path, file:// or nas://).
+        source: Recordings, or a data set: a folder, or its label file.
         zoo: Folder of the model zoo (path, file:// or nas://).
-        labels: Label file or folder that belongs to the source.
-        source_format: What the source is: auto, atm-h5, or a label format.
-        labels_format: What the label file is: auto, or a label format.
-        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
-        mapping: YAML file that says where a JSON or CSV label file has what.
-        label_source: Who drew the labels: stated (whom the file states), or human (pre-labels that were corrected).
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         class_map: YAML file that renames, merges, drops or ignores classes.
-        val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
-        test_sites: Comma-separated sites of the test split; empty lets a hash choose.
-        device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
-        min_confidence: Labels of devices and models with less confidence are not used.
+        val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
+        test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
-        cfg: Darknet .cfg file; empty takes the small network of the package.
-        weights: Darknet .weights file to start from: whole, or a backbone cut.
-        weights_names: Class names of those weights, where they differ from the data set's.
-        class_seeds: New classes and the old ones whose rows they start from.
+        convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
+        weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
+        weights_names: File with the class names that whole weights were trained for, one a line.
+        class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
         fine_tune_layers: What may change: all, neck_and_heads, heads, or from:<layer index>.
-        width: Network width in pixels; 0 keeps the cfg's.
-        height: Network height in pixels; 0 keeps the cfg's.
+        width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
+        height: Network height in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
         batch: Pictures per weight update.
-        subdivisions: Slices that a batch is run in.
-        max_batches: Weight updates in all.
-        optimizer: sgd as Darknet, or adamw; empty keeps the cfg's.
-        learning_rate: Rate after warm-up; 0 keeps the cfg's.
-        seed: Seed of initial weights, order and augmentation.
+        max_batches: Weight updates in all; the cfg's steps are scaled to it.
+        optimizer: sgd as Darknet, or adamw; by default sgd, or adamw where [net] says adam=1.
+        learning_rate: Rate after the warm-up, above 0; by default the cfg's. A number, or empty.
+        seed: Seed of first weights, order and augmentation.
+        train_settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
         snapshot_cache: File that keeps checksums of the share between runs, such as nas://.cache/recordings.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         gpus: GPUs of the training task; 0 trains on CPUs.
     """
+    form = dict(locals())
     snapshot_task = snapshot(source=source, labels=labels, layout=layout, cache=snapshot_cache)
     # A share changes without KFP knowing: a cached listing would hide new recordings.
     snapshot_task.set_caching_options(False)
 
     convert_task = convert(
-        source=source,
-        labels=labels,
         listing=snapshot_task.outputs["listing"],
         fingerprint=snapshot_task.outputs["Output"],
-        source_format=source_format,
-        labels_format=labels_format,
-        layout=layout,
-        mapping=mapping,
-        label_source=label_source,
-        class_map=class_map,
-        val_sites=val_sites,
-        test_sites=test_sites,
-        device_labels=device_labels,
-        min_confidence=min_confidence,
-        policy=policy,
+        **form_parameters(convert, form),
     )
     dataset = convert_task.outputs["dataset"]
 
-    train_task = train(
-        dataset=dataset,
-        cfg=cfg,
-        weights=weights,
-        weights_names=weights_names,
-        class_seeds=class_seeds,
-        fine_tune_layers=fine_tune_layers,
-        width=width,
-        height=height,
-        batch=batch,
-        subdivisions=subdivisions,
-        max_batches=max_batches,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
+    train_task = train(dataset=dataset, **form_parameters(train, form))
     # Weights on the NAS may change under the same path, which KFP's cache key does not see.
     train_task.set_caching_options(False)
     train_task.set_cpu_request("2").set_memory_request("8G").set_memory_limit("32G")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from traffic_yolo.options import SETTINGS, fields_of, headlines, type_of
+from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines, type_of
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -35,7 +35,7 @@ class Target(NamedTuple):
     """A function whose parameters are written.
 
     `steps`: the steps whose options it takes. A component has one, and its `settings`; a pipeline has several, and
-    `<step>_settings` for each. `form`: of the steps' headlines, those that a pipeline's form shows; all where empty.
+    `<step>_settings` for each. `hidden`: headlines of the steps that a pipeline's form does not show.
     """
 
     path: Path
@@ -82,14 +82,16 @@ def settings_name(step: str) -> str:
 
 
 def parameter_of(field: "dataclasses.Field[Any]") -> Parameter:
-    """A field as a parameter of a KFP function. KFP reads `Optional[int]`, not `int | None`."""
+    """A field as a parameter of a KFP function; one that may be None is a text (`options.form_value` says why)."""
     kind, optional = type_of(field)
-    annotation = f"Optional[{kind.__name__}]" if optional else kind.__name__
-    default = "" if field.default is dataclasses.MISSING else _literal(field.default)
+    annotation = "str" if optional else kind.__name__
+    default = "" if field.default is dataclasses.MISSING else _literal(form_value(field, field.default))
     text = str(field.metadata["help"])
     words = field.metadata.get("choices")
     if words and not all(word in text for word in words):
         text = f"{text} One of {', '.join(words)}."
+    if optional and kind is not str:
+        text = f"{text} {'A whole number' if kind is int else 'A number'}, or empty."
     return Parameter(field.name, annotation, default, text)
 
 
@@ -104,7 +106,8 @@ def rewritten(source: str, target: Target) -> str:
         name for step in target.steps for name in (SETTINGS, settings_name(step))
     }
     written = [p for p in _written_parameters(source, function, texts) if p.name not in ours]
-    parameters = [*written, *generated.values()]
+    # A component's artifacts come before its options; a pipeline's form begins with what the steps are told
+    parameters = [*generated.values(), *written] if target.is_pipeline else [*written, *generated.values()]
     ordered = [p for p in parameters if not p.default] + [p for p in parameters if p.default]
     lines = source.splitlines(keepends=True)
     docstring = function.body[0]
@@ -145,8 +148,8 @@ def generate(*, write: bool = True) -> list[Path]:
 
 
 def _written_parameters(source: str, function: ast.FunctionDef, texts: Mapping[str, str]) -> list[Parameter]:
-    arguments = function.args.args
-    defaults: Sequence[ast.expr | None] = [*[None] * (len(arguments) - len(function.args.defaults)), *function.args.defaults]
+    arguments, given = function.args.args, function.args.defaults
+    defaults: Sequence[ast.expr | None] = [*[None] * (len(arguments) - len(given)), *given]
     found = []
     for argument, default in zip(arguments, defaults, strict=True):
         assert argument.annotation is not None, argument.arg
@@ -158,9 +161,7 @@ def _written_parameters(source: str, function: ast.FunctionDef, texts: Mapping[s
 
 def _line(parameter: Parameter) -> str:
     default = f" = {parameter.default}" if parameter.default else ""
-    # kfp 2.17 takes no list of artifacts and no optional parameter by their newer names
-    note = "  # noqa: UP006" if "List[" in parameter.annotation else ""
-    note = "  # noqa: UP045" if "Optional[" in parameter.annotation else note
+    note = "  # noqa: UP006" if "List[" in parameter.annotation else ""  # kfp 2.17 takes no other spelling
     return f"    {parameter.name}: {parameter.annotation}{default},{note}\n"
 
 

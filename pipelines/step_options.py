@@ -1,4 +1,4 @@
-"""Which options a step has: the dataclasses whose fields become the parameters of its component and of the pipelines."""
+"""Which options a step has: the dataclasses whose fields become parameters of its component and of the pipelines."""
 
 from typing import Any
 

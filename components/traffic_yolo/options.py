@@ -115,7 +115,7 @@ def _check_range(field: "dataclasses.Field[Any]", value: float) -> None:
 
 
 def read_settings(settings: str, *options_types: type[Any]) -> dict[str, Any]:
-    """The values that `settings` gives to options of a step: YAML text of `name: value`, or the location of such a file.
+    """The values that `settings` gives to options: YAML text of `name: value`, or the location of such a file.
 
     Text has a ':' followed by a blank, a line feed or braces in it; all else is a location. Each name must be an option
     and each value of its type; the dataclass checks the rest when it is made. Raises `OptionsError`, `StorageError`.
@@ -135,7 +135,7 @@ def read_settings(settings: str, *options_types: type[Any]) -> dict[str, Any]:
 
 
 def check_settings(values: Any, *options_types: type[Any], where: str) -> dict[str, Any]:
-    """`values` as option name -> value, each of its option's type; `OptionsError` that begins with `where` otherwise."""
+    """`values` as name -> value, each of its option's type; `OptionsError` that begins with `where` otherwise."""
     known = fields_of(*options_types)
     if values is None:
         return {}
@@ -162,14 +162,15 @@ def task_options(options_types: Sequence[type[Any]], given: Mapping[str, Any]) -
     """
     values = read_settings(given.get(SETTINGS) or "", *options_types)
     for name, field in fields_of(*options_types).items():
-        if name not in given or given[name] == field.default:
+        value = _of_form(field, given[name]) if name in given else field.default
+        if value == field.default:
             continue
-        if name in values and values[name] != given[name]:
+        if name in values and values[name] != value:
             raise OptionsError(
-                f"{name}: the parameter says {shown_value(given[name])}, {SETTINGS} says {shown_value(values[name])}; "
+                f"{name}: the parameter says {shown_value(value)}, {SETTINGS} says {shown_value(values[name])}; "
                 f"leave one of them out"
             )
-        values[name] = given[name]
+        values[name] = value
     missing = [
         name
         for name, field in fields_of(*options_types).items()
@@ -181,6 +182,28 @@ def task_options(options_types: Sequence[type[Any]], given: Mapping[str, Any]) -
         options_type(**{name: values[name] for name in fields_of(options_type) if name in values})
         for options_type in options_types
     )
+
+
+def form_value(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """`value` as a form of Kubeflow has it: an option that may be None is a text there, and empty where it is None.
+
+    kfp.local 2.17 cannot leave out a parameter of a pipeline, and a blank number would reach the task as 0.
+    """
+    return ("" if value is None else str(value)) if type_of(field)[1] else value
+
+
+def _of_form(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """The value of an option that a form gave: the inverse of `form_value`."""
+    kind, optional = type_of(field)
+    if not optional or not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text or kind is str:
+        return text or None
+    try:
+        return kind(text)
+    except ValueError:
+        raise OptionsError(f"{field.name}: expected {_WORD_OF_TYPE[kind]}, found {shown_value(value)}") from None
 
 
 def described(*options: Any) -> str:

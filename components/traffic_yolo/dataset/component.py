@@ -9,72 +9,52 @@ from traffic_yolo.container_images import image
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def convert(
-    source: str,
     listing: dsl.Input[dsl.Artifact],
     fingerprint: str,
     dataset: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
+    source: str,
     labels: str = "",
-    source_format: str = "auto",
-    labels_format: str = "auto",
     layout: str = "",
-    mapping: str = "",
-    label_source: str = "stated",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
-    device_labels: str = "never",
-    min_confidence: float = 0.5,
     policy: str = "",
+    settings: str = "",
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
 
     Args:
-        source: Folder of recordings, or a data set (path, file:// or nas://).
         listing: The snapshot of the source.
         fingerprint: The snapshot's fingerprint; it makes KFP's cache miss when the share changes.
         dataset: The data set folder.
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
-        labels: Label file or folder that belongs to the source.
-        source_format: What the source is: auto, atm-h5, or a label format.
-        labels_format: What the label file is: auto, or a label format.
-        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
-        mapping: YAML file that says where a JSON or CSV label file has what.
-        label_source: Who drew the labels: stated (whom the file states), or human (pre-labels that were corrected).
+        source: Recordings, or a data set: a folder, or its label file.
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         class_map: YAML file that renames, merges, drops or ignores classes.
-        val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
-        test_sites: Comma-separated sites of the test split; empty lets a hash choose.
-        device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
-        min_confidence: Labels of devices and models with less confidence are not used.
+        val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
+        test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
+    given = dict(locals())
+
     import shutil
     from pathlib import Path
 
     from traffic_yolo.dataset.convert import convert as convert_source
     from traffic_yolo.dataset.options import ConvertOptions
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import described, task_options
 
     with one_line_errors():
-        options = ConvertOptions(
-            source=source,
-            labels=labels,
-            source_format=source_format,
-            labels_format=labels_format,
-            layout=layout,
-            mapping=mapping,
-            label_source=label_source,
-            class_map=class_map,
-            val_sites=val_sites,
-            test_sites=test_sites,
-            device_labels=device_labels,
-            min_confidence=min_confidence,
-            policy=policy,
-        )
+        (options,) = task_options([ConvertOptions], given)
+        print(described(options))
         converted = convert_source(
             options, Path(dataset.path), snapshot_path=Path(listing.path), expected_fingerprint=fingerprint
         )
@@ -106,66 +86,46 @@ def plan_shards(shards: int, fingerprint: str) -> List[str]:  # noqa: UP006
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def convert_shard(
-    source: str,
     listing: dsl.Input[dsl.Artifact],
     shard: str,
     part: dsl.Output[dsl.Dataset],
+    source: str,
     labels: str = "",
-    source_format: str = "auto",
-    labels_format: str = "auto",
     layout: str = "",
-    mapping: str = "",
-    label_source: str = "stated",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
-    device_labels: str = "never",
-    min_confidence: float = 0.5,
     policy: str = "",
+    settings: str = "",
 ) -> None:
     """Convert one shard of a source; `merge_shards` makes the data set of all of them.
 
     Args:
-        source: Folder of recordings, or a data set (path, file:// or nas://).
         listing: The snapshot of the source.
         shard: Which part of how many, of which fingerprint; KFP's cache misses when the share changes.
         part: Pictures, YOLO text and records of the shard.
-        labels: Label file or folder that belongs to the source.
-        source_format: What the source is: auto, atm-h5, or a label format.
-        labels_format: What the label file is: auto, or a label format.
-        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
-        mapping: YAML file that says where a JSON or CSV label file has what.
-        label_source: Who drew the labels: stated (whom the file states), or human (pre-labels that were corrected).
+        source: Recordings, or a data set: a folder, or its label file.
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         class_map: YAML file that renames, merges, drops or ignores classes.
-        val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
-        test_sites: Comma-separated sites of the test split; empty lets a hash choose.
-        device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
-        min_confidence: Labels of devices and models with less confidence are not used.
+        val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
+        test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
+    given = dict(locals())
+
     from pathlib import Path
 
     from traffic_yolo.dataset.convert import SnapshotToMatch
     from traffic_yolo.dataset.options import ConvertOptions
     from traffic_yolo.dataset.shards import convert_shard, named_shard
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import described, task_options
 
     with one_line_errors():
-        options = ConvertOptions(
-            source=source,
-            labels=labels,
-            source_format=source_format,
-            labels_format=labels_format,
-            layout=layout,
-            mapping=mapping,
-            label_source=label_source,
-            class_map=class_map,
-            val_sites=val_sites,
-            test_sites=test_sites,
-            device_labels=device_labels,
-            min_confidence=min_confidence,
-            policy=policy,
-        )
+        (options,) = task_options([ConvertOptions], given)
+        print(described(options))
         wanted, fingerprint = named_shard(shard)
         listed = SnapshotToMatch(Path(listing.path), fingerprint)
         print(convert_shard(options, Path(part.path), wanted, snapshot=listed).text)

@@ -1,9 +1,10 @@
 """What a user may choose about a conversion; the names are those of the command line and of the KFP component."""
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.options import option
 
 ATM_FORMAT = "atm-h5"
 # The keys of label_formats.LABEL_FORMATS, which is heavy to import
@@ -16,22 +17,21 @@ FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
 
 
-def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None, alias: str = "") -> str:
-    metadata: dict[str, Any] = {"help": help_text}
-    metadata |= {"choices": choices} if choices else {}
-    metadata |= {"alias": alias} if alias else {}
-    return field(default=default, metadata=metadata)
+def _option(
+    default: str, help_text: str, choices: tuple[str, ...] = (), *, alias: str = "", headline: bool = False
+) -> Any:
+    return option(default, help_text, choices=choices, alias=alias, headline=headline)
 
 
 @dataclass(frozen=True)
 class SourceChoice:
     """Where frames come from, and how what lies there is read. Raises `OptionsError` for values that make no sense."""
 
-    source: str = field(metadata={"help": "Recordings, or a data set: a folder, or its label file."})
-    labels: str = _option("", "Label file or folder with the human labels of the recordings.")
+    source: str = option(MISSING, "Recordings, or a data set: a folder, or its label file.", headline=True)
+    labels: str = _option("", "Label file or folder with the human labels of the recordings.", headline=True)
     source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS, alias="--format")
     labels_format: str = _option("auto", "What the label file is.", LABELS_FORMATS)
-    layout: str = _option("", "Layout of the recordings: a name or a YAML file; empty: each file's own.")
+    layout: str = _option("", "Layout of the recordings: a name or a YAML file; empty: each file's own.", headline=True)
     mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.")
     label_source: str = _option(
         "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
@@ -71,16 +71,16 @@ class ExportOptions(SourceChoice):
 class ConvertOptions(SourceChoice):
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
-    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.")
-    val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.")
-    test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.")
+    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.", headline=True)
+    val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.", headline=True)
+    test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.", headline=True)
     device_labels: str = _option(
         "never", "Use labels of devices and models for training frames that no human labelled.", DEVICE_LABELS
     )
     min_confidence: float = field(
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
-    policy: str = _option("", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.")
+    policy: str = _option("", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.", headline=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
