@@ -19,6 +19,8 @@ def convert_pipeline(
     source: str,
     labels: str = "",
     layout: str = "",
+    snapshot_cache: str = "",
+    snapshot_settings: str = "",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -33,6 +35,9 @@ def convert_pipeline(
         source: Recordings, or a data set: a folder, or its label file.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
+            each time.
+        snapshot_settings: Other options of snapshot: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
@@ -42,7 +47,7 @@ def convert_pipeline(
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
     """
     form = dict(locals())
-    snapshot_task = snapshot(source=source, labels=labels, layout=layout)
+    snapshot_task = snapshot(**form_parameters(snapshot, form))
     # A share changes without KFP knowing: a cached listing would hide new recordings.
     snapshot_task.set_caching_options(False)
 

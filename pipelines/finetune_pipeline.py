@@ -25,6 +25,8 @@ def finetune_pipeline(
     zoo: str,
     labels: str = "",
     layout: str = "",
+    snapshot_cache: str = "",
+    snapshot_settings: str = "",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -43,8 +45,10 @@ def finetune_pipeline(
     learning_rate: str = "",
     seed: int = 0,
     train_settings: str = "",
+    objective: str = "f1",
+    per_class: bool = False,
+    tune_settings: str = "",
     model_name: str = "traffic-small",
-    snapshot_cache: str = "",
     nas_claim: str = "nas-data",
     gpus: int = 0,
 ) -> None:
@@ -52,9 +56,12 @@ def finetune_pipeline(
 
     Args:
         source: Recordings, or a data set: a folder, or its label file.
-        zoo: Folder of the model zoo (path, file:// or nas://).
+        zoo: Folder of the model zoo: a path, file:// or nas://.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
+            each time.
+        snapshot_settings: Other options of snapshot: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
@@ -73,13 +80,15 @@ def finetune_pipeline(
         learning_rate: Rate after the warm-up, above 0; by default the cfg's. A number, or empty.
         seed: Seed of first weights, order and augmentation.
         train_settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.
+        per_class: Also choose a confidence threshold for each class with enough true boxes.
+        tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
-        snapshot_cache: File that keeps checksums of the share between runs, such as nas://.cache/recordings.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         gpus: GPUs of the training task; 0 trains on CPUs.
     """
     form = dict(locals())
-    snapshot_task = snapshot(source=source, labels=labels, layout=layout, cache=snapshot_cache)
+    snapshot_task = snapshot(**form_parameters(snapshot, form))
     # A share changes without KFP knowing: a cached listing would hide new recordings.
     snapshot_task.set_caching_options(False)
 
@@ -104,7 +113,9 @@ def finetune_pipeline(
     evaluate_task = evaluate(model=model, dataset=dataset)
     evaluate_task.set_cpu_request("2").set_memory_request("4G")
 
-    tune_task = tune(evaluation=evaluate_task.outputs["evaluation"], dataset=dataset)
+    tune_task = tune(
+        evaluation=evaluate_task.outputs["evaluation"], dataset=dataset, **form_parameters(tune, form)
+    )
 
     validate_task = validate(model=model, dataset=dataset, tuning=tune_task.outputs["tuning"])
     validate_task.set_cpu_request("2").set_memory_request("4G")
@@ -114,8 +125,7 @@ def finetune_pipeline(
         evaluation=evaluate_task.outputs["evaluation"],
         tuning=tune_task.outputs["tuning"],
         validation=validate_task.outputs["validation"],
-        zoo=zoo,
-        model_name=model_name,
+        **form_parameters(publish, form),
     )
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)

@@ -57,9 +57,19 @@ def component_targets() -> list[Target]:
 
 def pipeline_targets() -> list[Target]:
     """The pipelines whose forms show options of steps."""
+    # What chooses thresholds by cost is for a few; the form leaves it to tune_settings. A first look has no `previous`.
+    hidden = ("previous", "false_positives_per_picture", "miss_cost", "false_alarm_cost")
+    steps = ("snapshot", "convert", "train", "tune", "publish")
     return [
-        Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", ("convert", "train"), is_pipeline=True),
-        Target(PIPELINES / "convert_pipeline.py", "convert_pipeline", ("convert_shard",), is_pipeline=True),
+        Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", steps, is_pipeline=True, hidden=hidden),
+        Target(
+            PIPELINES / "convert_pipeline.py",
+            "convert_pipeline",
+            ("snapshot", "convert_shard"),
+            is_pipeline=True,
+            hidden=hidden,
+        ),
+        Target(PIPELINES / "tune_pipeline.py", "tune_pipeline", ("search",), is_pipeline=True),
     ]
 
 
@@ -70,7 +80,7 @@ def generated_parameters(target: Target) -> list[Parameter]:
         for name, field in headlines(*STEP_OPTIONS[step]).items():
             if name not in target.hidden:
                 found.setdefault(name, parameter_of(field))
-        if len(fields_of(*STEP_OPTIONS[step])) > len(headlines(*STEP_OPTIONS[step])):
+        if set(fields_of(*STEP_OPTIONS[step])) - set(found):
             name = settings_name(step) if target.is_pipeline else SETTINGS
             found[name] = Parameter(name, "str", '""', SETTINGS_TEXT.format(step=step.removesuffix("_shard")))
     return list(found.values())

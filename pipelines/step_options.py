@@ -4,13 +4,23 @@ from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.options import fields_of
+from traffic_yolo.registry.options import PublishOptions
+from traffic_yolo.snapshot.changes import GateOptions
+from traffic_yolo.snapshot.options import SnapshotOptions
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.tuning.katib_launch.options import SearchTaskOptions
+from traffic_yolo.tuning.tune_options import TuneOptions
 
 # name of the component -> its options dataclasses; a form shows their headlines, and `settings` takes all of them
 STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
+    "snapshot": (SnapshotOptions,),
+    "gate": (GateOptions,),
     "convert": (ConvertOptions,),
     "convert_shard": (ConvertOptions,),
     "train": (TrainingOptions,),
+    "tune": (TuneOptions,),
+    "publish": (PublishOptions,),
+    "search": (SearchTaskOptions,),
 }
 
 

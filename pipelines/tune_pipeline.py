@@ -6,6 +6,7 @@ On a cluster Katib runs the trials; under kfp.local the same task runs them on t
 from kfp import dsl, kubernetes
 
 from traffic_yolo.tuning.katib_launch.component import search
+from traffic_yolo_pipelines.wiring import form_parameters
 
 NAS_MOUNT_PATH = "/nas"
 
@@ -21,19 +22,14 @@ def tune_pipeline(
     """Search thresholds and fine-tuning layers with Katib; the run shows the best trial.
 
     Args:
-        experiment: The Experiment as YAML text, or where its file is (a path, file:// or nas://).
-        namespace: Where the Experiment runs; empty takes the pipeline's own.
-        timeout_hours: Longest time to wait.
+        experiment: The Experiment as YAML text, or where its file is (a path, nas:// or s3://).
+        namespace: Where it runs; empty: the task's own.
+        timeout_hours: Longest time to wait, since it was made.
         keep: Whether the Experiment and its trials stay on the cluster.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas, where the Experiment's file may lie.
     """
-    task = search(
-        experiment=experiment,
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        namespace=namespace,
-        timeout_hours=timeout_hours,
-        keep=keep,
-    )
+    form = dict(locals())
+    task = search(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(search, form))
     # The data, the start weights and the store lie on the NAS, which KFP's cache key does not see.
     task.set_caching_options(False)
     # A pod that is evicted while it waits comes back and finds its Experiment.

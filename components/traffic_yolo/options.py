@@ -77,12 +77,13 @@ def headlines(*options_types: type[Any]) -> dict[str, "dataclasses.Field[Any]"]:
     return {name: field for name, field in fields_of(*options_types).items() if field.metadata.get("headline")}
 
 
-def check_options(options: Any) -> None:
+def check_options(options: Any, options_type: type[Any] | None = None) -> None:
     """Raises `OptionsError` unless every field of `options` has its type, is one of its words and in its range.
 
-    What concerns several fields is left to the dataclass, whose `__post_init__` calls this first.
+    What concerns several fields is left to the dataclass, whose `__post_init__` calls this first. `options_type`: the
+    base whose fields are looked at; by default all are.
     """
-    for field in dataclasses.fields(options):
+    for field in dataclasses.fields(options_type or options):
         _check_value(field, getattr(options, field.name))
 
 
@@ -93,7 +94,7 @@ def _check_value(field: "dataclasses.Field[Any]", value: Any) -> None:
     taken = (int, float) if kind is float else (kind,)
     if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
         raise OptionsError(f"{field.name}: expected {_WORD_OF_TYPE[kind]}, found {shown_value(value)}")
-    if kind in (int, float):
+    if isinstance(value, int | float) and kind is not bool:
         _check_range(field, value)
     words = field.metadata.get("choices", ())
     if words and value not in words:
@@ -124,7 +125,7 @@ def read_settings(settings: str, *options_types: type[Any]) -> dict[str, Any]:
     if not text:
         return {}
     where = SETTINGS
-    if not (text.startswith("{") or "\n" in text or ": " in text):
+    if not (text.startswith(("{", "#")) or "\n" in text or ": " in text):
         where = f"{SETTINGS} {shown(text)}"
         text = existing_path(text, what="settings file").read_text(encoding="utf-8")
     try:

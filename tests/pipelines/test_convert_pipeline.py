@@ -1,6 +1,5 @@
 """The fanned-out conversion: its YAML is what the source says, and it makes the data set of the single run."""
 
-import dataclasses
 import inspect
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,6 @@ def test_committed_yaml_is_what_the_source_compiles_to(
     assert documents(committed) == documents(tmp_path / "compiled.yaml"), (
         "the committed YAML is stale; run `make compile`"
     )
-
-
-def test_parameters_are_the_options() -> None:
-    expected = {field.name: field.default for field in dataclasses.fields(ConvertOptions) if field.name != "source"}
-    for function in (convert_shard.python_func, convert_pipeline.pipeline_func):
-        given = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-        assert {name: given[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("component", [plan_shards, convert_shard, merge_shards], ids=lambda component: component.name)

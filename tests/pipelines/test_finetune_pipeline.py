@@ -1,6 +1,5 @@
 """The pipeline: its YAML is what the source says, its parameters are the options, and it runs to the end."""
 
-import dataclasses
 import inspect
 import json
 import os
@@ -15,7 +14,6 @@ from kfp import compiler
 
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.dataset.component import convert
-from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.deepstream.component import validate
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import TrafficYoloError
@@ -24,7 +22,6 @@ from traffic_yolo.export.component import export
 from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
-from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 from traffic_yolo.tuning.component import tune
 from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.local_run import run_locally
@@ -71,24 +68,6 @@ def test_every_executor_runs_an_image_of_ours(repository: Path) -> None:
     assert not any("pip install" in " ".join(e["container"]["command"]) for e in executors.values())
 
 
-@pytest.mark.parametrize(
-    ("component", "options", "names"),
-    [
-        (convert, ConvertOptions, [f.name for f in dataclasses.fields(ConvertOptions)]),
-        (train, TrainingOptions, PIPELINE_FIELDS),
-    ],
-    ids=["convert", "train"],
-)
-def test_component_and_pipeline_parameters_are_the_options(component: Any, options: Any, names: Any) -> None:
-    expected = {f.name: f.default for f in dataclasses.fields(options) if f.name in names}
-    required = {name for name, value in expected.items() if value is dataclasses.MISSING}
-    expected = {name: value for name, value in expected.items() if name not in required}
-    assert defaults(component.python_func) == expected
-    pipeline_defaults = defaults(finetune_pipeline.pipeline_func)
-    assert {name: pipeline_defaults[name] for name in expected} == expected
-    assert required <= set(inspect.signature(finetune_pipeline.pipeline_func).parameters)
-
-
 def test_evaluate_component_has_the_suppression_defaults() -> None:
     given = defaults(evaluate.python_func)
     assert given["confidence_threshold"] == NmsOptions().confidence_threshold
@@ -129,14 +108,18 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
             "source": str(tmp_path / "nas" / "recordings"),
             "labels": str(tmp_path / "nas" / "human_labels.json"),
             "zoo": str(tmp_path / "zoo"),
-            "width": 160,
-            "height": 96,
+            "width": "160",
+            "height": "96",
             "batch": 4,
             "max_batches": 3,
+            "train_settings": "mosaic: 0.25\nevaluate_every: 2",
+            "tune_settings": "{confidences: 0.1:0.9:9}",
             "model_name": "smoke",
         },
         tmp_path / "runs",
     )
+    options = yaml.safe_load((run.artifact("train", "run") / "options.yaml").read_text())
+    assert (options["width"], options["mosaic"], options["evaluate_every"]) == (160, 0.25, 2)
     record = json.loads((run.artifact("evaluate", "evaluation") / "record.json").read_text())
     assert record["metrics"]["ap50"] is not None
     chosen = json.loads((run.artifact("tune", "tuning") / "operating_point.json").read_text())

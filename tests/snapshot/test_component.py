@@ -26,7 +26,7 @@ def retrain(marker: str) -> None:
 
 @dsl.pipeline(name="gated")
 def gated(source: str, kept: str, cache: str, marker: str, min_new_frames: int = 1) -> None:
-    taken = snapshot(source=source, previous=kept, cache=cache)
+    taken = snapshot(source=source, previous=kept, snapshot_cache=cache)
     word = gate(listing=taken.outputs["listing"], previous=kept, min_new_frames=min_new_frames, min_new_sites=0)
     with dsl.If(word.output == "new"):
         trained = retrain(marker=marker)

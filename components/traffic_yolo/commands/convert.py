@@ -6,14 +6,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.dataclass_options import step_options
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.policy import DataPolicy, with_flags
 
 
 @click.command()
-@options_of(ConvertOptions)
-@options_of(DataPolicy)
+@step_options(ConvertOptions, DataPolicy)
 @click.option("--snapshot", type=click.Path(path_type=Path), help="Snapshot of the source, kept in the manifest.")
 @click.option("--shard", default="", help="Write only part K of N (K/N, from 1), for merge-shards to put together.")
 @click.option("--processes", default=0, show_default=True, help="Processes side by side; 0: one a core.")
@@ -25,7 +24,7 @@ def command(snapshot: Path | None, shard: str, processes: int, out: Path, **opti
 
     context = click.get_current_context()
     flags = {name: options.pop(name) for name in DataPolicy.__dataclass_fields__}
-    given = {name: flags[name] for name in flags if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    given = {name: flags[name] for name in flags if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     options["policy"] = with_flags(options["policy"], given)
     if shard:
         listed = SnapshotToMatch(snapshot) if snapshot else None

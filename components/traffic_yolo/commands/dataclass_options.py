@@ -68,7 +68,7 @@ def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
     long = sorted((name for name in flags if "_" in name), key=len, reverse=True)
     short = [name for name in flags if "_" not in name]
     pattern = re.compile(
-        "|".join([*(rf"(?<![\w-]){name}(?!\w)" for name in long), *(rf"^{name}(?=:)|`{name}`" for name in short)])
+        "|".join([*(rf"(?<![\w-]){name}(?!\w)" for name in long), *(rf"^{name}(?=:)|`{name}`|(?<![\w-]){name}(?==)" for name in short)])
     )
 
     @functools.wraps(command)

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.dataclass_options import step_options
 from traffic_yolo.dataset.options import ExportOptions
 
 
 @click.command()
-@options_of(ExportOptions)
+@step_options(ExportOptions)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 def command(out: Path, **options: Any) -> None:
     """Write the labels of recordings or of a data set in another label format.

@@ -1,8 +1,12 @@
 """`traffic-yolo publish`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.registry.options import PublishOptions
 
 
 @click.command()
@@ -10,13 +14,18 @@ import click
 @click.option("--evaluation", required=True, type=click.Path(path_type=Path), help="Folder of `evaluate`.")
 @click.option("--tuning", required=True, type=click.Path(path_type=Path), help="Folder of `tune`.")
 @click.option("--validation", required=True, type=click.Path(path_type=Path), help="Folder of `validate`.")
-@click.option("--zoo", required=True, help="Folder of the model zoo: a path, file:// or nas://.")
-@click.option("--model-name", default="traffic-small", show_default=True, help="Name of the model in the zoo.")
-def command(model: Path, evaluation: Path, tuning: Path, validation: Path, zoo: str, model_name: str) -> None:
+@step_options(PublishOptions)
+def command(model: Path, evaluation: Path, tuning: Path, validation: Path, **flags: Any) -> None:
     """Put a checked bundle into the model zoo and a record into its ledger."""
     from traffic_yolo.registry.zoo import publish
 
+    options = PublishOptions(**flags)
     published = publish(
-        model=model, evaluation=evaluation, tuning=tuning, validation=validation, zoo=zoo, name=model_name
+        model=model,
+        evaluation=evaluation,
+        tuning=tuning,
+        validation=validation,
+        zoo=options.zoo,
+        name=options.model_name,
     )
     click.echo(published.text)

@@ -1,21 +1,45 @@
 """`traffic-yolo run`: the whole pipeline, on this machine or on a cluster."""
 
 import importlib
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from traffic_yolo.commands.dataclass_options import options_of
-from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
+from traffic_yolo.options import SETTINGS, fields_of, form_value, read_settings, task_options
 
 PIPELINES = "traffic_yolo_pipelines"
-LOCATIONS = (
-    "source", "labels", "mapping", "class_map", "policy", "zoo", "cfg", "weights", "weights_names", "snapshot_cache",
-)  # fmt: skip
-NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
+STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = importlib.import_module(f"{PIPELINES}.step_options").STEP_OPTIONS
+# Steps of the pipeline, in order. Of those that have no flags of their own here, `--<step>-settings` takes the options.
+STEPS = ("snapshot", "convert", "train", "tune", "publish")
+WITH_ALL_FLAGS = ("snapshot", "convert", "train", "publish")
+
+
+def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the flags of every step: an option that two steps share stands once."""
+    seen: set[str] = set()
+    decorators = []
+    for step in STEPS:
+        for options_type in STEP_OPTIONS[step]:
+            fields = fields_of(options_type)
+            hidden = {
+                name
+                for name, field in fields.items()
+                if name in seen or not (step in WITH_ALL_FLAGS or field.metadata.get("headline"))
+            }
+            decorators.append(options_of(options_type, skip=tuple(hidden)))
+            seen |= set(fields)
+        decorators.append(
+            click.option(f"--{step}-{SETTINGS}", default="", help=f"YAML file, or text, with options of {step}.")
+        )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
 
 
 @click.command()
@@ -25,31 +49,66 @@ NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if
 @click.option("--host", default="", help="Address of the Kubeflow Pipelines API (with --submit).")
 @click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit).")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
-@click.option("--zoo", required=True, help="Folder of the model zoo: a path, file:// or nas://.")
-@click.option("--model-name", default="traffic-small", show_default=True, help="Name of the model in the zoo.")
-@click.option("--snapshot-cache", default="", help="File that keeps checksums of the share between runs.")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
 @click.option("--gpus", default=0, show_default=True, help="GPUs of the training task (cluster).")
-@options_of(ConvertOptions)
-@options_of(TrainingOptions, skip=NOT_IN_PIPELINE)
-def command(where: str, out: Path, host: str, namespace: str, experiment: str, **parameters: Any) -> None:
+@_flags_of_steps
+def command(
+    where: str, out: Path, host: str, namespace: str, experiment: str, nas_claim: str, gpus: int, **flags: Any
+) -> None:
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
     # Checked here as well as in the tasks: a wrong value should not cost a started pod.
-    ConvertOptions(**{name: parameters[name] for name in ConvertOptions.__dataclass_fields__})
-    TrainingOptions(**{name: parameters[name] for name in PIPELINE_FIELDS})
+    for step in STEPS:
+        task_options(STEP_OPTIONS[step], {**flags, SETTINGS: flags[f"{step}_{SETTINGS}"]})
+    if where == "submit" and not host:
+        raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
+    if where == "local":
+        flags = _absolute(flags)
+    pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
+    form = set(inspect.signature(pipeline.pipeline_func).parameters)
+    parameters = {**form_of(flags, form), "nas_claim": nas_claim, "gpus": gpus}
     if where == "submit":
-        if not host:
-            raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
         package = Path(str(importlib.import_module(PIPELINES).__file__)).with_name("finetune_pipeline.yaml")
         submit = importlib.import_module(f"{PIPELINES}.submit").submit
         run_id = submit(package, parameters, host=host, namespace=namespace, experiment=experiment)
         click.echo(f"submitted run {run_id}")
         return
-    for name in LOCATIONS:
-        if parameters[name] and "://" not in parameters[name] and not parameters[name].startswith("{"):
-            parameters[name] = str(Path(parameters[name]).resolve())
-    pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     finished = importlib.import_module(f"{PIPELINES}.local_run").run_locally(pipeline, parameters, out)
     from traffic_yolo.commands.run_summary import run_summary
 
-    click.echo(run_summary(finished.folder, parameters["zoo"]))
+    click.echo(run_summary(finished.folder, flags["zoo"]))
+
+
+def form_of(flags: Mapping[str, Any], form: Collection[str]) -> dict[str, Any]:
+    """The parameters of the pipeline, whose form has the names `form`, that the flags come to.
+
+    An option that the form does not show goes into its step's settings, as YAML text: a file on this machine would
+    not be there in a pod.
+    """
+    parameters: dict[str, Any] = {}
+    for step in STEPS:
+        fields = fields_of(*STEP_OPTIONS[step])
+        settings = read_settings(flags[f"{step}_{SETTINGS}"], *STEP_OPTIONS[step])
+        for name, field in fields.items():
+            if name not in flags:
+                continue
+            if name in form:
+                parameters[name] = form_value(field, flags[name])
+            elif flags[name] != field.default:
+                settings[name] = flags[name]
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True) if settings else ""
+        if f"{step}_{SETTINGS}" in form:
+            parameters[f"{step}_{SETTINGS}"] = text
+    return parameters
+
+
+def _absolute(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """`flags` with relative paths made absolute: the tasks run elsewhere."""
+    fields = {name: field for step in STEPS for name, field in fields_of(*STEP_OPTIONS[step]).items()}
+    made = dict(flags)
+    for name, value in flags.items():
+        use = fields[name].metadata.get("location") if name in fields else ""
+        if not use or not value or "://" in value or value.startswith("{"):
+            continue
+        if use == "write" or Path(value).exists():  # a layout may be a name, and what is missing is named as it was
+            made[name] = str(Path(value).resolve())
+    return made

@@ -5,17 +5,18 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
+from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.tuning.tune_options import TuneOptions
 
 
 @click.command()
 @click.option("--detections", required=True, type=click.Path(path_type=Path), help="Raw detections (`detect`).")
 @click.option("--truth", required=True, type=click.Path(path_type=Path), help="COCO file of the true boxes.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
-@sweep_flags
+@step_options(TuneOptions)
 def command(detections: Path, truth: Path, out: Path, **flags: Any) -> None:
     """Evaluate every cell of a grid of thresholds from one inference, and choose the best."""
     from traffic_yolo.tuning.tune import sweep_file
 
-    click.echo(sweep_file(detections, truth, out, options_from(flags)).text)
+    click.echo(sweep_file(detections, truth, out, TuneOptions(**flags).sweep()).text)
     click.echo(f"report {out / 'report.html'}")

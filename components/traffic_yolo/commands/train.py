@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.dataclass_options import step_options
 from traffic_yolo.training.options import TrainingOptions
 
 
 @click.command()
 @click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
-@options_of(TrainingOptions)
+@step_options(TrainingOptions)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Training run folder to write.")
 def command(dataset: Path, out: Path, resume: bool, **options: Any) -> None:

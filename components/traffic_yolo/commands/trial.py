@@ -5,21 +5,13 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import options_of
-from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
-from traffic_yolo.tuning.metrics import MetricOptions, metric_lines
+from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.detection.nms_options import NmsOptions
+from traffic_yolo.metrics.objective import MetricOptions
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.tuning.metrics import metric_lines
 
-NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
-METRIC_FIELDS = tuple(MetricOptions.__dataclass_fields__)
 PATH = click.Path(path_type=Path)
-
-_confidence = click.option(
-    "--confidence-threshold", default=0.25, show_default=True, help="Detections with a score not above do not count."
-)
-_iou = click.option(
-    "--iou-threshold", default=0.45, show_default=True, help="NMS: overlap above which the weaker box goes."
-)
-
 
 @click.group()
 def command() -> None:
@@ -28,10 +20,7 @@ def command() -> None:
 
 @command.command("fine-tuning")
 @click.option("--dataset", required=True, type=PATH, help="Data set folder.")
-@options_of(TrainingOptions, skip=NOT_IN_PIPELINE)
-@_confidence
-@_iou
-@options_of(MetricOptions)
+@step_options(TrainingOptions, NmsOptions, MetricOptions)
 @click.option("--store", type=PATH, help="Shared folder where trials keep finished trainings.")
 @click.option("--work", required=True, type=PATH, help="Folder of this trial's files.")
 @click.option(
@@ -41,40 +30,27 @@ def command() -> None:
     help="A trial that trains for all and has not been heard of for so long is replaced.",
 )
 def fine_tuning(
-    dataset: Path,
-    confidence_threshold: float,
-    iou_threshold: float,
-    store: Path | None,
-    work: Path,
-    lease_seconds: float,
-    **options: Any,
+    dataset: Path, store: Path | None, work: Path, lease_seconds: float, **flags: Any
 ) -> None:
     """Train (or find the training in the store), detect, measure at two thresholds."""
-    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.tuning.lease import LeaseTiming
     from traffic_yolo.tuning.trial import run_trial
 
-    nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-    metric_options = MetricOptions(**{name: options.pop(name) for name in METRIC_FIELDS})
-    training, timing = TrainingOptions(**options), LeaseTiming.of_expiry(lease_seconds)
-    _print(run_trial(dataset, work, training, nms, options=metric_options, store=store, timing=timing))
+    training, nms, metrics = (values_of(kind, flags) for kind in (TrainingOptions, NmsOptions, MetricOptions))
+    timing = LeaseTiming.of_expiry(lease_seconds)
+    _print(run_trial(dataset, work, training, nms, options=metrics, store=store, timing=timing))
 
 
 @command.command()
 @click.option("--evaluation", required=True, type=PATH, help="Folder of the step evaluate, with raw detections.")
 @click.option("--dataset", required=True, type=PATH, help="Data set folder that it was made on.")
-@_confidence
-@_iou
-@options_of(MetricOptions)
-def thresholds(
-    evaluation: Path, dataset: Path, confidence_threshold: float, iou_threshold: float, **options: Any
-) -> None:
+@step_options(NmsOptions, MetricOptions)
+def thresholds(evaluation: Path, dataset: Path, **flags: Any) -> None:
     """Measure raw detections that lie there at two thresholds: seconds, no training, no GPU."""
-    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.tuning.trial_metrics import thresholds_trial
 
-    nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-    _print(thresholds_trial(evaluation, dataset, nms, MetricOptions(**options)))
+    nms, metrics = values_of(NmsOptions, flags), values_of(MetricOptions, flags)
+    _print(thresholds_trial(evaluation, dataset, nms, metrics))
 
 
 @command.command()

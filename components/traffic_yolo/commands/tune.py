@@ -5,17 +5,18 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
+from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.tuning.tune_options import TuneOptions
 
 
 @click.command()
 @click.option("--evaluation", required=True, type=click.Path(path_type=Path), help="Folder of `evaluate`.")
 @click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder, for the true boxes.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Tuning folder to write.")
-@sweep_flags
+@step_options(TuneOptions)
 def command(evaluation: Path, dataset: Path, out: Path, **flags: Any) -> None:
     """Choose confidence and IoU threshold from raw detections."""
     from traffic_yolo.tuning.tune import tune
 
-    click.echo(tune(evaluation, dataset, out, options_from(flags)).text)
+    click.echo(tune(evaluation, dataset, out, TuneOptions(**flags).sweep()).text)
     click.echo(f"report {out / 'report.html'}")

@@ -1,10 +1,11 @@
 """What a user may choose about a conversion; the names are those of the command line and of the KFP component."""
 
-from dataclasses import MISSING, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import option
+from traffic_yolo.snapshot.options import RecordingsChoice
 
 ATM_FORMAT = "atm-h5"
 # The keys of label_formats.LABEL_FORMATS, which is heavy to import
@@ -24,29 +25,16 @@ def _option(
 
 
 @dataclass(frozen=True)
-class SourceChoice:
+class SourceChoice(RecordingsChoice):
     """Where frames come from, and how what lies there is read. Raises `OptionsError` for values that make no sense."""
 
-    source: str = option(MISSING, "Recordings, or a data set: a folder, or its label file.", headline=True)
-    labels: str = _option("", "Label file or folder with the human labels of the recordings.", headline=True)
     source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS, alias="--format")
     labels_format: str = _option("auto", "What the label file is.", LABELS_FORMATS)
-    layout: str = _option("", "Layout of the recordings: a name or a YAML file; empty: each file's own.", headline=True)
     mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.")
     label_source: str = _option(
         "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
         LABEL_SOURCE_WORDS,
     )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        if not self.source:
-            raise OptionsError("source: expected a folder or file, found nothing")
-        check_words(
-            self,
-            source_format=SOURCE_FORMATS,
-            labels_format=LABELS_FORMATS,
-            label_source=LABEL_SOURCE_WORDS,
-        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +68,9 @@ class ConvertOptions(SourceChoice):
     min_confidence: float = field(
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
-    policy: str = _option("", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.", headline=True)
+    policy: str = _option(
+        "", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.", headline=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

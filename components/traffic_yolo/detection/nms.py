@@ -1,53 +1,19 @@
 """Non-maximum suppression after Darknet's rules: class by class, so that one box may be reported in several classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.detection.nms_kernels import suppress_pictures
+from traffic_yolo.detection.nms_options import NMS_KINDS as NMS_KINDS
+from traffic_yolo.detection.nms_options import NmsOptions as NmsOptions
 from traffic_yolo.detection.raw_detections import RawDetections
-from traffic_yolo.errors import EvaluationError, OptionsError
+from traffic_yolo.errors import EvaluationError
 from traffic_yolo.jit import in_chunks
 
-NMS_KINDS = ("default", "greedynms", "diounms")
 GREEDYNMS_BETA = 0.6  # Darknet's greedynms compares box_diou, whose exponent is fixed (box.c); beta_nms is diounms's
-
-
-@dataclass(frozen=True)
-class NmsOptions:
-    """Which detections are reported.
-
-    A score must be strictly above `confidence_threshold`. Of two boxes of one class that overlap by more than
-    `iou_threshold` the weaker goes; the overlap is the IoU for kind "default", and for "greedynms" and "diounms" the
-    IoU less a penalty for distant centres, (d² / c²) ** exponent: 0.6 for greedynms, `beta` for diounms. Of what is
-    left, the `max_detections` with the highest scores stay, for each picture, all classes together.
-
-    Raises `OptionsError` for a value out of range.
-    """
-
-    confidence_threshold: float = field(
-        default=0.25, metadata={"help": "Detections with a score not above this are dropped; [0, 1)."}
-    )
-    iou_threshold: float = field(
-        default=0.45, metadata={"help": "NMS: overlap above which the weaker box of a class goes; (0, 1]."}
-    )
-    kind: str = field(default="default", metadata={"help": "Darknet's nms_kind.", "choices": NMS_KINDS})
-    beta: float = field(default=0.6, metadata={"help": "Darknet's beta_nms; used by diounms only."})
-    max_detections: int = field(default=300, metadata={"help": "At most this many detections for a picture."})
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.confidence_threshold < 1:
-            raise OptionsError(f"confidence_threshold is {self.confidence_threshold}, expected a number in [0, 1)")
-        if not 0 < self.iou_threshold <= 1:
-            raise OptionsError(f"iou_threshold is {self.iou_threshold}, expected a number in (0, 1]")
-        if self.kind not in NMS_KINDS:
-            raise OptionsError(f"NMS kind {self.kind!r} is unknown; expected one of {', '.join(NMS_KINDS)}")
-        if not 0 < self.beta <= 10:
-            raise OptionsError(f"NMS beta is {self.beta}, expected a number in (0, 10]")
-        if self.max_detections < 1:
-            raise OptionsError(f"max_detections is {self.max_detections}, expected at least 1")
 
 
 @dataclass(frozen=True)

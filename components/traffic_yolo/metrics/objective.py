@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.options import check_options, option
 
 # name -> what it is; all but the cost are better when higher
 OBJECTIVES = {
@@ -21,32 +23,59 @@ OF_RANKING = ("map", "map50")  # never fall when confidence falls: they cannot c
 LOWER_IS_BETTER = ("cost",)
 
 
+def _borne() -> Any:
+    return option(0.1, "recall_at_fppi: so many false positives a picture are borne.", least=0, headline=True)
+
+
+def _miss_cost() -> Any:
+    return option(1.0, "cost: of a true box that is missed.", least=0, headline=True)
+
+
+def _false_alarm_cost() -> Any:
+    return option(1.0, "cost: of a box where nothing is.", least=0, headline=True)
+
+
 @dataclass(frozen=True)
-class Objective:
-    """One of `OBJECTIVES` with the numbers that it needs. Raises `OptionsError` for what makes no sense.
+class MetricOptions:
+    """What the metrics `recall_at_fppi` and `cost` are asked for. Raises `OptionsError` for numbers without sense."""
+
+    false_positives_per_picture: float = _borne()
+    miss_cost: float = _miss_cost()
+    false_alarm_cost: float = _false_alarm_cost()
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """One of `OBJECTIVES` with the numbers that it needs. Raises `OptionsError` for what makes no sense."""
+
+    objective: str = option("f1", "What is made best.", choices=tuple(OBJECTIVES), headline=True)
+    false_positives_per_picture: float = _borne()
+    miss_cost: float = _miss_cost()
+    false_alarm_cost: float = _false_alarm_cost()
+
+    def __post_init__(self) -> None:
+        check_options(self, ObjectiveOptions)
+
+
+@dataclass(frozen=True)
+class Objective(ObjectiveOptions):
+    """The aim of a choice of thresholds. Raises `OptionsError` for what makes no sense.
 
     `class_costs`: class name -> (cost of a miss, cost of a false alarm), in place of the shared two.
     """
 
-    objective: str = field(default="f1", metadata={"help": "What is made best.", "choices": tuple(OBJECTIVES)})
-    false_positives_per_picture: float = field(
-        default=0.1, metadata={"help": "recall_at_fppi: so many false positives a picture are borne."}
-    )
-    miss_cost: float = field(default=1.0, metadata={"help": "cost: of a true box that is missed."})
-    false_alarm_cost: float = field(default=1.0, metadata={"help": "cost: of a box where nothing is."})
     class_costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise OptionsError(f"objective {self.objective!r} is unknown; expected one of {', '.join(OBJECTIVES)}")
-        numbers = {
-            name: getattr(self, name) for name in ("false_positives_per_picture", "miss_cost", "false_alarm_cost")
-        }
+        super().__post_init__()
         for class_name, (miss, false_alarm) in self.class_costs.items():
-            numbers |= {f"cost of a missed {class_name}": miss, f"cost of a false {class_name}": false_alarm}
-        for name, value in numbers.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise OptionsError(f"{name}: expected a number of at least 0, found {value:g}")
+            for kind, value in (("missed", miss), ("false", false_alarm)):
+                if not (math.isfinite(value) and value >= 0):
+                    what = f"cost of a {kind} {class_name}"
+                    raise OptionsError(f"{what}: expected a number of at least 0, found {value:g}")
 
     @property
     def is_maximised(self) -> bool:

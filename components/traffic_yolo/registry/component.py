@@ -11,9 +11,9 @@ def publish(
     evaluation: dsl.Input[dsl.Artifact],
     tuning: dsl.Input[dsl.Artifact],
     validation: dsl.Input[dsl.Artifact],
-    zoo: str,
-    model_name: str,
     table: dsl.Output[dsl.Markdown],
+    zoo: str,
+    model_name: str = "traffic-small",
 ) -> str:
     """Put a checked bundle into the model zoo and a record into its ledger.
 
@@ -22,28 +22,33 @@ def publish(
         evaluation: Folder of the step evaluate.
         tuning: Folder of the step tune.
         validation: Folder of the step validate.
-        zoo: Folder of the model zoo (path, file:// or nas://).
-        model_name: Name under which the zoo keeps the model's versions.
         table: The ledger, models side by side.
+        zoo: Folder of the model zoo: a path, file:// or nas://.
+        model_name: Name under which the zoo keeps the model's versions.
 
     Returns:
         The folder of the published bundle.
     """
+    given = dict(locals())
+
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import task_options
     from traffic_yolo.registry.ledger_table import LedgerTable
+    from traffic_yolo.registry.options import PublishOptions
     from traffic_yolo.registry.zoo import publish as publish_bundle
 
     with one_line_errors():
+        (options,) = task_options([PublishOptions], given)
         published = publish_bundle(
             model=Path(model.path),
             evaluation=Path(evaluation.path),
             tuning=Path(tuning.path),
             validation=Path(validation.path),
-            zoo=zoo,
-            name=model_name,
+            zoo=options.zoo,
+            name=options.model_name,
         )
         print(published.text)
-        Path(table.path).write_text(LedgerTable.read(zoo).markdown())
+        Path(table.path).write_text(LedgerTable.read(options.zoo).markdown())
     return str(published.bundle)

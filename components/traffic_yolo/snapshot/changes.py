@@ -1,10 +1,11 @@
 """What is new on a share since an earlier snapshot, in words, as values, and as the gate of a scheduled retraining."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.options import check_options, option
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, SnapshotFile
 from traffic_yolo.storage import shown
 
@@ -110,17 +111,15 @@ class Changes:
 class GateOptions:
     """How much must be new before a retraining pays. Any one of the thresholds that are set opens the gate."""
 
-    min_new_frames: int = field(default=1, metadata={"help": "New frames that open the gate; 0: frames never do."})
-    min_new_sites: int = field(default=1, metadata={"help": "New sites that open the gate; 0: sites never do."})
-    min_class_growth: float = field(
-        default=0.0, metadata={"help": "Growth of one class, in percent, that opens the gate; 0: growth never does."}
+    min_new_frames: int = option(1, "New frames that open the gate; 0: frames never do.", least=0, headline=True)
+    min_new_sites: int = option(1, "New sites that open the gate; 0: sites never do.", least=0, headline=True)
+    min_class_growth: float = option(
+        0.0, "Growth of one class, in percent, that opens the gate; 0: growth never does.", least=0, headline=True
     )
-    new_labels: bool = field(default=True, metadata={"help": "Whether changed labels open the gate."})
+    new_labels: bool = option(True, "Whether changed labels open the gate.", headline=True)
 
     def __post_init__(self) -> None:
-        for name in ("min_new_frames", "min_new_sites", "min_class_growth"):
-            if not getattr(self, name) >= 0:
-                raise OptionsError(f"{name} {getattr(self, name)}: expected 0 or more")
+        check_options(self)
         if not (self.min_new_frames or self.min_new_sites or self.min_class_growth or self.new_labels):
             raise OptionsError("no threshold is set, so nothing could open the gate; set min_new_frames, say")
 

@@ -10,40 +10,49 @@ from traffic_yolo.container_images import image
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def snapshot(
-    source: str,
     listing: dsl.Output[dsl.Artifact],
     changes: dsl.Output[dsl.Markdown],
+    source: str,
+    cache: str = "",
     labels: str = "",
     layout: str = "",
+    snapshot_cache: str = "",
     previous: str = "",
-    cache: str = "",
-    settle_s: float = 0.0,
+    settings: str = "",
 ) -> str:
     """List what lies on the share and fingerprint it; the output changes only when the content does.
 
     Args:
-        source: Folder of recordings, or a data set (path, file://, nas:// or s3://).
         listing: Every file with size and SHA-256 (JSON).
         changes: What is new since the previous snapshot.
-        labels: Label file or folder that belongs to the source.
-        layout: Layout of the recordings, a name or a YAML file; empty takes each file's own.
-        previous: Snapshot to compare with (path, nas:// or s3://); one that does not exist yet counts as none.
+        source: Recordings, or a data set: a folder, or its label file.
         cache: File that keeps checksums between runs (path, nas:// or s3://); empty reads every file each time.
-        settle_s: Recordings written to within so many seconds are left out.
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
+            each time.
+        previous: Snapshot to compare with; one that does not exist yet counts as none.
+        settings: Other options of snapshot: YAML text `name: value`, or a file of it (path, nas:// or s3://).
 
     Returns:
         The fingerprint. It is a parameter of the step after, so that KFP's cache misses when the share changes.
     """
+    given = dict(locals())
+
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import described, task_options
     from traffic_yolo.snapshot.changes import compare
-    from traffic_yolo.snapshot.snapshot import load_snapshot, take_snapshot, write_snapshot
+    from traffic_yolo.snapshot.options import SnapshotOptions
+    from traffic_yolo.snapshot.snapshot import load_snapshot, look_at, write_snapshot
     from traffic_yolo.storage import exists
 
     with one_line_errors():
-        earlier = load_snapshot(previous) if previous and exists(previous) else None
-        taken = take_snapshot(source, labels=labels, layout=layout, cache=cache, settle_s=settle_s)
+        (options,) = task_options([SnapshotOptions], given)
+        print(described(options))
+        earlier = load_snapshot(options.previous) if options.previous and exists(options.previous) else None
+        taken = look_at(options)
         write_snapshot(Path(listing.path), taken)
         found = compare(earlier, taken)
         Path(changes.path).write_text(found.markdown)
@@ -68,24 +77,27 @@ def gate(
     Args:
         listing: The snapshot that was just taken.
         previous: Snapshot of the last retraining (path, nas:// or s3://); one that does not exist yet counts as none.
-        min_new_frames: New frames that open the gate; 0 means frames never do.
-        min_new_sites: New sites that open the gate; 0 means sites never do.
-        min_class_growth: Growth of one class, in percent, that opens the gate; 0 means growth never does.
+        min_new_frames: New frames that open the gate; 0: frames never do.
+        min_new_sites: New sites that open the gate; 0: sites never do.
+        min_class_growth: Growth of one class, in percent, that opens the gate; 0: growth never does.
         new_labels: Whether changed labels open the gate.
 
     Returns:
         new, too_few or unchanged.
     """
+    given = dict(locals())
+
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import task_options
     from traffic_yolo.snapshot.changes import GateOptions, compare
     from traffic_yolo.snapshot.changes import gate as gate_of
     from traffic_yolo.snapshot.snapshot import load_snapshot, read_snapshot
     from traffic_yolo.storage import exists
 
     with one_line_errors():
-        options = GateOptions(min_new_frames, min_new_sites, min_class_growth, new_labels)
+        (options,) = task_options([GateOptions], given)
         earlier = load_snapshot(previous) if exists(previous) else None
         found = compare(earlier, read_snapshot(Path(listing.path)))
         word = gate_of(found, options)

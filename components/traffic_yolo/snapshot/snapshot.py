@@ -19,6 +19,7 @@ from traffic_yolo._version import __version__
 from traffic_yolo.atm.layouts import Layout, load_layout
 from traffic_yolo.errors import NotFoundError, OptionsError, StorageError
 from traffic_yolo.progress import progress
+from traffic_yolo.snapshot.options import DEFAULT_JOBS, SnapshotOptions
 from traffic_yolo.snapshot.reading import (
     CHANGING,
     PICTURE_SUFFIXES,
@@ -50,7 +51,6 @@ from traffic_yolo.storage.hash_cache import UNKNOWN, HashCache, entry_of, second
 SCHEMA_VERSION = 2
 LABELS_PREFIX = "labels:"  # no file below the source can be called so together with one of the labels
 SAVE_INTERVAL_S = 30.0  # what a kill of a long first look may cost
-DEFAULT_JOBS = 4  # a share answers several questions at once faster than one after another
 
 
 class SnapshotFile(NamedTuple):
@@ -102,6 +102,18 @@ class Snapshot:
         held = f": {totals.recordings:,} recordings, {totals.frames:,} frames, {len(totals.sites)} sites"
         left_out = f"; {len(self.skipped)} left out" if self.skipped else ""
         return f"{len(self.files):,} files, {mebibytes:,.1f} MiB{held if totals.frames else ''}{left_out}"
+
+
+def look_at(options: SnapshotOptions) -> Snapshot:
+    """`take_snapshot` of the options of a step."""
+    return take_snapshot(
+        options.source,
+        labels=options.labels,
+        layout=options.layout,
+        cache=options.snapshot_cache,
+        settle_s=options.settle_s,
+        jobs=options.jobs,
+    )
 
 
 def take_snapshot(

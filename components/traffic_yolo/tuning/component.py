@@ -17,6 +17,7 @@ def tune(
     miss_cost: float = 1.0,
     false_alarm_cost: float = 1.0,
     per_class: bool = False,
+    settings: str = "",
 ) -> None:
     """Choose confidence and IoU threshold on the validation split; state what they give on the test split.
 
@@ -26,24 +27,27 @@ def tune(
         tuning: operating_point.json, sweep.csv, report.html.
         metrics: The chosen thresholds, and precision, recall and F1 on both splits.
         report: The sweep as a page.
-        objective: What is made best: f1, map, map50, recall_at_fppi or cost.
-        false_positives_per_picture: For recall_at_fppi, how many are borne.
-        miss_cost: For cost, of a true box that is missed.
-        false_alarm_cost: For cost, of a box where nothing is.
+        objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.
+        false_positives_per_picture: recall_at_fppi: so many false positives a picture are borne.
+        miss_cost: cost: of a true box that is missed.
+        false_alarm_cost: cost: of a box where nothing is.
         per_class: Also choose a confidence threshold for each class with enough true boxes.
+        settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
+    given = dict(locals())
+
     import shutil
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.metrics.objective import Objective
-    from traffic_yolo.tuning.sweep_options import SweepOptions
+    from traffic_yolo.options import described, task_options
     from traffic_yolo.tuning.tune import tune as choose_thresholds
+    from traffic_yolo.tuning.tune_options import TuneOptions
 
     with one_line_errors():
-        aim = Objective(objective, false_positives_per_picture, miss_cost, false_alarm_cost)
-        options = SweepOptions(aim, per_class=per_class)
-        chosen = choose_thresholds(Path(evaluation.path), Path(dataset.path), Path(tuning.path), options)
+        (options,) = task_options([TuneOptions], given)
+        print(described(options))
+        chosen = choose_thresholds(Path(evaluation.path), Path(dataset.path), Path(tuning.path), options.sweep())
         print(chosen.text)
     shutil.copyfile(Path(tuning.path) / "report.html", report.path)
     for name, value in chosen.scalars.items():

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.options import FINE_TUNE_WORDS, PIPELINE_FIELDS, TrainingOptions
+from traffic_yolo.metrics.objective import MetricOptions
+from traffic_yolo.options import changed
+from traffic_yolo.training.options import FINE_TUNE_WORDS, TrainingOptions
 from traffic_yolo.tuning.experiment import (
     PodOptions,
     SearchOptions,
@@ -13,7 +15,6 @@ from traffic_yolo.tuning.experiment import (
     experiment_document,
     real_parameter,
 )
-from traffic_yolo.tuning.metrics import MetricOptions
 from traffic_yolo.tuning.thresholds_experiment import Ranges, metric_arguments, threshold_parameters
 
 WORK_FOLDER = "/tmp/trial"
@@ -63,11 +64,7 @@ class FineTuningOptions:
     def arguments(self) -> dict[str, str | int | float]:
         """What every trial is given alike: flags of `traffic-yolo trial fine-tuning`, without those that vary."""
         varied = {parameter.name for parameter in self.parameters()}
-        fixed = {
-            name: getattr(self.training, name)
-            for name in PIPELINE_FIELDS
-            if name not in varied and getattr(self.training, name) != getattr(TrainingOptions(), name)
-        }
+        fixed = {name: value for name, value in changed(self.training).items() if name not in varied}
         places: dict[str, str | int | float] = {"dataset": self.dataset, "store": self.store, "work": WORK_FOLDER}
         return places | fixed | metric_arguments(self.search, self.metrics)
 

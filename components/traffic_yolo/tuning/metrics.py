@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from traffic_yolo.errors import OptionsError
@@ -32,23 +32,6 @@ METRICS: dict[str, Metric] = {
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # Line by line: only a line that is nothing but `name=value` counts, never a progress bar or a sentence of the log.
 METRIC_FORMAT = rf"^({'|'.join(METRICS)})=([0-9]+\.[0-9]+)$"
-
-
-@dataclass(frozen=True)
-class MetricOptions:
-    """What the metrics `recall_at_fppi` and `cost` are asked for. Raises `OptionsError` for numbers without sense."""
-
-    false_positives_per_picture: float = field(
-        default=0.1, metadata={"help": "recall_at_fppi: so many false positives a picture are borne."}
-    )
-    miss_cost: float = field(default=1.0, metadata={"help": "cost: of a vehicle that is missed."})
-    false_alarm_cost: float = field(default=1.0, metadata={"help": "cost: of a box where nothing is."})
-
-    def __post_init__(self) -> None:
-        for name in ("false_positives_per_picture", "miss_cost", "false_alarm_cost"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise OptionsError(f"{name}: expected a number of at least 0, found {value:g}")
 
 
 def metric_lines(metrics: Mapping[str, float]) -> list[str]:

@@ -1,10 +1,11 @@
 """The experiment that trains nothing: the two thresholds alone, on raw detections that lie there; seconds a trial."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.metrics.objective import MetricOptions
+from traffic_yolo.options import changed
 from traffic_yolo.tuning.experiment import (
     PodOptions,
     SearchOptions,
@@ -12,7 +13,6 @@ from traffic_yolo.tuning.experiment import (
     experiment_document,
     real_parameter,
 )
-from traffic_yolo.tuning.metrics import MetricOptions
 
 # AP never falls when confidence falls, so with AP as the objective there is nothing to choose
 BLIND_TO_CONFIDENCE = ("map", "map50")
@@ -83,11 +83,7 @@ def threshold_parameters(search: SearchOptions, ranges: Ranges) -> list[SearchPa
 
 def metric_arguments(search: SearchOptions, metrics: MetricOptions) -> dict[str, str | int | float]:
     """Flags of the metrics that are not at their defaults, and the confidence floor where it is not varied."""
-    given: dict[str, str | int | float] = {
-        option.name: getattr(metrics, option.name)
-        for option in dataclasses.fields(metrics)
-        if getattr(metrics, option.name) != option.default
-    }
+    given: dict[str, str | int | float] = changed(metrics)
     if search.objective in BLIND_TO_CONFIDENCE:
         given["confidence_threshold"] = FLOOR
     return given

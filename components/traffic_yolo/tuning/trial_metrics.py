@@ -8,9 +8,9 @@ from traffic_yolo.detection.protocol import detections_name, images_fingerprint
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
-from traffic_yolo.metrics.objective import Objective
+from traffic_yolo.metrics.objective import MetricOptions, Objective
 from traffic_yolo.metrics.thresholds import threshold_metrics
-from traffic_yolo.tuning.metrics import METRICS, MetricOptions
+from traffic_yolo.tuning.metrics import METRICS
 
 SPLIT = "val"
 

@@ -9,11 +9,11 @@ from traffic_yolo.container_images import image
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def search(
-    experiment: str,
     run_id: str,
     finished: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    experiment: str,
     namespace: str = "",
     timeout_hours: float = 24.0,
     keep: bool = True,
@@ -30,28 +30,34 @@ def search(
     """Run a Katib Experiment to its end and return the best trial's parameters.
 
     Args:
-        experiment: The Experiment as YAML text, or where its file is (a path, file:// or nas://).
         run_id: Id of the pipeline run; the Experiment's name comes from it, so a restarted task finds its own.
         finished: The Experiment with its status, as YAML.
         metrics: The best trial's metrics.
         report: The best trial as a page.
-        namespace: Where it runs; empty takes the task's own.
-        timeout_hours: Longest time to wait.
+        experiment: The Experiment as YAML text, or where its file is (a path, nas:// or s3://).
+        namespace: Where it runs; empty: the task's own.
+        timeout_hours: Longest time to wait, since it was made.
         keep: Whether the Experiment and its trials stay on the cluster.
 
     Returns:
         The best trial's parameters; one that is not varied is 0.25, 0.45, "" or 0 (the trial's defaults).
     """
+    given = dict(locals())
+
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import task_options
     from traffic_yolo.storage import existing_path
     from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, run_experiment, write_document
+    from traffic_yolo.tuning.katib_launch.options import SearchTaskOptions
 
     with one_line_errors():
-        is_text = "\n" in experiment
-        text = experiment if is_text else existing_path(experiment, what="experiment").read_text(encoding="utf-8")
-        options = LaunchOptions(run_id, namespace, timeout_s=timeout_hours * 3600, keep=keep)
+        (task,) = task_options([SearchTaskOptions], given)
+        text = task.experiment
+        if "\n" not in text:
+            text = existing_path(text, what="experiment").read_text(encoding="utf-8")
+        options = LaunchOptions(run_id, task.namespace, timeout_s=task.timeout_hours * 3600, keep=task.keep)
         work = Path(finished.path).with_name("local-run")
         best = run_experiment(text, options, work)
         write_document(best, Path(finished.path))

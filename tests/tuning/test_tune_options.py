@@ -1,22 +1,25 @@
-"""The flags of `sweep` and `tune`: their defaults are the library's, and each reaches its option."""
+"""The texts that `sweep` and `tune` take: their defaults are the library's, and each reaches its option."""
+
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from traffic_yolo.cli import main
-from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
+from traffic_yolo.commands.dataclass_options import step_options
 from traffic_yolo.metrics.objective import Objective
 from traffic_yolo.tuning.sweep_options import SweepOptions
+from traffic_yolo.tuning.tune_options import TuneOptions
 
 
 def read(*arguments: str) -> SweepOptions:
     seen: list[SweepOptions] = []
 
     @click.command()
-    @sweep_flags
-    def command(**flags: object) -> None:
-        seen.append(options_from(flags))
+    @step_options(TuneOptions)
+    def command(**flags: Any) -> None:
+        seen.append(TuneOptions(**flags).sweep())
 
     result = CliRunner().invoke(command, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
