@@ -46,7 +46,8 @@ fuzz: install  ## the readers of cfg and weights against FUZZ_SECONDS of damaged
 bench: install  ## the benchmarks, with ratios against peers measured in the same run; BENCH=topic picks some
 	$(BIN)/python tests/benchmarks/run.py $(BENCH)
 
-compile: install  ## rewrite the compiled pipeline and the experiment YAML
+compile: install  ## rewrite the signatures that options decide, the compiled pipelines and the experiments
+	$(BIN)/python -m traffic_yolo_pipelines.signatures
 	$(BIN)/python pipelines/finetune_pipeline.py
 	$(BIN)/python pipelines/convert_pipeline.py
 	$(BIN)/python pipelines/tune_pipeline.py

@@ -204,8 +204,8 @@ def test_measuring_thresholds_loads_no_torch() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Objective("ap"), "objective 'ap' is unknown; expected one of f1, map, map50, recall_at_fppi, cost"),
-        (lambda: Objective(miss_cost=-1), "miss_cost: expected a number of at least 0, found -1"),
+        (lambda: Objective("ap"), "objective: expected one of f1, map, map50, recall_at_fppi, cost, found 'ap'"),
+        (lambda: Objective(miss_cost=-1), "miss_cost: expected at least 0, found -1"),
         (lambda: Objective(class_costs={"CAR": (1, float("nan"))}), "cost of a false CAR: expected a number"),
         (lambda: Objective(class_costs={"TRAM": (1, 1)}).costs(CLASSES), "cost of 'TRAM': no class of that name"),
         (lambda: parse_class_costs("CAR=1"), "class costs: expected CLASS=MISS:FALSE_ALARM, found 'CAR=1'"),

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kfp import compiler
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.dataset.component import convert_shard, merge_shards, plan_shards
@@ -14,6 +13,7 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
 from traffic_yolo_pipelines.convert_pipeline import convert_pipeline
+from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.local_run import run_locally
 
 # kfp draws each with a decorator that warns about nothing we could change (see setup.cfg)
@@ -34,8 +34,9 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_committed_yaml_is_what_the_source_compiles_to(
     tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TRAFFIC_YOLO_IMAGE_PREFIX", raising=False)
-    compiler.Compiler().compile(convert_pipeline, str(tmp_path / "compiled.yaml"))
+    for name in ("TRAFFIC_YOLO_IMAGE_PREFIX", "TRAFFIC_YOLO_KFP_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    compile_to(convert_pipeline, tmp_path / "compiled.yaml")
     committed = repository / "pipelines" / "convert_pipeline.yaml"
     assert documents(committed) == documents(tmp_path / "compiled.yaml"), (
         "the committed YAML is stale; run `make compile`"

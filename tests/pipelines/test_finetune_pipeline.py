@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kfp import compiler
 
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.dataset.component import convert
@@ -24,6 +23,7 @@ from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
 from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
+from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.local_run import run_locally
 
 COMPONENTS = (snapshot, convert, train, export, evaluate, tune, validate, publish)
@@ -46,8 +46,9 @@ def defaults(function: Any) -> dict[str, Any]:
 def test_committed_yaml_is_what_the_source_compiles_to(
     tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TRAFFIC_YOLO_IMAGE_PREFIX", raising=False)
-    compiler.Compiler().compile(finetune_pipeline, str(tmp_path / "compiled.yaml"))
+    for name in ("TRAFFIC_YOLO_IMAGE_PREFIX", "TRAFFIC_YOLO_KFP_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    compile_to(finetune_pipeline, tmp_path / "compiled.yaml")
     committed = repository / "pipelines" / "finetune_pipeline.yaml"
     assert documents(committed) == documents(tmp_path / "compiled.yaml"), (
         "the committed YAML is stale; run `make compile`"

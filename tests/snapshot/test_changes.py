@@ -104,8 +104,8 @@ def test_changed_labels_open_the_gate_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"min_new_frames": -1}, "min_new_frames -1"),
-        ({"min_class_growth": float("nan")}, "min_class_growth nan"),
+        ({"min_new_frames": -1}, "min_new_frames: expected at least 0, found -1"),
+        ({"min_class_growth": float("nan")}, "min_class_growth: expected a finite number, found nan"),
         ({"min_new_frames": 0, "min_new_sites": 0, "new_labels": False}, "nothing could open the gate"),
     ],
 )

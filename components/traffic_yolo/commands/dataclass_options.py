@@ -65,11 +65,13 @@ def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
     A name with an underscore is no word of a sentence; one without is a name only where it stands before a colon or an
     equals sign, or in backquotes.
     """
-    long = sorted((name for name in flags if "_" in name), key=len, reverse=True)
-    short = [name for name in flags if "_" not in name]
-    pattern = re.compile(
-        "|".join([*(rf"(?<![\w-]){name}(?!\w)" for name in long), *(rf"^{name}(?=:)|`{name}`|(?<![\w-]){name}(?==)" for name in short)])
-    )
+    patterns = []
+    for name in sorted(flags, key=len, reverse=True):
+        if "_" in name:
+            patterns.append(rf"(?<![\w-]){name}(?!\w)")
+        else:
+            patterns.append(rf"^{name}(?=:)|`{name}`|(?<![\w-]){name}(?==)")
+    pattern = re.compile("|".join(patterns))
 
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:

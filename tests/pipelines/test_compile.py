@@ -1,0 +1,48 @@
+"""Compiling: the words of a parameter stand in the spec where the stated server knows the field."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from traffic_yolo.errors import OptionsError
+from traffic_yolo_pipelines.compile import add_literals, compile_to, server_version
+from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def test_words_are_literals_of_the_form_and_of_the_task(repository: Path) -> None:
+    spec = next(yaml.safe_load_all((repository / "pipelines" / "finetune_pipeline.yaml").read_text()))
+    words = ["f1", "map", "map50", "recall_at_fppi", "cost"]
+    for place in (spec["root"], spec["components"]["comp-tune"]):
+        assert place["inputDefinitions"]["parameters"]["objective"]["literals"] == words
+    left_to_the_cfg = spec["root"]["inputDefinitions"]["parameters"]["optimizer"]
+    assert "literals" not in left_to_the_cfg
+    assert left_to_the_cfg["defaultValue"] == ""
+
+
+def test_an_older_server_gets_a_spec_without_a_field_that_it_does_not_know(tmp_path: Path) -> None:
+    for parameters in (
+        finetune_pipeline.pipeline_spec.root.input_definitions.parameters,
+        finetune_pipeline.pipeline_spec.components["comp-tune"].input_definitions.parameters,
+    ):
+        del parameters["objective"].literals[:]
+    compile_to(finetune_pipeline, tmp_path / "old.yaml", server="2.4")
+    assert "literals" not in (tmp_path / "old.yaml").read_text()
+    compile_to(finetune_pipeline, tmp_path / "new.yaml", server="2.17.3")
+    assert "literals" in (tmp_path / "new.yaml").read_text()
+
+
+def test_literals_are_written_once() -> None:
+    add_literals(finetune_pipeline.pipeline_spec)
+    add_literals(finetune_pipeline.pipeline_spec)
+    parameter = finetune_pipeline.pipeline_spec.root.input_definitions.parameters["objective"]
+    assert [value.string_value for value in parameter.literals] == ["f1", "map", "map50", "recall_at_fppi", "cost"]
+
+
+def test_a_server_is_named_by_its_release() -> None:
+    assert server_version("2.4") == (2, 4)
+    assert server_version("2.17.3") == (2, 17)
+    with pytest.raises(OptionsError, match="TRAFFIC_YOLO_KFP_SERVER: expected a release .* found 'latest'"):
+        server_version("latest")
