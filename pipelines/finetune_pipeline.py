@@ -113,9 +113,7 @@ def finetune_pipeline(
     evaluate_task = evaluate(model=model, dataset=dataset)
     evaluate_task.set_cpu_request("2").set_memory_request("4G")
 
-    tune_task = tune(
-        evaluation=evaluate_task.outputs["evaluation"], dataset=dataset, **form_parameters(tune, form)
-    )
+    tune_task = tune(evaluation=evaluate_task.outputs["evaluation"], dataset=dataset, **form_parameters(tune, form))
 
     validate_task = validate(model=model, dataset=dataset, tuning=tune_task.outputs["tuning"])
     validate_task.set_cpu_request("2").set_memory_request("4G")

@@ -16,7 +16,5 @@ def form_parameters(component: Any, form: Mapping[str, Any]) -> dict[str, Any]:
     step = component.python_func.__name__
     named = {name: name for name in component.component_spec.inputs} | {SETTINGS: settings_name(step)}
     return {
-        name: form[shown]
-        for name, shown in named.items()
-        if name in component.component_spec.inputs and shown in form
+        name: form[shown] for name, shown in named.items() if name in component.component_spec.inputs and shown in form
     }

@@ -12,8 +12,8 @@ from traffic_yolo.dataset.component import convert_shard, merge_shards, plan_sha
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
-from traffic_yolo_pipelines.convert_pipeline import convert_pipeline
 from traffic_yolo_pipelines.compile import compile_to
+from traffic_yolo_pipelines.convert_pipeline import convert_pipeline
 from traffic_yolo_pipelines.local_run import run_locally
 
 # kfp draws each with a decorator that warns about nothing we could change (see setup.cfg)

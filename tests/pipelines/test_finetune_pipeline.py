@@ -22,8 +22,8 @@ from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
-from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.compile import compile_to
+from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.local_run import run_locally
 
 COMPONENTS = (snapshot, convert, train, export, evaluate, tune, validate, publish)

@@ -13,6 +13,7 @@ from traffic_yolo.tuning.metrics import metric_lines
 
 PATH = click.Path(path_type=Path)
 
+
 @click.group()
 def command() -> None:
     """One Katib trial: prints its metrics as name=value."""
@@ -29,9 +30,7 @@ def command() -> None:
     show_default=True,
     help="A trial that trains for all and has not been heard of for so long is replaced.",
 )
-def fine_tuning(
-    dataset: Path, store: Path | None, work: Path, lease_seconds: float, **flags: Any
-) -> None:
+def fine_tuning(dataset: Path, store: Path | None, work: Path, lease_seconds: float, **flags: Any) -> None:
     """Train (or find the training in the store), detect, measure at two thresholds."""
     from traffic_yolo.tuning.lease import LeaseTiming
     from traffic_yolo.tuning.trial import run_trial

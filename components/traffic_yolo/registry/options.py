@@ -13,9 +13,7 @@ class PublishOptions:
     zoo: str = option(
         dataclasses.MISSING, "Folder of the model zoo: a path, file:// or nas://.", headline=True, location="write"
     )
-    model_name: str = option(
-        "traffic-small", "Name under which the zoo keeps the model's versions.", headline=True
-    )
+    model_name: str = option("traffic-small", "Name under which the zoo keeps the model's versions.", headline=True)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -24,9 +24,7 @@ DEVICES = ("auto", "cpu", "cuda")
 class TrainingOptions:
     """One training; None leaves a number or word to the cfg. Raises `OptionsError` for values that make no sense."""
 
-    cfg: str = option(
-        "", "Darknet .cfg file; empty: the package's traffic-small.cfg.", headline=True, location="read"
-    )
+    cfg: str = option("", "Darknet .cfg file; empty: the package's traffic-small.cfg.", headline=True, location="read")
     weights: str = option(
         "",
         "Darknet .weights to start from, whole or a backbone cut; empty: random weights.",
@@ -50,9 +48,7 @@ class TrainingOptions:
     )
     batch: int = option(16, "Pictures per weight update.", least=1, headline=True)
     subdivisions: int = option(1, "Slices that a batch is run in.", least=1)
-    max_batches: int = option(
-        400, "Weight updates in all; the cfg's steps are scaled to it.", least=1, headline=True
-    )
+    max_batches: int = option(400, "Weight updates in all; the cfg's steps are scaled to it.", least=1, headline=True)
     optimizer: str | None = option(
         None, "sgd as Darknet, or adamw; by default sgd, or adamw where [net] says adam=1.", choices=OPTIMIZERS,
         headline=True,
@@ -65,9 +61,7 @@ class TrainingOptions:
         None, "Iterations of warm-up; by default the cfg's, at most a tenth of the run.", least=0
     )
     momentum: float | None = option(None, "Momentum, or AdamW's beta1; by default the cfg's.", least=0, most=1)
-    decay: float | None = option(
-        None, "Weight decay of convolution weights; by default the cfg's.", least=0, most=1
-    )
+    decay: float | None = option(None, "Weight decay of convolution weights; by default the cfg's.", least=0, most=1)
     mosaic: float | None = option(
         None, "Share of pictures put together from four; by default one half where the cfg has mosaic=1.",
         least=0, most=1,
@@ -96,9 +90,7 @@ class TrainingOptions:
     )
     precision: str = option("float32", "bfloat16 is faster where the processor knows it.", choices=PRECISIONS)
     device: str = option("auto", "Where to train; auto takes a GPU where there is one.", choices=DEVICES)
-    cache_mib: int = option(
-        1024, "Decoded pictures are kept when all of them fit into this much memory.", least=0
-    )
+    cache_mib: int = option(1024, "Decoded pictures are kept when all of them fit into this much memory.", least=0)
     workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
     seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
 
