@@ -141,7 +141,12 @@ def finetune_pipeline(
 
     tune_task = tune(evaluation=evaluate_task.outputs["evaluation"], dataset=dataset)
 
-    validate_task = validate(model=model, dataset=dataset, tuning=tune_task.outputs["tuning"])
+    validate_task = validate(
+        model=model,
+        dataset=dataset,
+        evaluation=evaluate_task.outputs["evaluation"],
+        tuning=tune_task.outputs["tuning"],
+    )
     validate_task.set_cpu_request("2").set_memory_request("4G")
 
     publish_task = publish(

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Options = TypeVar("Options")
 
 
 def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
@@ -23,6 +24,13 @@ def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callab
         return command
 
     return decorate
+
+
+def taken_from(flags: dict[str, Any], options_type: type[Options]) -> Options:
+    """The options that the flags of `options_of` come to; takes them out of `flags`, in place."""
+    fields: Any = options_type
+    names = [field.name for field in dataclasses.fields(fields) if field.name in flags]
+    return options_type(**{name: flags.pop(name) for name in names})
 
 
 def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import options_of
-from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
+from traffic_yolo.commands.dataclass_options import options_of, taken_from
+from traffic_yolo.training.options import INFERENCE_FIELDS, PIPELINE_FIELDS, TrainingOptions
 from traffic_yolo.tuning.metrics import MetricOptions, metric_lines
 
-NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
-METRIC_FIELDS = tuple(MetricOptions.__dataclass_fields__)
+OF_A_TRIAL = (*PIPELINE_FIELDS, *INFERENCE_FIELDS)
+NOT_OF_A_TRIAL = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in OF_A_TRIAL)
 PATH = click.Path(path_type=Path)
 
 _confidence = click.option(
@@ -28,7 +28,7 @@ def command() -> None:
 
 @command.command("fine-tuning")
 @click.option("--dataset", required=True, type=PATH, help="Data set folder.")
-@options_of(TrainingOptions, skip=NOT_IN_PIPELINE)
+@options_of(TrainingOptions, skip=NOT_OF_A_TRIAL)
 @_confidence
 @_iou
 @options_of(MetricOptions)
@@ -55,7 +55,7 @@ def fine_tuning(
     from traffic_yolo.tuning.trial import run_trial
 
     nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-    metric_options = MetricOptions(**{name: options.pop(name) for name in METRIC_FIELDS})
+    metric_options = taken_from(options, MetricOptions)
     training, timing = TrainingOptions(**options), LeaseTiming.of_expiry(lease_seconds)
     _print(run_trial(dataset, work, training, nms, options=metric_options, store=store, timing=timing))
 

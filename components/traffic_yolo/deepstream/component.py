@@ -9,6 +9,7 @@ from traffic_yolo.container_images import image
 def validate(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Input[dsl.Artifact],
     tuning: dsl.Input[dsl.Artifact],
     validation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -20,6 +21,7 @@ def validate(
     Args:
         model: Model folder.
         dataset: Data set folder.
+        evaluation: Folder of the step evaluate, whose raw detections of the split are compared.
         tuning: Folder of the step tune, for the thresholds to deploy.
         validation: config_infer_primary.txt, labels.txt, parity.json, report.html.
         metrics: Share of boxes that agree, AP and AP50 of both.
@@ -35,7 +37,7 @@ def validate(
     with one_line_errors():
         operating_point = Path(tuning.path) / "operating_point.json"
         validated = validate_model(
-            Path(model.path), Path(dataset.path), operating_point, Path(validation.path), split=split
+            model.path, dataset.path, operating_point, validation.path, split=split, evaluation=evaluation.path
         )
         print(validated.text)
     shutil.copyfile(Path(validation.path) / "report.html", report.path)

@@ -37,11 +37,14 @@ def evaluate(
 
     from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.evaluation.evaluate import HELD_OUT_SPLITS
     from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
 
     with one_line_errors():
         nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-        evaluated = evaluate_model(Path(model.path), Path(dataset.path), Path(evaluation.path), split=split, nms=nms)
+        evaluated = evaluate_model(
+            model.path, dataset.path, evaluation.path, split=split, also=HELD_OUT_SPLITS, nms=nms
+        )
         print(evaluated.markdown)
     shutil.copyfile(Path(evaluation.path) / "report.html", report.path)
     Path(summary.path).write_text(evaluated.markdown)

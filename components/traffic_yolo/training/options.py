@@ -12,6 +12,9 @@ from typing import Any
 import yaml
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
+from traffic_yolo.darknet.runtimes.options import PRECISIONS as RUNTIME_PRECISIONS
+from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
+from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import write_text
 
@@ -19,7 +22,6 @@ OPTIMIZERS = ("", "sgd", "adamw")
 POLICIES = ("", "constant", "steps", "cosine", "poly", "sgdr")
 FINE_TUNE_WORDS = ("all", "neck_and_heads", "heads")
 PRECISIONS = ("float32", "bfloat16")
-DEVICES = ("auto", "cpu", "cuda")
 
 # What the pipeline, the component and Katib's trials pass on; the rest is for the command line.
 PIPELINE_FIELDS = (
@@ -37,6 +39,9 @@ PIPELINE_FIELDS = (
     "learning_rate",
     "seed",
 )
+
+# Where and how a training and its validation run; of these, `trial` takes those that are no fields of the pipeline too.
+INFERENCE_FIELDS = ("device", "precision", "validation_runtime", "validation_precision", "validation_batch")
 
 AS_CFG = -1  # the value of a number that is left to the cfg where 0 means something
 _MOST = {  # options that may be AS_CFG, with the largest value that makes sense
@@ -62,6 +67,7 @@ _LEAST = {
     "cache_mib": 0,
     "workers": 0,
     "seed": 0,
+    "validation_batch": 1,
 }
 
 
@@ -76,6 +82,9 @@ def _whole(default: int, help_text: str) -> int:
 
 def _real(default: float, help_text: str) -> float:
     return field(default=float(default), metadata={"help": help_text})
+
+
+_VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then state one number
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,13 @@ class TrainingOptions:
     cache_mib: int = _whole(1024, "Decoded pictures are kept when all of them fit into this much memory.")
     workers: int = _whole(0, "Processes that prepare pictures; 0: the training process itself.")
     seed: int = _whole(0, "Seed of first weights, order and augmentation.")
+    validation_runtime: str = _text(
+        _VALIDATION.runtime, "What computes the logits of validations; auto measures once.", RUNTIME_NAMES
+    )
+    validation_precision: str = _text(
+        _VALIDATION.precision, "Number format of validations, whatever the training's.", RUNTIME_PRECISIONS
+    )
+    validation_batch: int = _whole(_VALIDATION.batch, "Pictures of a validation read ahead, and run together on a GPU.")
 
     def __post_init__(self) -> None:
         """Checks each field, then the combinations that need no file."""
@@ -138,6 +154,16 @@ class TrainingOptions:
         if 0 <= self.saturation < 1 or 0 <= self.exposure < 1:
             raise OptionsError("saturation and exposure: expected a factor of at least 1 (1: unchanged)")
         self._check_text()
+        self.validation()
+
+    def validation(self) -> InferenceOptions:
+        """How a validation infers: on the training's device, in its process, since the weights lie in its memory."""
+        return InferenceOptions(
+            runtime=self.validation_runtime,
+            precision=self.validation_precision,
+            device=self.device,
+            batch=self.validation_batch,
+        )
 
     def _check_text(self) -> None:
         word, separator, index = self.fine_tune_layers.partition(":")
