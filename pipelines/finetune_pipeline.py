@@ -45,9 +45,11 @@ def finetune_pipeline(
     learning_rate: str = "",
     seed: int = 0,
     train_settings: str = "",
+    evaluate_settings: str = "",
     objective: str = "f1",
     per_class: bool = False,
     tune_settings: str = "",
+    validate_settings: str = "",
     model_name: str = "traffic-small",
     nas_claim: str = "nas-data",
     gpus: int = 0,
@@ -80,9 +82,11 @@ def finetune_pipeline(
         learning_rate: Rate after the warm-up, above 0; by default the cfg's. A number, or empty.
         seed: Seed of first weights, order and augmentation.
         train_settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        evaluate_settings: Other options of evaluate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.
         per_class: Also choose a confidence threshold for each class with enough true boxes.
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         gpus: GPUs of the training task; 0 trains on CPUs.
@@ -110,12 +114,18 @@ def finetune_pipeline(
     export_task = export(run=train_task.outputs["run"], dataset=dataset)
     model = export_task.outputs["model"]
 
-    evaluate_task = evaluate(model=model, dataset=dataset)
+    evaluate_task = evaluate(model=model, dataset=dataset, **form_parameters(evaluate, form))
     evaluate_task.set_cpu_request("2").set_memory_request("4G")
 
     tune_task = tune(evaluation=evaluate_task.outputs["evaluation"], dataset=dataset, **form_parameters(tune, form))
 
-    validate_task = validate(model=model, dataset=dataset, tuning=tune_task.outputs["tuning"])
+    validate_task = validate(
+        model=model,
+        dataset=dataset,
+        evaluation=evaluate_task.outputs["evaluation"],
+        tuning=tune_task.outputs["tuning"],
+        **form_parameters(validate, form),
+    )
     validate_task.set_cpu_request("2").set_memory_request("4G")
 
     publish_task = publish(

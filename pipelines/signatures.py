@@ -59,7 +59,9 @@ def pipeline_targets() -> list[Target]:
     """The pipelines whose forms show options of steps."""
     # What chooses thresholds by cost is for a few; the form leaves it to tune_settings. A first look has no `previous`.
     hidden = ("previous", "false_positives_per_picture", "miss_cost", "false_alarm_cost")
-    steps = ("snapshot", "convert", "train", "tune", "publish")
+    # The thresholds that the models are compared at, and the splits, are the pipeline's business
+    hidden += ("split", "confidence_threshold", "iou_threshold")
+    steps = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
     return [
         Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", steps, is_pipeline=True, hidden=hidden),
         Target(
@@ -94,7 +96,7 @@ def settings_name(step: str) -> str:
 def parameter_of(field: "dataclasses.Field[Any]") -> Parameter:
     """A field as a parameter of a KFP function; one that may be None is a text (`options.form_value` says why)."""
     kind, optional = type_of(field)
-    annotation = "str" if optional else kind.__name__
+    annotation = "str" if optional or kind is tuple else kind.__name__
     default = "" if field.default is dataclasses.MISSING else _literal(form_value(field, field.default))
     text = str(field.metadata["help"])
     words = field.metadata.get("choices")
@@ -102,6 +104,8 @@ def parameter_of(field: "dataclasses.Field[Any]") -> Parameter:
         text = f"{text} One of {', '.join(words)}."
     if optional and kind is not str:
         text = f"{text} {'A whole number' if kind is int else 'A number'}, or empty."
+    if kind is tuple:
+        text = f"{text} Several with commas between."
     return Parameter(field.name, annotation, default, text)
 
 

@@ -3,6 +3,10 @@
 from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.deepstream.options import ValidateOptions
+from traffic_yolo.detection.inference_options import InferenceOptions
+from traffic_yolo.detection.nms_options import NmsOptions
+from traffic_yolo.evaluation.options import EvaluateOptions
 from traffic_yolo.options import fields_of
 from traffic_yolo.registry.options import PublishOptions
 from traffic_yolo.snapshot.changes import GateOptions
@@ -18,7 +22,9 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "convert": (ConvertOptions,),
     "convert_shard": (ConvertOptions,),
     "train": (TrainingOptions,),
+    "evaluate": (EvaluateOptions, NmsOptions, InferenceOptions),
     "tune": (TuneOptions,),
+    "validate": (ValidateOptions, InferenceOptions),
     "publish": (PublishOptions,),
     "search": (SearchTaskOptions,),
 }

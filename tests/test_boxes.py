@@ -41,6 +41,13 @@ def test_iou_is_symmetric_and_between_zero_and_one(a: np.ndarray, b: np.ndarray)
     np.testing.assert_array_equal(iou, boxes.pairwise_iou(b, a).T)
 
 
+def test_iou_of_sizes_is_that_of_boxes_on_one_corner() -> None:
+    a, b = np.array([[10.0, 20.0], [0.0, 0.0]]), np.array([[20.0, 10.0], [10.0, 20.0], [0.0, 0.0]])
+    assert boxes.pairwise_shape_iou(a, b) == pytest.approx(np.array([[1 / 3, 1, 0], [0, 0, 0]]))
+    on_corner = [np.concatenate([np.zeros_like(sizes), sizes], axis=1) for sizes in (a, b)]
+    np.testing.assert_array_equal(boxes.pairwise_shape_iou(a, b), boxes.pairwise_iou(*on_corner))
+
+
 def test_clipping_keeps_a_box_inside_the_picture() -> None:
     clipped = boxes.clip_xyxy(np.array([[-5.0, 2.0, 30.0, 50.0], [100.0, 5.0, 120.0, 6.0]]), (40, 20))
     assert clipped.tolist() == [[0, 2, 20, 40], [20, 5, 20, 6]]

@@ -69,6 +69,23 @@ def pairwise_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     return np.divide(intersection, union, out=intersection, where=union > 0)
 
 
+def pairwise_shape_intersection(a_wh: FloatArray, b_wh: FloatArray) -> FloatArray:
+    """Shared area of every size of `a` (N, 2) with every size of `b` (M, 2) laid on one corner or centre: (N, M)."""
+    shared: FloatArray = np.minimum(a_wh[:, None, 0], b_wh[None, :, 0])  # (N, M)
+    return np.multiply(shared, np.minimum(a_wh[:, None, 1], b_wh[None, :, 1]), out=shared)
+
+
+def pairwise_shape_iou(a_wh: FloatArray, b_wh: FloatArray) -> FloatArray:
+    """Intersection over union of sizes (N, 2) and (M, 2) laid on one corner or centre, shape (N, M), in [0, 1].
+
+    How anchors and boxes are compared: sizes count, places do not. Two sizes without area have IoU 0, never NaN.
+    """
+    intersection = pairwise_shape_intersection(a_wh, b_wh)
+    union: FloatArray = (a_wh[:, 0] * a_wh[:, 1])[:, None] + (b_wh[:, 0] * b_wh[:, 1])[None, :]
+    union -= intersection
+    return np.divide(intersection, union, out=intersection, where=union > 0)
+
+
 def _shared_length(a_from: FloatArray, a_to: FloatArray, b_from: FloatArray, b_to: FloatArray) -> FloatArray:
     """Overlap of every interval of `a` (N,) with every one of `b` (M,), shape (N, M), at least 0."""
     length: FloatArray = np.minimum(a_to[:, None], b_to[None, :])

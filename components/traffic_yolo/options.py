@@ -20,7 +20,9 @@ from traffic_yolo.storage import existing_path, shown
 
 LocationUse = Literal["", "read", "write"]
 SETTINGS = "settings"  # the parameter through which the options without a field of their own in a form are given
-_WORD_OF_TYPE = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_WORD_OF_TYPE = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts",
+}  # fmt: skip
 
 
 def option(
@@ -34,7 +36,8 @@ def option(
     location: LocationUse = "",
     alias: str = "",
 ) -> Any:
-    """A field of an options dataclass; its annotation is bool, int, float, str, or one of them `| None`.
+    """A field of an options dataclass; its annotation is bool, int, float, str, one of them `| None`, or
+    `tuple[str, ...]`, which a flag gives by being repeated, a form with commas between, and settings as a list.
 
     `default`: None means that the option is left to the cfg or the recipe, never -1 or 0; `dataclasses.MISSING` makes
     it required. `choices`: the allowed words. `least` and `most`: the closed range of a number. `headline`: a parameter
@@ -52,8 +55,10 @@ def option(
 
 
 def type_of(field: "dataclasses.Field[Any]") -> tuple[type, bool]:
-    """(bool, int, float or str, whether None is allowed) of a field; `TypeError` for another annotation."""
+    """(bool, int, float, str or tuple, whether None is allowed) of a field; `TypeError` for another annotation."""
     annotation: Any = field.type
+    if annotation == tuple[str, ...]:
+        return tuple, False
     allowed = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     kinds = [kind for kind in allowed if kind is not type(None)]
     if len(kinds) != 1 or kinds[0] not in _WORD_OF_TYPE:
@@ -91,6 +96,8 @@ def _check_value(field: "dataclasses.Field[Any]", value: Any) -> None:
     kind, optional = type_of(field)
     if value is None and optional:
         return
+    if kind is tuple and isinstance(value, tuple) and not all(isinstance(text, str) for text in value):
+        raise OptionsError(f"{field.name}: expected {_WORD_OF_TYPE[kind]}, found {shown_value(value)}")
     taken = (int, float) if kind is float else (kind,)
     if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
         raise OptionsError(f"{field.name}: expected {_WORD_OF_TYPE[kind]}, found {shown_value(value)}")
@@ -146,6 +153,8 @@ def check_settings(values: Any, *options_types: type[Any], where: str) -> dict[s
     for name, value in values.items():
         if name not in known:
             raise OptionsError(f"{where}: unknown option {shown_value(name)}; {_known_names(str(name), known)}")
+        if type_of(known[name])[0] is tuple:  # YAML has lists; one text may stand alone
+            value = tuple(value) if isinstance(value, list) else _texts(value) if isinstance(value, str) else value
         try:
             _check_value(known[name], value)
         except OptionsError as error:
@@ -190,12 +199,17 @@ def form_value(field: "dataclasses.Field[Any]", value: Any) -> Any:
 
     kfp.local 2.17 cannot leave out a parameter of a pipeline, and a blank number would reach the task as 0.
     """
-    return ("" if value is None else str(value)) if type_of(field)[1] else value
+    kind, optional = type_of(field)
+    if kind is tuple:
+        return ",".join(value)
+    return ("" if value is None else str(value)) if optional else value
 
 
 def _of_form(field: "dataclasses.Field[Any]", value: Any) -> Any:
     """The value of an option that a form gave: the inverse of `form_value`."""
     kind, optional = type_of(field)
+    if kind is tuple and isinstance(value, str):
+        return _texts(value)
     if not optional or not isinstance(value, str):
         return value
     text = value.strip()
@@ -210,6 +224,7 @@ def _of_form(field: "dataclasses.Field[Any]", value: Any) -> Any:
 def described(*options: Any) -> str:
     """The options as YAML text, one a line in the order of the fields: it can be given as `settings` again."""
     values = {name: value for one in options for name, value in dataclasses.asdict(one).items()}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
@@ -226,6 +241,10 @@ def shown_value(value: Any) -> str:
     """`value` for a message: on one line and at most 80 characters."""
     text = shown(repr(value) if not isinstance(value, float) else f"{value:g}")
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _known_names(name: str, known: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The step validate: what it writes, what it measures, and when it says no."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import Counts, Parity
 from traffic_yolo.deepstream.validate import best_class_only, validate
 from traffic_yolo.deepstream.verdict import SINGLE_LABEL, problems_of
+from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError, StorageError
 from traffic_yolo.model_folder import ModelFolder
@@ -71,6 +74,32 @@ def test_the_same_input_gives_the_same_bytes(model: Path, dataset: Path, point: 
         validate(model, dataset, point, tmp_path / name)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_the_raw_detections_of_an_evaluation_save_the_inference_and_change_nothing(
+    model: Path, dataset: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate(model, dataset, point, tmp_path / "own")
+    detect_split(ModelFolder.open(model), DataSet.open(dataset), "test").save(tmp_path / "detections_test.npz")
+    monkeypatch.delattr("traffic_yolo.deepstream.validate.detect_split")
+    validate(model, dataset, point, tmp_path / "given", evaluation=tmp_path)
+    for path in (tmp_path / "own").iterdir():
+        assert path.read_bytes() == (tmp_path / "given" / path.name).read_bytes(), path.name
+
+
+def test_an_evaluation_of_something_else_is_refused(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"raw detections not found: .*detections_test\.npz; make them with"):
+        validate(model, dataset, point, tmp_path / "out", evaluation=tmp_path)
+    raw = detect_split(ModelFolder.open(model), DataSet.open(dataset), "test")
+    other = dataclasses.replace(raw.protocol, images_fingerprint="other/test")
+    dataclasses.replace(raw, protocol=other).save(tmp_path / "detections_test.npz")
+    with pytest.raises(EvaluationError, match="made under another protocol: images_fingerprint is other/test"):
+        validate(model, dataset, point, tmp_path / "out", evaluation=tmp_path)
+    coarse = dataclasses.replace(raw.protocol, confidence_floor=0.1)
+    dataclasses.replace(raw, protocol=coarse).save(tmp_path / "detections_test.npz")
+    with pytest.raises(EvaluationError, match=r"confidence_threshold 0.001 is below 0.1, the floor"):
+        validate(model, dataset, point, tmp_path / "out", evaluation=tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture

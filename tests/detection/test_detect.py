@@ -15,6 +15,7 @@ import torch
 from traffic_yolo.boxes import cxcywh_to_xyxy
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.detection.detect import detect, read_rgb
+from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import DatasetError, EvaluationError
@@ -198,8 +199,12 @@ def test_threads_do_not_move_a_bit(real_raw: Callable[[str], RawDetections], ref
 
 def test_batches_do_not_change_what_is_found(small_network: Network, tmp_path: Path) -> None:
     pictures = pictures_in(tmp_path, [(100, 60), (64, 64), (50, 90), (120, 40), (33, 35)])
-    one = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64)), batch=1)
-    all_at_once = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64)), batch=4)
+    one = detect(
+        small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64)), options=InferenceOptions(batch=1)
+    )
+    all_at_once = detect(
+        small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64)), options=InferenceOptions(batch=4)
+    )
     assert one.image_ids.tolist() == [1, 2, 3, 4, 5]
     assert one.image_hw.tolist() == [[60, 100], [64, 64], [90, 50], [40, 120], [35, 33]]
     np.testing.assert_array_equal(one.offsets, all_at_once.offsets)

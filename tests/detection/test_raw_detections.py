@@ -129,7 +129,7 @@ def test_a_table_of_another_shape_is_refused() -> None:
 
 
 def test_a_missing_file_names_the_step_that_writes_it(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"raw detections not found: .*run detect or evaluate first"):
+    with pytest.raises(EvaluationError, match=r"raw detections not found: .*make them with evaluate"):
         RawDetections.load(tmp_path / "detections.npz")
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.raw_detections import RawDetections
-from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.evaluate import EvaluationSummary, evaluate
+from traffic_yolo.errors import DatasetError, EvaluationError
+from traffic_yolo.evaluation.evaluate import EvaluationInputs, EvaluationSummary, evaluate
 from traffic_yolo.evaluation.record import EvaluationRecord
 from traffic_yolo.metrics.coco import NUMBER_NAMES, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.metrics.matching import match
 from traffic_yolo.metrics.operating_point import confusion_matrix, operating_point
+from traffic_yolo.model_folder import ModelFolder
 
 NMS = NmsOptions(confidence_threshold=0.4, iou_threshold=0.5, max_detections=2000)
 
@@ -33,7 +35,7 @@ def evaluated(
 
 def test_the_folder_holds_what_the_next_steps_read(evaluated: EvaluationSummary) -> None:
     assert {path.name for path in evaluated.path.iterdir()} == {
-        *("detections_val.npz", "detections_test.npz", "record.json", "report.html", "metrics.json")
+        *("detections_test.npz", "record.json", "report.html", "metrics.json")
     }
     assert EvaluationRecord.read(evaluated.path / "record.json") == evaluated.record
     assert json.loads((evaluated.path / "metrics.json").read_text()) == evaluated.scalars
@@ -107,7 +109,50 @@ def test_another_split_can_be_evaluated(untrained_model: Path, small_data_set: P
     summary = evaluate(untrained_model, small_data_set, tmp_path / "out", split="val", nms=NMS)
     assert summary.record.split == "val"
     assert summary.record.protocol["images_fingerprint"].endswith("/val")
-    assert (tmp_path / "out" / "detections_test.npz").is_file()
+    assert not (tmp_path / "out" / "detections_test.npz").exists()  # nobody asked for it
+
+
+def test_what_lies_there_is_reused_and_what_is_wanted_besides_is_made(
+    evaluated: EvaluationSummary,
+    untrained_model: Path,
+    small_data_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detected = []
+
+    def counting(model: ModelFolder, data: DataSet, split: str, *rest: object) -> RawDetections:
+        detected.append(split)
+        return detect_split(model, data, split, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("traffic_yolo.detection.detect_split.detect_split", counting)
+    inputs = EvaluationInputs(detections=evaluated.path)
+    again = evaluate(untrained_model, small_data_set, tmp_path / "out", also=["val"], nms=NMS, inputs=inputs)
+    assert detected == ["val"]
+    assert evaluated.record.detections == {"test": "made"}
+    assert again.record.detections == {"test": "reused", "val": "made"}
+    assert "Raw detections made for val; reused for test." in again.markdown
+    assert again.record.metrics == evaluated.record.metrics
+    name = "detections_test.npz"
+    assert (again.path / name).read_bytes() == (evaluated.path / name).read_bytes()
+    assert RawDetections.load(again.path / "detections_val.npz").protocol.images_fingerprint.endswith("/val")
+
+
+def test_detections_that_do_not_serve_are_refused_and_never_made_again_silently(
+    evaluated: EvaluationSummary, untrained_model: Path, small_data_set: Path, tmp_path: Path
+) -> None:
+    inputs = EvaluationInputs(detections=tmp_path)
+    with pytest.raises(EvaluationError, match="no raw detections of the splits asked for; expected detections_test"):
+        evaluate(untrained_model, small_data_set, tmp_path / "out", inputs=inputs)
+    other = shutil.copytree(untrained_model, tmp_path / "model")
+    weights = bytearray((other / "model.weights").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.weights").write_bytes(weights)
+    with pytest.raises(EvaluationError, match="made under another protocol: weights_sha256 is"):
+        evaluate(other, small_data_set, tmp_path / "out", inputs=EvaluationInputs(detections=evaluated.path))
+    with pytest.raises(DatasetError, match="split 'vall': expected one of train, val, test"):
+        evaluate(untrained_model, small_data_set, tmp_path / "out", also=["vall"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_of_other_classes_is_refused(untrained_model: Path, small_data_set: Path, tmp_path: Path) -> None:

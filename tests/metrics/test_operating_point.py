@@ -47,8 +47,13 @@ def detections_of(rows: list[tuple[int, int, float, tuple[float, float, float, f
     )
 
 
-def coco_outcomes(found: Detections, truth: GroundTruth, iou: float) -> dict[int, int]:
-    """What pycocotools' evalImgs say of each detection (row -> outcome), crowds as the truth's ignored boxes."""
+def coco_matches(
+    found: Detections, truth: GroundTruth, iou: float, *, by_class: bool = True
+) -> dict[int, tuple[int, int]]:
+    """What pycocotools' evalImgs say of each detection: row -> (outcome, row of the true box or -1).
+
+    Crowds are the truth's ignored boxes. Not `by_class`: pycocotools' useCats=0.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         indices = []
         xyxy = found.boxes_xyxy.astype(np.float64)
@@ -90,6 +95,7 @@ def coco_outcomes(found: Detections, truth: GroundTruth, iou: float) -> dict[int
         evaluator.params.areaRng = [[0, 1e10]]
         evaluator.params.areaRngLbl = ["all"]
         evaluator.params.maxDets = [10_000]
+        evaluator.params.useCats = int(by_class)
         evaluator.evaluate()
     outcomes = {}
     for picture in evaluator.evalImgs:
@@ -97,8 +103,14 @@ def coco_outcomes(found: Detections, truth: GroundTruth, iou: float) -> dict[int
             for detection, matched, ignored in zip(
                 picture["dtIds"], picture["dtMatches"][0], picture["dtIgnore"][0], strict=True
             ):
-                outcomes[detection - 1] = IGNORED if ignored else (CORRECT if matched else WRONG)
+                outcome = IGNORED if ignored else (CORRECT if matched else WRONG)
+                outcomes[detection - 1] = (outcome, int(matched) - 1)
     return outcomes
+
+
+def coco_outcomes(found: Detections, truth: GroundTruth, iou: float) -> dict[int, int]:
+    """The outcomes alone of `coco_matches`."""
+    return {row: outcome for row, (outcome, _) in coco_matches(found, truth, iou).items()}
 
 
 SMALL_BOX = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 10), st.integers(1, 10))
@@ -122,6 +134,34 @@ def test_outcomes_are_those_of_pycocotools(
     matching = match(detections, truth, iou=iou)
     ours = dict(zip(matching.order.tolist(), matching.outcomes.tolist(), strict=True))
     assert ours == coco_outcomes(detections, truth, iou)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    truths=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), SMALL_BOX), max_size=14),
+    crowds=st.lists(st.booleans(), min_size=14, max_size=14),
+    found=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), SMALL_BOX), max_size=20),
+    iou=st.sampled_from([0.3, 0.5, 0.75, 1.0]),
+)
+def test_the_confusion_matrix_is_pycocotools_matching_without_categories(
+    truths: list[Row],
+    crowds: list[bool],
+    found: list[tuple[int, int, tuple[float, float, float, float]]],
+    iou: float,
+) -> None:
+    # In the order in which pycocotools puts the categories together: which of two equal overlaps wins depends on it
+    truth = truth_of(sorted(truths, key=lambda row: row[:2]), ignore=crowds[: len(truths)])
+    detections = detections_of([(i, c, 1 - place / 40, box) for place, (i, c, box) in enumerate(found)])
+    expected = np.zeros((3, 3), np.int64)
+    missed = ~truth.ignore
+    for row, (outcome, true_box) in coco_matches(detections, truth, iou, by_class=False).items():
+        if outcome == CORRECT:
+            expected[truth.class_ids[true_box], detections.class_ids[row]] += 1
+            missed[true_box] = False
+        elif outcome == WRONG:
+            expected[2, detections.class_ids[row]] += 1
+    np.add.at(expected[:, 2], truth.class_ids[missed], 1)
+    np.testing.assert_array_equal(confusion_matrix(detections, truth, iou=iou).counts, expected)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from traffic_yolo.deepstream.component import validate
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.evaluation.component import evaluate
+from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
 from traffic_yolo.export.component import export
 from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
@@ -132,6 +134,22 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
     )
     assert {"model.cfg", "model.weights", "model.onnx", "SHA256SUMS"} <= set(os.listdir(published))
     assert published.is_relative_to(tmp_path / "zoo")
+
+    # The evaluation made both splits' detections, and all after it inferred nothing on them again
+    assert record["detections"] == {"test": "made", "val": "made"}
+    parity = json.loads((run.artifact("validate", "validation") / "parity.json").read_text())
+    assert {**parity["protocol"], "network_hw": None} == {**record["protocol"], "network_hw": None}
+
+    # A bundle tells what its weights have seen, and how they were trained, wherever it is carried
+    bundle, data = shutil.copytree(published, tmp_path / "bundle"), run.artifact("convert", "dataset")
+    again = evaluate_model(bundle, data, tmp_path / "again", split="val").record
+    assert again.provenance["verdict"] == "seen"
+    assert again.provenance["pictures"] == again.data["pictures"] > 0
+    assert "the best weights were chosen on" in again.provenance["reasons"][0]
+    assert again.training is not None
+    assert (again.training["width"], again.training["max_batches"]) == (160, 3)
+    metrics = json.loads((run.folder / "train" / "executor_output.json").read_text())["artifacts"]["metrics"]
+    assert metrics["artifacts"][0]["metadata"]["val_ap50"] == again.metrics["ap50"]
 
 
 def test_truncated_recording_stops_the_pipeline_with_its_name(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             "classes.names": b"CAR\ntraffic light\n",
             "labels.txt": b"CAR\ntraffic_light\n",
             "model.onnx": f"graph {seed}".encode(),
+            "trained_on.json": b"{}",
         }
         for name, content in files.items():
             (folders["model"] / name).write_bytes(content)

@@ -32,7 +32,8 @@ def test_names_of_other_steps_are_those_steps_names() -> None:
 
 
 def test_a_bundle_holds_all_files_with_checksums_that_sha256sum_accepts(bundle: Path) -> None:
-    assert {path.name for path in bundle.iterdir()} == {*BUNDLE_FILES, SUMS_NAME}
+    assert {path.name for path in bundle.iterdir()} == {*BUNDLE_FILES, "trained_on.json", SUMS_NAME}
+    assert "export.json" in BUNDLE_FILES
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", SUMS_NAME], cwd=bundle, check=True)
     assert verify_bundle(bundle)["classes"] == ["CAR", "traffic light"]
 
@@ -55,7 +56,7 @@ def test_the_same_folders_give_the_same_version_wherever_they_lie(make_run: Make
     assert first.sums == again.sums
 
 
-@pytest.mark.parametrize("name", [*BUNDLE_FILES])
+@pytest.mark.parametrize("name", [*BUNDLE_FILES, "trained_on.json"])
 def test_a_changed_file_is_refused_by_name(bundle: Path, name: str) -> None:
     path = bundle / name
     data = bytearray(path.read_bytes())
@@ -65,7 +66,7 @@ def test_a_changed_file_is_refused_by_name(bundle: Path, name: str) -> None:
         verify_bundle(bundle)
 
 
-@pytest.mark.parametrize("name", [*BUNDLE_FILES, SUMS_NAME])
+@pytest.mark.parametrize("name", [*BUNDLE_FILES, "trained_on.json", SUMS_NAME])
 def test_a_missing_file_is_refused_by_name(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     with pytest.raises(ModelError, match=rf"{name} is missing"):
@@ -112,6 +113,38 @@ def test_thresholds_that_were_not_validated_are_refused(make_run: MakeRun) -> No
     path = run["tuning"] / "operating_point.json"
     path.write_text(path.read_text().replace("0.35", "0.4"))
     with pytest.raises(ModelError, match=r"was validated at confidence_threshold 0.35, .* chose 0.4; validate again"):
+        gather_bundle(**run)
+
+
+def test_weights_that_no_training_of_ours_made_come_without_a_list_of_pictures(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run()
+    (run["model"] / "trained_on.json").unlink()
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    gather_bundle(**run).write(bundle)
+    assert "trained_on.json" not in (bundle / SUMS_NAME).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("trained_on.json", "other"), ("trained_on.json", None), ("model.weights", "other")]
+)
+def test_a_model_folder_that_is_not_what_export_wrote_is_refused(
+    make_run: MakeRun, name: str, change: str | None
+) -> None:
+    run = make_run()
+    path, export = run["model"] / name, run["model"] / "export.json"
+    stated = {name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    export.write_text(json.dumps(json.loads(export.read_text()) | {"sha256": stated}))
+    gather_bundle(**run)
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change)
+    found = "none" if change is None else "[0-9a-f]{12}…"
+    message = rf"{name} is not what export.json beside it states \(SHA-256 {found}, expected .*; export again"
+    with pytest.raises(ModelError, match=message):
         gather_bundle(**run)
 
 

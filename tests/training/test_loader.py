@@ -68,12 +68,12 @@ def test_file_that_is_no_picture_is_refused(tmp_path: Path, rectangles: Path) ->
 
     image = DataSet.open(rectangles).split("train")[0]
     (tmp_path / "a.jpg").write_bytes(b"not a picture")
-    with pytest.raises(DatasetError, match=r"picture does not decode: .*a.jpg; remove it"):
+    with pytest.raises(DatasetError, match=r"picture cannot be decoded: .*a.jpg; convert"):
         PictureStore([replace(image, path=tmp_path / "a.jpg")], cache_mib=1).pixels(0)
     (tmp_path / "a.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match="picture does not decode"):
+    with pytest.raises(DatasetError, match="picture cannot be decoded"):
         PictureStore([replace(image, path=tmp_path / "a.jpg")], cache_mib=1).pixels(0)
-    with pytest.raises(DatasetError, match="expected 100 x 128 as in the labels, found 192 x 128 pixels"):
+    with pytest.raises(DatasetError, match="is 192 x 128 pixels, its label says 100 x 128"):
         PictureStore([replace(image, width=100)], cache_mib=1).pixels(0)
 
 

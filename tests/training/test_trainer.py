@@ -206,7 +206,7 @@ def test_bad_start_leaves_no_folder(rectangles: Path, tmp_path: Path, options: T
     with pytest.raises(DatasetError, match="data set not found"):
         train(tmp_path / "nothing", tmp_path / "run", options)
     if not torch.cuda.is_available():
-        with pytest.raises(OptionsError, match="no GPU is visible; take device=cpu or auto"):
+        with pytest.raises(OptionsError, match="device is cuda, but PyTorch sees no GPU; use cpu or auto"):
             train(rectangles, tmp_path / "run", replace(options, device="cuda"))
     assert not (tmp_path / "run").exists()
 

@@ -1,72 +1,103 @@
-"""The quick AP50: hand-counted cases."""
+"""The AP50 that chooses the best weights is the one that `evaluate` states, and what cannot be validated is refused."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
-from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.training.validation import ClassDetections, average_precision, match, suppress
-
-IMAGE = LabelledImage(
-    image_id=0,
-    path=Path("a.jpg"),
-    file_name="a.jpg",
-    width=100,
-    height=100,
-    site="A",
-    recording="r",
-    boxes_xyxy=np.array([[0, 0, 10, 10], [50, 50, 70, 70], [80, 0, 100, 20]], np.float32),
-    class_ids=np.array([0, 0, 1]),
-    ignore=np.zeros(3, bool),
-    is_crowd=np.zeros(3, bool),
-)
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.runtimes import onnxruntime, openvino
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.inference_options import InferenceOptions
+from traffic_yolo.errors import OptionsError, TrainingError
+from traffic_yolo.evaluation.evaluate import evaluate
+from traffic_yolo.training.loader import PictureStore
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.trainer import train
+from traffic_yolo.training.validation import Validation
 
 
-def found(*rows: tuple[float, float, float, float, float]) -> ClassDetections:
-    values = np.array(rows, np.float32).reshape(-1, 5)
-    return ClassDetections(values[:, :4], values[:, 4])
+@pytest.fixture(scope="module")
+def flagged(rectangles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rectangles with a crowd, an ignored box and an ignore region of no class of ours in the split val."""
+    root = tmp_path_factory.mktemp("flagged") / "dataset"
+    shutil.copytree(rectangles, root)
+    path = root / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    content["categories"].append({"id": 3, "name": "green"})
+    content["annotations"][1]["iscrowd"] = 1
+    content["annotations"][2]["ignore"] = 1
+    region = {"bbox": [0, 0, 60, 128], "area": 7680, "category_id": 3, "ignore": 1, "iscrowd": 0}
+    content["annotations"].append({"id": 100, "image_id": 3, **region})
+    path.write_text(json.dumps(content))
+    return root
 
 
-def test_average_precision_by_hand() -> None:
-    """Hit, miss, hit: precision 1 up to recall 1/2, then 2/3."""
-    detections = found((0, 0, 10, 10, 0.9), (20, 20, 30, 30, 0.8), (50, 50, 70, 70, 0.7))
-    assert average_precision([IMAGE], [detections], 0) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+@pytest.mark.parametrize("letterbox", [False, True])
+def test_val_ap50_of_a_training_is_the_ap50_of_evaluate_to_the_digit(
+    flagged: Path, tmp_path: Path, tiny_cfg: Path, letterbox: bool
+) -> None:
+    torch.set_num_threads(1)
+    if letterbox:
+        tiny_cfg.write_text(tiny_cfg.read_text().replace("height=64\n", "height=64\nletter_box=1\n", 1))
+    options = TrainingOptions(
+        cfg=str(tiny_cfg), batch=4, max_batches=40, optimizer="adamw", learning_rate=0.02, ema_alpha=0.9, mosaic=0
+    )
+    trained = train(flagged, tmp_path / "run", options)
+    evaluated = evaluate(tmp_path / "run", flagged, tmp_path / "evaluation", split="val")
+    assert evaluated.record.metrics["ap50"] == trained.best_ap50
+    assert 0 < trained.best_ap50 < 1
+    assert evaluated.record.data["ignored"] == 3
 
 
-def test_detections_of_all_pictures_are_ranked_together() -> None:
-    """The sure miss of the second picture comes first and halves every precision."""
-    other = replace(IMAGE, boxes_xyxy=np.zeros((0, 4), np.float32), class_ids=np.zeros(0, np.int64))
-    other = replace(other, ignore=np.zeros(0, bool), is_crowd=np.zeros(0, bool))
-    detections = [found((80, 0, 100, 20, 0.5)), found((0, 0, 9, 9, 0.6))]
-    assert average_precision([IMAGE, other], detections, 1) == pytest.approx(0.5)
+def test_pictures_are_decoded_once_where_they_fit_and_found_alike_where_not(
+    rectangles: Path, tiny_cfg: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, data = Network.from_cfg(tiny_cfg, seed=3).eval(), DataSet.open(rectangles)
+    for head in network.heads:
+        network.layers[head.layer_index - 1].conv.weight.data *= 200
+    found, decoded = [], []
+    pixels = PictureStore.pixels
+
+    def counting(store: PictureStore, index: int) -> object:
+        decoded.append(store._cache is None or index not in store._cache)
+        return pixels(store, index)
+
+    monkeypatch.setattr(PictureStore, "pixels", counting)
+    for cache_mib in (64, 0):
+        validation = Validation(data, InferenceOptions(batch=3), cache_mib=cache_mib)
+        found += [validation.ap50(network), validation.ap50(network)]
+        assert sum(decoded) == (4 if cache_mib else 8)
+        decoded.clear()
+    assert len(set(found)) == 1
 
 
-def test_class_without_truth_has_no_average_precision() -> None:
-    assert average_precision([IMAGE], [found((0, 0, 1, 1, 0.5))], 2) is None
+def test_a_split_without_pictures_is_refused(rectangles: Path, tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    shutil.copytree(rectangles, root)
+    shutil.copyfile(root / "annotations" / "instances_test.json", root / "annotations" / "instances_val.json")
+    with pytest.raises(TrainingError, match="split val has no pictures, so the best weights cannot be told"):
+        Validation(DataSet.open(root), InferenceOptions(), cache_mib=1)
 
 
-def test_class_without_detections_scores_nothing() -> None:
-    assert average_precision([IMAGE], [found()], 0) == 0
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_a_runtime_that_is_not_there_stops_a_training_before_its_first_update(
+    rectangles: Path, tmp_path: Path, tiny_cfg: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (onnxruntime, openvino):
+        monkeypatch.setattr(module, "missing_packages", lambda: "it")
+    options = TrainingOptions(cfg=str(tiny_cfg), batch=4, max_batches=1, validation_runtime=runtime)
+    with pytest.raises(OptionsError, match=f"runtime {runtime} needs the package it"):
+        train(rectangles, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
 
 
-def test_second_detection_of_an_object_is_a_miss() -> None:
-    hit, counted = match(np.array([[0, 0, 10, 10], [0, 0, 10, 9]], np.float32), IMAGE.boxes_xyxy[:1], np.zeros((0, 4)))
-    assert (hit.tolist(), counted.tolist()) == ([True, False], [True, True])
-
-
-def test_detection_on_an_ignored_box_counts_neither_way() -> None:
-    ignored = replace(IMAGE, ignore=np.array([False, True, False]))
-    detections = found((50, 50, 70, 70, 0.9), (52, 52, 60, 60, 0.8), (0, 0, 10, 10, 0.7))
-    assert average_precision([ignored], [detections], 0) == pytest.approx(1.0)
-
-
-def test_suppression_keeps_the_best_of_each_heap() -> None:
-    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [30, 0, 40, 10], [0, 0, 10, 4]], np.float32)
-    assert suppress(boxes).tolist() == [0, 2, 3]  # the last overlaps the first by 0.4
-
-
-def test_suppressed_box_suppresses_nothing() -> None:
-    boxes = np.array([[0, 0, 10, 10], [3, 0, 13, 10], [6, 0, 16, 10]], np.float32)
-    assert suppress(boxes, 0.5).tolist() == [0, 2]  # 1 goes by 0; 2 overlaps 1 by 7/13 and 0 by 4/16
+def test_the_validation_is_evaluates_inference_unless_told_otherwise() -> None:
+    assert TrainingOptions().validation() == InferenceOptions()
+    told = TrainingOptions(device="cpu", validation_runtime="auto", validation_batch=2, precision="bfloat16")
+    assert told.validation() == InferenceOptions(device="cpu", runtime="auto", batch=2)
+    with pytest.raises(OptionsError, match="runtime compiled computes on CPUs only"):
+        replace(told, device="cuda", validation_runtime="compiled")

@@ -158,9 +158,15 @@ def test_everything_that_moves_a_training_is_in_its_key(
     weights.write_bytes(b"one")
     base = dataclasses.replace(TRAINING, weights=str(weights))
     key = training_key(data, base)
-    for change in ({"seed": 9}, {"max_batches": 3}, {"fine_tune_layers": "heads"}, {"learning_rate": 0.1}):
+    for change in (
+        {"seed": 9},
+        {"max_batches": 3},
+        {"fine_tune_layers": "heads"},
+        {"learning_rate": 0.1},
+        {"validation_precision": "bfloat16"},
+    ):
         assert training_key(data, dataclasses.replace(base, **change)) != key
-    for change in ({"device": "cpu"}, {"workers": 2}, {"cache_mib": 1}):
+    for change in ({"device": "cpu"}, {"workers": 2}, {"cache_mib": 1}, {"validation_batch": 1}):
         assert training_key(data, dataclasses.replace(base, **change)) == key
     shutil.copyfile(weights, tmp_path / "b.weights")
     assert training_key(data, dataclasses.replace(base, weights=str(tmp_path / "b.weights"))) == key
@@ -174,14 +180,14 @@ def test_everything_that_moves_a_training_is_in_its_key(
 
 def test_all_of_our_code_that_a_training_imports_is_in_the_key(repository: Path) -> None:
     program = (
-        "import sys, json; import traffic_yolo.training.trainer, traffic_yolo.detection.detect;"
+        "import sys, json; import traffic_yolo.tuning.trained_run;"
         "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith('traffic_yolo.')]))"
     )
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     package = repository / "components" / "traffic_yolo"
     imported = {Path(file).resolve() for file in json.loads(printed) if file}
     hashed = {file.resolve() for file in code_files(package)}
-    light = {package / "_version.py", package / "detection" / "__init__.py"}
+    light = {package / "_version.py", package / "tuning" / "__init__.py"}
     assert imported - hashed - light == set(), f"add to CODE: {CODE}"
     assert all((package / name).exists() for name in CODE)
 

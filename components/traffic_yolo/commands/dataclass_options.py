@@ -97,6 +97,9 @@ def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
     kind, _ = type_of(field)
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", default=field.default, show_default=True, help=help_text)
+    if kind is tuple:
+        text = f"{help_text} Repeatable."
+        return click.option(flag, field.name, multiple=True, default=field.default, help=text)
     choices = field.metadata.get("choices")
     taken = click.Choice(choices) if choices else kind
     flags = [flag, *([field.metadata["alias"]] if "alias" in field.metadata else [])]

@@ -1,14 +1,13 @@
 """`traffic-yolo detect`."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import options_of
-from traffic_yolo.darknet.runtimes.options import RuntimeOptions
+from traffic_yolo.commands.dataclass_options import values_of
 from traffic_yolo.detection.detect_options import DetectOptions
+from traffic_yolo.detection.inference_options import InferenceOptions
 
 
 @click.command()
@@ -16,15 +15,13 @@ from traffic_yolo.detection.detect_options import DetectOptions
 @click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
 @click.option("--split", default="test", show_default=True, help="Split to detect on.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File of raw detections to write.")
-@options_of(DetectOptions)
-@options_of(RuntimeOptions)
+@step_options(InferenceOptions, DetectOptions)
 def command(model: Path, dataset: Path, split: str, out: Path, **flags: Any) -> None:
     """Run the network once over a split and keep every box above the floor, before NMS."""
     from traffic_yolo.detection.detect_step import detect_file
 
-    options = DetectOptions(**{field.name: flags[field.name] for field in dataclasses.fields(DetectOptions)})
-    runtime = RuntimeOptions(**{field.name: flags[field.name] for field in dataclasses.fields(RuntimeOptions)})
-    found = detect_file(model, dataset, split, out, options, runtime)
+    inference = values_of(InferenceOptions, flags)
+    found = detect_file(model, dataset, split, out, values_of(DetectOptions, flags), inference)
     protocol = found.protocol
     click.echo(
         f"{len(found)} pictures, {len(found.boxes_xyxy)} boxes, {len(found.scores)} scores above "

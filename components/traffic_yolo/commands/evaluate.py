@@ -5,37 +5,40 @@ from typing import Any
 
 import click
 
+from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.detection.inference_options import InferenceOptions
+from traffic_yolo.detection.nms_options import NmsOptions
+from traffic_yolo.evaluation.options import EvaluateOptions
+
 
 @click.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="Model folder.")
 @click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
-@click.option("--split", default="test", show_default=True, help="Split that the metrics are of.")
-@click.option("--confidence-threshold", default=0.25, show_default=True, help="For precision, recall, F1.")
-@click.option("--iou-threshold", default=0.45, show_default=True, help="NMS: overlap above which the weaker box goes.")
+@step_options(EvaluateOptions, NmsOptions, InferenceOptions)
 @click.option(
-    "--detections", type=click.Path(path_type=Path), help="Folder with raw detections of this model on this data set."
-)
-@click.option(
-    "--trained-on",
-    multiple=True,
-    help="What the weights were trained on: a data set folder, coco, coco/train2017 or coco/val2017. Repeatable.",
+    "--detections",
+    type=click.Path(path_type=Path),
+    help="Folder with raw detections of this model on this data set; a split whose file is not there is detected.",
 )
 @click.option("--sweep", type=click.Path(path_type=Path), help="Folder of `tune`: the report shows its surface.")
-@click.option("--engine", default="fast", type=click.Choice(["fast", "pycocotools"]), show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Evaluation folder to write.")
 def command(
-    model: Path,
-    dataset: Path,
-    split: str,
-    confidence_threshold: float,
-    iou_threshold: float,
-    out: Path,
-    **inputs: Any,
+    model: Path, dataset: Path, detections: Path | None, sweep: Path | None, out: Path, **flags: Any
 ) -> None:
     """Detect once, compute COCO metrics, write record and report."""
-    from traffic_yolo.detection.nms import NmsOptions
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
 
-    nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-    click.echo(evaluate(model, dataset, out, split=split, nms=nms, inputs=EvaluationInputs(**inputs)).markdown)
+    options = values_of(EvaluateOptions, flags)
+    inputs = EvaluationInputs(detections, options.trained_on, sweep, options.engine)
+    evaluated = evaluate(
+        model,
+        dataset,
+        out,
+        split=options.split,
+        also=options.also,
+        nms=values_of(NmsOptions, flags),
+        inference=values_of(InferenceOptions, flags),
+        inputs=inputs,
+    )
+    click.echo(evaluated.markdown)
     click.echo(f"report {out / 'report.html'}")

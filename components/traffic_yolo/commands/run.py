@@ -11,13 +11,14 @@ import yaml
 
 from traffic_yolo.commands.dataclass_options import options_of
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import SETTINGS, fields_of, form_value, read_settings, task_options
+from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines, read_settings, task_options
 
 PIPELINES = "traffic_yolo_pipelines"
 STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = importlib.import_module(f"{PIPELINES}.step_options").STEP_OPTIONS
 # Steps of the pipeline, in order. Of those that have no flags of their own here, `--<step>-settings` takes the options.
-STEPS = ("snapshot", "convert", "train", "tune", "publish")
+STEPS = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
 WITH_ALL_FLAGS = ("snapshot", "convert", "train", "publish")
+WITH_FLAGS = (*WITH_ALL_FLAGS, "tune")  # of tune, those of the form
 
 
 def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,14 +27,9 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
     decorators = []
     for step in STEPS:
         for options_type in STEP_OPTIONS[step]:
-            fields = fields_of(options_type)
-            hidden = {
-                name
-                for name, field in fields.items()
-                if name in seen or not (step in WITH_ALL_FLAGS or field.metadata.get("headline"))
-            }
+            hidden = set(fields_of(options_type)) - (_with_flags(step) - seen)
             decorators.append(options_of(options_type, skip=tuple(hidden)))
-            seen |= set(fields)
+        seen |= _with_flags(step)
         decorators.append(
             click.option(f"--{step}-{SETTINGS}", default="", help=f"YAML file, or text, with options of {step}.")
         )
@@ -58,7 +54,8 @@ def command(
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
     # Checked here as well as in the tasks: a wrong value should not cost a started pod.
     for step in STEPS:
-        task_options(STEP_OPTIONS[step], {**flags, SETTINGS: flags[f"{step}_{SETTINGS}"]})
+        given = {name: flags[name] for name in _with_flags(step)}
+        task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags[f"{step}_{SETTINGS}"]})
     if where == "submit" and not host:
         raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
     if where == "local":
@@ -78,6 +75,13 @@ def command(
     click.echo(run_summary(finished.folder, flags["zoo"]))
 
 
+def _with_flags(step: str) -> set[str]:
+    """The options of a step that have a flag of their own here; steps that share one mean the same by it."""
+    if step in WITH_ALL_FLAGS:
+        return set(fields_of(*STEP_OPTIONS[step]))
+    return set(headlines(*STEP_OPTIONS[step])) if step in WITH_FLAGS else set()
+
+
 def form_of(flags: Mapping[str, Any], form: Collection[str]) -> dict[str, Any]:
     """The parameters of the pipeline, whose form has the names `form`, that the flags come to.
 
@@ -89,7 +93,7 @@ def form_of(flags: Mapping[str, Any], form: Collection[str]) -> dict[str, Any]:
         fields = fields_of(*STEP_OPTIONS[step])
         settings = read_settings(flags[f"{step}_{SETTINGS}"], *STEP_OPTIONS[step])
         for name, field in fields.items():
-            if name not in flags:
+            if name not in _with_flags(step):
                 continue
             if name in form:
                 parameters[name] = form_value(field, flags[name])
@@ -103,7 +107,7 @@ def form_of(flags: Mapping[str, Any], form: Collection[str]) -> dict[str, Any]:
 
 def _absolute(flags: Mapping[str, Any]) -> dict[str, Any]:
     """`flags` with relative paths made absolute: the tasks run elsewhere."""
-    fields = {name: field for step in STEPS for name, field in fields_of(*STEP_OPTIONS[step]).items()}
+    fields = {name: fields_of(*STEP_OPTIONS[step])[name] for step in STEPS for name in _with_flags(step)}
     made = dict(flags)
     for name, value in flags.items():
         use = fields[name].metadata.get("location") if name in fields else ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from traffic_yolo.boxes import pairwise_shape_iou
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.heads import RegionHead, YoloHead
 from traffic_yolo.darknet.network import Network
@@ -57,32 +58,24 @@ def network_box_sizes(
 def average_iou(sizes_wh: ArrayLike, anchors_wh: ArrayLike) -> float:
     """The mean over boxes (n, 2) of the IoU with the anchor (k, 2) that fits best, in [0, 1]."""
     sizes, anchors = np.asarray(sizes_wh, np.float64), np.asarray(anchors_wh, np.float64)
-    return float(_ious(sizes, anchors).max(axis=1).mean()) if len(sizes) else 0.0
-
-
-def _ious(sizes: Float64Array, anchors: Float64Array) -> Float64Array:
-    """(n, k): IoU of boxes and anchors on one corner."""
-    shared = np.minimum(sizes[:, None, 0], anchors[None, :, 0]) * np.minimum(sizes[:, None, 1], anchors[None, :, 1])
-    union = sizes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None, :] - shared
-    ious: Float64Array = shared / union
-    return ious
+    return float(pairwise_shape_iou(sizes, anchors).max(axis=1).mean()) if len(sizes) else 0.0
 
 
 def _starting_anchors(sizes: Float64Array, count: int, generator: np.random.Generator) -> Float64Array:
     """k-means++: each next one is a box, drawn by its distance to those chosen."""
     chosen = [sizes[generator.integers(len(sizes))]]
-    distance = 1 - _ious(sizes, chosen[0][None])[:, 0]
+    distance = 1 - pairwise_shape_iou(sizes, chosen[0][None])[:, 0]
     while len(chosen) < count:
         distance[distance < 1e-12] = 0  # the chosen sizes themselves
         chosen.append(sizes[generator.choice(len(sizes), p=distance / distance.sum())])
-        distance = np.minimum(distance, 1 - _ious(sizes, chosen[-1][None])[:, 0])
+        distance = np.minimum(distance, 1 - pairwise_shape_iou(sizes, chosen[-1][None])[:, 0])
     return np.array(chosen)
 
 
 def _k_means(sizes: Float64Array, anchors: Float64Array) -> Float64Array:
     nearest = np.full(len(sizes), -1)
     for _ in range(MAX_ITERATIONS):
-        now = _ious(sizes, anchors).argmax(axis=1)
+        now = pairwise_shape_iou(sizes, anchors).argmax(axis=1)
         if (now == nearest).all():
             break
         nearest = now
@@ -166,6 +159,6 @@ def _rows(head: YoloHead, anchors: Sequence[tuple[float, float]]) -> NDArray[np.
     if len(anchors) == head.num_anchors:
         parents = np.arange(len(anchors))
     else:
-        parents = _ious(np.array(anchors), np.array(head.mask_anchors)).argmax(axis=1)
+        parents = pairwise_shape_iou(np.array(anchors), np.array(head.mask_anchors)).argmax(axis=1)
     size = rows_per_anchor(head)
     return (parents[:, None] * size + np.arange(size)[None]).reshape(-1).astype(np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from traffic_yolo.boxes import pairwise_shape_iou
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.policy import DataPolicy
@@ -42,14 +43,7 @@ def anchors_of(cfg: Cfg) -> FloatArray:
 
 def best_ious(sizes_wh: FloatArray, anchors_wh: FloatArray) -> FloatArray:
     """(n,) the IoU of each size (n, 2) with its best anchor (k, 2)."""
-    return np.asarray(_ious(sizes_wh, anchors_wh).max(axis=1))
-
-
-def _ious(sizes_wh: FloatArray, anchors_wh: FloatArray) -> FloatArray:
-    """(n, k) IoU of sizes and anchors laid on one corner."""
-    shared = np.minimum(sizes_wh[:, None], anchors_wh[None]).prod(axis=2)  # (n, k)
-    union = sizes_wh.prod(axis=1)[:, None] + anchors_wh.prod(axis=1)[None] - shared
-    return np.asarray(shared / union)
+    return np.asarray(pairwise_shape_iou(sizes_wh, anchors_wh).max(axis=1))
 
 
 class AnchorObserver:
@@ -116,7 +110,7 @@ class AnchorObserver:
             f"{report['boxes']} training boxes at {width}x{height} against the anchors of {self._cfg_name}: "
             f"average IoU with the best anchor {report['average_iou']:.3f}; an anchor for {shares}."
         )
-        nearest = _ious(sizes, self._anchors).argmax(axis=1)
+        nearest = pairwise_shape_iou(sizes, self._anchors).argmax(axis=1)
         rows = [
             (f"{anchor[0]:g} x {anchor[1]:g}", int(counts[nearest == index].sum()))
             for index, anchor in enumerate(self._anchors.tolist())

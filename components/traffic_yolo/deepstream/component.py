@@ -9,33 +9,50 @@ from traffic_yolo.container_images import image
 def validate(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Input[dsl.Artifact],
     tuning: dsl.Input[dsl.Artifact],
     validation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     split: str = "test",
+    settings: str = "",
 ) -> None:
     """Run the ONNX file under nvinfer's rules and compare boxes and AP with the PyTorch model.
 
     Args:
         model: Model folder.
         dataset: Data set folder.
+        evaluation: Folder of the step evaluate, whose raw detections of the split are compared.
         tuning: Folder of the step tune, for the thresholds to deploy.
         validation: config_infer_primary.txt, labels.txt, parity.json, report.html.
         metrics: Share of boxes that agree, AP and AP50 of both.
         report: The comparison as a page.
-        split: The split that is compared.
+        split: Split that is compared.
+        settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
+    given = dict(locals())
+
     import shutil
     from pathlib import Path
 
+    from traffic_yolo.deepstream.options import ValidateOptions
     from traffic_yolo.deepstream.validate import validate as validate_model
+    from traffic_yolo.detection.inference_options import InferenceOptions
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.options import described, task_options
 
     with one_line_errors():
-        operating_point = Path(tuning.path) / "operating_point.json"
+        options, inference = task_options([ValidateOptions, InferenceOptions], given)
+        print(described(options, inference))
         validated = validate_model(
-            Path(model.path), Path(dataset.path), operating_point, Path(validation.path), split=split
+            model.path,
+            dataset.path,
+            Path(tuning.path) / "operating_point.json",
+            validation.path,
+            split=options.split,
+            evaluation=evaluation.path,
+            inference=inference,
+            require_parity=options.require_parity,
         )
         print(validated.text)
     shutil.copyfile(Path(validation.path) / "report.html", report.path)

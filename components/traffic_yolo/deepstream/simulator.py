@@ -18,10 +18,11 @@ from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster, parse_
 from traffic_yolo.deepstream.nvinfer_preprocess import Placement, preprocess
 from traffic_yolo.detection.detect import Picture, read_rgb
 from traffic_yolo.detection.nms import Detections
+from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR
 from traffic_yolo.errors import ModelError
 from traffic_yolo.progress import progress
 
-FLOOR = 0.001  # rows below are not kept; the same floor as the raw detections'
+FLOOR = CONFIDENCE_FLOOR  # rows below are not kept
 
 # What the simulator takes for granted: another value would make its answer wrong, so it is refused.
 SIMULATED = {
@@ -88,7 +89,7 @@ class Simulator:
             objects = cluster(parse_yolo(frame.rows, self.network_hw, attributes), attributes)
             objects = to_frame(objects, frame.placement, frame.frame_hw, attributes, crop_to_frame=crop)
             parts.append(_as_detections(objects, frame.image_id))
-        return concatenate(parts)
+        return Detections.concatenate(parts)
 
     def _run_one(self, picture: Picture) -> FrameOutput:
         tensor, placement = preprocess(read_rgb(picture), self.config, self.network_hw)
@@ -113,18 +114,6 @@ def check_simulated(config: NvinferConfig) -> None:
     for key in ("mean-file", "filter-out-class-ids"):
         if config.has(key):
             raise ModelError(f"{config.source}: {key} cannot be simulated; remove it")
-
-
-def concatenate(parts: Sequence[Detections]) -> Detections:
-    """Detections of several pictures as one value, in the order given."""
-    if not parts:
-        return Detections.none()
-    return Detections(
-        np.concatenate([part.image_ids for part in parts]),
-        np.concatenate([part.boxes_xyxy for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.class_ids for part in parts]),
-    )
 
 
 def _as_detections(objects: Objects, image_id: int) -> Detections:

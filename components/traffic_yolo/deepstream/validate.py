@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from traffic_yolo.darknet.network import Network
-from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, DARKNET_CONFIG_NAME, DeployOptions, deploy_config
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES
@@ -23,14 +22,15 @@ from traffic_yolo.deepstream.verdict import (
     ValidationSummary,
     problems_of,
 )
-from traffic_yolo.detection.detect import detect
+from traffic_yolo.detection.detect_split import detect_split
+from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.detection.protocol import check_same_classes, images_fingerprint
+from traffic_yolo.detection.protocol import check_same_classes, read_detections
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
-from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
+from traffic_yolo.model_folder import LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
 from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
 
 SCHEMA_VERSION = 1
@@ -39,23 +39,29 @@ REPORT_NAME = "report.html"
 
 
 def validate(
-    model: Path,
-    dataset: Path,
-    operating_point: Path,
-    out: Path,
+    model: Path | str,
+    dataset: Path | str,
+    operating_point: Path | str,
+    out: Path | str,
     *,
     split: str = "test",
+    evaluation: Path | str | None = None,
+    inference: InferenceOptions | None = None,
     require_parity: bool = False,
 ) -> ValidationSummary:
     """Writes the validation folder: both configurations, labels.txt, parity.json, report.html.
 
-    The boxes are compared at the thresholds of `operating_point` (the JSON file of the step tune), AP from a
-    confidence of 0.001 up. With `require_parity` a model beyond the limits raises `ModelError` and leaves nothing;
-    without, the folder says that it failed, and the zoo will not make such a bundle current.
+    `evaluation`: folder of the step evaluate, whose raw detections of this very model on `split` are compared; without
+    one, the model is run as `inference` says. The boxes are compared at the thresholds of `operating_point` (the JSON
+    file of the step tune), AP from a confidence of 0.001 up. With `require_parity` a model beyond the limits raises
+    `ModelError` and leaves nothing; without, the folder says that it failed, and the zoo will not make such a bundle
+    current.
 
     Raises `ModelError` for a model folder without ONNX or one that does not fit its configuration, `EvaluationError`
-    for an operating point that is none, or a data set with other classes or an empty split.
+    for an operating point that is none, a data set with other classes or an empty split, and an evaluation without raw
+    detections of it, or with some of another model, data set or protocol.
     """
+    operating_point, out = Path(operating_point), Path(out)
     folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
     onnx_path = folder_of_model.onnx_path
     check_same_classes(folder_of_model.classes, data.classes)
@@ -72,7 +78,10 @@ def validate(
     config = deploy_config(folder_of_model, options)
     darknet_config = deploy_config(folder_of_model, dataclasses.replace(options, model_format="darknet"))
 
-    raw = _detect(folder_of_model, data, images, split)
+    if evaluation is not None:
+        raw = read_detections(Path(evaluation), folder_of_model, data, split)
+    else:
+        raw = detect_split(folder_of_model, data, split, inference)
     simulator = Simulator(config, onnx_path.parent)
     made_of = simulator.metadata.get("weights_sha256", "nothing stated")
     if made_of != folder_of_model.sha256(WEIGHTS_NAME):
@@ -151,19 +160,6 @@ def clipped(detections: Detections, raw: RawDetections) -> Detections:
     return dataclasses.replace(detections, boxes_xyxy=np.clip(detections.boxes_xyxy, 0, limits))
 
 
-def _detect(model: ModelFolder, data: DataSet, images: list[LabelledImage], split: str) -> RawDetections:
-    network = Network.read(model.cfg_path, model.weights_path)
-    protocol = Protocol(
-        cfg_sha256=model.sha256(CFG_NAME),
-        weights_sha256=model.sha256(WEIGHTS_NAME),
-        network_hw=model.network_hw,
-        resize=model.resize,
-        images_fingerprint=images_fingerprint(data, split),
-        confidence_floor=FLOOR,
-    )
-    return detect(network, images, classes=model.classes, protocol=protocol)
-
-
 def _metrics(
     raw: RawDetections, simulator: Simulator, frames: list[FrameOutput], nms: NmsOptions, truth_path: Path
 ) -> dict[str, dict[str, float | None]]:
@@ -220,7 +216,7 @@ def _description(summary: ValidationSummary, model: ModelFolder, nms: NmsOptions
         "limits": {"min_explained_agreement": MIN_EXPLAINED_AGREEMENT, "max_ap50_drop": MAX_AP50_DROP},
         "split": summary.split,
         "pictures": summary.pictures,
-        "left": "pytorch",
+        "left": protocol.runtime,
         "right": "onnxruntime under nvinfer's rules (simulated; no GPU)",
         "nms": dataclasses.asdict(nms),
         "agreement": summary.parity.agreement,

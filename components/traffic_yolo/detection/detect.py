@@ -2,8 +2,9 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,15 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from traffic_yolo.darknet.decode import Decoded, decode
+from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
+from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.opening import open_runtime
-from traffic_yolo.darknet.runtimes.options import RuntimeOptions
-from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.detection.protocol import protocol_of
+from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections, offsets_of
 from traffic_yolo.errors import DatasetError, EvaluationError
-from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.progress import progress
 
 READERS = 2  # threads that decode and resize the next batch while the network runs this one
@@ -46,42 +46,74 @@ class Picture(typing.Protocol):
         """Pixels."""
 
 
+Reader = Callable[[Picture], NDArray[np.uint8]]
+
+
 def detect(
     network: Network,
     pictures: Sequence[Picture],
     *,
     classes: Sequence[str],
     protocol: Protocol,
-    batch: int = 8,
-    runtime: RuntimeOptions | None = None,
+    options: InferenceOptions | None = None,
 ) -> RawDetections:
     """Every box of every picture with a class score above `protocol.confidence_floor`, before NMS.
 
     Runs on the device of the network's weights at `protocol.network_hw`, pictures resized as `protocol.resize` says, by
-    the `runtime` (PyTorch by default), whose name and precision stand in the protocol of what is returned.
+    the runtime of `options` (PyTorch by default), whose name and precision stand in the protocol of what is returned;
+    their device and processes are left to the caller.
 
     Raises `EvaluationError` for class names that do not fit the network, `DatasetError` for a picture that cannot be
     decoded or has another size than its label says, `OptionsError` for a runtime that this machine cannot run.
     """
-    if len(classes) != network.num_classes:
-        raise EvaluationError(f"{len(classes)} class names for a network of {network.num_classes} classes")
-    options = runtime or RuntimeOptions()
-    runner = open_runtime(network, options, input_hw=protocol.network_hw, pictures=len(pictures))
-    protocol = dataclasses.replace(protocol, runtime=runner.name, precision=runner.precision)
-    kept: list[_Boxes] = []
-    with torch.inference_mode():
-        batches = _read_batches(pictures, protocol, batch)
-        steps = -(-len(pictures) // batch)
-        for shown, inputs in progress(batches, description="detecting", unit="batch", total=steps):
-            decoded = decode(network.heads, runner(inputs), protocol.network_hw)
-            kept.extend(_boxes_of_batch(shown, decoded, protocol))
-    return _joined(pictures, kept, tuple(classes), protocol)
+    options = options or InferenceOptions()
+    detector = Detector.open(network, classes=classes, protocol=protocol, options=options, num_pictures=len(pictures))
+    steps = -(-len(pictures) // options.batch)
+    parts = progress(detector.run(pictures), description="detecting", unit="batch", total=steps)
+    return RawDetections.concatenate([detector.nothing(), *parts])
 
 
-def detect_split(network: Network, model: ModelFolder, data: DataSet, split: str, *, batch: int = 8) -> RawDetections:
-    """Raw detections of one split; `network` has the weights of `model` and runs where it is."""
-    protocol = protocol_of(model, data, split)
-    return detect(network, data.split(split), classes=model.classes, protocol=protocol, batch=batch)
+@dataclass(frozen=True)
+class Detector:
+    """A network at work: `run` gives the raw detections of pictures batch by batch. Made by `open`.
+
+    `protocol`: what the detections are made under, runtime and precision included.
+    """
+
+    protocol: Protocol
+    classes: tuple[str, ...]
+    _heads: Sequence[YoloHead]
+    _runtime: Runtime
+    _batch: int
+
+    @classmethod
+    def open(
+        cls,
+        network: Network,
+        *,
+        classes: Sequence[str],
+        protocol: Protocol,
+        options: InferenceOptions,
+        num_pictures: int,
+    ) -> "Detector":
+        """Takes the network's weights as they are now; arguments and errors as `detect` has them."""
+        if len(classes) != network.num_classes:
+            raise EvaluationError(f"{len(classes)} class names for a network of {network.num_classes} classes")
+        runtime = open_runtime(network, options, input_hw=protocol.network_hw, pictures=num_pictures)
+        protocol = dataclasses.replace(protocol, runtime=runtime.name, precision=runtime.precision)
+        return cls(protocol, tuple(classes), network.heads, runtime, options.batch)
+
+    def run(self, pictures: Sequence[Picture], read: Reader | None = None) -> Iterator[RawDetections]:
+        """The raw detections of each batch of pictures, in order. `read` gives pixels as `read_rgb`, the default."""
+        for shown, inputs in _read_batches(pictures, self.protocol, self._batch, read or read_rgb):
+            with torch.inference_mode():  # not around the yield: the caller's own work is none of inference
+                decoded = decode(self._heads, self._runtime(inputs), self.protocol.network_hw)
+                kept = list(_boxes_of_batch(shown, decoded, self.protocol))
+            yield _joined(shown, kept, self.classes, self.protocol)
+
+    def nothing(self) -> RawDetections:
+        """The raw detections of no pictures."""
+        return _joined([], [], self.classes, self.protocol)
 
 
 class _Boxes(typing.NamedTuple):
@@ -114,14 +146,14 @@ def read_rgb(picture: Picture) -> NDArray[np.uint8]:
 
 
 def _read_batches(
-    pictures: Sequence[Picture], protocol: Protocol, batch: int
+    pictures: Sequence[Picture], protocol: Protocol, batch: int, read_pixels: Reader
 ) -> Iterator[tuple[Sequence[Picture], NDArray[np.float32]]]:
     """(pictures, network input (B, 3, h, w)), the next batch always being read already."""
     resize = letterbox if protocol.resize == "letterbox" else stretch
     height, width = protocol.network_hw
 
     def read(picture: Picture) -> NDArray[np.float32]:
-        return resize(read_rgb(picture), (width, height))
+        return resize(read_pixels(picture), (width, height))
 
     groups = [pictures[start : start + batch] for start in range(0, len(pictures), batch)]
     with ThreadPoolExecutor(READERS) as readers:

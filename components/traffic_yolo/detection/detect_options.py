@@ -1,43 +1,26 @@
-"""How the command `detect` runs the inference; loads no torch."""
+"""What the command `detect` keeps, and of which part of a split; how it infers is for `InferenceOptions`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR
 from traffic_yolo.errors import OptionsError
-
-DEVICES = ("auto", "cpu", "cuda")
+from traffic_yolo.options import option
 
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """How the inference is run. Raises `OptionsError` for what makes no sense.
+    """Raises `OptionsError` for what makes no sense.
 
-    `shard`: "2/4" detects on the second of four equal parts of the pictures. `processes`: so many of this machine work
-    on a part each; only on the CPU. What comes out is the same, byte for byte, whatever these two are.
+    `shard`: "2/4" detects on the second of four equal parts of the pictures. The parts together are what one run gives,
+    byte for byte.
     """
 
-    batch: int = field(default=8, metadata={"help": "Pictures read ahead, and run together on a GPU."})
-    device: str = field(default="auto", metadata={"help": "Where the network runs.", "choices": DEVICES})
-    shard: str = field(
-        default="", metadata={"help": "K/N: only the K-th of N parts, for a pod; merge-detections joins."}
-    )
-    processes: int = field(default=1, metadata={"help": "Processes of this machine that share the work."})
-    confidence_floor: float = field(
-        default=CONFIDENCE_FLOOR, metadata={"help": "Scores strictly above it are kept; [0, 1)."}
-    )
+    shard: str = option("", "K/N: only the K-th of N parts, for a pod; merge-detections joins.")
+    confidence_floor: float = option(CONFIDENCE_FLOOR, "Scores strictly above it are kept; [0, 1).")
 
     def __post_init__(self) -> None:
-        for name in ("batch", "processes"):
-            if getattr(self, name) < 1:
-                raise OptionsError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.processes > 1 and self.device == "cuda":
-            raise OptionsError(
-                "processes share the work on CPUs only; with a GPU use one, or shards on several machines"
-            )
         if not 0 <= self.confidence_floor < 1:
             raise OptionsError(f"confidence_floor is {self.confidence_floor}, expected a number in [0, 1)")
-        if self.device not in DEVICES:
-            raise OptionsError(f"device is {self.device!r}, expected one of {', '.join(DEVICES)}")
         parse_shard(self.shard)
 
 

@@ -1,5 +1,6 @@
 """Non-maximum suppression after Darknet's rules: class by class, so that one box may be reported in several classes."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,6 +105,16 @@ def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detectio
         clipped_boxes(raw.boxes_xyxy[boxes], raw.image_hw[pictures]),
         raw.scores[rows],
         raw.score_class_ids[rows].astype(np.int64),
+    )
+
+
+def suppressed_to_floor(raw: RawDetections, options: NmsOptions) -> Detections:
+    """NMS of all that `raw` holds, whatever `options.confidence_threshold`: what AP and curves over confidence are of.
+
+    A box below a threshold suppresses none above it, so one NMS at the floor serves every threshold.
+    """
+    return non_maximum_suppression(
+        raw, dataclasses.replace(options, confidence_threshold=raw.protocol.confidence_floor)
     )
 
 

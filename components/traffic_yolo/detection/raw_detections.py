@@ -224,7 +224,9 @@ class RawDetections:
             names, shard = tuple(header["classes"]), header["shard"]
             return cls(**arrays, classes=names, protocol=Protocol(**protocol), shard=shard)
         except FileNotFoundError as error:
-            raise EvaluationError(f"raw detections not found: {path}; run detect or evaluate first") from error
+            raise EvaluationError(
+                f"raw detections not found: {path}; make them with evaluate (--split, --also), or with detect"
+            ) from error
         except EvaluationError as error:
             raise error if str(path) in str(error) else EvaluationError(f"{path}: {error}") from error
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

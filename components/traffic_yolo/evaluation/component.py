@@ -17,6 +17,7 @@ def evaluate(
     split: str = "test",
     confidence_threshold: float = 0.25,
     iou_threshold: float = 0.45,
+    settings: str = "",
 ) -> None:
     """Detect once, compute COCO metrics, write record and report.
 
@@ -28,20 +29,37 @@ def evaluate(
         confusion: Confusion matrix with background, at the two thresholds.
         report: The report as a page.
         summary: The headline in a few lines.
-        split: The split that the metrics are of.
-        confidence_threshold: Detections below do not count in precision, recall, F1 and the confusion matrix.
-        iou_threshold: NMS: overlap above which the weaker box of a class goes.
+        split: Split that the metrics are of.
+        confidence_threshold: Detections with a score not above this are dropped; [0, 1).
+        iou_threshold: NMS: overlap above which the weaker box of a class goes; (0, 1].
+        settings: Other options of evaluate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
+    given = dict(locals())
+
     import shutil
     from pathlib import Path
 
-    from traffic_yolo.detection.nms import NmsOptions
+    from traffic_yolo.detection.inference_options import InferenceOptions
+    from traffic_yolo.detection.nms_options import NmsOptions
     from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.evaluation.evaluate import HELD_OUT_SPLITS, EvaluationInputs
     from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
+    from traffic_yolo.evaluation.options import EvaluateOptions
+    from traffic_yolo.options import described, task_options
 
     with one_line_errors():
-        nms = NmsOptions(confidence_threshold=confidence_threshold, iou_threshold=iou_threshold)
-        evaluated = evaluate_model(Path(model.path), Path(dataset.path), Path(evaluation.path), split=split, nms=nms)
+        options, nms, inference = task_options([EvaluateOptions, NmsOptions, InferenceOptions], given)
+        print(described(options, nms, inference))
+        evaluated = evaluate_model(
+            model.path,
+            dataset.path,
+            evaluation.path,
+            split=options.split,
+            also=(*HELD_OUT_SPLITS, *options.also),
+            nms=nms,
+            inference=inference,
+            inputs=EvaluationInputs(trained_on=options.trained_on, engine=options.engine),
+        )
         print(evaluated.markdown)
     shutil.copyfile(Path(evaluation.path) / "report.html", report.path)
     Path(summary.path).write_text(evaluated.markdown)

@@ -1,4 +1,4 @@
-"""The step `evaluate`: detect once on both held-out splits, then metrics, record and report of one of them."""
+"""The step `evaluate`: detect once on the splits asked for, then metrics, record and report of one of them."""
 
 import dataclasses
 import json
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from numpy.typing import NDArray
 
-from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
-from traffic_yolo.detection.detect import detect_split
-from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
-from traffic_yolo.detection.protocol import check_same_classes, detections_name, read_detections
+from traffic_yolo.detection.detect_split import read_or_detect
+from traffic_yolo.detection.inference_options import InferenceOptions
+from traffic_yolo.detection.nms import Detections, NmsOptions, suppressed_to_floor
+from traffic_yolo.detection.protocol import check_same_classes, detections_name
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.analysis import analyse
@@ -27,8 +26,8 @@ from traffic_yolo.evaluation.report import Evaluation, report_html
 from traffic_yolo.evaluation.samples import sample_pictures
 from traffic_yolo.evaluation.summary import summary_markdown
 from traffic_yolo.evaluation.threshold_surface import ThresholdSurface, read_surface
-from traffic_yolo.metrics.coco import ENGINES, CocoMetrics, evaluate_coco
-from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
+from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
+from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS, ENGINES
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.matching import MATCH_IOU, Matching, match
@@ -44,7 +43,7 @@ from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
-HELD_OUT_SPLITS = ("val", "test")
+HELD_OUT_SPLITS = ("val", "test")  # of which a pipeline wants raw detections: `tune` reads both
 REPORT_NAME = "report.html"
 METRICS_NAME = "metrics.json"
 OPTIONS_NAME = "options.yaml"  # a training run's
@@ -84,7 +83,8 @@ class EvaluationSummary:
 class EvaluationInputs:
     """What an evaluation may be given besides model, data and thresholds.
 
-    `detections`: a folder with raw detections of this very model on this very data set, which saves the inference.
+    `detections`: a folder with raw detections of this very model on this very data set, which saves the inference of
+    the splits whose file lies there.
     `trained_on`: what the weights were trained on, where no file beside them says so: names of public sets or folders
     of data sets. `sweep`: the folder of a tune step, whose surface of thresholds the report then shows. `engine`: what
     computes COCO's numbers, "fast" or "pycocotools".
@@ -125,37 +125,40 @@ class _Subject:
 
 
 def evaluate(
-    model: Path,
-    dataset: Path,
-    out: Path,
+    model: Path | str,
+    dataset: Path | str,
+    out: Path | str,
     *,
     split: str = "test",
+    also: Sequence[str] = (),
     nms: NmsOptions | None = None,
-    batch: int = 8,
-    device: str = "auto",
+    inference: InferenceOptions | None = None,
     inputs: EvaluationInputs | None = None,
 ) -> EvaluationSummary:
-    """Writes the evaluation folder: `detections_val.npz detections_test.npz record.json report.html metrics.json`.
+    """Writes the evaluation folder: `record.json report.html metrics.json`, and a `detections_<split>.npz` each.
 
-    `split`: the one that metrics, record and report are of. `device`: "cpu", "cuda" or "auto". Raises
-    `EvaluationError` for a model whose classes are not the data set's, a split without pictures, or raw detections that
-    were made under another protocol.
+    `split`: the one that metrics, record and report are of. `also`: other splits that raw detections are wanted of, for
+    later steps: `tune` reads those of val and test. Raises `EvaluationError` for a model whose classes are not the
+    data set's, a split without pictures, or raw detections that were made under another protocol.
     """
-    nms, inputs = nms or NmsOptions(), inputs or EvaluationInputs()
+    nms, inputs, out = nms or NmsOptions(), inputs or EvaluationInputs(), Path(out)
     subject = _subject(model, dataset, split)
+    names = list(dict.fromkeys((split, *also)))
+    for name in names:
+        subject.data.coco_path(name)  # refuses what is no split before anything is inferred
     surface = read_surface(inputs.sweep) if inputs.sweep else None
     seen_before = _provenance(subject, inputs.trained_on)
-    names = list(dict.fromkeys((*HELD_OUT_SPLITS, split)))
     with atomic_folder(out) as folder:
-        if inputs.detections:
-            raw_of = {name: read_detections(inputs.detections, subject.model, subject.data, name) for name in names}
-        else:
-            raw_of = _detect(subject, names, batch=batch, device=device)
+        raw_of, origins = read_or_detect(
+            inputs.detections, subject.model, subject.data, names, inference or InferenceOptions()
+        )
         for name, raw in raw_of.items():
             raw.save(folder / detections_name(name))
         measured = measure(raw_of[split], subject.truth, nms, engine=inputs.engine)
         evaluation = _evaluation(subject, measured, raw_of[split].protocol, surface)
-        record = _record(subject, nms, measured, evaluation, raw_of[split].protocol, inputs.engine, seen_before)
+        record = _record(
+            subject, nms, measured, evaluation, raw_of[split].protocol, inputs.engine, seen_before, origins
+        )
         record.write(folder / RECORD_NAME)
         summary = EvaluationSummary(out, record)
         write_json(folder / METRICS_NAME, summary.scalars)
@@ -163,7 +166,7 @@ def evaluate(
     return summary
 
 
-def _subject(model: Path, dataset: Path, split: str) -> _Subject:
+def _subject(model: Path | str, dataset: Path | str, split: str) -> _Subject:
     folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)
@@ -173,16 +176,9 @@ def _subject(model: Path, dataset: Path, split: str) -> _Subject:
     return _Subject(folder_of_model, data, split, images, truth)
 
 
-def _detect(subject: _Subject, splits: Sequence[str], *, batch: int, device: str) -> dict[str, RawDetections]:
-    network = Network.read(subject.model.cfg_path, subject.model.weights_path)
-    network.to(_device(device))
-    return {name: detect_split(network, subject.model, subject.data, name, batch=batch) for name in splits}
-
-
 def measure(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, *, engine: str = ENGINES[0]) -> Measured:
     """Metrics of raw detections: one NMS at the floor serves AP, the curve and the operating point."""
-    floor = dataclasses.replace(nms, confidence_threshold=raw.protocol.confidence_floor)
-    everything = non_maximum_suppression(raw, floor)
+    everything = suppressed_to_floor(raw, nms)
     reported = everything.select(everything.scores > np.float32(nms.confidence_threshold))
     matching = match(everything, truth)
     return Measured(
@@ -275,6 +271,7 @@ def _record(
     protocol: Protocol,
     engine: str,
     seen_before: dict[str, Any],
+    origins: dict[str, str],
 ) -> EvaluationRecord:
     truth, analysis = subject.truth, evaluation.analysis
     per_class = tuple(
@@ -308,6 +305,7 @@ def _record(
         provenance=seen_before,
         training=_training_options(subject.model),
         software=software_versions(),
+        detections=origins,
     )
 
 
@@ -319,9 +317,3 @@ def _training_options(model: ModelFolder) -> dict[str, Any] | None:
     elif (model.path / EXPORT_NAME).is_file():
         options = read_json(model.path / EXPORT_NAME, what="export record").get("training")
     return json.loads(json.dumps(options, default=str)) if isinstance(options, dict) else None
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)

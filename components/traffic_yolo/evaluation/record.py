@@ -7,7 +7,7 @@ import dataclasses
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -37,7 +37,8 @@ class EvaluationRecord:
     `Protocol` (model hashes, network size, resize rule, runtime, precision). `data`: `fingerprint` of the data set,
     `ground_truth_sha256`, and how many `pictures`, `truths` and `ignored` boxes. `provenance`: whether the weights may
     have seen the pictures. `training`: the training's options where the model folder tells them. `software`: versions.
-    `engine`: what computed the COCO numbers.
+    `engine`: what computed the COCO numbers. `detections`: for each split in the folder, whether its raw detections
+    were "made" or "reused"; empty in records that do not say.
     """
 
     split: str
@@ -56,6 +57,7 @@ class EvaluationRecord:
     provenance: dict[str, Any]
     training: dict[str, Any] | None
     software: dict[str, str]
+    detections: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON values, with its schema version."""

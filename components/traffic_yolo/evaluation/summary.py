@@ -21,6 +21,7 @@ def summary_markdown(record: EvaluationRecord) -> str:
         f"**Split {record.split}**: {record.data['pictures']} pictures, {record.data['truths']} true boxes. "
         f"Precision, recall and F1 at confidence {nms['confidence_threshold']:g}, NMS IoU {nms['iou_threshold']:g} "
         f"({nms['kind']}).\n",
+        *_origins(record),
         *_warning(record),
         _table([label for label, _ in shown], [[value for _, value in shown]], first_is_text=False),
         _classes(record),
@@ -42,6 +43,15 @@ def provenance_sentence(record: EvaluationRecord) -> str:
         f"The weights {'have' if found['verdict'] == 'seen' else 'may have'} seen {found['pictures']} of these "
         f"{found['of']} pictures, so these numbers flatter: {reasons}."
     )
+
+
+def _origins(record: EvaluationRecord) -> list[str]:
+    """Which raw detections this evaluation made, and which it found."""
+    splits_of: dict[str, list[str]] = {}
+    for split, origin in record.detections.items():
+        splits_of.setdefault(origin, []).append(split)
+    listed = "; ".join(f"{origin} for {', '.join(splits)}" for origin, splits in sorted(splits_of.items()))
+    return [f"Raw detections {listed}.\n"] if listed else []
 
 
 def _warning(record: EvaluationRecord) -> list[str]:

@@ -107,7 +107,8 @@ def _export(
         if trained_on is not None and trained_on.is_file():
             shutil.copyfile(trained_on, folder / TRAINED_ON_NAME)
         write_text(folder / LABELS_NAME, labels)
-        hashes = {name: sha256_of_file(folder / name) for name in (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME)}
+        copied = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, TRAINED_ON_NAME)
+        hashes = {name: sha256_of_file(folder / name) for name in copied if (folder / name).is_file()}
         metadata = {
             "classes": ",".join(label(name) for name in classes),
             "cfg_sha256": hashes[CFG_NAME],

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.metrics.coco_settings import ALL_AREAS, CocoSettings
+from traffic_yolo.metrics.coco_settings import ALL_AREAS, COCO_MAX_DETECTIONS, ENGINES, CocoSettings
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.match_table import Accumulated, MatchTable, match_table
-
-ENGINES = ("fast", "pycocotools")
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def evaluate_coco(
     classes: Sequence[str] = (),
     category_ids: Sequence[int] | None = None,
     image_ids: Sequence[int] | None = None,
-    max_detections: int = 100,
+    max_detections: int = COCO_MAX_DETECTIONS,
     settings: CocoSettings | None = None,
     area_scale: NDArray[np.float64] | None = None,
     engine: str = "fast",

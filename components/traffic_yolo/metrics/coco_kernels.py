@@ -40,6 +40,19 @@ def overlap_xywh(
 
 
 @kernel
+def overlaps_xywh(
+    detections: NDArray[np.float64],  # (D, 4)
+    truths: NDArray[np.float64],  # (T, 4)
+    is_crowd: NDArray[np.bool_],  # (T,)
+    overlaps: NDArray[np.float64],  # out, (D, T)
+) -> None:
+    """`overlap_xywh` of every detection with every truth."""
+    for row in range(len(detections)):
+        for column in range(len(truths)):
+            overlaps[row, column] = overlap_xywh(detections, row, truths, column, is_crowd[column])
+
+
+@kernel
 def match_pictures(
     detection_starts: NDArray[np.int64],  # (N + 1,) detections of the n-th picture shown: by class, then falling score
     shown: NDArray[np.int64],  # (N,) which of the M pictures that is

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from traffic_yolo.errors import OptionsError
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # as pycocotools makes them, to the last bit
+ENGINES = ("fast", "pycocotools")
 COCO_MAX_DETECTIONS = 100  # COCO's AP looks at no more detections of a class in a picture
 RECALL_THRESHOLDS = tuple(np.linspace(0.0, 1.0, 101).tolist())
 ALL_AREAS = "all"

@@ -132,8 +132,7 @@ def match_table(
     pictures = truth.picture_indices(detections.image_ids)
     order, ranks = picture_order(detections, truth.image_order()[pictures], settings.max_detections[-1])
     pictures, class_ids = pictures[order], detections.class_ids[order]
-    boxes = detections.boxes_xyxy[order].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = coco_boxes(detections.boxes_xyxy[order])
     truth_areas = truth.areas * scale[truth.truth_pictures]
     uncounted = _outside(truth_areas, settings) | truth.ignore
     if counted_truths is not None:
@@ -161,6 +160,13 @@ def match_table(
         counted_truths=~uncounted,
         num_pictures=len(truth.image_ids),
     )
+
+
+def coco_boxes(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Boxes (K, 4) as pycocotools sees them: float64, left, top, width, height."""
+    boxes = boxes_xyxy.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
 
 
 def check_class_ids(detections: Detections, truth: GroundTruth) -> None:

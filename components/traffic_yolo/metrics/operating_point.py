@@ -11,12 +11,9 @@ from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.matching import (
     CORRECT,
     MATCH_IOU,
-    NO_TRUTH,
     WRONG,
     Matching,
-    coco_overlaps,
-    match_picture,
-    rows_by_picture,
+    match_any_class,
 )
 
 BACKGROUND = "background"
@@ -174,21 +171,16 @@ def confusion_matrix(detections: Detections, truth: GroundTruth, *, iou: float =
     A box reported in two classes fills one cell with the stronger and a background cell with the other. Detections in
     a crowd or an ignore region that match nothing else do not appear.
     """
+    matching = match_any_class(detections, truth, iou=iou)
+    predicted = detections.class_ids[matching.order]
     classes = len(truth.classes)
     counts = np.zeros((classes + 1, classes + 1), np.int64)
-    offsets = truth.offsets()
+    np.add.at(counts[classes], predicted[matching.outcomes == WRONG], 1)
+    right = matching.outcomes == CORRECT
+    found = matching.truths[right]
+    np.add.at(counts, (truth.class_ids[found], predicted[right]), 1)
     missed = ~truth.ignore
-    for picture, rows in rows_by_picture(detections, truth):
-        first, last = offsets[picture], offsets[picture + 1]
-        ignore = truth.ignore[first:last]
-        overlaps = coco_overlaps(detections.boxes_xyxy[rows], truth.boxes_xywh[first:last], ignore)
-        found = match_picture(overlaps, ignore, iou=iou)
-        for predicted, truth_row in zip(detections.class_ids[rows].tolist(), found.tolist(), strict=True):
-            if truth_row == NO_TRUTH:
-                counts[classes, predicted] += 1
-            elif not ignore[truth_row]:
-                counts[truth.class_ids[first + truth_row], predicted] += 1
-                missed[first + truth_row] = False
+    missed[found] = False
     np.add.at(counts[:, classes], truth.class_ids[missed], 1)
     return ConfusionMatrix((*truth.classes, BACKGROUND), counts)
 

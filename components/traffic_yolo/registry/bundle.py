@@ -24,6 +24,7 @@ from traffic_yolo.model_folder import (
     labels_text,
 )
 from traffic_yolo.storage import read_json, sha256_of_file
+from traffic_yolo.trained_on import TRAINED_ON_NAME
 
 SCHEMA_VERSION = 1
 CARD_NAME = "card.json"
@@ -34,8 +35,10 @@ PARITY_NAME = "parity.json"
 CONFIG_NAMES = ("config_infer_primary.txt", "config_infer_primary_darknet.txt")
 PARITY_FIELDS = ("passed", "problems", "right", "split", "agreement", "explained_agreement", "metrics", "limits")
 
-MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME)
+MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME, EXPORT_NAME)
 BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME)
+# What the weights have seen: only a training of ours leaves it, published Darknet weights come without.
+OPTIONAL_FILES = (TRAINED_ON_NAME,)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def gather_bundle(model: Path, evaluation: Path, tuning: Path, validation: Path)
     missing = next((path for path in files.values() if not path.is_file()), None)
     if missing is not None:
         raise ModelError(f"{missing} is missing; a bundle needs {', '.join(files)}")
+    files |= {name: model / name for name in OPTIONAL_FILES if (model / name).is_file()}
     hashes = {name: sha256_of_file(path) for name, path in files.items()}
+    _check_export(model / EXPORT_NAME, export, hashes)
     _check_same_model(folder, hashes, {evaluation: record.protocol, tuning: point.get("model", {}), validation: parity})
     _check_same_point(point, parity, tuning, validation)
     if (model / LABELS_NAME).read_text(encoding="utf-8") != labels_text(folder.classes):
@@ -101,7 +106,7 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     present = {path.name for path in folder.iterdir()} - {SUMS_NAME}
     if missing := sorted(set(BUNDLE_FILES) - set(expected)) or sorted(set(expected) - present):
         raise ModelError(f"{folder}: {missing[0]} is missing; the bundle is incomplete, publish it again")
-    if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES)):
+    if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES) - set(OPTIONAL_FILES)):
         raise ModelError(f"{folder}: {surplus[0]} does not belong there; remove it, or publish again")
     for name, digest in expected.items():
         found = sha256_of_file(folder / name)
@@ -126,6 +131,20 @@ def _read_sums(path: Path) -> dict[str, str]:
             raise ModelError(f"{path} line {number}: expected a SHA-256, two blanks and a file name, found {line!r}")
         sums[name] = digest
     return sums
+
+
+def _check_export(path: Path, export: Any, hashes: dict[str, str]) -> None:
+    """Raises `ModelError` when a file of the model folder is not the one that export wrote or carried along."""
+    stated = export.get("sha256", {}) if isinstance(export, dict) else None
+    if not isinstance(stated, dict):
+        raise ModelError(f"{path}: not an export record; export again")
+    for name, digest in stated.items():
+        if hashes.get(name) != digest:
+            found = f"{hashes[name][:12]}…" if name in hashes else "none"
+            raise ModelError(
+                f"{path.parent / name} is not what {EXPORT_NAME} beside it states (SHA-256 {found}, expected "
+                f"{str(digest)[:12]}…); export again"
+            )
 
 
 def _check_same_model(folder: ModelFolder, hashes: dict[str, str], sources: dict[Path, dict[str, Any]]) -> None:

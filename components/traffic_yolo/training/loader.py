@@ -7,7 +7,6 @@ would have seen, however many processes prepare the pictures.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from traffic_yolo.boxes import xyxy_to_cxcywh
 from traffic_yolo.dataset.data_set import LabelledImage
+from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, augmented
 from traffic_yolo.training.targets import Truths, join_truths
@@ -50,10 +50,10 @@ class PictureStore:
                 self.pixels(index)
 
     def pixels(self, index: int) -> UInt8Array:
-        """(H, W, 3) uint8 RGB, not to be written to; raises `DatasetError` for a file that is no picture."""
+        """(H, W, 3) uint8 RGB, not to be written to; raises `DatasetError` as `read_rgb` does."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        pixels = read_picture(self.images[index])
+        pixels = read_rgb(self.images[index])
         if self._cache is not None:
             self._cache[index] = pixels
         return pixels
@@ -63,21 +63,6 @@ class PictureStore:
         image = self.images[index]
         ignore = image.ignore | image.is_crowd
         return Picture(self.pixels(index), image.boxes_xyxy.astype(np.float32), image.class_ids, ignore)
-
-
-def read_picture(image: LabelledImage) -> UInt8Array:
-    """(H, W, 3) uint8 RGB; raises `DatasetError` for a file that is no picture or has another size than its labels."""
-    try:
-        data = np.frombuffer(image.path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DatasetError(f"picture cannot be read: {image.path}: {error.strerror}") from error
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
-    if pixels is None:
-        raise DatasetError(f"picture does not decode: {image.path}; remove it from the data set, or convert again")
-    if pixels.shape[:2] != (image.height, image.width):
-        expected = f"expected {image.width} x {image.height} as in the labels"
-        raise DatasetError(f"{image.path}: {expected}, found {pixels.shape[1]} x {pixels.shape[0]} pixels")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 class Samples(Dataset[Picture]):

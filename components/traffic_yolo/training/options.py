@@ -9,6 +9,9 @@ from pathlib import Path
 import yaml
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
+from traffic_yolo.darknet.runtimes.options import PRECISIONS as RUNTIME_PRECISIONS
+from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
+from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import check_options, check_settings, described, option
 from traffic_yolo.storage import write_text
@@ -17,7 +20,9 @@ OPTIMIZERS = ("sgd", "adamw")
 POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
 FINE_TUNE_WORDS = ("all", "neck_and_heads", "heads")
 PRECISIONS = ("float32", "bfloat16")
-DEVICES = ("auto", "cpu", "cuda")
+
+
+_VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then state one number
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,15 @@ class TrainingOptions:
     )
     precision: str = option("float32", "bfloat16 is faster where the processor knows it.", choices=PRECISIONS)
     device: str = option("auto", "Where to train; auto takes a GPU where there is one.", choices=DEVICES)
+    validation_runtime: str = option(
+        _VALIDATION.runtime, "What computes the logits of validations; auto measures once.", choices=RUNTIME_NAMES
+    )
+    validation_precision: str = option(
+        _VALIDATION.precision, "Number format of validations, whatever the training's.", choices=RUNTIME_PRECISIONS
+    )
+    validation_batch: int = option(
+        _VALIDATION.batch, "Pictures of a validation read ahead, and run together on a GPU.", least=1
+    )
     cache_mib: int = option(1024, "Decoded pictures are kept when all of them fit into this much memory.", least=0)
     workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
     seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
@@ -105,6 +119,16 @@ class TrainingOptions:
         if self.batch % self.subdivisions:
             raise OptionsError(f"batch: expected a multiple of subdivisions={self.subdivisions}, found {self.batch}")
         self._check_text()
+        self.validation()
+
+    def validation(self) -> InferenceOptions:
+        """How a validation infers: on the training's device, in its process, since the weights lie in its memory."""
+        return InferenceOptions(
+            runtime=self.validation_runtime,
+            precision=self.validation_precision,
+            device=self.device,
+            batch=self.validation_batch,
+        )
 
     def _check_text(self) -> None:
         word, separator, index = self.fine_tune_layers.partition(":")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.boxes import pairwise_shape_intersection, pairwise_shape_iou
 from traffic_yolo.darknet.heads import YoloHead
 
 FloatArray = NDArray[np.float32]
@@ -76,12 +77,12 @@ def shape_overlap(sizes_wh: FloatArray, anchors_wh: FloatArray, kind: str) -> Fl
 
     `kind` is iou, giou, diou (here the same as iou) or ciou, as in `iou_thresh_kind`.
     """
+    iou: FloatArray = pairwise_shape_iou(sizes_wh, anchors_wh).astype(np.float32, copy=False)  # (T, A)
     widths, heights = sizes_wh[:, :1], sizes_wh[:, 1:]  # (T, 1)
     anchor_widths, anchor_heights = anchors_wh[:, 0], anchors_wh[:, 1]  # (A,)
-    inter = np.minimum(widths, anchor_widths) * np.minimum(heights, anchor_heights)  # (T, A)
-    union = widths * heights + anchor_widths * anchor_heights - inter
-    iou: FloatArray = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
     if kind == "giou":
+        shared = pairwise_shape_intersection(sizes_wh, anchors_wh)
+        union = widths * heights + anchor_widths * anchor_heights - shared
         hull = np.maximum(widths, anchor_widths) * np.maximum(heights, anchor_heights)
         giou: FloatArray = iou - (hull - union) / hull
         return giou

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import OptionsError, TrainingError
+from traffic_yolo.detection.open_network import choose_device
+from traffic_yolo.errors import TrainingError
 from traffic_yolo.progress import progress_bar
 from traffic_yolo.storage import existing_path, sha256_of_file, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
@@ -52,7 +53,7 @@ def train(dataset: Path, out: Path, options: TrainingOptions, *, resume: bool = 
     started = time.monotonic()
     data_set = DataSet.open(dataset)
     _check_folder(out, options, resume=resume)
-    device = choose_device(options)
+    device = choose_device(options.device)
     # Layers draw their first weights, and dropout its masks, from torch's own generator; the caller's stays as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)
@@ -91,13 +92,6 @@ def _check_folder(out: Path, options: TrainingOptions, *, resume: bool) -> None:
         raise TrainingError(f"training run exists already: {out}; resume it, remove it, or choose another folder")
 
 
-def choose_device(options: TrainingOptions) -> torch.device:
-    """The device of `options.device`; raises `OptionsError` for cuda without a GPU."""
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise OptionsError("device: cuda was asked for and no GPU is visible; take device=cpu or auto")
-    return torch.device("cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
 class _Run:
     """The state of a training between two updates."""
 
@@ -131,9 +125,8 @@ class _Run:
         return self.out / "checkpoints" / "best.pt"
 
     def _open_pictures(self) -> tuple[Samples, Validation]:
-        train_images, val_images = self.data_set.split("train"), self.data_set.split("val")
-        if not val_images:
-            raise TrainingError("split val has no pictures, so the best weights cannot be told; convert with val_sites")
+        train_images = self.data_set.split("train")
+        validation = Validation(self.data_set, self.options.validation(), cache_mib=self.options.cache_mib)
         if not any(len(image.class_ids) for image in train_images):
             raise TrainingError("split train has no boxes; nothing can be learnt from it")
         height, width = self.network.input_hw
@@ -144,9 +137,8 @@ class _Run:
             letterbox=self.network.letterbox,
             seed=self.options.seed,
         )
-        store = PictureStore(val_images, cache_mib=self.options.cache_mib)
-        num_classes, batch = len(self.data_set.classes), self.options.batch
-        return samples, Validation(val_images, store.pixels, num_classes=num_classes, batch=batch)
+        validation.prepare(self.averaged.network)
+        return samples, validation
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over a checkpoint's state, in place."""
@@ -221,7 +213,7 @@ class _Run:
 
     def _evaluate(self, row: HistoryRow, started: float) -> None:
         """Measures the averaged network, then writes the update's row with its AP50, then the checkpoints."""
-        ap50 = self.validation.ap50(self.averaged.network, self.device)
+        ap50 = self.validation.ap50(self.averaged.network)
         is_best = self.best_ap50 is None or ap50 > self.best_ap50
         if is_best:
             self.best_ap50, self.best_iteration = ap50, self.iteration

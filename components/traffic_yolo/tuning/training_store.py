@@ -38,13 +38,13 @@ RUN_NAME = "run"
 KEY_NAME = "key.json"
 LOG_NAME = "log"
 # Where the training is done and how its pictures are read: they change nothing but the time that it takes.
-NOT_IN_KEY = ("device", "cache_mib", "workers")
+NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch")
 FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, not where it lies
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
-    *("darknet", "training", "dataset", "storage"),
-    *("boxes.py", "errors.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
-    *("detection/protocol.py", "detection/array_file.py", "detection/detect.py", "detection/raw_detections.py"),
+    *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
+    *("boxes.py", "errors.py", "jit.py", "model_folder.py", "options.py", "progress.py", "html_report.py"),
+    "trained_on.py",
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 

@@ -1,0 +1,16 @@
+"""What a user may choose about a validation; the names are those of the command line and of the KFP component."""
+
+from dataclasses import dataclass
+
+from traffic_yolo.options import check_options, option
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """One validation. Raises `OptionsError` for values that make no sense."""
+
+    split: str = option("test", "Split that is compared.", headline=True)
+    require_parity: bool = option(False, "Fail, and leave nothing, where the model is beyond the limits of parity.")
+
+    def __post_init__(self) -> None:
+        check_options(self)

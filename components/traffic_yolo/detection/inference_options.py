@@ -1,0 +1,44 @@
+"""Where and how a network is run over pictures: the one choice for every command that does it; loads no torch."""
+
+from dataclasses import dataclass
+
+from traffic_yolo.darknet.runtimes.options import RuntimeOptions
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.options import option
+
+DEVICES = ("auto", "cpu", "cuda")
+CPU_RUNTIMES = ("compiled", "onnxruntime", "openvino")  # these compute on processors whatever device is named
+
+
+@dataclass(frozen=True)
+class InferenceOptions(RuntimeOptions):
+    """One inference. Raises `OptionsError` for what makes no sense.
+
+    `runtime`, `precision`: see `RuntimeOptions`. `device`: "auto" is a GPU where there is one, unless the runtime or
+    `processes` are for CPUs. What is found is the same, byte for byte, for any `batch` and `processes` on a CPU.
+    """
+
+    device: str = option("auto", "Where the network runs; auto takes a GPU where there is one.", choices=DEVICES)
+    batch: int = option(8, "Pictures read ahead, and run together on a GPU.", least=1)
+    processes: int = option(1, "Processes of this machine that share the pictures; on CPUs only.", least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("batch", "processes"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.device not in DEVICES:
+            raise OptionsError(f"device is {self.device!r}, expected one of {', '.join(DEVICES)}")
+        if self.processes > 1 and self.device == "cuda":
+            raise OptionsError(
+                "processes share the work on CPUs only; with a GPU use one, or shards on several machines"
+            )
+        if self.runtime in CPU_RUNTIMES and self.device == "cuda":
+            raise OptionsError(f"runtime {self.runtime} computes on CPUs only; choose pytorch, or device cpu or auto")
+        if self.runtime == "auto" and self.processes > 1:
+            raise OptionsError("runtime auto could choose differently in each process; name one")
+
+    @property
+    def is_for_cpus(self) -> bool:
+        """Whether no GPU could be used, so that "auto" must not take one."""
+        return self.runtime in CPU_RUNTIMES or self.processes > 1

@@ -1,0 +1,21 @@
+"""What a user may choose about an evaluation; the names are those of the command line and of the KFP component."""
+
+from dataclasses import dataclass
+
+from traffic_yolo.metrics.coco_settings import ENGINES
+from traffic_yolo.options import check_options, option
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """One evaluation. Raises `OptionsError` for values that make no sense."""
+
+    split: str = option("test", "Split that the metrics are of.", headline=True)
+    also: tuple[str, ...] = option((), "Another split to detect on: tune reads val and test.")
+    trained_on: tuple[str, ...] = option(
+        (), "What the weights were trained on: a data set folder, coco, coco/train2017 or coco/val2017."
+    )
+    engine: str = option("fast", "What computes COCO's numbers.", choices=ENGINES)
+
+    def __post_init__(self) -> None:
+        check_options(self)
