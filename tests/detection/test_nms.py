@@ -250,9 +250,9 @@ def test_suppressing_again_changes_nothing_for_a_wider_threshold() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"confidence_threshold": 1.0}, r"confidence_threshold is 1.0, expected a number in \[0, 1\)"),
-        ({"confidence_threshold": float("nan")}, "confidence_threshold is nan"),
-        ({"iou_threshold": 0.0}, r"iou_threshold is 0.0, expected a number in \(0, 1\]"),
+        ({"confidence_threshold": 1.0}, r"confidence_threshold: expected a number in \[0, 1\), found 1.0"),
+        ({"confidence_threshold": float("nan")}, "confidence_threshold: expected a finite number, found nan"),
+        ({"iou_threshold": 0.0}, r"iou_threshold: expected a number in \(0, 1\], found 0.0"),
         ({"kind": "soft"}, "NMS kind 'soft' is unknown; expected one of default, greedynms, diounms"),
         ({"beta": 0.0}, "NMS beta is 0.0"),
         ({"max_detections": 0}, "max_detections is 0, expected at least 1"),

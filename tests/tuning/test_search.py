@@ -186,8 +186,8 @@ def test_grids_are_read_from_text() -> None:
     [
         ({"method": "random"}, "method 'random' is unknown; expected one of grid, adaptive"),
         ({"kinds": ("default", "default")}, "kinds: one stands twice"),
-        ({"kinds": ("soft",)}, "NMS kind 'soft' is unknown"),
-        ({"limits": (0,)}, "max_detections is 0"),
+        ({"kinds": ("soft",)}, "kind: expected one of default, greedynms, diounms, found 'soft'"),
+        ({"limits": (0,)}, "max_detections: expected at least 1, found 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(change: dict[str, object], message: str) -> None:

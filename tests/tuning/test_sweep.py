@@ -263,8 +263,8 @@ def test_the_csv_has_a_line_for_each_cell(tmp_path: Path) -> None:
     [
         ({"confidences": ()}, "confidences: the grid is empty"),
         ({"iou_thresholds": (0.5, 0.4)}, r"iou_thresholds: the grid must rise, found 0\.5, 0\.4"),
-        ({"confidences": (0.5, 1.0)}, r"confidence_threshold is 1\.0, expected a number in \[0, 1\)"),
-        ({"iou_thresholds": (0.5, 1.5)}, r"iou_threshold is 1\.5"),
+        ({"confidences": (0.5, 1.0)}, r"confidence_threshold: expected a number in \[0, 1\), found 1\.0"),
+        ({"iou_thresholds": (0.5, 1.5)}, r"iou_threshold: expected a number in \(0, 1\], found 1\.5"),
     ],
 )
 def test_grids_that_make_no_sense_are_refused(grid: dict[str, tuple[float, ...]], message: str) -> None:

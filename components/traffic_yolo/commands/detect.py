@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import values_of
+from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.detection.detect_options import DetectOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 
