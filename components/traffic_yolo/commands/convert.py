@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.policy import DataPolicy, with_flags
 
@@ -14,11 +15,11 @@ from traffic_yolo.dataset.policy import DataPolicy, with_flags
 @click.command()
 @options_of(ConvertOptions)
 @options_of(DataPolicy)
-@click.option("--snapshot", type=click.Path(path_type=Path), help="Snapshot of the source, kept in the manifest.")
+@click.option("--snapshot", default="", type=READ, help="Snapshot of the source, kept in the manifest.")
 @click.option("--shard", default="", help="Write only part K of N (K/N, from 1), for merge-shards to put together.")
 @click.option("--processes", default=0, show_default=True, help="Processes side by side; 0: one a core.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Data set folder to write.")
-def command(snapshot: Path | None, shard: str, processes: int, out: Path, **options: Any) -> None:
+@click.option("--out", required=True, type=WRITE, help="Data set folder to write.")
+def command(snapshot: str, shard: str, processes: int, out: Path, **options: Any) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set."""
     from traffic_yolo.dataset.convert import SnapshotToMatch, convert
     from traffic_yolo.dataset.shards import Shard, convert_shard
@@ -31,6 +32,6 @@ def command(snapshot: Path | None, shard: str, processes: int, out: Path, **opti
         listed = SnapshotToMatch(snapshot) if snapshot else None
         click.echo(convert_shard(ConvertOptions(**options), out, Shard.parse(shard), snapshot=listed).text)
         return
-    summary = convert(ConvertOptions(**options), out, snapshot_path=snapshot, processes=processes)
+    summary = convert(ConvertOptions(**options), out, snapshot_path=snapshot or None, processes=processes)
     click.echo(summary.text)
     click.echo(f"report {out / 'report.html'}")

@@ -6,25 +6,32 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.location_types import KEEP, READ, WRITE
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.snapshot.changes import GateOptions
 from traffic_yolo.snapshot.snapshot import DEFAULT_JOBS
 
 
 @click.command()
-@click.option("--source", required=True, help="Folder of recordings, or a data set: a path, file://, nas:// or s3://.")
-@click.option("--labels", default="", help="Label file or folder that belongs to the source.")
-@click.option("--layout", default="", help="Layout of the recordings, a name or a YAML file; empty: each file's own.")
-@click.option("--previous", default="", help="Snapshot to compare with: a path, nas:// or s3://.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Snapshot file to write (JSON).")
-@click.option("--cache", default="", help="File that keeps checksums between looks; by default it lies beside --out.")
+@click.option(
+    "--source", required=True, type=READ, help="Folder of recordings, or a data set: a path, file://, nas:// or s3://."
+)
+@click.option("--labels", default="", type=READ, help="Label file or folder that belongs to the source.")
+@click.option(
+    "--layout", default="", type=READ, help="Layout of the recordings, a name or a YAML file; empty: each file's own."
+)
+@click.option("--previous", default="", type=READ, help="Snapshot to compare with: a path, nas:// or s3://.")
+@click.option("--out", required=True, type=WRITE, help="Snapshot file to write (JSON).")
+@click.option(
+    "--cache", default="", type=KEEP, help="File that keeps checksums between looks; by default it lies beside --out."
+)
 @click.option("--read-all", is_flag=True, help="Read every file, whatever the cache says, and keep no cache.")
 @click.option(
     "--settle-s", default=0.0, show_default=True, help="Leave out recordings written to within so many seconds."
 )
 @click.option("--jobs", default=DEFAULT_JOBS, show_default=True, help="Files read at the same time.")
-@click.option("--changes", type=click.Path(path_type=Path), help="File for what is new (JSON).")
-@click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="File for the gate's word alone.")
+@click.option("--changes", type=WRITE, help="File for what is new (JSON).")
+@click.option("--gate", "gate_file", type=WRITE, help="File for the gate's word alone.")
 @options_of(GateOptions)
 def command(
     source: str,

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 from traffic_yolo.tuning.metrics import MetricOptions, metric_lines
 
 NOT_IN_PIPELINE = tuple(name for name in TrainingOptions.__dataclass_fields__ if name not in PIPELINE_FIELDS)
 METRIC_FIELDS = tuple(MetricOptions.__dataclass_fields__)
-PATH = click.Path(path_type=Path)
 
 _confidence = click.option(
     "--confidence-threshold", default=0.25, show_default=True, help="Detections with a score not above do not count."
@@ -27,13 +27,13 @@ def command() -> None:
 
 
 @command.command("fine-tuning")
-@click.option("--dataset", required=True, type=PATH, help="Data set folder.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @options_of(TrainingOptions, skip=NOT_IN_PIPELINE)
 @_confidence
 @_iou
 @options_of(MetricOptions)
-@click.option("--store", type=PATH, help="Shared folder where trials keep finished trainings.")
-@click.option("--work", required=True, type=PATH, help="Folder of this trial's files.")
+@click.option("--store", type=WRITE, help="Shared folder where trials keep finished trainings.")
+@click.option("--work", required=True, type=WRITE, help="Folder of this trial's files.")
 @click.option(
     "--lease-seconds",
     default=60.0,
@@ -41,7 +41,7 @@ def command() -> None:
     help="A trial that trains for all and has not been heard of for so long is replaced.",
 )
 def fine_tuning(
-    dataset: Path,
+    dataset: str,
     confidence_threshold: float,
     iou_threshold: float,
     store: Path | None,
@@ -61,13 +61,13 @@ def fine_tuning(
 
 
 @command.command()
-@click.option("--evaluation", required=True, type=PATH, help="Folder of the step evaluate, with raw detections.")
-@click.option("--dataset", required=True, type=PATH, help="Data set folder that it was made on.")
+@click.option("--evaluation", required=True, type=READ, help="Folder of the step evaluate, with raw detections.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder that it was made on.")
 @_confidence
 @_iou
 @options_of(MetricOptions)
 def thresholds(
-    evaluation: Path, dataset: Path, confidence_threshold: float, iou_threshold: float, **options: Any
+    evaluation: str, dataset: str, confidence_threshold: float, iou_threshold: float, **options: Any
 ) -> None:
     """Measure raw detections that lie there at two thresholds: seconds, no training, no GPU."""
     from traffic_yolo.detection.nms import NmsOptions
@@ -78,15 +78,17 @@ def thresholds(
 
 
 @command.command()
-@click.option("--store", required=True, type=PATH, help="Folder where trials keep finished trainings.")
-def store(store: Path) -> None:
+@click.option("--store", required=True, type=READ, help="Folder where trials keep finished trainings.")
+def store(store: str) -> None:
     """Count what happened in a store: trainings, inferences, and trials that were spared them."""
     from traffic_yolo.errors import NotFoundError
+    from traffic_yolo.storage import existing_path
     from traffic_yolo.tuning.training_store import LOG_NAME, count_events
 
-    if not (store / LOG_NAME).is_dir():
+    folder = existing_path(store, what="store of trainings")
+    if not (folder / LOG_NAME).is_dir():
         raise NotFoundError(f"{store}: no store of trainings; give the folder that the trials have as --store")
-    for name, count in count_events(store).items():
+    for name, count in count_events(folder).items():
         click.echo(f"{name}: {count}")
 
 

@@ -5,15 +5,16 @@ from typing import Any
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.commands.sweep_flags import options_from, sweep_flags
 
 
 @click.command()
-@click.option("--evaluation", required=True, type=click.Path(path_type=Path), help="Folder of `evaluate`.")
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder, for the true boxes.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Tuning folder to write.")
+@click.option("--evaluation", required=True, type=READ, help="Folder of `evaluate`.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder, for the true boxes.")
+@click.option("--out", required=True, type=WRITE, help="Tuning folder to write.")
 @sweep_flags
-def command(evaluation: Path, dataset: Path, out: Path, **flags: Any) -> None:
+def command(evaluation: str, dataset: str, out: Path, **flags: Any) -> None:
     """Choose confidence and IoU threshold from raw detections."""
     from traffic_yolo.tuning.tune import tune
 

@@ -16,8 +16,11 @@ FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
 
 
-def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None, alias: str = "") -> str:
+def _option(
+    default: str, help_text: str, choices: tuple[str, ...] | None = None, alias: str = "", location: str = ""
+) -> str:
     metadata: dict[str, Any] = {"help": help_text}
+    metadata |= {"location": location} if location else {}
     metadata |= {"choices": choices} if choices else {}
     metadata |= {"alias": alias} if alias else {}
     return field(default=default, metadata=metadata)
@@ -27,12 +30,16 @@ def _option(default: str, help_text: str, choices: tuple[str, ...] | None = None
 class SourceChoice:
     """Where frames come from, and how what lies there is read. Raises `OptionsError` for values that make no sense."""
 
-    source: str = field(metadata={"help": "Recordings, or a data set: a folder, or its label file."})
-    labels: str = _option("", "Label file or folder with the human labels of the recordings.")
+    source: str = field(
+        metadata={"help": "Recordings, or a data set: a folder, or its label file.", "location": "read"}
+    )
+    labels: str = _option("", "Label file or folder with the human labels of the recordings.", location="read")
     source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS, alias="--format")
     labels_format: str = _option("auto", "What the label file is.", LABELS_FORMATS)
-    layout: str = _option("", "Layout of the recordings: a name or a YAML file; empty: each file's own.")
-    mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.")
+    layout: str = _option(
+        "", "Layout of the recordings: a name or a YAML file; empty: each file's own.", location="read"
+    )
+    mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.", location="read")
     label_source: str = _option(
         "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
         LABEL_SOURCE_WORDS,
@@ -54,7 +61,9 @@ class ExportOptions(SourceChoice):
     """One export of labels. Raises `OptionsError` when made with values that make no sense."""
 
     to: str = _option("cvat", "Format to write.", WRITTEN_FORMATS)
-    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes; empty: as they are.")
+    class_map: str = _option(
+        "", "YAML file that renames, merges, drops or ignores classes; empty: as they are.", location="read"
+    )
     frames: str = _option("all", "Which frames: all, those that humans labelled, or the others.", FRAME_WORDS)
     min_confidence: float = field(
         default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
@@ -71,7 +80,7 @@ class ExportOptions(SourceChoice):
 class ConvertOptions(SourceChoice):
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
-    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.")
+    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.", location="read")
     val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.")
     test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.")
     device_labels: str = _option(
@@ -80,7 +89,9 @@ class ConvertOptions(SourceChoice):
     min_confidence: float = field(
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
-    policy: str = _option("", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.")
+    policy: str = _option(
+        "", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.", location="read"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

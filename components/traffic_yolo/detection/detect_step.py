@@ -19,17 +19,26 @@ from traffic_yolo.detection.protocol import check_same_classes, protocol_of
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.storage import AnyPath, input_path, output_path
 
 
 def detect_file(
-    model: Path, dataset: Path, split: str, out: Path, options: DetectOptions, runtime: RuntimeOptions | None = None
+    model: AnyPath,
+    dataset: AnyPath,
+    split: str,
+    out: AnyPath,
+    options: DetectOptions,
+    runtime: RuntimeOptions | None = None,
 ) -> RawDetections:
     """Writes the raw detections of a split, or of a shard of it, to `out`, and returns them.
 
     Raises `EvaluationError` for a model whose classes are not the data set's, or a split without pictures.
     """
-    found = _shared(model, dataset, split, options, runtime or RuntimeOptions())
-    found.save(out)
+    target = output_path(out)
+    # Fetched once where they are objects, not by every process
+    here, data = input_path(model, what="model folder"), input_path(dataset, what="data set")
+    found = _shared(here, data, split, options, runtime or RuntimeOptions())
+    found.save(target)
     return found
 
 

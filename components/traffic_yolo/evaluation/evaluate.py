@@ -41,7 +41,7 @@ from traffic_yolo.metrics.operating_point import (
     operating_point,
 )
 from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
-from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path, read_json, sha256_of_file, write_json, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
 HELD_OUT_SPLITS = ("val", "test")
@@ -90,9 +90,9 @@ class EvaluationInputs:
     computes COCO's numbers, "fast" or "pycocotools".
     """
 
-    detections: Path | None = None
+    detections: AnyPath | None = None
     trained_on: tuple[str, ...] = ()
-    sweep: Path | None = None
+    sweep: AnyPath | None = None
     engine: str = ENGINES[0]
 
 
@@ -125,9 +125,9 @@ class _Subject:
 
 
 def evaluate(
-    model: Path,
-    dataset: Path,
-    out: Path,
+    model: AnyPath,
+    dataset: AnyPath,
+    out: AnyPath,
     *,
     split: str = "test",
     nms: NmsOptions | None = None,
@@ -141,12 +141,13 @@ def evaluate(
     `EvaluationError` for a model whose classes are not the data set's, a split without pictures, or raw detections that
     were made under another protocol.
     """
+    target = output_path(out)
     nms, inputs = nms or NmsOptions(), inputs or EvaluationInputs()
     subject = _subject(model, dataset, split)
     surface = read_surface(inputs.sweep) if inputs.sweep else None
     seen_before = _provenance(subject, inputs.trained_on)
     names = list(dict.fromkeys((*HELD_OUT_SPLITS, split)))
-    with atomic_folder(out) as folder:
+    with atomic_folder(target) as folder:
         if inputs.detections:
             raw_of = {name: read_detections(inputs.detections, subject.model, subject.data, name) for name in names}
         else:
@@ -157,13 +158,13 @@ def evaluate(
         evaluation = _evaluation(subject, measured, raw_of[split].protocol, surface)
         record = _record(subject, nms, measured, evaluation, raw_of[split].protocol, inputs.engine, seen_before)
         record.write(folder / RECORD_NAME)
-        summary = EvaluationSummary(out, record)
+        summary = EvaluationSummary(target, record)
         write_json(folder / METRICS_NAME, summary.scalars)
         write_text(folder / REPORT_NAME, report_html(record, evaluation))
     return summary
 
 
-def _subject(model: Path, dataset: Path, split: str) -> _Subject:
+def _subject(model: AnyPath, dataset: AnyPath, split: str) -> _Subject:
     folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)

@@ -6,14 +6,13 @@ The field names are the command line's flags and the parameters of the KFP compo
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.storage import write_text
+from traffic_yolo.storage import AnyPath, input_path, output_path, write_text
 
 OPTIMIZERS = ("", "sgd", "adamw")
 POLICIES = ("", "constant", "steps", "cosine", "poly", "sgdr")
@@ -65,9 +64,9 @@ _LEAST = {
 }
 
 
-def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> str:
-    metadata = {"help": help_text} | ({"choices": choices} if choices else {})
-    return field(default=default, metadata=metadata)
+def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None, location: str = "") -> str:
+    metadata: dict[str, Any] = {"help": help_text} | ({"choices": choices} if choices else {})
+    return field(default=default, metadata=metadata | ({"location": location} if location else {}))
 
 
 def _whole(default: int, help_text: str) -> int:
@@ -82,9 +81,13 @@ def _real(default: float, help_text: str) -> float:
 class TrainingOptions:
     """One training. Raises `OptionsError` when made with values that make no sense."""
 
-    cfg: str = _text("", "Darknet .cfg file; empty: the package's traffic-small.cfg.")
-    weights: str = _text("", "Darknet .weights to start from, whole or a backbone cut; empty: random weights.")
-    weights_names: str = _text("", "File with the class names that whole weights were trained for, one a line.")
+    cfg: str = _text("", "Darknet .cfg file; empty: the package's traffic-small.cfg.", location="read")
+    weights: str = _text(
+        "", "Darknet .weights to start from, whole or a backbone cut; empty: random weights.", location="read"
+    )
+    weights_names: str = _text(
+        "", "File with the class names that whole weights were trained for, one a line.", location="read"
+    )
     class_seeds: str = _text("", "New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.")
     fine_tune_layers: str = _text("all", "What may change: all, neck_and_heads, heads, or from:<layer index>.")
     width: int = _whole(0, "Network width in pixels, a multiple of 32; 0: the cfg's.")
@@ -163,13 +166,14 @@ class TrainingOptions:
         """The options as YAML text, one a line, in the order of the fields."""
         return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: AnyPath) -> None:
         """Writes `describe()` to a file, atomically."""
-        write_text(path, self.describe())
+        write_text(output_path(path), self.describe())
 
     @classmethod
-    def read(cls, path: Path) -> "TrainingOptions":
+    def read(cls, path: AnyPath) -> "TrainingOptions":
         """The options in a file made by `write`; raises `StorageError` or `OptionsError` naming the file."""
+        path = input_path(path, what="training options")
         try:
             values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
