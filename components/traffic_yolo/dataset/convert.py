@@ -113,7 +113,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     keys = tuple(source.keys())
     if not keys and options.device_labels == "never":
         raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
-    class_map = _class_map(options, source)
+    class_map = class_map_of(options, source)
     plan = _plan(options, policy_at(options.policy), source, keys)
     described = SetDescription(
         source={"location": options.source, "labels": options.labels, "description": source.description},
@@ -198,7 +198,8 @@ def _plan(options: ConvertOptions, policy: DataPolicy, source: Source, keys: tup
     return plan_splits(keys, request, may_split_pictures=source.may_split_pictures, look_alikes=look_alikes)
 
 
-def _class_map(options: ConvertOptions, source: Source) -> ClassMap:
+def class_map_of(options: ConvertOptions, source: Source) -> ClassMap:
+    """The class map that a conversion of `source` uses: that of the options, or what the source implies."""
     if options.class_map:
         kept = [name for name in source.classes if name in source.default_classes]
         return ClassMap.read(existing_path(options.class_map, what="class map"), kept)

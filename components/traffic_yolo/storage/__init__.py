@@ -26,6 +26,7 @@ from traffic_yolo.storage.locations import (
     shown,
 )
 from traffic_yolo.storage.operations import (
+    check_writable,
     existing_folder,
     existing_path,
     exists,
@@ -54,6 +55,7 @@ __all__ = [
     "atomic_folder",
     "check_location",
     "check_scheme",
+    "check_writable",
     "existing_folder",
     "existing_path",
     "exists",

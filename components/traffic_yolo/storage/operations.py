@@ -5,6 +5,7 @@ A location is a plain path, `file:///path`, `nas://share/path` or `s3://bucket/k
 
 import hashlib
 import importlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,18 @@ def existing_folder(location: AnyPath, *, what: str) -> Path:
     if next(path.iterdir(), None) is None:
         raise StorageError(f"{what} is empty: {path}")
     return path
+
+
+def check_writable(location: AnyPath) -> None:
+    """Raises `StorageError` where a folder could not be made or written; makes and writes nothing.
+
+    A disk that is full, or a server that says no only when it is asked to write, is not noticed.
+    """
+    path = output_path(location)
+    nearest = path.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise StorageError(f"{shown(str(path))}: cannot be written: {shown(str(nearest))} is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StorageError(f"{shown(str(path))}: cannot be written: {shown(str(nearest))} may not be written to")
