@@ -4,6 +4,7 @@ On this machine everything is looked at that takes seconds: locations, outputs, 
 and weights. For a cluster only what its NAS and its object storage have no part in: they are not this machine's.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.storage import check_writable, exists, is_s3, local_path, output_path, shown
+from traffic_yolo.storage import check_location, check_writable, exists, is_s3, local_path, output_path, shown
 from traffic_yolo.training.options import PIPELINE_FIELDS, TrainingOptions
 
 MOST_RECORDINGS = 500  # whose structure is looked at: a second or two here, some more on a NAS
@@ -37,19 +38,14 @@ def check_local_run(parameters: Mapping[str, Any], out: Path) -> None:
     """
     from traffic_yolo.snapshot.snapshot import refuse_inside
 
+    for name, value in locations_given(parameters):
+        with _named(name):
+            check_location(value)
     convert, training = _options(parameters)
     _check_zoo(parameters)
     for name, value in locations_given(parameters):
-        try:
-            if name == "zoo":
-                check_writable(value)
-            elif name == "snapshot_cache":
-                if not is_s3(value):
-                    check_writable(local_path(value).parent)
-            elif not exists(value):
-                raise StorageError(f"{shown(value)}: not found; check the path, or that the share is mounted")
-        except StorageError as error:
-            raise OptionsError(f"{_flag(name)}: {error}") from error
+        with _named(name):
+            _check_place(name, value)
     check_writable(out)
     refuse_inside(parameters["source"], parameters["snapshot_cache"], what="the cache")
     _check_training(training, _classes(convert))
@@ -66,10 +62,19 @@ def _check_zoo(parameters: Mapping[str, Any]) -> None:
 
     check_model_name(parameters["model_name"])
     if is_s3(parameters["zoo"]):
-        try:
+        with _named("zoo"):
             output_path(parameters["zoo"])  # says what to do instead
-        except StorageError as error:
-            raise OptionsError(f"{_flag('zoo')}: {error}") from error
+
+
+def _check_place(name: str, location: str) -> None:
+    """Raises `StorageError` for an output that could not be written, or an input that is not there."""
+    if name == "zoo":
+        check_writable(location)
+    elif name != "snapshot_cache":
+        if not exists(location):
+            raise StorageError(f"{shown(location)}: not found; check the path, or that the share is mounted")
+    elif not is_s3(location):
+        check_writable(local_path(location).parent)
 
 
 def locations_given(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -114,6 +119,15 @@ def _check_training(options: TrainingOptions, classes: tuple[str, ...] | None) -
         if not options.weights_names:
             options = dataclasses.replace(options, weights="", fine_tune_layers="all")
     check_start(options, classes)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Puts the flag before what storage says."""
+    try:
+        yield
+    except StorageError as error:
+        raise OptionsError(f"{_flag(name)}: {error}") from error
 
 
 def _flag(name: str) -> str:
