@@ -30,10 +30,13 @@ def test_task_reads_the_nas_of_the_user(tmp_path: Path, monkeypatch: pytest.Monk
     assert "labels.txt" in run.artifact("snapshot", "listing").read_text()
 
 
-def test_user_without_a_nas_is_told_so_by_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_without_a_nas_is_told_so_by_the_task_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv(NAS_ROOT_VARIABLE, raising=False)
     with pytest.raises(TrafficYoloError, match=f"nas://recordings: set {NAS_ROOT_VARIABLE}"):
         run_locally(one_task, {"source": "nas://recordings"}, tmp_path / "runs")
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("pipeline", [one_task, finetune_pipeline], ids=["one task", "finetune"])
