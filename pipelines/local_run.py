@@ -5,6 +5,7 @@ artifacts between them are those of the cluster.
 """
 
 import contextlib
+import copy
 import io
 import os
 import re
@@ -19,6 +20,7 @@ from kfp import local
 
 from traffic_yolo.errors import ERROR_PREFIX, TrafficYoloError
 from traffic_yolo.progress import INTERVAL_VARIABLE
+from traffic_yolo.storage import NAS_ROOT_VARIABLE, AnyPath, output_path
 
 _BAR = re.compile(r"\d+%\|")
 # What kfp's executor says of itself in every task: where its module lies, its input and output as JSON
@@ -37,12 +39,13 @@ class LocalRun:
         return self.folder / task / name
 
 
-def run_locally(pipeline: Any, parameters: Mapping[str, Any], root: Path) -> LocalRun:
-    """Runs `pipeline` with `parameters`; its artifacts go below `root`, in a new folder named after pipeline and time.
+def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> LocalRun:
+    """Runs `pipeline` with `parameters`; its artifacts go below `out`, in a new folder named after pipeline and time.
 
     Raises `TrafficYoloError` with the failed task's own one-line message where it left one; a fault of ours has
     printed its traceback already and raises kfp's `RuntimeError`.
     """
+    root = output_path(out)
     root.mkdir(parents=True, exist_ok=True)
     before = set(root.iterdir())
     local.init(
@@ -56,13 +59,28 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], root: Path) -> Loc
         # Resources and GPUs are the cluster's; that this machine ignores them is what local means
         warnings.filterwarnings("ignore", message="Task '.*': settings")
         try:
-            pipeline(**parameters)
+            without_cluster_roots(pipeline)(**parameters)
         except RuntimeError as error:
             if output.last_error is None:
                 raise
             raise TrafficYoloError(output.last_error) from error
     (folder,) = set(root.iterdir()) - before
     return LocalRun(folder)
+
+
+def without_cluster_roots(pipeline: Any) -> Any:
+    """A copy of a pipeline whose tasks do not say where the NAS is: here that is what this machine's environment says.
+
+    A pod has the claim mounted at a path of the pipeline's choice; kfp.local would set that path here too.
+    """
+    local_pipeline = copy.deepcopy(pipeline)
+    for executor in local_pipeline.pipeline_spec.deployment_spec["executors"].values():
+        if "container" in executor and "env" in executor["container"]:
+            variables = executor["container"]["env"]
+            for index in reversed(range(len(variables))):
+                if variables[index]["name"] == NAS_ROOT_VARIABLE:
+                    del variables[index]
+    return local_pipeline
 
 
 class _TaskOutput(io.TextIOBase):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import sha256_of_file
+from traffic_yolo.storage import AnyPath, input_path, sha256_of_file
 
 CFG_NAME = "model.cfg"
 WEIGHTS_NAME = "model.weights"
@@ -34,13 +34,13 @@ class ModelFolder:
     letterbox: bool
 
     @classmethod
-    def open(cls, path: Path | str) -> "ModelFolder":
+    def open(cls, path: AnyPath) -> "ModelFolder":
         """Reads the folder at `path`.
 
         Raises `ModelError` for a missing or empty file, or names that do not fit the cfg's class count;
         `DarknetFormatError` for a cfg that cannot be read.
         """
-        folder = Path(path)
+        folder = input_path(path, what="model folder")
         if not folder.is_dir():
             raise ModelError(f"model folder not found: {folder}; give the folder that train or export wrote")
         for name in (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME):
@@ -91,12 +91,13 @@ class ModelFolder:
         return self._sha256[name]
 
 
-def read_names(path: Path) -> tuple[str, ...]:
+def read_names(path: AnyPath) -> tuple[str, ...]:
     """Class names of a Darknet names file, one a line; blank lines at the end do not count.
 
     Raises `ModelError` for a file that cannot be read, has no names, repeats one, or has a blank line between names
     (every class after it would be shifted).
     """
+    path = input_path(path, what="class names")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:

@@ -18,7 +18,7 @@ import yaml
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage import existing_path, shown
 
-LocationUse = Literal["", "read", "write"]
+LocationUse = Literal["", "read", "write", "keep"]
 SETTINGS = "settings"  # the parameter through which the options without a field of their own in a form are given
 _WORD_OF_TYPE = {
     bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts",
@@ -42,7 +42,7 @@ def option(
     `default`: None means that the option is left to the cfg or the recipe, never -1 or 0; `dataclasses.MISSING` makes
     it required. `choices`: the allowed words. `least` and `most`: the closed range of a number. `headline`: a parameter
     of its own in the forms of Kubeflow; the others are reached there through the step's `settings`. `location`: a path,
-    nas:// or s3:// that is read or written. `alias`: a second flag of the same meaning, such as "--format".
+    nas:// or s3:// that is read, written, or both (keep). `alias`: a second flag of the same meaning ("--format").
     """
     metadata: dict[str, Any] = {"help": help_text}
     metadata |= {"choices": choices} if choices else {}

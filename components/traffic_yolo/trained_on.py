@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import read_json, sha256_of_file, write_json
+from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, sha256_of_file, write_json
 
 TRAINED_ON_NAME = "trained_on.json"
 SCHEMA_VERSION = 1
@@ -29,13 +29,14 @@ class TrainedOn:
     start_weights: str
     start_weights_sha256: str
 
-    def write(self, path: Path) -> None:
+    def write(self, path: AnyPath) -> None:
         """Writes the file, atomically."""
-        write_json(path, {"schema_version": SCHEMA_VERSION, **asdict(self)})
+        write_json(output_path(path), {"schema_version": SCHEMA_VERSION, **asdict(self)})
 
     @classmethod
-    def read(cls, path: Path) -> "TrainedOn":
+    def read(cls, path: AnyPath) -> "TrainedOn":
         """Reads what `write` wrote; raises `StorageError` or `ModelError` for anything else."""
+        path = input_path(path, what="list of the pictures trained on")
         content = read_json(path, what="list of the pictures trained on")
         try:
             if content.pop("schema_version") != SCHEMA_VERSION:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from traffic_yolo.atm.layouts import Layout, read_layout
 from traffic_yolo.atm.recording import Recording, find_recordings
+from traffic_yolo.storage import AnyPath, existing_path, input_path
 
 TRIED_SCANS = 200  # of each recording: enough to see, quick on a NAS
 
@@ -49,19 +50,21 @@ def describe_layout(layout: Layout) -> str:
     return "\n".join(lines)
 
 
-def check_layout(path: Path, recordings: Path | None = None) -> str:
+def check_layout(path: AnyPath, recordings: AnyPath | None = None) -> str:
     """Reads a layout file, and the recordings at `recordings` with it; what was found, as text.
 
     Raises `RecordingError` naming the file, the key, and what was expected there; or the recording and the scan that
     the layout does not fit.
     """
     layout = read_layout(path)
-    trials = [try_layout(layout, recording) for recording in find_recordings(recordings)] if recordings else []
+    found = find_recordings(existing_path(recordings, what="recordings")) if recordings else []
+    trials = [try_layout(layout, recording) for recording in found]
     return "\n".join([describe_layout(layout), *(trial.text for trial in trials)])
 
 
-def try_layout(layout: Layout, path: Path) -> LayoutTrial:
+def try_layout(layout: Layout, path: AnyPath) -> LayoutTrial:
     """Reads the first scans of a recording in a layout; raises `RecordingError` where they do not fit."""
+    path = input_path(path, what="recording")
     pictures = detections = tracks = inside = 0
     with Recording(path, layout) as recording:
         numbers = recording.scan_numbers

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from traffic_yolo.errors import RecordingError
+from traffic_yolo.storage import AnyPath, input_path
 
 SCHEMA_PATH = Path(__file__).with_name("layout.schema.json")  # for editors and others; we say more ourselves
 LAYOUT_FOLDER = Path(__file__).with_name("layouts")
@@ -113,12 +114,12 @@ def builtin_layouts() -> Mapping[str, Layout]:
     return {layout.name: layout for layout in layouts}
 
 
-def load_layout(name_or_path: str | Path) -> Layout:
-    """A built-in layout by name, or the layout in a YAML file by path; `RecordingError` for what is neither."""
+def load_layout(name_or_path: AnyPath) -> Layout:
+    """A built-in layout by name, or the layout in a YAML file by its location; `RecordingError` for what is neither."""
     layouts = builtin_layouts()
     if str(name_or_path) in layouts:
         return layouts[str(name_or_path)]
-    path = Path(name_or_path)
+    path = input_path(name_or_path, what="layout")
     if not path.is_file():
         raise RecordingError(
             f"unknown layout {str(name_or_path)!r}; expected one of {', '.join(layouts)}, or a YAML file"
@@ -126,8 +127,9 @@ def load_layout(name_or_path: str | Path) -> Layout:
     return read_layout(path)
 
 
-def read_layout(path: Path) -> Layout:
+def read_layout(path: AnyPath) -> Layout:
     """The layout in a YAML file; `RecordingError` names the file, the key, and what was expected there."""
+    path = input_path(path, what="layout")
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from traffic_yolo.commands.atm_inspect import command as inspect_command
+from traffic_yolo.commands.location_types import READ, WRITE
 
 
 @click.group()
@@ -16,7 +17,7 @@ command.add_command(inspect_command)
 
 
 @command.command()
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the share to write.")
+@click.option("--out", required=True, type=WRITE, help="Folder of the share to write.")
 @click.option("--sites", default=5, show_default=True, help="Imaginary sites, each with its own camera and road.")
 @click.option("--recordings-per-site", default=2, show_default=True)
 @click.option("--frames-per-recording", default=50, show_default=True)
@@ -49,18 +50,15 @@ def synthesize(
 
 
 @command.command("check-layout")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--recordings", type=click.Path(path_type=Path), help="Recordings to try it on: a file or a folder.")
-def check_layout(file: Path, recordings: Path | None) -> None:
+@click.argument("file", type=READ)
+@click.option("--recordings", type=READ, help="Recordings to try it on: a file or a folder.")
+def check_layout(file: str, recordings: str | None) -> None:
     """Check a layout file of your own, and try it on recordings.
 
     A layout says where in a recording (HDF5) a reader finds what; copy one of the package's and change what differs.
     """
     from traffic_yolo.atm.layout_check import check_layout as check
-    from traffic_yolo.errors import StorageError
 
-    if recordings is not None and not recordings.exists():
-        raise StorageError(f"recordings not found: {recordings}")
     click.echo(check(file, recordings))
 
 

@@ -4,19 +4,23 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
+
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 
 
 @click.command("inspect")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--layout", "layouts", multiple=True, help="Another layout to try: a YAML file (may be repeated).")
+@click.argument("path", type=READ)
+@click.option(
+    "--layout", "layouts", multiple=True, type=READ, help="Another layout to try: a YAML file (may be repeated)."
+)
 @click.option("--max-files", default=3, show_default=True, help="Files of each kind whose scans are read.")
 @click.option("--max-scans", default=200, show_default=True, help="Scans of a file that are read, spread evenly.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the findings to this JSON file.")
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page to this file.")
-@click.option("--draft", type=click.Path(path_type=Path), help="Write a layout YAML to start from (unknown layouts).")
+@click.option("--json", "json_path", type=WRITE, help="Write the findings to this JSON file.")
+@click.option("--html", "html_path", type=WRITE, help="Write a page to this file.")
+@click.option("--draft", type=WRITE, help="Write a layout YAML to start from (unknown layouts).")
 def command(
-    path: Path, layouts: tuple[str, ...], max_files: int, max_scans: int, json_path: Path | None,
+    path: str, layouts: tuple[str, ...], max_files: int, max_scans: int, json_path: Path | None,
     html_path: Path | None, draft: Path | None,
 ) -> None:  # fmt: skip
     """Look at an unknown recording, or a folder of them, and say what it is."""
@@ -25,17 +29,18 @@ def command(
     from traffic_yolo.atm.inspection.page import inspection_dict, inspection_html, inspection_text
     from traffic_yolo.atm.layouts import load_layout
     from traffic_yolo.errors import OptionsError, RecordingError
-    from traffic_yolo.storage import write_json, write_text
+    from traffic_yolo.storage import input_path, write_json, write_text
 
     if max_files < 1 or max_scans < 1:
         raise OptionsError("max-files and max-scans: expected 1 or more")
     known = [load_layout(layout) for layout in layouts]
-    other = _label_format(path)
+    here = input_path(path, what="recordings")
+    other = _label_format(here)
     if other:
         click.echo(f"{path}: labels of the format {other}; `traffic-yolo check {path}` looks into them")
-        if path.is_file():
+        if here.is_file():
             return
-    inspection = inspect_recordings(path, layouts=known, max_files=max_files, max_scans=max_scans)
+    inspection = inspect_recordings(here, layouts=known, max_files=max_files, max_scans=max_scans)
     if not inspection.kinds and not other:
         reason = f": {inspection.unreadable[0]}" if inspection.unreadable else "; expected *.h5"
         raise RecordingError(f"{path}: no HDF5 file that can be read{reason}")

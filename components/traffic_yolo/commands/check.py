@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.options import SourceChoice
 
@@ -13,10 +14,10 @@ FOUND_EXIT_CODE = 1
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", type=READ)
 @options_of(SourceChoice, skip=("source",))
 @options_of(CheckOptions)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for findings.json, report.html and to_label.csv.")
+@click.option("--out", type=WRITE, help="Folder for findings.json, report.html and to_label.csv.")
 def command(source: str, out: Path | None, **options: Any) -> None:
     """Check recordings or a data set; the exit code is 1 where something as bad as --fail-on was found.
 

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
+
 
 @click.command()
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder, for the true boxes.")
-@click.option("--json", "out", type=click.Path(path_type=Path), help="Also write the comparison to this file.")
-def command(first: Path, second: Path, dataset: Path, out: Path | None) -> None:
+@click.argument("first", type=READ)
+@click.argument("second", type=READ)
+@click.option("--dataset", required=True, type=READ, help="Data set folder, for the true boxes.")
+@click.option("--json", "out", type=WRITE, help="Also write the comparison to this file.")
+def command(first: str, second: str, dataset: str, out: Path | None) -> None:
     """Say whether the model evaluated in SECOND is better than that in FIRST, with intervals."""
     from traffic_yolo.evaluation.compare import compare
     from traffic_yolo.storage import write_json

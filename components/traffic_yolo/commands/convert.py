@@ -7,17 +7,18 @@ import click
 from click.core import ParameterSource
 
 from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.policy import DataPolicy, with_flags
 
 
 @click.command()
 @step_options(ConvertOptions, DataPolicy)
-@click.option("--snapshot", type=click.Path(path_type=Path), help="Snapshot of the source, kept in the manifest.")
+@click.option("--snapshot", type=READ, help="Snapshot of the source, kept in the manifest.")
 @click.option("--shard", default="", help="Write only part K of N (K/N, from 1), for merge-shards to put together.")
 @click.option("--processes", default=0, show_default=True, help="Processes side by side; 0: one a core.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Data set folder to write.")
-def command(snapshot: Path | None, shard: str, processes: int, out: Path, **options: Any) -> None:
+@click.option("--out", required=True, type=WRITE, help="Data set folder to write.")
+def command(snapshot: str | None, shard: str, processes: int, out: Path, **options: Any) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set."""
     from traffic_yolo.dataset.convert import SnapshotToMatch, convert
     from traffic_yolo.dataset.shards import Shard, convert_shard

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.errors import OptionsError
 
 if TYPE_CHECKING:
     from traffic_yolo.darknet.network import Network
 
-PATH = click.Path(path_type=Path)
 CFG_HELP = "Darknet cfg file."
 FOLDER_HELP = "Folder to write: model.cfg, model.weights"
 
@@ -22,9 +22,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(cfg: Path, as_json: bool) -> None:
+def show(cfg: str, as_json: bool) -> None:
     """Print the layers as Darknet does, with weights, strides and what is frozen."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.show import network_table
@@ -34,20 +34,20 @@ def show(cfg: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--target", required=True, help="darknet, deepstream-yolo, onnx or opencv.")
-@click.option("--weights", type=PATH, help="Weights file to check with it.")
+@click.option("--weights", type=READ, help="Weights file to check with it.")
 @click.option("--resize", type=click.Choice(["stretch", "letterbox"]), help="How the runtime is set up to resize.")
-@click.option("--nvinfer-config", type=PATH, help="Take maintain-aspect-ratio and num-detected-classes from this file.")
+@click.option("--nvinfer-config", type=READ, help="Take maintain-aspect-ratio and num-detected-classes from this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def lint(
     ctx: click.Context,
-    cfg: Path,
+    cfg: str,
     target: str,
-    weights: Path | None,
+    weights: str | None,
     resize: str | None,
-    nvinfer_config: Path | None,
+    nvinfer_config: str | None,
     as_json: bool,
 ) -> None:
     """Say what a runtime would make of a cfg and its weights.
@@ -72,10 +72,10 @@ def lint(
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
-@click.option("--weights", required=True, type=PATH, help="Its weights.")
-@click.option("--input", "source", required=True, type=PATH, help=".npz, key input: (3, H, W) float32 RGB in [0, 1].")
-@click.option("--out", required=True, type=PATH, help=".npz file to write.")
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", required=True, type=READ, help="Its weights.")
+@click.option("--input", "source", required=True, type=READ, help=".npz, key input: (3, H, W) float32 RGB in [0, 1].")
+@click.option("--out", required=True, type=WRITE, help=".npz file to write.")
 @click.option("--threshold", "thresholds", multiple=True, default=(0.25,), show_default=True, help="Repeatable.")
 @click.option(
     "--iou-threshold", "iou_thresholds", multiple=True, default=(0.45,), show_default=True, help="Repeatable."
@@ -83,9 +83,9 @@ def lint(
 @click.option("--kind", "kinds", multiple=True, help="default, greedynms, diounms or obj; repeatable [default: all].")
 @click.option("--letterbox/--stretch", default=None, help="How the input was made [default: what the cfg says].")
 def dump(
-    cfg: Path,
-    weights: Path,
-    source: Path,
+    cfg: str,
+    weights: str,
+    source: str,
     out: Path,
     thresholds: tuple[float, ...],
     iou_thresholds: tuple[float, ...],
@@ -108,17 +108,17 @@ def dump(
 
 
 @command.command("map")
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
-@click.option("--weights", required=True, type=PATH, help="Its weights.")
-@click.option("--data", required=True, type=PATH, help="Darknet's .data file; its keys valid and names are read.")
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", required=True, type=READ, help="Its weights.")
+@click.option("--data", required=True, type=READ, help="Darknet's .data file; its keys valid and names are read.")
 @click.option("--points", default=0, show_default=True, help="AP at 11 or 101 recalls, or 0: area under the curve.")
 @click.option("--match-iou", default=0.5, show_default=True, help="A detection must overlap its true box by more.")
 @click.option("--confidence-threshold", default=0.25, show_default=True, help="For precision, recall and F1.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def map_command(
-    cfg: Path,
-    weights: Path,
-    data: Path,
+    cfg: str,
+    weights: str,
+    data: str,
     points: int,
     match_iou: float,
     confidence_threshold: float,
@@ -135,22 +135,22 @@ def map_command(
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
-@click.option("--weights", required=True, type=PATH, help="Its weights.")
-@click.option("--names", required=True, type=PATH, help="Class names of these weights, one a line.")
-@click.option("--new-names", required=True, type=PATH, help="Class names wanted, one a line.")
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", required=True, type=READ, help="Its weights.")
+@click.option("--names", required=True, type=READ, help="Class names of these weights, one a line.")
+@click.option("--new-names", required=True, type=READ, help="Class names wanted, one a line.")
 @click.option(
     "--class-seeds", default="", help="Where new classes start: LONG_TRUCK=truck,MOTORCYCLE=bicycle (new=old)."
 )
 @click.option("--renames", default="", help="Classes that go on under another name: car=CAR,pickup=TRUCK (old=new).")
 @click.option("--num-images", default=0, help="Pictures in the training set: max_batches is at least that many.")
 @click.option("--seed", default=0, show_default=True, help="Of the rows of classes that start anew.")
-@click.option("--out", required=True, type=PATH, help=f"{FOLDER_HELP}, classes.names.")
+@click.option("--out", required=True, type=WRITE, help=f"{FOLDER_HELP}, classes.names.")
 def classes(
-    cfg: Path,
-    weights: Path,
-    names: Path,
-    new_names: Path,
+    cfg: str,
+    weights: str,
+    names: str,
+    new_names: str,
     class_seeds: str,
     renames: str,
     num_images: int,
@@ -174,11 +174,11 @@ def classes(
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--width", required=True, type=int, help="Network width in pixels.")
 @click.option("--height", required=True, type=int, help="Network height in pixels.")
-@click.option("--out", required=True, type=PATH, help="cfg file to write; the weights stay the same.")
-def resize(cfg: Path, width: int, height: int, out: Path) -> None:
+@click.option("--out", required=True, type=WRITE, help="cfg file to write; the weights stay the same.")
+def resize(cfg: str, width: int, height: int, out: Path) -> None:
     """Change the network's input size."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.surgery import change_input_size
@@ -188,19 +188,19 @@ def resize(cfg: Path, width: int, height: int, out: Path) -> None:
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
-@click.option("--weights", type=PATH, help="Its weights; needed with --out.")
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", type=READ, help="Its weights; needed with --out.")
 @click.option("--anchors", "text", default="", help="Anchors in network pixels: 10,14, 23,27, ...")
-@click.option("--coco", type=PATH, help="Compute the anchors from the boxes of this COCO instances file.")
+@click.option("--coco", type=READ, help="Compute the anchors from the boxes of this COCO instances file.")
 @click.option("--count", type=int, help="How many to compute [default: as many as the cfg has].")
 @click.option("--masks", default="", help="Anchor numbers of each head, in the cfg's order: 6,7,8;3,4,5;0,1,2.")
 @click.option("--seed", default=0, show_default=True, help="Of k-means.")
-@click.option("--out", type=PATH, help=f"{FOLDER_HELP}. Without it the anchors are only printed.")
+@click.option("--out", type=WRITE, help=f"{FOLDER_HELP}. Without it the anchors are only printed.")
 def anchors(
-    cfg: Path,
-    weights: Path | None,
+    cfg: str,
+    weights: str | None,
     text: str,
-    coco: Path | None,
+    coco: str | None,
     count: int | None,
     masks: str,
     seed: int,
@@ -233,11 +233,11 @@ def anchors(
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--fine-tune-layers", required=True, help="To train: all, heads, neck_and_heads, or from:<layer index>.")
 @click.option("--adapt-statistics", is_flag=True, help="train_only_bn: frozen layers' batch-norm statistics adapt.")
-@click.option("--out", required=True, type=PATH, help="cfg file to write.")
-def freeze(cfg: Path, fine_tune_layers: str, adapt_statistics: bool, out: Path) -> None:
+@click.option("--out", required=True, type=WRITE, help="cfg file to write.")
+def freeze(cfg: str, fine_tune_layers: str, adapt_statistics: bool, out: Path) -> None:
     """Tell Darknet which layers to train: stopbackward, dont_update, train_only_bn."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
@@ -254,10 +254,10 @@ def freeze(cfg: Path, fine_tune_layers: str, adapt_statistics: bool, out: Path) 
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
-@click.option("--weights", required=True, type=PATH, help="Its weights.")
-@click.option("--out", required=True, type=PATH, help=f"{FOLDER_HELP}.")
-def fuse(cfg: Path, weights: Path, out: Path) -> None:
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", required=True, type=READ, help="Its weights.")
+@click.option("--out", required=True, type=WRITE, help=f"{FOLDER_HELP}.")
+def fuse(cfg: str, weights: str, out: Path) -> None:
     """Fold batch-norm into the kernels: the same detections, for inference alone (keep the original to train on)."""
     from traffic_yolo.darknet.surgery_fuse import without_batch_norm
 
@@ -265,11 +265,11 @@ def fuse(cfg: Path, weights: Path, out: Path) -> None:
 
 
 @command.command()
-@click.option("--cfg", required=True, type=PATH, help=CFG_HELP)
-@click.option("--weights", required=True, type=PATH, help="Its weights, whole.")
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", required=True, type=READ, help="Its weights, whole.")
 @click.option("--layers", required=True, type=int, help="How many layers, from the first on: 137 for yolov4.conv.137.")
-@click.option("--out", required=True, type=PATH, help="Weights file to write.")
-def partial(cfg: Path, weights: Path, layers: int, out: Path) -> None:
+@click.option("--out", required=True, type=WRITE, help="Weights file to write.")
+def partial(cfg: str, weights: str, layers: int, out: Path) -> None:
     """Cut the first layers out of a weights file, to start a training from."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.surgery_partial import cut_backbone
@@ -278,7 +278,7 @@ def partial(cfg: Path, weights: Path, layers: int, out: Path) -> None:
     click.echo(f"{out}: {cut.layers} layers, {cut.num_weights:,} weights, {cut.num_bytes:,} bytes")
 
 
-def _load(cfg: Path, weights: Path) -> "Network":
+def _load(cfg: str, weights: str) -> "Network":
     from traffic_yolo.darknet.network import Network
 
     return Network.read(cfg, weights).eval()
@@ -295,14 +295,15 @@ def _write(network: "Network", out: Path, *, names: tuple[str, ...] = ()) -> Non
     click.echo(str(out))
 
 
-def _box_sizes(coco: Path, network: "Network") -> Any:
+def _box_sizes(coco: str, network: "Network") -> Any:
     from traffic_yolo.darknet.surgery_anchors import network_box_sizes
     from traffic_yolo.dataset.formats.base import ReadOptions
     from traffic_yolo.dataset.formats.coco import CocoReader
+    from traffic_yolo.storage import existing_path
 
     pairs = [
         (annotation.xywh[2:], image.image_wh)
-        for image in CocoReader(coco, ReadOptions()).pictures()
+        for image in CocoReader(existing_path(coco, what="COCO file"), ReadOptions()).pictures()
         for annotation in image.annotations
         if not annotation.is_crowd and not annotation.ignore
     ]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, WRITE_TEXT, LocationType
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import SETTINGS, fields_of, read_settings, type_of
 
@@ -36,19 +37,26 @@ def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Calla
     return decorate
 
 
-def options_of(options_type: type[Any], *, skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+def options_of(
+    options_type: type[Any], *, skip: tuple[str, ...] = (), for_pipeline: bool = False
+) -> Callable[[Command], Command]:
     """A decorator that adds one flag for each field of `options_type`: `max_batches` becomes `--max-batches`.
 
     The field's annotation must be str, int, float or bool, or one of them `| None`; its default becomes the flag's (a
     field without one is required); `metadata["help"]` becomes the help text, `metadata["choices"]` the allowed words,
-    `metadata["alias"]` a second flag of the same meaning. An `OptionsError` about a field names the flag.
+    `metadata["alias"]` a second flag of the same meaning, `metadata["location"]` a value that must be a location, whose
+    text is kept. With `for_pipeline`, locations may be those of a cluster. An `OptionsError` about a field names the
+    flag.
     """
+    locations: dict[str, LocationType] = {"read": READ, "write": WRITE_TEXT, "keep": KEEP}
+    if for_pipeline:
+        locations = dict.fromkeys(locations, PIPELINE)
 
     def decorate(command: Command) -> Command:
         fields = [field for field in dataclasses.fields(options_type) if field.name not in skip]
         wrapped = _names_flags(command, {field.name: _flag(field.name) for field in fields})
         for field in reversed(fields):
-            wrapped = _option(field)(wrapped)
+            wrapped = _option(field, locations)(wrapped)
         return wrapped
 
     return decorate
@@ -90,18 +98,19 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _option(field: "dataclasses.Field[Any]") -> Callable[[Command], Command]:
+def _option(field: "dataclasses.Field[Any]", locations: Mapping[str, LocationType]) -> Callable[[Command], Command]:
     flag = _flag(field.name)
     required = field.default is dataclasses.MISSING
     help_text = field.metadata.get("help")
     kind, _ = type_of(field)
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", default=field.default, show_default=True, help=help_text)
-    if kind is tuple:
-        text = f"{help_text} Repeatable."
-        return click.option(flag, field.name, multiple=True, default=field.default, help=text)
     choices = field.metadata.get("choices")
-    taken = click.Choice(choices) if choices else kind
+    location = field.metadata.get("location")
+    taken: Any = locations[location] if location else click.Choice(choices) if choices else kind
+    if kind is tuple:
+        text, taken = f"{help_text} Repeatable.", taken if location else str
+        return click.option(flag, field.name, multiple=True, default=field.default, type=taken, help=text)
     flags = [flag, *([field.metadata["alias"]] if "alias" in field.metadata else [])]
     if required:  # click takes default=None for a default, and would let the flag be left out
         return click.option(*flags, field.name, type=taken, required=True, help=help_text)

@@ -6,17 +6,18 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.detection.detect_options import DetectOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 
 
 @click.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="Model folder.")
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder.")
+@click.option("--model", required=True, type=READ, help="Model folder.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @click.option("--split", default="test", show_default=True, help="Split to detect on.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="File of raw detections to write.")
+@click.option("--out", required=True, type=WRITE, help="File of raw detections to write.")
 @step_options(InferenceOptions, DetectOptions)
-def command(model: Path, dataset: Path, split: str, out: Path, **flags: Any) -> None:
+def command(model: str, dataset: str, split: str, out: Path, **flags: Any) -> None:
     """Run the network once over a split and keep every box above the floor, before NMS."""
     from traffic_yolo.detection.detect_step import detect_file
 

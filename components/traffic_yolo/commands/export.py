@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
+
 
 @click.command()
-@click.option("--run", "run_folder", required=True, type=click.Path(path_type=Path), help="Training run folder.")
-@click.option("--dataset", type=click.Path(path_type=Path), help="Data set whose pictures check the ONNX file.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model folder to write.")
-def command(run_folder: Path, dataset: Path | None, out: Path) -> None:
+@click.option("--run", "run_folder", required=True, type=READ, help="Training run folder.")
+@click.option("--dataset", type=READ, help="Data set whose pictures check the ONNX file.")
+@click.option("--out", required=True, type=WRITE, help="Model folder to write.")
+def command(run_folder: str, dataset: str | None, out: Path) -> None:
     """Write the Darknet pair and the ONNX file of a training run."""
     from traffic_yolo.export.export_model import export_model
 

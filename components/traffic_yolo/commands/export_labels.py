@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.dataset.options import ExportOptions
 
 
 @click.command()
 @step_options(ExportOptions)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--out", required=True, type=WRITE, help="Folder to write.")
 def command(out: Path, **options: Any) -> None:
     """Write the labels of recordings or of a data set in another label format.
 

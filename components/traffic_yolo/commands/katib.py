@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from traffic_yolo.commands.location_types import MOUNT, READ, WRITE
 
 
 @click.group()
@@ -14,12 +14,12 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("file", type=PATH)
-@click.option("--old", type=PATH, help="The experiment that FILE would replace, as kubectl get -o yaml prints it.")
+@click.argument("file", type=READ)
+@click.option("--old", type=READ, help="The experiment that FILE would replace, as kubectl get -o yaml prints it.")
 @click.option("--kubernetes-version", default="1.30", show_default=True, help="Whose schemas judge the trial's Job.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def check(ctx: click.Context, file: Path, old: Path | None, kubernetes_version: str, as_json: bool) -> None:
+def check(ctx: click.Context, file: str, old: str | None, kubernetes_version: str, as_json: bool) -> None:
     """Say what Katib, Kubernetes and the trial's shell would make of the Experiment in FILE.
 
     Exit code 0: no errors (warnings are allowed), 1: errors, 2: the command was wrong.
@@ -41,11 +41,13 @@ def rules(as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("file", type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder of the run: journal, trials, results.")
-@click.option("--nas-root", type=PATH, help="Folder here that stands for the volumes of the trial's container.")
-@click.option("--mount", "mounts", multiple=True, help="/PATH/IN/POD=FOLDER for a single volume; may be repeated.")
-def run(file: Path, out: Path, nas_root: Path | None, mounts: tuple[str, ...]) -> None:
+@click.argument("file", type=READ)
+@click.option("--out", required=True, type=WRITE, help="Folder of the run: journal, trials, results.")
+@click.option("--nas-root", type=WRITE, help="Folder here that stands for the volumes of the trial's container.")
+@click.option(
+    "--mount", "mounts", multiple=True, type=MOUNT, help="/PATH/IN/POD=FOLDER for a single volume; may be repeated."
+)
+def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...]) -> None:
     """Run the Experiment in FILE on this machine, by Katib's rules; the same command again goes on after a kill.
 
     Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import KEEP, READ, WRITE
 from traffic_yolo.errors import OptionsError
 
 WHERE = "A path, file://, nas:// or s3://bucket/prefix."
@@ -16,33 +17,33 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--ledger", default="", help=f"Where the ledger lies. {WHERE}")
-@click.option("--zoo", default="", help="Folder of a model zoo, whose ledger is meant.")
-@click.option("--evaluation", required=True, type=click.Path(path_type=Path), help="Folder of `evaluate`.")
+@click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
+@click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
+@click.option("--evaluation", required=True, type=READ, help="Folder of `evaluate`.")
 @click.option("--model-name", required=True, help="What the table calls the model.")
 @click.option("--version", default="", help="What tells this version from others; the weights' hash by default.")
-def add(ledger: str, zoo: str, evaluation: Path, model_name: str, version: str) -> None:
+def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str) -> None:
     """Add the record of an evaluation. The same record is kept once."""
     from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
     from traffic_yolo.registry.ledger import LedgerEntry, add_entry
+    from traffic_yolo.storage import is_s3, join, local_path
 
-    record = EvaluationRecord.read(evaluation / RECORD_NAME)
+    record = EvaluationRecord.read(join(evaluation, RECORD_NAME))
     version = version or str(record.protocol["weights_sha256"])[:12]
-    entry = LedgerEntry.of_record(model_name, version, record, evaluation=str(evaluation.absolute()))
+    at_hand = evaluation if is_s3(evaluation) else str(local_path(evaluation).absolute())
+    entry = LedgerEntry.of_record(model_name, version, record, evaluation=at_hand)
     name, is_new = add_entry(_location(ledger, zoo), entry)
     click.echo(f"{name} {'added' if is_new else 'is there already'}")
 
 
 @command.command()
-@click.option("--ledger", default="", help=f"Where the ledger lies. {WHERE}")
-@click.option("--zoo", default="", help="Folder of a model zoo, whose ledger is meant.")
+@click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
+@click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
 @click.option("--strict", is_flag=True, help="Fail where an object of the ledger is no record.")
-@click.option(
-    "--compare", type=click.Path(path_type=Path), help="Data set folder: paired differences of evaluations at hand."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="File to write instead of printing.")
-def table(ledger: str, zoo: str, form: str, strict: bool, compare: Path | None, out: Path | None) -> None:
+@click.option("--compare", type=READ, help="Data set folder: paired differences of evaluations at hand.")
+@click.option("--out", type=WRITE, help="File to write instead of printing.")
+def table(ledger: str, zoo: str, form: str, strict: bool, compare: str | None, out: Path | None) -> None:
     """Print every record, grouped by what makes them comparable."""
     from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.storage import write_text
@@ -59,8 +60,8 @@ def table(ledger: str, zoo: str, form: str, strict: bool, compare: Path | None, 
 
 
 @command.command()
-@click.option("--ledger", default="", help=f"Where the ledger lies. {WHERE}")
-@click.option("--zoo", default="", help="Folder of a model zoo, whose ledger is meant.")
+@click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
+@click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
 @click.argument("name")
 def show(ledger: str, zoo: str, name: str) -> None:
     """Print the record whose object name, version, or beginning of either is NAME, as JSON."""

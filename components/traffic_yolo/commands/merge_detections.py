@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
+
 
 @click.command()
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="File of raw detections to write.")
-def command(shards: tuple[Path, ...], out: Path) -> None:
+@click.argument("shards", nargs=-1, required=True, type=READ)
+@click.option("--out", required=True, type=WRITE, help="File of raw detections to write.")
+def command(shards: tuple[str, ...], out: Path) -> None:
     """Join the SHARDS that `detect --shard` wrote into the file of one run."""
     from traffic_yolo.detection.merge import merge_detections
 

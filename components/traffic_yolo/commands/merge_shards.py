@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import READ, WRITE
+
 
 @click.command()
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Data set folder to write.")
-def command(shards: tuple[Path, ...], out: Path) -> None:
+@click.argument("shards", nargs=-1, required=True, type=READ)
+@click.option("--out", required=True, type=WRITE, help="Data set folder to write.")
+def command(shards: tuple[str, ...], out: Path) -> None:
     """Make the data set of the folders that `convert --shard K/N` wrote: the same bytes as without shards."""
     from traffic_yolo.dataset.shards import merge_shards
 

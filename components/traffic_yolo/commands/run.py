@@ -9,7 +9,9 @@ from typing import Any
 import click
 import yaml
 
+from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines, read_settings, task_options
 
@@ -28,7 +30,7 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
     for step in STEPS:
         for options_type in STEP_OPTIONS[step]:
             hidden = set(fields_of(options_type)) - (_with_flags(step) - seen)
-            decorators.append(options_of(options_type, skip=tuple(hidden)))
+            decorators.append(options_of(options_type, skip=tuple(hidden), for_pipeline=True))
         seen |= _with_flags(step)
         decorators.append(
             click.option(f"--{step}-{SETTINGS}", default="", help=f"YAML file, or text, with options of {step}.")
@@ -41,7 +43,7 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--local", "where", flag_value="local", default=True, help="Run here, under kfp.local (default).")
 @click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host.")
-@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder of local runs.")
+@click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs.")
 @click.option("--host", default="", help="Address of the Kubeflow Pipelines API (with --submit).")
 @click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit).")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
@@ -52,17 +54,19 @@ def command(
     where: str, out: Path, host: str, namespace: str, experiment: str, nas_claim: str, gpus: int, **flags: Any
 ) -> None:
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
-    # Checked here as well as in the tasks: a wrong value should not cost a started pod.
-    for step in STEPS:
-        given = {name: flags[name] for name in _with_flags(step)}
-        task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags[f"{step}_{SETTINGS}"]})
+    from traffic_yolo.commands.run_checks import check_cluster_run, check_local_run
+
     if where == "submit" and not host:
         raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
-    if where == "local":
-        flags = _absolute(flags)
+    # Checked here as well as in the tasks: a wrong value should not cost a started pod.
+    resolved = resolved_options(flags)
+    if where == "submit":
+        check_cluster_run(resolved)
+    else:
+        check_local_run(resolved, out)
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     form = set(inspect.signature(pipeline.pipeline_func).parameters)
-    parameters = {**form_of(flags, form), "nas_claim": nas_claim, "gpus": gpus}
+    parameters = {**form_of(flags, form, absolute=where == "local"), "nas_claim": nas_claim, "gpus": gpus}
     if where == "submit":
         package = Path(str(importlib.import_module(PIPELINES).__file__)).with_name("finetune_pipeline.yaml")
         submit = importlib.import_module(f"{PIPELINES}.submit").submit
@@ -82,37 +86,47 @@ def _with_flags(step: str) -> set[str]:
     return set(headlines(*STEP_OPTIONS[step])) if step in WITH_FLAGS else set()
 
 
-def form_of(flags: Mapping[str, Any], form: Collection[str]) -> dict[str, Any]:
+def resolved_options(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Option name -> value of the steps that read or write locations, as their tasks will have them.
+
+    Checks the options of every step; raises `OptionsError`.
+    """
+    resolved: dict[str, Any] = {}
+    for step in STEPS:
+        given = {name: flags[name] for name in _with_flags(step)}
+        made = task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags[f"{step}_{SETTINGS}"]})
+        if step in WITH_ALL_FLAGS:
+            resolved |= {name: value for options in made for name, value in vars(options).items()}
+    return resolved
+
+
+def form_of(flags: Mapping[str, Any], form: Collection[str], *, absolute: bool = False) -> dict[str, Any]:
     """The parameters of the pipeline, whose form has the names `form`, that the flags come to.
 
     An option that the form does not show goes into its step's settings, as YAML text: a file on this machine would
-    not be there in a pod.
+    not be there in a pod. With `absolute`, relative paths become absolute: tasks on this machine run elsewhere.
     """
     parameters: dict[str, Any] = {}
     for step in STEPS:
         fields = fields_of(*STEP_OPTIONS[step])
         settings = read_settings(flags[f"{step}_{SETTINGS}"], *STEP_OPTIONS[step])
         for name, field in fields.items():
-            if name not in _with_flags(step):
-                continue
+            value = flags[name] if name in _with_flags(step) else settings.get(name, field.default)
+            if absolute and field.metadata.get("location"):
+                value = _absolute(value)
             if name in form:
-                parameters[name] = form_value(field, flags[name])
-            elif flags[name] != field.default:
-                settings[name] = flags[name]
+                parameters[name] = form_value(field, value)
+            elif value != field.default:
+                settings[name] = list(value) if isinstance(value, tuple) else value
         text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True) if settings else ""
         if f"{step}_{SETTINGS}" in form:
             parameters[f"{step}_{SETTINGS}"] = text
     return parameters
 
 
-def _absolute(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """`flags` with relative paths made absolute: the tasks run elsewhere."""
-    fields = {name: fields_of(*STEP_OPTIONS[step])[name] for step in STEPS for name in _with_flags(step)}
-    made = dict(flags)
-    for name, value in flags.items():
-        use = fields[name].metadata.get("location") if name in fields else ""
-        if not use or not value or "://" in value or value.startswith("{"):
-            continue
-        if use == "write" or Path(value).exists():  # a layout may be a name, and what is missing is named as it was
-            made[name] = str(Path(value).resolve())
-    return made
+def _absolute(location: Any) -> Any:
+    """A location with a relative path made absolute; a name of a layout, or text in braces, stays as it is."""
+    if isinstance(location, tuple):
+        return tuple(_absolute(one) for one in location)
+    is_path = location and "://" not in location and not location.lstrip().startswith("{")
+    return str(Path(location).resolve()) if is_path and location not in builtin_layouts() else location

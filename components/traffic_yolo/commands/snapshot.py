@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.snapshot.changes import GateOptions
 from traffic_yolo.snapshot.options import SnapshotOptions
@@ -14,10 +15,10 @@ from traffic_yolo.snapshot.options import SnapshotOptions
 
 @click.command()
 @step_options(SnapshotOptions, GateOptions)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Snapshot file to write (JSON).")
+@click.option("--out", required=True, type=WRITE, help="Snapshot file to write (JSON).")
 @click.option("--read-all", is_flag=True, help="Read every file, whatever the cache says, and keep no cache.")
-@click.option("--changes", type=click.Path(path_type=Path), help="File for what is new (JSON).")
-@click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="File for the gate's word alone.")
+@click.option("--changes", type=WRITE, help="File for what is new (JSON).")
+@click.option("--gate", "gate_file", type=WRITE, help="File for the gate's word alone.")
 def command(out: Path, read_all: bool, changes: Path | None, gate_file: Path | None, **flags: Any) -> None:
     """List what lies on a share, with checksums, and say what is new.
 

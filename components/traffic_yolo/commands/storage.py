@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.location_types import KEEP, READ, WRITE
 from traffic_yolo.errors import ChecksumError, NotFoundError, OptionsError, StorageError
 
 LOCATION = "a path, file://, nas:// or s3://"
@@ -19,7 +20,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@click.argument("location")
+@click.argument("location", type=KEEP)
 @click.option("--long", "-l", "is_long", is_flag=True, help="Size in bytes, time (UTC), name.")
 def list_command(location: str, is_long: bool) -> None:
     """List what lies below LOCATION, one name a line; what is left out goes to stderr with its reason."""
@@ -38,8 +39,8 @@ def list_command(location: str, is_long: bool) -> None:
 
 
 @command.command("fetch")
-@click.argument("location")
-@click.option("--to", type=click.Path(path_type=Path), help="File to write; by default the local cache keeps it.")
+@click.argument("location", type=KEEP)
+@click.option("--to", type=WRITE, help="File to write; by default the local cache keeps it.")
 @click.option("--sha256", default="", help="Checksum that the content must have.")
 def fetch_command(location: str, to: Path | None, sha256: str) -> None:
     """Copy one file or object to this machine, checked, and print its path."""
@@ -49,21 +50,21 @@ def fetch_command(location: str, to: Path | None, sha256: str) -> None:
 
 
 @command.command("put")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("location")
+@click.argument("source", type=READ)
+@click.argument("location", type=KEEP)
 @click.option("--new", "is_new", is_flag=True, help="Fail where something lies there already.")
-def put_command(source: Path, location: str, is_new: bool) -> None:
+def put_command(source: str, location: str, is_new: bool) -> None:
     """Write the file SOURCE of this machine to LOCATION, whole or not at all, and print its SHA-256."""
     from traffic_yolo.storage import put, put_new, read
 
-    stored = put_new(location, read(str(source))) if is_new else put(location, source)
+    stored = put_new(location, read(source)) if is_new else put(location, source)
     click.echo(f"{stored.sha256}  {location}")
 
 
 @command.command("verify")
-@click.argument("location")
+@click.argument("location", type=KEEP)
 @click.option("--sha256", default="", help="Checksum that one file must have.")
-@click.option("--snapshot", "snapshot_location", default="", help="Snapshot that a folder is held to.")
+@click.option("--snapshot", "snapshot_location", default="", type=READ, help="Snapshot that a folder is held to.")
 def verify_command(location: str, sha256: str, snapshot_location: str) -> None:
     """Read what lies at LOCATION wholly and compare checksums.
 
@@ -118,8 +119,8 @@ def _snapshot_checksums(location: str) -> dict[str, str]:
 
 
 @command.command("sync")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", type=KEEP)
+@click.argument("target", type=KEEP)
 @click.option("--delete", is_flag=True, help="Remove what an earlier sync put there and SOURCE has no more.")
 @click.option("--settle-s", default=0.0, show_default=True, help="Leave out files written to within so many seconds.")
 @click.option("--jobs", default=4, show_default=True, help="Files copied at the same time.")

@@ -6,15 +6,16 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.tuning.tune_options import TuneOptions
 
 
 @click.command()
-@click.option("--detections", required=True, type=click.Path(path_type=Path), help="Raw detections (`detect`).")
-@click.option("--truth", required=True, type=click.Path(path_type=Path), help="COCO file of the true boxes.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--detections", required=True, type=READ, help="Raw detections (`detect`).")
+@click.option("--truth", required=True, type=READ, help="COCO file of the true boxes.")
+@click.option("--out", required=True, type=WRITE, help="Folder to write.")
 @step_options(TuneOptions)
-def command(detections: Path, truth: Path, out: Path, **flags: Any) -> None:
+def command(detections: str, truth: str, out: Path, **flags: Any) -> None:
     """Evaluate every cell of a grid of thresholds from one inference, and choose the best."""
     from traffic_yolo.tuning.tune import sweep_file
 

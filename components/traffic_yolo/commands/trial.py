@@ -6,12 +6,11 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.detection.nms_options import NmsOptions
 from traffic_yolo.metrics.objective import MetricOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.metrics import metric_lines
-
-PATH = click.Path(path_type=Path)
 
 
 @click.group()
@@ -20,17 +19,17 @@ def command() -> None:
 
 
 @command.command("fine-tuning")
-@click.option("--dataset", required=True, type=PATH, help="Data set folder.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @step_options(TrainingOptions, NmsOptions, MetricOptions)
-@click.option("--store", type=PATH, help="Shared folder where trials keep finished trainings.")
-@click.option("--work", required=True, type=PATH, help="Folder of this trial's files.")
+@click.option("--store", type=WRITE, help="Shared folder where trials keep finished trainings.")
+@click.option("--work", required=True, type=WRITE, help="Folder of this trial's files.")
 @click.option(
     "--lease-seconds",
     default=60.0,
     show_default=True,
     help="A trial that trains for all and has not been heard of for so long is replaced.",
 )
-def fine_tuning(dataset: Path, store: Path | None, work: Path, lease_seconds: float, **flags: Any) -> None:
+def fine_tuning(dataset: str, store: Path | None, work: Path, lease_seconds: float, **flags: Any) -> None:
     """Train (or find the training in the store), detect, measure at two thresholds."""
     from traffic_yolo.tuning.lease import LeaseTiming
     from traffic_yolo.tuning.trial import run_trial
@@ -41,10 +40,10 @@ def fine_tuning(dataset: Path, store: Path | None, work: Path, lease_seconds: fl
 
 
 @command.command()
-@click.option("--evaluation", required=True, type=PATH, help="Folder of the step evaluate, with raw detections.")
-@click.option("--dataset", required=True, type=PATH, help="Data set folder that it was made on.")
+@click.option("--evaluation", required=True, type=READ, help="Folder of the step evaluate, with raw detections.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder that it was made on.")
 @step_options(NmsOptions, MetricOptions)
-def thresholds(evaluation: Path, dataset: Path, **flags: Any) -> None:
+def thresholds(evaluation: str, dataset: str, **flags: Any) -> None:
     """Measure raw detections that lie there at two thresholds: seconds, no training, no GPU."""
     from traffic_yolo.tuning.trial_metrics import thresholds_trial
 
@@ -53,15 +52,17 @@ def thresholds(evaluation: Path, dataset: Path, **flags: Any) -> None:
 
 
 @command.command()
-@click.option("--store", required=True, type=PATH, help="Folder where trials keep finished trainings.")
-def store(store: Path) -> None:
+@click.option("--store", required=True, type=READ, help="Folder where trials keep finished trainings.")
+def store(store: str) -> None:
     """Count what happened in a store: trainings, inferences, and trials that were spared them."""
     from traffic_yolo.errors import NotFoundError
+    from traffic_yolo.storage import existing_path
     from traffic_yolo.tuning.training_store import LOG_NAME, count_events
 
-    if not (store / LOG_NAME).is_dir():
+    folder = existing_path(store, what="store of trainings")
+    if not (folder / LOG_NAME).is_dir():
         raise NotFoundError(f"{store}: no store of trainings; give the folder that the trials have as --store")
-    for name, count in count_events(store).items():
+    for name, count in count_events(folder).items():
         click.echo(f"{name}: {count}")
 
 

@@ -7,11 +7,10 @@ the first of a repeated key, and reads numbers up to a trailing comment (`layers
 import math
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from traffic_yolo.errors import DarknetFormatError, StorageError
-from traffic_yolo.storage import write_bytes
+from traffic_yolo.storage import AnyPath, input_path, output_path, write_bytes
 
 MAX_CFG_BYTES = 1 << 20  # the longest published cfg has 31 KiB; a weights file given by mistake has megabytes
 MAX_LAYERS = 2_000  # each takes a kilobyte when read; the longest published cfg has 500
@@ -214,9 +213,9 @@ class Cfg:
         return cls("".join(preamble), sections, file=file)
 
     @classmethod
-    def read(cls, path: Path | str) -> "Cfg":
+    def read(cls, path: AnyPath) -> "Cfg":
         """Reads a cfg file; raises `StorageError` where it cannot be read, `DarknetFormatError` where it is no cfg."""
-        path = Path(path)
+        path = input_path(path, what="cfg")
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_CFG_BYTES + 1)
@@ -231,9 +230,9 @@ class Cfg:
         """The whole text; what was not changed is as it was read."""
         return self._preamble + "".join(section.to_text() for section in (self.net, *self.layers))
 
-    def write(self, path: Path | str) -> None:
+    def write(self, path: AnyPath) -> None:
         """Writes the file atomically; raises `StorageError` where the system refuses."""
-        write_bytes(Path(path), self.to_text().encode("utf-8", "surrogateescape"))
+        write_bytes(output_path(path), self.to_text().encode("utf-8", "surrogateescape"))
 
     def copy(self) -> "Cfg":
         """An independent copy; its `line` numbers are those of the present text."""

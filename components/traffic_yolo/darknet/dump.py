@@ -5,7 +5,6 @@ The keys are those of the golden files: `yolo_I_in`, `yolo_I_out`, `layer_stats`
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NMS_KINDS, NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.storage import atomic_file
+from traffic_yolo.storage import AnyPath, atomic_file, input_path
 
 Float32Array = NDArray[np.float32]
 
@@ -55,11 +54,12 @@ class DumpInput:
     image_wh: tuple[int, int] | None = None
 
 
-def read_input(path: Path) -> DumpInput:
+def read_input(path: AnyPath) -> DumpInput:
     """Reads key `input`, and `image_wh` where there is one, of an .npz file.
 
     Raises `StorageError` where it cannot be read, `OptionsError` for another shape, dtype or value range.
     """
+    path = input_path(path, what="input")
     try:
         with np.load(path) as file:
             arrays = {key: file[key] for key in ("input", "image_wh") if key in file.files}
@@ -80,7 +80,7 @@ def read_input(path: Path) -> DumpInput:
     return DumpInput(image, (width, height))
 
 
-def write_dump(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+def write_dump(path: AnyPath, arrays: dict[str, NDArray[np.generic]]) -> None:
     """Writes a compressed .npz file atomically; raises `StorageError` where the system refuses."""
     with atomic_file(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

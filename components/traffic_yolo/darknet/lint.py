@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
@@ -23,6 +22,7 @@ from traffic_yolo.darknet.sections import SECTION_TYPES, LayerSection
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
+from traffic_yolo.storage import AnyPath, input_path
 
 SCHEMA_VERSION = 1
 
@@ -84,7 +84,7 @@ class LintReport:
         return "\n".join(lines)
 
 
-def lint(cfg: Path, target: str, *, weights: Path | None = None, setup: RuntimeSetup | None = None) -> LintReport:
+def lint(cfg: AnyPath, target: str, *, weights: AnyPath | None = None, setup: RuntimeSetup | None = None) -> LintReport:
     """Examines the cfg file for a target of `TARGETS`, with the weights file where one is given.
 
     `setup`: how the runtime is configured, where known. What is wrong with the cfg or the weights is a finding; raises
@@ -98,11 +98,12 @@ def lint(cfg: Path, target: str, *, weights: Path | None = None, setup: RuntimeS
         return LintReport(target, str(cfg), (_from_error("cfg-syntax", str(cfg), error),), None, None)
 
 
-def lint_cfg(cfg: Cfg, target: str, *, weights: Path | None = None, setup: RuntimeSetup | None = None) -> LintReport:
+def lint_cfg(cfg: Cfg, target: str, *, weights: AnyPath | None = None, setup: RuntimeSetup | None = None) -> LintReport:
     """`lint` for a parsed cfg; line numbers are those of the text it was parsed from."""
     sections, failure = _readable_sections(cfg)
     findings: list[Finding] = []
     header, actual_bytes = None, None
+    weights = None if weights is None else input_path(weights, what="weights")
     if weights is not None:
         try:
             file = read_weights(weights)

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from traffic_yolo.darknet.weights import (
     write_weights,
 )
 from traffic_yolo.errors import DarknetFormatError
+from traffic_yolo.storage import AnyPath
 
 # The largest published detector (yolov4-p7) has 287 million; this bounds the memory that a slip in a cfg can ask for.
 MAX_WEIGHTS = 400_000_000
@@ -78,7 +78,7 @@ class Network(nn.Module):
             self.initialise(seed)
 
     @classmethod
-    def read(cls, cfg: Cfg | Path | str, weights: Path | str) -> "Network":
+    def read(cls, cfg: Cfg | AnyPath, weights: AnyPath) -> "Network":
         """The network of a cfg (or a cfg file) with all of a weights file, without the random start that it replaces.
 
         Raises as `Cfg.read` and `load_weights` do.
@@ -93,7 +93,7 @@ class Network(nn.Module):
         return network
 
     @classmethod
-    def from_cfg(cls, cfg: Cfg | Path | str, *, seed: int = 0) -> "Network":
+    def from_cfg(cls, cfg: Cfg | AnyPath, *, seed: int = 0) -> "Network":
         """The network of a parsed cfg or of a cfg file, with random weights made from `seed`."""
         return cls(cfg if isinstance(cfg, Cfg) else Cfg.read(cfg), seed=seed)
 
@@ -162,7 +162,7 @@ class Network(nn.Module):
         if height % self.max_stride or width % self.max_stride:
             raise ValueError(f"images: expected multiples of {self.max_stride}, found height {height}, width {width}")
 
-    def load_weights(self, path: Path | str, *, partial: bool = False) -> LoadedWeights:
+    def load_weights(self, path: AnyPath, *, partial: bool = False) -> LoadedWeights:
         """Loads Darknet weights in place; the file must hold exactly this network's values.
 
         `partial` also takes a file that ends after one of the layers (`yolov4.conv.137`): the layers behind it keep
@@ -211,7 +211,7 @@ class Network(nn.Module):
             if index < end:
                 raise _not_finite(file, section)
 
-    def save_weights(self, path: Path | str, *, header: WeightsHeader | None = None, seen: int | None = None) -> None:
+    def save_weights(self, path: AnyPath, *, header: WeightsHeader | None = None, seen: int | None = None) -> None:
         """Writes Darknet weights atomically, with `header`, else the header of the weights loaded, else version 0.2.5.
 
         `seen` (pictures trained on) replaces the header's. Weights loaded and saved give the same bytes.

@@ -1,12 +1,12 @@
 """The weights of a network's first layers as their own file (`yolov4.conv.137`), as `darknet partial` cuts them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import read_sections
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights, write_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
+from traffic_yolo.storage import AnyPath
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def plan_cut(cfg: Cfg, layers: int) -> BackboneCut:
     return BackboneCut(layers, num_weights, WeightsHeader().size_bytes + 4 * num_weights)
 
 
-def cut_backbone(cfg: Cfg, weights: Path, layers: int, out: Path) -> BackboneCut:
+def cut_backbone(cfg: Cfg, weights: AnyPath, layers: int, out: AnyPath) -> BackboneCut:
     """Writes the first `layers` layers of `weights` to `out`, atomically, under Darknet's header with `seen` 0.
 
     Raises `DarknetFormatError` with both byte counts where the weights are not those of the cfg, whole.

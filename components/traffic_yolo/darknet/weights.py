@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import DarknetFormatError, StorageError
-from traffic_yolo.storage import atomic_file
+from traffic_yolo.storage import AnyPath, atomic_file, input_path, output_path
 
 Float32Array = NDArray[np.float32]
 
@@ -98,13 +98,13 @@ class WeightsFile:
                 _fill(array, file, self)
 
 
-def read_weights(path: Path | str) -> WeightsFile:
+def read_weights(path: AnyPath) -> WeightsFile:
     """Opens a .weights file without reading its values yet.
 
     Raises `StorageError` where the file cannot be read, `DarknetFormatError` where it has no Darknet header or its size
     is not a whole number of float32 values.
     """
-    path = Path(path)
+    path = input_path(path, what="weights")
     try:
         size = os.path.getsize(path)
         with path.open("rb") as file:
@@ -176,9 +176,9 @@ def _read_header(path: Path, head: bytes) -> WeightsHeader:
     return WeightsHeader(major, minor, revision, *struct.unpack_from("<Q", head, 12))
 
 
-def write_weights(path: Path | str, header: WeightsHeader, arrays: Iterable[Float32Array]) -> None:
+def write_weights(path: AnyPath, header: WeightsHeader, arrays: Iterable[Float32Array]) -> None:
     """Writes header and arrays (any shape, in the file's order) atomically; raises `StorageError` where it cannot."""
-    with atomic_file(Path(path)) as file:
+    with atomic_file(output_path(path)) as file:
         file.write(header.to_bytes())
         for array in arrays:
             file.write(np.ascontiguousarray(array, dtype="<f4").reshape(-1).data)  # as it lies, without a copy

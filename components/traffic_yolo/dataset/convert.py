@@ -29,8 +29,8 @@ from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
 from traffic_yolo.errors import DatasetError, OptionsError, StorageError
 from traffic_yolo.processes import in_processes
 from traffic_yolo.progress import progress
-from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, read_snapshot
-from traffic_yolo.storage import atomic_folder, existing_path
+from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
+from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path
 
 FEW_FRAMES = 500  # are written before further processes have started
 MAX_PROCESSES = 8  # unless asked for: a NAS serves a few readers well, and many badly
@@ -54,7 +54,7 @@ class ConvertSummary:
 class SnapshotToMatch:
     """The snapshot that a conversion keeps to; `fingerprint`, where not "", must be its fingerprint."""
 
-    path: Path
+    path: AnyPath
     fingerprint: str = ""
 
 
@@ -70,9 +70,9 @@ class Prepared:
 
 def convert(
     options: ConvertOptions,
-    out: Path,
+    out: AnyPath,
     *,
-    snapshot_path: Path | None = None,
+    snapshot_path: AnyPath | None = None,
     expected_fingerprint: str = "",
     plugged: PlugInsFactory = plug_ins,
     processes: int = 0,
@@ -86,10 +86,11 @@ def convert(
     data that cannot be split, `DatasetError` for a broken picture or a split without pictures, `StorageError` for a
     source that is not as the snapshot says, or a full disk.
     """
+    target = output_path(out)
     extras = plugged(options)
     snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else None
     prepared = prepare(options, extras, snapshot)
-    with atomic_folder(out) as folder:
+    with atomic_folder(target) as folder:
         jobs = [
             partial(write_frames, prepared, folder / f"{index}-{SPOOL_NAME}", options, extras, shard=(index, count))
             for count in [_num_processes(processes, prepared.source)]
@@ -112,7 +113,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     keys = tuple(source.keys())
     if not keys and options.device_labels == "never":
         raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
-    class_map = _class_map(options, source)
+    class_map = class_map_of(options, source)
     plan = _plan(options, policy_at(options.policy), source, keys)
     described = SetDescription(
         source={"location": options.source, "labels": options.labels, "description": source.description},
@@ -197,7 +198,8 @@ def _plan(options: ConvertOptions, policy: DataPolicy, source: Source, keys: tup
     return plan_splits(keys, request, may_split_pictures=source.may_split_pictures, look_alikes=look_alikes)
 
 
-def _class_map(options: ConvertOptions, source: Source) -> ClassMap:
+def class_map_of(options: ConvertOptions, source: Source) -> ClassMap:
+    """The class map that a conversion of `source` uses: that of the options, or what the source implies."""
     if options.class_map:
         kept = [name for name in source.classes if name in source.default_classes]
         return ClassMap.read(existing_path(options.class_map, what="class map"), kept)
@@ -205,7 +207,7 @@ def _class_map(options: ConvertOptions, source: Source) -> ClassMap:
 
 
 def _checked_snapshot(wanted: SnapshotToMatch) -> Snapshot:
-    snapshot = read_snapshot(wanted.path)
+    snapshot = load_snapshot(wanted.path)
     if wanted.fingerprint and snapshot.fingerprint != wanted.fingerprint:
         raise StorageError(
             f"{wanted.path}: expected fingerprint {wanted.fingerprint}, found {snapshot.fingerprint}; "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.records import SPLITS
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.storage import read_json
+from traffic_yolo.storage import AnyPath, input_path, read_json
 
 MANIFEST_NAME = "manifest.json"
 CLASSES_NAME = "classes.yaml"
@@ -59,9 +59,9 @@ class DataSet:
     manifest: dict[str, Any]
 
     @classmethod
-    def open(cls, root: Path | str) -> "DataSet":
+    def open(cls, root: AnyPath) -> "DataSet":
         """Reads manifest and classes. Raises `DatasetError` where the folder is missing or not a data set."""
-        folder = Path(root)
+        folder = input_path(root, what="data set")
         if not folder.is_dir():
             raise DatasetError(f"data set not found: {folder}; give the folder that convert wrote")
         for name in (MANIFEST_NAME, CLASSES_NAME):

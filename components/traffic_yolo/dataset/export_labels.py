@@ -18,7 +18,7 @@ from traffic_yolo.dataset.records import Frame
 from traffic_yolo.dataset.sources import Source, open_source
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.progress import progress
-from traffic_yolo.storage import atomic_folder, existing_path
+from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,20 @@ class ExportSummary:
         return "\n".join(lines)
 
 
-def export_labels(options: ExportOptions, out: Path) -> ExportSummary:
+def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     """Writes the folder `out`; it appears whole or not at all.
 
     Raises what the source raises, `LabelError` for a class that the class map does not name, `DatasetError` where no
     frame is of the wanted kind, `StorageError` for a full disk or an `out` that exists.
     """
+    target = output_path(out)
     source = open_source(options)
     tally: Counter[str] = Counter()
     class_map = _class_map(options, source)
     mapping = FrameMapping(class_map, tally) if class_map else None
     classes = [*class_map.classes, *sorted(class_map.ignore)] if class_map else list(source.classes)
     counted: Counter[str] = Counter()
-    with atomic_folder(out) as folder, LABEL_WRITERS[options.to](folder, classes) as writer:
+    with atomic_folder(target) as folder, LABEL_WRITERS[options.to](folder, classes) as writer:
         export = _Export(folder, writer, tally, copy_pictures=options.pictures)
         for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
             chosen = _chosen(frame, options, tally)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import option
+from traffic_yolo.options import LocationUse, option
 from traffic_yolo.snapshot.options import RecordingsChoice
 
 ATM_FORMAT = "atm-h5"
@@ -19,9 +19,15 @@ DEVICE_LABELS = ("never", "train")
 
 
 def _option(
-    default: str, help_text: str, choices: tuple[str, ...] = (), *, alias: str = "", headline: bool = False
+    default: str,
+    help_text: str,
+    choices: tuple[str, ...] = (),
+    *,
+    alias: str = "",
+    headline: bool = False,
+    location: LocationUse = "",
 ) -> Any:
-    return option(default, help_text, choices=choices, alias=alias, headline=headline)
+    return option(default, help_text, choices=choices, alias=alias, headline=headline, location=location)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class SourceChoice(RecordingsChoice):
 
     source_format: str = _option("auto", "What the source is.", SOURCE_FORMATS, alias="--format")
     labels_format: str = _option("auto", "What the label file is.", LABELS_FORMATS)
-    mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.")
+    mapping: str = _option("", "YAML file that says where a JSON or CSV label file has what.", location="read")
     label_source: str = _option(
         "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
         LABEL_SOURCE_WORDS,
@@ -42,7 +48,9 @@ class ExportOptions(SourceChoice):
     """One export of labels. Raises `OptionsError` when made with values that make no sense."""
 
     to: str = _option("cvat", "Format to write.", WRITTEN_FORMATS)
-    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes; empty: as they are.")
+    class_map: str = _option(
+        "", "YAML file that renames, merges, drops or ignores classes; empty: as they are.", location="read"
+    )
     frames: str = _option("all", "Which frames: all, those that humans labelled, or the others.", FRAME_WORDS)
     min_confidence: float = field(
         default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
@@ -59,7 +67,9 @@ class ExportOptions(SourceChoice):
 class ConvertOptions(SourceChoice):
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
-    class_map: str = _option("", "YAML file that renames, merges, drops or ignores classes.", headline=True)
+    class_map: str = _option(
+        "", "YAML file that renames, merges, drops or ignores classes.", headline=True, location="read"
+    )
     val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.", headline=True)
     test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.", headline=True)
     device_labels: str = _option(
@@ -69,7 +79,8 @@ class ConvertOptions(SourceChoice):
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
     policy: str = _option(
-        "", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.", headline=True
+        "", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.",
+        headline=True, location="read",
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@
     min_box_px: 4
     check_severities: missing-scan=warning
 
-In a file, a key that is left out has its default; a location may be a path, file:// or nas://.
+In a file, a key that is left out has its default; a location may be a path, file://, nas:// or s3://.
 """
 
 import dataclasses
@@ -34,8 +34,9 @@ RESIZE_RULES = ("stretch", "letterbox")
 KIND_NAMES: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
 
 
-def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
-    return field(default=default, metadata={"help": help_text} | ({"choices": choices} if choices else {}))
+def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None, location: str = "") -> Any:
+    metadata: dict[str, Any] = {"help": help_text} | ({"choices": choices} if choices else {})
+    return field(default=default, metadata=metadata | ({"location": location} if location else {}))
 
 
 def _number(default: float, help_text: str) -> Any:
@@ -48,7 +49,9 @@ class DataPolicy:
 
     split_level: str = _text("auto", "What a split must not cut; auto: the coarsest that works.", SPLIT_LEVELS)
     split_method: str = _text("hash", "What places a group that nobody named: its hash, or classes.", SPLIT_METHODS)
-    keep_splits: str = _text("", "splits.yaml of an earlier data set, or its folder: its groups stay where they are.")
+    keep_splits: str = _text(
+        "", "splits.yaml of an earlier data set, or its folder: its groups stay where they are.", location="read"
+    )
     leak_check: str = _text("fail", "What happens when two splits share a group or near-duplicate pictures.", ON_LEAK)
     leak_distance: int = field(default=4, metadata={"help": "Bits of 64 in which hashes of near-duplicates differ."})
     thin_gap_s: float = _number(0.0, "Drop frames less than so many seconds after the last kept one; 0: none.")
@@ -64,7 +67,9 @@ class DataPolicy:
     network_height: int = field(default=0, metadata={"help": "Height of the network's input."})
     resize_rule: str = _text("stretch", "How pictures get to the network's size.", RESIZE_RULES)
     min_box_px: float = _number(0.0, "Ignore boxes whose shorter side is below, in network pixels; 0: none.")
-    report_cfg: str = _text("", "Darknet cfg whose anchors the report fits; empty: the package's small network.")
+    report_cfg: str = _text(
+        "", "Darknet cfg whose anchors the report fits; empty: the package's small network.", location="read"
+    )
     check_severities: str = _text("", "Comma-separated check=error|warning|info|off that replace the table's.")
     fail_on: str = _text("error", "Severity at which findings fail the conversion.", FAIL_ON)
 

@@ -21,7 +21,7 @@ from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
 from traffic_yolo.errors import DatasetError, OptionsError
-from traffic_yolo.storage import atomic_folder, read_json, write_json
+from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json
 
 SHARD_NAME = "shard.json"
 SCHEMA_VERSION = 1
@@ -73,7 +73,7 @@ class ShardSummary:
 
 def convert_shard(
     options: ConvertOptions,
-    out: Path,
+    out: AnyPath,
     shard: Shard,
     *,
     snapshot: SnapshotToMatch | None = None,
@@ -83,9 +83,10 @@ def convert_shard(
 
     A shard may have no frame. Raises what `convert` raises, except for what only the whole set can show.
     """
+    target = output_path(out)
     extras = plugged(options)
     prepared = prepare(options, extras, snapshot)
-    with atomic_folder(out) as folder:
+    with atomic_folder(target) as folder:
         stage = write_frames(prepared, folder / SPOOL_NAME, options, extras, shard=(shard.index, shard.count))
         with (folder / SPOOL_NAME).open("rb") as spool:
             num_pictures = sum(1 for _ in spool)
@@ -108,13 +109,15 @@ def convert_shard(
     return ShardSummary(shard, num_pictures)
 
 
-def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory = plug_ins) -> ConvertSummary:
+def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFactory = plug_ins) -> ConvertSummary:
     """Writes the data set folder `out` of all shards of one conversion, given in any order.
 
     The same bytes as a single run's. Pictures are linked where the file system allows it, else copied. Raises
     `DatasetError` for folders that are not all shards of one conversion, and what `convert` raises of the whole set.
     """
-    read = sorted((_read(folder) for folder in folders), key=lambda item: int(item[1]["index"]))
+    target = output_path(out)
+    places = [input_path(folder, what="shard") for folder in folders]
+    read = sorted((_read(folder) for folder in places), key=lambda item: int(item[1]["index"]))
     contents = [content for _, content in read]
     _check_complete(read)
     decided = contents[0]["decided"]
@@ -132,7 +135,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory 
         ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
         notes=tuple(decided["notes"]),
     )
-    with atomic_folder(out) as folder:
+    with atomic_folder(target) as folder:
         for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)

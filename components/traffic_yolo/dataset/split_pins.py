@@ -17,6 +17,7 @@ from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.split_groups import LEVELS
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.storage import AnyPath, input_path
 
 FILE_NAME = "splits.yaml"
 
@@ -33,8 +34,9 @@ class SplitPins:
         return yaml.safe_dump({"level": self.level, "splits": dict(sorted(self.splits.items()))}, sort_keys=False)
 
 
-def read_pins(path: Path) -> SplitPins:
+def read_pins(path: AnyPath) -> SplitPins:
     """Reads `splits.yaml`, or that of a data set folder; `StorageError` or `LabelError` names the file."""
+    path = input_path(path, what="splits")
     file = path / FILE_NAME if path.is_dir() else path
     try:
         value: Any = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -90,7 +90,7 @@ def _by_level(keys: Sequence[PictureKey], request: SplitRequest, level: str, why
     """Groups of one level. Sites that the user names are taken out first, whatever the level."""
     group_of = LEVELS[level]
     named = dict.fromkeys(request.val_sites, "val") | dict.fromkeys(request.test_sites, "test")
-    _check_named(keys, named)
+    check_named_sites(keys, named)
     groups = {group_of(key) for key in keys} - {""}
     if not groups or (level in ("camera", "day") and not any(getattr(key, level) for key in keys)):
         raise OptionsError(f"split by {level}: no labelled picture says its {level}; choose another split_level")
@@ -122,7 +122,8 @@ def _fixed_groups(
     return FixedGroups(val=of_site["val"], test=of_site["test"], pinned=pinned)
 
 
-def _check_named(keys: Sequence[PictureKey], named: Mapping[str, str]) -> None:
+def check_named_sites(keys: Iterable[PictureKey], named: Collection[str]) -> None:
+    """Raises `OptionsError` for a named site that no labelled picture is of."""
     sites = {key.site for key in keys if key.site}
     unknown = sorted(set(named) - sites)
     if unknown:

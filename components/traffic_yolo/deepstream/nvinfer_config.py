@@ -6,10 +6,10 @@ Knows the file's format and rules; which values a model needs, `deepstream_confi
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, CLASS_KEYS, PROPERTY, keys_of_group
 from traffic_yolo.errors import ModelError
+from traffic_yolo.storage import AnyPath, input_path
 
 Groups = dict[str, dict[str, str]]
 
@@ -88,8 +88,9 @@ class NvinferConfig:
         return cls(groups, source=source)
 
     @classmethod
-    def read(cls, path: Path) -> "NvinferConfig":
+    def read(cls, path: AnyPath) -> "NvinferConfig":
         """`parse` of a file; `ModelError` where it cannot be read."""
+        path = input_path(path, what="nvinfer configuration")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -31,7 +31,7 @@ from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
-from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
+from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json, write_text
 
 SCHEMA_VERSION = 1
 PARITY_NAME = "parity.json"
@@ -39,13 +39,13 @@ REPORT_NAME = "report.html"
 
 
 def validate(
-    model: Path | str,
-    dataset: Path | str,
-    operating_point: Path | str,
-    out: Path | str,
+    model: AnyPath,
+    dataset: AnyPath,
+    operating_point: AnyPath,
+    out: AnyPath,
     *,
     split: str = "test",
-    evaluation: Path | str | None = None,
+    evaluation: AnyPath | None = None,
     inference: InferenceOptions | None = None,
     require_parity: bool = False,
 ) -> ValidationSummary:
@@ -61,15 +61,15 @@ def validate(
     for an operating point that is none, a data set with other classes or an empty split, and an evaluation without raw
     detections of it, or with some of another model, data set or protocol.
     """
-    operating_point, out = Path(operating_point), Path(out)
+    target, point = output_path(out), input_path(operating_point, what="operating point")
     folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
     onnx_path = folder_of_model.onnx_path
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)
     if not images:
         raise EvaluationError(f"{dataset}: split {split!r} has no pictures to compare on; choose another split")
-    nms = read_operating_point(operating_point, folder_of_model)
-    class_thresholds = read_class_thresholds(operating_point, folder_of_model)
+    nms = read_operating_point(point, folder_of_model)
+    class_thresholds = read_class_thresholds(point, folder_of_model)
     options = DeployOptions(
         confidence_threshold=nms.confidence_threshold,
         iou_threshold=nms.iou_threshold,
@@ -79,7 +79,7 @@ def validate(
     darknet_config = deploy_config(folder_of_model, dataclasses.replace(options, model_format="darknet"))
 
     if evaluation is not None:
-        raw = read_detections(Path(evaluation), folder_of_model, data, split)
+        raw = read_detections(input_path(evaluation, what="evaluation"), folder_of_model, data, split)
     else:
         raw = detect_split(folder_of_model, data, split, inference)
     simulator = Simulator(config, onnx_path.parent)
@@ -96,10 +96,10 @@ def validate(
     )
     metrics = _metrics(raw, simulator, frames, nms, data.coco_path(split))
     problems = problems_of(parity, metrics)
-    summary = ValidationSummary(out, split, len(images), parity, metrics, problems)
+    summary = ValidationSummary(target, split, len(images), parity, metrics, problems)
     if require_parity and problems:
         raise ModelError(f"{model}: {'; '.join(problems)}; do not deploy this model as it is")
-    with atomic_folder(out) as folder:
+    with atomic_folder(target) as folder:
         write_text(folder / CONFIG_NAME, config.to_text())
         write_text(folder / DARKNET_CONFIG_NAME, darknet_config.to_text())
         write_text(folder / LABELS_NAME, labels_text(folder_of_model.classes))
@@ -109,7 +109,7 @@ def validate(
     return summary
 
 
-def read_operating_point(path: Path, model: ModelFolder) -> NmsOptions:
+def read_operating_point(path: AnyPath, model: ModelFolder) -> NmsOptions:
     """The NMS options in an operating point file: `confidence_threshold`, `iou_threshold`, the NMS kind where stated.
 
     Raises `StorageError` for a missing file or no JSON, `EvaluationError` for one without the two thresholds or one
@@ -129,7 +129,7 @@ def read_operating_point(path: Path, model: ModelFolder) -> NmsOptions:
     return NmsOptions(**values)
 
 
-def read_class_thresholds(path: Path, model: ModelFolder) -> dict[str, float]:
+def read_class_thresholds(path: AnyPath, model: ModelFolder) -> dict[str, float]:
     """The confidence thresholds of single classes in an operating point file, by name; empty where it states none.
 
     Raises `EvaluationError` for one that is no number or is of a class that the model does not have.

@@ -20,6 +20,7 @@ from traffic_yolo.detection.protocol import detections_name, protocol_of, read_d
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.storage import AnyPath, input_path
 
 MADE, REUSED = "made", "reused"
 
@@ -48,13 +49,14 @@ def detect_split(
 
 
 def read_or_detect(
-    folder: Path | None, model: ModelFolder, data: DataSet, splits: Sequence[str], inference: InferenceOptions
+    location: AnyPath | None, model: ModelFolder, data: DataSet, splits: Sequence[str], inference: InferenceOptions
 ) -> tuple[dict[str, RawDetections], dict[str, str]]:
-    """The raw detections of each split: those that lie in `folder` (`read_detections`), the others made now.
+    """The raw detections of each split: those that lie at `location` (`read_detections`), the others made now.
 
     Also which were `REUSED` and which `MADE`. Raises `EvaluationError` for a folder that holds none of them, and for
     detections made under another protocol: those are never silently made again.
     """
+    folder = None if location is None else input_path(location, what="raw detections")
     there = [split for split in splits if folder is not None and (folder / detections_name(split)).is_file()]
     if folder is not None and not there:
         expected = " or ".join(detections_name(split) for split in splits)

@@ -1,20 +1,21 @@
 """Joins the shards of raw detections that processes or pods made of one split."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from traffic_yolo.detection.detect_options import parse_shard
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.storage import AnyPath, output_path
 
 
-def merge_detections(shards: Sequence[Path], out: Path) -> RawDetections:
+def merge_detections(shards: Sequence[AnyPath], out: AnyPath) -> RawDetections:
     """Joins the shards of one split, in whatever order they are named, into the file that one run would have written.
 
     Raises `EvaluationError` unless they are all the shards of one cut, each once, made under one protocol.
     """
+    target = output_path(out)
     parts = {path: RawDetections.load(path) for path in shards}
-    placed: dict[int, Path] = {}
+    placed: dict[int, AnyPath] = {}
     counts = set()
     for path, part in parts.items():
         if not part.shard:
@@ -29,5 +30,5 @@ def merge_detections(shards: Sequence[Path], out: Path) -> RawDetections:
     if missing := sorted(set(range(1, counts.pop() + 1)) - set(placed)):
         raise EvaluationError(f"shard {missing[0]} is missing; found {', '.join(p.shard for p in parts.values())}")
     merged = RawDetections.concatenate([parts[placed[place]] for place in sorted(placed)])
-    merged.save(out)
+    merged.save(target)
     return merged

@@ -1,11 +1,10 @@
 """What ties raw detections to the model, the pictures and the rules that made them; needs no torch."""
 
-from pathlib import Path
-
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR, Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.storage import AnyPath, input_path
 
 # Runtime and precision are left out: they are what the detections say they are, and the record says so too.
 _MUST_AGREE = ("cfg_sha256", "weights_sha256", "network_hw", "resize", "images_fingerprint")
@@ -42,13 +41,13 @@ def check_same_classes(model_classes: tuple[str, ...], data_classes: tuple[str, 
         )
 
 
-def read_detections(folder: Path, model: ModelFolder, data: DataSet, split: str) -> RawDetections:
+def read_detections(folder: AnyPath, model: ModelFolder, data: DataSet, split: str) -> RawDetections:
     """The raw detections of one split in an evaluation folder, made by this very model on these very pictures.
 
     Raises `EvaluationError` that names what differs otherwise. Runtime and precision may be any: they stand in the
     protocol of what is returned.
     """
-    path = folder / detections_name(split)
+    path = input_path(folder, what="raw detections") / detections_name(split)
     raw = RawDetections.load(path)
     expected = protocol_of(model, data, split)
     for name in _MUST_AGREE:

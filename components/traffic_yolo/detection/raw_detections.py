@@ -7,7 +7,6 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.detection.array_file import map_arrays, write_arrays
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.storage import atomic_file
+from traffic_yolo.storage import AnyPath, atomic_file, input_path, output_path
 
 SCHEMA_VERSION = 2
 CONFIDENCE_FLOOR = 0.001  # `darknet detector valid` uses the same; lower boxes move AP by less than 1e-4
@@ -194,7 +193,7 @@ class RawDetections:
         dense[boxes, self.score_class_ids[first:last]] = self.scores[first:last]
         return dense
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Writes the file, atomically. Equal detections give equal bytes."""
         header = {
             "schema_version": SCHEMA_VERSION,
@@ -203,15 +202,16 @@ class RawDetections:
             "shard": self.shard,
         }
         encoded = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
-        with atomic_file(path) as file:
+        with atomic_file(output_path(path)) as file:
             write_arrays(file, {"header": encoded, **{name: getattr(self, name) for name in DTYPES}})
 
     @classmethod
-    def load(cls, path: Path) -> "RawDetections":
+    def load(cls, path: AnyPath) -> "RawDetections":
         """Reads what `save` wrote; the arrays stay in the file until they are used.
 
         Raises `EvaluationError` for a missing or damaged file, or one of another schema version.
         """
+        path = input_path(path, what="raw detections")
         try:
             arrays = map_arrays(path)
             header = json.loads(arrays.pop("header").tobytes())

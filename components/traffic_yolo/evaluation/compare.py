@@ -31,7 +31,7 @@ from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.match_table import match_table
 from traffic_yolo.metrics.matching import match
-from traffic_yolo.storage import sha256_of_file
+from traffic_yolo.storage import AnyPath, input_path, sha256_of_file
 
 NUMBERS = ("ap", "ap50", "f1", "precision", "recall")
 SAME_DATA = ("fingerprint", "ground_truth_sha256")  # of a record's `data`: what both must have been judged by
@@ -106,17 +106,18 @@ class _Sampled:
     samples: dict[str, NDArray[np.float64]]
 
 
-def compare(first: Path, second: Path, dataset: Path) -> Comparison:
+def compare(first: AnyPath, second: AnyPath, dataset: AnyPath) -> Comparison:
     """Compares two folders of the step evaluate; each model at its own thresholds, AP over all detections.
 
     Both are judged on the same resamples, so what makes a recording hard for both cancels out. Raises `EvaluationError`
     for evaluations of different pictures or truths: their numbers cannot be set against each other.
     """
-    records = [EvaluationRecord.read(folder / RECORD_NAME) for folder in (first, second)]
+    one_path, other_path = (input_path(folder, what="evaluation") for folder in (first, second))
+    records = [EvaluationRecord.read(folder / RECORD_NAME) for folder in (one_path, other_path)]
     data = DataSet.open(dataset)
-    check_comparable((first, records[0]), (second, records[1]), data)
+    check_comparable((one_path, records[0]), (other_path, records[1]), data)
     split = records[0].split
-    raws = [_read(folder, data, split) for folder in (first, second)]
+    raws = [_read(folder, data, split) for folder in (one_path, other_path)]
     truths = [read_ground_truth(data.coco_path(split), raw.classes) for raw in raws]
     groups = coarsest_groups(read_label_attributes(data.coco_path(split), truths[0]))
     weights = resample_weights(groups)

@@ -25,6 +25,7 @@ from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.dataset.formats.yolo import label_path_of, read_yolo_labels
 from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
 from traffic_yolo.progress import progress
+from traffic_yolo.storage import AnyPath, input_path
 
 Reader = Callable[[Path], NDArray[np.uint8]]
 
@@ -37,12 +38,13 @@ class DarknetData:
     pictures: tuple[Path, ...]
 
 
-def read_darknet_data(path: Path) -> DarknetData:
+def read_darknet_data(path: AnyPath) -> DarknetData:
     """Reads a .data file and the files it names.
 
     A path in them is meant from the folder of the file that names it, else from the present folder, as Darknet has it.
     Raises `StorageError` for a file that cannot be read, `LabelError` for a missing key.
     """
+    path = input_path(path, what="Darknet's .data file")
     entries: dict[str, str] = {}
     for line in _lines(path):
         key, separator, value = line.partition("=")

@@ -40,7 +40,7 @@ from traffic_yolo.metrics.operating_point import (
     operating_point,
 )
 from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
-from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path, read_json, sha256_of_file, write_json, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
 HELD_OUT_SPLITS = ("val", "test")  # of which a pipeline wants raw detections: `tune` reads both
@@ -90,9 +90,9 @@ class EvaluationInputs:
     computes COCO's numbers, "fast" or "pycocotools".
     """
 
-    detections: Path | None = None
+    detections: AnyPath | None = None
     trained_on: tuple[str, ...] = ()
-    sweep: Path | None = None
+    sweep: AnyPath | None = None
     engine: str = ENGINES[0]
 
 
@@ -125,9 +125,9 @@ class _Subject:
 
 
 def evaluate(
-    model: Path | str,
-    dataset: Path | str,
-    out: Path | str,
+    model: AnyPath,
+    dataset: AnyPath,
+    out: AnyPath,
     *,
     split: str = "test",
     also: Sequence[str] = (),
@@ -141,14 +141,15 @@ def evaluate(
     later steps: `tune` reads those of val and test. Raises `EvaluationError` for a model whose classes are not the
     data set's, a split without pictures, or raw detections that were made under another protocol.
     """
-    nms, inputs, out = nms or NmsOptions(), inputs or EvaluationInputs(), Path(out)
+    target = output_path(out)
+    nms, inputs = nms or NmsOptions(), inputs or EvaluationInputs()
     subject = _subject(model, dataset, split)
     names = list(dict.fromkeys((split, *also)))
     for name in names:
         subject.data.coco_path(name)  # refuses what is no split before anything is inferred
     surface = read_surface(inputs.sweep) if inputs.sweep else None
     seen_before = _provenance(subject, inputs.trained_on)
-    with atomic_folder(out) as folder:
+    with atomic_folder(target) as folder:
         raw_of, origins = read_or_detect(
             inputs.detections, subject.model, subject.data, names, inference or InferenceOptions()
         )
@@ -160,13 +161,13 @@ def evaluate(
             subject, nms, measured, evaluation, raw_of[split].protocol, inputs.engine, seen_before, origins
         )
         record.write(folder / RECORD_NAME)
-        summary = EvaluationSummary(out, record)
+        summary = EvaluationSummary(target, record)
         write_json(folder / METRICS_NAME, summary.scalars)
         write_text(folder / REPORT_NAME, report_html(record, evaluation))
     return summary
 
 
-def _subject(model: Path | str, dataset: Path | str, split: str) -> _Subject:
+def _subject(model: AnyPath, dataset: AnyPath, split: str) -> _Subject:
     folder_of_model, data = ModelFolder.open(model), DataSet.open(dataset)
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)

@@ -13,7 +13,9 @@ class EvaluateOptions:
     split: str = option("test", "Split that the metrics are of.", headline=True)
     also: tuple[str, ...] = option((), "Another split to detect on: tune reads val and test.")
     trained_on: tuple[str, ...] = option(
-        (), "What the weights were trained on: a data set folder, coco, coco/train2017 or coco/val2017."
+        (),
+        "What the weights were trained on: a data set folder, coco, coco/train2017 or coco/val2017.",
+        location="read",
     )
     engine: str = option("fast", "What computes COCO's numbers.", choices=ENGINES)
 

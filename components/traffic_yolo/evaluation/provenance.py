@@ -12,6 +12,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.storage import input_path
 from traffic_yolo.trained_on import TrainedOn, picture_hashes
 
 SEEN, MAY_HAVE_SEEN, NOT_SEEN, UNKNOWN = VERDICTS = ("seen", "may have seen", "not seen", "unknown")
@@ -166,7 +167,7 @@ def _nothing_found(start: str | None, *, is_complete: bool) -> str:
 
 
 def _hashes_of(declared: str) -> tuple[str, ...]:
-    if not Path(declared).is_dir():
+    if declared and not input_path(declared, what="trained_on").is_dir():
         known = ", ".join(PUBLIC_SETS)
         raise EvaluationError(f"trained_on {declared!r}: neither a data set folder nor one of {known}")
     data = DataSet.open(declared)

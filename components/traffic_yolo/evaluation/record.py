@@ -15,7 +15,7 @@ from typing import Any
 
 from traffic_yolo._version import __version__
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.storage import read_json, write_json
+from traffic_yolo.storage import AnyPath, input_path, read_json, write_json
 
 SCHEMA_VERSION = 2
 RECORD_NAME = "record.json"
@@ -64,17 +64,18 @@ class EvaluationRecord:
         content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
         return dict(json.loads(json.dumps(content, allow_nan=False)))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: AnyPath) -> None:
         """Writes the record as JSON, atomically; NaN is refused with `ValueError`."""
         write_json(path, self.as_dict())
 
     @classmethod
-    def read(cls, path: Path) -> "EvaluationRecord":
+    def read(cls, path: AnyPath) -> "EvaluationRecord":
         """Reads what `write` wrote.
 
         Raises `StorageError` for a file that is missing or no JSON, `EvaluationError` for another schema version or
         anything that the schema does not allow.
         """
+        path = input_path(path, what="evaluation record")
         return cls.from_dict(read_json(path, what="evaluation record"), where=str(path))
 
     @classmethod

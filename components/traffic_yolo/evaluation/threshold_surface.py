@@ -2,12 +2,12 @@
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import EvaluationError, StorageError
+from traffic_yolo.storage import AnyPath, input_path
 
 SWEEP_NAME = "sweep.csv"  # of the step tune; a test compares the names
 COLUMNS = ("confidence_threshold", "iou_threshold", "f1")
@@ -22,11 +22,12 @@ class ThresholdSurface:
     f1: NDArray[np.float64]
 
 
-def read_surface(path: Path) -> ThresholdSurface:
+def read_surface(path: AnyPath) -> ThresholdSurface:
     """Reads sweep.csv, or that of the folder of a tune step.
 
     Raises `StorageError` for a missing file, `EvaluationError` for one without the columns or with no numbers in them.
     """
+    path = input_path(path, what="sweep")
     file = path / SWEEP_NAME if path.is_dir() else path
     try:
         with file.open(encoding="utf-8", newline="") as opened:

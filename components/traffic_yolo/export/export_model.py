@@ -33,7 +33,16 @@ from traffic_yolo.model_folder import (
     labels_text,
     read_names,
 )
-from traffic_yolo.storage import atomic_folder, existing_path, sha256_of_file, write_json, write_text
+from traffic_yolo.storage import (
+    AnyPath,
+    atomic_folder,
+    existing_path,
+    input_path,
+    output_path,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
 from traffic_yolo.trained_on import TRAINED_ON_NAME
 
 SCHEMA_VERSION = 1
@@ -61,27 +70,30 @@ class ExportSummary:
         )
 
 
-def export_model(run: Path, out: Path, *, dataset: Path | None = None, opset: int = OPSET) -> ExportSummary:
+def export_model(run: AnyPath, out: AnyPath, *, dataset: AnyPath | None = None, opset: int = OPSET) -> ExportSummary:
     """Writes the model folder of a training run, or of any folder with model.cfg, model.weights and classes.names.
 
     The Darknet pair is copied byte for byte. `dataset`: its pictures, besides noise, are what ONNX and PyTorch are
     compared on. Raises `ModelError` or `DarknetFormatError` for files that do not fit each other or an ONNX file that
     differs; nothing is left behind then.
     """
+    target = output_path(out)
     model = ModelFolder.open(run)
-    options = run / OPTIONS_NAME
+    options = model.path / OPTIONS_NAME
     training = _read_options(options) if options.is_file() else None
     files = (model.cfg_path, model.weights_path, model.names_path)
-    return _export(*files, out, dataset=dataset, opset=opset, training=training, trained_on=run / TRAINED_ON_NAME)
+    trained_on = model.path / TRAINED_ON_NAME
+    return _export(*files, target, dataset=dataset, opset=opset, training=training, trained_on=trained_on)
 
 
 def export_files(
-    cfg: Path, weights: Path, names: Path, out: Path, *, dataset: Path | None = None, opset: int = OPSET
+    cfg: AnyPath, weights: AnyPath, names: AnyPath, out: AnyPath, *, dataset: AnyPath | None = None, opset: int = OPSET
 ) -> ExportSummary:
     """`export_model` of a cfg, weights and names file that lie anywhere, under any name."""
-    for path, what in ((cfg, "cfg"), (weights, "weights"), (names, "names file")):
-        existing_path(str(path), what=what)
-    return _export(cfg, weights, names, out, dataset=dataset, opset=opset, training=None)
+    target = output_path(out)
+    named = ((cfg, "cfg"), (weights, "weights"), (names, "names file"))
+    files = [existing_path(path, what=what) for path, what in named]
+    return _export(files[0], files[1], files[2], target, dataset=dataset, opset=opset, training=None)
 
 
 def _export(
@@ -90,7 +102,7 @@ def _export(
     names_path: Path,
     out: Path,
     *,
-    dataset: Path | None,
+    dataset: AnyPath | None,
     opset: int,
     training: dict[str, Any] | None,
     trained_on: Path | None = None,
@@ -156,9 +168,9 @@ def _description(
     }
 
 
-def _pictures(dataset: Path, network: Network) -> list[NDArray[np.float32]]:
+def _pictures(dataset: AnyPath, network: Network) -> list[NDArray[np.float32]]:
     """Up to 8 pictures of a data set, evenly spread over its sorted paths, as network inputs (3, H, W)."""
-    paths = sorted((dataset / "images").rglob("*.jpg"))
+    paths = sorted((input_path(dataset, what="data set") / "images").rglob("*.jpg"))
     if not paths:
         raise ModelError(f"{dataset}: no pictures (images/**/*.jpg) to compare ONNX and PyTorch on")
     step = max(1, len(paths) // MAX_PICTURES)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import DatasetError, EvaluationError
-from traffic_yolo.storage import read_json
+from traffic_yolo.storage import AnyPath, input_path, read_json
 
 ALL_CLASSES = -1
 
@@ -86,7 +86,9 @@ class GroundTruth:
         return order[place].astype(np.int64)
 
 
-def read_ground_truth(path: Path, classes: Sequence[str], *, category_ids: Sequence[int] | None = None) -> GroundTruth:
+def read_ground_truth(
+    path: AnyPath, classes: Sequence[str], *, category_ids: Sequence[int] | None = None
+) -> GroundTruth:
     """Reads a COCO instances file.
 
     `category_ids`: the file's category id of each class; by default the categories are found by name. Annotations
@@ -95,6 +97,7 @@ def read_ground_truth(path: Path, classes: Sequence[str], *, category_ids: Seque
     Raises `StorageError` for a file that is no JSON, `DatasetError` for one without a class of ours, with a category
     that is not among the classes, or with an annotation for a missing picture.
     """
+    path = input_path(path, what="ground truth")
     content = read_json(path, what="ground truth")
     try:
         class_of = _class_ids(content["categories"], classes, category_ids, path)

@@ -6,14 +6,13 @@ Reads the same COCO file as `ground_truth` and stands in the same order.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.metrics.ground_truth import GroundTruth
-from traffic_yolo.storage import read_json
+from traffic_yolo.storage import AnyPath, input_path, read_json
 
 NOT_STATED = "not stated"
 # Where a box's distance from the radar in metres may stand: a number of its own, or two coordinates on the road.
@@ -71,11 +70,12 @@ class LabelAttributes:
         return cls((picture,) * len(truth.image_ids), (box,) * len(truth.class_ids))
 
 
-def read_label_attributes(path: Path, truth: GroundTruth) -> LabelAttributes:
+def read_label_attributes(path: AnyPath, truth: GroundTruth) -> LabelAttributes:
     """Reads the attributes of the COCO file that `truth` was read from.
 
     Raises `StorageError` where the file is no JSON, `EvaluationError` where it is not the file of `truth`.
     """
+    path = input_path(path, what="ground truth")
     content = read_json(path, what="ground truth")
     images, annotations = content["images"], content["annotations"]
     place = {int(image["id"]): index for index, image in enumerate(images)}

@@ -23,7 +23,7 @@ from traffic_yolo.model_folder import (
     ModelFolder,
     labels_text,
 )
-from traffic_yolo.storage import read_json, sha256_of_file
+from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, sha256_of_file
 from traffic_yolo.trained_on import TRAINED_ON_NAME
 
 SCHEMA_VERSION = 1
@@ -58,8 +58,9 @@ class Bundle:
         """What the version's name ends with."""
         return hashlib.sha256(self.sums.encode()).hexdigest()[:12]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: AnyPath) -> None:
         """Copies everything into an existing empty folder and reads it back; `ModelError` where it does not verify."""
+        folder = output_path(folder)
         for name, source in self.files.items():
             shutil.copyfile(source, folder / name)
         (folder / CARD_NAME).write_bytes(_json_bytes(self.card))
@@ -67,13 +68,15 @@ class Bundle:
         verify_bundle(folder)
 
 
-def gather_bundle(model: Path, evaluation: Path, tuning: Path, validation: Path) -> Bundle:
+def gather_bundle(model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validation: AnyPath) -> Bundle:
     """Reads the four folders of one run, checks that they belong together, and describes the bundle.
 
     Writes nothing. Raises `ModelError` for a missing file or folders of different models, `StorageError` or
     `EvaluationError` for files that cannot be read.
     """
     folder = ModelFolder.open(model)
+    model, evaluation = folder.path, input_path(evaluation, what="evaluation")
+    tuning, validation = input_path(tuning, what="tuning folder"), input_path(validation, what="validation folder")
     record = EvaluationRecord.read(evaluation / RECORD_NAME)
     export = read_json(model / EXPORT_NAME, what="export record")
     point = read_json(tuning / POINT_NAME, what="operating point")
@@ -95,11 +98,12 @@ def gather_bundle(model: Path, evaluation: Path, tuning: Path, validation: Path)
     return Bundle(files, card, record, sums)
 
 
-def verify_bundle(folder: Path) -> dict[str, Any]:
+def verify_bundle(folder: AnyPath) -> dict[str, Any]:
     """The card of a bundle in which every file has its checksum, none is missing and none is surplus.
 
     Raises `ModelError` naming the file otherwise.
     """
+    folder = input_path(folder, what="bundle")
     if not folder.is_dir():
         raise ModelError(f"bundle not found: {folder}")
     expected = _read_sums(folder / SUMS_NAME)

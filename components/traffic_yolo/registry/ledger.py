@@ -13,7 +13,7 @@ from typing import Any
 
 from traffic_yolo.errors import AlreadyExistsError, EvaluationError, StorageError, TrafficYoloError
 from traffic_yolo.evaluation.record import EvaluationRecord
-from traffic_yolo.storage import exists, join, list_files, put_new, read
+from traffic_yolo.storage import AnyPath, exists, join, list_files, put_new, read
 
 SCHEMA_VERSION = 2
 LEDGER_FOLDER = "ledger"  # below a zoo
@@ -119,12 +119,12 @@ class LedgerEntry:
         return {"schema_version": SCHEMA_VERSION, **own, "record": self.record.as_dict()}
 
 
-def ledger_of_zoo(zoo: str) -> str:
+def ledger_of_zoo(zoo: AnyPath) -> str:
     """The location of a zoo's ledger."""
     return join(zoo, LEDGER_FOLDER)
 
 
-def add_entry(ledger: str, entry: LedgerEntry) -> tuple[str, bool]:
+def add_entry(ledger: AnyPath, entry: LedgerEntry) -> tuple[str, bool]:
     """Puts an entry into the ledger at a location (path, file://, nas:// or s3://).
 
     Returns the object's name, and whether it is new: the same content is kept once, under its first time, unless two
@@ -140,7 +140,7 @@ def add_entry(ledger: str, entry: LedgerEntry) -> tuple[str, bool]:
     return entry.object_name, True
 
 
-def read_ledger(ledger: str) -> tuple[list[LedgerEntry], list[str]]:
+def read_ledger(ledger: AnyPath) -> tuple[list[LedgerEntry], list[str]]:
     """Every entry, and a line for each object that is none; `StorageError` where the ledger's location is missing.
 
     One damaged object must not hide the others. The same content twice is given once, with its first time.

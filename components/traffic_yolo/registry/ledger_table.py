@@ -12,7 +12,7 @@ from traffic_yolo.evaluation.compare import compare
 from traffic_yolo.evaluation.provenance import MAY_HAVE_SEEN, NOT_SEEN, SEEN
 from traffic_yolo.html_report import Cell, Html, callout, format_cell, page, paragraph, table
 from traffic_yolo.registry.ledger import LedgerEntry, ledger_of_zoo, read_ledger
-from traffic_yolo.storage import existing_path, exists
+from traffic_yolo.storage import AnyPath, existing_path, exists
 
 METRIC_COLUMNS = ("ap", "ap50", "ap75", "ar100")
 POINT_COLUMNS = ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")
@@ -29,14 +29,14 @@ class LedgerTable:
     differences: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, zoo: str) -> "LedgerTable":
+    def read(cls, zoo: AnyPath) -> "LedgerTable":
         """All records of a zoo on a share; `StorageError` where the zoo itself is missing."""
         existing_path(zoo, what="model zoo")
         ledger = ledger_of_zoo(zoo)
         return cls.of_ledger(ledger) if exists(ledger) else cls((), ())  # nothing was published yet
 
     @classmethod
-    def of_ledger(cls, ledger: str, *, strict: bool = False) -> "LedgerTable":
+    def of_ledger(cls, ledger: AnyPath, *, strict: bool = False) -> "LedgerTable":
         """All records at a location; with `strict`, `EvaluationError` for the first object that is none."""
         entries, problems = read_ledger(ledger)
         if strict and problems:
@@ -51,7 +51,7 @@ class LedgerTable:
             groups.setdefault(entry.protocol_hash, []).append(entry)
         return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0].name, item[0])))
 
-    def compared(self, dataset: Path) -> "LedgerTable":
+    def compared(self, dataset: AnyPath) -> "LedgerTable":
         """With the paired difference of each row to the best of its group, where both evaluations are at hand."""
         lines = []
         for entries in self.groups().values():

@@ -14,7 +14,7 @@ from pathlib import Path
 from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.registry.bundle import gather_bundle, verify_bundle
 from traffic_yolo.registry.ledger import LEDGER_FOLDER, LedgerEntry, add_entry, ledger_of_zoo
-from traffic_yolo.storage import atomic_folder, local_path, write_text
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_text
 
 CURRENT_NAME = "current"
 LOCK_NAME = ".lock"
@@ -46,18 +46,18 @@ class Published:
         return f"{line}\nNOT MADE CURRENT: {'; '.join(self.problems)}" if self.problems else line
 
 
-def publish(*, model: Path, evaluation: Path, tuning: Path, validation: Path, zoo: str, name: str) -> Published:
+def publish(
+    *, model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validation: AnyPath, zoo: AnyPath, name: str
+) -> Published:
     """Puts the bundle of one run into the zoo, writes its ledger record, and makes it current when its parity passed.
 
     The same content is never published twice: it gives the version that is there, and `current` stays as it is. Two
     publishers at once wait for each other. Raises `ModelError` for folders that do not belong together,
     `OptionsError` for a name that cannot be a folder's, `StorageError` for a full disk; nothing is left behind then.
     """
-    if not MODEL_NAME.fullmatch(name) or name == LEDGER_FOLDER:
-        expected = f"letters, digits, '.', '_' and '-', and not {LEDGER_FOLDER!r}"
-        raise OptionsError(f"model name {name!r}: expected {expected}")
+    check_model_name(name)
+    root = output_path(zoo)
     bundle = gather_bundle(model, evaluation, tuning, validation)
-    root = local_path(zoo)
     home = root / name
     with _lock(home):
         there = next((path for path in versions(zoo, name) if path.name.endswith(f"-{bundle.version_hash}")), None)
@@ -75,33 +75,40 @@ def publish(*, model: Path, evaluation: Path, tuning: Path, validation: Path, zo
         return Published(path, name, there is None, current_version(zoo, name) == path.name, problems)
 
 
-def versions(zoo: str, name: str) -> list[Path]:
+def check_model_name(name: str) -> None:
+    """Raises `OptionsError` for a name that cannot be that of a model's folder in a zoo."""
+    if not MODEL_NAME.fullmatch(name) or name == LEDGER_FOLDER:
+        expected = f"letters, digits, '.', '_' and '-', and not {LEDGER_FOLDER!r}"
+        raise OptionsError(f"model name {name!r}: expected {expected}")
+
+
+def versions(zoo: AnyPath, name: str) -> list[Path]:
     """The bundles of a model, oldest first; empty for a model that the zoo does not have."""
-    home = local_path(zoo) / name
+    home = output_path(zoo) / name
     found = [(VERSION_NAME.fullmatch(path.name), path) for path in home.iterdir()] if home.is_dir() else []
     numbered = [(int(match[1]), path.name, path) for match, path in found if match and path.is_dir()]
     return [path for _, _, path in sorted(numbered)]
 
 
-def current_version(zoo: str, name: str) -> str | None:
+def current_version(zoo: AnyPath, name: str) -> str | None:
     """The version that `current` names; None where no version is in use."""
     try:
-        return (local_path(zoo) / name / CURRENT_NAME).read_text(encoding="utf-8").strip() or None
+        return (output_path(zoo) / name / CURRENT_NAME).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
 
 
-def current_bundle(zoo: str, name: str) -> Path:
+def current_bundle(zoo: AnyPath, name: str) -> Path:
     """The folder of the version in use, verified; `ModelError` where there is none or it is damaged."""
     version = current_version(zoo, name)
     if version is None:
-        raise ModelError(f"{local_path(zoo) / name}: no version is in use; publish one, or set one current")
-    path = local_path(zoo) / name / version
+        raise ModelError(f"{output_path(zoo) / name}: no version is in use; publish one, or set one current")
+    path = output_path(zoo) / name / version
     verify_bundle(path)
     return path
 
 
-def set_current(zoo: str, name: str, version: str) -> Path:
+def set_current(zoo: AnyPath, name: str, version: str) -> Path:
     """Makes a published version the one in use (to roll back, say) and returns its folder.
 
     Raises `ModelError` for a version that is not there, naming those that are, or a damaged one.
@@ -109,14 +116,14 @@ def set_current(zoo: str, name: str, version: str) -> Path:
     known = {path.name: path for path in versions(zoo, name)}
     if version not in known:
         found = ", ".join(known) or "none"
-        raise ModelError(f"{local_path(zoo) / name}: no version {version!r}; found {found}")
+        raise ModelError(f"{output_path(zoo) / name}: no version {version!r}; found {found}")
     verify_bundle(known[version])
-    with _lock(local_path(zoo) / name):
-        write_text(local_path(zoo) / name / CURRENT_NAME, f"{version}\n")
+    with _lock(output_path(zoo) / name):
+        write_text(output_path(zoo) / name / CURRENT_NAME, f"{version}\n")
     return known[version]
 
 
-def _next_number(zoo: str, name: str) -> int:
+def _next_number(zoo: AnyPath, name: str) -> int:
     published = versions(zoo, name)
     return int(published[-1].name.split("-")[0]) + 1 if published else 1
 

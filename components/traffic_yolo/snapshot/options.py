@@ -40,7 +40,7 @@ class SnapshotOptions(RecordingsChoice):
         "",
         "File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file each time.",
         headline=True,
-        location="write",
+        location="keep",
         alias="--cache",
     )
     previous: str = option(

@@ -8,11 +8,11 @@ import gc
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from json.encoder import encode_basestring
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from traffic_yolo._version import __version__
@@ -30,16 +30,17 @@ from traffic_yolo.snapshot.reading import (
     sites_of,
 )
 from traffic_yolo.storage import (
+    AnyPath,
     Listing,
     Skipped,
     StoredFile,
     atomic_file,
-    existing_path,
     is_s3,
     join,
     lies_below,
     list_files,
     local_path,
+    output_path,
     put,
     read,
     read_json,
@@ -117,11 +118,11 @@ def look_at(options: SnapshotOptions) -> Snapshot:
 
 
 def take_snapshot(
-    source: str,
+    source: AnyPath,
     *,
-    labels: str = "",
-    layout: str = "",
-    cache: str = "",
+    labels: AnyPath = "",
+    layout: AnyPath = "",
+    cache: AnyPath = "",
     settle_s: float = 0.0,
     jobs: int = DEFAULT_JOBS,
 ) -> Snapshot:
@@ -134,14 +135,16 @@ def take_snapshot(
     """
     if not 0 <= settle_s < math.inf or jobs < 1:
         raise OptionsError(f"settle_s {settle_s}, jobs {jobs}: expected 0 or more, and 1 or more")
+    source, labels, layout, cache = (os.fspath(location) for location in (source, labels, layout, cache))
     refuse_inside(source, cache, what="the cache")
     with _collector_paused():
-        look = _Look(source, labels, cache, settle_s, load_layout(_layout_name(layout)) if layout else None)
+        look = _Look(source, labels, cache, settle_s, load_layout(layout) if layout else None)
         return look.take(jobs)
 
 
-def refuse_inside(source: str, location: str, *, what: str) -> None:
+def refuse_inside(source: AnyPath, location: AnyPath, *, what: str) -> None:
     """`OptionsError` for a file of ours that would be listed as one of the source's, and so be new at every look."""
+    location = os.fspath(location)
     hidden = location.rstrip("/").rpartition("/")[2].startswith(".")
     if location and not hidden and lies_below(location, source):
         raise OptionsError(
@@ -149,7 +152,7 @@ def refuse_inside(source: str, location: str, *, what: str) -> None:
         )
 
 
-def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+def write_snapshot(path: AnyPath, snapshot: Snapshot) -> None:
     """Writes a snapshot as JSON, one file a line, atomically."""
     head = {
         "schema_version": SCHEMA_VERSION,
@@ -164,20 +167,21 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
         [f'[{encode_basestring(path)},{size},"{sha256}",{frames}]' for path, size, sha256, frames in snapshot.files]
     )
     text = json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}")
-    with atomic_file(path) as file:
+    with atomic_file(output_path(path)) as file:
         file.write(f'{text},\n "files": [\n{rows}\n]}}\n'.encode())
 
 
-def read_snapshot(path: Path) -> Snapshot:
+def read_snapshot(path: AnyPath) -> Snapshot:
     """Reads what `write_snapshot` wrote; `StorageError` for a missing file or one that is no snapshot of ours."""
     with _collector_paused():
         return snapshot_of(read_json(path, what="snapshot"), where=str(path))
 
 
-def load_snapshot(location: str) -> Snapshot:
+def load_snapshot(location: AnyPath) -> Snapshot:
     """`read_snapshot` of any location (path, nas:// or s3://)."""
     if not is_s3(location):
         return read_snapshot(local_path(location))
+    location = str(location)
     try:
         value = json.loads(read(location))
     except ValueError as error:
@@ -357,11 +361,6 @@ class _Look:
             self.censuses = {sha256: census for sha256, census in self.censuses.items() if sha256 in used}
         self.cache.extra = {"rules": self.rules, "censuses": self.censuses, "last": self.last}
         put(self.cache_location, self.cache.dump())
-
-
-def _layout_name(layout: str) -> str:
-    """A layout's name, or the path of its file wherever it lies."""
-    return str(existing_path(layout, what="layout")) if "://" in layout else layout
 
 
 def _load_cache(location: str) -> HashCache:

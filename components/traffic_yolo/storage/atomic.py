@@ -1,4 +1,4 @@
-"""Files on this machine: writes that never leave half a file, JSON, checksums.
+"""Files on this machine or a mounted share: writes that never leave half a file, JSON, checksums.
 
 A write goes to a temporary neighbour, is flushed to the disk, and is renamed into place; a fault (a
 full disk, a kill) leaves the old file or none.
@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.storage.locations import AnyPath, local_path, output_path
 
 CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_file(path: AnyPath, mode: str = "wb") -> Iterator[IO[Any]]:
     """Opens a temporary neighbour of `path` for writing and renames it into place when the block ends well.
 
     The parent folder is made. When the block raises, `path` is untouched and the temporary file is gone. Text is
     UTF-8 with line feeds. Raises `StorageError` for what the system refuses (full disk, no permission).
     """
+    path = output_path(path)
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,24 +51,25 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 os.unlink(temporary)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: AnyPath, data: bytes) -> None:
     """Writes `data` to `path` atomically."""
     with atomic_file(path) as file:
         file.write(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     """Writes `text` to `path` as UTF-8, atomically."""
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     """Writes `value` as indented JSON, atomically; NaN and infinity are refused with `ValueError` (JSON has none)."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, *, what: str) -> Any:
+def read_json(path: AnyPath, *, what: str) -> Any:
     """The value in a JSON file; `StorageError` with file, line and column where it is missing or not JSON."""
+    path = local_path(path)
     try:
         return json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
@@ -78,9 +81,9 @@ def read_json(path: Path, *, what: str) -> Any:
         raise storage_error(error, path, what=what) from error
 
 
-def sha256_of_file(path: Path) -> str:
+def sha256_of_file(path: AnyPath) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in chunks of 1 MiB."""
-    digest = hashlib.sha256()
+    path, digest = local_path(path), hashlib.sha256()
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):

@@ -1,6 +1,7 @@
 """What a location says (a plain path, `file:///path`, `nas://share/path`, `s3://bucket/key`), and which names are safe.
 
-Touches no file. A name is relative, with '/' between its parts; one that could lead out of its folder is refused.
+Touches no file. A name is relative, with '/' between its parts; one that could lead out of its folder is refused. A
+location is text or a path object; only text can carry a scheme.
 """
 
 import os
@@ -11,7 +12,10 @@ from pathlib import Path
 from traffic_yolo.errors import StorageError
 
 NAS_ROOT_VARIABLE = "TRAFFIC_YOLO_NAS_ROOT"
+AnyPath = str | os.PathLike[str]
 SCHEMES = ("file", "nas", "s3")
+# What `Path("nas://x")` leaves of its scheme: it would name a folder `nas:` here, which nobody means
+SQUASHED = re.compile(rf"(?P<scheme>{'|'.join(SCHEMES)}):(?:/(?!/)(?P<rest>.*))?", re.DOTALL)
 S3_PREFIX = "s3://"
 MAX_PART_BYTES = 255  # NAME_MAX of Linux
 MAX_KEY_BYTES = 1024  # of S3
@@ -29,9 +33,50 @@ class S3Location:
         return shown(f"{S3_PREFIX}{self.bucket}/{self.key}")
 
 
-def is_s3(location: str) -> bool:
+def location_text(location: AnyPath) -> str:
+    """A location as text. Raises `StorageError` for an empty one, and for a path object that swallowed a scheme."""
+    text = os.fspath(location)
+    if not text:
+        raise StorageError("the location is empty; expected a path, file://, nas:// or s3://")
+    if squashed := SQUASHED.fullmatch(text):
+        scheme, rest = squashed["scheme"], squashed["rest"] or ""
+        expected = f"expected text with two slashes, {shown(f'{scheme}://{rest}')}"
+        raise StorageError(f"{shown(text)}: {expected}; a path object cannot hold a location with a scheme")
+    return text
+
+
+def check_location(location: AnyPath) -> None:
+    """Raises `StorageError` for what can be no location, as far as text and environment say: nothing is looked for.
+
+    That is an unknown scheme, `nas://` without a root that is there, `s3://` without a bucket, a NUL byte, nothing.
+    """
+    text = location_text(location)
+    if is_s3(text):
+        parse_s3(text)
+    else:
+        local_path(text)
+
+
+def check_scheme(location: AnyPath) -> None:
+    """`check_location` for a location of another machine: the root of `nas://` is that machine's matter."""
+    text = location_text(location)
+    if not text.startswith("nas://") or "\0" in text:
+        check_location(text)
+
+
+def output_path(location: AnyPath) -> Path:
+    """`local_path` of something to write; `StorageError` for object storage, where a folder cannot appear whole."""
+    text = location_text(location)
+    if is_s3(text):
+        parse_s3(text)
+        advice = "write to a path or nas://, then `traffic-yolo storage sync` the folder or `storage put` the file"
+        raise StorageError(f"{shown(text)}: no output can be written into object storage; {advice}")
+    return local_path(text)
+
+
+def is_s3(location: AnyPath) -> bool:
     """Whether a location lies in object storage."""
-    return location.startswith(S3_PREFIX)
+    return os.fspath(location).startswith(S3_PREFIX)
 
 
 def parse_s3(location: str) -> S3Location:
@@ -52,12 +97,13 @@ def parse_s3(location: str) -> S3Location:
     return S3Location(bucket, key)
 
 
-def local_path(location: str) -> Path:
+def local_path(location: AnyPath) -> Path:
     """The path on this machine of a plain path, `file:///path`, or `nas://share/path`.
 
     `nas://` is resolved below the folder named by `TRAFFIC_YOLO_NAS_ROOT` (on a cluster, the mounted claim). Raises
     `StorageError` for another scheme, a missing root, or a path that leaves the root by `..` or by a link.
     """
+    location = location_text(location)
     if "\0" in location:
         raise StorageError(f"{shown(location)}: the path has a NUL byte")
     scheme, separator, rest = location.partition("://")
@@ -74,16 +120,18 @@ def local_path(location: str) -> Path:
     raise StorageError(f"{shown(location)}: unknown scheme {scheme!r}; expected a path, file://, nas:// or s3://")
 
 
-def join(location: str, *names: str) -> str:
+def join(location: AnyPath, *names: str) -> str:
     """The location of `names` below `location`; `StorageError` for a name that is not safe (`unsafe_name`)."""
+    location = location_text(location)
     for name in names:
         if reason := unsafe_name(name):
             raise StorageError(f"{shown(name)!r} below {shown(location)}: {reason}")
     return "/".join([location if location.endswith("://") else location.removesuffix("/"), *names])
 
 
-def lies_below(inner: str, outer: str) -> bool:
+def lies_below(inner: AnyPath, outer: AnyPath) -> bool:
     """Whether one location is another one, or lies below it."""
+    inner, outer = location_text(inner), location_text(outer)
     if is_s3(inner) or is_s3(outer):
         return is_s3(inner) and is_s3(outer) and f"{inner}/".startswith(f"{outer.removesuffix('/')}/")
     return local_path(inner).resolve().is_relative_to(local_path(outer).resolve())

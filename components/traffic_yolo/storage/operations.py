@@ -5,6 +5,7 @@ A location is a plain path, `file:///path`, `nas://share/path` or `s3://bucket/k
 
 import hashlib
 import importlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,22 +13,21 @@ from pathlib import Path
 from traffic_yolo.errors import ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
 from traffic_yolo.storage.atomic import read_json, sha256_of_file, write_json
 from traffic_yolo.storage.local import LocalPlace
-from traffic_yolo.storage.locations import is_s3, local_path, parse_s3, shown
+from traffic_yolo.storage.locations import AnyPath, is_s3, local_path, location_text, output_path, parse_s3, shown
 from traffic_yolo.storage.places import Listing, Place, StoredFile
 from traffic_yolo.storage.retry import retried, share_fault_of
 
 
-def open_place(location: str) -> Place:
+def open_place(location: AnyPath) -> Place:
     """What does the work for a location. minio is imported for object storage alone."""
-    if not location:
-        raise StorageError("the location is empty; expected a path, file://, nas:// or s3://")
+    location = location_text(location)
     if is_s3(location):
         place: Place = importlib.import_module("traffic_yolo.storage.s3").S3Place(parse_s3(location))
         return place
     return LocalPlace(local_path(location))
 
 
-def list_files(location: str) -> Listing:
+def list_files(location: AnyPath) -> Listing:
     """Everything below a location, sorted by name; the file itself where it is one. Empty where nothing is.
 
     Names that begin with a dot are left out. `skipped` names what cannot be used: links that lead out or to folders,
@@ -36,22 +36,23 @@ def list_files(location: str) -> Listing:
     return open_place(location).list_files()
 
 
-def stat(location: str) -> StoredFile | None:
+def stat(location: AnyPath) -> StoredFile | None:
     """The file or object at a location; None where there is none."""
     return open_place(location).stat()
 
 
-def exists(location: str) -> bool:
+def exists(location: AnyPath) -> bool:
     """Whether a file or object lies at a location, or anything below it."""
     return open_place(location).exists()
 
 
-def read(location: str, *, offset: int = 0, length: int | None = None) -> bytes:
+def read(location: AnyPath, *, offset: int = 0, length: int | None = None) -> bytes:
     """The content, or `length` bytes of it from `offset`; fewer where it ends before.
 
     A whole object is checked against the SHA-256 that `put` stored with it, and read again where it is wrong. Raises
     `NotFoundError` where there is none, `ChecksumError`, `StorageError`.
     """
+    location = location_text(location)
     place = open_place(location)
     if offset or length is not None or place.copy_path() is None:
         return retried(lambda: b"".join(place.stream(offset, length)), shown(location), share_fault_of(None))
@@ -61,22 +62,24 @@ def read(location: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return target.read_bytes()
 
 
-def stream(location: str, *, offset: int = 0) -> Iterator[bytes]:
+def stream(location: AnyPath, *, offset: int = 0) -> Iterator[bytes]:
     """The content in chunks of at most 1 MiB, from `offset`; memory stays flat. Not checked: see `read` and `fetch`."""
     return open_place(location).stream(offset)
 
 
-def fetch(location: str, *, to: Path | None = None, sha256: str = "") -> Path:
+def fetch(location: AnyPath, *, to: AnyPath | None = None, sha256: str = "") -> Path:
     """A file on this machine with the content of one file or object.
 
     Without `to`, what lies on this machine or a mounted share stays where it is, and an object goes to the local cache
     (`TRAFFIC_YOLO_CACHE`), where it stays until the object changes. The content is checked against `sha256`, and
     against the one that was stored with the object; `ChecksumError` where it keeps being wrong.
     """
+    location = location_text(location)
     place = open_place(location)
     if to is not None:
-        place.fetch(to, sha256)
-        return to
+        target = output_path(to)
+        place.fetch(target, sha256)
+        return target
     copy = place.copy_path()
     if copy is not None:
         return _cached(location, place, copy, sha256)
@@ -88,16 +91,16 @@ def fetch(location: str, *, to: Path | None = None, sha256: str = "") -> Path:
     return path
 
 
-def put(location: str, source: bytes | Path) -> StoredFile:
+def put(location: AnyPath, source: bytes | AnyPath) -> StoredFile:
     """Writes bytes, or the content of a file on this machine, to a location; the answer has the SHA-256.
 
     Readers see the old content or the new one, never a half: by rename on a file system, by the server's own rule on
     S3. An object gets its SHA-256 as user metadata.
     """
-    return open_place(location).put(source)
+    return open_place(location).put(source if isinstance(source, bytes) else local_path(source))
 
 
-def put_new(location: str, data: bytes) -> StoredFile:
+def put_new(location: AnyPath, data: bytes) -> StoredFile:
     """Writes bytes to a location where nothing is; `AlreadyExistsError` otherwise. Of two writers exactly one succeeds.
 
     On S3 the server must know `If-None-Match: *` for uploads (docs/storage.md says which do).
@@ -105,12 +108,13 @@ def put_new(location: str, data: bytes) -> StoredFile:
     return open_place(location).put_new(data)
 
 
-def verify(location: str, *, sha256: str = "") -> StoredFile:
+def verify(location: AnyPath, *, sha256: str = "") -> StoredFile:
     """Reads one file or object wholly and compares; the answer has the SHA-256 that was found.
 
     Without `sha256`, an object is held to the one that was stored with it; where none is known, the content was at
     least readable to the end. Raises `ChecksumError` with both values, `NotFoundError`, `StorageError`.
     """
+    location = location_text(location)
     place = open_place(location)
     stored = place.stat()
     if stored is None:
@@ -149,28 +153,35 @@ def _cached(location: str, place: Place, target: Path, sha256: str) -> Path:
     return target
 
 
-def existing_path(location: str, *, what: str) -> Path:
-    """A path on this machine, refused with `StorageError` where nothing is there. `what` names it in the message.
+def input_path(location: AnyPath, *, what: str) -> Path:
+    """The path on this machine of something to read. `what` names it in messages.
 
-    Objects are copied to the local cache first: one by `fetch`, all below a prefix by `sync`.
+    Objects are copied to the local cache first: one by `fetch`, all below a prefix by `sync`; `StorageError` where
+    there are none. Whether anything lies at another location is left to who opens it.
     """
-    if is_s3(location):
-        place = open_place(location)
-        if place.stat() is not None:
-            return fetch(location)
-        if not place.exists():
-            raise StorageError(f"{what} not found: {shown(location)}; check bucket and key")
-        copy = place.copy_path()
-        assert copy is not None
-        importlib.import_module("traffic_yolo.storage.folder_sync").sync(location, str(copy), delete=True, wait=True)
-        return copy
-    path = local_path(location)
+    location = location_text(location)
+    if not is_s3(location):
+        return local_path(location)
+    place = open_place(location)
+    if place.stat() is not None:
+        return fetch(location)
+    if not place.exists():
+        raise StorageError(f"{what} not found: {shown(location)}; check bucket and key")
+    copy = place.copy_path()
+    assert copy is not None
+    importlib.import_module("traffic_yolo.storage.folder_sync").sync(location, str(copy), delete=True, wait=True)
+    return copy
+
+
+def existing_path(location: AnyPath, *, what: str) -> Path:
+    """`input_path` that is refused with `StorageError` where nothing is there."""
+    path = input_path(location, what=what)
     if not path.exists():
         raise StorageError(f"{what} not found: {path}; check the path, or that the share is mounted")
     return path
 
 
-def existing_folder(location: str, *, what: str) -> Path:
+def existing_folder(location: AnyPath, *, what: str) -> Path:
     """`existing_path` that must be a folder with something in it."""
     path = existing_path(location, what=what)
     if not path.is_dir():
@@ -178,3 +189,18 @@ def existing_folder(location: str, *, what: str) -> Path:
     if next(path.iterdir(), None) is None:
         raise StorageError(f"{what} is empty: {path}")
     return path
+
+
+def check_writable(location: AnyPath) -> None:
+    """Raises `StorageError` where a folder could not be made or written; makes and writes nothing.
+
+    A disk that is full, or a server that says no only when it is asked to write, is not noticed.
+    """
+    path = output_path(location)
+    nearest = path.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise StorageError(f"{shown(str(path))}: cannot be written: {shown(str(nearest))} is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StorageError(f"{shown(str(path))}: cannot be written: {shown(str(nearest))} may not be written to")

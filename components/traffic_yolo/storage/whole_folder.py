@@ -13,18 +13,20 @@ from pathlib import Path
 
 from traffic_yolo.errors import StorageError
 from traffic_yolo.storage.atomic import storage_error, sync_folder, temporary_prefix
+from traffic_yolo.storage.locations import AnyPath, output_path
 
 LOCK_SUFFIX = ".tmp.lock"
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: AnyPath) -> Iterator[Path]:
     """Yields an empty temporary neighbour of `path`; when the block ends well it becomes `path`.
 
     `path` may exist when it is an empty folder (KFP makes the folder of an output artifact beforehand); anything else
     there is refused with `StorageError` before any work is done. When the block raises, nothing is left behind. What a
     killed process left behind is removed by the next one that writes the same `path`.
     """
+    path = output_path(path)
     temporary: Path | None = None
     lock: _Lock | None = None
     try:

@@ -4,7 +4,6 @@ The field names are the command line's flags and the parameters of the KFP compo
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
 
@@ -14,7 +13,7 @@ from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
 from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import check_options, check_settings, described, option
-from traffic_yolo.storage import write_text
+from traffic_yolo.storage import AnyPath, input_path, output_path, write_text
 
 OPTIMIZERS = ("sgd", "adamw")
 POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
@@ -154,13 +153,14 @@ class TrainingOptions:
         """The options as YAML text, one a line, in the order of the fields."""
         return described(self)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: AnyPath) -> None:
         """Writes `describe()` to a file, atomically."""
-        write_text(path, self.describe())
+        write_text(output_path(path), self.describe())
 
     @classmethod
-    def read(cls, path: Path) -> "TrainingOptions":
+    def read(cls, path: AnyPath) -> "TrainingOptions":
         """The options in a file made by `write`; raises `StorageError` or `OptionsError` naming the file."""
+        path = input_path(path, what="training options")
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:

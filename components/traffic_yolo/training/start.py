@@ -118,7 +118,7 @@ def _from_other_classes(cfg: Cfg, path: Path, options: TrainingOptions, classes:
         network.load_weights(path)
     except DarknetFormatError as error:
         raise TrainingError(f"{error}; weights_names has {len(names)} classes{_other_count(cfg, path)}") from error
-    if list(classes) == names:
+    if list(classes) == names and not options.class_seeds:
         return network
     changed = change_classes(network, names, classes, seeds=options.seeds_of_classes(), seed=options.seed)
     log.info("weights %s: heads changed from %d to %d classes", path, len(names), len(classes))

@@ -16,7 +16,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.open_network import choose_device
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.progress import progress_bar
-from traffic_yolo.storage import existing_path, sha256_of_file, write_text
+from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_file, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 from traffic_yolo.training.checkpoint import Checkpoint, check_same_run, read_checkpoint, write_checkpoint
 from traffic_yolo.training.ema import AveragedNetwork
@@ -43,7 +43,7 @@ class TrainingSummary:
     seconds: float
 
 
-def train(dataset: Path, out: Path, options: TrainingOptions, *, resume: bool = False) -> TrainingSummary:
+def train(dataset: AnyPath, out: AnyPath, options: TrainingOptions, *, resume: bool = False) -> TrainingSummary:
     """Trains on split train, chooses by split val, and writes the run folder `out` (docs/architecture.md, Artifacts).
 
     `out` must not exist or be empty, unless `resume`, which goes on from its last checkpoint with the same options and
@@ -51,6 +51,7 @@ def train(dataset: Path, out: Path, options: TrainingOptions, *, resume: bool = 
     errors of bad input; the run folder then keeps its last whole checkpoint.
     """
     started = time.monotonic()
+    out = output_path(out)
     data_set = DataSet.open(dataset)
     _check_folder(out, options, resume=resume)
     device = choose_device(options.device)

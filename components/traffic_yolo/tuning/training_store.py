@@ -29,7 +29,7 @@ from traffic_yolo._version import __version__
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.protocol import detections_name
 from traffic_yolo.errors import StorageError
-from traffic_yolo.storage import existing_path, read_json, sha256_of_file, write_json
+from traffic_yolo.storage import AnyPath, existing_path, input_path, output_path, read_json, sha256_of_file, write_json
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.lease import Lease, LeaseTiming, lease
 
@@ -61,13 +61,14 @@ class TrainedOnce:
 
 
 def trained_once(
-    data: DataSet, store: Path, training: TrainingOptions, *, timing: LeaseTiming | None = None
+    data: DataSet, store: AnyPath, training: TrainingOptions, *, timing: LeaseTiming | None = None
 ) -> TrainedOnce:
     """The training of these options, from `store` or done now; one process trains while the others wait.
 
     A process that is killed is replaced by one that waits: at once on the same machine, after `timing.expiry_s`
     elsewhere. Raises `StorageError` for a store that cannot be written.
     """
+    store = output_path(store)
     moved_by = training_key(data, training)
     key = hashlib.sha256(json.dumps(moved_by, sort_keys=True).encode()).hexdigest()[:20]
     folder = store / f"training-{key}"
@@ -157,20 +158,23 @@ def code_files(package: Path) -> Iterator[Path]:
             yield path
 
 
-def record_event(store: Path, event: Event, key: str, **details: Any) -> None:
+def record_event(store: AnyPath, event: Event, key: str, **details: Any) -> None:
     """Writes one event to the store's log, as a file of its own."""
     now = time.time()
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1e6):06d}-{uuid.uuid4().hex[:8]}.json"
     where = {"time": now, "host": socket.gethostname(), "pid": os.getpid()}
-    write_json(store / LOG_NAME / name, {"event": event, "key": key, **where, **details})
+    write_json(output_path(store) / LOG_NAME / name, {"event": event, "key": key, **where, **details})
 
 
-def events(store: Path) -> list[dict[str, Any]]:
+def events(store: AnyPath) -> list[dict[str, Any]]:
     """Every event of a store's log, the oldest first."""
-    return [read_json(path, what="store event") for path in sorted((store / LOG_NAME).glob("*.json"))]
+    return [
+        read_json(path, what="store event")
+        for path in sorted((input_path(store, what="store") / LOG_NAME).glob("*.json"))
+    ]
 
 
-def count_events(store: Path) -> dict[str, int]:
+def count_events(store: AnyPath) -> dict[str, int]:
     """How often each event happened: `trained` and `inferred` count what was finished, `reused` what was spared."""
     counts = dict.fromkeys(("training", "trained", "inferred", "reused", "failed"), 0)
     for entry in events(store):

@@ -1,7 +1,5 @@
 """The metrics of a trial from raw detections: one NMS above the confidence threshold, one matching; needs no torch."""
 
-from pathlib import Path
-
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.detection.protocol import detections_name, images_fingerprint
@@ -10,6 +8,7 @@ from traffic_yolo.errors import EvaluationError
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.objective import MetricOptions, Objective
 from traffic_yolo.metrics.thresholds import threshold_metrics
+from traffic_yolo.storage import AnyPath, input_path
 from traffic_yolo.tuning.metrics import METRICS
 
 SPLIT = "val"
@@ -31,12 +30,12 @@ def trial_metrics(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, optio
     return {name: values[name] for name in METRICS}
 
 
-def read_validation(evaluation: Path, data: DataSet) -> tuple[RawDetections, GroundTruth]:
+def read_validation(evaluation: AnyPath, data: DataSet) -> tuple[RawDetections, GroundTruth]:
     """Raw detections of the validation split with its truth; `EvaluationError` when made on another data set."""
-    return read_with_truth(evaluation / detections_name(SPLIT), data)
+    return read_with_truth(input_path(evaluation, what="evaluation") / detections_name(SPLIT), data)
 
 
-def read_with_truth(detections: Path, data: DataSet) -> tuple[RawDetections, GroundTruth]:
+def read_with_truth(detections: AnyPath, data: DataSet) -> tuple[RawDetections, GroundTruth]:
     """A file of raw detections of the validation split with its truth."""
     raw = RawDetections.load(detections)
     expected = images_fingerprint(data, SPLIT)
@@ -48,7 +47,9 @@ def read_with_truth(detections: Path, data: DataSet) -> tuple[RawDetections, Gro
     return raw, read_ground_truth(data.coco_path(SPLIT), raw.classes)
 
 
-def thresholds_trial(evaluation: Path, dataset: Path, nms: NmsOptions, options: MetricOptions) -> dict[str, float]:
+def thresholds_trial(
+    evaluation: AnyPath, dataset: AnyPath, nms: NmsOptions, options: MetricOptions
+) -> dict[str, float]:
     """The metrics of an evaluation's raw detections at two thresholds: a trial that trains nothing."""
     raw, truth = read_validation(evaluation, DataSet.open(dataset))
     return trial_metrics(raw, truth, nms, options)

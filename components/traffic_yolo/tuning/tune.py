@@ -15,7 +15,7 @@ from traffic_yolo.metrics.bootstrap import coarsest_groups
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.operating_point import OperatingPoint
-from traffic_yolo.storage import atomic_folder, write_json, write_text
+from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, write_json, write_text
 from traffic_yolo.tuning.point_file import POINT_NAME, described, point_document
 from traffic_yolo.tuning.report import tuning_report_html
 from traffic_yolo.tuning.search import ApRow, Found, Part, intervals_of, matched, point_of, search
@@ -65,7 +65,7 @@ class TuningSummary:
         return values
 
 
-def tune(evaluation: Path, dataset: Path, out: Path, options: SweepOptions | None = None) -> TuningSummary:
+def tune(evaluation: AnyPath, dataset: AnyPath, out: AnyPath, options: SweepOptions | None = None) -> TuningSummary:
     """Writes `operating_point.json`, `sweep.csv` (the validation split) and `report.html` to the folder `out`.
 
     `evaluation`: folder of the step evaluate; NMS kind and max_detections are those of its record unless `options` name
@@ -73,6 +73,7 @@ def tune(evaluation: Path, dataset: Path, out: Path, options: SweepOptions | Non
     another data set.
     """
     options = options or SweepOptions()
+    target, evaluation = output_path(out), input_path(evaluation, what="evaluation")
     record = EvaluationRecord.read(evaluation / RECORD_NAME)
     data = DataSet.open(dataset)
     raw, truth = read_split(evaluation, data, CHOSEN_ON)
@@ -89,7 +90,7 @@ def tune(evaluation: Path, dataset: Path, out: Path, options: SweepOptions | Non
         point = point_of(matching, truth.classes, found.nms, class_thresholds=found.point.class_thresholds)
         parts.append(part_of(test_raw, test_truth, data.coco_path(REPORTED_ON), REPORTED_ON, found, point))
     absent = () if len(test_raw) else (REPORTED_ON,)
-    summary = TuningSummary(out, found, tuple(parts), tuple(ap_by_confidence(raw, truth, found.nms)), absent)
+    summary = TuningSummary(target, found, tuple(parts), tuple(ap_by_confidence(raw, truth, found.nms)), absent)
     made_of: dict[str, Any] = {
         "model": {name: record.protocol[name] for name in ("cfg_sha256", "weights_sha256")},
         "data_fingerprint": record.data["fingerprint"],
@@ -108,18 +109,19 @@ def write_choice(summary: TuningSummary, made_of: Mapping[str, Any]) -> None:
 
 
 def sweep_file(
-    detections: Path, truth_path: Path, out: Path, options: SweepOptions, nms: NmsOptions | None = None
+    detections: AnyPath, truth_path: AnyPath, out: AnyPath, options: SweepOptions, nms: NmsOptions | None = None
 ) -> TuningSummary:
     """The choice on one file of raw detections and its truth (a COCO file), into the folder `out`, as `tune` writes it.
 
     Kind and limit that `options` leave open are those of `nms`. Raises `EvaluationError` for detections that are not of
     the truth's pictures, `DatasetError` for truth without the model's classes.
     """
+    target, truth_path = output_path(out), input_path(truth_path, what="COCO file")
     raw = RawDetections.load(detections)
     truth = read_ground_truth(truth_path, raw.classes)
     found = search(raw, truth, options, nms or NmsOptions())
     part = part_of(raw, truth, truth_path, truth_path.stem, found, found.point)
-    summary = TuningSummary(out, found, (part,), tuple(ap_by_confidence(raw, truth, found.nms)))
+    summary = TuningSummary(target, found, (part,), tuple(ap_by_confidence(raw, truth, found.nms)))
     protocol = raw.protocol
     made_of = {"cfg_sha256": protocol.cfg_sha256, "weights_sha256": protocol.weights_sha256}
     write_choice(summary, {"model": made_of, "images_fingerprint": protocol.images_fingerprint})
@@ -127,16 +129,16 @@ def sweep_file(
 
 
 def part_of(
-    raw: RawDetections, truth: GroundTruth, labels_path: Path, split: str, found: Found, point: OperatingPoint
+    raw: RawDetections, truth: GroundTruth, labels_path: AnyPath, split: str, found: Found, point: OperatingPoint
 ) -> Part:
     """What the choice gives on one split, with its intervals over the sites or recordings that `labels_path` names."""
     groups = coarsest_groups(read_label_attributes(labels_path, truth))
     return Part(split, point, intervals_of(raw, truth, found.nms, point, groups), groups)
 
 
-def read_split(evaluation: Path, data: DataSet, split: str) -> tuple[RawDetections, GroundTruth]:
+def read_split(evaluation: AnyPath, data: DataSet, split: str) -> tuple[RawDetections, GroundTruth]:
     """Raw detections of a split with its truth; `EvaluationError` when they were made on another data set."""
-    path = evaluation / detections_name(split)
+    path = input_path(evaluation, what="evaluation") / detections_name(split)
     raw = RawDetections.load(path)
     expected = images_fingerprint(data, split)
     if raw.protocol.images_fingerprint != expected:

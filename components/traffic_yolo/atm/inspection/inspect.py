@@ -14,6 +14,7 @@ from traffic_yolo.atm.inspection.times import NO_TIME, FrameRate, frame_rate, ra
 from traffic_yolo.atm.jpeg import check_jpeg_complete, jpeg_size
 from traffic_yolo.atm.layouts import Layout, RecordingName, builtin_layouts
 from traffic_yolo.errors import RecordingError
+from traffic_yolo.storage import AnyPath, input_path
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 NAMED_BROKEN = 20
@@ -79,13 +80,14 @@ class Inspection:
 
 
 def inspect_recordings(
-    path: Path, *, layouts: Iterable[Layout] = (), max_files: int = 3, max_scans: int = 200
+    path: AnyPath, *, layouts: Iterable[Layout] = (), max_files: int = 3, max_scans: int = 200
 ) -> Inspection:
     """Looks at a file, or at every HDF5 file below a folder.
 
     Of each kind of file, `max_files` are read, `max_scans` scans of each, spread evenly; of the others, names and scan
     numbers alone. `layouts` are tried beside the built-in ones. Raises `RecordingError` where nothing is there.
     """
+    path = input_path(path, what="recordings")
     inspection = Inspection(path)
     known = [*layouts, *builtin_layouts().values()]
     kinds: list[Kind] = []

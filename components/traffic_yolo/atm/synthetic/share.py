@@ -24,7 +24,7 @@ from traffic_yolo.atm.synthetic.traffic import Traffic
 from traffic_yolo.atm.synthetic.writer import ScanToWrite, write_recording
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.progress import progress_bar
-from traffic_yolo.storage import atomic_folder, write_json, write_text
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_json, write_text
 
 LABELS_FILE = "human_labels.json"
 CALIBRATION_FILE = FILE_NAMES[0]
@@ -93,11 +93,12 @@ def condition_of(site: int, recording: int) -> str:
     return HARD[(site + recording // 2) % len(HARD)]
 
 
-def write_share(out: Path, options: SyntheticOptions) -> ShareSummary:
+def write_share(out: AnyPath, options: SyntheticOptions) -> ShareSummary:
     """Writes `out/recordings/YYYYMMDD_site<X>/*.h5` and `out/human_labels.json`, atomically.
 
     `out` must not exist or be empty. The same options give the same bytes, whatever `processes` is.
     """
+    target = output_path(out)
     jobs = [
         _Job(site, recording, options)
         for site in range(options.sites)
@@ -106,7 +107,7 @@ def write_share(out: Path, options: SyntheticOptions) -> ShareSummary:
     labelled: list[LabelledScan] = []
     total = len(jobs) * options.frames_per_recording
     bar: tqdm[object] = progress_bar(description="render", unit="picture", total=total)
-    with atomic_folder(out) as folder, bar:
+    with atomic_folder(target) as folder, bar:
         for scans in _render_all(jobs, folder):
             labelled += scans
             bar.update(options.frames_per_recording)
@@ -115,7 +116,7 @@ def write_share(out: Path, options: SyntheticOptions) -> ShareSummary:
         write_json(folder / LABELS_FILE, labels)
     clear = Counter(entry["category_id"] for entry in labels["annotations"] if not entry["ignore"])
     return ShareSummary(
-        folder=out,
+        folder=target,
         recordings=len(jobs),
         pictures=len(labels["images"]),
         objects={name: clear[class_id] for class_id, name in classes.items() if clear[class_id]},

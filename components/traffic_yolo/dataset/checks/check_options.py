@@ -11,7 +11,11 @@ class CheckOptions:
     """How a source is checked. Raises `OptionsError` when made with values that make no sense."""
 
     calibration: str = field(
-        default="", metadata={"help": "Camera calibration, or a folder of them; empty: those beside the recordings."}
+        default="",
+        metadata={
+            "help": "Camera calibration, or a folder of them; empty: those beside the recordings.",
+            "location": "read",
+        },
     )
     severities: str = field(
         default="", metadata={"help": "Comma-separated check=error|warning|info|off that replace the table's."}

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
@@ -10,7 +9,7 @@ from traffic_yolo.dataset.checks.report import checks_section, findings_text
 from traffic_yolo.dataset.picture_observer import leak_section
 from traffic_yolo.dataset.report_samples import DrawnBox, draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
-from traffic_yolo.storage import write_json, write_text
+from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
 SHOWN_LONELY = 50
 RADAR_COLOURS = {"track": (213, 94, 0), "box": (86, 180, 233), "matched": (0, 158, 115)}
@@ -18,12 +17,13 @@ FRAME_PIXELS = 640 * 360
 REPORT_FILES = ("findings.json", "report.html", "to_label.csv")
 
 
-def write_check(out: Path, check: SourceCheck) -> None:
+def write_check(out: AnyPath, check: SourceCheck) -> None:
     """Writes `findings.json`, `report.html` and, with a radar, `to_label.csv` into the folder `out`, each whole."""
-    write_json(out / "findings.json", check.as_dict())
-    write_text(out / "report.html", check_html(check))
+    folder = output_path(out)
+    write_json(folder / "findings.json", check.as_dict())
+    write_text(folder / "report.html", check_html(check))
     if check.radar is not None:
-        write_text(out / "to_label.csv", lonely_csv(check.radar.lonely))
+        write_text(folder / "to_label.csv", lonely_csv(check.radar.lonely))
 
 
 def check_text(check: SourceCheck) -> str:

@@ -1,9 +1,9 @@
 """Checks a Katib Experiment, ours or anybody's: Katib's webhook rules, those it forgets, and what others know."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from traffic_yolo.storage import AnyPath
 from traffic_yolo.tuning.katib_check import (
     rules_collector,
     rules_identity,
@@ -75,7 +75,7 @@ class CheckReport:
         return "\n".join([*(_paragraph(finding) for finding in self.findings), self.summary])
 
 
-def check_file(path: Path, *, old: Path | None = None, kubernetes: str = DEFAULT_KUBERNETES) -> CheckReport:
+def check_file(path: AnyPath, *, old: AnyPath | None = None, kubernetes: str = DEFAULT_KUBERNETES) -> CheckReport:
     """The report of a file; `old` is the experiment that it would replace, as `kubectl get -o yaml` prints it.
 
     Raises `StorageError` for a file that cannot be read, and `OptionsError` for an unknown version of Kubernetes.

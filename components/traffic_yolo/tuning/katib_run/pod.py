@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.storage import output_path
 from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import METRICS_FILE
 from traffic_yolo.tuning.katib_spec.template import containers
@@ -188,7 +189,7 @@ def shared_mounts(filled: Mapping[str, Any], nas_root: Path | None, given: Seque
         path, _, folder = text.partition("=")
         if not path.startswith("/") or not folder:
             raise OptionsError(f"--mount {text!r}: expected /PATH/IN/POD=FOLDER")
-        mounts[path.rstrip("/")] = Path(folder)
+        mounts[path.rstrip("/")] = output_path(folder)
     if nas_root is not None:
         for _, container in containers(filled):
             for _, mount in mappings_at(container, "volumeMounts"):

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from traffic_yolo.html_report import figure_svg, page, paragraph, table
-from traffic_yolo.storage import write_text
+from traffic_yolo.storage import AnyPath, output_path, write_text
 from traffic_yolo.tuning.katib_run.experiment_state import Ending, best_trial
 from traffic_yolo.tuning.katib_run.journal import State, Trial, now
 from traffic_yolo.tuning.katib_run.runner import LocalRun
@@ -201,6 +201,6 @@ def _range(parameter: Parameter, trials: Sequence[Trial]) -> tuple[float, float]
     return min(parameter.least, *values), max(parameter.most, *values)
 
 
-def results_of(folder: Path) -> list[Path]:
+def results_of(folder: AnyPath) -> list[Path]:
     """The files that `write_results` leaves."""
-    return [folder / name for name in (STATUS_NAME, TABLE_NAME, REPORT_NAME)]
+    return [output_path(folder) / name for name in (STATUS_NAME, TABLE_NAME, REPORT_NAME)]

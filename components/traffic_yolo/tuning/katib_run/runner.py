@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.storage import AnyPath, input_path, output_path
 from traffic_yolo.tuning.katib_check.check import CheckReport, check_file
 from traffic_yolo.tuning.katib_run.collector import LogFormat
 from traffic_yolo.tuning.katib_run.early_stopping import MedianStop
@@ -215,7 +216,7 @@ _WITH_VALUE = ("Succeeded", "EarlyStopped")
 
 
 def open_run(
-    file: Path, out: Path, *, nas_root: Path | None = None, mounts: Sequence[str] = (), tell: Listener = print
+    file: AnyPath, out: AnyPath, *, nas_root: AnyPath | None = None, mounts: Sequence[str] = (), tell: Listener = print
 ) -> LocalRun:
     """The run of the Experiment in `file`, new or to be continued, in the folder `out`.
 
@@ -223,6 +224,8 @@ def open_run(
     ones. Raises `OptionsError` for an Experiment with errors (the checker's first), one that cannot run on one machine,
     or another one than `out` belongs to, `StorageError` for files that cannot be read or written.
     """
+    file, out = input_path(file, what="experiment"), output_path(out)
+    root = output_path(nas_root) if nas_root else None
     report = check_file(file)
     _refuse_errors(report)
     document, _ = parse_object(read_text(file))
@@ -230,7 +233,7 @@ def open_run(
     trial_spec = mapping_at(document, "spec", "trialTemplate", "trialSpec")
     if not trial_spec:
         raise OptionsError(f"{file}: the trial template lies in a ConfigMap, which only a cluster has; write trialSpec")
-    places = shared_mounts(trial_spec, nas_root, mounts)
+    places = shared_mounts(trial_spec, root, mounts)
     journal = Journal(out / JOURNAL_NAME)
     if journal.experiment and _unchangeable(journal.experiment) != _unchangeable(document):
         raise OptionsError(f"{out} holds the run of another experiment; take another --out, or remove it")

@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.storage import AnyPath, input_path
 
 MAX_VALUES = 100_000  # an API server takes 1.5 MiB; aliases can write far more than that in a few lines
 MAX_DEPTH = 100
@@ -46,8 +46,9 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_text(path: Path, *, what: str = "experiment") -> str:
+def read_text(path: AnyPath, *, what: str = "experiment") -> str:
     """The text of a file; `StorageError` where it cannot be read as UTF-8."""
+    path = input_path(path, what=what)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -1,0 +1,109 @@
+"""The types of every flag and argument that says where something lies: what is read, what is written, what is both.
+
+They refuse at once, in one line that names the flag, what can be no location (docs/storage.md); whether anything lies
+there, the library says. No command has click's own Path or File: those know no scheme, and `nas://x` would be a folder
+called `nas:`.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.storage import check_location, check_scheme, output_path
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any, Any]
+else:
+    _ParamType = click.ParamType  # generic only in newer versions of click
+
+
+class LocationType(_ParamType):
+    """A location; the value is the text as it was given. `use` says what is done there, for tests and readers."""
+
+    name = "location"
+    use: ClassVar[str]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """The value of the flag; `OptionsError` that begins with the flag's name for what is no location."""
+        if not value and param is not None and not param.required:
+            return value  # "" leaves an option out, as its default does
+        try:
+            return self.checked(value)
+        except StorageError as error:
+            raise OptionsError(f"{_flag_of(param)}: {error}") from error
+
+    def checked(self, value: Any) -> Any:
+        """The value where it is a location; raises `StorageError`."""
+        check_location(value)
+        return value
+
+
+class _Read(LocationType):
+    """What is read; also the name of a layout or of a public data set, and text in braces in place of a file."""
+
+    use = "read"
+
+    def checked(self, value: Any) -> Any:
+        return value if value.lstrip().startswith("{") else super().checked(value)
+
+
+class _Write(LocationType):
+    """What is written: the value is the path on this machine; object storage is refused."""
+
+    use = "write"
+
+    def checked(self, value: Any) -> Any:
+        return output_path(value)
+
+
+class _WriteText(LocationType):
+    """What is written, as text for an options dataclass."""
+
+    use = "write"
+
+    def checked(self, value: Any) -> Any:
+        output_path(value)
+        return value
+
+
+class _Keep(LocationType):
+    """What is both read and written, where object storage serves as well as a path: a cache, a ledger, a target."""
+
+    use = "keep"
+
+
+class _Mount(LocationType):
+    """PATH/IN/POD=FOLDER, where the folder is a location to read and write."""
+
+    name = "path=location"
+    use = "write"
+
+    def checked(self, value: Any) -> Any:
+        inside, separator, folder = value.partition("=")
+        return f"{inside}={output_path(folder)}" if separator and folder else value  # its user says what is wrong
+
+
+class _Pipeline(LocationType):
+    """A location that a task of a pipeline uses, here or on a cluster, whose NAS root is not this machine's."""
+
+    use = "pipeline"
+
+    def checked(self, value: Any) -> Any:
+        if not value.lstrip().startswith("{"):
+            check_scheme(value)
+        return value
+
+
+READ = _Read()
+WRITE = _Write()
+WRITE_TEXT = _WriteText()
+KEEP = _Keep()
+MOUNT = _Mount()
+PIPELINE = _Pipeline()
+
+
+def _flag_of(param: click.Parameter | None) -> str:
+    if param is None:
+        return "location"
+    return max(param.opts, key=len) if isinstance(param, click.Option) else str(param.name).upper()

@@ -1,0 +1,134 @@
+"""What a task of the pipeline would refuse, refused before the first one starts.
+
+On this machine everything is looked at that takes seconds: locations, outputs, options, the classes of the data, cfg
+and weights. For a cluster only what its NAS and its object storage have no part in: they are not this machine's.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.storage import check_location, check_writable, exists, is_s3, local_path, output_path, shown
+from traffic_yolo.training.options import TrainingOptions
+
+MOST_RECORDINGS = 500  # whose structure is looked at: a second or two here, some more on a NAS
+MOST_LABEL_BYTES = 64 << 20  # of label files that are read: a second or two
+
+
+def check_cluster_run(parameters: Mapping[str, Any]) -> None:
+    """Raises `TrafficYoloError` for parameters of `finetune_pipeline` that a pod would refuse wherever it runs."""
+    _options(parameters)
+    _check_zoo(parameters)
+    for name, value in locations_given(parameters):
+        if "://" not in value and not value.startswith("/"):
+            raise OptionsError(
+                f"{_flag(name)}: {shown(value)}: a relative path means nothing in a pod; "
+                "give nas://, s3:// or the path that it has there"
+            )
+
+
+def check_local_run(parameters: Mapping[str, Any], out: Path) -> None:
+    """Raises `TrafficYoloError` for parameters of `finetune_pipeline` that a task of a run here would refuse.
+
+    `out`: the folder of runs. Nothing is written.
+    """
+    from traffic_yolo.snapshot.snapshot import refuse_inside
+
+    for name, value in locations_given(parameters):
+        with _named(name):
+            check_location(value)
+    convert, training = _options(parameters)
+    _check_zoo(parameters)
+    for name, value in locations_given(parameters):
+        with _named(name):
+            _check_place(name, value)
+    check_writable(out)
+    refuse_inside(parameters["source"], parameters["snapshot_cache"], what="the cache")
+    _check_training(training, _classes(convert))
+
+
+def _options(parameters: Mapping[str, Any]) -> tuple[ConvertOptions, TrainingOptions]:
+    """The options of two steps, which check themselves."""
+    convert = ConvertOptions(**{name: parameters[name] for name in ConvertOptions.__dataclass_fields__})
+    return convert, TrainingOptions(**{name: parameters[name] for name in TrainingOptions.__dataclass_fields__})
+
+
+def _check_zoo(parameters: Mapping[str, Any]) -> None:
+    from traffic_yolo.registry.zoo import check_model_name
+
+    check_model_name(parameters["model_name"])
+    if is_s3(parameters["zoo"]):
+        with _named("zoo"):
+            output_path(parameters["zoo"])  # says what to do instead
+
+
+def _check_place(name: str, location: str) -> None:
+    """Raises `StorageError` for an output that could not be written, or an input that is not there."""
+    if name == "zoo":
+        check_writable(location)
+    elif name != "snapshot_cache":
+        if not exists(location):
+            raise StorageError(f"{shown(location)}: not found; check the path, or that the share is mounted")
+    elif not is_s3(location):
+        check_writable(local_path(location).parent)
+
+
+def locations_given(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and value of each location that was given; no name of a layout, and no text in braces."""
+    from traffic_yolo.atm.layouts import builtin_layouts
+
+    fields = (*dataclasses.fields(ConvertOptions), *dataclasses.fields(TrainingOptions))
+    names = ["zoo", "snapshot_cache", *(field.name for field in fields if field.metadata.get("location"))]
+    for name in names:
+        value = str(parameters.get(name, ""))
+        is_text = value.lstrip().startswith("{") or (name == "layout" and value in builtin_layouts())
+        if value and not is_text:
+            yield name, value
+
+
+def _classes(options: ConvertOptions) -> tuple[str, ...] | None:
+    """The classes that the data set will have; None where it would take long to tell."""
+    from traffic_yolo.atm.recording import find_recordings
+    from traffic_yolo.dataset.look_ahead import look_ahead
+
+    for location in filter(None, (options.source, options.labels)):
+        if is_s3(location):
+            return None
+        path = local_path(location)
+        if path.is_file() and path.stat().st_size > MOST_LABEL_BYTES:
+            return None
+        if path.is_dir() and len(find_recordings(path)) > MOST_RECORDINGS:
+            return None
+    return look_ahead(options)
+
+
+def _check_training(options: TrainingOptions, classes: tuple[str, ...] | None) -> None:
+    """Builds the network where cfg or weights were given: with the package's own there is nothing to refuse."""
+    if not options.cfg and not options.weights:
+        return
+    from traffic_yolo.training.check_start import check_start
+    from traffic_yolo.training.start import read_names
+
+    if classes is None:  # what the weights were trained for says whether they fit the cfg
+        classes = tuple(read_names(options.weights_names)) if options.weights_names else ("object",)
+        options = dataclasses.replace(options, class_seeds="")
+        if not options.weights_names:
+            options = dataclasses.replace(options, weights="", fine_tune_layers="all")
+    check_start(options, classes)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Puts the flag before what storage says."""
+    try:
+        yield
+    except StorageError as error:
+        raise OptionsError(f"{_flag(name)}: {error}") from error
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

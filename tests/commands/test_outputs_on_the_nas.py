@@ -1,0 +1,163 @@
+"""Outputs lie on the NAS when `nas://` says so: real runs on small data, in order.
+
+Trainings are stopped after their first write; what counts is where it went.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from location_flags import LOCATIONS, Flag
+
+from traffic_yolo.cli import main
+from traffic_yolo.errors import TrainingError
+from traffic_yolo.storage import NAS_ROOT_VARIABLE, local_path
+
+# Output flag -> where `RUNS` puts it below the root
+WRITTEN = {
+    "atm synthesize --out": "share",
+    "atm inspect --json": "inspected.json",
+    "atm inspect --html": "inspected.html",
+    "snapshot --out": "snapshot.json",
+    "snapshot --changes": "changes.json",
+    "snapshot --gate": "gate.txt",
+    "convert --out": "data",
+    "export-labels --out": "labels",
+    "check --out": "checked",
+    "detect --out": "shard.npz",
+    "merge-detections --out": "detections.npz",
+    "evaluate --out": "evaluation",
+    "sweep --out": "sweep",
+    "compare --json": "comparison.json",
+    "darknet dump --out": "dump.npz",
+    "darknet classes --out": "classes",
+    "darknet resize --out": "resized.cfg",
+    "darknet anchors --out": "anchors",
+    "darknet freeze --out": "frozen.cfg",
+    "darknet fuse --out": "fused",
+    "darknet partial --out": "partial.weights",
+    "ledger table --out": "table.md",
+    "storage fetch --to": "fetched.cfg",
+    "train --out": "run",
+    "trial fine-tuning --work": "work",
+    "trial fine-tuning --store": "store",
+    "katib run --out": "experiment",
+}
+TOO_LONG = {  # their values are paths below the root all the same, as the first test says
+    "run --out": "the tasks are processes of minutes",
+    "merge-shards --out": "draws the same report as convert",
+    "export --out": "draws an ONNX file, in tests/export",
+    "tune --out": "sweeps as sweep does, and reads an evaluation",
+    "validate --out": "needs a whole export, in tests/deepstream",
+    "publish --zoo": "a bundle needs every step before it, in tests/registry",
+    "atm inspect --draft": "refused for recordings of a known layout, which these are",
+    "katib run --nas-root": "stands for volumes; the trials write there",
+    "katib run --mount": "stands for volumes; the trials write there",
+}
+EXPERIMENT = """
+apiVersion: kubeflow.org/v1beta1
+kind: Experiment
+metadata: {name: tiny}
+spec:
+  objective: {type: maximize, objectiveMetricName: f1}
+  algorithm: {algorithmName: random}
+  parallelTrialCount: 1
+  maxTrialCount: 1
+  maxFailedTrialCount: 0
+  parameters: [{name: x, parameterType: int, feasibleSpace: {min: "1", max: "2"}}]
+  trialTemplate:
+    primaryContainerName: main
+    trialParameters: [{name: x, description: any, reference: x}]
+    trialSpec:
+      apiVersion: batch/v1
+      kind: Job
+      spec:
+        template:
+          metadata: {annotations: {sidecar.istio.io/inject: "false"}}
+          spec:
+            restartPolicy: Never
+            containers: [{name: main, image: any, command: [echo, "f1=0.5", "${trialParameters.x}"]}]
+"""
+OUTPUTS = [flag for flag in LOCATIONS if flag.use == "write"]
+STOPPED = "stopped by the test"
+SMALL = "--width 64 --height 64 --batch 2 --max-batches 1"
+RUNS = f"""
+atm synthesize --sites 1 --recordings-per-site 1 --frames-per-recording 2 --width 160 --height 96 --out nas://share
+atm inspect nas://share/recordings --json nas://inspected.json --html nas://inspected.html
+snapshot --source nas://share/recordings --out nas://snapshot.json --changes nas://changes.json --gate nas://gate.txt
+convert --source nas://dataset --out nas://data
+export-labels --source nas://dataset --to coco --out nas://labels
+check nas://data --out nas://checked
+detect --model nas://untrained --dataset nas://data --shard 1/1 --out nas://shard.npz
+merge-detections nas://shard.npz --out nas://detections.npz
+evaluate --model nas://untrained --dataset nas://data --out nas://evaluation
+sweep --detections nas://detections.npz --truth nas://data/annotations/instances_test.json --confidences 0.3 --iou-thresholds 0.5 --out nas://sweep
+compare nas://evaluation nas://evaluation --dataset nas://data --json nas://comparison.json
+darknet dump --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --input nas://input.npz --kind default --out nas://dump.npz
+darknet classes --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --names nas://untrained/classes.names --new-names nas://untrained/classes.names --out nas://classes
+darknet resize --cfg nas://untrained/model.cfg --width 64 --height 64 --out nas://resized.cfg
+darknet anchors --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --coco nas://data/annotations/instances_train.json --out nas://anchors
+darknet freeze --cfg nas://untrained/model.cfg --fine-tune-layers heads --out nas://frozen.cfg
+darknet fuse --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --out nas://fused
+darknet partial --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --layers 3 --out nas://partial.weights
+ledger add --ledger nas://ledger --evaluation nas://evaluation --model-name any
+ledger table --ledger nas://ledger --out nas://table.md
+storage fetch nas://untrained/model.cfg --to nas://fetched.cfg
+train --dataset nas://data {SMALL} --out nas://run
+trial fine-tuning --dataset nas://data {SMALL} --work nas://work
+trial fine-tuning --dataset nas://data {SMALL} --work nas://work --store nas://store
+katib run nas://experiment.yaml --out nas://experiment
+"""
+
+
+def stop(*_: object) -> None:
+    raise TrainingError(STOPPED)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrained_model: Path) -> Path:
+    """The NAS after all runs; the folder beside it was the present one."""
+    import numpy as np
+
+    place = tmp_path_factory.mktemp("outputs")
+    nas, here = place / "nas", place / "here"
+    nas.mkdir()
+    here.mkdir()
+    shutil.copytree(small_data_set, nas / "dataset")
+    shutil.copytree(untrained_model, nas / "untrained")
+    (nas / "experiment.yaml").write_text(EXPERIMENT)
+    np.savez(nas / "input.npz", input=np.zeros((3, 96, 160), np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(NAS_ROOT_VARIABLE, str(nas))
+        patch.chdir(here)
+        patch.setattr("traffic_yolo.training.trainer._Run.go_on", stop)
+        for line in RUNS.strip().splitlines():
+            with pytest.raises(SystemExit) as caught:
+                main(line.split())
+            assert caught.value.code == (2 if line.startswith(("train ", "trial ")) else 0), line
+    return nas
+
+
+@pytest.mark.parametrize("flag", OUTPUTS, ids=str)
+def test_value_of_an_output_is_a_path_below_the_nas_root(
+    flag: Flag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAS_ROOT_VARIABLE, str(tmp_path))
+    given = "/pod=nas://x/y" if flag.parameter.type.name == "path=location" else "nas://x/y"
+    value = str(flag.parameter.type.convert(given, flag.parameter, None))
+    assert local_path(value.removeprefix("/pod=")) == tmp_path / "x" / "y"
+
+
+def test_every_output_flag_is_run_here_or_says_where() -> None:
+    assert {str(flag) for flag in OUTPUTS} == set(WRITTEN) | set(TOO_LONG)
+
+
+def test_nothing_was_written_to_the_present_folder(root: Path) -> None:
+    assert list((root.parent / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", WRITTEN)
+def test_output_lies_below_the_nas_root(flag: str, root: Path) -> None:
+    assert f"nas://{WRITTEN[flag]}" in RUNS
+    written = root / WRITTEN[flag]
+    assert written.is_file() or any(written.iterdir())

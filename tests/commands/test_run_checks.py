@@ -1,0 +1,107 @@
+"""What `run` refuses before the first task: in one line that names the flag, and nothing is started or made."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from traffic_yolo.cli import main
+from traffic_yolo.storage import NAS_ROOT_VARIABLE
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrained_model: Path) -> Path:
+    """A folder with data of three sites, weights for its classes, and files that are none."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "data").symlink_to(small_data_set)
+    shutil.copytree(untrained_model, home / "model")
+    (home / "half.weights").write_bytes((home / "model" / "model.weights").read_bytes()[:10_000])
+    (home / "other.names").write_text("a\nb\n")
+    (home / "broken.cfg").write_text("[net]\nwidth=x\n")
+    (home / "file").write_text("a file\n")
+    return home
+
+
+START = "--cfg model/model.cfg --weights model/model.weights"
+NAMED = f"{START} --weights-names model/classes.names"
+REFUSED = {
+    "--zoo s3://bucket/zoo": "--zoo: s3://bucket/zoo: no output can be written into object storage",
+    "--zoo file/zoo": "--zoo: file/zoo: cannot be written",
+    "--out file": "file: cannot be written",
+    "--snapshot-cache file/cache": "--snapshot-cache: file: cannot be written",
+    "--snapshot-cache data/cache": "the cache data/cache lies inside the source",
+    "--source nothing": "--source: nothing: not found",
+    "--labels nothing": "--labels: nothing: not found",
+    "--weights nothing": "--weights: nothing: not found",
+    "--class-map nothing": "--class-map: nothing: not found",
+    "--layout nothing": "--layout: nothing: not found",
+    "--policy nas://x": f"--policy: nas://x: set {NAS_ROOT_VARIABLE}",
+    "--policy {leak_check:often}": "leak_check",
+    "--model-name a/b": "model name 'a/b'",
+    "--val-sites Atlantis": "no site 'Atlantis' with labels",
+    "--cfg broken.cfg": "broken.cfg",
+    "--cfg model/model.cfg --weights half.weights": "half.weights",
+    f"{START} --fine-tune-layers from:999": "999",
+    f"{START} --weights-names other.names": "2 classes",
+    f"{NAMED} --class-seeds LORRY=CAR": "LORRY",
+    f"{NAMED} --class-seeds CAR=unicorn": "unicorn",
+}
+
+
+@pytest.mark.parametrize("flags", REFUSED)
+def test_local_run_refuses_before_the_first_task(
+    flags: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.delenv(NAS_ROOT_VARIABLE, raising=False)
+    monkeypatch.setattr("traffic_yolo_pipelines.local_run.run_locally", lambda *_: pytest.fail("a task was started"))
+    before = sorted(home.rglob("*"))
+    given = flags.split()
+    for name, value in {"--source": "data", "--zoo": "zoo", "--out": "runs"}.items():
+        given += [] if name in given else [name, value]
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--local", *given])
+    printed = capsys.readouterr().err.strip()
+    assert caught.value.code == 2
+    assert printed.startswith("error: ")
+    assert REFUSED[flags] in printed
+    assert "\n" not in printed
+    assert sorted(home.rglob("*")) == before
+
+
+def test_local_run_that_can_start_hands_on_locations_that_tasks_find(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv(NAS_ROOT_VARIABLE, str(home))
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("traffic_yolo_pipelines.local_run.run_locally", lambda _p, given, _o: started.append(given))
+    flags = ["--source", "data", "--zoo", "nas://zoo", "--layout", "atm-2024", "--policy", "{leak_check: report}"]
+    with pytest.raises(AttributeError):  # there is no run to sum up
+        main(["run", "--local", *flags, *NAMED.split()])
+    (given,) = started
+    assert given["source"] == str((home / "data").resolve())
+    assert given["cfg"] == str(home / "model" / "model.cfg")
+    assert (given["zoo"], given["layout"]) == ("nas://zoo", "atm-2024")
+    assert given["policy"] == "{leak_check: report}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--zoo s3://bucket/zoo --source nas://x", "--zoo: s3://bucket/zoo: no output can be written"),
+        ("--zoo nas://zoo --source recordings", "--source: recordings: a relative path means nothing in a pod"),
+        ("--zoo nas://zoo --source ftp://x", "--source: ftp://x: unknown scheme"),
+        ("--zoo nas://zoo --source nas://x --model-name a/b", "model name"),
+        ("--zoo nas://zoo --source nas://x --weights w --class-seeds A", "class_seeds"),
+    ],
+)
+def test_submitting_refuses_what_no_pod_could_do(
+    flags: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(NAS_ROOT_VARIABLE, raising=False)
+    monkeypatch.setattr("traffic_yolo_pipelines.submit.submit", lambda *_, **__: pytest.fail("a run was started"))
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--submit", "--host", "http://127.0.0.1:9", *flags.split()])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""Every text parameter of a component that says where something lies is taken as a location, as on the command line."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+from traffic_yolo.dataset.component import convert, convert_shard
+from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.registry.component import publish
+from traffic_yolo.snapshot.component import gate, keep_snapshot, snapshot
+from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
+from traffic_yolo.training.component import train
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.tuning.katib_launch.component import search
+
+COMPONENTS = (snapshot, gate, keep_snapshot, convert, convert_shard, train, publish, search)
+OPTIONS = (*dataclasses.fields(ConvertOptions), *dataclasses.fields(TrainingOptions))
+LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} | {
+    "previous", "cache", "location", "zoo", "experiment",
+}  # fmt: skip
+# Parameters of text that are no places
+OTHER = {
+    "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
+    "shard", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
+}  # fmt: skip
+
+
+def texts(component: Any) -> Iterator[str]:
+    for parameter in inspect.signature(component.python_func).parameters.values():
+        if parameter.annotation is str:
+            yield parameter.name
+
+
+CASES = [(component, name) for component in COMPONENTS for name in texts(component) if name in LOCATIONS]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path) -> dict[str, Any]:
+    """What a component needs beside the location in question."""
+    folder = tmp_path_factory.mktemp("component")
+    share = small_data_set.parent / "nas"
+    write_snapshot(folder / "listing.json", take_snapshot(share / "recordings", labels=share / "human_labels.json"))
+    return {
+        "source": str(share / "recordings"),
+        "labels": str(share / "human_labels.json"),
+        "listing": dsl.Artifact(uri=str(folder / "listing.json")),
+        "dataset": dsl.Dataset(uri=str(small_data_set)),
+        "zoo": str(folder / "zoo"),
+        "fingerprint": "",
+        "shard": "1/1 of ",
+        "model_name": "any",
+        "run_id": "any",
+        "weights": str(share / "human_labels.json"),  # any file: it is read after its names
+    }
+
+
+def test_every_location_option_of_a_component_is_tried() -> None:
+    assert len(CASES) > 20
+
+
+@pytest.mark.parametrize(("component", "name"), CASES, ids=[f"{one.name} {name}" for one, name in CASES])
+def test_what_is_no_location_ends_the_task_in_one_line(
+    component: Any, name: str, given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    arguments: dict[str, Any] = {}
+    for parameter in inspect.signature(component.python_func).parameters.values():
+        if parameter.name == name:
+            arguments[name] = "ftp://x"
+        elif parameter.name in given and (parameter.default is inspect.Parameter.empty or parameter.name == "labels"):
+            arguments[parameter.name] = given[parameter.name]
+        elif parameter.default is inspect.Parameter.empty:
+            arguments[parameter.name] = dsl.Artifact(uri=str(tmp_path / "artifacts" / parameter.name))
+    if component is convert:
+        arguments["dataset"] = dsl.Dataset(uri=str(tmp_path / "artifacts" / "dataset"))
+    if name == "weights_names":
+        arguments["weights"] = given["weights"]
+    with pytest.raises(SystemExit) as caught:
+        component.python_func(**arguments)
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "ftp://x: unknown scheme 'ftp'" in lines[-1]
+    assert not (tmp_path / "ftp:").exists()
+
+
+def test_zoo_in_object_storage_is_refused_by_publish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = {
+        name: dsl.Artifact(uri=str(tmp_path)) for name in ("model", "evaluation", "tuning", "validation", "table")
+    }
+    with pytest.raises(SystemExit):
+        publish.python_func(**nothing, zoo="s3://bucket/zoo", model_name="any")
+    assert "s3://bucket/zoo: no output can be written into object storage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_every_text_of_a_component_is_a_location_or_known_to_be_none(component: Any) -> None:
+    assert set(texts(component)) - LOCATIONS - OTHER == set()
