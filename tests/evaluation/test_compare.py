@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from records import made_up_record
 
@@ -79,7 +80,7 @@ def make(small_data_set: Path, tmp_path: Path) -> Make:
     return evaluation
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.floats(0, 1), seed=st.integers(0, 99))
 def test_identical_models_differ_by_nothing(
     make: Make, small_data_set: Path, tmp_path: Path, found: float, seed: int
