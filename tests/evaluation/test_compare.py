@@ -12,6 +12,7 @@ from examples import examples
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from records import made_up_record
+from written_data_set import state_again
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
@@ -151,5 +152,6 @@ def test_another_data_set_than_that_of_the_evaluations_is_refused(
     other = shutil.copytree(small_data_set, tmp_path / "dataset")
     path = other / "annotations" / "instances_test.json"
     path.write_text(path.read_text() + " ")
+    state_again(other)
     with pytest.raises(EvaluationError, match=r"instances_test\.json is not the truth that .*a was judged by"):
         compare(make("a", found=0.5), make("b", found=0.5), other)

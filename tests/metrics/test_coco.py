@@ -212,7 +212,10 @@ def test_detections_of_unknown_pictures_and_classes_are_refused(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        ({"image_id": 99, "category_id": 5, "bbox": [0, 0, 1, 1]}, "annotation 1 is for picture 99, which the file"),
+        (
+            {"image_id": 99, "category_id": 5, "bbox": [0, 0, 1, 1]},
+            r"annotations\[0\] \(id 1\): image_id: expected the id of an image in the file; found 99",
+        ),
         ({"image_id": 1, "category_id": 8, "bbox": [0, 0, 1, 1]}, "annotation 1 has category 8, which is none of"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from written_data_set import write_manifest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -64,7 +65,8 @@ def test_run_folder_holds_what_the_next_step_reads(rectangles: Path, tmp_path: P
         "options.yaml",
         "classes.names",
         "history.csv",
-        "trained_on.json", "curves.svg",
+        "trained_on.json",
+        "curves.svg",
         "model.cfg",
         "model.weights",
         "checkpoints/last.pt",
@@ -198,6 +200,7 @@ def test_data_set_without_val_pictures_is_refused(
     dataset = make_rectangles(tmp_path / "dataset")
     annotations = dataset / "annotations"
     (annotations / "instances_val.json").write_bytes((annotations / "instances_test.json").read_bytes())
+    write_manifest(dataset)
     with pytest.raises(TrainingError, match="split val has no pictures"):
         train(dataset, tmp_path / "run", options)
 
