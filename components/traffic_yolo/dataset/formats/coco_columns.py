@@ -56,12 +56,12 @@ class Ids:
         return np.array([self._number(value, what) for value in values], dtype=np.int64)
 
     def _number(self, value: Any, what: str) -> int:
-        if isinstance(value, float) and value.is_integer():
+        if not is_id(value):
+            raise LabelError(f"{what}: an id must be a whole number or a text; found {shown(value)}")
+        if isinstance(value, float):
             value = int(value)
         if isinstance(value, int) and 0 <= value < 2**63:
             return int(value)
-        if not is_id(value):
-            raise LabelError(f"{what}: an id must be a whole number or a text; found {shown(value)}")
         return self._others.setdefault(value, -1 - len(self._others))
 
     def shown(self, number: int) -> str:
