@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 load_profile()
+TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +42,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("--shuffle")
     if seed is not None:
         items[:] = shuffled(items, lambda item: str(item.path), seed)
+
+
+@pytest.fixture(autouse=True)
+def fresh_generators() -> None:
+    """Every test finds the process-wide random generators in one state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:  # else a test that loads it finds it so
+        sys.modules["torch"].manual_seed(TORCH_SEED)
 
 
 @pytest.fixture(scope="session")

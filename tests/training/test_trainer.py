@@ -1,6 +1,6 @@
 """Whole trainings of the tiny network: it learns, resumes, freezes, and refuses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +28,12 @@ def options(tiny_cfg: Path) -> TrainingOptions:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
     """Tiny tensors: more threads only wait for one another."""
+    kept = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)
 
 
 def test_tiny_network_learns_four_pictures_by_heart(rectangles: Path, tmp_path: Path, tiny_cfg: Path) -> None:
