@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 DEMO ?= demo
 TEST_PROCESSES ?= 2
+SEED ?= $(shell date +%s)
 BENCH ?=
 FUZZ_SECONDS ?= 60
 FUZZ ?= build/fuzz
 
-.PHONY: help install demo test check compile slow fuzz bench clean
+.PHONY: help install demo test test-shuffled check compile slow fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 16
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -35,7 +36,10 @@ check: install  ## ruff and mypy
 test: check  ## ruff, mypy and the whole test suite
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
 
-slow: install  ## the tests that take minutes (big networks, whole reference sets)
+test-shuffled: install  ## the test suite in random order, another each time; SEED=n repeats one
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --shuffle $(SEED)
+
+slow: install  ## the tests that take minutes (big networks, whole reference sets), ten times as many examples, drawn anew
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
 
 fuzz: install  ## the readers of cfg and weights against FUZZ_SECONDS of damaged files each; corpus and findings in build/fuzz

@@ -3,12 +3,16 @@
 import gzip
 import json
 import os
+import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from examples import load_profile
+from shuffling import shuffled
 
 if TYPE_CHECKING:
     from traffic_yolo.detection.nms import Detections
@@ -16,6 +20,37 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
+load_profile()
+TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--shuffle SEED`."""
+    parser.addoption(
+        "--shuffle", type=int, metavar="SEED", help="run the files, and the tests in each, in random order"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """States the seed of a random order."""
+    seed = config.getoption("--shuffle")
+    return None if seed is None else f"order: --shuffle {seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts tests in the random order of `--shuffle`."""
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        items[:] = shuffled(items, lambda item: str(item.path), seed)
+
+
+@pytest.fixture(autouse=True)
+def fresh_generators() -> None:
+    """Every test finds the process-wide random generators in one state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:  # else a test that loads it finds it so
+        sys.modules["torch"].manual_seed(TORCH_SEED)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from harness import Row, interleaved
 
 from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION
 from traffic_yolo.detection.protocol import detections_name
+from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.tuning.metrics import METRICS
 
 TOPIC = "trial"
@@ -58,8 +59,13 @@ def _write_inputs(folder: Path) -> str:
     (folder / "annotations").mkdir()
     write_truth(truth, folder / "annotations" / "instances_val.json")
     fingerprint = raw.protocol.images_fingerprint.partition("/")[0]
-    (folder / MANIFEST_NAME).write_text(json.dumps({"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint}))
     (folder / CLASSES_NAME).write_text(json.dumps({"classes": list(truth.classes)}))  # JSON is YAML
+    files = [
+        {"path": path, "sha256": sha256_of_file(folder / path)}
+        for path in (CLASSES_NAME, "annotations/instances_val.json")
+    ]
+    manifest = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint, "files": files}
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
     return f"{PICTURES:,} pictures, {len(raw.boxes_xyxy):,} boxes"
 
 

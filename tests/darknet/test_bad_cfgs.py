@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 from cfg_mutations import NUMBERS, mutated
 from darknet_fuzzing import examine_cfg
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from small_cfgs import SMALL_CFGS
 from spying_section import spy_on
@@ -34,7 +35,7 @@ def test_the_small_networks_have_every_section_type():
 
 
 @every_small_cfg
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_a_damaged_cfg_is_refused_with_its_line_or_runs(name, tmp_path, seed):
     text = mutated(SMALL_CFGS[name], random.Random(seed))

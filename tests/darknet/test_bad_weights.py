@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from darknet_fuzzing import examine_weights
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from small_cfgs import SMALL_CFGS
 
@@ -42,7 +43,7 @@ def test_a_file_cut_anywhere_is_refused(cfg, files, number, tmp_path):
     assert examine_weights(files[number] + bytes(4), cfg, tmp_path) == "refused"
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     number=st.integers(0, len(HEADERS) - 1),
     place=st.floats(0, 1, exclude_max=True),
@@ -56,7 +57,7 @@ def test_bytes_written_over_a_file_are_refused_or_kept(cfg, files, number, place
     examine_weights(bytes(whole), cfg, tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(header=st.lists(st.integers(-3, 10**4 + 1), min_size=3, max_size=3), rest=st.binary(max_size=80))
 def test_any_header_is_read_or_refused(cfg, header, rest, tmp_path):
     assert examine_weights(np.array(header, "<i4").tobytes() + rest, cfg, tmp_path) == "refused"

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.detector_map import MapOptions, PictureResult, darknet_map
@@ -86,7 +87,7 @@ def random_picture(random, num_classes):
     return PictureResult(survivors, boxes.astype(np.float32), random.integers(0, num_classes, truths))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([0, 11, 101]),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.nms import NMS_KINDS, NmsRule, darknet_nms
@@ -31,7 +32,7 @@ def detections(draw):
     return (boxes * scale).astype(np.float32), objectness.astype(np.float32), scores.astype(np.float32)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     found=detections(),
     kind=st.sampled_from(NMS_KINDS),

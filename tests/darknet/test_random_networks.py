@@ -9,7 +9,8 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from examples import examples
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from trained_networks import trained_network
 
@@ -154,7 +155,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("required", SECTION_TYPES)
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(5, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), wide=st.booleans())
 def test_any_valid_network_with_such_a_section_keeps_its_promises(folder, required, data, wide):
     cfg = data.draw(cfgs(required))

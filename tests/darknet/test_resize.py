@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.resize import letterbox, letterbox_hw, network_boxes_to_picture, stretch
@@ -38,7 +39,7 @@ def slow_stretch(image, resolution_wh):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 24), st.integers(1, 24), st.integers(0, 99))
 def test_stretch_is_the_slow_float32_loop_to_the_last_bit(height, width, new_height, new_width, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.cfg import Cfg
@@ -105,7 +106,7 @@ def slow_maxpool(x, *, size, stride, padding):
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_maxpool_is_the_loop_for_any_size_stride_and_padding(data):
     size, stride = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
@@ -315,7 +316,7 @@ NUMBERS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.data())
 def test_a_cfg_with_any_number_changed_is_built_or_refused(small_cfg, data):
     lines = small_cfg.split("\n")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.cfg import Cfg
@@ -49,7 +50,7 @@ def window_means(x, *, size, stride_yx, padding):
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_local_avgpool_is_the_loop_for_any_size_stride_and_padding(data):
     size, stride_y, stride_x = (data.draw(st.integers(1, 4)) for _ in range(3))

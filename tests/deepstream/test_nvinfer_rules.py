@@ -5,7 +5,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -191,7 +192,7 @@ boxes_strategy = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows=boxes_strategy, iou=st.sampled_from([0.2, 0.45, 0.7]))
 def test_single_label_boxes_survive_as_in_our_own_nms(
     rows: list[tuple[int, int, int, int, int, int]], iou: float

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
@@ -19,7 +20,7 @@ ARRAYS = arrays_of.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrays=st.dictionaries(NAMES, ARRAYS, min_size=1, max_size=6))
 def test_arrays_come_back_mapped_and_aligned(tmp_path_factory: pytest.TempPathFactory, arrays: dict) -> None:
     path = tmp_path_factory.mktemp("arrays") / "arrays.npz"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.boxes import cxcywh_to_xyxy, pairwise_iou
@@ -175,7 +176,7 @@ def pictures(draw: st.DrawFn) -> RawDetections:
     return raw_detections(drawn, 3)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     raw=pictures(),
     options=st.builds(
@@ -205,7 +206,7 @@ def test_many_pictures_in_threads_give_what_one_at_a_time_gives() -> None:
     assert rows == plain_nms(raw, NmsOptions(0.1, 0.4))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(raw=pictures(), threshold=st.sampled_from([0.1, 0.25, 0.5]), overlap=st.sampled_from([0.3, 0.5, 0.9]))
 def test_what_nms_promises(raw: RawDetections, threshold: float, overlap: float) -> None:
     options = NmsOptions(threshold, overlap)
@@ -227,7 +228,7 @@ def test_what_nms_promises(raw: RawDetections, threshold: float, overlap: float)
                     assert same.any() or (iou[kept.scores >= score] > np.float32(overlap)).any()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(raw=pictures(), low=st.sampled_from([0.05, 0.2]), high=st.sampled_from([0.3, 0.6]))
 def test_a_higher_threshold_only_drops_the_tail(raw: RawDetections, low: float, high: float) -> None:
     lower = non_maximum_suppression(raw, NmsOptions(low, 0.5))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from records import made_up_record
+from written_data_set import state_again
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
@@ -79,7 +81,7 @@ def make(small_data_set: Path, tmp_path: Path) -> Make:
     return evaluation
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.floats(0, 1), seed=st.integers(0, 99))
 def test_identical_models_differ_by_nothing(
     make: Make, small_data_set: Path, tmp_path: Path, found: float, seed: int
@@ -150,5 +152,6 @@ def test_another_data_set_than_that_of_the_evaluations_is_refused(
     other = shutil.copytree(small_data_set, tmp_path / "dataset")
     path = other / "annotations" / "instances_test.json"
     path.write_text(path.read_text() + " ")
+    state_again(other)
     with pytest.raises(EvaluationError, match=r"instances_test\.json is not the truth that .*a was judged by"):
         compare(make("a", found=0.5), make("b", found=0.5), other)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from written_data_set import state_again
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.detect_split import detect_split
@@ -168,6 +169,7 @@ def test_a_split_without_pictures_is_refused(untrained_model: Path, small_data_s
     data = shutil.copytree(small_data_set, tmp_path / "dataset")
     path = data / "annotations" / "instances_test.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"images": [], "annotations": []}))
+    state_again(data)
     with pytest.raises(EvaluationError, match="split 'test' has no pictures to evaluate on"):
         evaluate(untrained_model, data, tmp_path / "out")
 

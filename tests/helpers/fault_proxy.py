@@ -23,7 +23,7 @@ FAULTS = (
     "wrong_body",
     "wrong_request",
 )
-HANG_S = 1.5
+HANG_S = 10.0
 
 Chooser = Callable[[str, str], str]  # method and path -> a fault, or "" to pass the request on
 

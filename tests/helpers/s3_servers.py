@@ -51,7 +51,7 @@ def moto_server() -> Iterator[S3Server]:
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, dict(os.environ), Path(os.devnull)):
-        _wait_for(f"http://127.0.0.1:{port}/moto-api/", seconds=60)
+        _wait_for(f"http://127.0.0.1:{port}/moto-api/", seconds=300)
         yield S3Server("moto", f"127.0.0.1:{port}", "test", "test-secret", is_real=False)
 
 
@@ -82,7 +82,7 @@ def ceph_gateway() -> Iterator[S3Server]:
         port = free_port()
         frontend = f"beast endpoint=127.0.0.1:{port}"
         daemons.enter_context(cluster.daemon("radosgw", "-n", "client.admin", f"--rgw-frontends={frontend}"))
-        _wait_for(f"http://127.0.0.1:{port}/", seconds=120)
+        _wait_for(f"http://127.0.0.1:{port}/", seconds=300)
         cluster.run(
             "radosgw-admin", "user", "create", "--uid=test", "--display-name=test", "--access-key=test-access",
             "--secret-key=test-secret-key",

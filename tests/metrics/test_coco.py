@@ -212,13 +212,25 @@ def test_detections_of_unknown_pictures_and_classes_are_refused(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        ({"image_id": 99, "category_id": 5, "bbox": [0, 0, 1, 1]}, "annotation 1 is for picture 99, which the file"),
-        ({"image_id": 1, "category_id": 8, "bbox": [0, 0, 1, 1]}, "annotation 1 has category 8, which is none of"),
+        (
+            {"image_id": 99, "category_id": 5, "bbox": [0, 0, 1, 1]},
+            r"annotations\[0\] \(id 1\): image_id: expected the id of an image in the file; found 99",
+        ),
+        (
+            {"image_id": 1, "category_id": 8, "bbox": [0, 0, 1, 1]},
+            r"annotations\[0\] \(id 1\): category_id: expected the id of a category in the file; found 8",
+        ),
     ],
 )
 def test_truth_that_contradicts_itself_is_refused(tmp_path: Path, annotation: dict[str, Any], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         read_ground_truth(truth_file(tmp_path / "t.json", [annotation]), CLASSES)
+
+
+def test_a_counted_box_of_another_class_than_the_model_has_is_refused(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "t.json", [{"image_id": 1, "category_id": 5, "bbox": [0, 0, 1, 1]}])
+    with pytest.raises(DatasetError, match="annotation 1 has category 5, which is none of the model's classes"):
+        read_ground_truth(path, CLASSES[1:])
 
 
 def test_a_class_without_category_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from traffic_yolo.boxes import xywh_to_xyxy
@@ -81,7 +82,7 @@ OPTIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(truths=TRUTHS, found=FOUND, options=OPTIONS, shown=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_every_number_is_that_of_pycocotools(
     truths: list[Any], found: list[Any], options: CocoSettings, shown: list[bool]
@@ -92,7 +93,7 @@ def test_every_number_is_that_of_pycocotools(
         assert_same(truth, detections_of(truth, found), options, mask=np.array(shown))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(truths=TRUTHS, found=FOUND, scales=st.lists(st.sampled_from([0.25, 0.3, 1.0, 4.0]), min_size=4, max_size=4))
 def test_areas_in_network_pixels_are_those_of_scaled_annotations(
     truths: list[Any], found: list[Any], scales: list[float]
@@ -102,20 +103,60 @@ def test_areas_in_network_pixels_are_those_of_scaled_annotations(
     assert_same(truth, detections_of(truth, found), options, area_scale=np.array(scales))
 
 
-@settings(max_examples=40, deadline=None)
-@given(truths=TRUTHS, found=FOUND, weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_a_picture_counted_w_times_is_w_equal_pictures(truths: list[Any], found: list[Any], weights: list[int]) -> None:
-    truth = truth_of(truths, image_ids=(1, 2, 3, 4))
-    ours = match_table(detections_of(truth, found), truth).accumulate(np.array(weights))
+# One picture whose two detections have equal scores; the right one stands first
+EQUAL_SCORES: dict[str, Any] = {
+    "truths": [(0, 0, False, (0, 0, 0, 0)), (2, 0, False, (0, 0, 1, 1))],
+    "found": [
+        (0, 0, 0.0, (0, 0, 0, 0)),
+        (0, 0, 0.0, (0, 0, 0, 0)),
+        (2, 0, 0.0, (0, 0, 1, 1)),
+        (2, 0, 0.0, (0, 0, 0, 0)),
+    ],
+}
+WEIGHTS = st.lists(st.integers(0, 3), min_size=4, max_size=4)
+
+
+def copied(rows: list[Any], weights: list[int]) -> list[Any]:
+    """Rows of pictures that lie there `weights` times, the copies of a picture side by side."""
     copies = [(old, new) for new, old in enumerate(np.repeat(np.arange(4), weights))]
-    copied_truth = truth_of(
-        [(new, *row[1:]) for old, new in copies for row in truths if row[0] == old],
-        image_ids=tuple(range(1, len(copies) + 1)),
-    )
-    copied = [(new, *row[1:]) for old, new in copies for row in found if row[0] == old]
-    plain = match_table(detections_of(copied_truth, copied), copied_truth).accumulate()
+    return [(new, *row[1:]) for old, new in copies for row in rows if row[0] == old]
+
+
+@examples(40)
+@given(truths=TRUTHS, found=FOUND, weights=WEIGHTS)
+@example(**EQUAL_SCORES, weights=[0, 0, 2, 0])
+def test_a_picture_counted_w_times_is_w_equal_pictures_whose_detections_keep_the_order_of_the_data_set(
+    truths: list[Any], found: list[Any], weights: list[int]
+) -> None:
+    truth = truth_of(truths, image_ids=(1, 2, 3, 4))
+    table = match_table(detections_of(truth, found), truth)
+    ours = table.accumulate(np.array(weights))
+    copied_truth = truth_of(copied(truths, weights), image_ids=tuple(range(1, sum(weights) + 1)))
+    # Scores by place in the data set, so that nothing but copies is equal there
+    place = np.empty(len(found))
+    place[table.rows] = np.arange(len(found))
+    distinct = [(*row[:2], 1 - place[number] / 64, row[3]) for number, row in enumerate(found)]
+    copies = detections_of(copied_truth, copied(distinct, weights))
+    plain = match_table(copies, copied_truth).accumulate()
     np.testing.assert_array_equal(ours.precision, plain.precision)
     np.testing.assert_array_equal(ours.recall, plain.recall)
+    if sum(weights):  # pycocotools cannot do without pictures
+        theirs = accumulate_with_pycocotools(copied_truth, copies, CocoSettings())
+        np.testing.assert_array_equal(ours.precision, theirs.precision)
+        np.testing.assert_array_equal(ours.recall, theirs.recall)
+
+
+@examples(40)
+@given(truths=TRUTHS, found=FOUND, weights=WEIGHTS, times=st.integers(2, 4))
+@example(**EQUAL_SCORES, weights=[1, 1, 1, 1], times=2)
+def test_drawing_every_picture_as_many_times_more_changes_nothing(
+    truths: list[Any], found: list[Any], weights: list[int], times: int
+) -> None:
+    truth = truth_of(truths)
+    table = match_table(detections_of(truth, found), truth)
+    once, more = (table.accumulate(np.array(weights) * factor) for factor in (1, times))
+    np.testing.assert_allclose(more.precision, once.precision, rtol=1e-15)
+    np.testing.assert_array_equal(more.recall, once.recall)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,8 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -116,7 +117,7 @@ def coco_outcomes(found: Detections, truth: GroundTruth, iou: float) -> dict[int
 SMALL_BOX = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 10), st.integers(1, 10))
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(
     truths=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), SMALL_BOX), max_size=14),
     crowds=st.lists(st.booleans(), min_size=14, max_size=14),

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
@@ -85,7 +86,7 @@ OBJECTIVE = st.builds(
 EVERY_CUT = [step / 20 for step in range(20)]  # scores lie on twentieths: nothing else can part them
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(rows=ROWS, objective=OBJECTIVE)
 def test_one_threshold_is_the_best_of_all_that_there_are(
     rows: list[tuple[int, int, int]], objective: Objective
@@ -97,7 +98,7 @@ def test_one_threshold_is_the_best_of_all_that_there_are(
     assert reached == pytest.approx(max(value(at(matching, t, t), objective) for t in EVERY_CUT), abs=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(rows=ROWS, objective=OBJECTIVE)
 def test_thresholds_of_classes_are_the_best_of_all_pairs(
     rows: list[tuple[int, int, int]], objective: Objective

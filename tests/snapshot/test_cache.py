@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
@@ -165,7 +166,7 @@ def test_wait_before_reading_is_short_and_only_where_it_helps() -> None:
     assert seconds_to_wait([coarse], 0, 0) == 0
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     st.dictionaries(
         st.text(min_size=1).filter(lambda name: "\0" not in name and name.isprintable()),

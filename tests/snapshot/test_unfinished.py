@@ -111,12 +111,14 @@ def test_recording_that_vanishes_while_it_is_counted_is_left_out_and_named(
 
 def test_young_recording_waits_until_it_has_settled(share: Path) -> None:
     first, second = find_recordings(share)
-    os.utime(first, (time.time() - 100, time.time() - 100))
-    assert reasons(share, settle_s=50) == {second.relative_to(share).as_posix(): "is younger than 50 s"}
+    now = time.time()
+    os.utime(first, (now - 100_000, now - 100_000))
+    os.utime(second, (now, now))
+    assert reasons(share, settle_s=50_000) == {second.relative_to(share).as_posix(): "is younger than 50000 s"}
     for path in [path for path in share.rglob("*") if path.is_file() and path.suffix != ".h5"]:
         path.unlink()
-    with pytest.raises(StorageError, match="source has nothing to take: .*; left out: .* \\(is younger than 1000 s\\)"):
-        take_snapshot(str(share), settle_s=1000)
+    with pytest.raises(StorageError, match="source has nothing to take: .*; left out: .* \\(is younger than 500000 s\\)"):
+        take_snapshot(str(share), settle_s=500_000)
 
 
 def test_labels_that_are_cut_off_stop_the_snapshot(share: Path, tmp_path: Path) -> None:

@@ -27,12 +27,13 @@ SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
 
 
 @pytest.fixture
-def proxy(moto: S3Server, clean: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """A proxy before moto, with a bucket in `proxy.bucket`."""
+def proxy(moto: S3Server, clean: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[FaultProxy]:
+    """A proxy before moto, with a bucket in `proxy.bucket`; only a server that hangs is soon given up."""
+    hangs = getattr(request.node, "callspec", None) and request.node.callspec.params.get("fault") == "hang"
     with fault_proxy(moto.host) as running:
         running.bucket = f"s3://{use(moto, clean)}"  # type: ignore[attr-defined]
         clean.setenv("TRAFFIC_YOLO_S3_ENDPOINT", f"http://{running.host}")
-        clean.setenv("TRAFFIC_YOLO_S3_TIMEOUT_S", "1")
+        clean.setenv("TRAFFIC_YOLO_S3_TIMEOUT_S", "1" if hangs else "60")
         yield running
 
 
@@ -184,7 +185,16 @@ def test_share_that_disappears_and_returns_is_waited_for(clean: pytest.MonkeyPat
         storage.put(str(share / f"{number}.bin"), b"%d" % number * 100)
     expected = take_snapshot(str(share)).fingerprint
 
+    begun, fetch = threading.Event(), LocalPlace.fetch
+
+    def fetch_and_tell(self: LocalPlace, path: Path, sha256: str) -> storage.StoredFile:
+        begun.set()
+        return fetch(self, path, sha256)
+
+    clean.setattr(LocalPlace, "fetch", fetch_and_tell)
+
     def away_for_a_while() -> None:
+        begun.wait(300)
         for _ in range(3):
             time.sleep(0.03)
             (tmp_path / "mount").rename(tmp_path / "away")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
+from written_data_set import write_manifest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.heads import YoloHead, read_yolo_head
@@ -161,7 +162,7 @@ def write_rectangles(root: Path, classes: tuple[str, ...] = CLASSES) -> Path:
         )
         (root / "annotations" / f"instances_{split}.json").write_text(json.dumps({**chosen, "categories": categories}))
     (root / "classes.yaml").write_text(yaml.safe_dump({"classes": list(classes)}))
-    (root / "manifest.json").write_text(json.dumps({"schema_version": 1, "fingerprint": "f" * 64}))
+    write_manifest(root)
     return root
 
 

@@ -1,11 +1,12 @@
 """Whole trainings of the tiny network: it learns, resumes, freezes, and refuses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from written_data_set import write_manifest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -27,9 +28,12 @@ def options(tiny_cfg: Path) -> TrainingOptions:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
     """Tiny tensors: more threads only wait for one another."""
+    kept = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)
 
 
 def test_tiny_network_learns_four_pictures_by_heart(rectangles: Path, tmp_path: Path, tiny_cfg: Path) -> None:
@@ -64,7 +68,8 @@ def test_run_folder_holds_what_the_next_step_reads(rectangles: Path, tmp_path: P
         "options.yaml",
         "classes.names",
         "history.csv",
-        "trained_on.json", "curves.svg",
+        "trained_on.json",
+        "curves.svg",
         "model.cfg",
         "model.weights",
         "checkpoints/last.pt",
@@ -198,6 +203,7 @@ def test_data_set_without_val_pictures_is_refused(
     dataset = make_rectangles(tmp_path / "dataset")
     annotations = dataset / "annotations"
     (annotations / "instances_val.json").write_bytes((annotations / "instances_test.json").read_bytes())
+    write_manifest(dataset)
     with pytest.raises(TrainingError, match="split val has no pictures"):
         train(dataset, tmp_path / "run", options)
 

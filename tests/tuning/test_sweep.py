@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
@@ -63,7 +64,7 @@ def case(
     return raw, truth
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     found=st.lists(st.tuples(st.integers(0, 2), BOX, st.tuples(*[st.integers(0, 9)] * 3)), max_size=25),
     truths=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0, 1, 2, ALL_CLASSES]), BOX), max_size=15),

@@ -27,7 +27,7 @@ from traffic_yolo.tuning.training_store import (
 )
 
 TRAINING = TrainingOptions(width=160, height=96, batch=2, max_batches=2, seed=3)
-FAST = LeaseTiming(renew_s=0.05, expiry_s=1.0, poll_s=0.02)
+FAST = LeaseTiming(renew_s=0.05, expiry_s=600, poll_s=0.02)  # a busy machine may stop a holder for a second
 # A real trial's training in a process of its own: data set, store, seed.
 WORKER = """
 import sys
@@ -50,7 +50,7 @@ def test_processes_in_parallel_train_once_though_one_is_killed_while_it_holds_th
     small_data_set: Path, tmp_path: Path
 ) -> None:
     killed = worker(small_data_set, tmp_path, seed=1, iterations=1000)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not any(tmp_path.glob("attempt-*/run/*")):
         assert time.monotonic() < until, "the first training never began"
         time.sleep(0.02)
@@ -59,7 +59,7 @@ def test_processes_in_parallel_train_once_though_one_is_killed_while_it_holds_th
     assert count_events(tmp_path) == {"training": 1, "trained": 0, "inferred": 0, "reused": 0, "failed": 0}
     # The killed one's key is another training's, so its lease must also not be in the way of these
     workers = [worker(small_data_set, tmp_path, seed=1, iterations=2) for _ in range(3)]
-    assert [process.wait(120) for process in workers] == [0, 0, 0]
+    assert [process.wait(600) for process in workers] == [0, 0, 0]
     counts = count_events(tmp_path)
     assert (counts["trained"], counts["inferred"], counts["reused"]) == (1, 1, 2)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from records import made_up_record
+from written_data_set import state_again
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.data_set import DataSet
@@ -159,6 +160,7 @@ def without_pictures(data_set: Path, split: str, folder: Path) -> Path:
     copied = shutil.copytree(data_set, folder / "dataset")
     path = copied / "annotations" / f"instances_{split}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"images": [], "annotations": []}))
+    state_again(copied)
     return copied
 
 

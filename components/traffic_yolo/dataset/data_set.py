@@ -5,7 +5,7 @@ The COCO files are the truth; the YOLO text beside them is for other programs.
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
+from traffic_yolo.dataset.coco_entries import CocoEntries
 from traffic_yolo.dataset.records import SPLITS
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.storage import AnyPath, input_path, read_json
+from traffic_yolo.storage import AnyPath, input_path, read_json, sha256_of_file
 
 MANIFEST_NAME = "manifest.json"
 CLASSES_NAME = "classes.yaml"
@@ -60,7 +61,11 @@ class DataSet:
 
     @classmethod
     def open(cls, root: AnyPath) -> "DataSet":
-        """Reads manifest and classes. Raises `DatasetError` where the folder is missing or not a data set."""
+        """Reads manifest and classes.
+
+        Raises `DatasetError` where the folder is missing or not a data set, or its classes are not those that the
+        manifest states.
+        """
         folder = input_path(root, what="data set")
         if not folder.is_dir():
             raise DatasetError(f"data set not found: {folder}; give the folder that convert wrote")
@@ -74,7 +79,9 @@ class DataSet:
             raise DatasetError(
                 f"{folder / MANIFEST_NAME}: expected {expected}, found version {version!r}; convert again"
             )
-        return cls(root=folder, classes=_read_classes(folder / CLASSES_NAME), manifest=manifest)
+        data_set = cls(root=folder, classes=_read_classes(folder / CLASSES_NAME), manifest=manifest)
+        data_set._check_unchanged(CLASSES_NAME)
+        return data_set
 
     @property
     def fingerprint(self) -> str:
@@ -82,25 +89,48 @@ class DataSet:
         return str(self.manifest["fingerprint"])
 
     def coco_path(self, split: str) -> Path:
-        """The COCO file of one split."""
-        self._check_split(split)
-        return self.root / "annotations" / f"instances_{split}.json"
+        """The COCO file of one split. Raises `DatasetError` where its bytes are not those that the manifest states."""
+        if split not in SPLITS:
+            raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+        name = f"annotations/instances_{split}.json"
+        self._check_unchanged(name)
+        return self.root / name
 
     def split(self, split: str) -> list[LabelledImage]:
-        """The pictures of one split in the order of their ids. Raises `DatasetError` for a picture that is missing."""
+        """The pictures of one split in the order of their ids.
+
+        Raises `DatasetError` for a picture that is missing, for a COCO file that is not the manifest's, and for an
+        entry that is not as it should be (`CocoEntries`).
+        """
         path = self.coco_path(split)
-        coco = read_json(path, what=f"labels of split {split}")
-        try:
-            boxes_of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in coco["images"]}
-            for annotation in coco["annotations"]:
-                boxes_of[annotation["image_id"]].append(annotation)
-            images = [self._image(image, boxes_of[image["id"]]) for image in coco["images"]]
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__} {error}"
-            raise DatasetError(f"{path}: not what convert wrote ({reason}); convert again") from error
-        missing = next((image.path for image in images if not image.path.is_file()), None)
-        if missing is not None:
-            raise DatasetError(f"picture not found: {missing}; {path.name} names it; convert again")
+        coco = CocoEntries.of(
+            read_json(path, what=f"labels of split {split}"), path, image_keys=("id", "file_name", "width", "height")
+        )
+        class_ids = self._class_ids(coco, path)
+        boxes_xyxy = xywh_to_xyxy(coco.boxes_xywh).astype(np.float32)
+        order = np.argsort(coco.pictures, kind="stable")
+        ends = np.searchsorted(coco.pictures[order], np.arange(1, len(coco.images)))
+        images = []
+        for image, image_id, rows in zip(coco.images, coco.image_ids.tolist(), np.split(order, ends), strict=False):
+            name = PurePosixPath(image["file_name"])
+            picture = self.root / "images" / name
+            if name.is_absolute() or ".." in name.parts or not picture.is_file():
+                raise DatasetError(f"picture not found: {picture}; {path.name} names it; convert again")
+            images.append(
+                LabelledImage(
+                    image_id=image_id,
+                    path=picture,
+                    file_name=image["file_name"],
+                    width=int(image["width"]),
+                    height=int(image["height"]),
+                    site=str(image.get("site") or ""),
+                    recording=str(image.get("recording") or ""),
+                    boxes_xyxy=boxes_xyxy[rows],
+                    class_ids=class_ids[rows],
+                    ignore=coco.ignore[rows],
+                    is_crowd=coco.is_crowd[rows],
+                )
+            )
         return images
 
     @cached_property
@@ -108,28 +138,52 @@ class DataSet:
         """Pictures of each split, from the manifest."""
         return {split: int(self.manifest["counts"][split]["images"]) for split in SPLITS}
 
-    def _check_split(self, split: str) -> None:
-        if split not in SPLITS:
-            raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    @cached_property
+    def _stated(self) -> dict[str, str]:
+        """SHA-256 of the files that say what is true, by path below the folder: annotations and classes."""
+        files = self.manifest.get("files")
+        stated = {}
+        for entry in files if isinstance(files, list) else []:
+            path = entry.get("path") if isinstance(entry, dict) else None
+            if isinstance(path, str) and (path == CLASSES_NAME or path.startswith("annotations/")):
+                stated[path] = str(entry.get("sha256"))
+        return stated
 
-    def _image(self, image: dict[str, Any], annotations: list[dict[str, Any]]) -> LabelledImage:
-        boxes_xywh = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
-        class_ids = np.array([a["category_id"] - category_id(0) for a in annotations], dtype=np.int64)
-        # Ignored classes have categories of their own, after those of the data set
-        class_ids[class_ids >= len(self.classes)] = NO_CLASS
-        return LabelledImage(
-            image_id=image["id"],
-            path=self.root / "images" / image["file_name"],
-            file_name=image["file_name"],
-            width=image["width"],
-            height=image["height"],
-            site=image.get("site", ""),
-            recording=image.get("recording", ""),
-            boxes_xyxy=xywh_to_xyxy(boxes_xywh).astype(np.float32),
-            class_ids=class_ids,
-            ignore=np.array([bool(a.get("ignore", 0)) for a in annotations], dtype=np.bool_),
-            is_crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=np.bool_),
-        )
+    def _check_unchanged(self, name: str) -> None:
+        """Raises `DatasetError` where the file `name` below the folder is not the one that the manifest states."""
+        path = self.root / name
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing; convert again")
+        found, stated = sha256_of_file(path), self._stated.get(name)
+        if stated is None:
+            raise DatasetError(f"{self.root / MANIFEST_NAME}: states no SHA-256 of {name}; convert again")
+        if found != stated:
+            raise DatasetError(
+                f"{path} is not the file that convert wrote: the manifest states SHA-256 {stated:.12}…, found "
+                f"{found:.12}…; to keep corrected labels, convert this folder as a source: traffic-yolo convert "
+                f"--source {self.root} --out NEW"
+            )
+
+    def _class_ids(self, coco: CocoEntries, path: Path) -> NDArray[np.int64]:
+        """(G,): class of each annotation, `NO_CLASS` of an ignored one whose category comes after the classes."""
+        names = {int(category["id"]): category["name"] for category in coco.categories}
+        for class_id, name in enumerate(self.classes):
+            if names.get(category_id(class_id)) != name:
+                raise DatasetError(
+                    f"{path}: category {category_id(class_id)}: expected {name!r}, as {CLASSES_NAME} has it; found "
+                    f"{names.get(category_id(class_id))!r}; convert again"
+                )
+        class_ids = coco.category_ids - category_id(0)
+        foreign = (class_ids < 0) | (class_ids >= len(self.classes))
+        class_ids[foreign] = NO_CLASS
+        foreign &= ~coco.ignore & ~coco.is_crowd
+        if foreign.any():
+            entry = coco.annotations[int(np.flatnonzero(foreign)[0])]
+            raise DatasetError(
+                f"{path}: annotation {entry['id']}: category_id: expected 1 to {len(self.classes)} of a box that is "
+                f"not ignored; found {entry['category_id']}; convert again"
+            )
+        return class_ids
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:

@@ -162,8 +162,8 @@ def precision_over_recall(
 ) -> None:
     """Precision at each recall, made falling from the right, and the last recall; as pycocotools accumulates.
 
-    A picture that counts w times is w equal pictures side by side. Both curves change at matches alone (a match lifts
-    recall and precision, anything else at most lowers precision), so only those are kept.
+    A detection whose picture counts w times stands there w times in a row. Both curves change at matches alone (a
+    match lifts recall and precision, anything else at most lowers precision), so only those are kept.
     """
     num_thresholds = outcomes.shape[1]
     widest = 1

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.coco_entries import CocoEntries
 from traffic_yolo.errors import DatasetError, EvaluationError
 from traffic_yolo.storage import AnyPath, input_path, read_json
 
@@ -95,61 +95,51 @@ def read_ground_truth(
     with `iscrowd` are crowds, those with `ignore` (ours; COCO has no such key) ignore regions.
 
     Raises `StorageError` for a file that is no JSON, `DatasetError` for one without a class of ours, with a category
-    that is not among the classes, or with an annotation for a missing picture.
+    that is not among the classes, or with an entry that is not as it should be (`CocoEntries`).
     """
     path = input_path(path, what="ground truth")
-    content = read_json(path, what="ground truth")
-    try:
-        class_of = _class_ids(content["categories"], classes, category_ids, path)
-        image_ids = np.array([image["id"] for image in content["images"]], dtype=np.int64)
-        picture_of = {int(image_id): index for index, image_id in enumerate(image_ids)}
-        rows = [_row(annotation, class_of, picture_of, path) for annotation in content["annotations"]]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: not a COCO instances file: {type(error).__name__}: {error}") from error
-    table = np.array(rows, dtype=np.float64).reshape(-1, 8)
-    table = table[np.argsort(table[:, 0], kind="stable")]
+    coco = CocoEntries.of(read_json(path, what="ground truth"), path)
+    class_of = _class_ids(coco, classes, category_ids, path)
+    class_ids = np.full(len(coco.annotations), ALL_CLASSES, np.int64)
+    for category, class_id in class_of.items():
+        class_ids[coco.category_ids == category] = class_id
+    foreign = (class_ids == ALL_CLASSES) & ~coco.ignore
+    if foreign.any():
+        entry = coco.annotations[int(np.flatnonzero(foreign)[0])]
+        raise DatasetError(
+            f"{path}: annotation {entry['id']} has category {entry['category_id']}, which is none of the model's "
+            f"classes"
+        )
+    class_ids[coco.ignore] = ALL_CLASSES
+    areas = np.where(np.isnan(coco.areas), coco.boxes_xywh[:, 2] * coco.boxes_xywh[:, 3], coco.areas)
+    order = np.argsort(coco.pictures, kind="stable")
     return GroundTruth(
         classes=tuple(classes),
-        image_ids=image_ids,
-        truth_pictures=table[:, 0].astype(np.int64),
-        class_ids=table[:, 1].astype(np.int64),
-        ignore=table[:, 2] > 0,
-        areas=table[:, 3],
-        boxes_xywh=np.ascontiguousarray(table[:, 4:]),
+        image_ids=coco.image_ids,
+        truth_pictures=coco.pictures[order],
+        class_ids=class_ids[order],
+        ignore=(coco.ignore | coco.is_crowd)[order],
+        areas=areas[order],
+        boxes_xywh=coco.boxes_xywh[order],
     )
 
 
 def _class_ids(
-    categories: Sequence[dict[str, Any]], classes: Sequence[str], category_ids: Sequence[int] | None, path: Path
+    coco: CocoEntries, classes: Sequence[str], category_ids: Sequence[int] | None, path: Path
 ) -> dict[int, int]:
-    """Class id of each category id."""
+    """Class id of each category id; categories of one name are one class."""
     if category_ids is not None:
         if len(category_ids) != len(classes):
             raise EvaluationError(f"{len(category_ids)} category ids for {len(classes)} classes")
         return {int(category): class_id for class_id, category in enumerate(category_ids)}
-    by_name = {str(category["name"]): int(category["id"]) for category in categories}
-    missing = [name for name in classes if name not in by_name]
+    names = [str(category["name"]) for category in coco.categories]
+    missing = [name for name in classes if name not in names]
     if missing:
-        known = ", ".join(by_name)
+        known = ", ".join(dict.fromkeys(names))
         raise DatasetError(f"{path}: no category named {missing[0]!r}; the model's classes must be among: {known}")
-    return {by_name[name]: class_id for class_id, name in enumerate(classes)}
-
-
-def _row(
-    annotation: dict[str, Any], class_of: dict[int, int], picture_of: dict[int, int], path: Path
-) -> tuple[float, ...]:
-    """(picture, class id, ignore, area, x, y, w, h) of one annotation."""
-    where = f"{path}: annotation {annotation.get('id')}"
-    if annotation["image_id"] not in picture_of:
-        raise DatasetError(f"{where} is for picture {annotation['image_id']}, which the file does not list")
-    x, y, width, height = (float(value) for value in annotation["bbox"])
-    everywhere = bool(annotation.get("ignore", 0))
-    if everywhere:
-        class_id = ALL_CLASSES
-    elif annotation["category_id"] in class_of:
-        class_id = class_of[annotation["category_id"]]
-    else:
-        raise DatasetError(f"{where} has category {annotation['category_id']}, which is none of the model's classes")
-    ignore = everywhere or bool(annotation.get("iscrowd", 0))
-    area = float(annotation.get("area", width * height))
-    return (picture_of[annotation["image_id"]], class_id, ignore, area, x, y, width, height)
+    class_of = {name: class_id for class_id, name in enumerate(classes)}
+    return {
+        int(category["id"]): class_of[name]
+        for category, name in zip(coco.categories, names, strict=True)
+        if name in class_of
+    }

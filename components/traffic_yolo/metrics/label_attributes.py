@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from traffic_yolo.dataset.coco_entries import CocoEntries
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.storage import AnyPath, input_path, read_json
@@ -73,20 +74,18 @@ class LabelAttributes:
 def read_label_attributes(path: AnyPath, truth: GroundTruth) -> LabelAttributes:
     """Reads the attributes of the COCO file that `truth` was read from.
 
-    Raises `StorageError` where the file is no JSON, `EvaluationError` where it is not the file of `truth`.
+    Raises `StorageError` where the file is no JSON, `DatasetError` for an entry that is not as it should be
+    (`CocoEntries`), `EvaluationError` where it is not the file of `truth`.
     """
     path = input_path(path, what="ground truth")
-    content = read_json(path, what="ground truth")
-    images, annotations = content["images"], content["annotations"]
-    place = {int(image["id"]): index for index, image in enumerate(images)}
-    order = np.argsort([place[int(entry["image_id"])] for entry in annotations], kind="stable").tolist()
-    boxes = [annotations[index]["bbox"] for index in order]
-    same = [image["id"] for image in images] == truth.image_ids.tolist() and len(boxes) == len(truth.boxes_xywh)
-    if not same or not np.array_equal(np.array(boxes, np.float64).reshape(-1, 4), truth.boxes_xywh):
+    coco = CocoEntries.of(read_json(path, what="ground truth"), path)
+    order = np.argsort(coco.pictures, kind="stable")
+    same = np.array_equal(coco.image_ids, truth.image_ids) and np.array_equal(coco.boxes_xywh[order], truth.boxes_xywh)
+    if not same:
         raise EvaluationError(f"{path}: its boxes are not those of the ground truth; it was changed meanwhile")
     return LabelAttributes(
-        tuple(_picture_labels(image) for image in images),
-        tuple(_box_labels(annotations[index].get("attributes") or {}) for index in order),
+        tuple(_picture_labels(image) for image in coco.images),
+        tuple(_box_labels(coco.annotations[index].get("attributes") or {}) for index in order.tolist()),
     )
 
 

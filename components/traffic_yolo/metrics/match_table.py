@@ -74,6 +74,10 @@ class MatchTable:
     ) -> Accumulated:
         """Precision over recall of the pictures, each counted `weights` (M,) times: whole numbers, or a mask.
 
+        Detections keep their order in the table, whatever the weights: a resample that draws every picture equally
+        often is the data set itself. Copies of a picture put beside each other would not say so of equal scores in one
+        picture: right, wrong twice over is right, wrong, right, wrong there, and right, right, wrong, wrong here.
+
         `only_ap`: of the first area and the largest limit alone (A = L = 1), which is all that AP needs.
         """
         counted = np.ones(self.num_pictures, np.int64) if weights is None else np.asarray(weights).astype(np.int64)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.dataset.formats.base import ReadOptions
@@ -151,7 +152,7 @@ def test_every_format_has_a_sample() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 @given(mutate=mutations())
-@settings(max_examples=120, deadline=None)
+@examples(120)
 def test_damaged_files_are_read_or_refused_by_name(scratch: Path, name: str, mutate: Callable[[bytes], bytes]) -> None:
     folder = scratch / name
     opened = lay_out(folder, name)
@@ -164,7 +165,7 @@ def test_damaged_files_are_read_or_refused_by_name(scratch: Path, name: str, mut
 
 @pytest.mark.parametrize("name", SAMPLES)
 @given(data=st.binary(max_size=200))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_bytes_of_any_kind_are_refused_by_name(scratch: Path, name: str, data: bytes) -> None:
     folder = scratch / f"{name}-bytes"
     opened = lay_out(folder, name)
@@ -174,7 +175,7 @@ def test_bytes_of_any_kind_are_refused_by_name(scratch: Path, name: str, data: b
 
 
 @given(mutate=mutations())
-@settings(max_examples=120, deadline=None)
+@examples(120)
 def test_damaged_side_cars_are_read_or_refused_by_name(scratch: Path, mutate: Callable[[bytes], bytes]) -> None:
     folder = scratch / "sidecar"
     opened = lay_out(folder, "kitti")
@@ -193,7 +194,7 @@ VALUES: Any = st.none() | st.booleans() | st.integers() | st.floats() | st.text(
                          "label_source", "attributes", "scan", "supercategory", "iscrowd"]),
     value=VALUES | st.lists(VALUES, min_size=4, max_size=4),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_coco_entries_with_any_value_are_read_or_refused(scratch: Path, section: str, key: str, value: Any) -> None:
     folder = scratch / "coco-values"
     folder.mkdir(exist_ok=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.dataset.formats.json_stream import json_pieces
@@ -41,7 +42,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(document=DOCUMENTS, piece_bytes=st.integers(1, 64), indent=st.sampled_from([None, 1]), ascii_only=st.booleans())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_pieces_together_are_what_json_load_gives(
     scratch: Path, document: Any, piece_bytes: int, indent: int | None, ascii_only: bool
 ) -> None:
@@ -55,7 +56,7 @@ def test_pieces_together_are_what_json_load_gives(
 
 
 @given(data=st.binary(max_size=80) | st.text('[]{}",:0eE.-truefalsnNI \\u1', max_size=60).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_anything_else_is_refused_with_file_and_place(scratch: Path, data: bytes) -> None:
     scratch.write_bytes(data)
     refusal = ""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.cli import main, traffic_yolo
@@ -170,7 +171,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = places(yaml.safe_load(BASE.read_text()))[1:]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(150)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=4))
 def test_any_value_at_any_place_is_survived(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     document = yaml.safe_load(BASE.read_text())
@@ -187,13 +188,13 @@ def test_any_value_at_any_place_is_survived(changes: list[tuple[tuple[Any, ...],
     check_document(document, old=yaml.safe_load(BASE.read_text()))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!?|>'\"#%@` \n0.,~", max_size=80))
 def test_any_text_is_survived(text: str) -> None:
     check_text(text).to_text()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(VALUES)
 def test_any_spec_is_survived(value: Any) -> None:
     check_document({"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": value, "spec": value})

@@ -22,7 +22,7 @@ from traffic_yolo.tuning.katib_launch.cluster import Experiments
 from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, experiment_of, unique_name
 
 PATH = "/apis/kubeflow.org/v1beta1/namespaces/team/experiments"
-OPTIONS = LaunchOptions("run-1", poll_s=0.01, timeout_s=20)
+OPTIONS = LaunchOptions("run-1", poll_s=0.01, timeout_s=600)
 BEST = {
     "bestTrialName": "thresholds-abc",
     "parameterAssignments": [

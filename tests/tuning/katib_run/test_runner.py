@@ -95,7 +95,12 @@ def test_a_grid_ends_when_it_is_through(experiment: Experiment, nas: Path, tmp_p
 
 def test_no_more_than_so_many_run_at_a_time(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
     (nas / "behaviour.py").write_text(
-        "(here / f'in-{os.getpid()}').touch(); time.sleep(0.3)\n"
+        "(here / f'in-{os.getpid()}').touch()\n"
+        # The first waits for a second, however slowly that starts; then a third would have time to come
+        "for _ in range(20_000):\n"
+        "    if len(list(here.glob('in-*'))) > 1 or (here / 'counts').exists(): break\n"
+        "    time.sleep(0.01)\n"
+        "time.sleep(0.3)\n"
         "open(here / 'counts', 'a').write(f\"{len(list(here.glob('in-*')))}\\n\"); (here / f'in-{os.getpid()}').unlink()"
     )
     assert run(experiment(), tmp_path / "out", "--nas-root", str(nas)).exit_code == 0
@@ -107,7 +112,7 @@ def test_a_trial_that_is_worse_than_the_others_is_stopped(experiment: Experiment
     (nas / "behaviour.py").write_text(
         "bad = len(open(here / 'started').readlines()) > 3\n"
         "for step in range(3):\n    print('score=0.0' if bad else 'score=0.9', flush=True)\n"
-        "time.sleep(60 if bad else 0); x = 0.3"
+        "time.sleep(600 if bad else 0); x = 0.3"
     )
     settings = [{"name": "min_trials_required", "value": "2"}, {"name": "start_step", "value": "2"}]
     stopping = {"algorithmName": "medianstop", "algorithmSettings": settings}
@@ -164,7 +169,7 @@ def test_killed_at_any_moment_the_same_command_goes_on(
     out, chance = tmp_path / "out", random.Random(seed)
     for _ in range(2):
         process = program(experiment(), out, nas)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while not (out / "journal.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 1.0))
@@ -185,14 +190,14 @@ def test_killed_at_any_moment_the_same_command_goes_on(
 def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
     experiment: Experiment, nas: Path, tmp_path: Path
 ) -> None:
-    (nas / "behaviour.py").write_text("time.sleep(60)")
+    (nas / "behaviour.py").write_text("time.sleep(600)")
     out = tmp_path / "out"
     process = program(experiment(), out, nas)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while not alive(nas) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(300) == 130
     assert alive(nas) == []
     assert status_of(out)["trialsRunning"] >= 1
     (nas / "behaviour.py").write_text("")
@@ -249,7 +254,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_trial_running(
     experiment: Experiment, nas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Full between the start of a trial's process and its place in the journal, the worst moment."""
-    (nas / "behaviour.py").write_text("time.sleep(60)")
+    (nas / "behaviour.py").write_text("time.sleep(600)")
     processes: list[int] = []
 
     def full(_journal: Journal, _name: str, process: dict[str, Any]) -> None:
@@ -260,7 +265,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_trial_running(
     answered = run(experiment(), tmp_path / "out", "--nas-root", str(nas))
     assert isinstance(answered.exception, StorageError)
     assert len(processes) == 1
-    until = time.monotonic() + 10
+    until = time.monotonic() + 300
     while lives(processes[0]) and time.monotonic() < until:
         time.sleep(0.02)
     assert not lives(processes[0])
@@ -279,7 +284,7 @@ def test_a_volume_that_no_folder_stands_for_is_said_and_so_are_trials_that_the_e
 ) -> None:
     answered = run(experiment(maxFailedTrialCount=0, parallelTrialCount=1), tmp_path / "without")
     assert "note: /nas is this machine's own path: no --nas-root or --mount" in answered.output
-    (nas / "behaviour.py").write_text("sys.exit(1) if x > 0.5 else time.sleep(60)")
+    (nas / "behaviour.py").write_text("sys.exit(1) if x > 0.5 else time.sleep(600)")
     answered = run(experiment(maxFailedTrialCount=0), tmp_path / "with", "--nas-root", str(nas))
     assert "note: /nas" not in answered.output
     assert answered.exit_code == 1

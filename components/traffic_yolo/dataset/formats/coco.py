@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.coco_entries import SECTIONS, shown, why_no_image
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids
@@ -23,7 +24,6 @@ from traffic_yolo.errors import LabelError, StorageError
 IGNORED = "ignored"
 # Where a COCO data set keeps its label files, the surest place first: other JSON files often lie beside them
 COCO_FILES = ("annotations/instances*.json", "instances*.json", "annotations/*.json", "*.json")
-SECTIONS = ("images", "annotations", "categories")
 FRAME_KEYS = ("recording", "scan", "site", "camera", "day")
 BLOCK = 4096  # pictures given out at a time
 
@@ -108,8 +108,10 @@ class _CocoFile:
                 raise LabelError(f"{self.path}: not a COCO instances file; expected a list under {key!r}")
         self._categories = Categories.of(categories, self.path, ignored=IGNORED)
         ids = np.concatenate([np.zeros(0, dtype=np.int64), *self._image_ids])
-        if len(np.unique(ids)) != len(ids):
-            raise LabelError(f"{self.path}: an image id occurs twice")
+        unique, counts = np.unique(ids, return_counts=True)
+        if len(unique) != len(ids):
+            double = self._ids.shown(int(unique[counts > 1][0]))
+            raise LabelError(f"{self.path}: image {double}: an image id occurs twice; number them anew")
         self._columns = columns.complete(ids, self._categories)
         self._broken += self._columns.broken
         self._num_images = len(ids)
@@ -146,7 +148,7 @@ class _CocoFile:
         kept: list[dict[str, Any] | None] = []
         ids: list[Any] = []
         for image in images:
-            reason = _why_no_image(image)
+            reason = why_no_image(image)
             if reason:
                 self._broken.append(f"{self.path}: {reason}")
             if isinstance(image, dict) and "id" in image:
@@ -159,7 +161,12 @@ class _CocoFile:
             row = None
             if image is not None:
                 row = [image.get(key) for key in ("id", "file_name", "width", "height", *FRAME_KEYS, "attributes")]
-            self._images.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            try:
+                line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+            except TypeError:  # orjson's own is one: half a surrogate pair, a number beyond 64 bits
+                self._broken.append(f"{self.path}: image: expected texts and numbers in UTF-8; found {shown(row)}")
+                line = b"null\n"
+            self._images.write(line)
 
     def _picture(self, row: list[Any], annotations: tuple[Annotation, ...], split: str) -> PictureLabels:
         image_id, name, width, height, recording, scan, site, camera, day, attributes = row
@@ -176,17 +183,6 @@ class _CocoFile:
             own_split=split,
             attributes=attributes if isinstance(attributes, dict) else {},
         )
-
-
-def _why_no_image(image: Any) -> str:
-    """What is wrong with an entry of `images`; "" for a good one."""
-    if not isinstance(image, dict):
-        return f"an image must be an object; found {image!r:.60}"
-    name, sides = image.get("file_name"), [image.get(side) for side in ("width", "height")]
-    whole = all(isinstance(side, int | float) and 0 < side < 2**31 and side == int(side) for side in sides)
-    if "id" not in image or not isinstance(name, str) or not name or not whole:
-        return f"image {image.get('id')}: expected id, file_name, width and height; found {image!r:.120}"
-    return ""
 
 
 def coco_categories(classes: Sequence[str], ignored: Sequence[str]) -> list[dict[str, Any]]:

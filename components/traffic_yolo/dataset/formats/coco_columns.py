@@ -1,7 +1,6 @@
 """The annotations of a COCO file as columns: checked all at once, turned into records a block of pictures at a time."""
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.coco_entries import (
+    area_column,
+    attributes_column,
+    box_column,
+    flag_column,
+    id_column,
+    shown,
+    why_broken,
+    why_no_category,
+)
 from traffic_yolo.dataset.formats.left_out import NAMED, flat_box_message, shown_xywh
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
 from traffic_yolo.errors import LabelError
@@ -31,28 +40,38 @@ COLUMNS = {
 
 
 class Ids:
-    """Ids of a file as numbers: whole numbers are themselves, other ids get numbers of their own below zero."""
+    """Ids of a file as numbers: whole numbers from 0 are themselves, other ids get numbers of their own below zero.
+
+    Texts are ids too: some tools write them, and nothing but the file itself refers to an id.
+    """
 
     def __init__(self) -> None:
         self._others: dict[Any, int] = {}
 
     def numbers(self, values: Sequence[Any], what: str) -> NDArray[np.int64]:
         """(n,); `LabelError` beginning with `what` for an id that is neither a number nor a text."""
-        if set(map(type, values)) <= {int}:
-            try:
-                return np.array(values, dtype=np.int64)
-            except OverflowError:
-                pass
+        whole = id_column(values)
+        if whole is not None and not (whole < 0).any():
+            return whole
         return np.array([self._number(value, what) for value in values], dtype=np.int64)
 
     def _number(self, value: Any, what: str) -> int:
-        if isinstance(value, float) and value.is_integer():
+        if not is_id(value):
+            raise LabelError(f"{what}: an id must be a whole number or a text; found {shown(value)}")
+        if isinstance(value, float):
             value = int(value)
         if isinstance(value, int) and 0 <= value < 2**63:
             return int(value)
-        if not isinstance(value, str | int):
-            raise LabelError(f"{what}: an id must be a number or a text; found {value!r:.60}")
         return self._others.setdefault(value, -1 - len(self._others))
+
+    def shown(self, number: int) -> str:
+        """The id as the file has it, for a message."""
+        return str(number) if number >= 0 else str(list(self._others)[-1 - number])
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value may be an id: a whole number (1.0 too) or a text; true and null are none."""
+    return type(value) in (int, str) or (type(value) is float and value.is_integer())
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,12 @@ class Categories:
     @classmethod
     def of(cls, entries: Sequence[Any], path: Path, *, ignored: str) -> "Categories":
         """Reads the section `categories`; `LabelError` for an entry without id or name, or an id that occurs twice."""
+        for index, entry in enumerate(entries):
+            reason = why_no_category(entry)
+            if not reason and not is_id(entry["id"]):
+                reason = f"a category needs a number as id; found {shown(entry['id'])}"
+            if reason:
+                raise LabelError(f"{path}: categories[{index}]: {reason}")
         try:
             ordered = sorted(entries, key=lambda entry: int(entry["id"]))
             names = tuple(str(entry["name"]) for entry in ordered)
@@ -130,10 +155,11 @@ class AnnotationColumns:
         classes = places[table["category"]] if len(places) else table["category"]
         self._tell_strangers(table, found, classes, categories)
         flat = (table["box"][:, 2:] <= 0).any(axis=1)
-        good = found & (classes >= 0) & ~flat
+        good = found & (classes >= 0) & ~flat & ~self._doubled(table["id"])
         self.degenerate += int(flat.sum())
         for row in np.flatnonzero(flat)[:NAMED].tolist():
-            where = f"{self._path}: annotation {table['id'][row]} of image {table['image'][row]}"
+            annotation, image = (self._ids.shown(int(table[key][row])) for key in ("id", "image"))
+            where = f"{self._path}: annotation {annotation} of image {image}"
             self.flat.append(flat_box_message(where, shown_xywh(tuple(table["box"][row].tolist()))))
         picture = order[rows] if len(image_ids) else rows
         kept = np.flatnonzero(good)
@@ -175,58 +201,73 @@ class AnnotationColumns:
         """The entries as columns; None where one of them is not as it should be."""
         try:
             places, what = self._category_names, f"{self._path}: annotation"
-            boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(len(entries), 4)
+            category_ids = [entry["category_id"] for entry in entries]
+            boxes = box_column([entry["bbox"] for entry in entries])
+            crowd = flag_column([entry.get("iscrowd") for entry in entries])
+            ignore = flag_column([entry.get("ignore") for entry in entries])
+            area = area_column([entry.get("area") for entry in entries])
+            attributes = attributes_column([entry.get("attributes") for entry in entries])
+            if boxes is None or crowd is None or ignore is None or area is None or attributes is None:
+                return None
+            if set(map(type, category_ids)) - {int, float, str}:
+                return None  # true is 1 to a dict
             columns = {
                 "id": self._ids.numbers([entry["id"] for entry in entries], what),
                 "image": self._ids.numbers([entry["image_id"] for entry in entries], what),
-                "category": [places.setdefault(entry["category_id"], len(places)) for entry in entries],
+                "category": [places.setdefault(key, len(places)) for key in category_ids],
                 "box": boxes,
                 "source": [SOURCE_NUMBER[entry.get("label_source", "human")] for entry in entries],
-                # None becomes NaN, and False
+                # None becomes NaN
                 "confidence": np.array([entry.get("confidence") for entry in entries], dtype=np.float64),
-                "crowd": np.array([entry.get("iscrowd") for entry in entries], dtype=np.bool_),
-                "ignore": np.array([entry.get("ignore") for entry in entries], dtype=np.bool_),
-                "area": np.array([entry.get("area") for entry in entries], dtype=np.float64),
+                "crowd": crowd,
+                "ignore": ignore,
+                "area": area,
             }
-            attributes = [entry.get("attributes") for entry in entries]
-            if any(attributes) and not all(isinstance(found, dict) for found in attributes if found):
-                return None
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):  # a LabelError is a ValueError
             return None
         table: Columns = {name: np.asarray(column, dtype=COLUMNS[name]) for name, column in columns.items()}
         if any(len(column) != len(entries) or column.ndim > 1 + (name == "box") for name, column in table.items()):
             return None  # a list where a single value belongs
-        confidence, area = table["confidence"], table["area"]
+        confidence = table["confidence"]
         good = (
-            np.isfinite(boxes).all()
-            and not (confidence < 0).any()
+            not (confidence < 0).any()
             and not (confidence > 1).any()
             and not (np.isnan(confidence) & (table["source"] != 0)).any()
-            and not (area < 0).any()
-            and not np.isinf(area).any()
         )
         return table if good else None
 
     def _is_good(self, entry: Any) -> bool:
         """Whether an entry is an annotation; if not, why not goes to `broken`."""
         if not isinstance(entry, dict):
-            self.broken.append(f"{self._path}: an annotation must be an object; found {entry!r:.60}")
+            self.broken.append(f"{self._path}: an annotation must be an object; found {shown(entry)}")
             return False
         reason = _why_broken(entry)
         if not reason and self._columns([entry]) is None:
             reason = f"expected numbers and an object of attributes; found {entry!r:.120}"
         if reason:
-            self.broken.append(f"{self._path}: annotation {entry.get('id')}: {reason}")
+            self.broken.append(f"{self._path}: annotation {_cut(entry.get('id'))}: {reason}")
         return not reason
+
+    def _doubled(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,): which ids an earlier annotation has already; told in `broken`."""
+        doubled = np.zeros(len(ids), dtype=np.bool_)
+        if not (np.diff(ids) > 0).all():  # as nearly every file has them
+            doubled[:] = True
+            doubled[np.unique(ids, return_index=True)[1]] = False
+        for row in np.flatnonzero(doubled).tolist():
+            where = f"{self._path}: annotation {self._ids.shown(int(ids[row]))}"
+            self.broken.append(f"{where}: an earlier annotation has this id; number them anew")
+        return doubled
 
     def _tell_strangers(
         self, table: Columns, found: NDArray[np.bool_], classes: NDArray[np.int64], categories: Categories
     ) -> None:
         keys = list(self._category_names)
         for row in np.flatnonzero(~found | (classes < 0)).tolist():
-            where = f"{self._path}: annotation {table['id'][row]}"
+            where = f"{self._path}: annotation {self._ids.shown(int(table['id'][row]))}"
             if not found[row]:
-                self.broken.append(f"{where}: no image {table['image'][row]} in the file; remove it or add the image")
+                image = self._ids.shown(int(table["image"][row]))
+                self.broken.append(f"{where}: no image {image} in the file; remove it or add the image")
             else:
                 key, known = keys[table["category"][row]], list(categories.row_of)
                 self.broken.append(f"{where}: no category {key}; known: {known}")
@@ -245,11 +286,11 @@ def _why_broken(entry: Mapping[str, Any]) -> str:
     missing = [key for key in ("id", "image_id", "category_id", "bbox") if key not in entry]
     if missing:
         return f"{missing[0]} is missing"
-    box = entry["bbox"]
-    if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) for value in box):
-        return f"bbox must be four numbers x, y, width, height; found {box!r:.60}"
-    if not all(math.isfinite(value) for value in box):
-        return f"bbox must be finite; found {box!r}"
+    for key in ("id", "image_id", "category_id"):
+        if not is_id(entry[key]):
+            return f"{key}: expected a whole number or a text; found {shown(entry[key])}"
+    if reason := why_broken(entry, keys=("bbox",)):
+        return reason
     source, confidence = entry.get("label_source", "human"), entry.get("confidence")
     if source not in LABEL_SOURCES:
         return f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {source!r:.60}"
@@ -257,7 +298,9 @@ def _why_broken(entry: Mapping[str, Any]) -> str:
         return f"confidence: expected a number in [0, 1], found {confidence!r:.60}"
     if confidence is None and source != "human":
         return f"a box drawn by the {source} carries its confidence; found none"
-    area = entry.get("area")
-    if area is not None and not (type(area) in (int, float) and math.isfinite(area) and area >= 0):
-        return f"area must be a number from 0; found {area!r:.60}"
-    return ""
+    return why_broken(entry, keys=("area", "iscrowd", "ignore", "attributes"))
+
+
+def _cut(value: Any) -> str:
+    """An id for a message."""
+    return value if isinstance(value, str) and len(value) <= 80 else shown(value)
