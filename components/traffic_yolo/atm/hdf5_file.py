@@ -179,6 +179,13 @@ class Hdf5Group:
             raise RecordingError(f"{found.where}: expected a group, found a data set")
         return found
 
+    def listed_group(self, name: str) -> "Hdf5Group":
+        """The group of one of `names`; `RecordingError` also for one that damage has left in the list alone."""
+        found = self.group(name)
+        if found is None:
+            raise RecordingError(f"{self.where} {short(name)}: damaged HDF5: listed, and not to be found")
+        return found
+
     def data_set(self, path: str) -> Hdf5DataSet | None:
         """The data set at a path; `RecordingError` where something else is there."""
         found = self.item(path)

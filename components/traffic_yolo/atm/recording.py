@@ -154,9 +154,7 @@ class Recording:
 
     def group(self, number: int) -> Hdf5Group:
         """The group of a scan; `RecordingError` where there is none, or something else is in its place."""
-        group = self._file.group(self._scan_name(number))
-        assert group is not None  # its name was read from the file
-        return group
+        return self._file.listed_group(self._scan_name(number))
 
     def _picture(self, group: Hdf5Group) -> bytes | None:
         data_set = group.data_set(self.layout.image_dataset)
@@ -172,8 +170,7 @@ class Recording:
         layouts = builtin_layouts().values()
         seen: set[str] = set()
         for name in self._scan_like(layouts):
-            group = self._file.group(name)
-            assert group is not None
+            group = self._file.listed_group(name)
             seen |= set(group.names())
             for layout in layouts:
                 if layout.scan_number(name) is not None and layout.detections.dataset in group:

@@ -44,4 +44,4 @@ def _check_fields(data_set: Hdf5DataSet, columns: tuple[str, ...]) -> None:
     for name in columns:
         if dtype[name].kind not in "iufb":
             found = "text or records" if dtype[name].kind in "SVO" else str(dtype[name])
-            raise RecordingError(f"{data_set.where}: column {name}: expected numbers, found {found}")
+            raise RecordingError(f"{data_set.where}: expected numbers in column {name}, found {found}")

@@ -140,8 +140,7 @@ def _read_scans(file: Hdf5File, structure: FileStructure, max_scans: int) -> Ite
         for index in np.unique(chosen).tolist():
             name = structure.names[index]
             place = f"{structure.parent}/{name}" if structure.parent else name
-            group = file.group(place)
-            assert group is not None  # its name was read from the file
+            group = file.listed_group(place)
             values = _values(group)
             times = {f"@{key}": value for key, value in group.attributes().items() if value is not UNREAD}
             structure.looked_at += 1
