@@ -122,6 +122,17 @@ def test_foreign_library_is_imported_only_where_stated(foreign: str) -> None:
     assert wrong == []
 
 
+def test_hdf5_files_are_opened_in_one_place() -> None:
+    """A file of a stranger's, opened anywhere else, is not held against what it states of itself."""
+    door = LIBRARY / "atm" / "hdf5_file.py"
+    calls = [
+        node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        for node in ast.walk(ast.parse(door.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("h5py.File", "h5py.h5f.open", "h5f.open")
+    ]
+    assert calls == ["File", "File"]  # one to read, one to write
+
+
 def test_nothing_imports_the_command_line() -> None:
     wrong = [
         str(path.relative_to(REPOSITORY))

@@ -107,8 +107,11 @@ def check_packed(handle: Any, stored: Storage, item_bytes: int, file_bytes: int,
         if chunk.size > file_bytes:
             raise RecordingError(f"{where}: states a chunk of {chunk.size} bytes in a file of {file_bytes}")
         _, data = handle.read_direct_chunk(chunk.chunk_offset)
-        if chunk.filter_mask & mask:
-            length = len(data) - CHECKSUM_BYTES * (h5z.FILTER_FLETCHER32 in stored.filters)
+        if h5z.FILTER_FLETCHER32 in stored.filters:
+            checksum = 1 << stored.filters.index(h5z.FILTER_FLETCHER32)
+            data = data if chunk.filter_mask & checksum else data[:-CHECKSUM_BYTES]
+        if chunk.filter_mask & mask:  # the writer left it as it is
+            length = len(data)
         elif packer == h5z.FILTER_DEFLATE:
             length = _inflated(data, most, where)
         else:

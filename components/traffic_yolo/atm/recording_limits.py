@@ -23,7 +23,7 @@ class RecordingLimits:
         most=DEFLATE_EXPANSION,
     )
     table_rows: int = option(65_536, "Most rows of a table of detections or tracks in one scan.", least=1)
-    picture_pixels: int = option(50_000_000, "Most pixels that a picture's header may state.", least=1)
+    picture_pixels: int = option(100_000_000, "Most pixels that a picture's header may state.", least=1)
     status_bytes: int = option(1 << 20, "Most bytes of a scan's status (JSON).", least=1)
 
     def __post_init__(self) -> None:

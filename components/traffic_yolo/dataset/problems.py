@@ -52,19 +52,20 @@ def strict(problem: Problem) -> None:
 
 
 class ProblemCollector:
-    """The sink of a conversion that goes on: keeps what lies inside one file, each once; all else ends it as `strict`.
+    """The sink of a conversion that goes on: keeps what lies inside one file, each once; all else goes to `otherwise`.
 
     A source that is read twice tells of everything twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: ProblemSink = strict) -> None:
+        self._otherwise = otherwise
         self._problems: dict[Problem, None] = {}
 
     def __call__(self, problem: Problem) -> None:
         if problem.kind in OF_ONE_FILE:
             self._problems[problem] = None
         else:
-            strict(problem)
+            self._otherwise(problem)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
