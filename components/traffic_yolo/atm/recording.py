@@ -188,7 +188,8 @@ class Recording:
         for name in self._file.names():
             if len(name) > MOST_NAME_CHARACTERS:
                 raise RecordingError(
-                    f"{self.path}: {short(name)}: expected a name of {MOST_NAME_CHARACTERS} characters at most"
+                    f"{self.path}: {short(name)}: expected a name of {MOST_NAME_CHARACTERS} characters at most, "
+                    f"found {len(name)}"
                 )
             try:
                 if any(layout.scan_number(name) is not None for layout in layouts):
