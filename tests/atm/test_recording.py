@@ -222,7 +222,7 @@ def test_damage_in_the_middle_is_refused_with_the_scan(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[offset : offset + 16] = bytes(16)
     path.write_bytes(data)
-    with Recording(path) as recording, pytest.raises(RecordingError, match="SCAN_00001: damaged HDF5"):
+    with Recording(path) as recording, pytest.raises(RecordingError, match="SCAN_00001 Object: damaged HDF5"):
         list(recording.scans())
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from traffic_yolo.atm.hdf5_file import Hdf5Group
 from traffic_yolo.atm.layouts import Layout
-from traffic_yolo.atm.recording import Recording, _readable, _table
+from traffic_yolo.atm.recording import Recording
+from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -17,27 +20,27 @@ class RecordingCensus:
     detections: dict[str, int]
 
 
-def take_census(path: Path, layout: Layout | None = None) -> RecordingCensus:
+def take_census(path: Path, layout: Layout | None = None, limits: RecordingLimits = USUAL_LIMITS) -> RecordingCensus:
     """Reads a recording scan by scan; `RecordingError` for one that cannot be read as one."""
-    with Recording(path, layout, skip_bad_rows=True) as recording:
+    with Recording(path, layout, skip_bad_rows=True, limits=limits) as recording:
         frames, counts = 0, dict.fromkeys(recording.layout.classes.values(), 0)
         for number in recording.scan_numbers:
-            name = recording._scan_name(number)
-            where = f"{path} {name}"
-            with _readable(where):
-                group = recording._file[name]
-                image = group.get(recording.layout.image_dataset)
-                frames += bool(image is not None and image.shape != (0,))
-                _count(group, recording.layout, where, counts)
+            group = recording.group(number)
+            picture = group.data_set(recording.layout.image_dataset)
+            if picture is not None:
+                picture.check()
+                frames += picture.shape != (0,)
+            _count(group, recording.layout, limits, counts)
         return RecordingCensus(frames, {name: count for name, count in counts.items() if count})
 
 
-def _count(group: object, layout: Layout, where: str, counts: dict[str, int]) -> None:
+def _count(group: Hdf5Group, layout: Layout, limits: RecordingLimits, counts: dict[str, int]) -> None:
     """Adds the usable rows of one scan to `counts`; the rules are those of `Recording`'s own reading."""
     detections = layout.detections
-    if detections.dataset not in group:  # type: ignore[operator]  # an h5py group
+    data_set = group.data_set(detections.dataset)
+    if data_set is None:
         return
-    table = _table(group[detections.dataset], detections.columns, f"{where} {detections.dataset}")  # type: ignore[index]
+    table = read_table(data_set, detections.columns, limits)
     confidence, class_id = table[detections.confidence], table[detections.class_id]
     if detections.end_of_list == "zero_confidence" and (confidence == 0).any():
         end = int(np.argmax(confidence == 0))

@@ -16,6 +16,7 @@ SCHEMA_PATH = Path(__file__).with_name("layout.schema.json")  # for editors and 
 LAYOUT_FOLDER = Path(__file__).with_name("layouts")
 BOX_ANCHORS = ("top_left", "centre")
 LIST_ENDS = ("zero_confidence", "all_rows")
+MOST_DIGITS = 18  # of a scan number: it goes into 64 bits
 NAME_GROUPS = ("day", "time", "camera", "site", "number")
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -83,9 +84,17 @@ class Layout:
     intersection_divisor: int | None
 
     def scan_number(self, group_name: str) -> int | None:
-        """The number of the scan in a group of this name, or None where the group is no scan."""
+        """The number of the scan in a group of this name, or None where the group is no scan.
+
+        Raises `ValueError` for a number of more than 18 digits, which nothing that counts scans holds.
+        """
         match = self.scan_group.fullmatch(group_name)
-        return int(match["number"]) if match else None
+        if match is None:
+            return None
+        digits = match["number"] or ""
+        if not digits.isdecimal() or len(digits) > MOST_DIGITS:
+            raise ValueError(f"expected a scan number of 1 to {MOST_DIGITS} digits, found {len(digits)} characters")
+        return int(digits)
 
     def describe_name(self, path: Path) -> RecordingName:
         """Day, time, camera and site by the names of a recording's file and folder.

@@ -1,11 +1,10 @@
 """Reads ATM recordings (HDF5) scan by scan, whatever their layout.
 
 A picture stays the JPEG bytes of the file; device detections come in the picture's own pixels. Nothing is trusted: what
-is cut off, not finite or unknown raises `RecordingError` with the file, the scan and what to do.
+is cut off, not finite, unknown, larger than the limits or in another file raises `RecordingError` with the file, the
+scan and what to do.
 """
 
-import contextlib
-import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +12,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.atm.jpeg import jpeg_size
+from traffic_yolo.atm.hdf5_file import Hdf5File, Hdf5Group, short
+from traffic_yolo.atm.jpeg import check_jpeg_pixels, jpeg_size
 from traffic_yolo.atm.layouts import DetectionTable, Layout, builtin_layouts
-from traffic_yolo.errors import RecordingError, RecordingInUseError
+from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.status import status_of
+from traffic_yolo.atm.tables import read_table
+from traffic_yolo.errors import RecordingError
 
 logger = logging.getLogger(__name__)
 
 RECORDING_SUFFIX = ".h5"
 SCAN_PARTS = frozenset({"detections", "tracks", "status"})
+MOST_NAME_CHARACTERS = 255  # of a group at the top: patterns of layouts are tried on it
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,23 @@ class Recording:
 
     Without a layout, the one whose detection data set is in the file's scans is taken. With `skip_bad_rows`, rows of
     detections that are not finite, have no area, or name a class that the layout does not know are left out, logged and
-    counted in `skipped_rows`; otherwise the first one raises `RecordingError`.
+    counted in `skipped_rows`; otherwise the first one raises `RecordingError`. `limits`: what a recording may state.
     """
 
-    def __init__(self, path: Path, layout: Layout | None = None, *, skip_bad_rows: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        layout: Layout | None = None,
+        *,
+        skip_bad_rows: bool = False,
+        limits: RecordingLimits = USUAL_LIMITS,
+    ) -> None:
         self.path = Path(path)
         self.name = self.path.stem
         self.skip_bad_rows = skip_bad_rows
         self.skipped_rows = 0
-        self._file = open_hdf5(self.path)
+        self.limits = limits
+        self._file = Hdf5File(self.path, limits)
         try:
             self.layout = layout or self._detect_layout()
             self._numbers = self._find_scans()
@@ -115,52 +126,39 @@ class Recording:
 
         The picture is always read, the rest where `parts` names it: each costs about as much as a small picture.
         """
-        name = self._scan_name(number)
-        where = f"{self.path} {name}"
-        with _readable(where):
-            jpeg = self._picture(name, where)
-            image_wh = jpeg_size(jpeg, what=where) if jpeg else None
-            group = self._file[name] if parts else None
-            return Scan(
-                number=number,
-                name=name,
-                jpeg=jpeg,
-                image_wh=image_wh,
-                detections=(
-                    self._detections(group, where, image_wh or self.layout.nominal_size_wh)
-                    if "detections" in parts
-                    else ()
-                ),
-                tracks=self._tracks(group, where) if "tracks" in parts else None,
-                status=self._status(group, where) if "status" in parts else None,
-                layout=self.layout,
-            )
+        group = self.group(number)
+        where = group.where
+        jpeg = self._picture(group)
+        image_wh = jpeg_size(jpeg, what=where) if jpeg else None
+        if image_wh:
+            check_jpeg_pixels(image_wh, self.limits.picture_pixels, what=where)
+        size_wh = image_wh or self.layout.nominal_size_wh
+        return Scan(
+            number=number,
+            name=self._scan_name(number),
+            jpeg=jpeg,
+            image_wh=image_wh,
+            detections=self._detections(group, size_wh) if "detections" in parts else (),
+            tracks=self._tracks(group) if "tracks" in parts else None,
+            status=self._status(group) if "status" in parts else None,
+            layout=self.layout,
+        )
 
     def jpeg(self, number: int) -> bytes:
         """The picture of one scan as it stands in the file; `RecordingError` where the scan has none."""
-        where = f"{self.path} {self._scan_name(number)}"
-        with _readable(where):
-            jpeg = _bytes(self._file[self._scan_name(number)], self.layout.image_dataset, where)
+        group = self.group(number)
+        jpeg = self._picture(group)
         if jpeg is None:
-            raise RecordingError(f"{where}: no picture in this scan")
+            raise RecordingError(f"{group.where}: no picture in this scan")
         return jpeg
 
-    def _picture(self, scan_name: str, where: str) -> bytes | None:
-        """The picture of a scan, or None.
+    def group(self, number: int) -> Hdf5Group:
+        """The group of a scan; `RecordingError` where there is none, or something else is in its place."""
+        return self._file.listed_group(self._scan_name(number))
 
-        By h5py's lower layer, which takes a third of the time for the usual array of bytes; what is not one goes the
-        usual way, which says what is wrong.
-        """
-        try:
-            dataset = h5py.h5d.open(self._file.id, f"{scan_name}/{self.layout.image_dataset}".encode())
-            plain = dataset.rank == 1 and dataset.dtype == np.uint8
-        except (KeyError, TypeError, ValueError):
-            plain = False
-        if not plain:
-            return _bytes(self._file[scan_name], self.layout.image_dataset, where)
-        pixels = np.empty(dataset.shape, dtype=np.uint8)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, pixels)
-        return pixels.tobytes() or None
+    def _picture(self, group: Hdf5Group) -> bytes | None:
+        data_set = group.data_set(self.layout.image_dataset)
+        return (data_set.read_bytes() or None) if data_set is not None else None
 
     def _scan_name(self, number: int) -> str:
         if number not in self._numbers:
@@ -171,40 +169,56 @@ class Recording:
     def _detect_layout(self) -> Layout:
         layouts = builtin_layouts().values()
         seen: set[str] = set()
-        with _readable(str(self.path)):
-            for name, group in self._file.items():
-                if not isinstance(group, h5py.Group):
-                    continue
-                seen |= set(group)
-                for layout in layouts:
-                    if layout.scan_number(name) is not None and layout.detections.dataset in group:
-                        return layout
+        for name in self._scan_like(layouts):
+            group = self._file.listed_group(name)
+            seen |= set(group.names())
+            for layout in layouts:
+                if layout.scan_number(name) is not None and layout.detections.dataset in group:
+                    return layout
         expected = ", ".join(f"{layout.detections.dataset} ({layout.name})" for layout in layouts)
         raise RecordingError(
             f"{self.path}: unknown layout; expected scans with one of the data sets {expected}, found "
-            f"{', '.join(sorted(seen)[:12]) or 'no scans'}; describe the file in a layout YAML and pass it"
+            f"{', '.join(short(name) for name in sorted(seen)[:12]) or 'no scans'}; "
+            f"describe the file in a layout YAML and pass it"
         )
+
+    def _scan_like(self, layouts: Collection[Layout]) -> list[str]:
+        """The names at the top that are scans by one of the layouts; `RecordingError` for more than may be."""
+        found = []
+        for name in self._file.names():
+            if len(name) > MOST_NAME_CHARACTERS:
+                raise RecordingError(
+                    f"{self.path}: {short(name)}: expected a name of {MOST_NAME_CHARACTERS} characters at most, "
+                    f"found {len(name)}"
+                )
+            try:
+                if any(layout.scan_number(name) is not None for layout in layouts):
+                    found.append(name)
+            except ValueError as error:
+                raise RecordingError(f"{self.path}: {short(name)}: {error}") from error
+        if len(found) > self.limits.scans:
+            raise RecordingError(f"{self.path}: {len(found)} scans; expected {self.limits.scans} at most (limit scans)")
+        return found
 
     def _find_scans(self) -> dict[int, str]:
         numbers: dict[int, str] = {}
-        with _readable(str(self.path)):
-            for name in self._file:
-                number = self.layout.scan_number(name)
-                if number is None:
-                    continue
-                if number in numbers:
-                    raise RecordingError(f"{self.path}: scan {number} is there twice: {numbers[number]} and {name}")
-                numbers[number] = name
+        for name in self._scan_like([self.layout]):
+            number = self.layout.scan_number(name)
+            assert number is not None
+            if number in numbers:
+                raise RecordingError(f"{self.path}: scan {number} is there twice: {numbers[number]} and {name}")
+            numbers[number] = name
         if not numbers:
             pattern = self.layout.scan_group.pattern
             raise RecordingError(f"{self.path}: no scans; expected groups named {pattern} (layout {self.layout.name})")
         return dict(sorted(numbers.items()))
 
-    def _detections(self, group: Any, where: str, image_wh: tuple[int, int]) -> tuple[DeviceDetection, ...]:
+    def _detections(self, group: Hdf5Group, image_wh: tuple[int, int]) -> tuple[DeviceDetection, ...]:
         layout = self.layout.detections
-        if layout.dataset not in group:
+        data_set = group.data_set(layout.dataset)
+        if data_set is None:
             return ()
-        table = _table(group[layout.dataset], layout.columns, f"{where} {layout.dataset}")
+        table = read_table(data_set, layout.columns, self.limits)
         confidences = table[layout.confidence]
         if layout.end_of_list == "zero_confidence":
             ends = np.flatnonzero(confidences == 0)
@@ -214,7 +228,7 @@ class Recording:
         boxes = _boxes_xywh(table, layout, image_wh)  # (N, 4)
         found = []
         for row in range(rows):
-            reason = self._bad_row(table, row)
+            reason = self._bad_row(table, row) or _why_beyond(boxes[row])
             if not reason:
                 class_name = self.layout.classes[int(table[layout.class_id][row])]
                 x, y, width, height = (float(value) for value in boxes[row])
@@ -222,9 +236,9 @@ class Recording:
                 found.append(DeviceDetection(class_name, (x, y, width, height), float(confidences[row]), attributes))
             elif self.skip_bad_rows:
                 self.skipped_rows += 1
-                logger.warning("%s %s row %d left out: %s", where, layout.dataset, row, reason)
+                logger.warning("%s row %d left out: %s", data_set.where, row, reason)
             else:
-                raise RecordingError(f"{where} {layout.dataset} row {row}: {reason}; skip bad rows, or drop the scan")
+                raise RecordingError(f"{data_set.where} row {row}: {reason}; skip bad rows, or drop the scan")
         return tuple(found)
 
     def _bad_row(self, table: Mapping[str, NDArray[np.float64]], row: int) -> str:
@@ -243,99 +257,41 @@ class Recording:
             return f"box is {width:g} wide and {height:g} high; expected more than 0"
         return ""
 
-    def _tracks(self, group: Any, where: str) -> NDArray[np.float64] | None:
+    def _tracks(self, group: Hdf5Group) -> NDArray[np.float64] | None:
         layout = self.layout.tracks
-        if layout is None or layout.dataset not in group:
+        data_set = group.data_set(layout.dataset) if layout is not None else None
+        if layout is None or data_set is None:
             return None
-        table = _table(group[layout.dataset], layout.columns, f"{where} {layout.dataset}")
+        table = read_table(data_set, layout.columns, self.limits)
         tracks = np.stack([table[name] for name in layout.columns], axis=1)  # (N, columns)
         if len(tracks) > layout.max_rows:
-            raise RecordingError(f"{where} {layout.dataset}: {len(tracks)} tracks; expected {layout.max_rows} at most")
+            raise RecordingError(f"{data_set.where}: {len(tracks)} tracks; expected {layout.max_rows} at most")
         if not np.isfinite(tracks).all():
             row, column = np.argwhere(~np.isfinite(tracks))[0]
             if not self.skip_bad_rows:
                 reason = f"{layout.columns[column]} is {tracks[row, column]}; skip bad rows, or drop the scan"
-                raise RecordingError(f"{where} {layout.dataset} row {row}: {reason}")
+                raise RecordingError(f"{data_set.where} row {row}: {reason}")
             good = np.isfinite(tracks).all(axis=1)
             self.skipped_rows += int((~good).sum())
-            logger.warning("%s %s: %d rows left out: not finite", where, layout.dataset, int((~good).sum()))
+            logger.warning("%s: %d rows left out: not finite", data_set.where, int((~good).sum()))
             tracks = tracks[good]
         return tracks
 
-    def _status(self, group: Any, where: str) -> Mapping[str, Any] | None:
+    def _status(self, group: Hdf5Group) -> Mapping[str, Any] | None:
         dataset = self.layout.status_dataset
-        data = _bytes(group, dataset, where) if dataset else None
-        if data is None:
+        data_set = group.data_set(dataset) if dataset else None
+        data = data_set.read_bytes(limit="status_bytes") if data_set is not None else b""
+        if data_set is None or not data:
             return None
         try:
-            status = json.loads(data.rstrip(b"\x00"))
+            return status_of(data)
         except ValueError as error:
-            raise RecordingError(f"{where} {dataset}: not valid JSON: {error}") from error
-        if not isinstance(status, dict):
-            raise RecordingError(f"{where} {dataset}: expected a JSON object, found {type(status).__name__}")
-        return status
+            raise RecordingError(f"{data_set.where}: {error}") from error
 
 
-def open_hdf5(path: Path) -> "h5py.File":
-    """The open file; `RecordingError` says what is wrong with one that is missing, cut off or no HDF5."""
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        if not path.is_file():
-            raise RecordingError(f"recording not found: {path}") from error
-        reason = str(error)
-        if "unable to lock file" in reason or "already open for write" in reason:
-            raise RecordingInUseError(
-                f"{path}: still being written: its writer has it open; run again later"
-            ) from error
-        if "truncated" in reason:
-            advice = f"recording is cut off at {path.stat().st_size} bytes; copy it again from the device"
-        elif "signature" in reason:
-            advice = "not an HDF5 file; expected an ATM recording; remove it or copy it again"
-        else:
-            advice = f"cannot be opened as HDF5 ({reason}); copy it again from the device"
-        raise RecordingError(f"{path}: {advice}") from error
-
-
-@contextlib.contextmanager
-def _readable(where: str) -> Iterator[None]:
-    """Turns what h5py raises for damaged bytes into `RecordingError`."""
-    try:
-        yield
-    except RecordingError:
-        raise
-    except (OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise RecordingError(f"{where}: damaged HDF5 ({reason}); copy the recording again from the device") from error
-
-
-def _bytes(group: Any, dataset: str, where: str) -> bytes | None:
-    """The bytes of a data set of uint8, of one opaque value or of one string; None where it is absent or empty."""
-    if dataset not in group:
-        return None
-    value = group[dataset][()]
-    if isinstance(value, np.ndarray) and value.dtype.itemsize != 1:
-        raise RecordingError(f"{where} {dataset}: expected bytes (uint8), found {value.dtype} of shape {value.shape}")
-    data = value.tobytes() if isinstance(value, np.ndarray | np.generic) else value
-    if not isinstance(data, bytes):
-        raise RecordingError(f"{where} {dataset}: expected bytes (uint8), found {type(value).__name__}")
-    return data or None
-
-
-def _table(dataset: Any, columns: tuple[str, ...], where: str) -> dict[str, NDArray[np.float64]]:
-    """Columns by name, each (N,) float64, of a plain table in the layout's column order or of named fields."""
-    values = dataset[()]
-    if values.dtype.names:
-        missing = [name for name in columns if name not in values.dtype.names]
-        if missing:
-            raise RecordingError(f"{where}: no column {', '.join(missing)}; found {', '.join(values.dtype.names)}")
-        return {name: values[name].astype(np.float64).reshape(-1) for name in columns}
-    if values.size == 0:
-        return {name: np.zeros(0) for name in columns}
-    if values.ndim != 2 or values.shape[1] != len(columns) or values.dtype.kind not in "iuf":
-        found = f"{values.dtype} of shape {values.shape}"
-        raise RecordingError(f"{where}: expected a table of numbers with {len(columns)} columns, found {found}")
-    return {name: values[:, index].astype(np.float64) for index, name in enumerate(columns)}
+def _why_beyond(box_xywh: NDArray[np.float64]) -> str:
+    """Why a box of finite numbers has no place in the picture: scaled, they are none any more; empty for a good one."""
+    return "" if np.isfinite(box_xywh).all() else "the box is not finite in the picture's pixels"
 
 
 def _boxes_xywh(

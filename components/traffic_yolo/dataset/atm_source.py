@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from traffic_yolo.atm.jpeg import check_jpeg_end
 from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
+from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
@@ -56,6 +57,7 @@ class AtmOptions:
     layout: Layout | None = None
     parts: frozenset[str] = frozenset({"detections"})
     only: Collection[str] | None = None
+    limits: RecordingLimits = USUAL_LIMITS
 
 
 class AtmSource:
@@ -64,7 +66,8 @@ class AtmSource:
     A label names its frame by `recording` and `scan` (number or group name), or by a file name
     (`<recording>/<scan>.jpg`, `<recording>_<scan>.jpg`); `site` tells recordings of one name apart. The labels of a
     frame replace its device detections. A recording is called by its file's name, with the folder's before it where two
-    have one name. A recording that is still being written is left out and named in `notes`.
+    have one name. A recording that is still being written is left out and named in `notes`; recordings and scans that
+    cannot be read go to `on_problem`, and the rest is read.
     """
 
     may_split_pictures = False
@@ -96,7 +99,13 @@ class AtmSource:
     def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
         """Every scan with a picture of the recordings of a shard (index, count); those without one are counted."""
         for name, surveyed in self._shard(*shard):
-            with self._open(surveyed.path) as recording:
+            try:
+                _check_unchanged(surveyed)
+                opened = self._open(surveyed.path)
+            except RecordingError as error:  # it could be read when it was surveyed
+                self._on_problem(Problem("recording-unreadable", str(error)))
+                continue
+            with opened as recording:
                 for number in recording.scan_numbers:
                     frame = self._read_frame(name, recording, number)
                     if frame is not None:
@@ -119,14 +128,16 @@ class AtmSource:
         return paths
 
     def _survey(self, paths: Mapping[str, Path]) -> None:
-        """Opens every recording once, so that a broken one stops the run before anything is written."""
+        """Opens every recording once, so that a broken one is known before anything is written."""
         self._recordings: dict[str, _Surveyed] = {}
         self._unfinished: set[str] = set()
+        self._unreadable: set[str] = set()
+        reasons: list[str] = []
         classes: dict[str, None] = {}
         for name, path in paths.items():
             try:
                 with self._open(path) as recording:
-                    state = os.stat(path)
+                    state = _state_of(path)
                     numbers = np.array(recording.scan_numbers, dtype=np.int64)
                     where = (path, recording.site, recording.camera, recording.day)
                     self._recordings[name] = _Surveyed(*where, numbers, state.st_size, state.st_mtime_ns)
@@ -138,13 +149,15 @@ class AtmSource:
                     self._unfinished |= {name, path.stem}
                     self.notes.append(f"{path}: left out: still being written ({unfinished})")
                 else:
+                    self._unreadable |= {name, path.stem}
+                    reasons.append(str(error))
                     self._on_problem(Problem("recording-unreadable", str(error)))
         if not self._recordings:
-            raise StorageError(f"no recording can be read: {self.notes[-1] if self.notes else 'all are broken'}")
+            raise StorageError(f"no recording can be read: {[*reasons, *self.notes][0]}")
         self.classes = tuple(classes)
 
     def _open(self, path: Path) -> Recording:
-        return Recording(path, self._options.layout)
+        return Recording(path, self._options.layout, limits=self._options.limits)
 
     def _shard(self, index: int, count: int) -> Iterator[tuple[str, _Surveyed]]:
         """The recordings of a shard: a run of them, about as many bytes as in the others."""
@@ -163,10 +176,13 @@ class AtmSource:
             for alias in {name, recording.path.stem}:
                 names.setdefault(alias, []).append(name)
         used: set[str] = set()
-        waiting = 0
+        waiting = unreadable = 0
         for labels in reader.pictures(self._on_problem):
             if _stated_frame(labels)[0] in self._unfinished - names.keys():
                 waiting += 1
+                continue
+            if _stated_frame(labels)[0] in self._unreadable - names.keys():
+                unreadable += 1
                 continue
             try:
                 key = self._frame_key(labels, names)
@@ -178,6 +194,8 @@ class AtmSource:
             used.update(annotation.class_name for annotation in labels.annotations)
         if waiting:
             self.notes.append(f"labels of {waiting} frames of recordings that are still being written left out")
+        if unreadable:
+            self.notes.append(f"labels of {unreadable} frames of recordings that cannot be read left out")
         twice = self._labels.twice()
         if twice is not None:
             (recording_name, number), labels = twice
@@ -302,8 +320,15 @@ def _why_unfinished(path: Path, error: RecordingError) -> str:
     return f"it cannot be read yet and changed {age_s:.0f} s ago" if age_s < UNFINISHED_S else ""
 
 
+def _state_of(path: Path) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise RecordingInUseError(f"{path}: {error.strerror} while it was read; run again") from error
+
+
 def _check_unchanged(surveyed: _Surveyed) -> None:
-    state = os.stat(surveyed.path)
+    state = _state_of(surveyed.path)
     if (state.st_size, state.st_mtime_ns) != (surveyed.size, surveyed.changed_ns):
         raise RecordingInUseError(f"{surveyed.path}: changed while it was read; wait until it is complete, run again")
 

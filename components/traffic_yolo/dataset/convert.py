@@ -21,12 +21,13 @@ from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
+from traffic_yolo.dataset.problems import ProblemCollector, ProblemSink, strict
 from traffic_yolo.dataset.records import SPLITS, Frame, PictureKey
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
 from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
-from traffic_yolo.errors import DatasetError, OptionsError, StorageError
+from traffic_yolo.errors import DatasetError, OptionsError, RecordingError, StorageError
 from traffic_yolo.processes import in_processes
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
@@ -60,9 +61,10 @@ class SnapshotToMatch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An open source with all that is decided before its first frame is read."""
+    """An open source with all that is decided before its first frame is read; `unread` grows while it is read."""
 
     source: Source
+    unread: ProblemCollector
     class_map: ClassMap
     plan: SplitPlan
     described: SetDescription
@@ -109,7 +111,10 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     only = _unchanged_files(listed, options) if listed else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
     wants_device = frozenset() if options.device_labels == "never" else frozenset({"detections"})
-    source = open_source(options, SourceOptions(only=only, parts=needed | wants_device))
+    unread = ProblemCollector()
+    on_problem: ProblemSink = unread if extras.problem_observers else strict
+    source = open_source(options, SourceOptions(only=only, parts=needed | wants_device, on_problem=on_problem))
+    _check_survey(unread, extras)
     keys = tuple(source.keys())
     if not keys and options.device_labels == "never":
         raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
@@ -124,7 +129,17 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
         required_splits=SPLITS if keys else ("train",),
         policy=policy_values(options.policy),
     )
-    return Prepared(source, class_map, plan, described)
+    return Prepared(source, unread, class_map, plan, described)
+
+
+def _check_survey(unread: ProblemCollector, extras: PlugIns) -> None:
+    """Raises for recordings that cannot be opened, where such fail the conversion: before hours go into the others."""
+    for judge in extras.problem_observers:
+        for problem in unread.problems:
+            judge.note_problem(problem)
+        failure = judge.why_failed()
+        if failure:
+            raise RecordingError(failure)
 
 
 def write_frames(
@@ -144,6 +159,7 @@ def write_frames(
         tally=source.tally + writer.tally,
         ignored_names=frozenset(writer.ignored_names),
         notes=(*prepared.plan.notes, *source.notes),
+        problems=prepared.unread.problems,
     )
 
 
@@ -162,6 +178,7 @@ def _together(stages: Sequence[Stage]) -> Stage:
         tally=sum((stage.tally for stage in stages), Counter()),
         ignored_names=frozenset(name for stage in stages for name in stage.ignored_names),
         notes=stages[0].notes,
+        problems=tuple(dict.fromkeys(problem for stage in stages for problem in stage.problems)),
     )
 
 

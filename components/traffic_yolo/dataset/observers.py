@@ -14,9 +14,10 @@ A conversion has two stages, so that it can be cut into shards whose merge gives
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.html_report import Html
 
@@ -95,6 +96,19 @@ class FrameObserver(Protocol):
         ...
 
 
+@runtime_checkable
+class ProblemObserver(Protocol):
+    """An observer that also judges what could not be read; without one, the first such problem ends a conversion."""
+
+    def note_problem(self, problem: Problem) -> None:
+        """Called for what was met, before `finish`; more than once for some."""
+        ...
+
+    def why_failed(self) -> str:
+        """Why the problems noted so far fail the conversion; "" where they do not."""
+        ...
+
+
 @dataclass(frozen=True)
 class PlugIns:
     """The plug-ins of one conversion. Record filters and observers are made anew for the second stage."""
@@ -103,6 +117,11 @@ class PlugIns:
     filters: tuple[FrameFilter, ...] = ()
     record_filters: tuple[RecordFilter, ...] = ()
     observers: tuple[FrameObserver, ...] = ()
+
+    @property
+    def problem_observers(self) -> tuple[ProblemObserver, ...]:
+        """The observers that judge what could not be read."""
+        return tuple(observer for observer in self.observers if isinstance(observer, ProblemObserver))
 
 
 PlugInsFactory = Callable[[ConvertOptions], PlugIns]

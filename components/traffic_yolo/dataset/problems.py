@@ -1,4 +1,7 @@
-"""What is wrong in a source, as a value: the strict reading stops at the first problem, a check collects them all."""
+"""What is wrong in a source, as a value: a strict reading stops at the first problem, a check collects them all.
+
+A conversion stands between them: it collects what lies inside one file, and is failed by it as by any finding.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ KINDS: dict[str, type[TrafficYoloError]] = {
     "label-broken": LabelError,
     "box-without-area": LabelError,
 }
+# What lies inside one file, so that the rest can be read without it
+OF_ONE_FILE = frozenset({"recording-unreadable", "scan-unreadable", "picture-unreadable"})
 NOTED = frozenset({"box-without-area"})  # what a strict reading leaves out and counts, rather than stop
 
 
@@ -44,6 +49,28 @@ def strict(problem: Problem) -> None:
     """The sink of a conversion: the first problem ends it, but for those that readers count."""
     if problem.kind not in NOTED:
         raise problem.error
+
+
+class ProblemCollector:
+    """The sink of a conversion that goes on: keeps what lies inside one file, each once; all else goes to `otherwise`.
+
+    A source that is read twice tells of everything twice.
+    """
+
+    def __init__(self, otherwise: ProblemSink = strict) -> None:
+        self._otherwise = otherwise
+        self._problems: dict[Problem, None] = {}
+
+    def __call__(self, problem: Problem) -> None:
+        if problem.kind in OF_ONE_FILE:
+            self._problems[problem] = None
+        else:
+            self._otherwise(problem)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was kept, in the order in which it was met."""
+        return tuple(self._problems)
 
 
 def already_told(problem: Problem) -> None:

@@ -20,11 +20,12 @@ from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json
 
 SHARD_NAME = "shard.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def convert_shard(
             "decided": decided,
             "tally": dict(stage.tally),
             "ignored_names": sorted(stage.ignored_names),
+            "problems": [[problem.kind, problem.message] for problem in stage.problems],
         }
         write_json(folder / SHARD_NAME, content)
     return ShardSummary(shard, num_pictures)
@@ -134,6 +136,7 @@ def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFa
         tally=sum((Counter(content["tally"]) for content in contents), Counter()),
         ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
         notes=tuple(decided["notes"]),
+        problems=tuple(dict.fromkeys(Problem(*pair) for content in contents for pair in content["problems"])),
     )
     with atomic_folder(target) as folder:
         for source, _ in read:
@@ -148,7 +151,7 @@ def _read(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     if not path.is_file() or not (folder / SPOOL_NAME).is_file():
         raise DatasetError(f"{folder}: expected a folder that convert --shard wrote; {SHARD_NAME} is missing")
     content = read_json(path, what="shard")
-    keys = {"schema_version", "index", "count", "decided", "tally", "ignored_names"}
+    keys = {"schema_version", "index", "count", "decided", "tally", "ignored_names", "problems"}
     if not isinstance(content, dict) or set(content) != keys or content["schema_version"] != SCHEMA_VERSION:
         raise DatasetError(f"{path}: not a shard of schema version {SCHEMA_VERSION}; convert it again")
     return folder, content

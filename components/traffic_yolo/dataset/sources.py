@@ -8,6 +8,7 @@ from typing import Protocol
 
 from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, find_recordings
+from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
 from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
@@ -60,11 +61,13 @@ class SourceOptions:
 
     `only`: paths below the source; recordings that are not among them are left alone (they came after a snapshot).
     `parts`: what is wanted of a recording's scans (`atm.recording.SCAN_PARTS`). `on_problem` takes what cannot be read.
+    `recording_limits`: what a recording may state of itself.
     """
 
     only: Collection[str] | None = None
     parts: frozenset[str] = frozenset({"detections"})
     on_problem: ProblemSink = strict
+    recording_limits: RecordingLimits = USUAL_LIMITS
 
 
 def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> Source:
@@ -81,7 +84,8 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
         reviewed=options.label_source == "human",
     )
     if found == ATM_FORMAT:
-        atm = AtmOptions(load_layout(options.layout) if options.layout else None, how.parts, how.only)
+        layout = load_layout(options.layout) if options.layout else None
+        atm = AtmOptions(layout, how.parts, how.only, how.recording_limits)
         return AtmSource(path, _labels(options, read), atm, on_problem=how.on_problem)
     if options.labels:
         raise OptionsError(f"labels go with ATM recordings; a {found} source has its own: leave labels out")

@@ -13,6 +13,7 @@ from traffic_yolo.atm.inspection.structure import DataSetSummary, FileStructure,
 from traffic_yolo.atm.inspection.times import NO_TIME, FrameRate, frame_rate, rate_of_names, times_of_scan
 from traffic_yolo.atm.jpeg import check_jpeg_complete, jpeg_size
 from traffic_yolo.atm.layouts import Layout, RecordingName, builtin_layouts
+from traffic_yolo.atm.recording_limits import USUAL_LIMITS
 from traffic_yolo.errors import RecordingError
 from traffic_yolo.storage import AnyPath, input_path
 
@@ -182,7 +183,7 @@ def _look_at_pictures(pictures: PictureSummary, path: Path, scan: str, values: d
     try:
         pictures.sizes[_size(data, where)] += 1
         if data[:2] == b"\xff\xd8":
-            check_jpeg_complete(data, what=where, decode=decode)
+            check_jpeg_complete(data, what=where, decode=decode, most_pixels=USUAL_LIMITS.picture_pixels)
     except RecordingError as error:
         pictures.broken += 1
         if len(pictures.examples) < NAMED_BROKEN:
@@ -239,8 +240,8 @@ def fit_layout(kind: Kind, layout: Layout) -> LayoutFit:
         reasons.append("no groups that look like scans")
     elif sample.parent:
         reasons.append(f"scans lie in the group {sample.parent}; a layout has them at the top")
-    elif not all(layout.scan_number(name) is not None for name in sample.names):
-        example = next(name for name in sample.names if layout.scan_number(name) is None)
+    elif not all(_is_scan(layout, name) for name in sample.names):
+        example = next(name for name in sample.names if not _is_scan(layout, name))
         reasons.append(f"scans are called like {example}; expected {layout.scan_group.pattern}")
     if layout.image_dataset != kind.pictures.data_set:
         reasons.append(f"pictures in {kind.pictures.data_set or 'no data set'}; expected {layout.image_dataset}")
@@ -249,6 +250,13 @@ def fit_layout(kind: Kind, layout: Layout) -> LayoutFit:
         reasons += _table_reasons(sample, layout.tracks.dataset, layout.tracks.columns, required=False)
     reasons += _space_reasons(kind, layout) if not reasons else []
     return LayoutFit(layout.name, not reasons, tuple(reasons))
+
+
+def _is_scan(layout: Layout, name: str) -> bool:
+    try:
+        return layout.scan_number(name) is not None
+    except ValueError:
+        return False
 
 
 def _table_reasons(sample: FileStructure, name: str, columns: Sequence[str], *, required: bool) -> list[str]:

@@ -1,7 +1,6 @@
 """What lies in an HDF5 file: which groups are scans, which data sets they hold, of which kind and shape."""
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,18 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.atm.recording import open_hdf5
+from traffic_yolo.atm.hdf5_file import UNREAD, Hdf5DataSet, Hdf5File, Hdf5Group, short
+from traffic_yolo.atm.layouts import MOST_DIGITS
+from traffic_yolo.atm.recording import MOST_NAME_CHARACTERS
+from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.status import json_of
 from traffic_yolo.errors import RecordingError
 
+SCAN_NAME = re.compile(r"(.*?)(\d+)(\D*)")
 JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG"
-# What h5py raises for damaged bytes: TypeError and ValueError for types that HDF5 has and numpy has not
-DAMAGED = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 MAX_DISTINCT = 16
 MAX_ROWS = 20_000  # of a table, over all scans looked at: enough for ranges and box spaces
+MAX_COLUMNS = 1000  # of a table; what is wider is a picture's pixels, or the like
+MAX_NUMBERS = 1 << 22  # of a data set without columns in one scan
+SCAN_BYTES = 256 << 20  # of all data sets of one scan, which are in memory together
 
 
 @dataclass
@@ -110,57 +114,59 @@ class FileStructure:
         return [(a + 1, b - 1) for a, b in itertools.pairwise(numbers) if b > a + 1]
 
 
-def read_structure(path: Path, *, max_scans: int) -> tuple[FileStructure, Iterator[tuple[str, int, dict[str, Any]]]]:
+def read_structure(
+    path: Path, *, max_scans: int, limits: RecordingLimits = USUAL_LIMITS
+) -> tuple[FileStructure, Iterator[tuple[str, int, dict[str, Any]]]]:
     """The structure of a file without its values, and an iterator that reads scans and fills the values in.
 
     The iterator yields (scan name, number, raw values by data set) of at most `max_scans` scans, spread evenly; the
     structure is complete when it is exhausted. Raises `RecordingError` for what is no HDF5 file, or a damaged one.
     """
-    structure = FileStructure(path, size=path.stat().st_size)
-    file = open_hdf5(path)
+    file = Hdf5File(path, limits)
     try:
-        structure.attributes = {str(name): _shown(value) for name, value in file.attrs.items()}
+        structure = FileStructure(path, size=file.size)
+        structure.attributes = {short(name): _shown(value) for name, value in file.attributes().items()}
         _find_scans(file, structure)
-    except DAMAGED as error:
+    except BaseException:
         file.close()
-        raise RecordingError(f"{path}: damaged HDF5 ({' '.join(str(error).split())})") from error
+        raise
     return structure, _read_scans(file, structure, max_scans)
 
 
-def _read_scans(file: Any, structure: FileStructure, max_scans: int) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _read_scans(file: Hdf5File, structure: FileStructure, max_scans: int) -> Iterator[tuple[str, int, dict[str, Any]]]:
     with file:
         count = len(structure.names)
         chosen = np.linspace(0, max(count - 1, 0), min(count, max_scans)).round().astype(int)
         for index in np.unique(chosen).tolist():
             name = structure.names[index]
             place = f"{structure.parent}/{name}" if structure.parent else name
-            try:
-                values = {key: _value(item) for key, item in _data_sets(file[place])}
-                times = {f"@{key}": value for key, value in file[place].attrs.items()}
-            except DAMAGED as error:
-                raise RecordingError(f"{structure.path} {name}: damaged ({' '.join(str(error).split())})") from error
+            group = file.listed_group(place)
+            values = _values(group)
+            times = {f"@{key}": value for key, value in group.attributes().items() if value is not UNREAD}
             structure.looked_at += 1
             for key, value in values.items():
                 _add(structure.data_sets.setdefault(key, DataSetSummary(key)), value)
             yield name, structure.numbers[index], {**values, **times}
 
 
-def _find_scans(file: Any, structure: FileStructure) -> None:
+def _find_scans(file: Hdf5File, structure: FileStructure) -> None:
     """The largest family of groups whose names differ in a number alone, at the top or one group below."""
-    places = [("", file), *((name, item) for name, item in file.items() if isinstance(item, h5py.Group))]
+    top = file.names()
+    places: list[tuple[str, Hdf5Group]] = [("", file)]
+    places += [(name, item) for name in top if isinstance(item := file.item(name), Hdf5Group)]
     best: list[tuple[int, str]] = []
     for parent, group in places:
         families: dict[str, list[tuple[int, str]]] = {}
-        for name, item in group.items():
-            match = re.fullmatch(r"(.*?)(\d+)(\D*)", name)
-            if match and isinstance(item, h5py.Group):
+        for name in group.names():
+            match = SCAN_NAME.fullmatch(name) if len(name) <= MOST_NAME_CHARACTERS else None
+            if match and len(match[2]) <= MOST_DIGITS and isinstance(group.item(name), Hdf5Group):
                 digits = len(match[2])
                 family = f"{re.escape(match[1])}(?P<number>\\d{{{digits},}}){re.escape(match[3])}"
                 if not match[2].startswith("0") and digits != 5:
                     family = f"{re.escape(match[1])}(?P<number>\\d+){re.escape(match[3])}"
                 families.setdefault(family, []).append((int(match[2]), name))
         if not parent:
-            structure.others = tuple(sorted(file))
+            structure.others = tuple(sorted(top))
         merged = _merged(families)
         for pattern, members in merged.items():
             if len(members) > len(best):
@@ -169,7 +175,7 @@ def _find_scans(file: Any, structure: FileStructure) -> None:
     structure.numbers = tuple(number for number, _ in best)
     structure.names = tuple(name for _, name in best)
     taken = set(structure.names) if not structure.parent else {structure.parent}
-    structure.others = tuple(name for name in structure.others if name not in taken)
+    structure.others = tuple(short(name) for name in structure.others if name not in taken)
 
 
 def _merged(families: dict[str, list[tuple[int, str]]]) -> dict[str, list[tuple[int, str]]]:
@@ -188,16 +194,35 @@ def _merged(families: dict[str, list[tuple[int, str]]]) -> dict[str, list[tuple[
     return merged
 
 
-def _data_sets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in group.items():
-        if isinstance(item, h5py.Dataset):
+def _values(group: Hdf5Group) -> dict[str, Any]:
+    """The values of all data sets of a scan and of the groups in it. Raises `RecordingError` for more than is read."""
+    values: dict[str, Any] = {}
+    total = 0
+    for name, item in _data_sets(group):
+        values[name] = value = _value(item)
+        total += len(value) if isinstance(value, bytes) else value.nbytes
+        if total > SCAN_BYTES:
+            raise RecordingError(f"{group.where}: its data sets come to more than {SCAN_BYTES} bytes")
+    return values
+
+
+def _data_sets(group: Hdf5Group, prefix: str = "") -> Iterator[tuple[str, Hdf5DataSet]]:
+    for name in group.names():
+        item = group.item(name)
+        if isinstance(item, Hdf5DataSet):
             yield f"{prefix}{name}", item
-        elif isinstance(item, h5py.Group) and not prefix:
+        elif isinstance(item, Hdf5Group) and not prefix:
             yield from _data_sets(item, f"{name}/")
 
 
-def _value(item: Any) -> Any:
-    return item[()]
+def _value(item: Hdf5DataSet) -> "NDArray[Any] | bytes":
+    if not item.dtype.hasobject:
+        return item.read()
+    # Text and bytes of any length are read one at a time; more of them, and references, are named by their kind
+    try:
+        return item.read_bytes()
+    except RecordingError:
+        return np.empty(0, item.dtype)
 
 
 def _add(summary: DataSetSummary, value: Any) -> None:
@@ -212,7 +237,7 @@ def _add(summary: DataSetSummary, value: Any) -> None:
     elif array.dtype.names:
         _add_records(summary, array.reshape(-1))
     elif array.dtype.kind in "iufb":
-        _add_numbers(summary, array.astype(np.float64))
+        _add_numbers(summary, array)
 
 
 def raw_bytes(value: Any) -> bytes | None:
@@ -239,7 +264,7 @@ def _kind_of_bytes(data: bytes, summary: DataSetSummary) -> str:
     text = data.rstrip(b"\x00").lstrip()
     if text.startswith((b"{", b"[")):
         try:
-            content = json.loads(text)
+            content = json_of(text)
         except ValueError:
             return "bytes"
         if isinstance(content, dict):
@@ -268,18 +293,18 @@ def _add_records(summary: DataSetSummary, records: NDArray[Any]) -> None:
     _add_table(summary, table)
 
 
-def _add_numbers(summary: DataSetSummary, array: NDArray[np.float64]) -> None:
-    if array.ndim == 2 and array.shape[1] > 1:
+def _add_numbers(summary: DataSetSummary, array: NDArray[Any]) -> None:
+    if array.ndim == 2 and 1 < array.shape[1] <= MAX_COLUMNS:
         summary.kind = "table"
         if not summary.columns:
             summary.columns = [ColumnSummary(f"c{index}") for index in range(array.shape[1])]
-        _add_table(summary, array)
+        _add_table(summary, array.astype(np.float64))
     elif array.size:
         summary.kind = summary.kind if summary.kind == "table" else "numbers"
         if not summary.columns:
             summary.columns = [ColumnSummary("value")]
         if summary.kind == "numbers":
-            summary.columns[0].add(array.reshape(-1))
+            summary.columns[0].add(array.reshape(-1)[:MAX_NUMBERS].astype(np.float64))
 
 
 def _add_table(summary: DataSetSummary, table: NDArray[np.float64]) -> None:
@@ -302,5 +327,4 @@ def _dtype_name(array: NDArray[Any], value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return short(value.decode(errors="replace") if isinstance(value, bytes) else str(value), 200)

@@ -1,7 +1,6 @@
 """The frame rate of a recording, from whatever time there is; and where that time was found."""
 
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from traffic_yolo.atm.inspection.structure import raw_bytes
+from traffic_yolo.atm.status import status_of
 
 TIME_WORDS = re.compile(r"(^|[._@])(time|timestamp|stamp|utc|ts|datetime|date)([._]|$|_?(s|ms|us|ns)$)", re.IGNORECASE)
 NAME_TIME = re.compile(r"(20\d{6})[_-]?(\d{6})")
@@ -46,7 +46,7 @@ def times_of_scan(values: Mapping[str, Any]) -> dict[str, float]:
         data = raw_bytes(value)
         if data is not None and data.lstrip()[:1] == b"{":
             try:
-                content = json.loads(data.rstrip(b"\x00"))
+                content = status_of(data)
             except ValueError:
                 continue
             for key, item in _flat(content):
@@ -119,8 +119,13 @@ def _take(found: dict[str, float], place: str, value: Any) -> None:
         except ValueError:
             return
         found[place] = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    elif isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(float(value)):
-        found[place] = float(value)
+    elif isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            return
+        if np.isfinite(number):
+            found[place] = number
 
 
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, Any]]:

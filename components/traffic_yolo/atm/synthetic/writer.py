@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.atm.hdf5_file import create_hdf5
 from traffic_yolo.atm.layouts import DetectionTable, Layout
 from traffic_yolo.atm.recording import DeviceDetection
 
@@ -32,7 +32,7 @@ class ScanToWrite:
 
 def write_recording(path: Path, layout: Layout, scans: Iterable[ScanToWrite], *, named_columns: bool) -> None:
     """Writes the file; the same scans give the same bytes. `named_columns`: detections as records, not as a table."""
-    with h5py.File(path, "w", libver=("earliest", "v108")) as file:
+    with create_hdf5(path) as file:
         for scan in scans:
             group = file.create_group(f"SCAN_{scan.number:05d}")
             if scan.jpeg is not None:

@@ -1,4 +1,7 @@
-"""The checks as a part of every conversion: shown each frame as the source has it, before classes are mapped."""
+"""The checks as a part of every conversion: shown each frame as the source has it, before classes are mapped.
+
+What could not be read is among their findings, so that it fails a conversion by the same rule.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,11 +12,13 @@ from traffic_yolo.dataset.checks.finding import NEVER, OFF, SEVERITIES, Finding,
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.report import checks_section
 from traffic_yolo.dataset.checks.run import CheckRun
+from traffic_yolo.dataset.checks.source_problems import finding_of
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import Findings as Outcome
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import Frame
 
-# What a conversion cannot judge: it sees labelled frames only, and the report has its own words for near-duplicates
+# What no frame shows: a conversion sees labelled frames only, and the report has its own words for near-duplicates
 NOT_IN_CONVERSION = (
     "missing-scan",
     "scan-without-picture",
@@ -28,6 +33,7 @@ NOT_IN_CONVERSION = (
     "box-without-track",
 )
 LATE = ("size-outlier",)  # needs the whole set, and no pictures
+NAMED = 20  # of what could not be read, in the notes; the JSON report has up to 200 of each check
 
 
 class ChecksObserver:
@@ -43,8 +49,26 @@ class ChecksObserver:
         self._early = CheckRun(chosen | dict.fromkeys(LATE, OFF))
         late = {name: OFF if name not in LATE else chosen.get(name, CHECKS[name].severity) for name in CHECKS}
         self._late = CheckRun(late)
+        self._severities = {name: severities.get(name, entry.severity) for name, entry in CHECKS.items()}
+        self._problems: dict[Problem, None] = {}
         self._fail_on = fail_on
         self._frames = 0
+
+    def note_problem(self, problem: Problem) -> None:
+        """Keeps what could not be read, each once."""
+        self._problems[problem] = None
+
+    def why_failed(self) -> str:
+        """The failure by what could not be read alone; "" for none."""
+        findings = Findings()
+        self._add_problems(findings)
+        return _failure(findings, self._fail_on)
+
+    def _add_problems(self, findings: Findings) -> None:
+        for problem in self._problems:
+            finding = finding_of(problem, self._severities)
+            if finding is not None:
+                findings.add(finding)
 
     def measure(self, frame: Frame, split: str, picture: bytes) -> list[list[str]] | None:
         """What the checks of one frame find; None for nothing."""
@@ -65,9 +89,11 @@ class ChecksObserver:
         """All findings; a failure where one is as bad as `fail_on`."""
         del folder
         findings = self._late.end()
-        report = findings.as_dict() | {"severities": self._early.severities | self._late.severities}
+        self._add_problems(findings)
+        unread = {check: self._severities[check] for check, _ in findings.counts}
+        report = findings.as_dict() | {"severities": self._early.severities | self._late.severities | unread}
         return Outcome(
-            notes=_notes(findings),
+            notes=_notes(findings) + _left_out(list(self._problems)),
             failure=_failure(findings, self._fail_on),
             report=report,
             sections=[("Checks", checks_section(findings, report["severities"], frames=self._frames))],
@@ -80,6 +106,11 @@ def _notes(findings: Findings) -> list[str]:
         for (check, severity), count in sorted(findings.counts.items())
         if severity != "info"
     ]
+
+
+def _left_out(problems: list[Problem]) -> list[str]:
+    lines = [f"left out: {problem.message}" for problem in problems[:NAMED]]
+    return [*lines, f"left out: {len(problems) - NAMED} more that cannot be read"] if problems[NAMED:] else lines
 
 
 def _failure(findings: Findings, fail_on: str) -> str:

@@ -1,9 +1,9 @@
 """Turns what a source's readers cannot read into findings, so that a check names it beside all else."""
 
 import re
+from collections.abc import Mapping
 
 from traffic_yolo.dataset.checks.finding import OFF, Finding
-from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.problems import Problem
 
 # kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
@@ -47,10 +47,13 @@ FRAME = re.compile(r"\b(SCAN_\d+|image \S+ \([^)]*\)|annotation \S+|line \d+|row
 EXPECTED = re.compile(r"(?:expected|must be) (?P<expected>.+?)[;,] found (?P<found>.+?)(?:;|$)")
 
 
-def finding_of(problem: Problem, run: CheckRun) -> Finding | None:
-    """The problem as a finding; None where its check is off. Its place and words are taken from the message."""
+def finding_of(problem: Problem, severities: Mapping[str, str]) -> Finding | None:
+    """The problem as a finding; None where its check is off. Its place and words are taken from the message.
+
+    `severities`: check -> severity; a check that is not in it is off.
+    """
     check = check_of(problem)
-    severity = run.severities.get(check, OFF)
+    severity = severities.get(check, OFF)
     if severity == OFF:
         return None
     place, message = _parted(problem.message)
