@@ -14,6 +14,7 @@ from traffic_yolo.deepstream.parity import Counts, Parity
 from traffic_yolo.deepstream.validate import best_class_only, validate
 from traffic_yolo.deepstream.verdict import SINGLE_LABEL, problems_of
 from traffic_yolo.detection.detect_split import detect_split
+from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError, StorageError
 from traffic_yolo.model_folder import ModelFolder
@@ -85,6 +86,18 @@ def test_the_raw_detections_of_an_evaluation_save_the_inference_and_change_nothi
     validate(model, dataset, point, tmp_path / "given", evaluation=tmp_path)
     for path in (tmp_path / "own").iterdir():
         assert path.read_bytes() == (tmp_path / "given" / path.name).read_bytes(), path.name
+
+
+def test_another_runtime_than_pytorch_is_called_by_its_name(
+    model: Path, dataset: Path, point: Path, tmp_path: Path
+) -> None:
+    options = InferenceOptions(runtime="onnxruntime", batch=2)
+    summary = validate(model, dataset, point, tmp_path / "out", inference=options)
+    assert "in onnxruntime," in summary.text
+    assert json.loads((tmp_path / "out" / "parity.json").read_text())["left"] == "onnxruntime"
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "by onnxruntime only" in report
+    assert "PyTorch" not in report
 
 
 def test_an_evaluation_of_something_else_is_refused(model: Path, dataset: Path, point: Path, tmp_path: Path) -> None:

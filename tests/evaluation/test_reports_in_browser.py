@@ -83,11 +83,12 @@ def reports(
 
     folder = tmp_path_factory.mktemp("reports")
     export_model(untrained_model, folder / "model")
-    evaluate(folder / "model", small_data_set, folder / "first", nms=NmsOptions(0.4, 0.5))
+    evaluate(folder / "model", small_data_set, folder / "first", also=["val"], nms=NmsOptions(0.4, 0.5))
     tune(folder / "first", small_data_set, folder / "tuning")
     inputs = EvaluationInputs(detections=folder / "first", sweep=folder / "tuning")
     evaluate(folder / "model", small_data_set, folder / "evaluation", nms=NmsOptions(0.4, 0.5), inputs=inputs)
-    validate(folder / "model", small_data_set, folder / "tuning" / "operating_point.json", folder / "validation")
+    point = folder / "tuning" / "operating_point.json"
+    validate(folder / "model", small_data_set, point, folder / "validation", evaluation=folder / "first")
     (folder / "many").mkdir()
     (folder / "many" / "report.html").write_text(page_of_many_classes())
     paths = {name: folder / name / "report.html" for name in ("evaluation", "tuning", "validation")}

@@ -96,7 +96,7 @@ def validate(
     )
     metrics = _metrics(raw, simulator, frames, nms, data.coco_path(split))
     problems = problems_of(parity, metrics)
-    summary = ValidationSummary(target, split, len(images), parity, metrics, problems)
+    summary = ValidationSummary(target, split, len(images), parity, metrics, problems, _left(raw.protocol))
     if require_parity and problems:
         raise ModelError(f"{model}: {'; '.join(problems)}; do not deploy this model as it is")
     with atomic_folder(target) as folder:
@@ -200,6 +200,12 @@ def at_floor(config: NvinferConfig) -> NvinferConfig:
 
 def _aps(metrics: CocoMetrics) -> dict[str, float | None]:
     return {name: getattr(metrics, name) for name in AP_NAMES}
+
+
+def _left(protocol: Protocol) -> str:
+    """What ran the model, as people call it."""
+    name = "PyTorch" if protocol.runtime == "pytorch" else protocol.runtime
+    return name if protocol.precision == "float32" else f"{name} in {protocol.precision}"
 
 
 def _description(summary: ValidationSummary, model: ModelFolder, nms: NmsOptions, protocol: Protocol) -> dict[str, Any]:

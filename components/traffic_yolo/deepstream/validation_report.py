@@ -28,14 +28,14 @@ def validation_report(
     reached = "within the limits" if summary.passed else f"NOT within the limits: {'; '.join(summary.problems)}"
     headline = paragraph(
         f"{summary.pictures} pictures of split {summary.split} at confidence {nms.confidence_threshold:g} and NMS IoU "
-        f"{nms.iou_threshold:g} ({nms.kind} in PyTorch). The deployed model is {reached}."
+        f"{nms.iou_threshold:g} ({nms.kind} in {summary.left}). The deployed model is {reached}."
     )
     sections = [
         ("", headline),
         ("Average precision", _metrics(summary)),
-        ("Boxes", _counts(parity)),
-        ("Matched boxes", _quantiles(parity) + figure_svg(_scatter(parity), title="Score here over score in PyTorch")),
-        ("Classes", _classes(parity, classes)),
+        ("Boxes", _counts(summary)),
+        ("Matched boxes", _quantiles(parity) + _scatter(summary)),
+        ("Classes", _classes(summary, classes)),
         ("What is not in these numbers", "".join(paragraph(text) for text in ASSUMPTIONS)),
         ("Configuration", f'<pre class="wide">{html.escape(config.to_text())}</pre>'),
     ]
@@ -48,10 +48,11 @@ def _metrics(summary: ValidationSummary) -> Html:
     return table(["", *(name.upper() for name in names)], rows, caption="From a confidence of 0.001 up.")
 
 
-def _counts(parity: Parity) -> Html:
+def _counts(summary: ValidationSummary) -> Html:
+    parity = summary.parity
     rows: list[tuple[str, int | float]] = [
         ("reported by both", parity.matched),
-        ("by PyTorch only", parity.only_left),
+        (f"by {summary.left} only", parity.only_left),
         ("under nvinfer's rules only", parity.only_right),
         ("of these: same box under a second class (nvinfer reports one class a box)", parity.second_labels),
         ("of these: score within 0.05 of the confidence threshold", parity.near_threshold),
@@ -72,20 +73,21 @@ def _quantiles(parity: Parity) -> Html:
     return table(["", *(f"{quantile:.0%}" for quantile in QUANTILES)], rows, caption="Quantiles over matched boxes.")
 
 
-def _classes(parity: Parity, classes: tuple[str, ...]) -> Html:
+def _classes(summary: ValidationSummary, classes: tuple[str, ...]) -> Html:
     rows: list[Sequence[Cell]] = [
         [name, counts.matched, counts.only_left, counts.only_right, counts.agreement]
-        for name, counts in zip(classes, parity.per_class, strict=True)
+        for name, counts in zip(classes, summary.parity.per_class, strict=True)
     ]
-    return table(["class", "both", "PyTorch only", "nvinfer only", "agreement"], rows)
+    return table(["class", "both", f"{summary.left} only", "nvinfer only", "agreement"], rows)
 
 
-def _scatter(parity: Parity) -> Figure:
+def _scatter(summary: ValidationSummary) -> Html:
+    pairs = summary.parity.score_pairs
     figure = Figure(figsize=(4.2, 4.0), layout="tight")
     axes = figure.subplots()
-    step = max(1, -(-len(parity.score_pairs) // MAX_POINTS))
-    shown = parity.score_pairs[::step]
+    step = max(1, -(-len(pairs) // MAX_POINTS))
+    shown = pairs[::step]
     axes.plot([0, 1], [0, 1], color="#888888", lw=1)
     axes.scatter(shown[:, 0], shown[:, 1], s=6, color="#0072b2", alpha=0.6, linewidths=0)
-    axes.set(xlabel="score in PyTorch", ylabel="score under nvinfer's rules", xlim=(0, 1), ylim=(0, 1))
-    return figure
+    axes.set(xlabel=f"score in {summary.left}", ylabel="score under nvinfer's rules", xlim=(0, 1), ylim=(0, 1))
+    return figure_svg(figure, title=f"Score here over score in {summary.left}")

@@ -16,7 +16,10 @@ SINGLE_LABEL = "pytorch_single_label"  # PyTorch's boxes with their best class a
 
 @dataclass(frozen=True)
 class ValidationSummary:
-    """The outcome. `problems`: one sentence for each limit that is exceeded; `metrics`: side -> name -> AP or None."""
+    """The outcome. `problems`: one sentence for each limit that is exceeded; `metrics`: side -> name -> AP or None.
+
+    `left`: what nvinfer's rules are compared with, as people call it: PyTorch, or another runtime that ran the model.
+    """
 
     path: Path
     split: str
@@ -24,6 +27,7 @@ class ValidationSummary:
     parity: Parity
     metrics: dict[str, dict[str, float | None]]
     problems: tuple[str, ...]
+    left: str = "PyTorch"
 
     @property
     def passed(self) -> bool:
@@ -48,7 +52,7 @@ class ValidationSummary:
         line = (
             f"parity on {self.pictures} pictures of {self.split}: {self.parity.agreement:.3f} of the boxes agree "
             f"({self.parity.explained_agreement:.3f} less second labels and scores at the threshold), "
-            f"AP50 {shown['pytorch']} in PyTorch, {shown[SINGLE_LABEL]} with one class a box (as DeepStream-Yolo's "
+            f"AP50 {shown['pytorch']} in {self.left}, {shown[SINGLE_LABEL]} with one class a box (as DeepStream-Yolo's "
             f"parser has it), {shown['deepstream']} under nvinfer's rules"
         )
         return line if self.passed else f"{line}\nPARITY FAILED: {'; '.join(self.problems)}"
