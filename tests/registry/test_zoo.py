@@ -30,6 +30,23 @@ def test_a_published_bundle_verifies_is_current_and_stands_in_the_ledger(make_ru
     assert "in use (current)" in published.text
 
 
+def test_a_zoo_on_the_nas_takes_text_and_lies_below_the_root(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAFFIC_YOLO_NAS_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    published = publish(**{name: str(folder) for name, folder in make_run().items()}, zoo="nas://models/zoo", name="m")
+    assert published.bundle.parent == tmp_path / "models" / "zoo" / "m"
+    assert len(LedgerTable.read("nas://models/zoo").entries) == 1
+    assert not (tmp_path / "nas:").exists()
+
+
+def test_a_zoo_in_object_storage_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("model", "evaluation", "tuning", "validation"), tmp_path / "none")
+    with pytest.raises(StorageError, match="s3://bucket/zoo: no output can be written into object storage"):
+        publish(**nothing, zoo="s3://bucket/zoo", name="m")
+
+
 def test_the_same_content_is_published_once(make_run: MakeRun, tmp_path: Path) -> None:
     zoo = str(tmp_path / "zoo")
     first = publish(**make_run(), zoo=zoo, name="m")

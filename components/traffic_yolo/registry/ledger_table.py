@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.errors import EvaluationError, TrafficYoloError
+from traffic_yolo.errors import EvaluationError, StorageError, TrafficYoloError
 from traffic_yolo.evaluation.compare import compare
 from traffic_yolo.evaluation.provenance import MAY_HAVE_SEEN, NOT_SEEN, SEEN
 from traffic_yolo.html_report import Cell, Html, callout, format_cell, page, paragraph, table
 from traffic_yolo.registry.ledger import LedgerEntry, ledger_of_zoo, read_ledger
-from traffic_yolo.storage import AnyPath, existing_path, exists
+from traffic_yolo.storage import AnyPath, exists
 
 METRIC_COLUMNS = ("ap", "ap50", "ap75", "ar100")
 POINT_COLUMNS = ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")
@@ -30,8 +30,9 @@ class LedgerTable:
 
     @classmethod
     def read(cls, zoo: AnyPath) -> "LedgerTable":
-        """All records of a zoo on a share; `StorageError` where the zoo itself is missing."""
-        existing_path(zoo, what="model zoo")
+        """All records of a zoo at a location; `StorageError` where the zoo itself is missing."""
+        if not exists(zoo):
+            raise StorageError(f"model zoo not found: {zoo}; check the path, or that the share is mounted")
         ledger = ledger_of_zoo(zoo)
         return cls.of_ledger(ledger) if exists(ledger) else cls((), ())  # nothing was published yet
 
