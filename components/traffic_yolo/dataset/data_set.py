@@ -13,14 +13,20 @@ import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
-from traffic_yolo.dataset.records import SPLITS
+from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.storage import read_json
+from traffic_yolo.storage import existing_path, read_json
 
 MANIFEST_NAME = "manifest.json"
 CLASSES_NAME = "classes.yaml"
 SCHEMA_VERSION = 1
 NO_CLASS = -1
+
+
+def is_data_set(location: str) -> bool:
+    """Whether a path is a folder that `convert` wrote; `StorageError` where nothing is there."""
+    folder = existing_path(location, what="source")
+    return all((folder / name).is_file() for name in (MANIFEST_NAME, CLASSES_NAME))
 
 
 @dataclass(frozen=True)
@@ -81,14 +87,29 @@ class DataSet:
         """Hash of the content: pictures, labels, classes and split; the same wherever the folder lies."""
         return str(self.manifest["fingerprint"])
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits it has, empty ones too; `all` alone where it was converted without splits."""
+        return tuple(self.manifest.get("counts", SPLITS))
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether it was converted without its pictures."""
+        return bool(self.manifest.get("labels_only", False))
+
     def coco_path(self, split: str) -> Path:
         """The COCO file of one split."""
         self._check_split(split)
         return self.root / "annotations" / f"instances_{split}.json"
 
     def split(self, split: str) -> list[LabelledImage]:
-        """The pictures of one split in the order of their ids. Raises `DatasetError` for a picture that is missing."""
+        """The pictures of one split in the order of their ids, none for an empty split.
+
+        Raises `DatasetError` for a picture that is missing, and for a data set of labels only.
+        """
         path = self.coco_path(split)
+        if self.labels_only:
+            raise DatasetError(f"{self.root}: converted with labels_only, it has no pictures; convert again with them")
         coco = read_json(path, what=f"labels of split {split}")
         try:
             boxes_of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in coco["images"]}
@@ -106,11 +127,17 @@ class DataSet:
     @cached_property
     def num_images(self) -> dict[str, int]:
         """Pictures of each split, from the manifest."""
-        return {split: int(self.manifest["counts"][split]["images"]) for split in SPLITS}
+        return {split: int(self.manifest["counts"][split]["images"]) for split in self.splits}
 
     def _check_split(self, split: str) -> None:
-        if split not in SPLITS:
-            raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+        if split in self.splits:
+            return
+        if split in SPLITS:
+            raise DatasetError(
+                f"{self.root}: no split {split!r}, for it was converted with splits none; ask for split {ALL!r}, or "
+                f"convert it into splits"
+            )
+        raise DatasetError(f"split {split!r}: expected one of {', '.join(self.splits)}")
 
     def _image(self, image: dict[str, Any], annotations: list[dict[str, Any]]) -> LabelledImage:
         boxes_xywh = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)

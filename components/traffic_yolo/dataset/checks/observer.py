@@ -1,6 +1,6 @@
 """The checks as a part of every conversion: shown each frame as the source has it, before classes are mapped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,24 @@ NOT_IN_CONVERSION = (
     "track-without-box",
     "box-without-track",
 )
-LATE = ("size-outlier",)  # needs the whole set, and no pictures
+EMPTY_SPLIT = "empty-split"
+LATE = ("size-outlier", EMPTY_SPLIT)  # need the whole set, and no pictures
 
 
 class ChecksObserver:
-    """Observer of a conversion. `pixels`: pictures may be decoded for a check."""
+    """Observer of a conversion. `pixels`: pictures may be decoded; `expected_splits`: those that are to have some."""
 
     name = "checks"
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, severities: Mapping[str, str], *, fail_on: str = "error", pixels: bool = True) -> None:
+    def __init__(
+        self,
+        severities: Mapping[str, str],
+        *,
+        fail_on: str = "error",
+        pixels: bool = True,
+        expected_splits: Sequence[str] = (),
+    ) -> None:
         off = {name for name, entry in CHECKS.items() if entry.needs_pixels and not pixels}
         off |= {*NOT_IN_CONVERSION, "near-duplicate"}
         chosen = dict(severities) | dict.fromkeys(off, OFF)
@@ -45,18 +53,19 @@ class ChecksObserver:
         self._late = CheckRun(late)
         self._fail_on = fail_on
         self._frames = 0
+        self._empty = dict.fromkeys(expected_splits)
 
     def measure(self, frame: Frame, split: str, picture: bytes) -> list[list[str]] | None:
         """What the checks of one frame find; None for nothing."""
         del split
         stated = frame if frame.stated is None else replace(frame, annotations=frame.stated)
-        found = self._early.show(Observation.of_frame(stated, picture))
+        found = self._early.show(Observation.of_frame(stated, picture or None))
         return [list(finding.as_dict().values()) for finding in found] or None
 
     def collect(self, frame: Frame, split: str, measured: Any) -> None:
         """Adds up, and shows the frame to the checks that need the whole set."""
-        del split
         self._frames += 1
+        self._empty.pop(split, None)
         for row in measured or ():
             self._late.findings.add(Finding(*row))
         self._late.show(Observation.of_frame(frame, None))
@@ -65,6 +74,9 @@ class ChecksObserver:
         """All findings; a failure where one is as bad as `fail_on`."""
         del folder
         findings = self._late.end()
+        severity = self._late.severities.get(EMPTY_SPLIT)
+        for split in self._empty if severity else ():
+            findings.add(Finding(EMPTY_SPLIT, severity or OFF, f"split {split}", "", "", "pictures", "none"))
         report = findings.as_dict() | {"severities": self._early.severities | self._late.severities}
         return Outcome(
             notes=_notes(findings),
