@@ -25,6 +25,8 @@ def convert(
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
+    splits: str = "auto",
+    labels_only: bool = False,
     device_labels: str = "never",
     min_confidence: float = 0.5,
     policy: str = "",
@@ -48,6 +50,8 @@ def convert(
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
+        splits: auto, train, val or test (all in one), none (no splits), or shares such as 0.8/0.1/0.1.
+        labels_only: Write labels alone, without pictures; sizes are those that the labels state.
         device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
         min_confidence: Labels of devices and models with less confidence are not used.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
@@ -71,6 +75,8 @@ def convert(
             class_map=class_map,
             val_sites=val_sites,
             test_sites=test_sites,
+            splits=splits,
+            labels_only=labels_only,
             device_labels=device_labels,
             min_confidence=min_confidence,
             policy=policy,
@@ -119,6 +125,8 @@ def convert_shard(
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
+    splits: str = "auto",
+    labels_only: bool = False,
     device_labels: str = "never",
     min_confidence: float = 0.5,
     policy: str = "",
@@ -139,6 +147,8 @@ def convert_shard(
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty lets a hash choose.
         test_sites: Comma-separated sites of the test split; empty lets a hash choose.
+        splits: auto, train, val or test (all in one), none (no splits), or shares such as 0.8/0.1/0.1.
+        labels_only: Write labels alone, without pictures; sizes are those that the labels state.
         device_labels: never, or train to use labels of devices and models for training frames that no human labelled.
         min_confidence: Labels of devices and models with less confidence are not used.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
@@ -162,6 +172,8 @@ def convert_shard(
             class_map=class_map,
             val_sites=val_sites,
             test_sites=test_sites,
+            splits=splits,
+            labels_only=labels_only,
             device_labels=device_labels,
             min_confidence=min_confidence,
             policy=policy,

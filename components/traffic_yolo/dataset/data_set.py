@@ -129,6 +129,12 @@ class DataSet:
         """Pictures of each split, from the manifest."""
         return {split: int(self.manifest["counts"][split]["images"]) for split in self.splits}
 
+    @property
+    def filled_splits(self) -> str:
+        """Which splits have pictures and how to convert into others, for the message about one that has none."""
+        filled = ", ".join(split for split, count in self.num_images.items() if count)
+        return f"only {filled or 'none'} has any; convert with other splits (shares such as 0.8/0.1/0.1) or val_sites"
+
     def _check_split(self, split: str) -> None:
         if split in self.splits:
             return

@@ -71,10 +71,12 @@ class PictureObserver:
         leaks = self._leaks.result()
         failure = leaks.message() if self._on_leak == "fail" else ""
         notes = [f"leak check: {_leaks(leaks)} between splits"] if leaks.num_leaks else []
-        if self._labels_only and not self._by_site and len(self._light) > 1:
+        unseen = self._labels_only and not self._by_site
+        if unseen and len(self._light) > 1:
             notes.append("labels only: no picture was compared, so splits may share pictures that look alike")
         report = light | {"leaks": leaks.as_dict()}
-        shown = Html(leak_section(leaks) + _pairs(leaks, folder))
+        head = paragraph("Labels only: no picture was compared.") if unseen and not leaks.num_leaks else None
+        shown = head or Html(leak_section(leaks) + _pairs(leaks, folder))
         return Findings(notes, failure, report, [("Leak check", shown), *sections])
 
     def _groups(self, frame: Frame) -> list[str]:

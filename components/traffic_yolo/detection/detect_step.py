@@ -76,7 +76,7 @@ def _detect(model: Path, dataset: Path, split: str, options: DetectOptions, runt
     check_same_classes(folder.classes, data.classes)
     images = data.split(split)
     if not images:
-        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to detect on; convert with another split")
+        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to detect on; {data.filled_splits}")
     part, count = parse_shard(options.shard)
     mine = images[len(images) * (part - 1) // count : len(images) * part // count]
     network = Network.read(folder.cfg_path, folder.weights_path)

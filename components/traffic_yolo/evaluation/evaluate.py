@@ -145,7 +145,8 @@ def evaluate(
     subject = _subject(model, dataset, split)
     surface = read_surface(inputs.sweep) if inputs.sweep else None
     seen_before = _provenance(subject, inputs.trained_on)
-    names = list(dict.fromkeys((*HELD_OUT_SPLITS, split)))
+    held_out = (name for name in HELD_OUT_SPLITS if name in subject.data.splits)  # none in a set without splits
+    names = list(dict.fromkeys((*held_out, split)))
     with atomic_folder(out) as folder:
         if inputs.detections:
             raw_of = {name: read_detections(inputs.detections, subject.model, subject.data, name) for name in names}
@@ -168,7 +169,7 @@ def _subject(model: Path, dataset: Path, split: str) -> _Subject:
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)
     if not images:
-        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to evaluate on; convert with another split")
+        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to evaluate on; {data.filled_splits}")
     truth = read_ground_truth(data.coco_path(split), folder_of_model.classes)
     return _Subject(folder_of_model, data, split, images, truth)
 

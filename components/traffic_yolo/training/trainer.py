@@ -133,9 +133,13 @@ class _Run:
     def _open_pictures(self) -> tuple[Samples, Validation]:
         train_images, val_images = self.data_set.split("train"), self.data_set.split("val")
         if not val_images:
-            raise TrainingError("split val has no pictures, so the best weights cannot be told; convert with val_sites")
+            raise TrainingError(
+                f"split val has no pictures, so the best weights cannot be told; {self.data_set.filled_splits}"
+            )
         if not any(len(image.class_ids) for image in train_images):
-            raise TrainingError("split train has no boxes; nothing can be learnt from it")
+            raise TrainingError(
+                f"split train has no boxes; nothing can be learnt from it; {self.data_set.filled_splits}"
+            )
         height, width = self.network.input_hw
         samples = Samples(
             PictureStore(train_images, cache_mib=self.options.cache_mib),
