@@ -91,5 +91,3 @@ def test_a_new_group_with_a_lacking_class_goes_where_it_is_lacking() -> None:
 
 def test_hash_of_a_name_is_the_same_everywhere() -> None:
     assert hash_position("siteA") == pytest.approx(0.7085768808657305, abs=1e-15)  # SHA-256, first 8 bytes
-
-
