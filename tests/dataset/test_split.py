@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from traffic_yolo.dataset.split import FixedGroups, assign_splits, hash_position, hashed_split
 from traffic_yolo.dataset.split_choice import DEFAULT_SHARES
-from traffic_yolo.errors import OptionsError
 
 groups = st.sets(st.text("abcdefgh0123456789", min_size=1, max_size=8), min_size=3, max_size=40)
 class_counts = st.dictionaries(st.sampled_from(["CAR", "BUS", "MOTORCYCLE"]), st.integers(0, 500))

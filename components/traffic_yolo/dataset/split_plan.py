@@ -64,10 +64,10 @@ def plan_splits(
 
     One split for all, where that was asked for. With level "auto", the first that fits: named or pinned groups; the
     source's own splits, where no site is in two of them and no shares were asked for; sites, where there are as many as
-    splits to fill; recordings likewise; pictures, where the source allows it, those that look alike together
-    (`look_alikes` is called only then, for it reads every picture); else what groups there are, and a note on the
-    splits that stay empty. Raises `OptionsError` for an unknown site, kept splits that are against what is asked for,
-    or a level that the source does not know.
+    splits to fill; recordings likewise; pictures, where the source allows it and tells no sites, those that look alike
+    together (`look_alikes` is called only then, for it reads every picture); else what groups there are, and a note on
+    the splits that stay empty. Raises `OptionsError` for an unknown site, kept splits that are against what is asked
+    for, or a level that the source does not know.
     """
     if request.choice.whole:
         return _all_in_one(keys, request, request.choice.whole)
@@ -96,7 +96,7 @@ def _by_coarsest(
     why = f"only {len(sites)} site{'s' if len(sites) > 1 else ''} with labels" if sites else "no sites known"
     if len(recordings) >= needed:
         return _by_level(keys, request, "recording", why)
-    if may_split_pictures:
+    if may_split_pictures and not sites:
         return _by_picture(keys, request, why, look_alikes)
     by_site = len(sites) == len(recordings) and all(key.site for key in keys)
     return _by_level(keys, request, "site" if by_site else "recording")
