@@ -24,6 +24,7 @@ def convert_pipeline(
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
+    splits: str = "auto",
     policy: str = "",
     convert_settings: str = "",
     shards: int = 4,
@@ -41,6 +42,7 @@ def convert_pipeline(
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
+        splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         shards: How many parts the source is cut into; a recording is never cut.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traffic_yolo.dataset.split import FRACTIONS, FixedGroups, assign_splits, hash_position, hashed_split
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.dataset.split import FixedGroups, assign_splits, hash_position, hashed_split
+from traffic_yolo.dataset.split_choice import DEFAULT_SHARES
 
 groups = st.sets(st.text("abcdefgh0123456789", min_size=1, max_size=8), min_size=3, max_size=40)
 class_counts = st.dictionaries(st.sampled_from(["CAR", "BUS", "MOTORCYCLE"]), st.integers(0, 500))
@@ -73,7 +73,7 @@ def test_balanced_splits_share_out_rare_classes_better_than_a_hash() -> None:
         off = []
         for class_name in ("CAR", "MOTORCYCLE"):
             total = sum(count[class_name] for count in counts.values())
-            for split, wanted in FRACTIONS.items():
+            for split, wanted in DEFAULT_SHARES.items():
                 have = sum(counts[name][class_name] for name, chosen in splits.items() if chosen == split)
                 off.append(abs(have / total - wanted))
         return max(off)
@@ -90,9 +90,3 @@ def test_a_new_group_with_a_lacking_class_goes_where_it_is_lacking() -> None:
 
 def test_hash_of_a_name_is_the_same_everywhere() -> None:
     assert hash_position("siteA") == pytest.approx(0.7085768808657305, abs=1e-15)  # SHA-256, first 8 bytes
-
-
-@pytest.mark.parametrize("names", [set(), {"A"}, {"A", "B"}])
-def test_fewer_than_three_groups_are_refused(names: set[str]) -> None:
-    with pytest.raises(OptionsError, match="train, val and test need"):
-        assign_splits(names)

@@ -22,6 +22,9 @@ from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.metrics.matching import match
 from traffic_yolo.metrics.operating_point import confusion_matrix, operating_point
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.trainer import train
+from traffic_yolo.tuning.tune import tune
 
 NMS = NmsOptions(confidence_threshold=0.4, iou_threshold=0.5, max_detections=2000)
 
@@ -172,6 +175,32 @@ def test_a_split_without_pictures_is_refused(untrained_model: Path, small_data_s
     state_again(data)
     with pytest.raises(EvaluationError, match="split 'test' has no pictures to evaluate on"):
         evaluate(untrained_model, data, tmp_path / "out")
+
+
+def without_splits(data_set: Path, out: Path) -> Path:
+    """The test split of a data set as one that was converted without splits."""
+    data = shutil.copytree(data_set, out)
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["counts"] = {"all": manifest["counts"]["test"]}
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    (data / "annotations" / "instances_test.json").rename(data / "annotations" / "instances_all.json")
+    return data
+
+
+def test_a_data_set_without_splits_is_evaluated_as_a_whole(
+    untrained_model: Path, small_data_set: Path, tmp_path: Path
+) -> None:
+    data = without_splits(small_data_set, tmp_path / "dataset")
+    summary = evaluate(untrained_model, data, tmp_path / "out", split="all")
+    assert summary.record.split == "all"
+    assert [path.name for path in (tmp_path / "out").glob("*.npz")] == ["detections_all.npz"]
+    with pytest.raises(DatasetError, match="no split 'test', for it was converted with splits none"):
+        evaluate(untrained_model, data, tmp_path / "refused")
+    with pytest.raises(EvaluationError, match=r"split 'val' has no pictures.*only all has any"):
+        tune(tmp_path / "out", data, tmp_path / "tuned")
+    with pytest.raises(DatasetError, match="no split 'train', for it was converted with splits none"):
+        train(data, tmp_path / "run", TrainingOptions(device="cpu", max_batches=1))
+    assert not any((tmp_path / name).exists() for name in ("refused", "tuned", "run"))
 
 
 def test_a_record_of_another_kind_is_refused(evaluated: EvaluationSummary, tmp_path: Path) -> None:

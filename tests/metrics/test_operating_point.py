@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 from examples import examples
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -137,7 +137,7 @@ def test_outcomes_are_those_of_pycocotools(
     assert ours == coco_outcomes(detections, truth, iou)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     truths=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), SMALL_BOX), max_size=14),
     crowds=st.lists(st.booleans(), min_size=14, max_size=14),

@@ -15,7 +15,7 @@ from traffic_yolo.boxes import pairwise_shape_iou
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.policy import DataPolicy
-from traffic_yolo.dataset.records import Frame
+from traffic_yolo.dataset.records import ALL, Frame
 from traffic_yolo.html_report import Html, figure_svg, paragraph, table
 from traffic_yolo.storage import existing_path
 
@@ -67,10 +67,10 @@ class AnchorObserver:
         del frame, split, picture
 
     def collect(self, frame: Frame, split: str, measured: Any) -> None:
-        """Counts the boxes of a training frame: anchors are to fit what is trained on."""
+        """Counts the boxes of a frame that is for training, or in no split: anchors are to fit what is trained on."""
         del measured
         sizes = np.array([a.xywh[2:] for a in frame.annotations if a.counts], np.float64).reshape(-1, 2)
-        if split != "train" or not len(sizes):
+        if split not in ("train", ALL) or not len(sizes):
             return
         factors = np.divide(self._network_wh, (frame.width, frame.height))
         sizes = sizes * (factors.min() if self._letterbox else factors)
@@ -107,7 +107,7 @@ class AnchorObserver:
         width, height = self._network_wh
         shares = ", ".join(f"{share:.1%} of them at IoU {limit}" for limit, share in report["recall_at_iou"].items())
         head = paragraph(
-            f"{report['boxes']} training boxes at {width}x{height} against the anchors of {self._cfg_name}: "
+            f"{report['boxes']} boxes for training at {width}x{height} against the anchors of {self._cfg_name}: "
             f"average IoU with the best anchor {report['average_iou']:.3f}; an anchor for {shares}."
         )
         nearest = pairwise_shape_iou(sizes, self._anchors).argmax(axis=1)

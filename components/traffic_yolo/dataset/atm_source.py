@@ -67,7 +67,8 @@ class AtmSource:
     (`<recording>/<scan>.jpg`, `<recording>_<scan>.jpg`); `site` tells recordings of one name apart. The labels of a
     frame replace its device detections. A recording is called by its file's name, with the folder's before it where two
     have one name. A recording that is still being written is left out and named in `notes`; recordings and scans that
-    cannot be read go to `on_problem`, and the rest is read.
+    cannot be read go to `on_problem`, and the rest is read. Where the source is one file, labels of other recordings
+    are counted and left out, for a label file is often that of the whole share.
     """
 
     may_split_pictures = False
@@ -79,6 +80,7 @@ class AtmSource:
         self._on_problem = on_problem
         self.notes: list[str] = []
         self.tally: Counter[str] = Counter()
+        self._is_one_file = root.is_file()
         self._survey(_named(self._chosen(root)))
         self.num_frames = sum(len(recording.numbers) for recording in self._recordings.values())
         self.description = f"ATM, {len(self._recordings)} recordings" + (", human labels" if labels else "")
@@ -176,13 +178,16 @@ class AtmSource:
             for alias in {name, recording.path.stem}:
                 names.setdefault(alias, []).append(name)
         used: set[str] = set()
-        waiting = unreadable = 0
+        waiting = unreadable = others = 0
         for labels in reader.pictures(self._on_problem):
             if _stated_frame(labels)[0] in self._unfinished - names.keys():
                 waiting += 1
                 continue
             if _stated_frame(labels)[0] in self._unreadable - names.keys():
                 unreadable += 1
+                continue
+            if self._is_one_file and _names_another_recording(labels, names):
+                others += 1
                 continue
             try:
                 key = self._frame_key(labels, names)
@@ -196,6 +201,8 @@ class AtmSource:
             self.notes.append(f"labels of {waiting} frames of recordings that are still being written left out")
         if unreadable:
             self.notes.append(f"labels of {unreadable} frames of recordings that cannot be read left out")
+        if others:
+            self.notes.append(f"labels of {others} frames of other recordings left out")
         twice = self._labels.twice()
         if twice is not None:
             (recording_name, number), labels = twice
@@ -288,6 +295,12 @@ def _stated_frame(labels: PictureLabels) -> tuple[str, str]:
     recording = labels.recording or (flat["recording"] if flat else folder)
     scan = labels.scan or (flat["scan"] if flat else stem)
     return recording.rpartition("/")[2].removesuffix(RECORDING_SUFFIX), scan
+
+
+def _names_another_recording(labels: PictureLabels, names: Mapping[str, Sequence[str]]) -> bool:
+    """Whether labels plainly name a frame of a recording, and one that is none of `names`."""
+    stated, scan = _stated_frame(labels)
+    return bool(stated) and stated not in names and scan.rpartition("_")[2].isdecimal()
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:

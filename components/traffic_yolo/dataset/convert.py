@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.data_set import is_data_set
 from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Stage
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.frame_writer import FrameWriter
@@ -22,7 +23,7 @@ from traffic_yolo.dataset.picture_look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
 from traffic_yolo.dataset.problems import ProblemCollector, ProblemSink, strict
-from traffic_yolo.dataset.records import SPLITS, Frame, PictureKey
+from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
@@ -113,20 +114,28 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     wants_device = frozenset() if options.device_labels == "never" else frozenset({"detections"})
     unread = ProblemCollector()
     on_problem: ProblemSink = unread if extras.problem_observers else strict
-    source = open_source(options, SourceOptions(only=only, parts=needed | wants_device, on_problem=on_problem))
+    parts = needed | wants_device
+    how = SourceOptions(only=only, parts=parts, on_problem=on_problem, labels_only=options.labels_only)
+    source = open_source(options, how)
     _check_survey(unread, extras)
     keys = tuple(source.keys())
-    if not keys and options.device_labels == "never":
-        raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
+    choice = options.split_choice
+    if not keys and (options.device_labels == "never" or "train" not in choice.wanted):
+        others = "" if options.device_labels == "never" else ", and others are for the train split only"
+        give = "give labels, or use device_labels train" + (" and splits train" if others else "")
+        raise DatasetError(f"{options.source}: no human labels{others}; {give}")
     class_map = class_map_of(options, source)
     plan = _plan(options, policy_at(options.policy), source, keys)
+    required = tuple(split for split in choice.names if split in plan.filled)
     described = SetDescription(
         source={"location": options.source, "labels": options.labels, "description": source.description},
         parent_fingerprint=listed.fingerprint if listed else None,
         split_rule=plan.rule,
         device_labels=options.device_labels,
         min_confidence=options.min_confidence,
-        required_splits=SPLITS if keys else ("train",),
+        required_splits=required,
+        splits=choice.names,
+        labels_only=options.labels_only,
         policy=policy_values(options.policy),
     )
     return Prepared(source, unread, class_map, plan, described)
@@ -203,6 +212,8 @@ def _plan(options: ConvertOptions, policy: DataPolicy, source: Source, keys: tup
         val_sites=options.val_site_names,
         test_sites=options.test_site_names,
         pins=pins_of(policy),
+        choice=options.split_choice,
+        keep_own=is_data_set(options.source),
     )
 
     def look_alikes() -> Mapping[str, str]:
@@ -256,7 +267,7 @@ def _unchanged_files(snapshot: Snapshot, options: ConvertOptions) -> frozenset[s
 
 def _text(report: Report) -> str:
     lines = []
-    for split in SPLITS:
+    for split in report.splits:
         counts, sites = report.counts[split], ", ".join(report.sites[split]) or "none"
         lines.append(f"{split}: {counts['images']} pictures, {counts['boxes']} boxes, sites {sites}")
     return "\n".join([*lines, *(f"note: {note}" for note in report.notes)])

@@ -14,14 +14,20 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.coco_entries import CocoEntries
-from traffic_yolo.dataset.records import SPLITS
+from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.storage import AnyPath, input_path, read_json, sha256_of_file
+from traffic_yolo.storage import AnyPath, existing_path, input_path, read_json, sha256_of_file
 
 MANIFEST_NAME = "manifest.json"
 CLASSES_NAME = "classes.yaml"
 SCHEMA_VERSION = 1
 NO_CLASS = -1
+
+
+def is_data_set(location: str) -> bool:
+    """Whether a path is a folder that `convert` wrote; `StorageError` where nothing is there."""
+    folder = existing_path(location, what="source")
+    return all((folder / name).is_file() for name in (MANIFEST_NAME, CLASSES_NAME))
 
 
 @dataclass(frozen=True)
@@ -88,21 +94,32 @@ class DataSet:
         """Hash of the content: pictures, labels, classes and split; the same wherever the folder lies."""
         return str(self.manifest["fingerprint"])
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits it has, empty ones too; `all` alone where it was converted without splits."""
+        return tuple(self.manifest.get("counts", SPLITS))
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether it was converted without its pictures."""
+        return bool(self.manifest.get("labels_only", False))
+
     def coco_path(self, split: str) -> Path:
         """The COCO file of one split. Raises `DatasetError` where its bytes are not those that the manifest states."""
-        if split not in SPLITS:
-            raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+        self._check_split(split)
         name = f"annotations/instances_{split}.json"
         self._check_unchanged(name)
         return self.root / name
 
     def split(self, split: str) -> list[LabelledImage]:
-        """The pictures of one split in the order of their ids.
+        """The pictures of one split in the order of their ids, none for an empty split.
 
-        Raises `DatasetError` for a picture that is missing, for a COCO file that is not the manifest's, and for an
-        entry that is not as it should be (`CocoEntries`).
+        Raises `DatasetError` for a picture that is missing, for a COCO file that is not the manifest's, for an entry
+        that is not as it should be (`CocoEntries`), and for a data set of labels only.
         """
         path = self.coco_path(split)
+        if self.labels_only:
+            raise DatasetError(f"{self.root}: converted with labels_only, it has no pictures; convert again with them")
         coco = CocoEntries.of(
             read_json(path, what=f"labels of split {split}"), path, image_keys=("id", "file_name", "width", "height")
         )
@@ -136,7 +153,13 @@ class DataSet:
     @cached_property
     def num_images(self) -> dict[str, int]:
         """Pictures of each split, from the manifest."""
-        return {split: int(self.manifest["counts"][split]["images"]) for split in SPLITS}
+        return {split: int(self.manifest["counts"][split]["images"]) for split in self.splits}
+
+    @property
+    def filled_splits(self) -> str:
+        """Which splits have pictures and how to convert into others, for the message about one that has none."""
+        filled = ", ".join(split for split, count in self.num_images.items() if count)
+        return f"only {filled or 'none'} has any; convert with other splits (shares such as 0.8/0.1/0.1) or val_sites"
 
     @cached_property
     def _stated(self) -> dict[str, str]:
@@ -148,6 +171,16 @@ class DataSet:
             if isinstance(path, str) and (path == CLASSES_NAME or path.startswith("annotations/")):
                 stated[path] = str(entry.get("sha256"))
         return stated
+
+    def _check_split(self, split: str) -> None:
+        if split in self.splits:
+            return
+        if split in SPLITS:
+            raise DatasetError(
+                f"{self.root}: no split {split!r}, for it was converted with splits none; ask for split {ALL!r}, or "
+                f"convert it into splits"
+            )
+        raise DatasetError(f"split {split!r}: expected one of {', '.join(self.splits)}")
 
     def _check_unchanged(self, name: str) -> None:
         """Raises `DatasetError` where the file `name` below the folder is not the one that the manifest states."""

@@ -5,7 +5,7 @@ import bisect
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class FileSource:
         self.default_classes = reader.default_classes
         self.tally: Counter[str] = Counter()
         self.num_frames = self._survey()
-        self.notes = reader.notes()
+        self.notes = self._notes()
 
     @property
     def description(self) -> str:
@@ -64,6 +64,10 @@ class FileSource:
                 frame = self._frame(labels, path, recording, scan)
                 if frame is not None:
                     yield frame
+
+    def _notes(self) -> list[str]:
+        """Lines for the report, known once everything was surveyed."""
+        return self._reader.notes()
 
     def _boundary(self, part: int, count: int) -> int:
         """The first frame of a shard: where a recording begins, so that none is in two shards."""
@@ -107,7 +111,7 @@ class FileSource:
                 if not labels.implied:
                     on_problem(Problem("picture-missing", str(error)))
                 continue
-            yield labels, path, labels.recording or _recording_of(path, self._reader.root), path.stem
+            yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
 
     def _finder(self, split: str) -> PictureFinder:
         if split not in self._finders:
@@ -126,17 +130,26 @@ class FileSource:
             message = f"{labels.where}: says {path} has {stated} pixels; it has {width}x{height}"
             self._on_problem(Problem("picture-size", message))
             return None
+        picture = partial(bytes, data)
+        return self._made_frame(labels, (recording, scan), (width, height), picture, picture_suffix(data))
+
+    def _made_frame(
+        self,
+        labels: PictureLabels,
+        recording_and_scan: tuple[str, str],
+        image_wh: tuple[int, int],
+        picture: Callable[[], bytes],
+        suffix: str,
+    ) -> Frame:
         return Frame(
-            recording=recording,
-            scan=scan,
-            width=width,
-            height=height,
-            annotations=labels.in_pixels((width, height)),
-            picture=partial(bytes, data),
+            *recording_and_scan,
+            *image_wh,
+            annotations=labels.in_pixels(image_wh),
+            picture=picture,
             site=labels.site,
             camera=labels.camera,
             day=labels.day,
-            suffix=picture_suffix(data),
+            suffix=suffix,
             labelled=labels.labelled,
             label_file=labels.where,
             attributes=labels.attributes,
@@ -151,7 +164,7 @@ def read_picture(path: Path) -> bytes:
         raise StorageError(f"picture cannot be read: {path}: {error.strerror}") from error
 
 
-def _recording_of(picture: Path, root: Path) -> str:
+def recording_of(picture: Path, root: Path) -> str:
     """The folder of a picture below the source, which stands for its recording."""
     folder, top = Path(os.path.abspath(picture)).parent, Path(os.path.abspath(root))
     parts = folder.relative_to(top).parts if folder.is_relative_to(top) else folder.parts[-1:]

@@ -31,7 +31,10 @@ from traffic_yolo.storage import write_json
 
 @dataclass(frozen=True)
 class SetDescription:
-    """What the manifest says of a data set beside its files: where it is from and by which rules it was made."""
+    """What the manifest says of a data set beside its files: where it is from and by which rules it was made.
+
+    `splits` are those that it has; `required_splits` those of them that must get a picture.
+    """
 
     source: Mapping[str, Any]
     parent_fingerprint: str | None
@@ -39,6 +42,8 @@ class SetDescription:
     device_labels: str
     min_confidence: float
     required_splits: tuple[str, ...]
+    splits: tuple[str, ...] = SPLITS
+    labels_only: bool = False
     policy: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -67,7 +72,7 @@ class FolderWriter:
         self._map = class_map
         self._described = described
         self._plug_ins = plug_ins
-        self._builder = ReportBuilder(class_map.classes)
+        self._builder = ReportBuilder(class_map.classes, described.splits)
         self._fingerprint = Fingerprint()
 
     def write(self, stage: Stage) -> tuple[Report, str]:
@@ -77,22 +82,25 @@ class FolderWriter:
         with contextlib.ExitStack() as stack:
             entries = stack.enter_context(spill(self._folder / ".files.json"))
             splits = {
-                split: stack.enter_context(_SplitFiles.open(self._folder, split, classes, ignored)) for split in SPLITS
+                split: stack.enter_context(_SplitFiles.open(self._folder, split, classes, ignored))
+                for split in self._described.splits
             }
             kept = progress(self._kept(stage, tally), description="labels", unit="picture")
             for image_id, spooled in enumerate(kept, start=1):
                 splits[spooled.split].add(image_id, spooled.frame)
-                self._add_files(spooled, entries)
+                for path, entry in spooled.files.items():
+                    self._add_entry(path, entry, entries)
                 self._builder.add(spooled.frame, spooled.split)
                 for observer in self._plug_ins.observers:
                     observer.collect(spooled.frame, spooled.split, spooled.measured.get(observer.name))
             for split in self._described.required_splits:
                 if not splits[split].coco.num_images:
                     raise DatasetError(f"the {split} split has no picture with labels; name other sites, or label more")
+            filled = [split for split in splits if splits[split].coco.num_images]
             for files in splits.values():
                 for path in files.complete():
                     self._add_written(path, entries)
-            for path, text in self._class_files().items():
+            for path, text in self._class_files(filled).items():
                 (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
                 self._add_written(path, entries)
             for judge in self._plug_ins.problem_observers:
@@ -118,15 +126,10 @@ class FolderWriter:
             reason = next((found for found in reasons if found), "")
             if reason:
                 tally[reason] += 1
-                for path in files_of(spooled.frame):
+                for path in spooled.files:
                     (self._folder / path).unlink()
             else:
                 yield spooled
-
-    def _add_files(self, spooled: SpooledFrame, entries: Spill) -> None:
-        picture, label, copy = files_of(spooled.frame)
-        for path, entry in ((picture, spooled.picture), (label, spooled.text), (copy, spooled.text)):
-            self._add_entry(path, entry, entries)
 
     def _add_written(self, path: str, entries: Spill) -> None:
         self._add_entry(path, file_entry(self._folder / path), entries)
@@ -135,13 +138,14 @@ class FolderWriter:
         self._fingerprint.add(path, entry.sha256)
         entries.add({"path": path, "size": entry.size, "sha256": entry.sha256})
 
-    def _class_files(self) -> dict[str, str]:
-        classes = self._map.classes
+    def _class_files(self, filled: Sequence[str]) -> dict[str, str]:
+        """What Darknet and ultralytics start from; `filled` are the splits with pictures."""
+        classes, splits = self._map.classes, self._described.splits
         return {
             CLASSES_NAME: self._map.to_yaml(),
             "classes.names": "".join(name + "\n" for name in classes),
-            "data.yaml": data_yaml_text(classes),
-            "darknet.data": darknet_data_text(len(classes)),
+            "data.yaml": data_yaml_text(classes, splits),
+            "darknet.data": darknet_data_text(len(classes), splits, filled),
         }
 
     def _finish_observers(self, notes: list[str]) -> tuple[list[str], dict[str, Any], list[tuple[str, Html]]]:
@@ -168,6 +172,7 @@ class FolderWriter:
             "device_labels": described.device_labels,
             "min_confidence": described.min_confidence,
             "split_rule": described.split_rule,
+            "labels_only": described.labels_only,
             "policy": dict(described.policy),
             "splits": report.sites,
             "counts": report.counts,
@@ -210,9 +215,3 @@ class _SplitFiles:
 
 def _coco_path(split: str) -> str:
     return f"annotations/instances_{split}.json"
-
-
-def files_of(frame: Frame) -> tuple[str, str, str]:
-    """Picture, label and the label's copy beside the picture, below the data set's folder."""
-    stem = f"{frame.recording}/{frame.scan}"
-    return f"images/{frame.file_name}", f"labels/{stem}.txt", f"images/{stem}.txt"

@@ -22,13 +22,25 @@ class FileEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SpooledFrame:
-    """A frame that was written: its split, its picture and its YOLO text, and what observers measured, by name."""
+    """A frame that was written: its split, its picture and its YOLO text, and what observers measured, by name.
+
+    `picture` is None in a data set of labels only.
+    """
 
     frame: Frame
     split: str
-    picture: FileEntry
+    picture: FileEntry | None
     text: FileEntry
     measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, FileEntry]:
+        """The frame's files by their paths below the data set: picture, label, and the label's copy beside it."""
+        stem = f"{self.frame.recording}/{self.frame.scan}"
+        label = f"labels/{stem}.txt"
+        if self.picture is None:
+            return {label: self.text}
+        return {f"images/{self.frame.file_name}": self.picture, label: self.text, f"images/{stem}.txt": self.text}
 
 
 def write_frame(file: IO[bytes], spooled: SpooledFrame) -> None:
@@ -47,7 +59,7 @@ def write_frame(file: IO[bytes], spooled: SpooledFrame) -> None:
         frame.labelled,
         frame.attributes,
         [annotation_row(annotation) for annotation in frame.annotations],
-        list(spooled.picture),
+        None if spooled.picture is None else list(spooled.picture),
         list(spooled.text),
         spooled.measured,
     ]
@@ -131,7 +143,7 @@ def _spooled(line: list[Any], images: Path) -> SpooledFrame:
             width=width,
             height=height,
             annotations=annotations,
-            picture=(images / f"{recording}/{scan}{suffix}").read_bytes,
+            picture=(images / f"{recording}/{scan}{suffix}").read_bytes if picture is not None else bytes,
             site=site,
             camera=camera,
             day=day,
@@ -140,7 +152,7 @@ def _spooled(line: list[Any], images: Path) -> SpooledFrame:
             attributes=attributes,
         ),
         split=split,
-        picture=FileEntry(*picture),
+        picture=None if picture is None else FileEntry(*picture),
         text=FileEntry(*text),
         measured=measured,
     )

@@ -64,14 +64,18 @@ class FrameWriter:
         lines = yolo_lines(frame.annotations, self._map.classes, (frame.width, frame.height))
         self._count_unsaid(frame, len(lines))
         text = "".join(line + "\n" for line in lines).encode()
-        self._write_files(frame, picture, text)
+        if self._options.labels_only:
+            self._write_label(frame, text)
+        else:
+            self._write_files(frame, picture, text)
         measured = {}
         for observer in self._plug_ins.observers:
             value = observer.measure(frame, split, picture)
             if value is not None:
                 measured[observer.name] = value
         self.ignored_names.update(a.class_name for a in frame.annotations if a.class_name not in self._map.classes)
-        write_frame(self._spool, SpooledFrame(frame, split, _entry(picture), _entry(text), measured))
+        entry = None if self._options.labels_only else _entry(picture)
+        write_frame(self._spool, SpooledFrame(frame, split, entry, _entry(text), measured))
 
     def _count_unsaid(self, frame: Frame, num_lines: int) -> None:
         """Counts what YOLO text cannot say of the frame; the COCO file beside it says it."""
@@ -90,20 +94,27 @@ class FrameWriter:
         Darknet turns a picture's path into that of its labels by replacing the suffix, and no folder but
         `/images/train2017/`, `/images/val2017/` and `/JPEGImages/` (AlexeyAB utils.c, replace_image_to_label).
         """
-        images, labels = f"{self._folder}/images/{frame.recording}", f"{self._folder}/labels/{frame.recording}"
-        if frame.recording not in self._made:
-            self._made.add(frame.recording)
-            os.makedirs(images, exist_ok=True)
-            os.makedirs(labels, exist_ok=True)
-        if "/" in frame.scan:
-            for folder in (images, labels):
-                os.makedirs(os.path.dirname(f"{folder}/{frame.scan}"), exist_ok=True)
+        images, labels = (self._folder_of(frame, name) for name in ("images", "labels"))
         _write_bytes(f"{images}/{frame.scan}{frame.suffix}", picture)
         _write_bytes(f"{labels}/{frame.scan}.txt", text)
         try:
             os.link(f"{labels}/{frame.scan}.txt", f"{images}/{frame.scan}.txt")
         except OSError:  # a file system without hard links
             _write_bytes(f"{images}/{frame.scan}.txt", text)
+
+    def _write_label(self, frame: Frame, text: bytes) -> None:
+        """The text below `labels/` alone: a data set of labels only has no folder of pictures."""
+        _write_bytes(f"{self._folder_of(frame, 'labels')}/{frame.scan}.txt", text)
+
+    def _folder_of(self, frame: Frame, name: str) -> str:
+        """The folder of the frame's recording below `name`, which is there afterwards."""
+        folder = f"{self._folder}/{name}/{frame.recording}"
+        if folder not in self._made:
+            self._made.add(folder)
+            os.makedirs(folder, exist_ok=True)
+        if "/" in frame.scan:
+            os.makedirs(os.path.dirname(f"{folder}/{frame.scan}"), exist_ok=True)
+        return folder
 
     def _usable_device_labels(self, frame: Frame, split: str) -> tuple[Annotation, ...] | None:
         """What may be used of the boxes of a frame that no human labelled; None to leave the frame out."""

@@ -9,13 +9,14 @@ import numpy as np
 
 from traffic_yolo.dataset.near_duplicates import near_pairs
 from traffic_yolo.dataset.picture_look import PictureLook
-from traffic_yolo.dataset.records import SPLITS
+from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.errors import DatasetError
 
 # Measured on 115 real pictures of five places: copies of one moment differ in 1 to 8 bits, two places in 10 or more
 MAX_DISTANCE = 4
 NAMED = 5  # pairs in a message; the report has more
 KEPT = 200
+NAMES = (*SPLITS, ALL)
 ENOUGH = 100_000  # pairs; beyond, the number tells nothing more
 
 
@@ -109,7 +110,7 @@ class LeakCheck:
             return
         self._names.append(name)
         self._hashes.append(look.hash)
-        self._splits.append(SPLITS.index(split))
+        self._splits.append(NAMES.index(split))
 
     def result(self) -> LeakReport:
         """Every leak: groups first, then pictures, the most alike first."""
@@ -121,9 +122,9 @@ class LeakCheck:
             Leak(
                 "near-duplicate",
                 self._names[pair.first],
-                SPLITS[splits[pair.first]],
+                NAMES[splits[pair.first]],
                 self._names[pair.second],
-                SPLITS[splits[pair.second]],
+                NAMES[splits[pair.second]],
                 pair.distance,
             )
             for pair in pairs[:KEPT]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import LocationUse, option
 from traffic_yolo.snapshot.options import RecordingsChoice
@@ -72,6 +73,12 @@ class ConvertOptions(SourceChoice):
     )
     val_sites: str = _option("", "Comma-separated sites of the validation split; empty: a hash chooses.", headline=True)
     test_sites: str = _option("", "Comma-separated sites of the test split; empty: a hash chooses.", headline=True)
+    splits: str = option(
+        AUTO,
+        "auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.",
+        headline=True,
+    )
+    labels_only: bool = option(False, "Write labels alone; sizes are the labels' own where pictures are in files.")
     device_labels: str = _option(
         "never", "Use labels of devices and models for training frames that no human labelled.", DEVICE_LABELS
     )
@@ -87,9 +94,17 @@ class ConvertOptions(SourceChoice):
         super().__post_init__()
         check_words(self, device_labels=DEVICE_LABELS)
         check_confidence(self.min_confidence)
+        whole = self.split_choice.whole
+        if whole and (self.val_sites or self.test_sites):
+            raise OptionsError(f"splits {self.splits} puts all into one: leave val_sites and test_sites out")
         both = set(self.val_site_names) & set(self.test_site_names)
         if both:
             raise OptionsError(f"a site is in one split only: {', '.join(sorted(both))} is in val_sites and test_sites")
+
+    @property
+    def split_choice(self) -> SplitChoice:
+        """`splits` taken apart."""
+        return SplitChoice.parse(self.splits)
 
     @property
     def val_site_names(self) -> tuple[str, ...]:

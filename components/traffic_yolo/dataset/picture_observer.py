@@ -1,5 +1,6 @@
 """What the pictures of a conversion look like: near-duplicates across splits, and brightness (day or night)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ class PictureObserver:
     name = "pictures"
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, policy: DataPolicy) -> None:
+    def __init__(self, policy: DataPolicy, splits: Sequence[str] = SPLITS, *, labels_only: bool = False) -> None:
+        self._labels_only = labels_only
         self._on_leak = policy.leak_check
         self._level = policy.split_level
         self._leaks = LeakCheck(max_distance=policy.leak_distance)
         self._light: dict[str, NDArray[np.int64]] = {
-            split: np.zeros(len(BRIGHTNESS_EDGES) - 1, np.int64) for split in SPLITS
+            split: np.zeros(len(BRIGHTNESS_EDGES) - 1, np.int64) for split in splits
         }
         self._by_site: dict[str, list[float]] = {}  # pictures, sum of brightness, dark ones
 
@@ -69,8 +71,12 @@ class PictureObserver:
         leaks = self._leaks.result()
         failure = leaks.message() if self._on_leak == "fail" else ""
         notes = [f"leak check: {_leaks(leaks)} between splits"] if leaks.num_leaks else []
+        unseen = self._labels_only and not self._by_site
+        if unseen and len(self._light) > 1:
+            notes.append("labels only: no picture was compared, so splits may share pictures that look alike")
         report = light | {"leaks": leaks.as_dict()}
-        shown = Html(leak_section(leaks) + _pairs(leaks, folder))
+        head = paragraph("Labels only: no picture was compared.") if unseen and not leaks.num_leaks else None
+        shown = head or Html(leak_section(leaks) + _pairs(leaks, folder))
         return Findings(notes, failure, report, [("Leak check", shown), *sections])
 
     def _groups(self, frame: Frame) -> list[str]:
@@ -130,7 +136,8 @@ def _pairs(leaks: LeakReport, folder: Path) -> Html:
     alike = [leak for leak in leaks.leaks if leak.kind == "near-duplicate"]
     for leak in alike[:DRAWN_LEAKS]:
         for name, split in ((leak.first, leak.first_split), (leak.second, leak.second_split)):
-            data = (folder / "images" / name).read_bytes()
+            picture = folder / "images" / name
+            data = picture.read_bytes() if picture.is_file() else b""  # labels only: there is none
             drawn = draw_boxes(data, [], f"{name} ({split})", pixels=DRAWN_PIXELS)
             shown += [drawn] if drawn is not None else []
     return pictures(shown) if shown else Html("")

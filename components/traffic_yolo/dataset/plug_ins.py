@@ -22,8 +22,9 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
             parse_severities(policy.check_severities, CHECKS),
             fail_on=policy.fail_on,
             pixels=policy.leak_check != "off",
+            expected_splits=options.split_choice.wanted,
         ),
-        PictureObserver(policy),
+        PictureObserver(policy, options.split_choice.names, labels_only=options.labels_only),
         AnchorObserver(policy),
         SplitRecorder(policy.split_level, pins_of(policy)),
     )

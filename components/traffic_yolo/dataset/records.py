@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LABEL_SOURCES = ("human", "device", "model")
 SPLITS = ("train", "val", "test")
+ALL = "all"  # the one split of a data set that was converted without splits
 SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)")  # a split in the (lower-case) name of a file or folder
 
 
@@ -102,11 +103,11 @@ class Frame:
 
     `recording` and `scan` name the picture (`file_name` is made of them); `site`, `camera` and `day` are the groups
     that a split must not cut, "" where a source does not know them. `width` and `height` in pixels. `picture()` is the
-    file's own bytes (JPEG, or PNG where `suffix` says so). `labelled`: whether a human looked at it; without, its
-    annotations are the device's. `label_file` says where its labels are from, for messages. `recorded` is what the
-    sensor logged beside the picture (tracks, status), for checks; None where the source is no recording. `stated` are
-    the annotations as the source has them, once a conversion has mapped and cut them; both are None in frames that come
-    back from a `FrameSpool`.
+    file's own bytes (JPEG, or PNG where `suffix` says so), b"" where only labels are read. `labelled`: whether a human
+    looked at it; without, its annotations are the device's. `label_file` says where its labels are from, for messages.
+    `recorded` is what the sensor logged beside the picture (tracks, status), for checks; None where the source is no
+    recording. `stated` are the annotations as the source has them, once a conversion has mapped and cut them; both are
+    None in frames that come back from a `FrameSpool`.
     """
 
     recording: str

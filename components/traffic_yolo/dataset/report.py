@@ -37,10 +37,15 @@ class Report:
     notes: list[str]
     ignored_by_reason: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits of the data set, empty ones too."""
+        return tuple(self.counts)
+
     def scalars(self) -> dict[str, int]:
         """`train_images`, `train_boxes` and so on, for the Kubeflow UI's metrics."""
         names = ("images", "boxes")
-        return {f"{split}_{name}": self.counts[split][name] for split in SPLITS for name in names}
+        return {f"{split}_{name}": self.counts[split][name] for split in self.splits for name in names}
 
     def as_dict(self) -> dict[str, object]:
         """The report as JSON values."""
@@ -50,30 +55,31 @@ class Report:
 def report_markdown(report: Report) -> str:
     """Tables of splits and classes, and the notes, for the Kubeflow UI."""
     lines = ["| split | pictures | boxes | ignored | sites |", "|---|---:|---:|---:|---|"]
-    for split in SPLITS:
+    for split in report.splits:
         counts = report.counts[split]
         sites = ", ".join(report.sites[split])
         lines.append(f"| {split} | {counts['images']} | {counts['boxes']} | {counts['ignored']} | {sites} |")
-    lines += ["", f"| class | {' | '.join(SPLITS)} |", f"|---|{'---:|' * len(SPLITS)}"]
+    lines += ["", f"| class | {' | '.join(report.splits)} |", f"|---|{'---:|' * len(report.splits)}"]
     for name in report.classes:
-        lines.append(f"| {name} | {' | '.join(str(report.boxes_by_class[split][name]) for split in SPLITS)} |")
+        lines.append(f"| {name} | {' | '.join(str(report.boxes_by_class[split][name]) for split in report.splits)} |")
     return "\n".join([*lines, "", *(f"- {note}" for note in report.notes)]) + "\n"
 
 
 class ReportBuilder:
     """Counts frames one at a time; its size depends on classes and sites, not on frames."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], splits: tuple[str, ...] = SPLITS) -> None:
         self._classes = classes
+        self._splits = splits
         self._ids = {name: index for index, name in enumerate(classes)}
-        self._counts = {split: Counter[str]() for split in SPLITS}
-        self._by_class = {split: Counter[str]() for split in SPLITS}
-        self._sites: dict[str, set[str]] = {split: set() for split in SPLITS}
+        self._counts = {split: Counter[str]() for split in splits}
+        self._by_class = {split: Counter[str]() for split in splits}
+        self._sites: dict[str, set[str]] = {split: set() for split in splits}
         self._images_by_site: Counter[str] = Counter()
         self._boxes_by_site: dict[str, Counter[str]] = {}
         self._reasons: Counter[str] = Counter()
-        self._found = Distributions.empty(len(classes))
-        self._samples: dict[str, list[tuple[float, Frame]]] = {split: [] for split in SPLITS}
+        self._found = Distributions.empty(len(classes), splits)
+        self._samples: dict[str, list[tuple[float, Frame]]] = {split: [] for split in splits}
 
     def add(self, frame: Frame, split: str) -> None:
         """Counts a frame of a split."""
@@ -102,20 +108,22 @@ class ReportBuilder:
     def report(self, notes: Sequence[str]) -> Report:
         """What was counted; a class that some split lacks, or that is rare, becomes a note."""
         all_notes = list(notes)
-        for split in SPLITS:
+        for split in self._splits:
             lacking = [name for name in self._classes if not self._by_class[split][name]]
             if self._counts[split]["images"] and lacking:
                 all_notes.append(f"the {split} split has no box of {', '.join(lacking)}")
         total = sum(counts["boxes"] for counts in self._counts.values())
-        boxes = {name: sum(self._by_class[split][name] for split in SPLITS) for name in self._classes}
+        boxes = {name: sum(self._by_class[split][name] for split in self._splits) for name in self._classes}
         rare = [name for name, count in boxes.items() if 0 < count < RARE_SHARE * total]
         if rare:
             all_notes.append(f"fewer than {RARE_SHARE:.0%} of the boxes are of {', '.join(rare)}")
         return Report(
             classes=self._classes,
-            counts={split: {name: self._counts[split][name] for name in COUNT_NAMES} for split in SPLITS},
-            boxes_by_class={split: {name: self._by_class[split][name] for name in self._classes} for split in SPLITS},
-            sites={split: sorted(self._sites[split]) for split in SPLITS},
+            counts={split: {name: self._counts[split][name] for name in COUNT_NAMES} for split in self._splits},
+            boxes_by_class={
+                split: {name: self._by_class[split][name] for name in self._classes} for split in self._splits
+            },
+            sites={split: sorted(self._sites[split]) for split in self._splits},
             images_by_site=dict(sorted(self._images_by_site.items())),
             boxes_by_site={site: dict(self._boxes_by_site[site]) for site in sorted(self._boxes_by_site)},
             notes=all_notes,

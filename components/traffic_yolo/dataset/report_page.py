@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.records import SPLITS, Frame
+from traffic_yolo.dataset.records import Frame
 from traffic_yolo.dataset.report_samples import PALETTE, sample_pictures
 from traffic_yolo.html_report import Html, figure_svg, page, paragraph, table
 
@@ -36,14 +36,14 @@ class Distributions:
     crowding: Mapping[str, "Counter[int]"]
 
     @classmethod
-    def empty(cls, num_classes: int) -> "Distributions":
+    def empty(cls, num_classes: int, splits: Sequence[str]) -> "Distributions":
         """Nothing counted yet."""
         return cls(
             widths=np.zeros((num_classes, len(SIZE_EDGES) - 1), np.int64),
             heights=np.zeros((num_classes, len(SIZE_EDGES) - 1), np.int64),
             aspects=np.zeros((num_classes, len(ASPECT_EDGES) - 1), np.int64),
-            heat={split: np.zeros(HEAT_BINS_WH, np.int64) for split in SPLITS},
-            crowding={split: Counter() for split in SPLITS},
+            heat={split: np.zeros(HEAT_BINS_WH, np.int64) for split in splits},
+            crowding={split: Counter() for split in splits},
         )
 
     def add_aspects(self, class_ids: IntArray, aspects: NDArray[np.float64]) -> None:
@@ -76,7 +76,7 @@ def report_page(
             ("Sizes and aspect", figure_svg(_size_figure(found, report.classes), title="Box sizes by class")),
             ("Places of box centres", figure_svg(_heat_figure(found), title="Heat map of box centres")),
             ("Boxes in a picture", figure_svg(_crowding_figure(found), title="Boxes in a picture")),
-            *[(f"Samples: {split}", sample_pictures(samples[split], report.classes)) for split in SPLITS],
+            *[(f"Samples: {split}", sample_pictures(samples[split], report.classes)) for split in report.splits],
         ],
     )
 
@@ -85,7 +85,7 @@ def _split_table(report: "Report") -> Html:
     names = ("images", "empty_images", "boxes", "ignored", "device")
     headers = ["split", "pictures", "without objects", "boxes", "ignored", "drawn by the device", "sites"]
     rows: list[tuple[str | int, ...]] = []
-    for split in SPLITS:
+    for split in report.splits:
         sites = report.sites[split]
         shown = ", ".join(sites[:20]) + (f" and {len(sites) - 20} more" if len(sites) > 20 else "")
         rows.append((split, *(report.counts[split][name] for name in names), shown))
@@ -94,17 +94,19 @@ def _split_table(report: "Report") -> Html:
 
 def _class_table(report: "Report") -> Html:
     by_class = report.boxes_by_class
-    totals = {name: sum(by_class[split][name] for split in SPLITS) for name in report.classes}
+    splits = report.splits if len(report.splits) > 1 else ()  # one split is all that there is
+    totals = {name: sum(by_class[split][name] for split in report.splits) for name in report.classes}
     everything = max(sum(totals.values()), 1)
     rows: list[tuple[str | int, ...]] = [
-        (name, *(by_class[split][name] for split in SPLITS), totals[name], f"{totals[name] / everything:.1%}")
+        (name, *(by_class[split][name] for split in splits), totals[name], f"{totals[name] / everything:.1%}")
         for name in report.classes
     ]
-    return table(["class", *SPLITS, "all", "share"], rows)
+    return table(["class", *splits, "all", "share"], rows)
 
 
 def _site_table(report: "Report") -> Html:
-    splits_of = {site: [split for split in SPLITS if site in set(report.sites[split])] for site in report.boxes_by_site}
+    sites_of = {split: set(report.sites[split]) for split in report.splits}
+    splits_of = {site: [split for split in report.splits if site in sites_of[split]] for site in report.boxes_by_site}
     rows: list[tuple[str | int, ...]] = [
         (site, ", ".join(splits_of[site]), report.images_by_site[site], *(counts.get(n, 0) for n in report.classes))
         for site, counts in list(report.boxes_by_site.items())[:SHOWN_SITES]
@@ -160,9 +162,9 @@ def _log_axis(axis: Axes, name: str) -> None:
 
 def _heat_figure(found: Distributions) -> Figure:
     figure = Figure(figsize=(9, 2.2), layout="constrained")
-    axes = figure.subplots(1, len(SPLITS), sharey=True)
+    axes = figure.subplots(1, len(found.heat), sharey=True, squeeze=False)[0]
     xs, ys = (np.linspace(0, 1, bins + 1) for bins in HEAT_BINS_WH)
-    for axis, split in zip(axes, SPLITS, strict=True):
+    for axis, split in zip(axes, found.heat, strict=True):
         # Edges of the face's colour: without, the page shows through between the cells
         axis.pcolormesh(xs, ys, found.heat[split].T, cmap="viridis", edgecolors="face", linewidth=0.3)
         axis.invert_yaxis()

@@ -15,7 +15,7 @@ from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.convert import ConvertSummary, SnapshotToMatch, complete, prepare, write_frames
-from traffic_yolo.dataset.folder_writer import SetDescription, Stage, files_of
+from traffic_yolo.dataset.folder_writer import SetDescription, Stage
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
@@ -124,9 +124,8 @@ def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFa
     _check_complete(read)
     decided = contents[0]["decided"]
     options = ConvertOptions(**decided["options"])
-    described = SetDescription(
-        **{**decided["described"], "required_splits": tuple(decided["described"]["required_splits"])}
-    )
+    stated = decided["described"]
+    described = SetDescription(**{**stated, **{name: tuple(stated[name]) for name in ("required_splits", "splits")}})
     rules = decided["class_map"]
     class_map = ClassMap(
         tuple(rules["classes"]), dict(rules["rename"]), frozenset(rules["ignore"]), frozenset(rules["drop"])
@@ -180,8 +179,7 @@ def _check_complete(read: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
 def _check_files(folder: Path, spool: Path) -> None:
     """Raises `DatasetError` for a file of a shard that is missing or cut off: its copy did not come through whole."""
     for spooled in read_frames([spool]):
-        entries = (spooled.picture, spooled.text, spooled.text)
-        for path, entry in zip(files_of(spooled.frame), entries, strict=True):
+        for path, entry in spooled.files.items():
             try:
                 size = os.stat(folder / path).st_size
             except FileNotFoundError:

@@ -13,6 +13,7 @@ from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
 from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format, open_labels
+from traffic_yolo.dataset.labels_only_source import LabelsOnlySource
 from traffic_yolo.dataset.options import ATM_FORMAT, SourceChoice
 from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import Frame, PictureKey
@@ -62,12 +63,14 @@ class SourceOptions:
     `only`: paths below the source; recordings that are not among them are left alone (they came after a snapshot).
     `parts`: what is wanted of a recording's scans (`atm.recording.SCAN_PARTS`). `on_problem` takes what cannot be read.
     `recording_limits`: what a recording may state of itself.
+    `labels_only`: pictures in files are left alone, and need not be there; a label file has to state their sizes.
     """
 
     only: Collection[str] | None = None
     parts: frozenset[str] = frozenset({"detections"})
     on_problem: ProblemSink = strict
     recording_limits: RecordingLimits = USUAL_LIMITS
+    labels_only: bool = False
 
 
 def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> Source:
@@ -89,7 +92,8 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
         return AtmSource(path, _labels(options, read), atm, on_problem=how.on_problem)
     if options.labels:
         raise OptionsError(f"labels go with ATM recordings; a {found} source has its own: leave labels out")
-    return FileSource(open_labels(path, found, read), on_problem=how.on_problem)
+    reader = open_labels(path, found, read)
+    return (LabelsOnlySource if how.labels_only else FileSource)(reader, on_problem=how.on_problem)
 
 
 def _labels(options: SourceChoice, read: ReadOptions) -> LabelReader | None:

@@ -5,7 +5,8 @@ handful of groups it may leave a split empty; then the group whose hash is neare
 split of every set of groups can be stable by itself: were each group's split fixed whatever else there is, three groups
 of one split would leave the others empty. So a rule that looks at the other groups, to fill a split or to balance
 classes, needs a memory: the splits of the groups that were placed before (`pinned`, a data set's `splits.yaml`), which
-it keeps.
+it keeps. Where there are fewer groups than splits, training comes first and validation second, for nothing can be
+trained without both; the others stay empty, and whoever asked says so.
 """
 
 import hashlib
@@ -14,12 +15,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from traffic_yolo.dataset.records import SPLITS
+from traffic_yolo.dataset.split_choice import DEFAULT_SHARES
 from traffic_yolo.errors import OptionsError
 
-VAL_FRACTION = 0.2
-TEST_FRACTION = 0.2
 BALANCE_ROUNDS = 10
-FRACTIONS = {"train": 1 - VAL_FRACTION - TEST_FRACTION, "val": VAL_FRACTION, "test": TEST_FRACTION}
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,9 @@ class FixedGroups:
         return {name: split for name, split in {**self.pinned, **named}.items() if name in groups}
 
     @property
-    def val_fraction(self) -> float:
-        """The share of the other groups that go to the validation split: none where the user named its groups."""
-        return 0 if self.val else VAL_FRACTION
-
-    @property
-    def test_fraction(self) -> float:
-        """As `val_fraction`, of the test split."""
-        return 0 if self.test else TEST_FRACTION
+    def closed(self) -> tuple[str, ...]:
+        """The splits whose groups the user named: his choice, to which nothing is added."""
+        return tuple(split for split, named in (("val", self.val), ("test", self.test)) if named)
 
 
 def hash_position(name: str) -> float:
@@ -51,13 +45,23 @@ def hash_position(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-def hashed_split(name: str, *, val_fraction: float = VAL_FRACTION, test_fraction: float = TEST_FRACTION) -> str:
-    """The split that the hash of a group's name chooses; a fraction of 0 keeps every group out of that split."""
+def hashed_split(name: str, *, shares: Mapping[str, float] = DEFAULT_SHARES, closed: Collection[str] = ()) -> str:
+    """The split that the hash of a group's name chooses: from 0 up the share of test, then of val, then of train.
+
+    What would fall into a split that is `closed` goes to training, or where training has no share, to the other one:
+    the borders stay where they are, so that naming the groups of one split does not shift another.
+    """
     position = hash_position(name)
-    if position < test_fraction:
-        return "test"
-    # Counted from the constant: a test split that is named must not shift the validation split
-    return "val" if TEST_FRACTION <= position < TEST_FRACTION + val_fraction else "train"
+    chosen, border = "", 0.0
+    for split in reversed(SPLITS):
+        border += shares[split]
+        if shares[split]:
+            chosen = split  # the last one with a share takes what rounding leaves above the sum
+            if position < border:
+                break
+    if chosen not in closed:
+        return chosen
+    return next((split for split in SPLITS if shares[split] and split not in closed), "train")
 
 
 def assign_splits(
@@ -66,43 +70,60 @@ def assign_splits(
     fixed: FixedGroups = FixedGroups(),
     what: str = "site",
     counts: Mapping[str, Mapping[str, int]] | None = None,
+    shares: Mapping[str, float] = DEFAULT_SHARES,
 ) -> dict[str, str]:
     """Group -> split, in the order of the names.
 
     Fixed groups go where they are fixed. Of the rest, a hash decides, or, with `counts` (group -> class -> boxes), what
-    brings each class's share of boxes nearest to 60 : 20 : 20. Every split gets at least one group. `what` says in
-    messages what the groups are. Raises `OptionsError` for a named group that is none, or fewer than three groups.
+    brings each class's share of boxes nearest to `shares` (split -> share, 1 in all). Every split with a share gets at
+    least one group as long as there are groups that nobody fixed; see above for fewer groups than splits. `what` says
+    in messages what the groups are. Raises `OptionsError` for a named group that is none.
     """
     names = sorted(set(groups))
     unknown = sorted((set(fixed.val) | set(fixed.test)) - set(names))
     if unknown:
         raise OptionsError(f"no {what} {unknown[0]!r} with labels; expected one of {', '.join(names)}")
-    if len(names) < len(SPLITS):
-        found = f"{len(names)} ({', '.join(names)})" if names else "none"
-        raise OptionsError(f"train, val and test need a labelled {what} each; found {found}; label more {what}s")
     splits = fixed.of(names)
     free = sorted((name for name in names if name not in splits), key=hash_position)
-    if counts is None:
-        fractions = {"val_fraction": fixed.val_fraction, "test_fraction": fixed.test_fraction}
-        splits |= {name: hashed_split(name, **fractions) for name in free}
+    wanted = [split for split in SPLITS if shares[split]]
+    if len(names) < len(wanted):
+        _place_few(splits, free, wanted, fixed.closed)
+    elif counts is None:
+        splits |= {name: hashed_split(name, shares=shares, closed=fixed.closed) for name in free}
     else:
-        _balance(splits, free, counts, fixed)
-    _fill_empty_splits(splits, free)
+        _balance(splits, free, counts, _open_shares(shares, fixed.closed))
+    _fill_empty_splits(splits, free, wanted)
     return {name: splits[name] for name in names}
 
 
+def _place_few(splits: dict[str, str], free: Sequence[str], wanted: Sequence[str], closed: Collection[str]) -> None:
+    """Each group of `free` (in the order of the hash) into the first of the `wanted` splits that is empty; in place."""
+    for name in reversed(free):
+        empty = [split for split in wanted if split not in splits.values() and split not in closed]
+        splits[name] = empty[0] if empty else wanted[0]
+
+
+def _open_shares(shares: Mapping[str, float], closed: Collection[str]) -> dict[str, float]:
+    """The shares of the splits that groups may be added to; training takes those of the closed ones."""
+    opened = {split: share for split, share in shares.items() if share and split not in closed}
+    rest = 1 - sum(opened.values())
+    if rest > 0:
+        heir = next(iter(opened), "train")
+        opened[heir] = opened.get(heir, 0.0) + rest
+    return opened
+
+
 def _balance(
-    splits: dict[str, str], free: Sequence[str], counts: Mapping[str, Mapping[str, int]], fixed: FixedGroups
+    splits: dict[str, str],
+    free: Sequence[str],
+    counts: Mapping[str, Mapping[str, int]],
+    wanted: Mapping[str, float],
 ) -> None:
-    """Places the groups of `free` where the shares of all classes come nearest to what is wanted; in place.
+    """Places the groups of `free` where the shares of all classes come nearest to what is `wanted`; in place.
 
     The largest first, each where it lowers the squared distance most; then single groups move while that lowers it.
     Rare classes weigh as much as frequent ones.
     """
-    wanted = dict(FRACTIONS)
-    for split, named in (("val", fixed.val), ("test", fixed.test)):
-        if named:  # the user's choice: nothing is added to it
-            wanted["train"] += wanted.pop(split)
     totals: Counter[str] = Counter()
     for name in [*splits, *free]:
         totals.update(counts.get(name, {}))
@@ -139,13 +160,15 @@ def _add(have: dict[str, float], shares: Mapping[str, float], sign: int) -> None
         have[class_name] += sign * share
 
 
-def _fill_empty_splits(splits: dict[str, str], free: Sequence[str]) -> None:
-    """Moves one free group into each empty split, in place; `free` is in the order of the hash."""
-    for wanted, order in (("train", free[::-1]), ("test", free), ("val", free)):
-        if wanted in splits.values():
+def _fill_empty_splits(splits: dict[str, str], free: Sequence[str], wanted: Collection[str]) -> None:
+    """Moves one of the `free` groups (in the order of the hash) into each `wanted` split that is empty; in place.
+
+    A split stays empty where the others can spare no free group.
+    """
+    for split, order in (("train", free[::-1]), ("test", free), ("val", free)):
+        if split not in wanted or split in splits.values():
             continue
-        counts: Mapping[str, int] = {split: list(splits.values()).count(split) for split in SPLITS}
+        counts = Counter(splits.values())
         taken = next((name for name in order if counts[splits[name]] > 1), None)
-        if taken is None:
-            raise OptionsError(f"nothing is left for the {wanted} split; name fewer sites in val_sites and test_sites")
-        splits[taken] = wanted
+        if taken is not None:
+            splits[taken] = split

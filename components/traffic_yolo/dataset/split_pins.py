@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from traffic_yolo.dataset.observers import Findings
-from traffic_yolo.dataset.records import SPLITS, Frame
+from traffic_yolo.dataset.records import ALL, SPLITS, Frame
 from traffic_yolo.dataset.split_groups import LEVELS
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.storage import AnyPath, input_path
@@ -84,11 +84,13 @@ class SplitRecorder:
                 del self._found[level]
 
     def finish(self, folder: Path) -> Findings:
-        """Writes the file, unless only single pictures are whole."""
+        """Writes the file, unless only single pictures are whole, or there are no splits."""
         level = self._level
         if level in ("auto", "picture"):
             level = next(iter(self._found), "")
         if level not in self._found or not self._num_pictures:
+            return Findings()
+        if ALL in self._found[level].values():
             return Findings()
         pinned = dict(self._pins.splits) if self._pins is not None and self._pins.level == level else {}
         pins = SplitPins(level, pinned | self._found[level])

@@ -14,10 +14,11 @@ import numpy as np
 
 from traffic_yolo.dataset.checks.observation import time_of
 from traffic_yolo.dataset.picture_look import PictureLook, hash_distance, look_once
-from traffic_yolo.dataset.records import Frame
+from traffic_yolo.dataset.records import ALL, Frame
 from traffic_yolo.dataset.split import hash_position
 from traffic_yolo.errors import OptionsError
 
+LIMITED = ("train", ALL)  # a set without splits is what somebody will train on, or split
 SCANS_A_SECOND = 15.0  # ATM units log up to 15 frames a second; used where frames carry no time
 
 
@@ -73,6 +74,8 @@ class FrameThinner:
     def keep(self, frame: Frame, split: str, picture: bytes) -> str:
         """Why the frame goes; "" to keep it."""
         del split
+        if self._options.min_distance and not picture:
+            raise OptionsError("thin_distance compares pictures, and labels_only reads none; leave one of them out")
         if frame.recording != self._kept.recording:
             self._kept = _Kept(frame.recording)
         time_s = self._time_s(frame)
@@ -125,7 +128,7 @@ class NegativeLimit:
         positives = 0
         negatives = array("d")  # eight bytes a picture
         for frame, split in frames:
-            if split == "train":
+            if split in LIMITED:
                 if _is_negative(frame):
                     negatives.append(hash_position(frame.file_name))
                 else:
@@ -139,7 +142,7 @@ class NegativeLimit:
 
     def keep(self, frame: Frame, split: str) -> str:
         """Why the frame goes; "" to keep it."""
-        if self._limit is None or split != "train" or not _is_negative(frame):
+        if self._limit is None or split not in LIMITED or not _is_negative(frame):
             return ""
         if hash_position(frame.file_name) < self._limit:
             return ""

@@ -67,7 +67,7 @@ def validate(
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)
     if not images:
-        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to compare on; choose another split")
+        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to compare on; {data.filled_splits}")
     nms = read_operating_point(point, folder_of_model)
     class_thresholds = read_class_thresholds(point, folder_of_model)
     options = DeployOptions(

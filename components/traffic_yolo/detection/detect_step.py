@@ -27,7 +27,7 @@ def detect_file(
     folder, data = ModelFolder.open(model), DataSet.open(dataset)
     check_same_classes(folder.classes, data.classes)
     if not data.split(split):
-        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to detect on; convert with another split")
+        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to detect on; {data.filled_splits}")
     found = detect_split(folder, data, split, inference, options=options)
     found.save(target)
     return found

@@ -172,7 +172,7 @@ def _subject(model: AnyPath, dataset: AnyPath, split: str) -> _Subject:
     check_same_classes(folder_of_model.classes, data.classes)
     images = data.split(split)
     if not images:
-        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to evaluate on; convert with another split")
+        raise EvaluationError(f"{dataset}: split {split!r} has no pictures to evaluate on; {data.filled_splits}")
     truth = read_ground_truth(data.coco_path(split), folder_of_model.classes)
     return _Subject(folder_of_model, data, split, images, truth)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.records import ALL
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.storage import input_path
 from traffic_yolo.trained_on import TrainedOn, picture_hashes
@@ -171,4 +172,5 @@ def _hashes_of(declared: str) -> tuple[str, ...]:
         known = ", ".join(PUBLIC_SETS)
         raise EvaluationError(f"trained_on {declared!r}: neither a data set folder nor one of {known}")
     data = DataSet.open(declared)
-    return picture_hashes(data.root, data.manifest, [image.file_name for image in data.split("train")])
+    split = "train" if "train" in data.splits else ALL  # of a set without splits, any picture may have been trained on
+    return picture_hashes(data.root, data.manifest, [image.file_name for image in data.split(split)])

@@ -76,12 +76,13 @@ def tune(evaluation: AnyPath, dataset: AnyPath, out: AnyPath, options: SweepOpti
     target, evaluation = output_path(out), input_path(evaluation, what="evaluation")
     record = EvaluationRecord.read(evaluation / RECORD_NAME)
     data = DataSet.open(dataset)
-    raw, truth = read_split(evaluation, data, CHOSEN_ON)
-    if not len(raw):
+    split_read = read_split(evaluation, data, CHOSEN_ON) if CHOSEN_ON in data.splits else None
+    if split_read is None or not len(split_read[0]):
         raise EvaluationError(
             f"{dataset}: split {CHOSEN_ON!r} has no pictures, so there is nothing to choose thresholds on (the test "
-            f"split must stay unseen); convert with val_sites"
+            f"split must stay unseen); {data.filled_splits}"
         )
+    raw, truth = split_read
     found = search(raw, truth, options, NmsOptions(**record.nms))
     parts = [part_of(raw, truth, data.coco_path(CHOSEN_ON), CHOSEN_ON, found, found.point)]
     test_raw, test_truth = read_split(evaluation, data, REPORTED_ON)

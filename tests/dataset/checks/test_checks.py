@@ -167,8 +167,8 @@ def run(name: str, observations: Sequence[Observation], context: CheckContext | 
 
 # What readers, leak check and cross-check find; test_check_source.py has the examples
 ELSEWHERE = {
-    "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration", "track-without-box",
-    "box-without-track",
+    "empty-split", "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration",
+    "track-without-box", "box-without-track",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 What could not be read is among their findings, so that it fails a conversion by the same rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,25 @@ NOT_IN_CONVERSION = (
     "track-without-box",
     "box-without-track",
 )
-LATE = ("size-outlier",)  # needs the whole set, and no pictures
+EMPTY_SPLIT = "empty-split"
+LATE = ("size-outlier", EMPTY_SPLIT)  # need the whole set, and no pictures
 NAMED = 20  # of what could not be read, in the notes; the JSON report has up to 200 of each check
 
 
 class ChecksObserver:
-    """Observer of a conversion. `pixels`: pictures may be decoded for a check."""
+    """Observer of a conversion. `pixels`: pictures may be decoded; `expected_splits`: those that are to have some."""
 
     name = "checks"
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, severities: Mapping[str, str], *, fail_on: str = "error", pixels: bool = True) -> None:
+    def __init__(
+        self,
+        severities: Mapping[str, str],
+        *,
+        fail_on: str = "error",
+        pixels: bool = True,
+        expected_splits: Sequence[str] = (),
+    ) -> None:
         off = {name for name, entry in CHECKS.items() if entry.needs_pixels and not pixels}
         off |= {*NOT_IN_CONVERSION, "near-duplicate"}
         chosen = dict(severities) | dict.fromkeys(off, OFF)
@@ -53,6 +61,7 @@ class ChecksObserver:
         self._problems: dict[Problem, None] = {}
         self._fail_on = fail_on
         self._frames = 0
+        self._empty = dict.fromkeys(expected_splits)
 
     def note_problem(self, problem: Problem) -> None:
         """Keeps what could not be read, each once."""
@@ -74,13 +83,13 @@ class ChecksObserver:
         """What the checks of one frame find; None for nothing."""
         del split
         stated = frame if frame.stated is None else replace(frame, annotations=frame.stated)
-        found = self._early.show(Observation.of_frame(stated, picture))
+        found = self._early.show(Observation.of_frame(stated, picture or None))
         return [list(finding.as_dict().values()) for finding in found] or None
 
     def collect(self, frame: Frame, split: str, measured: Any) -> None:
         """Adds up, and shows the frame to the checks that need the whole set."""
-        del split
         self._frames += 1
+        self._empty.pop(split, None)
         for row in measured or ():
             self._late.findings.add(Finding(*row))
         self._late.show(Observation.of_frame(frame, None))
@@ -89,6 +98,9 @@ class ChecksObserver:
         """All findings; a failure where one is as bad as `fail_on`."""
         del folder
         findings = self._late.end()
+        severity = self._late.severities.get(EMPTY_SPLIT)
+        for split in self._empty if severity else ():
+            findings.add(Finding(EMPTY_SPLIT, severity or OFF, f"split {split}", "", "", "pictures", "none"))
         self._add_problems(findings)
         unread = {check: self._severities[check] for check, _ in findings.counts}
         report = findings.as_dict() | {"severities": self._early.severities | self._late.severities | unread}

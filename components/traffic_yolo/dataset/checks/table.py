@@ -74,6 +74,7 @@ CHECKS: dict[str, CheckEntry] = {
     "broken-label": _found_elsewhere("error", "A label that cannot be read."),
     "labelled-twice": _found_elsewhere("error", "A frame with two labels."),
     "split-leak": _found_elsewhere("error", "A group, or two pictures that look alike, in two splits of the source."),
+    "empty-split": _found_elsewhere("warning", "A split of a conversion that gets no picture, and was to have some."),
     "unreadable-picture": _stateless("error", picture_checks.unreadable_picture, needs_pixels=True),
     "truncated-picture": _stateless("error", picture_checks.truncated_picture),
     "size-mismatch": _stateless("error", picture_checks.size_mismatch),

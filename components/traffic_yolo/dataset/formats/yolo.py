@@ -17,7 +17,7 @@ from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
-from traffic_yolo.dataset.records import SPLITS, Annotation, Frame, PictureLabels
+from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.storage import existing_path
 
@@ -111,7 +111,7 @@ class YoloWriter:
         texts = {
             "classes.names": names,
             "data.yaml": yaml.safe_dump(described, sort_keys=False, allow_unicode=True),
-            "darknet.data": darknet_data_text(len(self._classes), valid="train.txt"),
+            "darknet.data": _darknet_data(len(self._classes), "train", "train"),
         }
         for name, text in texts.items():
             (self._folder / name).write_text(text, encoding="utf-8", newline="\n")
@@ -309,19 +309,29 @@ def _pictures(root: Path, entry: str, data_yaml: Path) -> list[Path]:
     raise StorageError(f"{data_yaml}: names {entry}, which is neither a folder nor a .txt list: {place}")
 
 
-def data_yaml_text(classes: Sequence[str]) -> str:
-    """A data.yaml for the folder it stands in, as ultralytics' and our own reader take it."""
-    described = {
-        "path": ".",
-        "train": "train.txt",
-        "val": "val.txt",
-        "test": "test.txt",
-        "names": dict(enumerate(classes)),
-    }
+def data_yaml_text(classes: Sequence[str], splits: Sequence[str] = SPLITS) -> str:
+    """A data.yaml for the folder it stands in, as ultralytics' and our own reader take it.
+
+    A set without splits has its one list for training and for validation, for ultralytics wants both.
+    """
+    lists = {split: f"{split}.txt" for split in splits}
+    if ALL in splits:
+        lists = dict.fromkeys(("train", "val"), f"{ALL}.txt")
+    described = {"path": ".", **lists, "names": dict(enumerate(classes))}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
 
 
-def darknet_data_text(num_classes: int, *, valid: str = "val.txt") -> str:
-    """A Darknet .data file; its paths are relative to the data set's folder, where darknet is to be started."""
-    entries = {"classes": num_classes, "train": "train.txt", "valid": valid, "names": "classes.names"}
+def darknet_data_text(num_classes: int, splits: Sequence[str], filled: Sequence[str]) -> str:
+    """A Darknet .data file; its paths are relative to the data set's folder, where darknet is to be started.
+
+    `filled` are the `splits` with pictures. Darknet's `valid` is the validation split; that of a set which has nothing
+    but a test split, on which nothing can be trained or chosen, is that.
+    """
+    if ALL in splits:
+        return _darknet_data(num_classes, ALL, ALL)
+    return _darknet_data(num_classes, "train", "test" if set(filled) == {"test"} else "val")
+
+
+def _darknet_data(num_classes: int, train: str, valid: str) -> str:
+    entries = {"classes": num_classes, "train": f"{train}.txt", "valid": f"{valid}.txt", "names": "classes.names"}
     return "".join(f"{key} = {value}\n" for key, value in entries.items()) + "backup = backup\n"
