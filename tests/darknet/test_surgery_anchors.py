@@ -141,7 +141,11 @@ def test_a_region_head_has_its_anchors_written_in_cells_and_no_mask():
     changed = change_anchors(network, [(48, 16), (16, 32), (64, 64)])
     assert changed.heads[0].anchors == ((48, 16), (16, 32), (64, 64))
     region = changed.cfg.layers[-1]
-    assert (region.get_str("anchors", ""), region.get_int("num", 0), region.has("mask")) == ("1.5,0.5,0.5,1,2,2", 3, False)
+    assert (region.get_str("anchors", ""), region.get_int("num", 0), region.has("mask")) == (
+        "1.5,0.5,0.5,1,2,2",
+        3,
+        False,
+    )
     assert changed.cfg.layers[1].get_int("filters", 0) == 21
     with pytest.raises(OptionsError, match=r"a \[region\] head predicts all of its 3 anchors, found 1"):
         change_anchors(network, [(48, 16), (16, 32), (64, 64)], masks=[[1]])

@@ -29,7 +29,13 @@ def made_up_record(**changes: Any) -> EvaluationRecord:
             "counts_by_class": {},
         },
         counting={"overall": {"name": "all", **count}, "per_class": [], "per_site": []},
-        nms={"confidence_threshold": 0.25, "iou_threshold": 0.45, "kind": "default", "beta": 0.6, "max_detections": 300},
+        nms={
+            "confidence_threshold": 0.25,
+            "iou_threshold": 0.45,
+            "kind": "default",
+            "beta": 0.6,
+            "max_detections": 300,
+        },
         matching={"iou": 0.5, "coco_max_detections": 100},
         protocol={
             "cfg_sha256": DIGEST,

@@ -67,7 +67,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         hashes = {key: sha256(files[f"model.{key}"]) for key in ("cfg", "weights", "onnx")}
         model = {"cfg_sha256": hashes["cfg"], "weights_sha256": hashes["weights"]}
         write(folders["model"] / "export.json", {"seen": 6400, "training": {"seed": seed}, "versions": {"torch": "2"}})
-        evaluation_record(model, ap=ap, data=data, size=network_size, verdict=verdict).write(folders["evaluation"] / "record.json")
+        evaluation_record(model, ap=ap, data=data, size=network_size, verdict=verdict).write(
+            folders["evaluation"] / "record.json"
+        )
         thresholds = {"confidence_threshold": 0.35, "iou_threshold": 0.5}
         at_point = {"precision": 0.8, "recall": 0.7, "f1": 0.75}
         write(folders["tuning"] / "operating_point.json", {**thresholds, "model": model, "test": at_point})

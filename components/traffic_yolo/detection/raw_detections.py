@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.detection.array_file import map_arrays, write_arrays
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.storage import atomic_file
+from traffic_yolo.storage import atomic_file, json_value
 
 SCHEMA_VERSION = 2
 CONFIDENCE_FLOOR = 0.001  # `darknet detector valid` uses the same; lower boxes move AP by less than 1e-4
@@ -214,7 +214,7 @@ class RawDetections:
         """
         try:
             arrays = map_arrays(path)
-            header = json.loads(arrays.pop("header").tobytes())
+            header = json_value(arrays.pop("header").tobytes())
             version = header["schema_version"]
             if version != SCHEMA_VERSION:
                 raise EvaluationError(

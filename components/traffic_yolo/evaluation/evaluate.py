@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo.darknet.network import Network
@@ -18,7 +17,7 @@ from traffic_yolo.detection.detect import detect_split
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.protocol import check_same_classes, detections_name, read_detections
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
-from traffic_yolo.errors import EvaluationError
+from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.evaluation.analysis import analyse
 from traffic_yolo.evaluation.count_error import picture_counts
 from traffic_yolo.evaluation.provenance import provenance
@@ -41,7 +40,7 @@ from traffic_yolo.metrics.operating_point import (
     operating_point,
 )
 from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
-from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.storage import atomic_folder, read_json, read_yaml, sha256_of_file, write_json, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
 HELD_OUT_SPLITS = ("val", "test")
@@ -315,7 +314,7 @@ def _training_options(model: ModelFolder) -> dict[str, Any] | None:
     """The options of the model's training: a run keeps them in a file of its own, an exported model in export.json."""
     options: Any = None
     if (model.path / OPTIONS_NAME).is_file():
-        options = yaml.safe_load((model.path / OPTIONS_NAME).read_text(encoding="utf-8"))
+        options = read_yaml(model.path / OPTIONS_NAME, what="training options", error=ModelError)
     elif (model.path / EXPORT_NAME).is_file():
         options = read_json(model.path / EXPORT_NAME, what="export record").get("training")
     return json.loads(json.dumps(options, default=str)) if isinstance(options, dict) else None

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo._version import __version__
@@ -33,7 +32,7 @@ from traffic_yolo.model_folder import (
     labels_text,
     read_names,
 )
-from traffic_yolo.storage import atomic_folder, existing_path, sha256_of_file, write_json, write_text
+from traffic_yolo.storage import atomic_folder, existing_path, read_yaml, sha256_of_file, write_json, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME
 
 SCHEMA_VERSION = 1
@@ -180,10 +179,7 @@ def _noise(network: Network) -> NDArray[np.float32]:
 
 
 def _read_options(path: Path) -> dict[str, Any]:
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: training options cannot be read: {str(error).splitlines()[0]}") from error
+    options = read_yaml(path, what="training options", error=ModelError)
     if not isinstance(options, dict):
         raise ModelError(f"{path}: expected a mapping of training options, found {type(options).__name__}")
-    return options
+    return dict(options)

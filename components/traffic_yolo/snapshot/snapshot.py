@@ -39,6 +39,7 @@ from traffic_yolo.storage import (
     lies_below,
     list_files,
     local_path,
+    parse_json,
     put,
     read,
     read_json,
@@ -166,10 +167,7 @@ def load_snapshot(location: str) -> Snapshot:
     """`read_snapshot` of any location (path, nas:// or s3://)."""
     if not is_s3(location):
         return read_snapshot(local_path(location))
-    try:
-        value = json.loads(read(location))
-    except ValueError as error:
-        raise StorageError(f"snapshot is not valid JSON: {shown(location)}: {error}") from error
+    value = parse_json(read(location), where=f"snapshot {shown(location)}")
     return snapshot_of(value, where=shown(location))
 
 

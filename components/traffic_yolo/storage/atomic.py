@@ -1,4 +1,4 @@
-"""Files on this machine: writes that never leave half a file, JSON, checksums.
+"""Files on this machine: writes that never leave half a file, checksums.
 
 A write goes to a temporary neighbour, is flushed to the disk, and is renamed into place; a fault (a
 full disk, a kill) leaves the old file or none.
@@ -63,19 +63,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically; NaN and infinity are refused with `ValueError` (JSON has none)."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path, *, what: str) -> Any:
-    """The value in a JSON file; `StorageError` with file, line and column where it is missing or not JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        where = f"{path} line {error.lineno} column {error.colno}"
-        raise StorageError(f"{what} is not valid JSON: {where}: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise StorageError(f"{what} is not UTF-8 text: {path} byte {error.start}") from error
-    except OSError as error:
-        raise storage_error(error, path, what=what) from error
 
 
 def sha256_of_file(path: Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.messages import one_line as shown  # a location is never cut
 
 NAS_ROOT_VARIABLE = "TRAFFIC_YOLO_NAS_ROOT"
 SCHEMES = ("file", "nas", "s3")
@@ -109,11 +110,6 @@ def unsafe_name(name: str) -> str:
         if len(part) > MAX_PART_BYTES:
             return f"the name has a part of {len(part)} bytes; expected {MAX_PART_BYTES} at most"
     return ""
-
-
-def shown(text: str) -> str:
-    """`text` on one line: control characters and bytes that are not UTF-8 as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _nas_path(location: str, rest: str) -> Path:

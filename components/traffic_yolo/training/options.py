@@ -7,13 +7,13 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
-from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.storage import write_text
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.messages import shown
+from traffic_yolo.storage import read_yaml, write_text
 
 OPTIMIZERS = ("", "sgd", "adamw")
 POLICIES = ("", "constant", "steps", "cosine", "poly", "sgdr")
@@ -170,18 +170,13 @@ class TrainingOptions:
     @classmethod
     def read(cls, path: Path) -> "TrainingOptions":
         """The options in a file made by `write`; raises `StorageError` or `OptionsError` naming the file."""
-        try:
-            values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise StorageError(f"training options cannot be read: {path}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise OptionsError(f"training options are not YAML: {path}") from error
+        values = read_yaml(path, what="training options", error=OptionsError)
         types = {option.name: type_ for option in dataclasses.fields(cls) if isinstance(type_ := option.type, type)}
         if not isinstance(values, dict):
             raise OptionsError(f"{path}: expected training options, one name: value a line")
         for name, value in values.items():
             if name not in types:
-                raise OptionsError(f"{path}: unknown option {name!r}; known: {', '.join(types)}")
+                raise OptionsError(f"{path}: unknown option {shown(name)}; known: {', '.join(types)}")
             if type(value) is not types[name] and not (types[name] is float and type(value) is int):
-                raise OptionsError(f"{path}: {name}: expected {types[name].__name__}, found {value!r}")
+                raise OptionsError(f"{path}: {name}: expected {types[name].__name__}, found {shown(value)}")
         return cls(**values)

@@ -167,7 +167,9 @@ def test_what_is_unknown_or_missing_is_refused_in_one_line(mixed_network, monkey
     with pytest.raises(OptionsError, match=r"onnxruntime needs the package onnx: pip install traffic-yolo\[deploy\]"):
         open_runtime(mixed_network, RuntimeOptions("onnxruntime"))
     monkeypatch.setattr(openvino, "find_spec", lambda name: None if name == "openvino" else name)
-    with pytest.raises(OptionsError, match=r"openvino needs the package openvino: pip install traffic-yolo\[openvino\]"):
+    with pytest.raises(
+        OptionsError, match=r"openvino needs the package openvino: pip install traffic-yolo\[openvino\]"
+    ):
         open_runtime(mixed_network, RuntimeOptions("openvino"))
     assert open_runtime(mixed_network, RuntimeOptions("auto")).name == "pytorch"
     monkeypatch.setattr("shutil.which", lambda _: None)
