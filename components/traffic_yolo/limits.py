@@ -43,8 +43,11 @@ class Limits:
                 raise OptionsError(f"limits: {field.name}: expected {expected}; found {shown(value)}")
 
     @classmethod
-    def parse(cls, text: str) -> "Limits":
-        """The limits in `name=number,name=number`, others at their defaults; `OptionsError` for anything else."""
+    def parse(cls, text: str, base: "Limits | None" = None) -> "Limits":
+        """The limits in `name=number,name=number`, others as in `base` or by default.
+
+        Raises `OptionsError` for anything else.
+        """
         known = [field.name for field in dataclasses.fields(cls)]
         values: dict[str, int] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
@@ -55,7 +58,7 @@ class Limits:
             if not (number.isascii() and number.isdigit() and len(number) <= len(str(MOST))):
                 raise OptionsError(f"limits: {name}: expected a whole number from 1 to {MOST}; found {shown(number)}")
             values[name] = int(number)
-        return cls(**values)
+        return dataclasses.replace(base or cls(), **values)
 
     def text(self) -> str:
         """What `parse` reads back: the limits that differ from their defaults."""

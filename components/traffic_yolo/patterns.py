@@ -43,7 +43,7 @@ def _ways(tree: Any) -> int:
     ways = 1
     for (code, argument), following in zip(items, [*items[1:], None], strict=False):
         if code in _GREEDY or code is codes.POSSESSIVE_REPEAT:
-            ways *= _ways_of_repeat(code, *argument, following)
+            ways *= _ways_of_repeat(code, argument, following)
         elif code is codes.BRANCH:
             ways *= sum(_ways(branch) for branch in argument[1])
         else:
@@ -52,8 +52,9 @@ def _ways(tree: Any) -> int:
     return ways
 
 
-def _ways_of_repeat(code: Any, least: Any, most: Any, body: Any, following: Any) -> int:
-    least, most = int(least), int(most) if most is not codes.MAXREPEAT else NAME_CHARACTERS
+def _ways_of_repeat(code: Any, argument: Any, following: Any) -> int:
+    body = argument[2]
+    least, most = int(argument[0]), NAME_CHARACTERS if argument[1] is codes.MAXREPEAT else int(argument[1])
     if least > MOST_REPEATS or most > MOST_REPEATS:
         raise ValueError(f"more than {MOST_REPEATS} repeats")
     inside = _ways(body)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from traffic_yolo.errors import RecordingError
+from traffic_yolo.limits import beyond, limits
 
 START_OF_IMAGE = b"\xff\xd8"
 END_OF_IMAGE = b"\xff\xd9"
@@ -69,6 +70,9 @@ def check_jpeg_complete(data: bytes, *, what: str = "picture", decode: bool = Fa
     """
     width, height = complete_jpeg_size(data, what=what)
     if decode:
+        bounds = limits()
+        if width * height > bounds.picture_pixels:
+            raise RecordingError(f"{what}: states {width} x {height}: {beyond(bounds, 'picture_pixels', 'pixels')}")
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if picture is None or picture.shape[:2] != (height, width):
             raise RecordingError(f"{what}: JPEG does not decode to the {width}x{height} pixels of its header")

@@ -21,7 +21,7 @@ from typing import Any
 
 from traffic_yolo.dataset.split_groups import LEVELS
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.limits import Limits
+from traffic_yolo.limits import Limits, limits
 from traffic_yolo.messages import one_line, shown, shown_names
 from traffic_yolo.options import option
 from traffic_yolo.storage import existing_path, parse_yaml
@@ -89,8 +89,8 @@ class DataPolicy:
 
     @property
     def reading_limits(self) -> Limits:
-        """`limits` taken apart."""
-        return Limits.parse(self.limits)
+        """`limits` on top of those in force."""
+        return Limits.parse(self.limits, limits())
 
     @property
     def kept_classes(self) -> frozenset[str]:

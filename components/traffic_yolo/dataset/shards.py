@@ -20,7 +20,9 @@ from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
+from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.errors import DatasetError, OptionsError
+from traffic_yolo.limits import in_force
 from traffic_yolo.storage import atomic_folder, read_json, write_json
 
 SHARD_NAME = "shard.json"
@@ -83,29 +85,30 @@ def convert_shard(
 
     A shard may have no frame. Raises what `convert` raises, except for what only the whole set can show.
     """
-    extras = plugged(options)
-    prepared = prepare(options, extras, snapshot)
-    with atomic_folder(out) as folder:
-        stage = write_frames(prepared, folder / SPOOL_NAME, options, extras, shard=(shard.index, shard.count))
-        with (folder / SPOOL_NAME).open("rb") as spool:
-            num_pictures = sum(1 for _ in spool)
-        decided = {
-            "options": dataclasses.asdict(options),
-            "class_map": prepared.class_map.as_dict(),
-            "described": dataclasses.asdict(prepared.described),
-            "notes": list(stage.notes),
-            "num_frames": prepared.source.num_frames,
-        }
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            "index": shard.index,
-            "count": shard.count,
-            "decided": decided,
-            "tally": dict(stage.tally),
-            "ignored_names": sorted(stage.ignored_names),
-        }
-        write_json(folder / SHARD_NAME, content)
-    return ShardSummary(shard, num_pictures)
+    with in_force(policy_at(options.policy).reading_limits):
+        extras = plugged(options)
+        prepared = prepare(options, extras, snapshot)
+        with atomic_folder(out) as folder:
+            stage = write_frames(prepared, folder / SPOOL_NAME, options, extras, shard=(shard.index, shard.count))
+            with (folder / SPOOL_NAME).open("rb") as spool:
+                num_pictures = sum(1 for _ in spool)
+            decided = {
+                "options": dataclasses.asdict(options),
+                "class_map": prepared.class_map.as_dict(),
+                "described": dataclasses.asdict(prepared.described),
+                "notes": list(stage.notes),
+                "num_frames": prepared.source.num_frames,
+            }
+            content = {
+                "schema_version": SCHEMA_VERSION,
+                "index": shard.index,
+                "count": shard.count,
+                "decided": decided,
+                "tally": dict(stage.tally),
+                "ignored_names": sorted(stage.ignored_names),
+            }
+            write_json(folder / SHARD_NAME, content)
+        return ShardSummary(shard, num_pictures)
 
 
 def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory = plug_ins) -> ConvertSummary:
@@ -132,7 +135,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory 
         ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
         notes=tuple(decided["notes"]),
     )
-    with atomic_folder(out) as folder:
+    with in_force(policy_at(options.policy).reading_limits), atomic_folder(out) as folder:
         for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)

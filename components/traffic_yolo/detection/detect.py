@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, str
 from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.detection.protocol import protocol_of
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections, offsets_of
 from traffic_yolo.errors import DatasetError, EvaluationError
@@ -97,11 +97,11 @@ class _Boxes(typing.NamedTuple):
 def read_rgb(picture: Picture) -> NDArray[np.uint8]:
     """The picture (H, W, 3) uint8, RGB, as stored: an EXIF orientation is not applied, nor does Darknet apply it.
 
-    Raises `DatasetError` when it cannot be decoded or is not of the stated size.
+    Raises `DatasetError` when it cannot be decoded, is not of the stated size, or has more pixels than the limit.
     """
     if not picture.path.is_file():
         raise DatasetError(f"picture not found: {picture.path}; convert the data set again")
-    image = cv2.imread(str(picture.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = decode_file(picture.path)
     if image is None:
         raise DatasetError(f"picture cannot be decoded: {picture.path}; convert the data set again")
     height, width = image.shape[:2]

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -17,6 +16,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.tracing import INPUT_NAME
+from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.errors import ModelError
 from traffic_yolo.export.onnx import OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
 from traffic_yolo.model_folder import (
@@ -164,7 +164,7 @@ def _pictures(dataset: Path, network: Network) -> list[NDArray[np.float32]]:
     height, width = network.input_hw
     inputs = []
     for path in paths[::step][:MAX_PICTURES]:
-        picture_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        picture_bgr = decode_file(path)
         if picture_bgr is None:
             raise ModelError(f"{path}: does not decode as a JPEG; convert the data set again")
         picture_rgb = np.ascontiguousarray(picture_bgr[..., ::-1]).astype(np.uint8, copy=False)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.errors import StorageError
-from traffic_yolo.messages import one_line as shown  # a location is never cut
+from traffic_yolo.messages import one_line
 
 NAS_ROOT_VARIABLE = "TRAFFIC_YOLO_NAS_ROOT"
 SCHEMES = ("file", "nas", "s3")
 S3_PREFIX = "s3://"
 MAX_PART_BYTES = 255  # NAME_MAX of Linux
 MAX_KEY_BYTES = 1024  # of S3
+shown = one_line  # a location in a message is never cut, as a value is
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 

@@ -106,7 +106,7 @@ class _Builder:
     def documents(self) -> Iterator[Any]:
         try:
             for event in yaml.parse(self._text, Loader=_LOADER):
-                self._line = event.start_mark.line + 1
+                self._line = event.start_mark.line + 1 if event.start_mark else 0
                 if isinstance(event, yaml.DocumentStartEvent):
                     self._known = {}
                     self._document: list[Any] = []
@@ -203,7 +203,7 @@ class _Builder:
             raise self._fault(f"expected a mapping, or a list of them, under '<<'; found {shown(value)}")
         return found
 
-    def _aliased(self, anchor: str) -> tuple[Any, _Size]:
+    def _aliased(self, anchor: Any) -> tuple[Any, _Size]:
         if anchor not in self._known:
             raise self._fault(f"found undefined alias {shown(anchor)}", kind="syntax")
         found = self._known[anchor]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from traffic_yolo.boxes import xyxy_to_cxcywh
 from traffic_yolo.dataset.data_set import LabelledImage
+from traffic_yolo.dataset.picture_decode import decode_picture
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, augmented
 from traffic_yolo.training.targets import Truths, join_truths
@@ -66,12 +67,14 @@ class PictureStore:
 
 
 def read_picture(image: LabelledImage) -> UInt8Array:
-    """(H, W, 3) uint8 RGB; raises `DatasetError` for a file that is no picture or has another size than its labels."""
+    """(H, W, 3) uint8 RGB; raises `DatasetError` for a file that is no picture, has another size than its labels, or
+    more pixels than the limit `picture_pixels`.
+    """
     try:
-        data = np.frombuffer(image.path.read_bytes(), np.uint8)
+        data = image.path.read_bytes()
     except OSError as error:
         raise DatasetError(f"picture cannot be read: {image.path}: {error.strerror}") from error
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    pixels = decode_picture(data, what=str(image.path))
     if pixels is None:
         raise DatasetError(f"picture does not decode: {image.path}; remove it from the data set, or convert again")
     if pixels.shape[:2] != (image.height, image.width):

@@ -494,7 +494,7 @@ def test_an_edited_count_leaves_room_for_a_trial() -> None:
 @pytest.mark.parametrize(
     ("rule", "text", "message"),
     [
-        ("yaml", "a: [1", "line 1 column 4"),
+        ("yaml", "a: [1", "line 2 column 1: did not find expected"),
         ("yaml", "a: !!python/object:os.system x", "could not determine a constructor"),
         ("too-large", "[" * 5000, "nested too deeply"),
         ("one-object", "", "found nothing"),
