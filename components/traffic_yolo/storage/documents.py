@@ -6,13 +6,14 @@ key that stands twice, NaN and infinities are refused. A fault is one line of th
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from traffic_yolo.errors import StorageError, TrafficYoloError
-from traffic_yolo.limits import Limits, beyond, limits
+from traffic_yolo.limits import beyond, limits
 from traffic_yolo.messages import shown
 from traffic_yolo.storage.atomic import storage_error
 from traffic_yolo.storage.json_bounds import lone_surrogate, passed_limit
@@ -137,9 +138,8 @@ def _refused(word: str) -> float:
 
 
 def _bytes(path: str | Path, what: str, error: Refusal) -> bytes:
-    bounds: Limits = limits()
+    bounds = limits()
     with Path(path).open("rb") as file:
-        data = file.read(bounds.document_bytes + 1)
-    if len(data) > bounds.document_bytes:
-        raise error(f"{what} {path}: {beyond(bounds, 'document_bytes', 'bytes')}")
-    return data
+        if os.fstat(file.fileno()).st_size > bounds.document_bytes:
+            raise error(f"{what} {path}: {beyond(bounds, 'document_bytes', 'bytes')}")
+        return file.read()
