@@ -21,6 +21,7 @@ from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, RecordingInUseError, StorageError
+from traffic_yolo.messages import shown
 
 # A picture called after its frame without a folder: 20210901120000_0_SCAN_00003.jpg
 FLAT_NAME = re.compile(r"(?P<recording>.+?)[_\-.]+(?P<scan>SCAN_\d+)")
@@ -190,7 +191,9 @@ class AtmSource:
         stated, scan = _stated_frame(labels)
         digits = scan.rpartition("_")[2]
         if not stated or not digits.isdecimal() or len(digits) > 18:
-            raise LabelError(f"{labels.where}: expected 'recording' and 'scan', found {stated!r} and {scan!r}")
+            raise LabelError(
+                f"{labels.where}: expected 'recording' and 'scan', found {shown(stated)} and {shown(scan)}"
+            )
         candidates = names.get(stated, ())
         if len(candidates) > 1:
             candidates = [name for name in candidates if self._recordings[name].site == labels.site]

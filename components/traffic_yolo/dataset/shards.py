@@ -23,6 +23,7 @@ from traffic_yolo.dataset.plug_ins import plug_ins
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.limits import in_force
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import atomic_folder, read_json, write_json
 
 SHARD_NAME = "shard.json"
@@ -40,9 +41,10 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """The shard that `K/N` names; `OptionsError` for anything else."""
         first, slash, second = text.partition("/")
-        if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= 10_000:
+        numbers = slash and first.isdecimal() and second.isdecimal() and len(text) <= 2 * len("10000") + 1
+        if numbers and 1 <= int(first) <= int(second) <= 10_000:
             return cls(int(first) - 1, int(second))
-        raise OptionsError(f"shard: expected K/N with K from 1 to N, for instance 1/4; found {text!r}")
+        raise OptionsError(f"shard: expected K/N with K from 1 to N, for instance 1/4; found {shown(text)}")
 
     def __str__(self) -> str:
         return f"{self.index + 1}/{self.count}"
