@@ -31,8 +31,11 @@ OPEN_TO_ALL = {
     "errors",
     "html_report",
     "jit",
+    "limits",
+    "messages",
     "model_folder",
     "options",
+    "patterns",
     "processes",
     "progress",
     "storage",
@@ -63,6 +66,34 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     # The one door to files that nobody vouches for: nothing else may open one, or follow what it says
     "h5py": ("components/traffic_yolo/atm/hdf5_file.py", "components/traffic_yolo/atm/hdf5_storage.py", "tests/*"),
     "click": ("components/traffic_yolo/cli.py", "components/traffic_yolo/commands/*", "tests/*"),
+}
+
+
+# Calls that read a document or decode a picture without our limits -> the only files that may make them, and why
+BARE_CALLS: dict[tuple[str, str], dict[str, str]] = {
+    ("yaml", "load safe_load load_all safe_load_all full_load unsafe_load compose compose_all scan parse"): {
+        "components/traffic_yolo/storage/yaml_values.py": "the reader itself",
+    },
+    ("json", "load loads JSONDecoder"): {
+        "components/traffic_yolo/storage/documents.py": "the reader itself",
+        "components/traffic_yolo/dataset/formats/json_stream.py": "files of any size, held to the same limits",
+        "components/traffic_yolo/evaluation/record.py": "a value of our own, and the schema in this package",
+        "components/traffic_yolo/evaluation/evaluate.py": "a value of our own, made plain",
+        "components/traffic_yolo/tuning/katib_spec/template.py": "Katib's own way: text that we wrote, filled in",
+        "components/traffic_yolo/atm/recording.py": "a recording's faults are caught with the recording",
+        "components/traffic_yolo/atm/inspection/times.py": "a recording's faults are caught with the recording",
+        "components/traffic_yolo/atm/inspection/structure.py": "a recording's faults are caught with the recording",
+    },
+    ("orjson", "loads"): {
+        "components/traffic_yolo/dataset/formats/json_stream.py": "files of any size, held to the same limits",
+        "components/traffic_yolo/dataset/formats/coco.py": "lines of a temporary file of this process",
+        "components/traffic_yolo/dataset/frame_spool.py": "lines that the same conversion wrote",
+        "components/traffic_yolo/dataset/label_store.py": "lines of a temporary file of this process",
+    },
+    ("cv2", "imread imdecode imreadmulti imdecodemulti"): {
+        "components/traffic_yolo/dataset/picture_decode.py": "the decoder itself",
+        "components/traffic_yolo/atm/jpeg.py": "after the same look at the header, which atm cannot import",
+    },
 }
 
 
@@ -133,6 +164,18 @@ def test_hdf5_files_are_opened_in_one_place() -> None:
     assert calls == ["File", "File"]  # one to read, one to write
 
 
+@pytest.mark.parametrize(("module", "names"), sorted(BARE_CALLS))
+def test_documents_and_pictures_of_others_are_read_within_our_limits_alone(module: str, names: str) -> None:
+    allowed = BARE_CALLS[module, names]
+    found = {
+        str(path.relative_to(REPOSITORY))
+        for top in ("components", "pipelines")
+        for path in (REPOSITORY / top).rglob("*.py")
+        if _uses(path, module, set(names.split()))
+    }
+    assert found == set(allowed)  # use storage's read_yaml, read_json or parse_*, and dataset.picture_decode
+
+
 def test_nothing_imports_the_command_line() -> None:
     wrong = [
         str(path.relative_to(REPOSITORY))
@@ -163,6 +206,24 @@ def test_components_postpone_no_annotations() -> None:
 def test_docker_folder_holds_no_package() -> None:
     """A docker/__init__.py would hide the SDK of that name, which kfp.local imports."""
     assert list((REPOSITORY / "docker").rglob("*.py")) == []
+
+
+def _uses(path: Path, module: str, names: set[str]) -> bool:
+    """Whether a file names `module.name`, or imports the name from the module."""
+    text = path.read_text()
+    return module in text and any(
+        (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and (node.value.id, node.attr in names) == (module, True)
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == module
+            and any(alias.name in names for alias in node.names)
+        )
+        for node in ast.walk(ast.parse(text))
+    )
 
 
 def _matches(path: Path, pattern: str) -> bool:

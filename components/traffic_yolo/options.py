@@ -16,7 +16,8 @@ from typing import Any, Literal
 import yaml
 
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.storage import existing_path, shown
+from traffic_yolo.messages import shown as shown_value
+from traffic_yolo.storage import existing_path, parse_yaml, shown
 
 LocationUse = Literal["", "read", "write", "keep"]
 SETTINGS = "settings"  # the parameter through which the options without a field of their own in a form are given
@@ -135,10 +136,7 @@ def read_settings(settings: str, *options_types: type[Any]) -> dict[str, Any]:
     if not (text.startswith(("{", "#")) or "\n" in text or ": " in text):
         where = f"{SETTINGS} {shown(text)}"
         text = existing_path(text, what="settings file").read_text(encoding="utf-8")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise OptionsError(f"{where}: not YAML: expected `name: value`, one a line") from error
+    values = parse_yaml(text, where=where, error=OptionsError)
     return check_settings(values, *options_types, where=where)
 
 
@@ -235,12 +233,6 @@ def changed(options: Any) -> dict[str, Any]:
         for field in dataclasses.fields(options)
         if (value := getattr(options, field.name)) != field.default
     }
-
-
-def shown_value(value: Any) -> str:
-    """`value` for a message: on one line and at most 80 characters."""
-    text = shown(repr(value) if not isinstance(value, float) else f"{value:g}")
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _texts(text: str) -> tuple[str, ...]:

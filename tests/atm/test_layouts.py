@@ -132,6 +132,6 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_broken_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("name: [\n")
-    with pytest.raises(RecordingError, match="is not valid YAML") as refusal:
+    with pytest.raises(RecordingError, match="not YAML") as refusal:
         load_layout(path)
     assert "\n" not in str(refusal.value)

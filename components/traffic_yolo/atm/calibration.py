@@ -26,7 +26,9 @@ from typing import Any
 import yaml
 
 from traffic_yolo.atm.camera import Camera
-from traffic_yolo.errors import RecordingError
+from traffic_yolo.errors import RecordingError, StorageError
+from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.storage import read_yaml
 
 FILE_NAMES = ("camera_calibration.yaml", "camera_calibration.yml", "camera_calibration.json")
 SCHEMA_VERSION = 1
@@ -68,11 +70,9 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """The calibration in a file; `RecordingError` names the file, the key, and what was expected there."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(f"calibration {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise RecordingError(f"calibration {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        value = read_yaml(path, what="calibration", error=RecordingError)
+    except StorageError as error:
+        raise RecordingError(str(error)) from error
     return calibration_of(value, where=str(path))
 
 
@@ -81,10 +81,10 @@ def calibration_of(value: Any, *, where: str) -> Calibration:
     known = (*OTHER_KEYS, *NUMBERS, *OPTIONAL_NUMBERS)
     if not isinstance(value, dict):
         raise _error(where, "the top level", f"a mapping with {', '.join(NUMBERS)}", value)
-    unknown = [str(key) for key in value if key not in known]
+    unknown = [key for key in value if key not in known]
     missing = [key for key in ("image_wh", "distortion", *NUMBERS) if key not in value]
     if unknown or missing:
-        found = f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+        found = f"unknown: {shown_names(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
         raise RecordingError(f"calibration {where}: wrong keys ({found}); known: {', '.join(known)}")
     if value.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise _error(where, "schema_version", str(SCHEMA_VERSION), value["schema_version"])
@@ -161,4 +161,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _error(where: str, key: str, expected: str, found: Mapping[str, Any] | Any) -> RecordingError:
-    return RecordingError(f"calibration {where}: {key} must be {expected}; found {found!r}")
+    return RecordingError(f"calibration {where}: {key} must be {expected}; found {shown(found)}")

@@ -8,7 +8,7 @@ import numpy as np
 from traffic_yolo.atm.hdf5_file import Hdf5Group
 from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import Recording
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.recording_limits import RecordingLimits
 from traffic_yolo.atm.tables import read_table
 
 
@@ -20,7 +20,7 @@ class RecordingCensus:
     detections: dict[str, int]
 
 
-def take_census(path: Path, layout: Layout | None = None, limits: RecordingLimits = USUAL_LIMITS) -> RecordingCensus:
+def take_census(path: Path, layout: Layout | None = None, limits: RecordingLimits | None = None) -> RecordingCensus:
     """Reads a recording scan by scan; `RecordingError` for one that cannot be read as one."""
     with Recording(path, layout, skip_bad_rows=True, limits=limits) as recording:
         frames, counts = 0, dict.fromkeys(recording.layout.classes.values(), 0)
@@ -30,7 +30,7 @@ def take_census(path: Path, layout: Layout | None = None, limits: RecordingLimit
             if picture is not None:
                 picture.check()
                 frames += picture.shape != (0,)
-            _count(group, recording.layout, limits, counts)
+            _count(group, recording.layout, recording.limits, counts)
         return RecordingCensus(frames, {name: count for name, count in counts.items() if count})
 
 

@@ -19,7 +19,7 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5s
 from numpy.typing import NDArray
 
 from traffic_yolo.atm.hdf5_storage import Storage, check_packed, check_size, storage_of
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.errors import RecordingError, RecordingInUseError, TrafficYoloError
 from traffic_yolo.storage import shown
 
@@ -239,9 +239,9 @@ class Hdf5File(Hdf5Group):
     `RecordingInUseError` for one that its writer has open.
     """
 
-    def __init__(self, path: Path, limits: RecordingLimits = USUAL_LIMITS) -> None:
+    def __init__(self, path: Path, limits: RecordingLimits | None = None) -> None:
         self.path = path
-        self.limits = limits
+        self.limits = limits or limits_in_force()
         self._opened = _open(path)
         try:
             with hdf5_errors(str(path)):

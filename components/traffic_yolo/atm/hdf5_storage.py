@@ -69,7 +69,7 @@ def check_size(
         if stated > held * expansion + UNSTORED_BYTES:
             raise RecordingError(
                 f"{where}: states {stated} bytes and stores {held}; expected {expansion} for each stored one at most "
-                f"(limit expansion); copy the recording again from the device"
+                f"(limit recording_expansion); copy the recording again from the device"
             )
 
 
@@ -84,7 +84,7 @@ def _check_chunks(
         raise RecordingError(f"{where}: packed by {names}, which is not read; {NOT_READ}")
     chunk_bytes = math.prod(stored.chunk) * item_bytes
     if chunk_bytes > limits.data_set_bytes:
-        most = f"{limits.data_set_bytes} at most (limit data_set_bytes)"
+        most = f"{limits.data_set_bytes} at most (limit recording_data_set_bytes)"
         raise RecordingError(f"{where}: in chunks of {chunk_bytes} bytes; expected {most}")
     chunks = math.prod(-(-side // step) for side, step in zip(shape, stored.chunk, strict=True))
     if chunks > MOST_CHUNKS:

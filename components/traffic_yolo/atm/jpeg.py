@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from traffic_yolo.errors import RecordingError
+from traffic_yolo.limits import beyond, limits
 
 START_OF_IMAGE = b"\xff\xd8"
 END_OF_IMAGE = b"\xff\xd9"
@@ -91,6 +92,9 @@ def check_jpeg_complete(
     if most_pixels is not None:
         check_jpeg_pixels((width, height), most_pixels, what=what)
     if decode:
+        bounds = limits()
+        if width * height > bounds.picture_pixels:
+            raise RecordingError(f"{what}: states {width} x {height}: {beyond(bounds, 'picture_pixels', 'pixels')}")
         try:
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:  # more pixels than it decodes

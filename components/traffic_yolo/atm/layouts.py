@@ -7,16 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from traffic_yolo.errors import RecordingError
-from traffic_yolo.storage import AnyPath, input_path
+from traffic_yolo.errors import RecordingError, StorageError
+from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.patterns import compiled, matched
+from traffic_yolo.storage import AnyPath, input_path, read_yaml
 
 SCHEMA_PATH = Path(__file__).with_name("layout.schema.json")  # for editors and others; we say more ourselves
 LAYOUT_FOLDER = Path(__file__).with_name("layouts")
 BOX_ANCHORS = ("top_left", "centre")
 LIST_ENDS = ("zero_confidence", "all_rows")
-MOST_DIGITS = 18  # of a scan number: it goes into 64 bits
+SCAN_DIGITS = 18  # more fit no 64-bit number, and no device counts so far
 NAME_GROUPS = ("day", "time", "camera", "site", "number")
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -88,12 +88,12 @@ class Layout:
 
         Raises `ValueError` for a number of more than 18 digits, which nothing that counts scans holds.
         """
-        match = self.scan_group.fullmatch(group_name)
+        match = matched(self.scan_group, group_name)
         if match is None:
             return None
         digits = match["number"] or ""
-        if not digits.isdecimal() or len(digits) > MOST_DIGITS:
-            raise ValueError(f"expected a scan number of 1 to {MOST_DIGITS} digits, found {len(digits)} characters")
+        if not digits.isdecimal() or len(digits) > SCAN_DIGITS:
+            raise ValueError(f"expected a scan number of 1 to {SCAN_DIGITS} digits, found {len(digits)} characters")
         return int(digits)
 
     def describe_name(self, path: Path) -> RecordingName:
@@ -140,16 +140,14 @@ def read_layout(path: AnyPath) -> Layout:
     """The layout in a YAML file; `RecordingError` names the file, the key, and what was expected there."""
     path = input_path(path, what="layout")
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(f"layout {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise RecordingError(f"layout {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        value = read_yaml(path, what="layout", error=RecordingError)
+    except StorageError as error:
+        raise RecordingError(str(error)) from error
     return _Parser(path).layout(value)
 
 
 def _groups(pattern: "re.Pattern[str]", name: str) -> dict[str, str]:
-    match = pattern.fullmatch(name)
+    match = matched(pattern, name)
     return {key: value for key, value in match.groupdict().items() if value} if match else {}
 
 
@@ -221,10 +219,10 @@ class _Parser:
         where = key or "the top level"
         if not isinstance(value, dict):
             raise self.error(where, f"a mapping with the keys {', '.join(expected)}", value)
-        unknown = [str(name) for name in value if name not in expected]
+        unknown = [name for name in value if name not in expected]
         missing = [name for name in expected if name not in value]
         if unknown or missing:
-            found = f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+            found = f"unknown: {shown_names(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
             raise RecordingError(f"layout {self.path}: wrong keys at {where} ({found}); known: {', '.join(expected)}")
         return value
 
@@ -280,8 +278,8 @@ class _Parser:
 
     def pattern(self, value: Any, key: str, groups: tuple[str, ...], *, required: bool = False) -> "re.Pattern[str]":
         try:
-            pattern = re.compile(self.text(value, key))
-        except re.error as error:
+            pattern = compiled(self.text(value, key))
+        except ValueError as error:
             raise self.error(key, f"a regular expression ({error})", value) from error
         unknown = set(pattern.groupindex) - set(groups)
         if unknown or (required and set(groups) - set(pattern.groupindex)):
@@ -289,4 +287,4 @@ class _Parser:
         return pattern
 
     def error(self, key: str, expected: str, found: Any) -> RecordingError:
-        return RecordingError(f"layout {self.path}: {key} must be {expected}; found {found!r}")
+        return RecordingError(f"layout {self.path}: {key} must be {expected}; found {shown(found)}")

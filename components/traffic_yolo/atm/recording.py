@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from traffic_yolo.atm.hdf5_file import Hdf5File, Hdf5Group, short
 from traffic_yolo.atm.jpeg import check_jpeg_pixels, jpeg_size
 from traffic_yolo.atm.layouts import DetectionTable, Layout, builtin_layouts
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.atm.status import status_of
 from traffic_yolo.atm.tables import read_table
 from traffic_yolo.errors import RecordingError
@@ -82,14 +82,14 @@ class Recording:
         layout: Layout | None = None,
         *,
         skip_bad_rows: bool = False,
-        limits: RecordingLimits = USUAL_LIMITS,
+        limits: RecordingLimits | None = None,
     ) -> None:
         self.path = Path(path)
         self.name = self.path.stem
         self.skip_bad_rows = skip_bad_rows
         self.skipped_rows = 0
-        self.limits = limits
-        self._file = Hdf5File(self.path, limits)
+        self.limits = limits or limits_in_force()
+        self._file = Hdf5File(self.path, self.limits)
         try:
             self.layout = layout or self._detect_layout()
             self._numbers = self._find_scans()
@@ -197,7 +197,8 @@ class Recording:
             except ValueError as error:
                 raise RecordingError(f"{self.path}: {short(name)}: {error}") from error
         if len(found) > self.limits.scans:
-            raise RecordingError(f"{self.path}: {len(found)} scans; expected {self.limits.scans} at most (limit scans)")
+            expected = f"expected {self.limits.scans} at most (limit recording_scans)"
+            raise RecordingError(f"{self.path}: {len(found)} scans; {expected}")
         return found
 
     def _find_scans(self) -> dict[int, str]:

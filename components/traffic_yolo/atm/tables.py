@@ -19,7 +19,8 @@ def read_table(
     names = data_set.dtype.names
     rows = data_set.shape[0] if data_set.shape and not names else data_set.size
     if rows > limits.table_rows:
-        raise RecordingError(f"{data_set.where}: {rows} rows; expected {limits.table_rows} at most (limit table_rows)")
+        expected = f"expected {limits.table_rows} at most (limit recording_table_rows)"
+        raise RecordingError(f"{data_set.where}: {rows} rows; {expected}")
     if names:
         _check_fields(data_set, columns)
         records = data_set.read(fields=columns)

@@ -68,13 +68,14 @@ def show(ledger: str, zoo: str, name: str) -> None:
     import json
 
     from traffic_yolo.registry.ledger import read_ledger
+    from traffic_yolo.storage import json_value
 
     entries, _ = read_ledger(_location(ledger, zoo))
     found = [e for e in entries if e.object_name.startswith(name) or e.digest.startswith(name) or e.version == name]
     if len(found) != 1:
         known = ", ".join(f"{entry.digest} ({entry.name} {entry.version})" for entry in found or entries)
         raise OptionsError(f"{name!r} names {len(found)} records, expected one; known: {known or 'none'}")
-    click.echo(json.dumps(json.loads(found[0].to_bytes()), indent=1, ensure_ascii=False))
+    click.echo(json.dumps(json_value(found[0].to_bytes()), indent=1, ensure_ascii=False))
 
 
 def _location(ledger: str, zoo: str) -> str:

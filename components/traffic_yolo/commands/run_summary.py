@@ -1,6 +1,5 @@
 """The table at the end of `traffic-yolo run --local`: read from what the tasks left, nothing computed again."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def run_summary(run: Path, zoo: str) -> str:
 
 def _metrics(task: Path) -> dict[str, float]:
     """The scalars that a task logged, from kfp's own record of it."""
-    written: dict[str, Any] = json.loads((task / "executor_output.json").read_text(encoding="utf-8"))
+    written: dict[str, Any] = read_json(task / "executor_output.json", what="output of a task")
     metadata = written["artifacts"]["metrics"]["artifacts"][0]["metadata"]
     return {str(name): float(value) for name, value in metadata.items() if isinstance(value, int | float)}
 

@@ -33,6 +33,7 @@ _HEADER = re.compile(r"\[([A-Za-z0-9_]{1,64})\]")
 _INT = re.compile(r"[+-]?[0-9]{1,10}")
 _FLOAT = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _INT32_MAX = 2**31 - 1
+_INT_CHARACTERS = 100  # zeros may lead; Python takes no more than 4,300
 _FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 Number = TypeVar("Number", int, float)
@@ -246,6 +247,8 @@ def _without_comment(value: str) -> str:
 def _parse_int(text: str) -> int | None:
     """A whole number within C's int; `2000.` and `2e3` count, since Darknet's users write them, 2.5 does not."""
     if _INT.fullmatch(text):
+        if len(text) > _INT_CHARACTERS:
+            return None
         number = int(text)
     else:
         value = _parse_float(text)

@@ -1,6 +1,7 @@
 """Pairs of class names as one text: `LONG_TRUCK=truck,BUS=bus`."""
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.messages import shown
 
 
 def read_class_pairs(text: str, *, option: str, form: str) -> dict[str, str]:
@@ -10,6 +11,6 @@ def read_class_pairs(text: str, *, option: str, form: str) -> dict[str, str]:
         left, separator, right = (part.strip() for part in pair.partition("="))
         if not (left and separator and right) or left in pairs:
             first = form.partition("=")[0]
-            raise OptionsError(f"{option}: expected {form} pairs, each {first} class once, found {pair!r}")
+            raise OptionsError(f"{option}: expected {form} pairs, each {first} class once, found {shown(pair)}")
         pairs[left] = right
     return pairs

@@ -5,7 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from traffic_yolo.atm.jpeg import check_jpeg_end
 from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, RecordingInUseError, StorageError
+from traffic_yolo.messages import shown
 
 # A picture called after its frame without a folder: 20210901120000_0_SCAN_00003.jpg
 FLAT_NAME = re.compile(r"(?P<recording>.+?)[_\-.]+(?P<scan>SCAN_\d+)")
@@ -57,7 +58,7 @@ class AtmOptions:
     layout: Layout | None = None
     parts: frozenset[str] = frozenset({"detections"})
     only: Collection[str] | None = None
-    limits: RecordingLimits = USUAL_LIMITS
+    limits: RecordingLimits = field(default_factory=limits_in_force)
 
 
 class AtmSource:
@@ -215,7 +216,9 @@ class AtmSource:
         stated, scan = _stated_frame(labels)
         digits = scan.rpartition("_")[2]
         if not stated or not digits.isdecimal() or len(digits) > 18:
-            raise LabelError(f"{labels.where}: expected 'recording' and 'scan', found {stated!r} and {scan!r}")
+            raise LabelError(
+                f"{labels.where}: expected 'recording' and 'scan', found {shown(stated)} and {shown(scan)}"
+            )
         candidates = names.get(stated, ())
         if len(candidates) > 1:
             candidates = [name for name in candidates if self._recordings[name].site == labels.site]

@@ -17,7 +17,9 @@ from typing import Any
 
 import yaml
 
-from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.errors import LabelError
+from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.storage import read_yaml
 
 DEFAULT_IGNORED = frozenset({"OTHERS", "UNKNOWN"})  # ATM's two words for "something, but none of the classes"
 KEYS = ("classes", "rename", "ignore", "drop")
@@ -34,12 +36,12 @@ class ClassMap:
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) != len(self.classes):
-            raise LabelError(f"class map: expected distinct class names, found {list(self.classes)}")
+            raise LabelError(f"class map: expected distinct class names, found {shown(list(self.classes))}")
         for name in self.classes:
             # Darknet reads names by line, but KITTI files and DeepStream split labels at spaces
             if not name or any(character.isspace() for character in name):
                 raise LabelError(
-                    f"class map: {name!r} is empty or has a space in it; name the class with '_' in its place"
+                    f"class map: {shown(name)} is empty or has a space in it; name the class with '_' in its place"
                 )
         for old, new in self.rename.items():
             if new not in self.classes and new not in self.ignore | self.drop:
@@ -71,18 +73,13 @@ class ClassMap:
 
         Without `classes` in the file, the classes are `source_classes` after the file's other rules.
         """
-        try:
-            value: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise StorageError(f"class map cannot be read: {path}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise LabelError(f"class map {path}: not YAML: {' '.join(str(error).split())}") from error
+        value = read_yaml(path, what="class map", error=LabelError)
         if not isinstance(value, dict) or set(value) - set(KEYS):
-            found = ", ".join(map(str, value)) if isinstance(value, dict) else repr(value)
+            found = shown_names(value) if isinstance(value, dict) else shown(value)
             raise LabelError(f"class map {path}: expected the keys {', '.join(KEYS)}; found {found}")
         rename = value.get("rename") or {}
         if not isinstance(rename, dict) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
-            raise LabelError(f"class map {path}: rename must be a mapping from old to new name; found {rename!r}")
+            raise LabelError(f"class map {path}: rename must be a mapping from old to new name; found {shown(rename)}")
         ignore, drop = (frozenset(_names(value, key, path)) for key in ("ignore", "drop"))
         renamed = (rename.get(name, name) for name in source_classes)
         derived = (name for name in dict.fromkeys(renamed) if name not in ignore | drop)
@@ -108,7 +105,7 @@ class ClassMap:
         if ignored:
             return "ignore", name
         known = ", ".join([*self.classes, *sorted(self.ignore | self.drop)])
-        raise LabelError(f"{where}: unknown class {class_name!r}; known: {known}; name it in the class map")
+        raise LabelError(f"{where}: unknown class {shown(class_name)}; known: {known}; name it in the class map")
 
     def as_dict(self) -> dict[str, Any]:
         """The map as it stands in `classes.yaml`."""
@@ -132,5 +129,5 @@ class ClassMap:
 def _names(value: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
     names = value.get(key) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise LabelError(f"class map {path}: {key} must be a list of class names; found {names!r}")
+        raise LabelError(f"class map {path}: {key} must be a list of class names; found {shown(names)}")
     return tuple(names)

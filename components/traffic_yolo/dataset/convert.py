@@ -29,6 +29,7 @@ from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
 from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
 from traffic_yolo.errors import DatasetError, OptionsError, RecordingError, StorageError
+from traffic_yolo.limits import in_force
 from traffic_yolo.processes import in_processes
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
@@ -90,20 +91,21 @@ def convert(
     source that is not as the snapshot says, or a full disk.
     """
     target = output_path(out)
-    extras = plugged(options)
-    snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else None
-    prepared = prepare(options, extras, snapshot)
-    with atomic_folder(target) as folder:
-        jobs = [
-            partial(write_frames, prepared, folder / f"{index}-{SPOOL_NAME}", options, extras, shard=(index, count))
-            for count in [_num_processes(processes, prepared.source)]
-            for index in range(count)
-        ]
-        stage = _together(in_processes(jobs))
-        summary = complete(prepared.class_map, prepared.described, folder, stage, extras)
-        for spool in stage.spools:
-            spool.unlink()
-    return summary
+    with in_force(policy_at(options.policy).reading_limits):
+        extras = plugged(options)
+        snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else None
+        prepared = prepare(options, extras, snapshot)
+        with atomic_folder(target) as folder:
+            jobs = [
+                partial(write_frames, prepared, folder / f"{index}-{SPOOL_NAME}", options, extras, shard=(index, count))
+                for count in [_num_processes(processes, prepared.source)]
+                for index in range(count)
+            ]
+            stage = _together(in_processes(jobs))
+            summary = complete(prepared.class_map, prepared.described, folder, stage, extras)
+            for spool in stage.spools:
+                spool.unlink()
+        return summary
 
 
 def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch | None) -> Prepared:

@@ -9,14 +9,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.coco_entries import CocoEntries
 from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.storage import AnyPath, existing_path, input_path, read_json, sha256_of_file
+from traffic_yolo.messages import shown
+from traffic_yolo.storage import AnyPath, existing_path, input_path, read_json, read_yaml, sha256_of_file
 
 MANIFEST_NAME = "manifest.json"
 CLASSES_NAME = "classes.yaml"
@@ -83,7 +83,7 @@ class DataSet:
         if version != SCHEMA_VERSION or not isinstance(manifest.get("fingerprint"), str):
             expected = f"schema version {SCHEMA_VERSION} and a fingerprint"
             raise DatasetError(
-                f"{folder / MANIFEST_NAME}: expected {expected}, found version {version!r}; convert again"
+                f"{folder / MANIFEST_NAME}: expected {expected}, found version {shown(version)}; convert again"
             )
         data_set = cls(root=folder, classes=_read_classes(folder / CLASSES_NAME), manifest=manifest)
         data_set._check_unchanged(CLASSES_NAME)
@@ -220,10 +220,7 @@ class DataSet:
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:
-    try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DatasetError(f"{path}: cannot be read as YAML; convert again") from error
+    described = read_yaml(path, what="classes of the data set", error=DatasetError)
     classes = described.get("classes") if isinstance(described, dict) else None
     if not isinstance(classes, list) or not classes:
         raise DatasetError(f"{path}: expected a list of class names under 'classes'")

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.picture_decode import decode_picture
 from traffic_yolo.errors import DatasetError
 
 HASH_BITS = 64
@@ -58,16 +59,12 @@ def look_once(data: bytes) -> PictureLook | None:
 
 def decode_grey(data: bytes, *, what: str = "picture") -> NDArray[np.uint8]:
     """(h, w) grey pixels at an eighth of the size, or whole where an eighth would be smaller than the hash."""
-    buffer = np.frombuffer(data, np.uint8)
-    try:
-        grey = cv2.imdecode(buffer, EIGHTH) if data else None
-        if grey is not None and (grey.shape[1] < HASH_WH[0] or grey.shape[0] < HASH_WH[1]):
-            grey = cv2.imdecode(buffer, WHOLE)
-    except cv2.error:  # sizes that OpenCV refuses to allocate
-        grey = None
+    grey = decode_picture(data, EIGHTH, what=what)
+    if grey is not None and (grey.shape[1] < HASH_WH[0] or grey.shape[0] < HASH_WH[1]):
+        grey = decode_picture(data, WHOLE, what=what)
     if grey is None:
         raise DatasetError(f"{what}: picture does not decode ({len(data)} bytes); copy it again or remove it")
-    return np.asarray(grey, np.uint8)
+    return grey
 
 
 def difference_hash(cells: NDArray[np.floating]) -> int:

@@ -1,13 +1,12 @@
 """What must be known of a picture before it enters a data set: its size, and that all of it is there."""
 
 import cv2
-import numpy as np
 
 from traffic_yolo.atm.jpeg import complete_jpeg_size
+from traffic_yolo.dataset.picture_decode import PNG_SIGNATURE, check_pixels, decode_picture
 from traffic_yolo.errors import DatasetError, RecordingError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # An eighth of the size, one channel: every byte is read, at a quarter of the time of a full decode
 QUICK_DECODE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -20,17 +19,21 @@ def picture_suffix(data: bytes) -> str:
 def picture_size(data: bytes, *, what: str) -> tuple[int, int]:
     """(width, height) in pixels of a JPEG or PNG that is all there; nothing but header and end marker is looked at.
 
-    Raises `DatasetError`, with `what` naming the picture, for one that is cut off, or is of another format.
+    Raises `DatasetError`, with `what` naming the picture, for one that is cut off, is of another format, or has more
+    pixels than the limit `picture_pixels`.
     """
     if data.startswith(PNG_SIGNATURE):
         # The trailer is the last chunk: its length, its name, its checksum
         if data[-8:-4] != b"IEND":
             raise DatasetError(f"{what}: PNG is cut off; no end marker in {len(data)} bytes; copy it again")
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    try:
-        return complete_jpeg_size(data, what=what)
-    except RecordingError as error:
-        raise DatasetError(str(error)) from error
+        size = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    else:
+        try:
+            size = complete_jpeg_size(data, what=what)
+        except RecordingError as error:
+            raise DatasetError(str(error)) from error
+    check_pixels(*size, what=what)
+    return size
 
 
 def check_picture_decodes(data: bytes, *, what: str) -> None:
@@ -39,9 +42,5 @@ def check_picture_decodes(data: bytes, *, what: str) -> None:
     Raises `DatasetError` for damage in the middle, which `picture_size` does not see.
     """
     width, height = picture_size(data, what=what)
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), QUICK_DECODE)
-    except cv2.error:  # sizes that OpenCV refuses to allocate
-        decoded = None
-    if decoded is None:
+    if decode_picture(data, QUICK_DECODE, what=what) is None:
         raise DatasetError(f"{what}: picture of {width}x{height} pixels does not decode; copy it again or remove it")

@@ -8,6 +8,7 @@
     network_height: 416
     min_box_px: 4
     check_severities: missing-scan=warning
+    limits: {picture_pixels: 400000000}
 
 In a file, a key that is left out has its default; a location may be a path, file://, nas:// or s3://.
 """
@@ -18,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from traffic_yolo.dataset.split_groups import LEVELS
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.storage import existing_path
+from traffic_yolo.limits import Limits, limits
+from traffic_yolo.messages import one_line, shown, shown_names
+from traffic_yolo.options import option
+from traffic_yolo.storage import existing_path, parse_yaml
 
 ON_LEAK = ("fail", "report", "off")
 FAIL_ON = ("error", "warning", "info", "never")
@@ -31,6 +33,7 @@ SPLIT_METHODS = ("hash", "balanced")
 RESIZE_RULES = ("stretch", "letterbox")
 
 
+MOST_LOCATION = 200  # characters of a location in a message: it may be the policy itself
 KIND_NAMES: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
 
 
@@ -73,18 +76,26 @@ class DataPolicy:
     check_severities: str = _text("", "Comma-separated check=error|warning|info|off that replace the table's.")
     fail_on: str = _text("error", "Severity at which findings fail the conversion.", FAIL_ON)
 
+    limits: str = option("", "Limits of what is read from others, name=number, comma-separated: docs/limits.md.")
+
     def __post_init__(self) -> None:
-        for option in dataclasses.fields(self):
-            choices = option.metadata.get("choices")
-            value = getattr(self, option.name)
+        Limits.parse(self.limits)
+        for field_ in dataclasses.fields(self):
+            choices = field_.metadata.get("choices")
+            value = getattr(self, field_.name)
             if choices and value not in choices:
-                raise OptionsError(f"{option.name}: expected one of {', '.join(choices)}; found {value!r}")
+                raise OptionsError(f"{field_.name}: expected one of {', '.join(choices)}; found {shown(value)}")
         if not 0 <= self.leak_distance <= 15:
             raise OptionsError(f"leak_distance: expected 0 to 15 bits; found {self.leak_distance}")
         if self.min_box_px < 0:
             raise OptionsError(f"min_box_px: expected 0 or more; found {self.min_box_px}")
         if self.min_box_px and not (self.network_width > 0 and self.network_height > 0):
             raise OptionsError("min_box_px is in network pixels: give network_width and network_height too")
+
+    @property
+    def reading_limits(self) -> Limits:
+        """`limits` on top of those in force."""
+        return Limits.parse(self.limits, limits())
 
     @property
     def kept_classes(self) -> frozenset[str]:
@@ -98,7 +109,7 @@ def policy_at(location: str) -> DataPolicy:
     try:
         return DataPolicy(**values)
     except OptionsError as error:
-        raise OptionsError(f"policy {location}: {error}") from error
+        raise OptionsError(f"policy {one_line(location[:MOST_LOCATION])}: {error}") from error
 
 
 def policy_values(location: str) -> dict[str, Any]:
@@ -128,19 +139,18 @@ def with_flags(location: str, flags: Mapping[str, Any]) -> str:
 
 
 def _checked_values(text: str, *, where: str) -> dict[str, Any]:
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise OptionsError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
-    known = {option.name: option for option in dataclasses.fields(DataPolicy)}
+    value = parse_yaml(text, where=where, error=OptionsError)
+    known = {field_.name: field_ for field_ in dataclasses.fields(DataPolicy)}
     if not isinstance(value, dict) or set(value) - set(known):
-        found = ", ".join(str(key) for key in value if key not in known) if isinstance(value, dict) else repr(value)
+        found = shown_names(key for key in value if key not in known) if isinstance(value, dict) else shown(value)
         raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(known)}")
     for name, given in value.items():
         if given is False and "off" in known[name].metadata.get("choices", ()):
             value[name] = given = "off"  # YAML takes the bare word for a boolean
+        if name == "limits" and isinstance(given, dict):
+            value[name] = given = ",".join(f"{limit}={number}" for limit, number in given.items())
         kind = type(known[name].default)
         accepted = (int, float) if kind is float else kind
         if isinstance(given, bool) or not isinstance(given, accepted):
-            raise OptionsError(f"{where}: {name} must be {KIND_NAMES[kind]}; found {given!r}")
+            raise OptionsError(f"{where}: {name} must be {KIND_NAMES[kind]}; found {shown(given)}")
     return {name: float(given) if isinstance(known[name].default, float) else given for name, given in value.items()}

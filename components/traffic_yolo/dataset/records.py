@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traffic_yolo.errors import LabelError
+from traffic_yolo.messages import shown, shown_names
 
 if TYPE_CHECKING:
     from traffic_yolo.atm.recording import Scan
@@ -42,17 +43,23 @@ class Annotation:
     def __post_init__(self) -> None:
         x, y, width, height = self.xywh
         if not math.isfinite(x + y + width + height):  # one call for four: millions of boxes are made
-            raise LabelError(f"box of class {self.class_name}: expected four finite numbers, found {self.xywh}")
+            raise LabelError(f"{self._named}: expected four finite numbers, found {self.xywh}")
         if width <= 0 or height <= 0:
-            raise LabelError(f"box of class {self.class_name}: width and height must be above 0, found {self.xywh}")
+            raise LabelError(f"{self._named}: width and height must be above 0, found {self.xywh}")
         if self.label_source not in LABEL_SOURCES:
-            raise LabelError(f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {self.label_source!r}")
+            raise LabelError(
+                f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {shown(self.label_source)}"
+            )
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise LabelError(f"confidence: expected a number in [0, 1], found {self.confidence}")
         if self.label_source != "human" and self.confidence is None:
             raise LabelError(f"a box drawn by the {self.label_source} carries its confidence; found none")
         if self.area is not None and not (math.isfinite(self.area) and self.area >= 0):
-            raise LabelError(f"box of class {self.class_name}: area must be 0 or more, found {self.area}")
+            raise LabelError(f"{self._named}: area must be 0 or more, found {self.area}")
+
+    @property
+    def _named(self) -> str:
+        return f"box of class {shown_names([self.class_name])}"
 
     @property
     def counts(self) -> bool:
@@ -131,7 +138,7 @@ class Frame:
             raise LabelError(f"{self.recording}/{self.scan}: picture of {self.width}x{self.height} pixels")
         for part in (self.recording, self.scan):
             if not part or "\\" in part or "\0" in part or {"", ".", ".."} & set(part.split("/")):
-                raise LabelError(f"{part!r} cannot name a recording or scan: it would leave the data set's folder")
+                raise LabelError(f"{shown(part)} cannot name a recording or scan: it would leave the data set's folder")
 
     @property
     def file_name(self) -> str:

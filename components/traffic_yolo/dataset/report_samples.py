@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.picture_decode import decode_picture
 from traffic_yolo.dataset.records import Frame
+from traffic_yolo.errors import DatasetError
 from traffic_yolo.html_report import Html, paragraph, picture, pictures
 
 SAMPLE_PIXELS = 480 * 270  # of any shape
@@ -38,8 +40,8 @@ def sample_pictures(frames: Sequence[Frame], classes: Sequence[str]) -> Html:
 def draw_boxes(data: bytes, boxes: Iterable[DrawnBox], caption: str, *, pixels: int = SAMPLE_PIXELS) -> Html | None:
     """The picture made small, with boxes and a caption; None where it does not decode."""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
+        image = decode_picture(data, what=caption)
+    except DatasetError:  # the checks say so
         return None
     if image is None:
         return None

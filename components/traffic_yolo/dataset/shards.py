@@ -20,8 +20,11 @@ from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
+from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.errors import DatasetError, OptionsError
+from traffic_yolo.limits import in_force
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json
 
 SHARD_NAME = "shard.json"
@@ -39,9 +42,10 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """The shard that `K/N` names; `OptionsError` for anything else."""
         first, slash, second = text.partition("/")
-        if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= 10_000:
+        numbers = slash and first.isdecimal() and second.isdecimal() and len(text) <= 2 * len("10000") + 1
+        if numbers and 1 <= int(first) <= int(second) <= 10_000:
             return cls(int(first) - 1, int(second))
-        raise OptionsError(f"shard: expected K/N with K from 1 to N, for instance 1/4; found {text!r}")
+        raise OptionsError(f"shard: expected K/N with K from 1 to N, for instance 1/4; found {shown(text)}")
 
     def __str__(self) -> str:
         return f"{self.index + 1}/{self.count}"
@@ -85,30 +89,31 @@ def convert_shard(
     A shard may have no frame. Raises what `convert` raises, except for what only the whole set can show.
     """
     target = output_path(out)
-    extras = plugged(options)
-    prepared = prepare(options, extras, snapshot)
-    with atomic_folder(target) as folder:
-        stage = write_frames(prepared, folder / SPOOL_NAME, options, extras, shard=(shard.index, shard.count))
-        with (folder / SPOOL_NAME).open("rb") as spool:
-            num_pictures = sum(1 for _ in spool)
-        decided = {
-            "options": dataclasses.asdict(options),
-            "class_map": prepared.class_map.as_dict(),
-            "described": dataclasses.asdict(prepared.described),
-            "notes": list(stage.notes),
-            "num_frames": prepared.source.num_frames,
-        }
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            "index": shard.index,
-            "count": shard.count,
-            "decided": decided,
-            "tally": dict(stage.tally),
-            "ignored_names": sorted(stage.ignored_names),
-            "problems": [[problem.kind, problem.message] for problem in stage.problems],
-        }
-        write_json(folder / SHARD_NAME, content)
-    return ShardSummary(shard, num_pictures)
+    with in_force(policy_at(options.policy).reading_limits):
+        extras = plugged(options)
+        prepared = prepare(options, extras, snapshot)
+        with atomic_folder(target) as folder:
+            stage = write_frames(prepared, folder / SPOOL_NAME, options, extras, shard=(shard.index, shard.count))
+            with (folder / SPOOL_NAME).open("rb") as spool:
+                num_pictures = sum(1 for _ in spool)
+            decided = {
+                "options": dataclasses.asdict(options),
+                "class_map": prepared.class_map.as_dict(),
+                "described": dataclasses.asdict(prepared.described),
+                "notes": list(stage.notes),
+                "num_frames": prepared.source.num_frames,
+            }
+            content = {
+                "schema_version": SCHEMA_VERSION,
+                "index": shard.index,
+                "count": shard.count,
+                "decided": decided,
+                "tally": dict(stage.tally),
+                "ignored_names": sorted(stage.ignored_names),
+                "problems": [[problem.kind, problem.message] for problem in stage.problems],
+            }
+            write_json(folder / SHARD_NAME, content)
+        return ShardSummary(shard, num_pictures)
 
 
 def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFactory = plug_ins) -> ConvertSummary:
@@ -137,7 +142,7 @@ def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFa
         notes=tuple(decided["notes"]),
         problems=tuple(dict.fromkeys(Problem(*pair) for content in contents for pair in content["problems"])),
     )
-    with atomic_folder(target) as folder:
+    with in_force(policy_at(options.policy).reading_limits), atomic_folder(target) as folder:
         for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, find_recordings
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
@@ -69,7 +69,7 @@ class SourceOptions:
     only: Collection[str] | None = None
     parts: frozenset[str] = frozenset({"detections"})
     on_problem: ProblemSink = strict
-    recording_limits: RecordingLimits = USUAL_LIMITS
+    recording_limits: RecordingLimits = field(default_factory=limits_in_force)
     labels_only: bool = False
 
 

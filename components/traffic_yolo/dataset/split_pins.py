@@ -16,8 +16,9 @@ import yaml
 from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.records import ALL, SPLITS, Frame
 from traffic_yolo.dataset.split_groups import LEVELS
-from traffic_yolo.errors import LabelError, StorageError
-from traffic_yolo.storage import AnyPath, input_path
+from traffic_yolo.errors import LabelError
+from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.storage import AnyPath, input_path, read_yaml
 
 FILE_NAME = "splits.yaml"
 
@@ -38,19 +39,16 @@ def read_pins(path: AnyPath) -> SplitPins:
     """Reads `splits.yaml`, or that of a data set folder; `StorageError` or `LabelError` names the file."""
     path = input_path(path, what="splits")
     file = path / FILE_NAME if path.is_dir() else path
-    try:
-        value: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StorageError(f"splits cannot be read: {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LabelError(f"splits {file}: not YAML: {' '.join(str(error).split())}") from error
+    value = read_yaml(file, what="splits", error=LabelError)
     if not isinstance(value, dict) or set(value) != {"level", "splits"} or not isinstance(value["splits"], dict):
         raise LabelError(f"splits {file}: expected 'level' and 'splits' (a mapping from group to split)")
     if value["level"] not in LEVELS:
-        raise LabelError(f"splits {file}: level must be one of {', '.join(LEVELS)}; found {value['level']!r}")
+        raise LabelError(f"splits {file}: level must be one of {', '.join(LEVELS)}; found {shown(value['level'])}")
     for name, split in value["splits"].items():
         if split not in SPLITS:
-            raise LabelError(f"splits {file}: {name}: expected one of {', '.join(SPLITS)}; found {split!r}")
+            raise LabelError(
+                f"splits {file}: {shown_names([name])}: expected one of {', '.join(SPLITS)}; found {shown(split)}"
+            )
     return SplitPins(str(value["level"]), {str(name): str(split) for name, split in value["splits"].items()})
 
 

@@ -19,6 +19,7 @@ from traffic_yolo.dataset.split import hash_position
 from traffic_yolo.errors import OptionsError
 
 LIMITED = ("train", ALL)  # a set without splits is what somebody will train on, or split
+SCAN_DIGITS = 18  # more are no number of a scan
 SCANS_A_SECOND = 15.0  # ATM units log up to 15 frames a second; used where frames carry no time
 
 
@@ -92,7 +93,7 @@ class FrameThinner:
         if stated is not None:
             return stated
         digits = frame.scan.rpartition("_")[2]
-        return int(digits) / self._options.scans_a_second if digits.isdecimal() else None
+        return int(digits) / self._options.scans_a_second if digits.isdecimal() and len(digits) <= SCAN_DIGITS else None
 
     def _is_wanted(self, frame: Frame) -> bool:
         names = {annotation.class_name for annotation in frame.annotations if annotation.counts}

@@ -5,6 +5,7 @@ change. `numpy.load` reads such a file as well.
 """
 
 import io
+import math
 import mmap
 import zipfile
 import zlib
@@ -15,6 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from traffic_yolo.messages import shown
 
 ALIGNMENT = 64  # a cache line; numpy pads its own headers to it too
 LOCAL_HEADER = 30  # bytes of a zip file's local header before name and extra field
@@ -71,5 +74,9 @@ def _array(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> NDArray[Any]:
     shape, fortran_order, dtype = npy.read_array_header_1_0(prefix)
     if fortran_order or dtype.hasobject:
         raise ValueError(f"{entry.filename} is no array of ours")
-    values = np.frombuffer(mapped, dtype, count=int(np.prod(shape)), offset=start + prefix.tell())
+    count, held = math.prod(shape), entry.file_size - prefix.tell()
+    if count * dtype.itemsize != held:  # more would be read out of the entry behind it
+        stated = f"{shown(shape)} of {dtype}"
+        raise ValueError(f"{entry.filename} states {stated}, {count * dtype.itemsize} bytes; it holds {held}")
+    values = np.frombuffer(mapped, dtype, count=count, offset=start + prefix.tell())
     return values.reshape(shape)

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
 from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.opening import open_runtime
+from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections, offsets_of
 from traffic_yolo.errors import DatasetError, EvaluationError
@@ -129,11 +129,11 @@ class _Boxes(typing.NamedTuple):
 def read_rgb(picture: Picture) -> NDArray[np.uint8]:
     """The picture (H, W, 3) uint8, RGB, as stored: an EXIF orientation is not applied, nor does Darknet apply it.
 
-    Raises `DatasetError` when it cannot be decoded or is not of the stated size.
+    Raises `DatasetError` when it cannot be decoded, is not of the stated size, or has more pixels than the limit.
     """
     if not picture.path.is_file():
         raise DatasetError(f"picture not found: {picture.path}; convert the data set again")
-    image = cv2.imread(str(picture.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = decode_file(picture.path)
     if image is None:
         raise DatasetError(f"picture cannot be decoded: {picture.path}; convert the data set again")
     height, width = image.shape[:2]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.detection.array_file import map_arrays, write_arrays
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.storage import AnyPath, atomic_file, input_path, output_path
+from traffic_yolo.storage import AnyPath, atomic_file, input_path, json_value, output_path
 
 SCHEMA_VERSION = 2
 CONFIDENCE_FLOOR = 0.001  # `darknet detector valid` uses the same; lower boxes move AP by less than 1e-4
@@ -214,7 +214,7 @@ class RawDetections:
         path = input_path(path, what="raw detections")
         try:
             arrays = map_arrays(path)
-            header = json.loads(arrays.pop("header").tobytes())
+            header = json_value(arrays.pop("header").tobytes())
             version = header["schema_version"]
             if version != SCHEMA_VERSION:
                 raise EvaluationError(

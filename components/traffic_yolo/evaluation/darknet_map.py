@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.dataset.formats.yolo import label_path_of, read_yolo_labels
+from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, input_path
@@ -86,7 +86,7 @@ def picture_results(network: Network, data: DarknetData, *, reader: Reader | Non
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB; raises `DatasetError` where it cannot be decoded."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if path.is_file() else None
+    image = decode_file(path)
     if image is None:
         raise DatasetError(f"picture not found or not decodable: {path}")
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)

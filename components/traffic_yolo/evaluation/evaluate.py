@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
@@ -17,7 +16,7 @@ from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections, NmsOptions, suppressed_to_floor
 from traffic_yolo.detection.protocol import check_same_classes, detections_name
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
-from traffic_yolo.errors import EvaluationError
+from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.evaluation.analysis import analyse
 from traffic_yolo.evaluation.count_error import picture_counts
 from traffic_yolo.evaluation.provenance import provenance
@@ -40,7 +39,16 @@ from traffic_yolo.metrics.operating_point import (
     operating_point,
 )
 from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
-from traffic_yolo.storage import AnyPath, atomic_folder, output_path, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.storage import (
+    AnyPath,
+    atomic_folder,
+    output_path,
+    read_json,
+    read_yaml,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 
 HELD_OUT_SPLITS = ("val", "test")  # of which a pipeline wants raw detections: `tune` reads both
@@ -314,7 +322,7 @@ def _training_options(model: ModelFolder) -> dict[str, Any] | None:
     """The options of the model's training: a run keeps them in a file of its own, an exported model in export.json."""
     options: Any = None
     if (model.path / OPTIONS_NAME).is_file():
-        options = yaml.safe_load((model.path / OPTIONS_NAME).read_text(encoding="utf-8"))
+        options = read_yaml(model.path / OPTIONS_NAME, what="training options", error=ModelError)
     elif (model.path / EXPORT_NAME).is_file():
         options = read_json(model.path / EXPORT_NAME, what="export record").get("training")
     return json.loads(json.dumps(options, default=str)) if isinstance(options, dict) else None

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.metrics.coco_settings import COCO_AREAS
 from traffic_yolo.metrics.ground_truth import GroundTruth
@@ -82,10 +83,10 @@ def measure_light(paths: Sequence[Path]) -> list[str]:
 
 
 def _light(path: Path) -> str:
-    grey = cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    grey = decode_file(path, cv2.IMREAD_REDUCED_GRAYSCALE_8)
     if grey is None:
         raise DatasetError(f"picture cannot be decoded: {path}; convert the data set again")
-    return "night" if float(np.median(np.asarray(grey))) < NIGHT_BELOW_LUMA else "day"
+    return "night" if float(np.median(grey)) < NIGHT_BELOW_LUMA else "day"
 
 
 def _picture_slices(truth: GroundTruth, dimension: str, values: Sequence[str]) -> Iterator[Slice]:

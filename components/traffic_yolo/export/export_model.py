@@ -5,12 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from traffic_yolo._version import __version__
@@ -18,6 +16,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.tracing import INPUT_NAME
+from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.errors import ModelError
 from traffic_yolo.export.onnx import OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
 from traffic_yolo.model_folder import (
@@ -39,6 +38,7 @@ from traffic_yolo.storage import (
     existing_path,
     input_path,
     output_path,
+    read_yaml,
     sha256_of_file,
     write_json,
     write_text,
@@ -178,7 +178,7 @@ def _pictures(dataset: AnyPath, network: Network) -> list[NDArray[np.float32]]:
     height, width = network.input_hw
     inputs = []
     for path in paths[::step][:MAX_PICTURES]:
-        picture_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        picture_bgr = decode_file(path)
         if picture_bgr is None:
             raise ModelError(f"{path}: does not decode as a JPEG; convert the data set again")
         picture_rgb = np.ascontiguousarray(picture_bgr[..., ::-1]).astype(np.uint8, copy=False)
@@ -193,10 +193,7 @@ def _noise(network: Network) -> NDArray[np.float32]:
 
 
 def _read_options(path: Path) -> dict[str, Any]:
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: training options cannot be read: {str(error).splitlines()[0]}") from error
+    options = read_yaml(path, what="training options", error=ModelError)
     if not isinstance(options, dict):
         raise ModelError(f"{path}: expected a mapping of training options, found {type(options).__name__}")
-    return options
+    return dict(options)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.messages import shown
 from traffic_yolo.options import check_options, option
 
 # name -> what it is; all but the cost are better when higher
@@ -137,8 +138,8 @@ def parse_class_costs(text: str) -> dict[str, tuple[float, float]]:
         try:
             miss, false_alarm = (float(number) for number in pair.split(":"))
         except ValueError as error:
-            raise OptionsError(f"class costs: expected CLASS=MISS:FALSE_ALARM, found {part!r}") from error
+            raise OptionsError(f"class costs: expected CLASS=MISS:FALSE_ALARM, found {shown(part)}") from error
         if not name:
-            raise OptionsError(f"class costs: expected CLASS=MISS:FALSE_ALARM, found {part!r}")
+            raise OptionsError(f"class costs: expected CLASS=MISS:FALSE_ALARM, found {shown(part)}")
         costs[name] = (miss, false_alarm)
     return costs

@@ -13,7 +13,7 @@ from typing import Any
 
 from traffic_yolo.errors import AlreadyExistsError, EvaluationError, StorageError, TrafficYoloError
 from traffic_yolo.evaluation.record import EvaluationRecord
-from traffic_yolo.storage import AnyPath, exists, join, list_files, put_new, read
+from traffic_yolo.storage import AnyPath, exists, join, json_value, list_files, put_new, read
 
 SCHEMA_VERSION = 2
 LEDGER_FOLDER = "ledger"  # below a zoo
@@ -101,9 +101,9 @@ class LedgerEntry:
         if not OBJECT_NAME.fullmatch(object_name):
             raise EvaluationError("foreign: not named as a record is (time, then hash)")
         try:
-            content = json.loads(data)
+            content = json_value(data)
         except ValueError as error:
-            raise EvaluationError(f"corrupt: not valid JSON ({str(error).splitlines()[0]})") from error
+            raise EvaluationError(f"corrupt: not valid JSON ({error})") from error
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise EvaluationError(f"foreign: not a ledger record of schema version {SCHEMA_VERSION}")
         if set(content) != FIELDS or not all(isinstance(content[key], dict) for key in ("point", "parity")):

@@ -41,6 +41,7 @@ from traffic_yolo.storage import (
     list_files,
     local_path,
     output_path,
+    parse_json,
     put,
     read,
     read_json,
@@ -182,10 +183,7 @@ def load_snapshot(location: AnyPath) -> Snapshot:
     if not is_s3(location):
         return read_snapshot(local_path(location))
     location = str(location)
-    try:
-        value = json.loads(read(location))
-    except ValueError as error:
-        raise StorageError(f"snapshot is not valid JSON: {shown(location)}: {error}") from error
+    value = parse_json(read(location), where=f"snapshot {shown(location)}")
     return snapshot_of(value, where=shown(location))
 
 

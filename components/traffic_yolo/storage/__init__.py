@@ -6,12 +6,12 @@ Knows no format. docs/storage.md says what is guaranteed, and which environment 
 from traffic_yolo.storage.atomic import (
     CHUNK_BYTES,
     atomic_file,
-    read_json,
     sha256_of_file,
     write_bytes,
     write_json,
     write_text,
 )
+from traffic_yolo.storage.documents import json_value, parse_json, parse_yaml, read_json, read_yaml
 from traffic_yolo.storage.folder_sync import SyncReport, known_checksums, sync
 from traffic_yolo.storage.locations import (
     NAS_ROOT_VARIABLE,
@@ -63,15 +63,19 @@ __all__ = [
     "input_path",
     "is_s3",
     "join",
+    "json_value",
     "known_checksums",
     "lies_below",
     "list_files",
     "local_path",
     "output_path",
+    "parse_json",
+    "parse_yaml",
     "put",
     "put_new",
     "read",
     "read_json",
+    "read_yaml",
     "sha256_of_file",
     "shown",
     "stat",

@@ -67,20 +67,6 @@ def write_json(path: AnyPath, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: AnyPath, *, what: str) -> Any:
-    """The value in a JSON file; `StorageError` with file, line and column where it is missing or not JSON."""
-    path = local_path(path)
-    try:
-        return json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        where = f"{path} line {error.lineno} column {error.colno}"
-        raise StorageError(f"{what} is not valid JSON: {where}: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise StorageError(f"{what} is not UTF-8 text: {path} byte {error.start}") from error
-    except OSError as error:
-        raise storage_error(error, path, what=what) from error
-
-
 def sha256_of_file(path: AnyPath) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in chunks of 1 MiB."""
     path, digest = local_path(path), hashlib.sha256()

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from traffic_yolo.storage.documents import json_value
 from traffic_yolo.storage.places import IDENTITY_BYTES, StoredFile
 
 FORMAT = "traffic-yolo hashes"
@@ -74,7 +75,7 @@ class HashCache:
         if hashlib.sha256(body).digest() != data[-_SUM_BYTES:]:
             raise ValueError("its checksum is wrong")
         header_end = data.index(b"\n")
-        header = json.loads(data[:header_end])
+        header = json_value(data[:header_end])
         if header["format"] != FORMAT or header["version"] != VERSION:
             raise ValueError(f"expected version {VERSION}")
         extra_end = header_end + 1 + header["extra_bytes"]
@@ -83,7 +84,7 @@ class HashCache:
         entries: dict[str, CachedHash] = dict(zip(names, _RECORD.iter_unpack(body[names_end:]), strict=True))
         if len(entries) != header["count"]:
             raise ValueError("names and hashes do not fit")
-        return cls(entries, json.loads(data[header_end + 1 : extra_end]))
+        return cls(entries, json_value(data[header_end + 1 : extra_end]))
 
 
 def tick_ns(identity: bytes) -> int:

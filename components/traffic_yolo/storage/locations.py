@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.messages import one_line
 
 NAS_ROOT_VARIABLE = "TRAFFIC_YOLO_NAS_ROOT"
 AnyPath = str | os.PathLike[str]
@@ -19,6 +20,7 @@ SQUASHED = re.compile(rf"(?P<scheme>{'|'.join(SCHEMES)}):(?:/(?!/)(?P<rest>.*))?
 S3_PREFIX = "s3://"
 MAX_PART_BYTES = 255  # NAME_MAX of Linux
 MAX_KEY_BYTES = 1024  # of S3
+shown = one_line  # a location in a message is never cut, as a value is
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 
@@ -157,11 +159,6 @@ def unsafe_name(name: str) -> str:
         if len(part) > MAX_PART_BYTES:
             return f"the name has a part of {len(part)} bytes; expected {MAX_PART_BYTES} at most"
     return ""
-
-
-def shown(text: str) -> str:
-    """`text` on one line: control characters and bytes that are not UTF-8 as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _nas_path(location: str, rest: str) -> Path:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traffic_yolo.errors import ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
-from traffic_yolo.storage.atomic import read_json, sha256_of_file, write_json
+from traffic_yolo.storage.atomic import sha256_of_file, write_json
+from traffic_yolo.storage.documents import read_json
 from traffic_yolo.storage.local import LocalPlace
 from traffic_yolo.storage.locations import AnyPath, is_s3, local_path, location_text, output_path, parse_s3, shown
 from traffic_yolo.storage.places import Listing, Place, StoredFile

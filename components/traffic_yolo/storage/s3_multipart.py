@@ -7,7 +7,6 @@ cannot resume, so its requests are used one by one; setup.cfg bounds minio's ver
 import concurrent.futures
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from minio.datatypes import Part
 from traffic_yolo.errors import ChangedMeanwhileError, StorageError
 from traffic_yolo.storage.atomic import storage_error, write_json
 from traffic_yolo.storage.cache_folder import cache_folder
+from traffic_yolo.storage.documents import json_value
 from traffic_yolo.storage.locations import S3Location
 from traffic_yolo.storage.retry import retried
 from traffic_yolo.storage.s3_faults import CutShortError, fault_of, is_code
@@ -129,7 +129,7 @@ def _blocks(source: Path, size: int) -> Iterator[bytes]:
 def _old_state(client: Minio, location: S3Location, path: Path, wanted: UploadState) -> UploadState | None:
     """The interrupted upload of the same content; one of another content is aborted (it is ours)."""
     try:
-        state = UploadState(**json.loads(path.read_bytes()))
+        state = UploadState(**json_value(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
     if (state.sha256, state.size, state.part_bytes) == (wanted.sha256, wanted.size, wanted.part_bytes):

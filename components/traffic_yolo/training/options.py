@@ -3,17 +3,16 @@
 The field names are the command line's flags and the parameters of the KFP component and of Katib.
 """
 
-from dataclasses import dataclass
 
-import yaml
+from dataclasses import dataclass
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.darknet.runtimes.options import PRECISIONS as RUNTIME_PRECISIONS
 from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
 from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
-from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, check_settings, described, option
-from traffic_yolo.storage import AnyPath, input_path, output_path, write_text
+from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, write_text
 
 OPTIMIZERS = ("sgd", "adamw")
 POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
@@ -161,12 +160,7 @@ class TrainingOptions:
     def read(cls, path: AnyPath) -> "TrainingOptions":
         """The options in a file made by `write`; raises `StorageError` or `OptionsError` naming the file."""
         path = input_path(path, what="training options")
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise StorageError(f"training options cannot be read: {path}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise OptionsError(f"training options are not YAML: {path}") from error
+        values = read_yaml(path, what="training options", error=OptionsError)
         if not isinstance(values, dict):
             raise OptionsError(f"{path}: expected training options, one name: value a line")
         return cls(**check_settings(values, cls, where=str(path)))

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.storage import json_value
 
 RECORD_BYTES = 512  # one write of one block: a reader sees the old record or the new one
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
@@ -152,7 +153,7 @@ def _record(folder: Path, generation: int) -> bytes:
 def _is_free(record: bytes) -> bool:
     """Whether a record says that nobody holds the lease: it was released, or its process was here and is gone."""
     try:
-        holder: Any = json.loads(record)
+        holder = json_value(record)
         if holder["state"] == "free":
             return True
         return bool(holder["machine"] == _machine() and _started(int(holder["pid"])) != holder["started"])

@@ -6,6 +6,7 @@ import numpy as np
 
 from traffic_yolo.detection.nms import NMS_KINDS, NmsOptions
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.messages import shown
 from traffic_yolo.metrics.objective import Objective
 from traffic_yolo.metrics.thresholds import LEAST_TRUTHS
 from traffic_yolo.tuning.sweep import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS
@@ -45,15 +46,22 @@ class SweepOptions:
                 raise OptionsError(f"{name}: one stands twice")
 
 
+MOST_VALUES = 10_000  # of a grid
+
+
 def parse_grid(text: str, *, name: str) -> tuple[float, ...]:
     """Reads "0.1,0.2,0.5", or "0.01:0.99:50": from, to, how many. Raises `OptionsError` for another form."""
     try:
         if ":" not in text:
             return tuple(float(part) for part in text.split(","))
         first, last, count = text.split(":")
+        if int(count) > MOST_VALUES:
+            raise OptionsError(f"{name}: expected at most {MOST_VALUES} values; found {shown(text)}")
         values = np.linspace(float(first), float(last), int(count))
+    except OptionsError:
+        raise
     except ValueError as error:
-        raise OptionsError(f"{name}: expected numbers with commas, or FROM:TO:COUNT, found {text!r}") from error
+        raise OptionsError(f"{name}: expected numbers with commas, or FROM:TO:COUNT, found {shown(text)}") from error
     return tuple(round(value, 6) for value in values.tolist())
 
 
@@ -67,4 +75,4 @@ def parse_limits(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in filter(None, text.split(",")))
     except ValueError as error:
-        raise OptionsError(f"topk: expected whole numbers with commas, found {text!r}") from error
+        raise OptionsError(f"topk: expected whole numbers with commas, found {shown(text)}") from error

@@ -494,9 +494,9 @@ def test_an_edited_count_leaves_room_for_a_trial() -> None:
 @pytest.mark.parametrize(
     ("rule", "text", "message"),
     [
-        ("yaml", "a: [1", "line 1 column 6"),
+        ("yaml", "a: [1", "line 2 column 1: did not find expected"),
         ("yaml", "a: !!python/object:os.system x", "could not determine a constructor"),
-        ("yaml", "[" * 5000, "nested too deeply"),
+        ("too-large", "[" * 5000, "nested too deeply"),
         ("one-object", "", "found nothing"),
         ("one-object", "- a", "found list"),
         ("one-object", "a: 1\n---\nb: 2", "found 2 documents"),

@@ -13,7 +13,7 @@ from traffic_yolo.atm.inspection.structure import DataSetSummary, FileStructure,
 from traffic_yolo.atm.inspection.times import NO_TIME, FrameRate, frame_rate, rate_of_names, times_of_scan
 from traffic_yolo.atm.jpeg import check_jpeg_complete, jpeg_size
 from traffic_yolo.atm.layouts import Layout, RecordingName, builtin_layouts
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS
+from traffic_yolo.atm.recording_limits import limits_in_force
 from traffic_yolo.errors import RecordingError
 from traffic_yolo.storage import AnyPath, input_path
 
@@ -183,7 +183,7 @@ def _look_at_pictures(pictures: PictureSummary, path: Path, scan: str, values: d
     try:
         pictures.sizes[_size(data, where)] += 1
         if data[:2] == b"\xff\xd8":
-            check_jpeg_complete(data, what=where, decode=decode, most_pixels=USUAL_LIMITS.picture_pixels)
+            check_jpeg_complete(data, what=where, decode=decode, most_pixels=limits_in_force().picture_pixels)
     except RecordingError as error:
         pictures.broken += 1
         if len(pictures.examples) < NAMED_BROKEN:

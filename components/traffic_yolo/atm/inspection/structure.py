@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.atm.hdf5_file import UNREAD, Hdf5DataSet, Hdf5File, Hdf5Group, short
-from traffic_yolo.atm.layouts import MOST_DIGITS
+from traffic_yolo.atm.layouts import SCAN_DIGITS
 from traffic_yolo.atm.recording import MOST_NAME_CHARACTERS
-from traffic_yolo.atm.recording_limits import USUAL_LIMITS, RecordingLimits
+from traffic_yolo.atm.recording_limits import RecordingLimits
 from traffic_yolo.atm.status import json_of
 from traffic_yolo.errors import RecordingError
 
@@ -115,7 +115,7 @@ class FileStructure:
 
 
 def read_structure(
-    path: Path, *, max_scans: int, limits: RecordingLimits = USUAL_LIMITS
+    path: Path, *, max_scans: int, limits: RecordingLimits | None = None
 ) -> tuple[FileStructure, Iterator[tuple[str, int, dict[str, Any]]]]:
     """The structure of a file without its values, and an iterator that reads scans and fills the values in.
 
@@ -159,7 +159,7 @@ def _find_scans(file: Hdf5File, structure: FileStructure) -> None:
         families: dict[str, list[tuple[int, str]]] = {}
         for name in group.names():
             match = SCAN_NAME.fullmatch(name) if len(name) <= MOST_NAME_CHARACTERS else None
-            if match and len(match[2]) <= MOST_DIGITS and isinstance(group.item(name), Hdf5Group):
+            if match and len(match[2]) <= SCAN_DIGITS and isinstance(group.item(name), Hdf5Group):
                 digits = len(match[2])
                 family = f"{re.escape(match[1])}(?P<number>\\d{{{digits},}}){re.escape(match[3])}"
                 if not match[2].startswith("0") and digits != 5:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.messages import shown
 
 SEVERITIES = ("error", "warning", "info")  # worst first
 OFF = "off"
@@ -92,8 +93,8 @@ def parse_severities(text: str, known: Mapping[str, Any]) -> dict[str, str]:
         name, separator, severity = (word.strip() for word in part.partition("="))
         if not separator or severity not in (*SEVERITIES, OFF):
             words = ", ".join((*SEVERITIES, OFF))
-            raise OptionsError(f"severity {part!r}: expected check=severity with a severity of {words}")
+            raise OptionsError(f"severity {shown(part)}: expected check=severity with a severity of {words}")
         if name not in known:
-            raise OptionsError(f"severity {part!r}: no such check; known: {', '.join(known)}")
+            raise OptionsError(f"severity {shown(part)}: no such check; known: {', '.join(known)}")
         chosen[name] = severity
     return chosen

@@ -20,6 +20,7 @@ from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_el
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.messages import shown
 
 ROOT_TAG = "annotations"
 OUTLINES = frozenset({"polygon", "ellipse", "mask"})
@@ -92,7 +93,7 @@ class CvatReader:
         label = element.attributes.get("label", "")
         if label not in self.classes:
             known = ", ".join(self.classes)
-            raise LabelError(f"{self._where(element)}: label {label!r} is none of the task's: {known}")
+            raise LabelError(f"{self._where(element)}: label {shown(label)} is none of the task's: {known}")
         return label
 
     def _image(self, image: XmlElement) -> PictureLabels:
@@ -201,6 +202,8 @@ class CvatReader:
     ) -> Iterator[PictureLabels]:
         """The frames of one task: those in its range, and any others that a track names."""
         drawn = sorted({drawn.frame for track in tracks for drawn in track.drawn})
+        if drawn and drawn[-1] - drawn[0] > MAX_FRAMES:
+            raise LabelError(f"{self._file}: tracks from frame {drawn[0]} to {drawn[-1]} make no video of one task")
         frames = self._task.frames(drawn, task_id)
         named = set(drawn)
         recording = self._task.recording_of(task_id) or (f"task-{task_id}" if several else "")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from traffic_yolo.errors import LabelError
+from traffic_yolo.messages import shown
 
 # Attributes by which our writers carry, in formats with free attributes, what a record says beside its box
 LABEL_SOURCE, CONFIDENCE, IGNORE, IS_CROWD = "label_source", "confidence", "ignore", "iscrowd"
@@ -18,7 +19,7 @@ def number(text: Any, what: str, where: str) -> float:
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value) or isinstance(text, bool):
-        raise LabelError(f"{where}: {what} must be a number; found {_shown(text)}")
+        raise LabelError(f"{where}: {what} must be a number; found {shown(text)}")
     return value
 
 
@@ -26,7 +27,7 @@ def whole_number(text: Any, what: str, where: str) -> int:
     """A whole number from 0 to 2**53, from a text, an int or a float without a fraction."""
     value = number(text, what, where)
     if value != int(value) or not 0 <= value <= 2**53:
-        raise LabelError(f"{where}: {what} must be a whole number from 0; found {_shown(text)}")
+        raise LabelError(f"{where}: {what} must be a whole number from 0; found {shown(text)}")
     return int(value)
 
 
@@ -37,7 +38,7 @@ def flag(text: Any, what: str, where: str) -> bool:
         return True
     if word in FALSE_WORDS:
         return False
-    raise LabelError(f"{where}: {what} must be 0 or 1; found {_shown(text)}")
+    raise LabelError(f"{where}: {what} must be 0 or 1; found {shown(text)}")
 
 
 def take_record_fields(attributes: dict[str, Any], where: str) -> dict[str, Any]:
@@ -82,8 +83,3 @@ def survives_as_text(attributes: Mapping[str, Any]) -> bool:
     """Whether attributes come back the same after they were written as text."""
     simple = all(isinstance(value, str | int | float) for value in attributes.values())
     return simple and all(plain_value(attribute_text(value).strip()) == value for value in attributes.values())
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

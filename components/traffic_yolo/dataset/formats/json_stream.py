@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import orjson
 
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.limits import limits
+from traffic_yolo.storage.json_bounds import lone_surrogate, passed_by_a_piece, passed_limit
 
 PIECE_BYTES = 1 << 17  # the objects of a piece stay in the processor's cache
 SMALL_BYTES = 1 << 16
@@ -26,9 +28,11 @@ NEXT_ELEMENT = re.compile(rb"[ \t\r\n]*[,\]]")
 def json_pieces(path: Path, *, piece_bytes: int = PIECE_BYTES) -> Iterator[tuple[str, Any]]:
     """(key, value) of the outermost object; the elements of an array come in lists, one after another, under its key.
 
-    NaN and Infinity, which are no JSON but which Python writes, come as such floats. An empty array comes as one empty
-    list. A file that is an array itself has the key "". Raises `StorageError` for a file that cannot be read,
-    `LabelError` with line and column for one that is not JSON.
+    NaN and Infinity, which are no JSON but which Python writes for a missing number, come as such floats, for the
+    reader of the format to judge. An empty array comes as one empty list. A file that is an array itself has the key
+    "". Depth, digits and lengths are held against `limits.Limits`; a key that stands twice is not looked for, since
+    pieces are parsed as a whole. Raises `StorageError` for a file that cannot be read, `LabelError` with line and
+    column for one that is not JSON or passes a limit.
     """
     try:
         with path.open("rb") as file:
@@ -49,6 +53,7 @@ class _Scanner:
         self._path = path
         self._data = data
         self._piece_bytes = piece_bytes
+        self._limits = limits()
         self._position = len(BOM) if data[: len(BOM)] == BOM else 0
 
     def document(self) -> Iterator[tuple[str, Any]]:
@@ -70,7 +75,7 @@ class _Scanner:
             return
         while True:
             self._peek()
-            match = KEY.match(self._data, self._position)
+            match = KEY.match(self._data, self._position, self._position + self._limits.text_characters)
             if match is None:
                 self._refuse("expected a key in quotes")
             try:
@@ -118,6 +123,8 @@ class _Scanner:
                     fault |= error.pos < cut
                     limit = min(limit, max(error.pos - 1, 0))
                     continue
+                if reason := passed_by_a_piece(piece[: cut + 1], self._limits):
+                    self._refuse(reason)
                 self._position = start + cut + 1
                 return elements
             if fault or start + size >= len(self._data):
@@ -136,7 +143,12 @@ class _Scanner:
                 value, end = json.JSONDecoder().raw_decode(text)
                 # A number may go on beyond the piece
                 if whole or end < len(text):
-                    self._position += len(text[:end].encode())
+                    encoded = text[:end].encode()
+                    if reason := passed_limit(encoded, self._limits):
+                        self._refuse(reason)
+                    if lone_surrogate(encoded):
+                        self._refuse("a text holds half a character (a lone surrogate)")
+                    self._position += len(encoded)
                     return value
             except UnicodeDecodeError as error:
                 self._position += error.start

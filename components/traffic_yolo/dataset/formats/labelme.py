@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, take_record_fields, whole_number
 from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
@@ -18,6 +16,8 @@ from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.messages import shown
+from traffic_yolo.storage import parse_json
 
 
 def labelme_files(path: Path) -> Iterator[Path]:
@@ -70,10 +70,9 @@ class LabelmeReader:
     def _contents(self, on_problem: ProblemSink) -> Iterator[tuple[Path, dict[str, Any]]]:
         for file in [self._path] if self._path.is_file() else files_below(self._path, ".json"):
             try:
-                content = orjson.loads(_bytes(file))
-            except orjson.JSONDecodeError as error:
-                where = f"{file} line {error.lineno} column {error.colno}"
-                on_problem(Problem("label-broken", f"{where}: not valid JSON: {error.msg}"))
+                content = parse_json(_bytes(file), where=str(file), error=LabelError, holds_pictures=True)
+            except LabelError as error:
+                on_problem(Problem("label-broken", str(error)))
                 continue
             if isinstance(content, dict) and "shapes" in content:
                 yield file, content
@@ -85,7 +84,7 @@ class LabelmeReader:
         if not isinstance(shapes, list):
             raise LabelError(f"{file}: expected a list under 'shapes'; found {type(shapes).__name__}")
         if stated is not None and not isinstance(stated, str):
-            raise LabelError(f"{file}: imagePath must be a text; found {stated!r}")
+            raise LabelError(f"{file}: imagePath must be a text; found {shown(stated)}")
         suffix = Path(stated.replace("\\", "/")).suffix if stated else ""
         # The picture lies beside its label file; imagePath may lead over somebody's desk
         name = file.relative_to(self.root).with_suffix(suffix).as_posix()

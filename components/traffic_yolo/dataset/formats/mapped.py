@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import orjson
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import flag, number, whole_number
@@ -24,6 +23,8 @@ from traffic_yolo.dataset.formats.mapping import read_mapping
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, OptionsError, StorageError
+from traffic_yolo.messages import shown
+from traffic_yolo.storage import json_value
 
 Record = dict[str, Any]
 PictureId = tuple[str, str, str]  # name, recording, scan
@@ -137,9 +138,10 @@ class MappedReader:
                         continue
                     where = f"{self._path} line {index}"
                     try:
-                        yield where, orjson.loads(line)
-                    except orjson.JSONDecodeError as error:
-                        raise LabelError(f"{where}: not valid JSON: {error.msg}") from error
+                        record = json_value(line)
+                    except ValueError as error:
+                        raise LabelError(f"{where}: not valid JSON: {error}") from error
+                    yield where, record
         except OSError as error:
             raise StorageError(f"label file cannot be read: {self._path}: {error.strerror}") from error
 
@@ -170,7 +172,7 @@ class MappedReader:
         width, height = (whole_number(side, "picture size", where) if side not in (None, "") else 0 for side in stated)
         split = self._text(record, "split").lower()
         if split and split not in SPLITS:
-            raise LabelError(f"{where}: split must be one of {', '.join(SPLITS)}; found {split!r}")
+            raise LabelError(f"{where}: split must be one of {', '.join(SPLITS)}; found {shown(split)}")
         return PictureLabels(
             name=name or f"{recording}/{scan}",
             annotations=tuple(annotations),
@@ -202,7 +204,7 @@ class MappedReader:
         if name in (None, ""):
             raise LabelError(f"{where}: the box has no class (field {mapping.box_fields['class']})")
         if mapping.classes and str(name) not in mapping.classes:
-            raise LabelError(f"{where}: class {name!r} is none of the mapping's: {', '.join(mapping.classes)}")
+            raise LabelError(f"{where}: class {shown(name)} is none of the mapping's: {', '.join(mapping.classes)}")
         xywh = self._xywh(box, where)
         if xywh[2] <= 0 or xywh[3] <= 0:
             self._left_out.flat_box(where, shown_xywh(xywh))

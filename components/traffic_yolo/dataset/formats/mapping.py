@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from traffic_yolo.dataset.records import LABEL_SOURCES
-from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.errors import LabelError
+from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.storage import read_yaml
 
 FILES = ("csv", "json", "jsonl")
 ORDERS = ("xyxy", "xywh", "cxcywh")
@@ -53,13 +53,7 @@ class Mapping:
 
 def read_mapping(path: Path) -> Mapping:
     """Reads and checks a mapping; `StorageError` or `LabelError` naming file, key, and what was expected there."""
-    try:
-        value: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StorageError(f"mapping cannot be read: {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise LabelError(f"mapping {path}: not YAML: {' '.join(str(error).split())}") from error
-    return _Parser(path).mapping(value)
+    return _Parser(path).mapping(read_yaml(path, what="mapping", error=LabelError))
 
 
 class _Parser:
@@ -105,10 +99,10 @@ class _Parser:
     def section(self, value: Any, key: str, known: tuple[str, ...], required: tuple[str, ...] = ()) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self.error(key, f"a mapping with keys of {', '.join(known)}", value)
-        unknown = [str(name) for name in value if name not in known]
+        unknown = [name for name in value if name not in known]
         missing = [name for name in required if name not in value]
         if unknown or missing:
-            found = f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+            found = f"unknown: {shown_names(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
             raise LabelError(f"mapping {self._path}: wrong keys at {key} ({found}); known: {', '.join(known)}")
         return value
 
@@ -140,4 +134,4 @@ class _Parser:
         return {str(key): self.text(name, f"classes.{key}") for key, name in value.items()}
 
     def error(self, key: str, expected: str, found: Any) -> LabelError:
-        return LabelError(f"mapping {self._path}: {key} must be {expected}; found {found!r:.80}")
+        return LabelError(f"mapping {self._path}: {key} must be {expected}; found {shown(found)}")

@@ -20,6 +20,7 @@ from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.storage import json_value
 
 SIDECAR_NAME = "sidecar.jsonl"
 NOT_WRITTEN = -1  # the place of a box that the label file does not hold at all
@@ -140,7 +141,7 @@ class _Completed:
 
     def _parsed(self, line: bytes, where: str) -> dict[str, Any]:
         try:
-            described = orjson.loads(line)
+            described = json_value(line)
             good = (
                 isinstance(described["picture"], str)
                 and all(isinstance(side, int) and side > 0 for side in described["image_wh"])
@@ -149,7 +150,7 @@ class _Completed:
                 and isinstance(described["frame"].get("attributes", {}), dict)
                 and all(_is_box(box) for box in described["boxes"])
             )
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise LabelError(f"{where}: not a line of a side-car: {type(error).__name__} {error}") from error
         if not good:
             raise LabelError(f"{where}: not a line of a side-car")

@@ -1,6 +1,7 @@
 """Reads XML element by element, in memory that does not grow with the file, and refuses what makes XML dangerous.
 
 A document type declaration is refused, and with it entities (which can grow a file a billionfold or fetch others).
+Depth, number of elements and lengths are held against `limits.Limits`.
 """
 
 from collections.abc import Collection, Iterator
@@ -9,9 +10,9 @@ from pathlib import Path
 from xml.parsers import expat
 
 from traffic_yolo.errors import LabelError, StorageError
+from traffic_yolo.limits import beyond, limits
 
 CHUNK_BYTES = 1 << 16
-MAX_DEPTH = 64  # label files have less than ten levels
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ def xml_elements(path: Path, tags: Collection[str]) -> Iterator[XmlElement]:
     """Every element with one of these tags that is not inside another of them, as soon as it is complete.
 
     Raises `StorageError` for a file that cannot be read, `LabelError` with file and line for XML that is malformed,
-    nested too deeply, or has a document type declaration.
+    beyond a limit, or has a document type declaration.
     """
     builder = _Builder(path, frozenset(tags))
     try:
@@ -80,6 +81,10 @@ class _Builder:
         self._tags = tags
         self._open: list[XmlElement] = []
         self._depth = 0
+        self._limits = limits()
+        self._count = 0
+        self._text_length = 0
+        self._fed = 0
         self._done: list[XmlElement] = []
         self.root = ""
         self._parser = expat.ParserCreate()
@@ -94,6 +99,7 @@ class _Builder:
         self._parser.StartDoctypeDeclHandler = None
 
     def feed(self, data: bytes, *, last: bool) -> None:
+        self._fed += len(data)
         try:
             self._parser.Parse(data, last)
         except expat.ExpatError as error:
@@ -101,6 +107,9 @@ class _Builder:
             raise LabelError(f"{self._path} line {error.lineno}: not well-formed XML: {reason}") from error
         except ValueError as error:  # encodings that expat does not know
             raise LabelError(f"{self._path}: not well-formed XML: {error}") from error
+        # What expat keeps because it does not end: a tag, an attribute, a comment
+        if self._fed - self._parser.CurrentByteIndex > self._limits.xml_attribute_characters + 2 * CHUNK_BYTES:
+            raise self._too_much("xml_attribute_characters", "characters in an attribute")
 
     def take(self) -> list[XmlElement]:
         done, self._done = self._done, []
@@ -109,8 +118,15 @@ class _Builder:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self.root = self.root or tag
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise LabelError(f"{self._path} line {self._parser.CurrentLineNumber}: elements nested too deeply")
+        self._count += 1
+        self._text_length = 0
+        if self._depth > self._limits.xml_depth:
+            raise self._too_much("xml_depth", "elements inside each other")
+        if self._count > self._limits.xml_elements:
+            raise self._too_much("xml_elements", "elements")
+        for value in attributes.values():
+            if len(value) > self._limits.xml_attribute_characters:
+                raise self._too_much("xml_attribute_characters", "characters in an attribute")
         if self._open or tag in self._tags:
             self._open.append(XmlElement(tag, attributes, self._parser.CurrentLineNumber))
 
@@ -128,7 +144,13 @@ class _Builder:
 
     def _text(self, data: str) -> None:
         if self._open:
+            self._text_length += len(data)
+            if self._text_length > self._limits.text_characters:
+                raise self._too_much("text_characters", "characters in a text")
             self._open[-1].text += data
+
+    def _too_much(self, limit: str, what: str) -> LabelError:
+        return LabelError(f"{self._path} line {self._parser.CurrentLineNumber}: {beyond(self._limits, limit, what)}")
 
     def _refuse_doctype(self, *_declaration: object) -> None:
         where = f"{self._path} line {self._parser.CurrentLineNumber}"

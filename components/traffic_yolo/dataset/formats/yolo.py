@@ -19,7 +19,8 @@ from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
-from traffic_yolo.storage import existing_path
+from traffic_yolo.messages import shown
+from traffic_yolo.storage import existing_path, read_yaml
 
 
 def yolo_lines(annotations: Sequence[Annotation], classes: Sequence[str], image_wh: tuple[int, int]) -> list[str]:
@@ -202,17 +203,15 @@ def read_data_yaml(path: Path) -> YoloSet:
 
     Raises `LabelError` for what it does not understand, `StorageError` for a file or folder that is missing.
     """
-    try:
-        value: Any = yaml.safe_load(text_of(path))
-    except yaml.YAMLError as error:
-        raise LabelError(f"{path}: not YAML") from error
+    value = read_yaml(path, what="data set description", error=LabelError)
     names = value.get("names") if isinstance(value, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[index] for index in range(len(names))]
     if isinstance(names, list) and value.get("nc", len(names)) != len(names):
         raise LabelError(f"{path}: nc is {value['nc']}, but names has {len(names)} classes")
     if not isinstance(names, list) or not names:
-        raise LabelError(f"{path}: expected 'names': a list of classes, or numbers from 0 to names; found {names!r}")
+        expected = "a list of classes, or numbers from 0 to names"
+        raise LabelError(f"{path}: expected 'names': {expected}; found {shown(names)}")
     root = path.parent / str(value.get("path") or ".")
     root = root if root.is_dir() else path.parent
     pictures = {}

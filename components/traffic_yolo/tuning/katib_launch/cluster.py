@@ -10,6 +10,7 @@ import urllib3
 from kubernetes import client, config
 
 from traffic_yolo.errors import ClusterError
+from traffic_yolo.storage import json_value
 
 GROUP, VERSION, PLURAL = "kubeflow.org", "v1beta1", "experiments"
 ATTEMPTS = 6
@@ -98,10 +99,8 @@ def _patiently(call: Callable[[], Any], verb: str) -> Any:
 
 
 def _message(error: client.ApiException) -> str:
-    import json
-
     try:
-        message = json.loads(error.body)["message"]
+        message = json_value(error.body)["message"]
     except (TypeError, ValueError, KeyError):
         message = error.reason
     return " ".join(str(message).split())[:500]

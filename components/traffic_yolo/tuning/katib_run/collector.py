@@ -3,7 +3,6 @@
 From metricscollector/v1beta1/file-metricscollector/file-metricscollector.go and controller.v1beta1/trial/util.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.storage import json_value
 from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import DEFAULT_METRICS_FORMAT, TIMESTAMP_KEY, UNAVAILABLE
 from traffic_yolo.tuning.katib_spec.defaults import strategies
@@ -99,7 +99,7 @@ class LogFormat:
             if not line:
                 continue
             try:
-                values = json.loads(line)
+                values = json_value(line, keys_once=False)  # Go takes the last
             except ValueError as error:
                 raise OptionsError(f"metrics log line {number}: not JSON ({error}); Katib's collector stops") from error
             if not isinstance(values, dict):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.storage import json_value
 from traffic_yolo.tuning.katib_run.collector import ObservedMetric
 
 State = Literal["Running", "Succeeded", "Failed", "MetricsUnavailable", "EarlyStopped"]
@@ -48,7 +49,7 @@ class Journal:
             raise StorageError(f"journal cannot be written: {path}: {error.strerror}") from error
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                self._take(json.loads(line))
+                self._take(json_value(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise StorageError(
                     f"{path} line {number}: no event of a local Katib run; take another --out"

@@ -1,16 +1,18 @@
 """Reads YAML as an API server would see it: JSON values only, no key twice, no cycles."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from traffic_yolo.errors import StorageError
+from traffic_yolo.limits import limits
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, input_path
+from traffic_yolo.storage.yaml_values import YamlFault, YamlRules, yaml_documents
 
 MAX_VALUES = 100_000  # an API server takes 1.5 MiB; aliases can write far more than that in a few lines
-MAX_DEPTH = 100
+MAX_SHOWN = 40  # characters of a value in a finding
 
 
 @dataclass(frozen=True)
@@ -21,29 +23,6 @@ class YamlProblem:
     path: str
     message: str
     fix: str
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that remembers repeated keys and leaves dates as text, as Kubernetes does."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.repeated: list[tuple[str, int]] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    self.repeated.append((key.value, key.start_mark.line + 1))
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def read_text(path: AnyPath, *, what: str = "experiment") -> str:
@@ -62,23 +41,24 @@ def parse_object(text: str) -> tuple[dict[str, Any] | None, list[YamlProblem]]:
 
     Never raises, whatever the text is.
     """
-    loader: _Loader | None = None
+    repeated: list[tuple[str, int]] = []
+    bounds = dataclasses.replace(limits(), yaml_values=MAX_VALUES)
+    rules = YamlRules(
+        bounds, dates=False, finite=False, on_repeated=lambda key, line: repeated.append((str(key), line))
+    )
     try:
-        loader = _Loader(text)
-        documents = []
-        while loader.check_data():  # type: ignore[no-untyped-call]
-            documents.append(loader.get_data())
-    except yaml.YAMLError as error:
-        return None, [YamlProblem("yaml", "", f"not YAML: {_one_line(error)}", "mend the syntax")]
-    except RecursionError:
-        return None, [YamlProblem("yaml", "", "nested too deeply", f"use at most {MAX_DEPTH} levels")]
-    except (ValueError, TypeError, OverflowError, AttributeError, LookupError, ArithmeticError) as error:
-        # PyYAML lets Python's own complaint through for values such as 0b, !!int x, or a list as a key
-        return None, [YamlProblem("yaml", "", f"not YAML: {_one_line(error)}", "mend the value")]
-    finally:
-        if loader is not None:
-            loader.dispose()
-    return _only_object([document for document in documents if document is not None], loader.repeated)
+        documents = yaml_documents(text, rules)
+    except YamlFault as fault:
+        line = f"line {fault.line}" if fault.line else ""
+        place = f"{line} column {fault.column}: " if fault.column else f"{line}: " if line else ""
+        if fault.kind == "size":
+            passed = f"more than {getattr(bounds, fault.limit)} of {fault.limit}"
+            what = {"yaml_values": f"more than {MAX_VALUES} values", "document_depth": "nested too deeply"}
+            return None, [YamlProblem("too-large", "", f"{place}{what.get(fault.limit, passed)}", "make it smaller")]
+        if fault.kind in ("tag", "cycle"):
+            return None, [YamlProblem("json-value", "", f"{place}no JSON value: {fault.message}", "write it out")]
+        return None, [YamlProblem("yaml", "", f"not YAML: {place}{fault.message}", "mend it")]
+    return _only_object([document for document in documents if document is not None], repeated)
 
 
 def _only_object(
@@ -91,31 +71,23 @@ def _only_object(
         )
         return None, [YamlProblem("one-object", "", message, "give a file with one Experiment")]
     problems = [
-        YamlProblem("repeated-key", "", f"line {line}: the key {key!r} stands there twice", "remove one")
+        YamlProblem("repeated-key", "", f"line {line}: the key {shown(key)} stands there twice", "remove one")
         for key, line in repeated
     ]
-    wrong = _not_json(documents[0], "", 0, [MAX_VALUES], set())
+    wrong = _not_json(documents[0], "")
     if wrong is not None:
         return None, [*problems, wrong]
     return documents[0], problems
 
 
-def _not_json(value: Any, path: str, depth: int, left: list[int], above: set[int]) -> YamlProblem | None:
-    """The first thing that JSON cannot say; `left` counts values down, `above` holds what we are inside of."""
-    left[0] -= 1
-    if left[0] < 0:
-        return YamlProblem("too-large", "", f"more than {MAX_VALUES} values", "use fewer aliases")
+def _not_json(value: Any, path: str) -> YamlProblem | None:
+    """The first thing that JSON cannot say."""
     if isinstance(value, dict | list):
-        if depth > MAX_DEPTH:
-            return YamlProblem("too-large", "", f"nested more than {MAX_DEPTH} levels deep", "flatten it")
-        if id(value) in above:
-            return YamlProblem("json-value", path, "an alias that contains itself", "write the value out")
-        inside = above | {id(value)}
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             if isinstance(value, dict) and not isinstance(key, str):
                 return YamlProblem("json-value", path, f"the key {_short(key)} is no text", "put it in quotes")
-            found = _not_json(item, child(path, key), depth + 1, left, inside)
+            found = _not_json(item, child(path, key))
             if found is not None:
                 return found
         return None
@@ -132,12 +104,4 @@ def child(path: str, key: str | int) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1} column {mark.column + 1}: {error.problem or error.context}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return shown(value, most=MAX_SHOWN)

@@ -1,0 +1,72 @@
+"""The one way from a picture file's bytes to pixels: the header says how many there are before any is made.
+
+A file of 20 kB can state 30,000 x 30,000 pixels, and takes 5.4 GB once it is decoded.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.atm.jpeg import jpeg_size
+from traffic_yolo.errors import DatasetError, RecordingError
+from traffic_yolo.limits import beyond, limits
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BMP_SIGNATURE = b"BM"  # which Darknet reads as well
+BMP_CORE_HEADER = 12  # bytes of the oldest header, with sizes of 16 bits
+COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # labels count in the stored picture's pixels
+
+
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) by the header of a JPEG, PNG or BMP; None for anything else, or a header that is cut off."""
+    if data.startswith(PNG_SIGNATURE):
+        found = data[12:16] == b"IHDR" and len(data) >= 24
+        return (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) if found else None
+    if data.startswith(BMP_SIGNATURE):
+        if len(data) < 26:
+            return None
+        if int.from_bytes(data[14:18], "little") == BMP_CORE_HEADER:
+            return int.from_bytes(data[18:20], "little"), int.from_bytes(data[20:22], "little")
+        # A height below 0 says that the rows run from the top
+        sides = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+        width, height = (abs(side) for side in sides)
+        return width, height
+    try:
+        return jpeg_size(data)
+    except RecordingError:
+        return None
+
+
+def check_pixels(width: int, height: int, *, what: str) -> None:
+    """Raises `DatasetError` for a picture of more pixels than the limit `picture_pixels`."""
+    bounds = limits()
+    if width * height > bounds.picture_pixels:
+        raise DatasetError(f"{what}: states {width} x {height}: {beyond(bounds, 'picture_pixels', 'pixels')}")
+
+
+def decode_picture(data: bytes, flags: int = COLOUR, *, what: str) -> NDArray[np.uint8] | None:
+    """The pixels as OpenCV gives them under `flags`, (h, w, 3) BGR or (h, w) grey; None for what does not decode.
+
+    Of pictures, JPEG, PNG and BMP are taken. Raises `DatasetError`, `what` naming the picture, for more pixels than the
+    limit `picture_pixels`, before anything is decoded.
+    """
+    size = stated_size(data)
+    if size is None:
+        return None
+    check_pixels(*size, what=what)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # sizes that OpenCV refuses to allocate
+        return None
+    return None if pixels is None else np.asarray(pixels, np.uint8)
+
+
+def decode_file(path: str | Path, flags: int = COLOUR) -> NDArray[np.uint8] | None:
+    """`decode_picture` of a file; None also for one that cannot be read."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError:
+        return None
+    return decode_picture(data, flags, what=str(path))
