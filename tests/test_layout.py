@@ -34,6 +34,7 @@ OPEN_TO_ALL = {
     "limits",
     "messages",
     "model_folder",
+    "option_settings",
     "options",
     "patterns",
     "processes",

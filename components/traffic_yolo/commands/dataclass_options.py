@@ -10,7 +10,8 @@ import click
 
 from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, WRITE_TEXT, LocationType
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import SETTINGS, fields_of, read_settings, type_of
+from traffic_yolo.option_settings import read_settings
+from traffic_yolo.options import SETTINGS, fields_of, type_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

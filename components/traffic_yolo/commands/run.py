@@ -13,7 +13,8 @@ from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.commands.dataclass_options import options_of
 from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines, read_settings, task_options
+from traffic_yolo.option_settings import read_settings, task_options
+from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines
 
 PIPELINES = "traffic_yolo_pipelines"
 STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = importlib.import_module(f"{PIPELINES}.step_options").STEP_OPTIONS

@@ -52,7 +52,8 @@ def convert(
     from traffic_yolo.dataset.convert import convert as convert_source
     from traffic_yolo.dataset.options import ConvertOptions
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import described, task_options
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
 
     with one_line_errors():
         (options,) = task_options([ConvertOptions], given)
@@ -125,7 +126,8 @@ def convert_shard(
     from traffic_yolo.dataset.options import ConvertOptions
     from traffic_yolo.dataset.shards import convert_shard, named_shard
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import described, task_options
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
 
     with one_line_errors():
         (options,) = task_options([ConvertOptions], given)

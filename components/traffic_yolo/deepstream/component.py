@@ -39,7 +39,8 @@ def validate(
     from traffic_yolo.deepstream.validate import validate as validate_model
     from traffic_yolo.detection.inference_options import InferenceOptions
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import described, task_options
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
 
     with one_line_errors():
         options, inference = task_options([ValidateOptions, InferenceOptions], given)

@@ -45,7 +45,8 @@ def evaluate(
     from traffic_yolo.evaluation.evaluate import HELD_OUT_SPLITS, EvaluationInputs
     from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
     from traffic_yolo.evaluation.options import EvaluateOptions
-    from traffic_yolo.options import described, task_options
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
 
     with one_line_errors():
         options, nms, inference = task_options([EvaluateOptions, NmsOptions, InferenceOptions], given)

@@ -34,7 +34,7 @@ def publish(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import task_options
+    from traffic_yolo.option_settings import task_options
     from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.registry.options import PublishOptions
     from traffic_yolo.registry.zoo import publish as publish_bundle

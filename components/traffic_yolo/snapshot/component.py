@@ -42,7 +42,8 @@ def snapshot(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import described, task_options
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
     from traffic_yolo.snapshot.changes import compare
     from traffic_yolo.snapshot.options import SnapshotOptions
     from traffic_yolo.snapshot.snapshot import load_snapshot, look_at, write_snapshot
@@ -90,7 +91,7 @@ def gate(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import task_options
+    from traffic_yolo.option_settings import task_options
     from traffic_yolo.snapshot.changes import GateOptions, compare
     from traffic_yolo.snapshot.changes import gate as gate_of
     from traffic_yolo.snapshot.snapshot import load_snapshot, read_snapshot

@@ -52,7 +52,7 @@ def train(
 
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.html_report import page
-    from traffic_yolo.options import task_options
+    from traffic_yolo.option_settings import task_options
     from traffic_yolo.training.options import TrainingOptions
     from traffic_yolo.training.trainer import train as train_network
 

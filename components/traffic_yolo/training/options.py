@@ -11,7 +11,8 @@ from traffic_yolo.darknet.runtimes.options import PRECISIONS as RUNTIME_PRECISIO
 from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
 from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import check_options, check_settings, described, option
+from traffic_yolo.option_settings import check_settings
+from traffic_yolo.options import check_options, described, option
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, write_text
 
 OPTIMIZERS = ("sgd", "adamw")

@@ -40,7 +40,8 @@ def tune(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import described, task_options
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
     from traffic_yolo.tuning.tune import tune as choose_thresholds
     from traffic_yolo.tuning.tune_options import TuneOptions
 

@@ -47,7 +47,7 @@ def search(
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.options import task_options
+    from traffic_yolo.option_settings import task_options
     from traffic_yolo.storage import existing_path
     from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, run_experiment, write_document
     from traffic_yolo.tuning.katib_launch.options import SearchTaskOptions
