@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines, type_of
-from traffic_yolo_pipelines.step_options import STEP_OPTIONS
+from traffic_yolo_pipelines.step_options import STEP_OPTIONS, own_names
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LIBRARY = REPOSITORY / "components" / "traffic_yolo"
@@ -78,11 +78,12 @@ def pipeline_targets() -> list[Target]:
 def generated_parameters(target: Target) -> list[Parameter]:
     """The parameters that a function gets from the options of its steps: headlines first, then the settings."""
     found: dict[str, Parameter] = {}
+    own = own_names(target.steps)
     for step in target.steps:
         for name, field in headlines(*STEP_OPTIONS[step]).items():
-            if name not in target.hidden:
+            if name in own[step] and name not in target.hidden:
                 found.setdefault(name, parameter_of(field))
-        if set(fields_of(*STEP_OPTIONS[step])) - set(found):
+        if set(fields_of(*STEP_OPTIONS[step])) - (own[step] & set(found)):
             name = settings_name(step) if target.is_pipeline else SETTINGS
             found[name] = Parameter(name, "str", '""', SETTINGS_TEXT.format(step=step.removesuffix("_shard")))
     return list(found.values())

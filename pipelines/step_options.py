@@ -1,5 +1,6 @@
 """Which options a step has: the dataclasses whose fields become parameters of its component and of the pipelines."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
@@ -30,6 +31,16 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
 }
 
 
-def option_names(step: str) -> tuple[str, ...]:
-    """The names of all options of a step."""
-    return tuple(fields_of(*STEP_OPTIONS[step]))
+def own_names(steps: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Step -> the options that it may give a name to, where several steps stand in one form or on one command line.
+
+    Steps share a name only where it is one field, inherited from one dataclass (`source`); another option of the same
+    name (`policy` of convert and of train) is the earlier step's, and the later step takes it through its settings.
+    """
+    seen: dict[str, Any] = {}
+    return {
+        step: frozenset(
+            name for name, field in fields_of(*STEP_OPTIONS[step]).items() if seen.setdefault(name, field) is field
+        )
+        for step in steps
+    }

@@ -12,6 +12,7 @@ import pytest
 from traffic_yolo.commands import convert as convert_command
 from traffic_yolo.commands import publish, snapshot, sweep, train, trial, tune
 from traffic_yolo.detection.nms_options import NmsOptions
+from traffic_yolo.option_settings import task_options
 from traffic_yolo.options import SETTINGS, fields_of, headlines, option
 from traffic_yolo.registry.options import PublishOptions
 from traffic_yolo.training.options import TrainingOptions
@@ -20,7 +21,7 @@ from traffic_yolo_pipelines import signatures
 from traffic_yolo_pipelines.convert_pipeline import convert_pipeline
 from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.signatures import Target, component_targets, generate, pipeline_targets, rewritten
-from traffic_yolo_pipelines.step_options import STEP_OPTIONS
+from traffic_yolo_pipelines.step_options import STEP_OPTIONS, own_names
 from traffic_yolo_pipelines.tune_pipeline import tune_pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -153,6 +154,7 @@ def test_messages_about_options_name_flags(capsys: pytest.CaptureFixture[str]) -
             "error: --class-seeds takes rows of the classes in --weights-names",
         ),
         (["--max-batches", "0"], "error: --max-batches: expected at least 1, found 0"),
+        (["--settings", "bach: 8"], "error: --settings: unknown option 'bach'; did you mean batch?"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["train", "--dataset", "d", "--out", "o", *arguments])
@@ -172,3 +174,33 @@ def test_components_take_no_parameter_that_kfp_cannot_leave_out() -> None:
         for parameter in inspect.signature(pipeline.pipeline_func).parameters.values():
             assert "Optional" not in str(parameter.annotation)
             assert parameter.default is not None
+
+
+def test_one_name_for_two_options_is_the_earlier_step_s() -> None:
+    """`policy` is a file of convert's and the way the learning rate falls of train's."""
+    own = own_names(["snapshot", "convert", "train"])
+    assert "policy" in own["convert"]
+    assert "policy" not in own["train"]
+    assert {"source", "labels", "layout"} <= own["snapshot"] & own["convert"]
+
+
+def test_run_hands_every_option_to_its_step() -> None:
+    """Flags, and settings as text or file, come to a form whose tasks get the very options that were meant."""
+    from traffic_yolo.commands.run import STEPS, command, form_of
+
+    given = {
+        "source": "/share", "zoo": "/zoo", "policy": "{thin: 2}", "min_confidence": 0.75, "width": 64, "mosaic": 0.25,
+        "train_settings": "policy: cosine", "evaluate_settings": "{split: val, batch: 2}", "objective": "map",
+    }  # fmt: skip
+    flags = {parameter.name: parameter.get_default(click.Context(command)) for parameter in command.params}
+    form = form_of({**flags, **given}, set(inspect.signature(finetune_pipeline.pipeline_func).parameters))
+    made = {}
+    for step in STEPS:
+        own = own_names(STEPS)[step]
+        fields = {name: form[name] for name in fields_of(*STEP_OPTIONS[step]) if name in form and name in own}
+        made[step] = task_options(STEP_OPTIONS[step], {**fields, SETTINGS: form.get(f"{step}_{SETTINGS}", "")})
+    assert (made["convert"][0].policy, made["convert"][0].min_confidence) == ("{thin: 2}", 0.75)
+    assert (made["train"][0].policy, made["train"][0].width, made["train"][0].mosaic) == ("cosine", 64, 0.25)
+    assert made["train"][0].batch == 16
+    assert (made["evaluate"][0].split, made["evaluate"][2].batch) == ("val", 2)
+    assert made["tune"][0].objective == "map"

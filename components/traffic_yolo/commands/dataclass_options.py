@@ -24,7 +24,10 @@ def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Calla
 
     def decorate(command: Command) -> Command:
         def take(context: click.Context, _: click.Parameter, value: str) -> None:
-            found = read_settings(value, *options_types)
+            try:
+                found = read_settings(value, *options_types)
+            except OptionsError as error:
+                raise OptionsError(f"--{error}") from error
             context.default_map = {**(context.default_map or {}), **found}
 
         command = click.option(

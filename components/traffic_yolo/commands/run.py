@@ -17,11 +17,20 @@ from traffic_yolo.option_settings import read_settings, task_options
 from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines
 
 PIPELINES = "traffic_yolo_pipelines"
-STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = importlib.import_module(f"{PIPELINES}.step_options").STEP_OPTIONS
+_STEP_OPTIONS = importlib.import_module(f"{PIPELINES}.step_options")
+STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = _STEP_OPTIONS.STEP_OPTIONS
 # Steps of the pipeline, in order. Of those that have no flags of their own here, `--<step>-settings` takes the options.
 STEPS = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
 WITH_ALL_FLAGS = ("snapshot", "convert", "train", "publish")
+OWN_NAMES: dict[str, frozenset[str]] = _STEP_OPTIONS.own_names(STEPS)
 WITH_FLAGS = (*WITH_ALL_FLAGS, "tune")  # of tune, those of the form
+
+
+def _with_flags(step: str) -> set[str]:
+    """The options of a step that have a flag of their own here; steps that share one mean the same by it."""
+    if step in WITH_ALL_FLAGS:
+        return set(OWN_NAMES[step])
+    return set(headlines(*STEP_OPTIONS[step])) & OWN_NAMES[step] if step in WITH_FLAGS else set()
 
 
 def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,11 +69,13 @@ def command(
     if where == "submit" and not host:
         raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
     # Checked here as well as in the tasks: a wrong value should not cost a started pod.
-    resolved = resolved_options(flags)
+    made = resolved_options(flags)
+    values = {name: getattr(options, name) for step in WITH_ALL_FLAGS for options in made[step]
+              for name in fields_of(type(options)) if name in OWN_NAMES[step]}  # fmt: skip
     if where == "submit":
-        check_cluster_run(resolved)
+        check_cluster_run(values)
     else:
-        check_local_run(resolved, out)
+        check_local_run(values, out, convert=made["convert"][0], training=made["train"][0])
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     form = set(inspect.signature(pipeline.pipeline_func).parameters)
     parameters = {**form_of(flags, form, absolute=where == "local"), "nas_claim": nas_claim, "gpus": gpus}
@@ -80,25 +91,17 @@ def command(
     click.echo(run_summary(finished.folder, flags["zoo"]))
 
 
-def _with_flags(step: str) -> set[str]:
-    """The options of a step that have a flag of their own here; steps that share one mean the same by it."""
-    if step in WITH_ALL_FLAGS:
-        return set(fields_of(*STEP_OPTIONS[step]))
-    return set(headlines(*STEP_OPTIONS[step])) if step in WITH_FLAGS else set()
-
-
-def resolved_options(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Option name -> value of the steps that read or write locations, as their tasks will have them.
-
-    Checks the options of every step; raises `OptionsError`.
-    """
-    resolved: dict[str, Any] = {}
+def resolved_options(flags: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Step -> its options as its task will have them; checks them all, and raises `OptionsError`."""
+    made = {}
     for step in STEPS:
         given = {name: flags[name] for name in _with_flags(step)}
-        made = task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags[f"{step}_{SETTINGS}"]})
-        if step in WITH_ALL_FLAGS:
-            resolved |= {name: value for options in made for name, value in vars(options).items()}
-    return resolved
+        try:
+            made[step] = task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags[f"{step}_{SETTINGS}"]})
+        except OptionsError as error:
+            text = str(error)
+            raise OptionsError(f"--{step}-{text}" if text.startswith(SETTINGS) else text) from error
+    return made
 
 
 def form_of(flags: Mapping[str, Any], form: Collection[str], *, absolute: bool = False) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def form_of(flags: Mapping[str, Any], form: Collection[str], *, absolute: bool =
             value = flags[name] if name in _with_flags(step) else settings.get(name, field.default)
             if absolute and field.metadata.get("location"):
                 value = _absolute(value)
-            if name in form:
+            if name in form and name in OWN_NAMES[step]:
                 parameters[name] = form_value(field, value)
             elif value != field.default:
                 settings[name] = list(value) if isinstance(value, tuple) else value

@@ -20,8 +20,7 @@ MOST_LABEL_BYTES = 64 << 20  # of label files that are read: a second or two
 
 
 def check_cluster_run(parameters: Mapping[str, Any]) -> None:
-    """Raises `TrafficYoloError` for parameters of `finetune_pipeline` that a pod would refuse wherever it runs."""
-    _options(parameters)
+    """Raises `TrafficYoloError` for options of the pipeline's steps that a pod would refuse wherever it runs."""
     _check_zoo(parameters)
     for name, value in locations_given(parameters):
         if "://" not in value and not value.startswith("/"):
@@ -31,17 +30,18 @@ def check_cluster_run(parameters: Mapping[str, Any]) -> None:
             )
 
 
-def check_local_run(parameters: Mapping[str, Any], out: Path) -> None:
-    """Raises `TrafficYoloError` for parameters of `finetune_pipeline` that a task of a run here would refuse.
+def check_local_run(
+    parameters: Mapping[str, Any], out: Path, *, convert: ConvertOptions, training: TrainingOptions
+) -> None:
+    """Raises `TrafficYoloError` for options of the pipeline's steps that a task of a run here would refuse.
 
-    `out`: the folder of runs. Nothing is written.
+    `parameters`: the values of all of them by name; `out`: the folder of runs. Nothing is written.
     """
     from traffic_yolo.snapshot.snapshot import refuse_inside
 
     for name, value in locations_given(parameters):
         with _named(name):
             check_location(value)
-    convert, training = _options(parameters)
     _check_zoo(parameters)
     for name, value in locations_given(parameters):
         with _named(name):
@@ -49,12 +49,6 @@ def check_local_run(parameters: Mapping[str, Any], out: Path) -> None:
     check_writable(out)
     refuse_inside(parameters["source"], parameters["snapshot_cache"], what="the cache")
     _check_training(training, _classes(convert))
-
-
-def _options(parameters: Mapping[str, Any]) -> tuple[ConvertOptions, TrainingOptions]:
-    """The options of two steps, which check themselves."""
-    convert = ConvertOptions(**{name: parameters[name] for name in ConvertOptions.__dataclass_fields__})
-    return convert, TrainingOptions(**{name: parameters[name] for name in TrainingOptions.__dataclass_fields__})
 
 
 def _check_zoo(parameters: Mapping[str, Any]) -> None:
