@@ -81,9 +81,7 @@ BARE_CALLS: dict[tuple[str, str], dict[str, str]] = {
         "components/traffic_yolo/evaluation/record.py": "a value of our own, and the schema in this package",
         "components/traffic_yolo/evaluation/evaluate.py": "a value of our own, made plain",
         "components/traffic_yolo/tuning/katib_spec/template.py": "Katib's own way: text that we wrote, filled in",
-        "components/traffic_yolo/atm/recording.py": "a recording's faults are caught with the recording",
-        "components/traffic_yolo/atm/inspection/times.py": "a recording's faults are caught with the recording",
-        "components/traffic_yolo/atm/inspection/structure.py": "a recording's faults are caught with the recording",
+        "components/traffic_yolo/atm/status.py": "a recording's faults are caught with the recording",
     },
     ("orjson", "loads"): {
         "components/traffic_yolo/dataset/formats/json_stream.py": "files of any size, held to the same limits",

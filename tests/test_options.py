@@ -45,7 +45,7 @@ class Other:
     [
         ({"batch": 0}, "batch: expected a number from 1 to 64, found 0"),
         ({"batch": 65}, "batch: expected a number from 1 to 64, found 65"),
-        ({"batch": 1.0}, "batch: expected a whole number, found 1"),
+        ({"batch": 1.0}, "batch: expected a whole number, found 1.0"),
         ({"batch": True}, "batch: expected a whole number, found True"),
         ({"batch": None}, "batch: expected a whole number, found None"),
         ({"rate": -1}, "rate: expected at least 0, found -1"),

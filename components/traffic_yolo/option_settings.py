@@ -21,11 +21,17 @@ def read_settings(settings: str, *options_types: type[Any]) -> dict[str, Any]:
     if not text:
         return {}
     where = SETTINGS
-    if not (text.startswith(("{", "#")) or "\n" in text or ": " in text):
+    if not is_settings_text(text):
         where = f"{SETTINGS} {shown(text)}"
         text = existing_path(text, what="settings file").read_text(encoding="utf-8")
     values = parse_yaml(text, where=where, error=OptionsError)
     return check_settings(values, *options_types, where=where)
+
+
+def is_settings_text(settings: str) -> bool:
+    """Whether settings are YAML text, and no location."""
+    text = settings.strip()
+    return text.startswith(("{", "#")) or "\n" in text or ": " in text
 
 
 def check_settings(values: Any, *options_types: type[Any], where: str) -> dict[str, Any]:

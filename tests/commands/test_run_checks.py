@@ -93,7 +93,7 @@ def test_local_run_that_can_start_hands_on_locations_that_tasks_find(
         ("--zoo nas://zoo --source recordings", "--source: recordings: a relative path means nothing in a pod"),
         ("--zoo nas://zoo --source ftp://x", "--source: ftp://x: unknown scheme"),
         ("--zoo nas://zoo --source nas://x --model-name a/b", "model name"),
-        ("--zoo nas://zoo --source nas://x --weights w --class-seeds A", "class_seeds"),
+        ("--zoo nas://zoo --source nas://x --weights w --class-seeds A", "--class-seeds"),
     ],
 )
 def test_submitting_refuses_what_no_pod_could_do(

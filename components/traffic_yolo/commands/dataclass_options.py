@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, WRITE_TEXT, LocationType
+from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, SETTINGS_TYPE, WRITE_TEXT, LocationType
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import read_settings
 from traffic_yolo.options import SETTINGS, fields_of, type_of
@@ -31,7 +31,7 @@ def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Calla
             context.default_map = {**(context.default_map or {}), **found}
 
         command = click.option(
-            f"--{SETTINGS}", default="", is_eager=True, expose_value=False, callback=take,
+            f"--{SETTINGS}", default="", type=SETTINGS_TYPE, is_eager=True, expose_value=False, callback=take,
             help="YAML file, or text `name: value`, with options of this command; a flag wins.",
         )(command)  # fmt: skip
         for options_type in reversed(options_types):

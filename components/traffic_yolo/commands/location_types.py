@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.option_settings import is_settings_text
 from traffic_yolo.storage import check_location, check_scheme, output_path
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class _Read(LocationType):
 
     def checked(self, value: Any) -> Any:
         return value if value.lstrip().startswith("{") else super().checked(value)
+
+
+class _Settings(LocationType):
+    """The settings of a step: a file, or their text."""
+
+    name = "settings"
+    use = "read"
+
+    def checked(self, value: Any) -> Any:
+        return value if is_settings_text(value) else super().checked(value)
 
 
 class _Write(LocationType):
@@ -99,6 +110,7 @@ READ = _Read()
 WRITE = _Write()
 WRITE_TEXT = _WriteText()
 KEEP = _Keep()
+SETTINGS_TYPE = _Settings()
 MOUNT = _Mount()
 PIPELINE = _Pipeline()
 

@@ -11,7 +11,7 @@ import yaml
 
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.commands.dataclass_options import options_of
-from traffic_yolo.commands.location_types import WRITE
+from traffic_yolo.commands.location_types import SETTINGS_TYPE, WRITE
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import read_settings, task_options
 from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines
@@ -43,7 +43,12 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
             decorators.append(options_of(options_type, skip=tuple(hidden), for_pipeline=True))
         seen |= _with_flags(step)
         decorators.append(
-            click.option(f"--{step}-{SETTINGS}", default="", help=f"YAML file, or text, with options of {step}.")
+            click.option(
+                f"--{step}-{SETTINGS}",
+                default="",
+                type=SETTINGS_TYPE,
+                help=f"YAML file, or text, with options of {step}.",
+            )
         )
     for decorate in reversed(decorators):
         command = decorate(command)
@@ -64,11 +69,13 @@ def command(
     where: str, out: Path, host: str, namespace: str, experiment: str, nas_claim: str, gpus: int, **flags: Any
 ) -> None:
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
-    from traffic_yolo.commands.run_checks import check_cluster_run, check_local_run
+    from traffic_yolo.commands.run_checks import check_cluster_run, check_local_run, check_locations
 
     if where == "submit" and not host:
         raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
     # Checked here as well as in the tasks: a wrong value should not cost a started pod.
+    if where == "local":
+        check_locations(flags, [field for step in STEPS for field in fields_of(*STEP_OPTIONS[step]).values()])
     made = resolved_options(flags)
     values = {name: getattr(options, name) for step in WITH_ALL_FLAGS for options in made[step]
               for name in fields_of(type(options)) if name in OWN_NAMES[step]}  # fmt: skip

@@ -6,7 +6,7 @@ and weights. For a cluster only what its NAS and its object storage have no part
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,16 @@ def check_cluster_run(parameters: Mapping[str, Any]) -> None:
             )
 
 
+def check_locations(parameters: Mapping[str, Any], fields: Iterable["dataclasses.Field[Any]"]) -> None:
+    """Raises `OptionsError` for an option among `fields` whose value is no location on this machine."""
+    for field in fields:
+        value = parameters.get(field.name)
+        is_location = field.metadata.get("location") and isinstance(value, str)
+        if is_location and value and not value.lstrip().startswith("{"):
+            with _named(field.name):
+                check_location(value)
+
+
 def check_local_run(
     parameters: Mapping[str, Any], out: Path, *, convert: ConvertOptions, training: TrainingOptions
 ) -> None:
@@ -39,9 +49,6 @@ def check_local_run(
     """
     from traffic_yolo.snapshot.snapshot import refuse_inside
 
-    for name, value in locations_given(parameters):
-        with _named(name):
-            check_location(value)
     _check_zoo(parameters)
     for name, value in locations_given(parameters):
         with _named(name):
