@@ -104,6 +104,6 @@ def _chosen(frame: Frame, options: ExportOptions, tally: Counter[str]) -> Frame 
     if options.frames != "all" and frame.labelled != (options.frames == "labelled"):
         return None
     floor = options.min_confidence
-    kept = tuple(a for a in frame.annotations if a.confidence is None or a.confidence >= floor)
+    kept = tuple(a for a in frame.annotations if a.is_sure(floor))
     tally[f"boxes below confidence {floor:g} left out"] += len(frame.annotations) - len(kept)
     return replace(frame, annotations=kept)

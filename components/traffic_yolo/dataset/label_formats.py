@@ -11,6 +11,7 @@ from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
 from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
 from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
 from traffic_yolo.dataset.formats.mapped import MappedReader
+from traffic_yolo.dataset.formats.provenance import as_human
 from traffic_yolo.dataset.formats.sidecar import sidecar_of, with_sidecar
 from traffic_yolo.dataset.formats.voc import VocReader, voc_folder
 from traffic_yolo.dataset.formats.yolo import YoloReader, yolo_file
@@ -95,8 +96,7 @@ class _Reviewed:
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """The other reader's pictures; no box has a confidence any more."""
         for labels in self._reader.pictures(on_problem):
-            human = tuple(replace(a, label_source="human", confidence=None) for a in labels.annotations)
-            yield replace(labels, annotations=human)
+            yield replace(labels, annotations=tuple(map(as_human, labels.annotations)))
 
     def notes(self) -> list[str]:
         """The other reader's notes, and that all labels count as human."""

@@ -21,11 +21,11 @@ SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)")  # a split in the (lower-
 class Annotation:
     """One box. `xywh` is left, top, width, height in the picture's pixels, possibly partly outside the picture.
 
-    `label_source` says who drew it; a box that no human drew carries its confidence in [0, 1]. `is_crowd` marks a
-    region of many objects, `ignore` an object that neither rewards nor punishes a detector (too small, hidden, of an
-    ignored class). `area` is the object's own in square pixels where its outline is known, else None: the box's.
-    `number` is the annotation's id or line in its label file, for messages. Raises `LabelError` for numbers that are
-    no box.
+    `label_source` says who drew it; a box that no human drew carries its confidence in [0, 1] where it is known.
+    `is_crowd` marks a region of many objects, `ignore` an object that neither rewards nor punishes a detector (too
+    small, hidden, of an ignored class). `area` is the object's own in square pixels where its outline is known, else
+    None: the box's. `number` is the annotation's id or line in its label file, for messages. Raises `LabelError` for
+    numbers that are no box.
     """
 
     class_name: str
@@ -48,8 +48,6 @@ class Annotation:
             raise LabelError(f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {self.label_source!r}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise LabelError(f"confidence: expected a number in [0, 1], found {self.confidence}")
-        if self.label_source != "human" and self.confidence is None:
-            raise LabelError(f"a box drawn by the {self.label_source} carries its confidence; found none")
         if self.area is not None and not (math.isfinite(self.area) and self.area >= 0):
             raise LabelError(f"box of class {self.class_name}: area must be 0 or more, found {self.area}")
 
@@ -57,6 +55,10 @@ class Annotation:
     def counts(self) -> bool:
         """Whether a detector is rewarded for finding it."""
         return not (self.ignore or self.is_crowd)
+
+    def is_sure(self, floor: float) -> bool:
+        """Whether it is a human's, or as confident as `floor`; a confidence that nobody knows is none (0)."""
+        return self.label_source == "human" or (self.confidence or 0.0) >= floor
 
 
 class _Blank:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.formats.left_out import NAMED, flat_box_message, shown_xywh
+from traffic_yolo.dataset.formats.provenance import MARKS, drawn_by
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
 from traffic_yolo.errors import LabelError
 
@@ -102,13 +103,13 @@ class AnnotationColumns:
         """Takes some entries. Good ones go in together; where one is not, each is looked at."""
         if not entries:
             return
-        columns = self._columns(entries)
-        if columns is None:
+        found = self._columns(entries)
+        if found is None:
             entries = [entry for entry in entries if self._is_good(entry)]
-            columns = self._columns(entries)
-            assert columns is not None or not entries, "each entry was looked at"
-        if columns is not None:
-            attributes = [entry.get("attributes") for entry in entries]
+            found = self._columns(entries)
+            assert found is not None or not entries, "each entry was looked at"
+        if found is not None:
+            columns, attributes = found
             if any(attributes):
                 self._attributes |= {row: found for row, found in enumerate(attributes, start=self._count) if found}
             self.outlines += sum(map(bool, [entry.get("segmentation") for entry in entries]))
@@ -171,8 +172,8 @@ class AnnotationColumns:
         for start, stop in itertools.pairwise(starts):
             yield tuple(records[start - low : stop - low])
 
-    def _columns(self, entries: Sequence[Any]) -> Columns | None:
-        """The entries as columns; None where one of them is not as it should be."""
+    def _columns(self, entries: Sequence[Any]) -> tuple[Columns, list[Any]] | None:
+        """The entries as columns, and their attributes; None where one of them is not as it should be."""
         try:
             places, what = self._category_names, f"{self._path}: annotation"
             boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(len(entries), 4)
@@ -201,11 +202,13 @@ class AnnotationColumns:
             np.isfinite(boxes).all()
             and not (confidence < 0).any()
             and not (confidence > 1).any()
-            and not (np.isnan(confidence) & (table["source"] != 0)).any()
             and not (area < 0).any()
             and not np.isinf(area).any()
         )
-        return table if good else None
+        try:
+            return (table, _judged(entries, table)) if good else None
+        except LabelError:
+            return None
 
     def _is_good(self, entry: Any) -> bool:
         """Whether an entry is an annotation; if not, why not goes to `broken`."""
@@ -232,6 +235,35 @@ class AnnotationColumns:
                 self.broken.append(f"{where}: no category {key}; known: {known}")
 
 
+def _judged(entries: Sequence[Mapping[str, Any]], table: Columns) -> list[Any]:
+    """The entries' attributes under the rule on who drew a box; changes `source` and `confidence` of the table.
+
+    Only entries with a score or a mark are looked at one by one. Raises `LabelError` for a score that is no number.
+    """
+    attributes = [entry.get("attributes") for entry in entries]
+    scores = [entry.get("score") for entry in entries]
+    source, confidence = table["source"], table["confidence"]
+    rows = set(np.flatnonzero((source == SOURCE_NUMBER["human"]) & ~np.isnan(confidence)).tolist())
+    rows |= {row for row, score in enumerate(scores) if score is not None}
+    rows |= {row for row, found in enumerate(attributes) if found and not MARKS.isdisjoint(found)}
+    for row in sorted(rows):
+        sure = None if np.isnan(confidence[row]) else float(confidence[row])
+        stated = LABEL_SOURCES[source[row]]
+        drawn = drawn_by(stated, attributes[row] or {}, confidence=sure, score=_score(scores[row]))
+        source[row] = SOURCE_NUMBER[drawn.label_source]
+        confidence[row] = np.nan if drawn.confidence is None else drawn.confidence
+        attributes[row] = drawn.attributes
+    return attributes
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise LabelError(f"score must be a finite number; found {value!r:.60}")
+    return float(value)
+
+
 def _none_for_nan(column: NDArray[np.float64]) -> Iterable[float | None]:
     """The values of a column (n,), None for NaN."""
     missing = np.isnan(column)
@@ -255,9 +287,13 @@ def _why_broken(entry: Mapping[str, Any]) -> str:
         return f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {source!r:.60}"
     if confidence is not None and not (type(confidence) in (int, float) and 0 <= confidence <= 1):
         return f"confidence: expected a number in [0, 1], found {confidence!r:.60}"
-    if confidence is None and source != "human":
-        return f"a box drawn by the {source} carries its confidence; found none"
     area = entry.get("area")
     if area is not None and not (type(area) in (int, float) and math.isfinite(area) and area >= 0):
         return f"area must be a number from 0; found {area!r:.60}"
+    attributes = entry.get("attributes")
+    try:
+        found = attributes if isinstance(attributes, dict) else {}
+        drawn_by(source, found, confidence=confidence, score=_score(entry.get("score")))
+    except LabelError as error:
+        return str(error)
     return ""

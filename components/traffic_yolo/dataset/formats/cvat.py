@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.fields import flag, number, plain_value, take_record_fields, whole_number
+from traffic_yolo.dataset.formats.fields import LABEL_SOURCE, flag, number, plain_value, whole_number
 from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.provenance import SOURCE, record_fields
 from traffic_yolo.dataset.formats.shapes import box_of_points, box_of_rotated, polygon_area
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
@@ -26,6 +27,7 @@ OUTLINES = frozenset({"polygon", "ellipse", "mask"})
 LEFT_OUT = frozenset({"polyline", "points", "cuboid", "skeleton", "tag"})
 DRAWN = frozenset({"box", *OUTLINES})
 MAX_FRAMES = 10_000_000  # of a video: 92 hours at 30 a second
+MANUAL = "manual"  # what `source` says of a shape that a human drew
 SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -156,15 +158,15 @@ class CvatReader:
     def _annotation(self, label: str, drawn: "_Drawn", shape: XmlElement) -> Annotation:
         where = self._where(shape)
         attributes = dict(drawn.attributes)
-        known = take_record_fields(attributes, where)
         if drawn.occluded and "occluded" not in attributes:
             attributes["occluded"] = True
         if shape.attributes.get("group_id"):
             attributes["group_id"] = plain_value(shape.attributes["group_id"])
-        if shape.attributes.get("source", "manual") != "manual" and "label_source" not in known:
-            attributes["source"] = shape.attributes["source"]
+        source = shape.attributes.get("source", MANUAL)
+        if source != MANUAL and LABEL_SOURCE not in attributes:
+            attributes[SOURCE] = source
         try:
-            return Annotation(label, drawn.box, area=drawn.area, number=shape.line, attributes=attributes, **known)
+            return Annotation(label, drawn.box, area=drawn.area, number=shape.line, **record_fields(attributes))
         except LabelError as error:
             raise LabelError(f"{where}: {error}") from error
 

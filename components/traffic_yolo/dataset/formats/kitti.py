@@ -13,6 +13,7 @@ from typing import Any
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, plain_value
 from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
 from traffic_yolo.dataset.formats.text_labels import files_below, text_lines, write_label_file
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
@@ -46,8 +47,8 @@ def kitti_folder(path: Path) -> Path | None:
 class KittiReader:
     """A folder of label files, or the folder above it; see `base.LabelReader`.
 
-    A box with a score is a model's: the score is its confidence, and must be in [0, 1]. Classes are those in use, in
-    alphabetical order: reading them takes a pass over all files.
+    A box with a score is a model's: the score is its confidence, or, outside [0, 1], its attribute `score`. Classes are
+    those in use, in alphabetical order: reading them takes a pass over all files.
     """
 
     is_video = False
@@ -111,15 +112,8 @@ def read_kitti_line(line: str, where: str, line_number: int = 0) -> Annotation |
     score = values[14] if len(parts) == 16 else None
     ignore = parts[0] == DONT_CARE
     try:
-        return Annotation(
-            parts[0],
-            xywh,
-            label_source="human" if score is None else "model",
-            confidence=score,
-            ignore=ignore,
-            number=line_number,
-            attributes={} if ignore else attributes,
-        )
+        drawn = drawn_by("", {} if ignore else attributes, score=score)
+        return Annotation(parts[0], xywh, ignore=ignore, number=line_number, **drawn._asdict())
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from error
 
@@ -159,8 +153,9 @@ def kitti_line(annotation: Annotation) -> str:
         columns[1:4] = ["-1", "-1", "-10"]
     x, y, width, height = annotation.xywh
     columns[4:8] = [_short(value) for value in (x, y, x + width, y + height)]
-    if annotation.counts and annotation.confidence is not None:
-        columns.append(f"{annotation.confidence:.6g}")
+    score = annotation.confidence if annotation.confidence is not None else attributes.get(SCORE)
+    if annotation.counts and isinstance(score, int | float):
+        columns.append(f"{score:.6g}")
     return " ".join(columns)
 
 

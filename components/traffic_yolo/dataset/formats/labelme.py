@@ -11,13 +11,16 @@ from typing import Any
 import orjson
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.fields import number, take_record_fields, whole_number
+from traffic_yolo.dataset.formats.fields import number, whole_number
 from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.provenance import record_fields
 from traffic_yolo.dataset.formats.shapes import Box, Points, box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
+
+SHAPE_KEYS = ("group_id", "description", "score", "confidence")  # the last two: tools that predict into LabelMe files
 
 
 def labelme_files(path: Path) -> Iterator[Path]:
@@ -118,14 +121,8 @@ class LabelmeReader:
         if box[2] <= 0 or box[3] <= 0:
             self._left_out.flat_box(where, shown_xywh(box))
             return None
-        flags = shape.get("flags")
-        attributes: dict[str, Any] = {k: v for k, v in flags.items() if v} if isinstance(flags, dict) else {}
-        known = take_record_fields(attributes, where)
-        for key in ("group_id", "description"):
-            if shape.get(key) not in (None, ""):
-                attributes[key] = shape[key]
         try:
-            return Annotation(shape["label"], box, area=area, number=index, attributes=attributes, **known)
+            return Annotation(shape["label"], box, area=area, number=index, **record_fields(_attributes(shape)))
         except LabelError as error:
             raise LabelError(f"{where}: {error}") from error
 
@@ -147,6 +144,29 @@ class LabelmeReader:
             return (x - radius, y - radius, 2 * radius, 2 * radius), math.pi * radius**2
         self._left_out[f"shapes of the kind {kind} left out"] += 1
         return None
+
+
+def _attributes(shape: dict[str, Any]) -> dict[str, Any]:
+    """What a shape says beside its outline: flags that are set, keys of LabelMe and of its kin, their attributes."""
+    attributes: dict[str, Any] = {}
+    for key, keep_false in (("attributes", True), ("flags", False)):
+        found = shape.get(key)
+        if isinstance(found, dict):
+            attributes |= {name: value for name, value in found.items() if keep_false or value}
+    attributes |= {key: shape[key] for key in SHAPE_KEYS if shape.get(key) not in (None, "")}
+    # LabelMe's own detector ("AI text to annotation") writes its score into the description, as JSON
+    described = _json_object(shape.get("description"))
+    if "score" in described:
+        attributes.setdefault("score", described["score"])
+    return attributes
+
+
+def _json_object(text: Any) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text) if isinstance(text, str) and text.lstrip().startswith("{") else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _points(value: Any, where: str) -> Points:

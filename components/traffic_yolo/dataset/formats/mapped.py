@@ -21,6 +21,7 @@ from traffic_yolo.dataset.formats.fields import flag, number, whole_number
 from traffic_yolo.dataset.formats.json_stream import json_pieces
 from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
 from traffic_yolo.dataset.formats.mapping import read_mapping
+from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, OptionsError, StorageError
@@ -209,15 +210,18 @@ class MappedReader:
             return None
         confidence = found.get("confidence")
         try:
+            drawn = drawn_by(
+                str(found.get("label_source") or mapping.label_source),
+                {f: v for f in mapping.attributes if (v := _value(box, f)) not in (None, "")},
+                confidence=None if confidence in (None, "") else number(confidence, "confidence", where),
+            )
             return Annotation(
                 mapping.classes.get(str(name), str(name)),
                 xywh,
-                label_source=str(found.get("label_source") or mapping.label_source),
-                confidence=None if confidence in (None, "") else number(confidence, "confidence", where),
                 ignore=flag(found.get("ignore"), "ignore", where),
                 is_crowd=flag(found.get("iscrowd"), "iscrowd", where),
                 number=number_,
-                attributes={f: v for f in mapping.attributes if (v := _value(box, f)) not in (None, "")},
+                **drawn._asdict(),
             )
         except LabelError as error:
             raise LabelError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from traffic_yolo.dataset.formats.base import LabelReader
+from traffic_yolo.dataset.formats.provenance import judged
 from traffic_yolo.dataset.frame_spool import annotation_of_row, annotation_row
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
@@ -163,14 +164,15 @@ class _Completed:
         left_out = []
         for place, class_name, written, row in described["boxes"]:
             try:
-                whole = _in_shares(annotation_of_row(row), size)
+                whole = _in_shares(judged(annotation_of_row(row)), size)
             except (LabelError, TypeError, ValueError, AttributeError) as error:
                 raise LabelError(f"{self._path} ({described['picture']}): {error}") from error
             if place == NOT_WRITTEN:
                 left_out.append(whole)
                 continue
             read = annotations[place] if place < len(annotations) else None
-            if read is not None and read.class_name == class_name and _same_box(_pixels(read, size), written):
+            same = read is not None and read.class_name == class_name and _same_box(_pixels(read, size), written)
+            if read is not None and same and (read.label_source == "human" or whole.label_source != "human"):
                 annotations[place] = replace(whole, number=read.number)
             else:
                 self._changed += 1

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.fields import flag, number, plain_value, whole_number
+from traffic_yolo.dataset.formats.fields import CONFIDENCE, flag, number, plain_value, whole_number
 from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
@@ -129,8 +130,14 @@ class VocReader:
                 attributes[key] = plain_value(box.text_of(key))
         if box.text_of("pose") not in ("", "Unspecified"):
             attributes["pose"] = box.text_of("pose")
+        for key in (CONFIDENCE, SCORE):  # VOC has neither; tools that predict into VOC files write them
+            if box.text_of(key):
+                attributes[key] = plain_value(box.text_of(key))
         difficult = flag(box.text_of("difficult"), "difficult", where)
-        return Annotation(name, xywh, ignore=difficult, number=box.line, attributes=attributes)
+        try:
+            return Annotation(name, xywh, ignore=difficult, number=box.line, **drawn_by("", attributes)._asdict())
+        except LabelError as error:
+            raise LabelError(f"{where}: {error}") from error
 
 
 def _counts_from_one(box: XmlElement) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
@@ -60,15 +61,15 @@ def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], whe
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
     if not 0 <= class_id < len(classes):
         raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
-    known: dict[str, Any] = {}
+    area = confidence = None
     if len(values) >= 6 and len(values) % 2 == 0:  # the outline of a segmentation: x y of each corner
         points = list(zip(values[::2], values[1::2], strict=True))
         left, top, w, h = box_of_points(points)
-        cx, cy, known["area"] = left + w / 2, top + h / 2, polygon_area(points) * width * height
+        cx, cy, area = left + w / 2, top + h / 2, polygon_area(points) * width * height
     elif len(values) in (4, 5):
         cx, cy, w, h = values[:4]
         if len(values) == 5:  # what a detector writes when it is asked for confidences
-            known = {"label_source": "model", "confidence": values[4]}
+            confidence = values[4]
     else:
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}")
     if w <= 0 or h <= 0:
@@ -77,7 +78,8 @@ def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], whe
         raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line!r:.120}")
     box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
     try:
-        return Annotation(classes[class_id], box, number=number, **known)
+        drawn = drawn_by("", {}, confidence=confidence)
+        return Annotation(classes[class_id], box, area=area, number=number, **drawn._asdict())
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from error
 
