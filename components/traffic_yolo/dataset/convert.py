@@ -16,11 +16,12 @@ from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Sta
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.frame_writer import FrameWriter
 from traffic_yolo.dataset.look_alikes import group_look_alikes
-from traffic_yolo.dataset.observers import PlugIns, PlugInsFactory
+from traffic_yolo.dataset.observers import NoteTaker, PlugIns, PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
+from traffic_yolo.dataset.problems import Noted
 from traffic_yolo.dataset.records import SPLITS, Frame, PictureKey
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
@@ -66,6 +67,7 @@ class Prepared:
     class_map: ClassMap
     plan: SplitPlan
     described: SetDescription
+    noted: Noted
 
 
 def convert(
@@ -108,7 +110,11 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     only = _unchanged_files(listed, options) if listed else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
     wants_device = frozenset() if options.device_labels == "never" else frozenset({"detections"})
-    source = open_source(options, SourceOptions(only=only, parts=needed | wants_device))
+    noted = Noted()
+    source = open_source(options, SourceOptions(only=only, parts=needed | wants_device, on_problem=noted))
+    for observer in extras.observers:
+        if isinstance(observer, NoteTaker) and (refusal := observer.refusal(noted)):
+            raise DatasetError(refusal)
     keys = tuple(source.keys())
     if not keys and options.device_labels == "never":
         raise DatasetError(f"{options.source}: no human labels; give labels, or use device_labels train")
@@ -123,7 +129,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
         required_splits=SPLITS if keys else ("train",),
         policy=policy_values(options.policy),
     )
-    return Prepared(source, class_map, plan, described)
+    return Prepared(source, class_map, plan, described, noted)
 
 
 def write_frames(
@@ -143,6 +149,7 @@ def write_frames(
         tally=source.tally + writer.tally,
         ignored_names=frozenset(writer.ignored_names),
         notes=(*prepared.plan.notes, *source.notes),
+        noted=prepared.noted,
     )
 
 
@@ -161,6 +168,7 @@ def _together(stages: Sequence[Stage]) -> Stage:
         tally=sum((stage.tally for stage in stages), Counter()),
         ignored_names=frozenset(name for stage in stages for name in stage.ignored_names),
         notes=stages[0].notes,
+        noted=stages[0].noted,
     )
 
 

@@ -19,7 +19,8 @@ from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, read_frames
 from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.manifest import Fingerprint, file_entry
-from traffic_yolo.dataset.observers import PlugIns
+from traffic_yolo.dataset.observers import NoteTaker, PlugIns
+from traffic_yolo.dataset.problems import Noted
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
@@ -43,12 +44,16 @@ class SetDescription:
 
 @dataclass(frozen=True)
 class Stage:
-    """What the first stage left: spools in order, each in its folder of pictures, and what the writers counted."""
+    """What the first stage left: spools in order, each in its folder of pictures, and what the writers counted.
+
+    `noted` is what the readers of labels left out or mended.
+    """
 
     spools: tuple[Path, ...]
     tally: Counter[str]
     ignored_names: frozenset[str]
     notes: tuple[str, ...] = field(default=())
+    noted: Noted = field(default_factory=Noted)
 
 
 class FolderWriter:
@@ -90,6 +95,9 @@ class FolderWriter:
             for path, text in self._class_files().items():
                 (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
                 self._add_written(path, entries)
+            for observer in self._plug_ins.observers:
+                if isinstance(observer, NoteTaker):
+                    observer.note(stage.noted)
             notes, found, sections = self._finish_observers([*stage.notes, *notes_of(tally)])
             report = self._builder.report(notes)
             self._write_manifest(report, entries)

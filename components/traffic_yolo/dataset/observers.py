@@ -8,15 +8,18 @@ A conversion has two stages, so that it can be cut into shards whose merge gives
    the whole set known (`RecordFilter`), observers collect (`FrameObserver.collect`) and sum up
    (`FrameObserver.finish`). The merge does this once.
 
+What readers leave out or mend, they tell while the source is opened; an observer that is a `NoteTaker` judges it.
+
 `plug_ins.py` names those that every conversion has.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.problems import Noted
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.html_report import Html
 
@@ -92,6 +95,19 @@ class FrameObserver(Protocol):
 
     def finish(self, folder: Path) -> Findings:
         """Called once at the end. May write files of its own into `folder`; they are not in the manifest."""
+        ...
+
+
+@runtime_checkable
+class NoteTaker(Protocol):
+    """An observer that also judges what the readers of labels left out or mended."""
+
+    def refusal(self, noted: Noted) -> str:
+        """Why the conversion has to stop before its first frame; "" where it may go on. Remembers nothing."""
+        ...
+
+    def note(self, noted: Noted) -> None:
+        """Takes it into account; called once, in the second stage."""
         ...
 
 

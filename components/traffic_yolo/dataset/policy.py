@@ -20,12 +20,13 @@ from typing import Any
 
 import yaml
 
+from traffic_yolo.dataset.checks.finding import FailOn
 from traffic_yolo.dataset.split_groups import LEVELS
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import existing_path
 
 ON_LEAK = ("fail", "report", "off")
-FAIL_ON = ("error", "warning", "info", "never")
+FAIL_ON_HELP = "a severity (error, warning, info) or never, names of checks, or both with commas between"
 SPLIT_LEVELS = ("auto", *LEVELS)
 SPLIT_METHODS = ("hash", "balanced")
 RESIZE_RULES = ("stretch", "letterbox")
@@ -66,7 +67,7 @@ class DataPolicy:
     min_box_px: float = _number(0.0, "Ignore boxes whose shorter side is below, in network pixels; 0: none.")
     report_cfg: str = _text("", "Darknet cfg whose anchors the report fits; empty: the package's small network.")
     check_severities: str = _text("", "Comma-separated check=error|warning|info|off that replace the table's.")
-    fail_on: str = _text("error", "Severity at which findings fail the conversion.", FAIL_ON)
+    fail_on: str = _text("error", f"Findings that fail the conversion: {FAIL_ON_HELP}.")
 
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
@@ -76,6 +77,7 @@ class DataPolicy:
                 raise OptionsError(f"{option.name}: expected one of {', '.join(choices)}; found {value!r}")
         if not 0 <= self.leak_distance <= 15:
             raise OptionsError(f"leak_distance: expected 0 to 15 bits; found {self.leak_distance}")
+        FailOn.parse(self.fail_on)
         if self.min_box_px < 0:
             raise OptionsError(f"min_box_px: expected 0 or more; found {self.min_box_px}")
         if self.min_box_px and not (self.network_width > 0 and self.network_height > 0):

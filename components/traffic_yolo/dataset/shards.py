@@ -20,11 +20,12 @@ from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
+from traffic_yolo.dataset.problems import Noted
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.storage import atomic_folder, read_json, write_json
 
 SHARD_NAME = "shard.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def convert_shard(
             "class_map": prepared.class_map.as_dict(),
             "described": dataclasses.asdict(prepared.described),
             "notes": list(stage.notes),
+            "noted": stage.noted.as_dict(),
             "num_frames": prepared.source.num_frames,
         }
         content = {
@@ -131,6 +133,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, plugged: PlugInsFactory 
         tally=sum((Counter(content["tally"]) for content in contents), Counter()),
         ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
         notes=tuple(decided["notes"]),
+        noted=Noted.of_dict(decided["noted"]),
     )
     with atomic_folder(out) as folder:
         for source, _ in read:

@@ -30,6 +30,13 @@ def no_area(observation: Observation) -> Iterator[Problem]:
             yield Problem("width and height above 0", _numbers(box), box.name)
 
 
+def emptied_picture(observation: Observation) -> Iterator[Problem]:
+    """A picture all of whose boxes are left out: it would pass for a picture without objects."""
+    outside = sum(overhang is None for _, overhang, _ in _overhanging(observation))
+    if outside and outside == len(observation.boxes):
+        yield Problem("a box that can be kept", f"{outside} wholly outside the picture, and no other")
+
+
 def outside_picture(observation: Observation) -> Iterator[Problem]:
     """A box wholly outside the picture; conversion leaves it out."""
     for box, overhang, size_wh in _overhanging(observation):

@@ -64,7 +64,7 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
 
     def note(problem: Problem) -> None:
         troubled.update(re.findall(r"\S+ SCAN_\d+", problem.message))
-        finding = finding_of(problem, run)
+        finding = finding_of(problem, run.severities)
         if finding is not None:
             run.findings.add(finding)
 

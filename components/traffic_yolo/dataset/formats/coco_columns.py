@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.formats.left_out import NAMED, flat_box_message, shown_xywh
+from traffic_yolo.dataset.formats.left_out import flat_box_message, reversed_box_message, shown_xywh
 from traffic_yolo.dataset.formats.provenance import MARKS, drawn_by
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
 from traffic_yolo.errors import LabelError
 
@@ -83,8 +84,9 @@ class Categories:
 class AnnotationColumns:
     """Collects the section `annotations` piece by piece; `complete` sorts it by picture.
 
-    `broken` holds a message for each entry that is no annotation; `degenerate` counts boxes without area, of which
-    `flat` has messages for the first; `outlines` counts segmentation masks.
+    `broken` holds a message for each entry that is no annotation; `flat` and `turned` hold (annotation, image, box) of
+    boxes without area, which are left out, and of negative sizes, which are mended; `emptied` are the pictures (numbers
+    in the file's order) that lost every box so; `outlines` counts segmentation masks.
     """
 
     def __init__(self, path: Path, ids: Ids) -> None:
@@ -95,8 +97,9 @@ class AnnotationColumns:
         self._count = 0
         self._category_names: dict[Any, int] = {}
         self.broken: list[str] = []
-        self.degenerate = 0
-        self.flat: list[str] = []
+        self.flat: list[tuple[int, int, tuple[float, ...]]] = []
+        self.turned: list[tuple[int, int, tuple[float, ...]]] = []
+        self.emptied: frozenset[int] = frozenset()
         self.outlines = 0
 
     def add(self, entries: Sequence[Any]) -> None:
@@ -130,13 +133,16 @@ class AnnotationColumns:
         places = np.array([categories.row_of.get(key, -1) for key in self._category_names], dtype=np.int64)
         classes = places[table["category"]] if len(places) else table["category"]
         self._tell_strangers(table, found, classes, categories)
-        flat = (table["box"][:, 2:] <= 0).any(axis=1)
+        box = table["box"]
+        flat = (box[:, 2:] == 0).any(axis=1)
+        turned = (box[:, 2:] < 0).any(axis=1) & ~flat
+        self.flat, self.turned = _rows(table, flat), _rows(table, turned)
+        # A negative size reaches back from the corner
+        box[turned, :2] += np.minimum(box[turned, 2:], 0)
+        box[turned, 2:] = np.abs(box[turned, 2:])
         good = found & (classes >= 0) & ~flat
-        self.degenerate += int(flat.sum())
-        for row in np.flatnonzero(flat)[:NAMED].tolist():
-            where = f"{self._path}: annotation {table['id'][row]} of image {table['image'][row]}"
-            self.flat.append(flat_box_message(where, shown_xywh(tuple(table["box"][row].tolist()))))
         picture = order[rows] if len(image_ids) else rows
+        self.emptied = frozenset(np.setdiff1d(picture[flat & found], picture[good]).tolist())
         kept = np.flatnonzero(good)
         kept = kept[np.argsort(picture[kept], kind="stable")]
         table["category"] = classes
@@ -148,6 +154,15 @@ class AnnotationColumns:
         self._starts = np.searchsorted(picture[kept], np.arange(len(image_ids) + 1))
         self._names = categories.names
         return self
+
+    def problems(self) -> Iterator[Problem]:
+        """What was left out or mended of the boxes, in words."""
+        for kind, rows, message_of in (
+            ("box-without-area", self.flat, flat_box_message),
+            ("box-reversed", self.turned, reversed_box_message),
+        ):
+            for number, image, box in rows:
+                yield Problem(kind, message_of(f"{self._path}: annotation {number} of image {image}", shown_xywh(box)))
 
     def by_picture(self, first: int, last: int) -> Iterator[tuple[Annotation, ...]]:
         """The annotations of the pictures from `first` to before `last`, in the order of the file."""
@@ -233,6 +248,11 @@ class AnnotationColumns:
             else:
                 key, known = keys[table["category"][row]], list(categories.row_of)
                 self.broken.append(f"{where}: no category {key}; known: {known}")
+
+
+def _rows(table: Columns, chosen: NDArray[np.bool_]) -> list[tuple[int, int, tuple[float, ...]]]:
+    columns = (table[name][chosen].tolist() for name in ("id", "image", "box"))
+    return [(number, image, tuple(box)) for number, image, box in zip(*columns, strict=True)]
 
 
 def _judged(entries: Sequence[Mapping[str, Any]], table: Columns) -> list[Any]:

@@ -12,7 +12,7 @@ import orjson
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, whole_number
-from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import record_fields
 from traffic_yolo.dataset.formats.shapes import Box, Points, box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import files_below
@@ -58,13 +58,12 @@ class LabelmeReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """One picture a file."""
-        self._left_out.clear()
+        self._left_out.begin(on_problem)
         for file, content in self._contents(on_problem):
             try:
                 yield self._picture(file, content)
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
-        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Shapes that became boxes, and those that were left out."""
@@ -97,10 +96,12 @@ class LabelmeReader:
             for key in ("imageWidth", "imageHeight")
         )
         annotations = []
+        self._left_out.picture()
         for index, shape in enumerate(shapes, start=1):
             annotation = self._annotation(shape, index, f"{file} shape {index}")
             if annotation is not None:
                 annotations.append(annotation)
+        self._left_out.end_picture(str(file), len(annotations))
         flags = content.get("flags")
         return PictureLabels(
             name=name,
@@ -118,8 +119,7 @@ class LabelmeReader:
         if found is None:
             return None
         box, area = found
-        if box[2] <= 0 or box[3] <= 0:
-            self._left_out.flat_box(where, shown_xywh(box))
+        if self._left_out.sound(box, where) is None:
             return None
         try:
             return Annotation(shape["label"], box, area=area, number=index, **record_fields(_attributes(shape)))
@@ -130,7 +130,7 @@ class LabelmeReader:
         if kind == "rectangle":
             if len(points) < 2:
                 raise LabelError(f"{where}: a rectangle has two corners; found {len(points)}")
-            return box_of_points(points), None
+            return box_of_points(points), None  # LabelMe keeps two corners as the mouse went: any order is right
         if kind == "mask" and len(points) == 2:  # drawn pixels, whose box the points are
             self._left_out["outlines left out, boxes kept"] += 1
             return box_of_points(points), None
@@ -142,7 +142,7 @@ class LabelmeReader:
             radius = math.dist((x, y), edge)
             self._left_out["outlines left out, boxes kept"] += 1
             return (x - radius, y - radius, 2 * radius, 2 * radius), math.pi * radius**2
-        self._left_out[f"shapes of the kind {kind} left out"] += 1
+        self._left_out.shape(f"of the kind {kind}", where)
         return None
 
 
