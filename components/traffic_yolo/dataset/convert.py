@@ -209,7 +209,7 @@ def _class_map(options: ConvertOptions, source: Source) -> ClassMap:
     if options.class_map:
         kept = [name for name in source.classes if name in source.default_classes]
         return ClassMap.read(existing_path(options.class_map, what="class map"), kept)
-    return ClassMap.default(source.classes, source.default_classes)
+    return ClassMap.default(source.classes, source.default_classes, source.apart)
 
 
 def _checked_snapshot(wanted: SnapshotToMatch) -> Snapshot:

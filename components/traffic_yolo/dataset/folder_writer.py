@@ -15,7 +15,8 @@ import orjson
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
-from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text
+from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
+from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text, read_back
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, read_frames
 from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.manifest import Fingerprint, file_entry
@@ -79,9 +80,13 @@ class FolderWriter:
             splits = {
                 split: stack.enter_context(_SplitFiles.open(self._folder, split, classes, ignored)) for split in SPLITS
             }
+            sidecar = stack.enter_context((self._folder / SIDECAR_NAME).open("wb"))
+            sidecar.write(sidecar_head(classes, ignored))
+            start = sidecar.tell() if not ignored else 0
             kept = progress(self._kept(stage, tally), description="labels", unit="picture")
             for image_id, spooled in enumerate(kept, start=1):
                 splits[spooled.split].add(image_id, spooled.frame)
+                sidecar.write(self._sidecar_line(spooled.frame))
                 self._add_files(spooled, entries)
                 self._builder.add(spooled.frame, spooled.split)
                 for observer in self._plug_ins.observers:
@@ -92,6 +97,11 @@ class FolderWriter:
             for files in splits.values():
                 for path in files.complete():
                     self._add_written(path, entries)
+            if sidecar.tell() > start:
+                sidecar.flush()
+                self._add_written(SIDECAR_NAME, entries)
+            else:
+                (self._folder / SIDECAR_NAME).unlink()
             for path, text in self._class_files().items():
                 (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
                 self._add_written(path, entries)
@@ -122,6 +132,13 @@ class FolderWriter:
                     (self._folder / path).unlink()
             else:
                 yield spooled
+
+    def _sidecar_line(self, frame: Frame) -> bytes:
+        """What the frame's YOLO text cannot say."""
+        boxes = frame.annotations
+        plain = all(a.counts and a.label_source == "human" and a.area is None and not a.attributes for a in boxes)
+        read = boxes if plain else read_back(boxes, self._map.classes, (frame.width, frame.height))
+        return sidecar_line(frame, read, says_frames=False)
 
     def _add_files(self, spooled: SpooledFrame, entries: Spill) -> None:
         picture, label, copy = files_of(spooled.frame)

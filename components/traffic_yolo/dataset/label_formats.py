@@ -68,8 +68,8 @@ def detect_label_format(path: Path, *, mapped: bool = False) -> str:
 def open_labels(path: Path, label_format: str, options: ReadOptions) -> LabelReader:
     """Opens a file or folder in a format, or in the one that it is found to be ("auto").
 
-    A side-car in the same folder is read with it. Raises `OptionsError` where it is none that we know, and what the
-    reader raises.
+    A side-car in the same folder is read with it, but for COCO. Raises `OptionsError` where it is none that we know,
+    and what the reader raises.
     """
     mapped = options.mapping is not None
     name = detect_label_format(path, mapped=mapped) if label_format == "auto" else label_format
@@ -77,7 +77,7 @@ def open_labels(path: Path, label_format: str, options: ReadOptions) -> LabelRea
         known = ", ".join(known.what for known in LABEL_FORMATS.values())
         raise OptionsError(f"{path}: expected {known}; found none of them")
     reader = LABEL_FORMATS[name].reader(path, options)
-    sidecar = sidecar_of(path)
+    sidecar = None if name == "coco" else sidecar_of(path)  # COCO says all itself; the side-car is the YOLO text's
     if sidecar is not None:
         reader = with_sidecar(reader, sidecar)
     return _Reviewed(reader) if options.reviewed else reader

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
 LABEL_SOURCES = ("human", "device", "model")
 SPLITS = ("train", "val", "test")
+LEAST_SIDE_PX = 1e-4  # of a box that our files can say
 SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)")  # a split in the (lower-case) name of a file or folder
+
+
+def rounded_xywh(xywh: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """A box (pixels) as our files say it: to 1/10,000 pixel, so that it stays the same however often it is read again.
+
+    Edges are rounded, not sizes: a box that ends at the picture's edge ends there still.
+    """
+    x, y, width, height = xywh
+    left, top, right, bottom = round(x, 4), round(y, 4), round(x + width, 4), round(y + height, 4)
+    return left, top, max(round(right - left, 4), LEAST_SIDE_PX), max(round(bottom - top, 4), LEAST_SIDE_PX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids
+from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids, is_own_area
 from traffic_yolo.dataset.formats.json_stream import json_pieces
 from traffic_yolo.dataset.formats.left_out import FLAT, REVERSED, emptied_message
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
-from traffic_yolo.dataset.records import SPLIT_WORD, Annotation, Frame, PictureLabels
+from traffic_yolo.dataset.records import SPLIT_WORD, Annotation, Frame, PictureLabels, rounded_xywh
 from traffic_yolo.errors import LabelError, StorageError
 
 IGNORED = "ignored"
@@ -223,15 +223,15 @@ def coco_image(image_id: int, frame: Frame) -> dict[str, Any]:
 
 
 def coco_annotation(annotation_id: int, image_id: int, category: int, annotation: Annotation) -> dict[str, Any]:
-    """The entry of a box in `annotations`. Box and area are rounded to 1/10,000 pixel."""
-    x, y, width, height = annotation.xywh
-    area = width * height if annotation.area is None else annotation.area
+    """The entry of a box in `annotations`. Box (`rounded_xywh`) and area are rounded to 1/10,000 pixel."""
+    xywh, area = rounded_xywh(annotation.xywh), annotation.area
+    own = xywh[2] * xywh[3]
     return {
         "id": annotation_id,
         "image_id": image_id,
         "category_id": category,
-        "bbox": [round(x, 4), round(y, 4), round(width, 4), round(height, 4)],
-        "area": round(area, 4),
+        "bbox": list(xywh),
+        "area": round(own if area is None or is_own_area(area, own) else area, 4),
         "iscrowd": int(annotation.is_crowd),
         "ignore": int(annotation.ignore),
         "label_source": annotation.label_source,

@@ -148,7 +148,7 @@ class AnnotationColumns:
         table["category"] = classes
         # The box's own area says nothing new (files round it to two to four places)
         own = table["box"][:, 2] * table["box"][:, 3]
-        table["area"][np.abs(table["area"] - own) <= 1e-3 * own + 1e-2] = np.nan
+        table["area"][is_own_area(table["area"], own)] = np.nan
         self._table = {name: column[kept] for name, column in table.items()}
         self._rows = kept
         self._starts = np.searchsorted(picture[kept], np.arange(len(image_ids) + 1))
@@ -248,6 +248,11 @@ class AnnotationColumns:
             else:
                 key, known = keys[table["category"][row]], list(categories.row_of)
                 self.broken.append(f"{where}: no category {key}; known: {known}")
+
+
+def is_own_area(area: Any, own: Any) -> Any:
+    """Whether the area of an object, a number or an array of them, is that of its box, `own`, but for rounding."""
+    return abs(area - own) <= 1e-3 * own + 1e-2
 
 
 def _rows(table: Columns, chosen: NDArray[np.bool_]) -> list[tuple[int, int, tuple[float, ...]]]:

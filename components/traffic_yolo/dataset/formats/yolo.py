@@ -44,6 +44,15 @@ def _yolo_line(annotation: Annotation, class_ids: Mapping[str, int], image_wh: t
     return f"{class_id} {cx:.8f} {cy:.8f} {(right - left) / width:.8f} {(bottom - top) / height:.8f}"
 
 
+def read_back(
+    annotations: Sequence[Annotation], classes: Sequence[str], image_wh: tuple[int, int]
+) -> list[Annotation | None]:
+    """What a reader gets of each box that `yolo_lines` writes; None for one that it leaves out."""
+    class_ids = {name: class_id for class_id, name in enumerate(classes)}
+    lines = (_yolo_line(annotation, class_ids, image_wh) for annotation in annotations)
+    return [_read_line(line, classes, image_wh, "", LeftOut()) if line else None for line in lines]
+
+
 def read_yolo_labels(
     path: Path, classes: Sequence[str], image_wh: tuple[int, int], left_out: LeftOut | None = None
 ) -> list[Annotation]:
@@ -105,20 +114,17 @@ class YoloWriter:
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
         self._folder = folder
         self._classes = tuple(classes)
-        self._ids = {name: class_id for class_id, name in enumerate(classes)}
         self._list = folder / "train.txt"
         self._list.touch()
 
     def add(self, frame: Frame) -> list[Annotation | None]:
         """One file; ignored and crowd boxes are left out, others cut at the picture's edges."""
         image_wh = frame.width, frame.height
-        lines = [_yolo_line(annotation, self._ids, image_wh) for annotation in frame.annotations]
-        write_label_file(self._folder / f"labels/{frame.recording}/{frame.scan}.txt", [line for line in lines if line])
+        lines = yolo_lines(frame.annotations, self._classes, image_wh)
+        write_label_file(self._folder / f"labels/{frame.recording}/{frame.scan}.txt", lines)
         with self._list.open("a", encoding="utf-8", newline="\n") as pictures:
             pictures.write(f"./images/{frame.file_name}\n")
-        return [
-            _read_line(line, self._classes, image_wh, frame.file_name, LeftOut()) if line else None for line in lines
-        ]
+        return read_back(frame.annotations, self._classes, image_wh)
 
     def complete(self) -> None:
         """Classes, and what Darknet and ultralytics start from: all pictures for training."""
