@@ -86,6 +86,7 @@ class AtmSource:
         self.num_frames = sum(len(recording.numbers) for recording in self._recordings.values())
         self.description = f"ATM, {len(self._recordings)} recordings" + (", human labels" if labels else "")
         self.default_classes = frozenset(self.classes)
+        self.apart: frozenset[str] = frozenset()
         self._labels = LabelStore()
         if labels:
             self._read_labels(labels)
@@ -179,6 +180,7 @@ class AtmSource:
             for alias in {name, recording.path.stem}:
                 names.setdefault(alias, []).append(name)
         used: set[str] = set()
+        apart = set(reader.classes) - reader.default_classes
         waiting = unreadable = others = 0
         for labels in reader.pictures(self._on_problem):
             if _stated_frame(labels)[0] in self._unfinished - names.keys():
@@ -197,7 +199,9 @@ class AtmSource:
                     self._on_problem(Problem("frame-missing", str(error)))
                 continue
             self._labels.add(key, labels)
-            used.update(annotation.class_name for annotation in labels.annotations)
+            for annotation in labels.annotations:
+                name = annotation.class_name
+                (used if annotation.counts or name in reader.default_classes else apart).add(name)
         if waiting:
             self.notes.append(f"labels of {waiting} frames of recordings that are still being written left out")
         if unreadable:
@@ -210,6 +214,7 @@ class AtmSource:
             message = f"{labels.where}: recording {recording_name} scan {number} is labelled twice; keep one"
             self._on_problem(Problem("frame-twice", message))
         self.default_classes = frozenset(used)
+        self.apart = frozenset(apart - used)
 
     def _frame_key(self, labels: PictureLabels, names: Mapping[str, Sequence[str]]) -> tuple[str, int]:
         """(recording, scan number) of a picture's labels; `LabelError` where there is no such frame on the share."""

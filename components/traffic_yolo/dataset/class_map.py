@@ -51,15 +51,16 @@ class ClassMap:
             raise LabelError(f"class map: {', '.join(sorted(both))} has two fates; name it once")
 
     @classmethod
-    def default(cls, source_classes: Sequence[str], kept: Collection[str]) -> "ClassMap":
-        """Keeps the classes `kept` in the source's order; ATM's OTHERS and UNKNOWN are ignored, others dropped.
+    def default(cls, source_classes: Sequence[str], kept: Collection[str], apart: Collection[str] = ()) -> "ClassMap":
+        """Keeps the classes `kept` in the source's order; those that it sets `apart` are ignored, others dropped.
 
-        A space in a name (COCO's "traffic light") becomes '_'.
+        ATM's OTHERS and UNKNOWN are always apart. A space in a name (COCO's "traffic light") becomes '_'.
         """
         stay = [name for name in source_classes if name in kept and name not in DEFAULT_IGNORED]
         if not stay:
             raise LabelError(f"no label of a known class; the source's classes are {', '.join(source_classes)}")
-        ignored = frozenset(source_classes) & DEFAULT_IGNORED
+        # Not dropped: a region where nobody looked for objects must not punish a detector that finds some
+        ignored = frozenset(source_classes) & (DEFAULT_IGNORED | (frozenset(apart) - set(stay)))
         return cls(
             classes=tuple("_".join(name.split()) for name in stay),
             rename={name: "_".join(name.split()) for name in stay if len(name.split()) > 1},

@@ -17,12 +17,12 @@ from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Sta
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.frame_writer import FrameWriter
 from traffic_yolo.dataset.look_alikes import group_look_alikes
-from traffic_yolo.dataset.observers import PlugIns, PlugInsFactory
+from traffic_yolo.dataset.observers import NoteTaker, PlugIns, PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
-from traffic_yolo.dataset.problems import ProblemCollector, ProblemSink, strict
+from traffic_yolo.dataset.problems import Noted, ProblemCollector, ProblemSink
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
@@ -70,6 +70,7 @@ class Prepared:
     class_map: ClassMap
     plan: SplitPlan
     described: SetDescription
+    noted: Noted
 
 
 def convert(
@@ -114,12 +115,16 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     only = _unchanged_files(listed, options) if listed else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
     wants_device = frozenset() if options.device_labels == "never" else frozenset({"detections"})
-    unread = ProblemCollector()
-    on_problem: ProblemSink = unread if extras.problem_observers else strict
+    noted = Noted()
+    unread = ProblemCollector(noted)
+    on_problem: ProblemSink = unread if extras.problem_observers else noted
     parts = needed | wants_device
     how = SourceOptions(only=only, parts=parts, on_problem=on_problem, labels_only=options.labels_only)
     source = open_source(options, how)
     _check_survey(unread, extras)
+    for observer in extras.observers:
+        if isinstance(observer, NoteTaker) and (refusal := observer.refusal(noted)):
+            raise DatasetError(refusal)
     keys = tuple(source.keys())
     choice = options.split_choice
     if not keys and (options.device_labels == "never" or "train" not in choice.wanted):
@@ -140,7 +145,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
         labels_only=options.labels_only,
         policy=policy_values(options.policy),
     )
-    return Prepared(source, unread, class_map, plan, described)
+    return Prepared(source, unread, class_map, plan, described, noted)
 
 
 def _check_survey(unread: ProblemCollector, extras: PlugIns) -> None:
@@ -171,6 +176,7 @@ def write_frames(
         ignored_names=frozenset(writer.ignored_names),
         notes=(*prepared.plan.notes, *source.notes),
         problems=prepared.unread.problems,
+        noted=prepared.noted,
     )
 
 
@@ -190,6 +196,7 @@ def _together(stages: Sequence[Stage]) -> Stage:
         ignored_names=frozenset(name for stage in stages for name in stage.ignored_names),
         notes=stages[0].notes,
         problems=tuple(dict.fromkeys(problem for stage in stages for problem in stage.problems)),
+        noted=stages[0].noted,
     )
 
 
@@ -233,7 +240,7 @@ def class_map_of(options: ConvertOptions, source: Source) -> ClassMap:
     if options.class_map:
         kept = [name for name in source.classes if name in source.default_classes]
         return ClassMap.read(existing_path(options.class_map, what="class map"), kept)
-    return ClassMap.default(source.classes, source.default_classes)
+    return ClassMap.default(source.classes, source.default_classes, source.apart)
 
 
 def _checked_snapshot(wanted: SnapshotToMatch) -> Snapshot:

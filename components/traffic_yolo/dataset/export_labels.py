@@ -4,12 +4,13 @@ What the format cannot say is counted, and kept in a side-car that the reader of
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.formats.base import LabelWriter
-from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_line
+from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_head, sidecar_line
 from traffic_yolo.dataset.frame_mapping import FrameMapping
 from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.label_writers import LABEL_WRITERS
@@ -47,10 +48,16 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     tally: Counter[str] = Counter()
     class_map = _class_map(options, source)
     mapping = FrameMapping(class_map, tally) if class_map else None
-    classes = [*class_map.classes, *sorted(class_map.ignore)] if class_map else list(source.classes)
+    if class_map:
+        classes, apart = list(class_map.classes), sorted(class_map.ignore)
+    else:
+        classes = [name for name in source.classes if name not in source.apart]
+        apart = [name for name in source.classes if name in source.apart]
     counted: Counter[str] = Counter()
-    with atomic_folder(target) as folder, LABEL_WRITERS[options.to](folder, classes) as writer:
+    with atomic_folder(target) as folder, LABEL_WRITERS[options.to](folder, classes, apart) as writer:
         export = _Export(folder, writer, tally, copy_pictures=options.pictures)
+        if not writer.says_frames:
+            export.begin(classes, apart)
         for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
             chosen = _chosen(frame, options, tally)
             if chosen is None:
@@ -75,6 +82,9 @@ class _Export:
         self._tally = tally
         self._copy_pictures = copy_pictures
         self._sidecar = (folder / SIDECAR_NAME).open("wb")
+
+    def begin(self, classes: Sequence[str], apart: Sequence[str]) -> None:
+        self._sidecar.write(sidecar_head(classes, apart))
 
     def add(self, frame: Frame) -> None:
         as_read = self._writer.add(frame)
@@ -105,6 +115,6 @@ def _chosen(frame: Frame, options: ExportOptions, tally: Counter[str]) -> Frame 
     if options.frames != "all" and frame.labelled != (options.frames == "labelled"):
         return None
     floor = options.min_confidence
-    kept = tuple(a for a in frame.annotations if a.confidence is None or a.confidence >= floor)
+    kept = tuple(a for a in frame.annotations if a.is_sure(floor))
     tally[f"boxes below confidence {floor:g} left out"] += len(frame.annotations) - len(kept)
     return replace(frame, annotations=kept)

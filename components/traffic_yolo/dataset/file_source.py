@@ -36,6 +36,7 @@ class FileSource:
         self._finders: dict[str, PictureFinder] = {}
         self.classes = reader.classes
         self.default_classes = reader.default_classes
+        self.apart = frozenset(reader.classes) - reader.default_classes
         self.tally: Counter[str] = Counter()
         self.num_frames = self._survey()
         self.notes = self._notes()

@@ -15,12 +15,13 @@ import orjson
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
-from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text
+from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
+from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text, read_back
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, read_frames
 from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.manifest import Fingerprint, file_entry
-from traffic_yolo.dataset.observers import PlugIns
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.observers import NoteTaker, PlugIns
+from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
@@ -51,7 +52,7 @@ class SetDescription:
 class Stage:
     """What the first stage left: spools in order, each in its folder of pictures, and what the writers counted.
 
-    `problems`: what could not be read, and was left out.
+    `noted` is what the readers of labels left out or mended; `problems`: what could not be read, and was left out.
     """
 
     spools: tuple[Path, ...]
@@ -59,6 +60,7 @@ class Stage:
     ignored_names: frozenset[str]
     notes: tuple[str, ...] = field(default=())
     problems: tuple[Problem, ...] = field(default=())
+    noted: Noted = field(default_factory=Noted)
 
 
 class FolderWriter:
@@ -85,9 +87,13 @@ class FolderWriter:
                 split: stack.enter_context(_SplitFiles.open(self._folder, split, classes, ignored))
                 for split in self._described.splits
             }
+            sidecar = stack.enter_context((self._folder / SIDECAR_NAME).open("wb"))
+            sidecar.write(sidecar_head(classes, ignored))
+            start = sidecar.tell() if not ignored else 0
             kept = progress(self._kept(stage, tally), description="labels", unit="picture")
             for image_id, spooled in enumerate(kept, start=1):
                 splits[spooled.split].add(image_id, spooled.frame)
+                sidecar.write(self._sidecar_line(spooled.frame))
                 for path, entry in spooled.files.items():
                     self._add_entry(path, entry, entries)
                 self._builder.add(spooled.frame, spooled.split)
@@ -100,9 +106,17 @@ class FolderWriter:
             for files in splits.values():
                 for path in files.complete():
                     self._add_written(path, entries)
+            if sidecar.tell() > start:
+                sidecar.flush()
+                self._add_written(SIDECAR_NAME, entries)
+            else:
+                (self._folder / SIDECAR_NAME).unlink()
             for path, text in self._class_files(filled).items():
                 (self._folder / path).write_text(text, encoding="utf-8", newline="\n")
                 self._add_written(path, entries)
+            for observer in self._plug_ins.observers:
+                if isinstance(observer, NoteTaker):
+                    observer.note(stage.noted)
             for judge in self._plug_ins.problem_observers:
                 for problem in stage.problems:
                     judge.note_problem(problem)
@@ -130,6 +144,13 @@ class FolderWriter:
                     (self._folder / path).unlink()
             else:
                 yield spooled
+
+    def _sidecar_line(self, frame: Frame) -> bytes:
+        """What the frame's YOLO text cannot say."""
+        boxes = frame.annotations
+        plain = all(a.counts and a.label_source == "human" and a.area is None and not a.attributes for a in boxes)
+        read = boxes if plain else read_back(boxes, self._map.classes, (frame.width, frame.height))
+        return sidecar_line(frame, read, says_frames=False)
 
     def _add_written(self, path: str, entries: Spill) -> None:
         self._add_entry(path, file_entry(self._folder / path), entries)

@@ -4,8 +4,10 @@ from collections import Counter
 from dataclasses import replace
 
 from traffic_yolo.dataset.class_map import ClassMap
-from traffic_yolo.dataset.records import Annotation, Frame
+from traffic_yolo.dataset.formats.left_out import FLAT
+from traffic_yolo.dataset.records import LEAST_SIDE_PX, Annotation, Frame, rounded_xywh
 
+ROUNDING_PX = 1e-3  # an overhang below is that of rounded numbers, and leaves the area as it is
 NOTED_CUT_PX = 0.5  # below, a box that sticks out is the rounding of a label file
 
 
@@ -17,7 +19,7 @@ class FrameMapping:
         self._tally = tally
 
     def mapped(self, frame: Frame) -> Frame:
-        """The frame with its annotations under the class map, cut at the picture's edges.
+        """The frame with its annotations under the class map, cut at the picture's edges, as our files can say them.
 
         Raises `LabelError` naming the place for a class that no rule names.
         """
@@ -32,24 +34,30 @@ class FrameMapping:
             if cut is None:
                 continue
             ignore = ignore or fate == "ignore"
-            if name != cut.class_name or ignore != cut.ignore:
-                cut = replace(cut, class_name=name, ignore=ignore)
+            xywh = rounded_xywh(cut.xywh)
+            if (name, ignore, xywh) != (cut.class_name, cut.ignore, cut.xywh):
+                cut = replace(cut, class_name=name, ignore=ignore, xywh=xywh)
             kept.append(cut)
         return replace(frame, annotations=tuple(kept))
 
     def _cut(self, annotation: Annotation, image_wh: tuple[int, int]) -> Annotation | None:
         """The annotation cut at the picture's edges; None where it lies outside."""
         x, y, width, height = annotation.xywh
+        if min(width, height) < LEAST_SIDE_PX:
+            self._tally[FLAT] += 1
+            return None
         if x >= 0 and y >= 0 and x + width <= image_wh[0] and y + height <= image_wh[1]:
             return annotation  # bit for bit
         left, top = max(x, 0.0), max(y, 0.0)
         right, bottom = min(x + width, float(image_wh[0])), min(y + height, float(image_wh[1]))
-        if right <= left or bottom <= top:
+        if min(right - left, bottom - top) < LEAST_SIDE_PX:
             self._tally["boxes wholly outside the picture left out"] += 1
             return None
-        if max(left - x, top - y, x + width - right, y + height - bottom) >= NOTED_CUT_PX:
+        overhang = max(left - x, top - y, x + width - right, y + height - bottom)
+        if overhang >= NOTED_CUT_PX:
             self._tally[f"boxes cut at the edge of the picture by {NOTED_CUT_PX:g} px or more"] += 1
-        return replace(annotation, xywh=(left, top, right - left, bottom - top), area=None)
+        area = annotation.area if overhang < ROUNDING_PX else None
+        return replace(annotation, xywh=(left, top, right - left, bottom - top), area=area)
 
 
 def _where(frame: Frame, annotation: Annotation) -> str:

@@ -125,7 +125,7 @@ class FrameWriter:
             self.tally["pictures without human labels left out, of sites that are not for training"] += 1
             return None
         floor = self._options.min_confidence
-        usable = tuple(a for a in frame.annotations if a.confidence is None or a.confidence >= floor)
+        usable = tuple(a for a in frame.annotations if a.is_sure(floor))
         self.tally[f"device detections below confidence {floor:g} left out"] += len(frame.annotations) - len(usable)
         if not usable:
             # The device's silence is no proof of an empty road

@@ -11,6 +11,7 @@ from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
 from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
 from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
 from traffic_yolo.dataset.formats.mapped import MappedReader
+from traffic_yolo.dataset.formats.provenance import as_human
 from traffic_yolo.dataset.formats.sidecar import sidecar_of, with_sidecar
 from traffic_yolo.dataset.formats.voc import VocReader, voc_folder
 from traffic_yolo.dataset.formats.yolo import YoloReader, yolo_file
@@ -67,8 +68,8 @@ def detect_label_format(path: Path, *, mapped: bool = False) -> str:
 def open_labels(path: Path, label_format: str, options: ReadOptions) -> LabelReader:
     """Opens a file or folder in a format, or in the one that it is found to be ("auto").
 
-    A side-car in the same folder is read with it. Raises `OptionsError` where it is none that we know, and what the
-    reader raises.
+    A side-car in the same folder is read with it, but for COCO. Raises `OptionsError` where it is none that we know,
+    and what the reader raises.
     """
     mapped = options.mapping is not None
     name = detect_label_format(path, mapped=mapped) if label_format == "auto" else label_format
@@ -76,7 +77,7 @@ def open_labels(path: Path, label_format: str, options: ReadOptions) -> LabelRea
         known = ", ".join(known.what for known in LABEL_FORMATS.values())
         raise OptionsError(f"{path}: expected {known}; found none of them")
     reader = LABEL_FORMATS[name].reader(path, options)
-    sidecar = sidecar_of(path)
+    sidecar = None if name == "coco" else sidecar_of(path)  # COCO says all itself; the side-car is the YOLO text's
     if sidecar is not None:
         reader = with_sidecar(reader, sidecar)
     return _Reviewed(reader) if options.reviewed else reader
@@ -95,8 +96,7 @@ class _Reviewed:
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """The other reader's pictures; no box has a confidence any more."""
         for labels in self._reader.pictures(on_problem):
-            human = tuple(replace(a, label_source="human", confidence=None) for a in labels.annotations)
-            yield replace(labels, annotations=human)
+            yield replace(labels, annotations=tuple(map(as_human, labels.annotations)))
 
     def notes(self) -> list[str]:
         """The other reader's notes, and that all labels count as human."""

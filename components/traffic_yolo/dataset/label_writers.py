@@ -11,7 +11,7 @@ from traffic_yolo.dataset.formats.kitti import KittiWriter
 from traffic_yolo.dataset.formats.yolo import YoloWriter
 from traffic_yolo.dataset.records import Annotation, Frame
 
-OpenWriter = Callable[[Path, Sequence[str]], contextlib.AbstractContextManager[LabelWriter]]
+OpenWriter = Callable[[Path, Sequence[str], Sequence[str]], contextlib.AbstractContextManager[LabelWriter]]
 
 
 class _CocoLabels:
@@ -34,19 +34,24 @@ class _CocoLabels:
 
 
 @contextlib.contextmanager
-def _coco(folder: Path, classes: Sequence[str]) -> Iterator[LabelWriter]:
-    with coco_writer(folder / "instances.json", classes) as writer:
+def _coco(folder: Path, classes: Sequence[str], apart: Sequence[str]) -> Iterator[LabelWriter]:
+    with coco_writer(folder / "instances.json", classes, apart) as writer:
         yield _CocoLabels(writer)
 
 
 def _plain(kind: Callable[[Path, Sequence[str]], LabelWriter]) -> OpenWriter:
-    return lambda folder, classes: contextlib.nullcontext(kind(folder, classes))
+    return lambda folder, classes, apart: contextlib.nullcontext(kind(folder, [*classes, *apart]))
 
 
-# name -> what opens a writer into an empty folder, for these classes in the order of their ids
+def _cvat(folder: Path, classes: Sequence[str], apart: Sequence[str]) -> contextlib.AbstractContextManager[LabelWriter]:
+    return cvat_writer(folder, [*classes, *apart])
+
+
+# name -> what opens a writer into an empty folder, for classes in the order of their ids, and for those of boxes that
+# do not count, which follow
 LABEL_WRITERS: dict[str, OpenWriter] = {
     "coco": _coco,
     "yolo": _plain(YoloWriter),
     "kitti": _plain(KittiWriter),
-    "cvat": cvat_writer,
+    "cvat": _cvat,
 }

@@ -8,6 +8,8 @@ A conversion has two stages, so that it can be cut into shards whose merge gives
    the whole set known (`RecordFilter`), observers collect (`FrameObserver.collect`) and sum up
    (`FrameObserver.finish`). The merge does this once.
 
+What readers leave out or mend, they tell while the source is opened; an observer that is a `NoteTaker` judges it.
+
 `plug_ins.py` names those that every conversion has.
 """
 
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.html_report import Html
 
@@ -106,6 +108,19 @@ class ProblemObserver(Protocol):
 
     def why_failed(self) -> str:
         """Why the problems noted so far fail the conversion; "" where they do not."""
+        ...
+
+
+@runtime_checkable
+class NoteTaker(Protocol):
+    """An observer that also judges what the readers of labels left out or mended."""
+
+    def refusal(self, noted: Noted) -> str:
+        """Why the conversion has to stop before its first frame; "" where it may go on. Remembers nothing."""
+        ...
+
+    def note(self, noted: Noted) -> None:
+        """Takes it into account; called once, in the second stage."""
         ...
 
 

@@ -1,7 +1,7 @@
 """What every conversion has plugged in: tiny boxes, thinning, checks, leaks, light, anchors, the memory of splits."""
 
 from traffic_yolo.dataset.anchor_fit import AnchorObserver
-from traffic_yolo.dataset.checks.finding import parse_severities
+from traffic_yolo.dataset.checks.finding import FailOn, parse_severities
 from traffic_yolo.dataset.checks.observer import ChecksObserver
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import FrameChange, FrameFilter, PlugIns, RecordFilter
@@ -11,12 +11,15 @@ from traffic_yolo.dataset.policy import DataPolicy, policy_at
 from traffic_yolo.dataset.split_pins import SplitPins, SplitRecorder, read_pins
 from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
 from traffic_yolo.dataset.tiny_boxes import TinyBoxPolicy
+from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage import existing_path
 
 
 def plug_ins(options: ConvertOptions) -> PlugIns:
     """The plug-ins of one conversion under its policy. Raises `OptionsError` for a policy that makes no sense."""
     policy = policy_at(options.policy)
+    if "split-leak" in FailOn.parse(policy.fail_on).checks and policy.leak_check != "fail":
+        raise OptionsError(f"fail_on names split-leak, but leak_check is {policy.leak_check}; leave one out")
     observers = (
         ChecksObserver(
             parse_severities(policy.check_severities, CHECKS),

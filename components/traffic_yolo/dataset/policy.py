@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from traffic_yolo.dataset.checks.finding import FailOn
 from traffic_yolo.dataset.split_groups import LEVELS
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.limits import Limits, limits
@@ -27,7 +28,7 @@ from traffic_yolo.options import option
 from traffic_yolo.storage import existing_path, parse_yaml
 
 ON_LEAK = ("fail", "report", "off")
-FAIL_ON = ("error", "warning", "info", "never")
+FAIL_ON_HELP = "a severity (error, warning, info) or never, names of checks, or both with commas between"
 SPLIT_LEVELS = ("auto", *LEVELS)
 SPLIT_METHODS = ("hash", "balanced")
 RESIZE_RULES = ("stretch", "letterbox")
@@ -74,7 +75,7 @@ class DataPolicy:
         "", "Darknet cfg whose anchors the report fits; empty: the package's small network.", location="read"
     )
     check_severities: str = _text("", "Comma-separated check=error|warning|info|off that replace the table's.")
-    fail_on: str = _text("error", "Severity at which findings fail the conversion.", FAIL_ON)
+    fail_on: str = _text("error", f"Findings that fail the conversion: {FAIL_ON_HELP}.")
 
     limits: str = option("", "Limits of what is read from others, name=number, comma-separated: docs/limits.md.")
 
@@ -87,6 +88,7 @@ class DataPolicy:
                 raise OptionsError(f"{field_.name}: expected one of {', '.join(choices)}; found {shown(value)}")
         if not 0 <= self.leak_distance <= 15:
             raise OptionsError(f"leak_distance: expected 0 to 15 bits; found {self.leak_distance}")
+        FailOn.parse(self.fail_on)
         if self.min_box_px < 0:
             raise OptionsError(f"min_box_px: expected 0 or more; found {self.min_box_px}")
         if self.min_box_px and not (self.network_width > 0 and self.network_height > 0):

@@ -3,8 +3,10 @@
 A conversion stands between them: it collects what lies inside one file, and is failed by it as by any finding.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, TrafficYoloError
 
@@ -18,11 +20,17 @@ KINDS: dict[str, type[TrafficYoloError]] = {
     "frame-missing": LabelError,
     "frame-twice": LabelError,
     "label-broken": LabelError,
+    "label-missing": LabelError,
     "box-without-area": LabelError,
+    "box-reversed": LabelError,
+    "shape-left-out": LabelError,
+    "picture-emptied": LabelError,
 }
 # What lies inside one file, so that the rest can be read without it
 OF_ONE_FILE = frozenset({"recording-unreadable", "scan-unreadable", "picture-unreadable"})
-NOTED = frozenset({"box-without-area"})  # what a strict reading leaves out and counts, rather than stop
+# What a reading leaves out or mends, and goes on: a conversion judges it as a finding
+NOTED = frozenset({"label-missing", "box-without-area", "box-reversed", "shape-left-out", "picture-emptied"})
+KEPT_OF_A_KIND = 200
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ ProblemSink = Callable[[Problem], None]
 
 
 def strict(problem: Problem) -> None:
-    """The sink of a conversion: the first problem ends it, but for those that readers count."""
+    """The sink of an export: the first problem ends it, but for those that readers leave out and count."""
     if problem.kind not in NOTED:
         raise problem.error
 
@@ -71,6 +79,38 @@ class ProblemCollector:
     def problems(self) -> tuple[Problem, ...]:
         """What was kept, in the order in which it was met."""
         return tuple(self._problems)
+
+
+def refuse(problem: Problem) -> None:
+    """The sink of a reading that mends nothing: every problem ends it."""
+    raise problem.error
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The sink of a conversion: the first problem ends it, but for those that readers note, which it keeps.
+
+    All are counted by kind; of each kind the first 200 are kept.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    kept: list[Problem] = field(default_factory=list)
+
+    def __call__(self, problem: Problem) -> None:
+        """Takes one problem; raises its error where no reading goes on from it."""
+        strict(problem)
+        self.counts[problem.kind] += 1
+        if self.counts[problem.kind] <= KEPT_OF_A_KIND:
+            self.kept.append(problem)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values, which `of_dict` takes back."""
+        return {"counts": dict(self.counts), "kept": [[problem.kind, problem.message] for problem in self.kept]}
+
+    @classmethod
+    def of_dict(cls, value: dict[str, Any]) -> "Noted":
+        """What `as_dict` gave."""
+        return cls(Counter(value["counts"]), [Problem(*row) for row in value["kept"]])
 
 
 def already_told(problem: Problem) -> None:

@@ -16,18 +16,29 @@ if TYPE_CHECKING:
 LABEL_SOURCES = ("human", "device", "model")
 SPLITS = ("train", "val", "test")
 ALL = "all"  # the one split of a data set that was converted without splits
+LEAST_SIDE_PX = 1e-4  # of a box that our files can say
 SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)")  # a split in the (lower-case) name of a file or folder
+
+
+def rounded_xywh(xywh: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """A box (pixels) as our files say it: to 1/10,000 pixel, so that it stays the same however often it is read again.
+
+    Edges are rounded, not sizes: a box that ends at the picture's edge ends there still.
+    """
+    x, y, width, height = xywh
+    left, top, right, bottom = round(x, 4), round(y, 4), round(x + width, 4), round(y + height, 4)
+    return left, top, max(round(right - left, 4), LEAST_SIDE_PX), max(round(bottom - top, 4), LEAST_SIDE_PX)
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """One box. `xywh` is left, top, width, height in the picture's pixels, possibly partly outside the picture.
 
-    `label_source` says who drew it; a box that no human drew carries its confidence in [0, 1]. `is_crowd` marks a
-    region of many objects, `ignore` an object that neither rewards nor punishes a detector (too small, hidden, of an
-    ignored class). `area` is the object's own in square pixels where its outline is known, else None: the box's.
-    `number` is the annotation's id or line in its label file, for messages. Raises `LabelError` for numbers that are
-    no box.
+    `label_source` says who drew it; a box that no human drew carries its confidence in [0, 1] where it is known.
+    `is_crowd` marks a region of many objects, `ignore` an object that neither rewards nor punishes a detector (too
+    small, hidden, of an ignored class). `area` is the object's own in square pixels where its outline is known, else
+    None: the box's. `number` is the annotation's id or line in its label file, for messages. Raises `LabelError` for
+    numbers that are no box.
     """
 
     class_name: str
@@ -52,8 +63,6 @@ class Annotation:
             )
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise LabelError(f"confidence: expected a number in [0, 1], found {self.confidence}")
-        if self.label_source != "human" and self.confidence is None:
-            raise LabelError(f"a box drawn by the {self.label_source} carries its confidence; found none")
         if self.area is not None and not (math.isfinite(self.area) and self.area >= 0):
             raise LabelError(f"{self._named}: area must be 0 or more, found {self.area}")
 
@@ -65,6 +74,10 @@ class Annotation:
     def counts(self) -> bool:
         """Whether a detector is rewarded for finding it."""
         return not (self.ignore or self.is_crowd)
+
+    def is_sure(self, floor: float) -> bool:
+        """Whether it is a human's, or as confident as `floor`; a confidence that nobody knows is none (0)."""
+        return self.label_source == "human" or (self.confidence or 0.0) >= floor
 
 
 class _Blank:

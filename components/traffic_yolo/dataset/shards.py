@@ -21,7 +21,7 @@ from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
 from traffic_yolo.dataset.policy import policy_at
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.limits import in_force
 from traffic_yolo.messages import shown
@@ -101,6 +101,7 @@ def convert_shard(
                 "class_map": prepared.class_map.as_dict(),
                 "described": dataclasses.asdict(prepared.described),
                 "notes": list(stage.notes),
+                "noted": stage.noted.as_dict(),
                 "num_frames": prepared.source.num_frames,
             }
             content = {
@@ -141,6 +142,7 @@ def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFa
         ignored_names=frozenset(name for content in contents for name in content["ignored_names"]),
         notes=tuple(decided["notes"]),
         problems=tuple(dict.fromkeys(Problem(*pair) for content in contents for pair in content["problems"])),
+        noted=Noted.of_dict(decided["noted"]),
     )
     with in_force(policy_at(options.policy).reading_limits), atomic_folder(target) as folder:
         for source, _ in read:

@@ -24,7 +24,8 @@ from traffic_yolo.storage import existing_path
 class Source(Protocol):
     """A source of frames.
 
-    `classes` in the source's own order; `default_classes`: those that stay where no class map is given.
+    `classes` in the source's own order; `default_classes`: those that stay where no class map is given; `apart`: those
+    of boxes that do not count, which are ignored then.
     `may_split_pictures`: whether pictures of one recording may go into different splits where nothing better is known
     (never those of a video). `num_frames` counts what `frames()` yields at most. `notes` are lines for the report that
     are known once the source is open; `tally` counts what `frames()` leaves out, by what the report says after the
@@ -33,6 +34,7 @@ class Source(Protocol):
 
     classes: tuple[str, ...]
     default_classes: frozenset[str]
+    apart: frozenset[str]
     may_split_pictures: bool
     num_frames: int
     notes: list[str]

@@ -108,6 +108,11 @@ EXAMPLES: dict[str, tuple[Sequence[Observation], Sequence[Observation], int, str
         [GOOD], boxes(box(1, NAN, 9, 9), box(1, 1, INFINITY, 9)), 2, "x, y, w, h = 1, nan, 9, 9", "box 7 CAR",
     ),
     "no-area": ([GOOD, *boxes(box(1, NAN, 0, 9))], boxes(box(1, 1, 0, 9), box(1, 1, 9, -2)), 2, "1, 1, 0, 9", "box 7 CAR"),
+    "emptied-picture": (
+        boxes(box(310, 170, 20, 20), box(320, 1, 9, 9)),
+        boxes(box(-9, 1, 9, 9), box(320, 1, 9, 9)),
+        1, "2 wholly outside the picture", "",
+    ),
     "outside-picture": (
         boxes(box(-5, 1, 9, 9), box(310, 170, 20, 20)),
         boxes(box(-9, 1, 9, 9), box(320, 1, 9, 9), box(1, 180, 9, 9), box(1, -9.5, 9, 9)),
@@ -168,7 +173,7 @@ def run(name: str, observations: Sequence[Observation], context: CheckContext | 
 # What readers, leak check and cross-check find; test_check_source.py has the examples
 ELSEWHERE = {
     "empty-split", "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration",
-    "track-without-box", "box-without-track",
+    "track-without-box", "box-without-track", "reversed-corners", "shape-left-out",
 }  # fmt: skip
 
 

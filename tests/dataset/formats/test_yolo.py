@@ -88,8 +88,8 @@ def test_outlines_become_boxes_and_predictions_keep_their_confidence(folder: Pat
         ("2 0.5 0.5 0.5 0.5", "unknown class 2; there are 2, numbered from 0"),
         ("-1 0.5 0.5 0.5 0.5", "unknown class -1"),
         ("0 50 50 20 20", r"expected numbers relative to the picture \(0 to 1\)"),
-        ("0 0.5 0.5 0 0.5", "expected width and height above 0"),
         ("0 0.5 0.5 nan 0.5", "expected numbers relative"),
+        ("0 0.5 0.5 -inf 0.5", "expected numbers relative"),
         ("0 0.5 0.5 0.5 0.5 1.5", r"confidence: expected a number in \[0, 1\]"),
     ],
 )

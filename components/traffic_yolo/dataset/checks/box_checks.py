@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation, RawBox
+from traffic_yolo.dataset.records import LEAST_SIDE_PX
 
 NOTED_OVERHANG_PX = 0.5  # below, a box that sticks out is the rounding of a label file
 
@@ -24,10 +25,17 @@ def not_a_number(observation: Observation) -> Iterator[Problem]:
 
 
 def no_area(observation: Observation) -> Iterator[Problem]:
-    """A box whose width or height is not above 0."""
+    """A box whose width or height is not above 0 (to 1/10,000 pixel)."""
     for box in observation.boxes:
-        if all(map(math.isfinite, box.xywh)) and not box.is_box:
+        if all(map(math.isfinite, box.xywh)) and min(box.xywh[2:]) < LEAST_SIDE_PX:
             yield Problem("width and height above 0", _numbers(box), box.name)
+
+
+def emptied_picture(observation: Observation) -> Iterator[Problem]:
+    """A picture all of whose boxes are left out: it would pass for a picture without objects."""
+    outside = sum(overhang is None for _, overhang, _ in _overhanging(observation))
+    if outside and outside == len(observation.boxes):
+        yield Problem("a box that can be kept", f"{outside} wholly outside the picture, and no other")
 
 
 def outside_picture(observation: Observation) -> Iterator[Problem]:

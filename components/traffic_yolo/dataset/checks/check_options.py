@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from traffic_yolo.dataset.policy import FAIL_ON
+from traffic_yolo.dataset.checks.finding import FailOn
+from traffic_yolo.dataset.policy import FAIL_ON_HELP
 from traffic_yolo.errors import OptionsError
 
 
@@ -20,13 +21,10 @@ class CheckOptions:
     severities: str = field(
         default="", metadata={"help": "Comma-separated check=error|warning|info|off that replace the table's."}
     )
-    fail_on: str = field(
-        default="error", metadata={"help": "Severity from which the exit code is 1.", "choices": FAIL_ON}
-    )
+    fail_on: str = field(default="error", metadata={"help": f"What makes the exit code 1: {FAIL_ON_HELP}."})
     near_distance: int = field(default=4, metadata={"help": "Bits of 64 in which hashes of near-duplicates differ."})
 
     def __post_init__(self) -> None:
-        if self.fail_on not in FAIL_ON:
-            raise OptionsError(f"fail_on: expected one of {', '.join(FAIL_ON)}; found {self.fail_on!r}")
+        FailOn.parse(self.fail_on)
         if not 0 <= self.near_distance <= 15:
             raise OptionsError(f"near_distance: expected 0 to 15 bits; found {self.near_distance}")

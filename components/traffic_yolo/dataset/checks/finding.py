@@ -12,6 +12,62 @@ SEVERITIES = ("error", "warning", "info")  # worst first
 OFF = "off"
 NEVER = "never"
 KEPT_OF_A_CHECK = 200
+# The keys of table.CHECKS, which is heavy to import
+CHECK_NAMES = (
+    "unreadable-file",
+    "broken-label",
+    "labelled-twice",
+    "split-leak",
+    "unreadable-picture",
+    "truncated-picture",
+    "size-mismatch",
+    "label-without-picture",
+    "unknown-class",
+    "not-a-number",
+    "no-area",
+    "emptied-picture",
+    "reversed-corners",
+    "shape-left-out",
+    "outside-picture",
+    "sticks-out",
+    "duplicate-box",
+    "two-classes",
+    "size-outlier",
+    "time-backwards",
+    "frozen-picture",
+    "missing-scan",
+    "scan-without-picture",
+    "picture-without-label",
+    "empty-frame",
+    "implausible-calibration",
+    "track-without-box",
+    "box-without-track",
+    "near-duplicate",
+)
+
+
+@dataclass(frozen=True)
+class FailOn:
+    """What fails a conversion or a check: findings as bad as a severity (or "never"), and those of named checks."""
+
+    severity: str
+    checks: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> "FailOn":
+        """`"error"`, `"no-area"`, `"error, sticks-out"`: a severity, checks or both. `OptionsError` for other words."""
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        severities = [word for word in words if word in (*SEVERITIES, NEVER)]
+        unknown = [word for word in words if word not in (*severities, *CHECK_NAMES)]
+        if unknown or len(severities) > 1 or not words:
+            expected = f"one of {', '.join((*SEVERITIES, NEVER))}, or names of checks, with commas between"
+            raise OptionsError(f"fail_on: expected {expected}; found {', '.join(unknown) or text!r}")
+        return cls(severities[0] if severities else NEVER, frozenset(words) - set(severities))
+
+    def includes(self, check: str, severity: str) -> bool:
+        """Whether a finding of this check and severity is one to fail on."""
+        bad = () if self.severity == NEVER else SEVERITIES[: SEVERITIES.index(self.severity) + 1]
+        return severity in bad or check in self.checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +124,13 @@ class Findings:
         return iter(sorted(ordered, key=lambda finding: SEVERITIES.index(finding.severity)))
 
     def fails(self, fail_on: str) -> bool:
-        """Whether something as bad as `fail_on` ("never": nothing is) was found."""
-        if fail_on == NEVER:
-            return False
-        bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-        return any(self.of_severity(severity) for severity in bad)
+        """Whether something was found on which to fail (`FailOn.parse`)."""
+        return self.failing(fail_on) > 0
+
+    def failing(self, fail_on: str) -> int:
+        """How many findings there are on which to fail."""
+        bad = FailOn.parse(fail_on)
+        return sum(count for (check, severity), count in self.counts.items() if bad.includes(check, severity))
 
     def as_dict(self) -> dict[str, Any]:
         """Counts and kept findings as JSON values."""

@@ -8,31 +8,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.dataset.checks.finding import NEVER, OFF, SEVERITIES, Finding, Findings
+from traffic_yolo.dataset.checks.finding import OFF, FailOn, Finding, Findings
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.report import checks_section
 from traffic_yolo.dataset.checks.run import CheckRun
-from traffic_yolo.dataset.checks.source_problems import finding_of
+from traffic_yolo.dataset.checks.source_problems import finding_of, noted_findings
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import Findings as Outcome
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.dataset.records import Frame
+from traffic_yolo.errors import OptionsError
 
-# What no frame shows: a conversion sees labelled frames only, and the report has its own words for near-duplicates
+# What a conversion cannot judge: it sees labelled frames only, and no radar
 NOT_IN_CONVERSION = (
     "missing-scan",
     "scan-without-picture",
+    "implausible-calibration",
+    "track-without-box",
+    "box-without-track",
+)
+# What it judges elsewhere: the readers stop it, or note it (`note`), and the leak check has an option of its own
+ELSEWHERE = (
     "picture-without-label",
     "label-without-picture",
     "unreadable-file",
     "broken-label",
     "labelled-twice",
     "split-leak",
-    "implausible-calibration",
-    "track-without-box",
-    "box-without-track",
 )
 EMPTY_SPLIT = "empty-split"
+NEAR_DUPLICATE = "near-duplicate"  # the report has its own words for them, unless the conversion is to fail on them
 LATE = ("size-outlier", EMPTY_SPLIT)  # need the whole set, and no pictures
 NAMED = 20  # of what could not be read, in the notes; the JSON report has up to 200 of each check
 
@@ -51,13 +56,21 @@ class ChecksObserver:
         pixels: bool = True,
         expected_splits: Sequence[str] = (),
     ) -> None:
+        named = FailOn.parse(fail_on).checks
         off = {name for name, entry in CHECKS.items() if entry.needs_pixels and not pixels}
-        off |= {*NOT_IN_CONVERSION, "near-duplicate"}
+        cannot = sorted(named & {*NOT_IN_CONVERSION, *off})
+        if cannot:
+            why = "leak_check is off" if cannot[0] in off else "`traffic-yolo check` does"
+            raise OptionsError(f"fail_on: a conversion does not check {cannot[0]} ({why}); leave it out")
+        silenced = sorted(name for name in named if severities.get(name) == OFF)
+        if silenced:
+            raise OptionsError(f"fail_on names {silenced[0]}, which check_severities turns off; leave one out")
+        self._severities = {name: entry.severity for name, entry in CHECKS.items()} | dict(severities)
+        off |= {*NOT_IN_CONVERSION, *ELSEWHERE, *({NEAR_DUPLICATE} - named)}
         chosen = dict(severities) | dict.fromkeys(off, OFF)
         self._early = CheckRun(chosen | dict.fromkeys(LATE, OFF))
         late = {name: OFF if name not in LATE else chosen.get(name, CHECKS[name].severity) for name in CHECKS}
         self._late = CheckRun(late)
-        self._severities = {name: severities.get(name, entry.severity) for name, entry in CHECKS.items()}
         self._problems: dict[Problem, None] = {}
         self._fail_on = fail_on
         self._frames = 0
@@ -78,6 +91,18 @@ class ChecksObserver:
             finding = finding_of(problem, self._severities)
             if finding is not None:
                 findings.add(finding)
+
+    def note(self, noted: Noted) -> None:
+        """What readers left out or mended counts with what the frames show."""
+        found = noted_findings(noted, self._severities)
+        for finding in found:
+            self._late.findings.add(finding)
+        for key, count in found.counts.items():
+            self._late.findings.counts[key] += count - sum((f.check, f.severity) == key for f in found)
+
+    def refusal(self, noted: Noted) -> str:
+        """Why a conversion has to stop before its first frame; "" where it may go on."""
+        return _failure(noted_findings(noted, self._severities), self._fail_on)
 
     def measure(self, frame: Frame, split: str, picture: bytes) -> list[list[str]] | None:
         """What the checks of one frame find; None for nothing."""
@@ -126,10 +151,10 @@ def _left_out(problems: list[Problem]) -> list[str]:
 
 
 def _failure(findings: Findings, fail_on: str) -> str:
-    if fail_on == NEVER or not findings.fails(fail_on):
+    if not findings.fails(fail_on):
         return ""
-    bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    first = next(finding for finding in findings if finding.severity in bad)
-    more = sum(findings.of_severity(severity) for severity in bad) - 1
+    bad = FailOn.parse(fail_on)
+    first = next(finding for finding in findings if bad.includes(finding.check, finding.severity))
+    more = findings.failing(fail_on) - 1
     rest = f"; and {more} more" if more else ""
     return f"checks failed: {first}{rest}; `traffic-yolo check` lists them all; mend them, or choose another fail_on"

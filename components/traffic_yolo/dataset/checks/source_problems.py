@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from traffic_yolo.dataset.checks.finding import OFF, Finding
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings
+from traffic_yolo.dataset.problems import Noted, Problem
 
 # kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
 CHECK_OF_KIND = {
@@ -16,7 +16,11 @@ CHECK_OF_KIND = {
     "frame-missing": "label-without-picture",
     "frame-twice": "labelled-twice",
     "label-broken": "broken-label",
+    "label-missing": "picture-without-label",
     "box-without-area": "no-area",
+    "box-reversed": "reversed-corners",
+    "shape-left-out": "shape-left-out",
+    "picture-emptied": "emptied-picture",
 }
 # In the readers' messages; tests/dataset/checks/test_check_source.py holds them for every format
 BOX_WORDS = (
@@ -42,6 +46,10 @@ EXPECTED_BY = {
     "unknown-class": "a class of the source",
     "not-a-number": "finite numbers",
     "no-area": "width and height above 0",
+    "reversed-corners": "corners from top left to bottom right",
+    "shape-left-out": "a box or an outline",
+    "emptied-picture": "a box that can be kept",
+    "picture-without-label": "a human label",
 }
 FRAME = re.compile(r"\b(SCAN_\d+|image \S+ \([^)]*\)|annotation \S+|line \d+|row \d+)")
 EXPECTED = re.compile(r"(?:expected|must be) (?P<expected>.+?)[;,] found (?P<found>.+?)(?:;|$)")
@@ -70,6 +78,20 @@ def finding_of(problem: Problem, severities: Mapping[str, str]) -> Finding | Non
         expected=words["expected"] if words else EXPECTED_BY[check],
         found=words["found"] if words else message,
     )
+
+
+def noted_findings(noted: Noted, severities: Mapping[str, str]) -> Findings:
+    """What readers left out or mended, as findings: all counted, the first ones kept."""
+    findings = Findings()
+    for problem in noted.kept:
+        finding = finding_of(problem, severities)
+        if finding is not None:
+            findings.add(finding)
+    for kind, count in noted.counts.items():
+        check = CHECK_OF_KIND[kind]
+        if severities.get(check, OFF) != OFF:
+            findings.counts[check, severities[check]] = count
+    return findings
 
 
 def check_of(problem: Problem) -> str:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from traffic_yolo.dataset.coco_entries import SECTIONS, shown, why_no_image
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids
+from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids, is_own_area
 from traffic_yolo.dataset.formats.json_stream import json_pieces
+from traffic_yolo.dataset.formats.left_out import FLAT, REVERSED, emptied_message
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
-from traffic_yolo.dataset.records import SPLIT_WORD, Annotation, Frame, PictureLabels
+from traffic_yolo.dataset.records import SPLIT_WORD, Annotation, Frame, PictureLabels, rounded_xywh
 from traffic_yolo.errors import LabelError, StorageError
 
 IGNORED = "ignored"
@@ -68,7 +69,7 @@ class CocoReader:
             yield from file.pictures(on_problem, keep_split=len(self._files) > 1)
 
     def notes(self) -> list[str]:
-        """Boxes without area, and outlines that became boxes."""
+        """Boxes without area, reversed ones, and outlines that became boxes."""
         return [note for file in self._files for note in file.notes()]
 
 
@@ -119,8 +120,8 @@ class _CocoFile:
     def pictures(self, on_problem: ProblemSink, *, keep_split: bool) -> Iterator[PictureLabels]:
         for message in self._broken:
             on_problem(Problem("label-broken", message))
-        for message in self._columns.flat:
-            on_problem(Problem("box-without-area", message))
+        for problem in self._columns.problems():
+            on_problem(problem)
         word = SPLIT_WORD.search(self.path.stem.lower())
         split = word[1] if word and keep_split else ""
         if not self._num_images:
@@ -131,15 +132,20 @@ class _CocoFile:
         for first in range(0, self._num_images, BLOCK):
             lines = list(itertools.islice(iter(rows.readline, b""), BLOCK))
             boxes = self._columns.by_picture(first, min(first + BLOCK, self._num_images))
-            for line, annotations in zip(lines, boxes, strict=True):
+            for number, (line, annotations) in enumerate(zip(lines, boxes, strict=True), start=first):
                 row = orjson.loads(line)
-                if row is not None:  # else it is among the broken
-                    yield self._picture(row, annotations, split)
+                if row is None:  # it is among the broken
+                    continue
+                labels = self._picture(row, annotations, split)
+                if number in self._columns.emptied:
+                    on_problem(Problem("picture-emptied", emptied_message(labels.where)))
+                yield labels
 
     def notes(self) -> list[str]:
         columns = self._columns
         found = (
-            (columns.degenerate, "boxes without area left out"),
+            (len(columns.flat), FLAT),
+            (len(columns.turned), REVERSED),
             (columns.outlines, "outlines left out, boxes kept"),
         )
         return [f"{self.path.name}: {count} {what}" for count, what in found if count]
@@ -213,15 +219,15 @@ def coco_image(image_id: int, frame: Frame) -> dict[str, Any]:
 
 
 def coco_annotation(annotation_id: int, image_id: int, category: int, annotation: Annotation) -> dict[str, Any]:
-    """The entry of a box in `annotations`. Box and area are rounded to 1/10,000 pixel."""
-    x, y, width, height = annotation.xywh
-    area = width * height if annotation.area is None else annotation.area
+    """The entry of a box in `annotations`. Box (`rounded_xywh`) and area are rounded to 1/10,000 pixel."""
+    xywh, area = rounded_xywh(annotation.xywh), annotation.area
+    own = xywh[2] * xywh[3]
     return {
         "id": annotation_id,
         "image_id": image_id,
         "category_id": category,
-        "bbox": [round(x, 4), round(y, 4), round(width, 4), round(height, 4)],
-        "area": round(area, 4),
+        "bbox": list(xywh),
+        "area": round(own if area is None or is_own_area(area, own) else area, 4),
         "iscrowd": int(annotation.is_crowd),
         "ignore": int(annotation.ignore),
         "label_source": annotation.label_source,

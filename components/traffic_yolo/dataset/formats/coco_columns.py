@@ -1,6 +1,7 @@
 """The annotations of a COCO file as columns: checked all at once, turned into records a block of pictures at a time."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from traffic_yolo.dataset.coco_entries import (
     why_broken,
     why_no_category,
 )
-from traffic_yolo.dataset.formats.left_out import NAMED, flat_box_message, shown_xywh
+from traffic_yolo.dataset.formats.left_out import flat_box_message, reversed_box_message, shown_xywh
+from traffic_yolo.dataset.formats.provenance import MARKS, drawn_by
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
 from traffic_yolo.errors import LabelError
 
@@ -107,8 +110,9 @@ class Categories:
 class AnnotationColumns:
     """Collects the section `annotations` piece by piece; `complete` sorts it by picture.
 
-    `broken` holds a message for each entry that is no annotation; `degenerate` counts boxes without area, of which
-    `flat` has messages for the first; `outlines` counts segmentation masks.
+    `broken` holds a message for each entry that is no annotation; `flat` and `turned` hold (annotation, image, box) of
+    boxes without area, which are left out, and of negative sizes, which are mended; `emptied` are the pictures (numbers
+    in the file's order) that lost every box so; `outlines` counts segmentation masks.
     """
 
     def __init__(self, path: Path, ids: Ids) -> None:
@@ -119,21 +123,22 @@ class AnnotationColumns:
         self._count = 0
         self._category_names: dict[Any, int] = {}
         self.broken: list[str] = []
-        self.degenerate = 0
-        self.flat: list[str] = []
+        self.flat: list[tuple[int, int, tuple[float, ...]]] = []
+        self.turned: list[tuple[int, int, tuple[float, ...]]] = []
+        self.emptied: frozenset[int] = frozenset()
         self.outlines = 0
 
     def add(self, entries: Sequence[Any]) -> None:
         """Takes some entries. Good ones go in together; where one is not, each is looked at."""
         if not entries:
             return
-        columns = self._columns(entries)
-        if columns is None:
+        found = self._columns(entries)
+        if found is None:
             entries = [entry for entry in entries if self._is_good(entry)]
-            columns = self._columns(entries)
-            assert columns is not None or not entries, "each entry was looked at"
-        if columns is not None:
-            attributes = [entry.get("attributes") for entry in entries]
+            found = self._columns(entries)
+            assert found is not None or not entries, "each entry was looked at"
+        if found is not None:
+            columns, attributes = found
             if any(attributes):
                 self._attributes |= {row: found for row, found in enumerate(attributes, start=self._count) if found}
             self.outlines += sum(map(bool, [entry.get("segmentation") for entry in entries]))
@@ -154,25 +159,37 @@ class AnnotationColumns:
         places = np.array([categories.row_of.get(key, -1) for key in self._category_names], dtype=np.int64)
         classes = places[table["category"]] if len(places) else table["category"]
         self._tell_strangers(table, found, classes, categories)
-        flat = (table["box"][:, 2:] <= 0).any(axis=1)
+        box = table["box"]
+        flat = (box[:, 2:] == 0).any(axis=1)
+        turned = (box[:, 2:] < 0).any(axis=1) & ~flat
+        self.flat, self.turned = _rows(table, flat), _rows(table, turned)
+        # A negative size reaches back from the corner
+        box[turned, :2] += np.minimum(box[turned, 2:], 0)
+        box[turned, 2:] = np.abs(box[turned, 2:])
         good = found & (classes >= 0) & ~flat & ~self._doubled(table["id"])
-        self.degenerate += int(flat.sum())
-        for row in np.flatnonzero(flat)[:NAMED].tolist():
-            annotation, image = (self._ids.shown(int(table[key][row])) for key in ("id", "image"))
-            where = f"{self._path}: annotation {annotation} of image {image}"
-            self.flat.append(flat_box_message(where, shown_xywh(tuple(table["box"][row].tolist()))))
         picture = order[rows] if len(image_ids) else rows
+        self.emptied = frozenset(np.setdiff1d(picture[flat & found], picture[good]).tolist())
         kept = np.flatnonzero(good)
         kept = kept[np.argsort(picture[kept], kind="stable")]
         table["category"] = classes
         # The box's own area says nothing new (files round it to two to four places)
         own = table["box"][:, 2] * table["box"][:, 3]
-        table["area"][np.abs(table["area"] - own) <= 1e-3 * own + 1e-2] = np.nan
+        table["area"][is_own_area(table["area"], own)] = np.nan
         self._table = {name: column[kept] for name, column in table.items()}
         self._rows = kept
         self._starts = np.searchsorted(picture[kept], np.arange(len(image_ids) + 1))
         self._names = categories.names
         return self
+
+    def problems(self) -> Iterator[Problem]:
+        """What was left out or mended of the boxes, in words."""
+        for kind, rows, message_of in (
+            ("box-without-area", self.flat, flat_box_message),
+            ("box-reversed", self.turned, reversed_box_message),
+        ):
+            for number, image, box in rows:
+                where = f"{self._path}: annotation {self._ids.shown(number)} of image {self._ids.shown(image)}"
+                yield Problem(kind, message_of(where, shown_xywh(box)))
 
     def by_picture(self, first: int, last: int) -> Iterator[tuple[Annotation, ...]]:
         """The annotations of the pictures from `first` to before `last`, in the order of the file."""
@@ -197,8 +214,8 @@ class AnnotationColumns:
         for start, stop in itertools.pairwise(starts):
             yield tuple(records[start - low : stop - low])
 
-    def _columns(self, entries: Sequence[Any]) -> Columns | None:
-        """The entries as columns; None where one of them is not as it should be."""
+    def _columns(self, entries: Sequence[Any]) -> tuple[Columns, list[Any]] | None:
+        """The entries as columns, and their attributes; None where one of them is not as it should be."""
         try:
             places, what = self._category_names, f"{self._path}: annotation"
             category_ids = [entry["category_id"] for entry in entries]
@@ -232,9 +249,11 @@ class AnnotationColumns:
         good = (
             not (confidence < 0).any()
             and not (confidence > 1).any()
-            and not (np.isnan(confidence) & (table["source"] != 0)).any()
         )
-        return table if good else None
+        try:
+            return (table, _judged(entries, table)) if good else None
+        except LabelError:
+            return None
 
     def _is_good(self, entry: Any) -> bool:
         """Whether an entry is an annotation; if not, why not goes to `broken`."""
@@ -273,6 +292,45 @@ class AnnotationColumns:
                 self.broken.append(f"{where}: no category {key}; known: {known}")
 
 
+def is_own_area(area: Any, own: Any) -> Any:
+    """Whether the area of an object, a number or an array of them, is that of its box, `own`, but for rounding."""
+    return abs(area - own) <= 1e-3 * own + 1e-2
+
+
+def _rows(table: Columns, chosen: NDArray[np.bool_]) -> list[tuple[int, int, tuple[float, ...]]]:
+    columns = (table[name][chosen].tolist() for name in ("id", "image", "box"))
+    return [(number, image, tuple(box)) for number, image, box in zip(*columns, strict=True)]
+
+
+def _judged(entries: Sequence[Mapping[str, Any]], table: Columns) -> list[Any]:
+    """The entries' attributes under the rule on who drew a box; changes `source` and `confidence` of the table.
+
+    Only entries with a score or a mark are looked at one by one. Raises `LabelError` for a score that is no number.
+    """
+    attributes = [entry.get("attributes") for entry in entries]
+    scores = [entry.get("score") for entry in entries]
+    source, confidence = table["source"], table["confidence"]
+    rows = set(np.flatnonzero((source == SOURCE_NUMBER["human"]) & ~np.isnan(confidence)).tolist())
+    rows |= {row for row, score in enumerate(scores) if score is not None}
+    rows |= {row for row, found in enumerate(attributes) if found and not MARKS.isdisjoint(found)}
+    for row in sorted(rows):
+        sure = None if np.isnan(confidence[row]) else float(confidence[row])
+        stated = LABEL_SOURCES[source[row]]
+        drawn = drawn_by(stated, attributes[row] or {}, confidence=sure, score=_score(scores[row]))
+        source[row] = SOURCE_NUMBER[drawn.label_source]
+        confidence[row] = np.nan if drawn.confidence is None else drawn.confidence
+        attributes[row] = drawn.attributes
+    return attributes
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise LabelError(f"score must be a finite number; found {value!r:.60}")
+    return float(value)
+
+
 def _none_for_nan(column: NDArray[np.float64]) -> Iterable[float | None]:
     """The values of a column (n,), None for NaN."""
     missing = np.isnan(column)
@@ -296,9 +354,15 @@ def _why_broken(entry: Mapping[str, Any]) -> str:
         return f"label_source: expected one of {', '.join(LABEL_SOURCES)}, found {source!r:.60}"
     if confidence is not None and not (type(confidence) in (int, float) and 0 <= confidence <= 1):
         return f"confidence: expected a number in [0, 1], found {confidence!r:.60}"
-    if confidence is None and source != "human":
-        return f"a box drawn by the {source} carries its confidence; found none"
-    return why_broken(entry, keys=("area", "iscrowd", "ignore", "attributes"))
+    reason = why_broken(entry, keys=("area", "iscrowd", "ignore", "attributes"))
+    if reason:
+        return reason
+    try:
+        attributes = entry.get("attributes") or {}
+        drawn_by(source, attributes, confidence=confidence, score=_score(entry.get("score")))
+    except LabelError as error:
+        return str(error)
+    return ""
 
 
 def _cut(value: Any) -> str:

@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.fields import flag, number, plain_value, take_record_fields, whole_number
-from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
-from traffic_yolo.dataset.formats.shapes import box_of_points, box_of_rotated, polygon_area
+from traffic_yolo.dataset.formats.fields import LABEL_SOURCE, flag, number, plain_value, whole_number
+from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.provenance import SOURCE, record_fields
+from traffic_yolo.dataset.formats.shapes import (
+    Box,
+    box_of_corners,
+    box_of_points,
+    box_of_rotated,
+    ordered_xywh,
+    polygon_area,
+)
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
@@ -24,9 +32,11 @@ from traffic_yolo.messages import shown
 
 ROOT_TAG = "annotations"
 OUTLINES = frozenset({"polygon", "ellipse", "mask"})
-LEFT_OUT = frozenset({"polyline", "points", "cuboid", "skeleton", "tag"})
+TAG = "tag"
+LEFT_OUT = frozenset({"polyline", "points", "cuboid", "skeleton", TAG})
 DRAWN = frozenset({"box", *OUTLINES})
 MAX_FRAMES = 10_000_000  # of a video: 92 hours at 30 a second
+MANUAL = "manual"  # what `source` says of a shape that a human drew
 SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -60,7 +70,7 @@ class CvatReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """Images one after another; then the frames of the tracks, whose boxes are all in memory."""
-        self._left_out.clear()
+        self._left_out.begin(on_problem)
         tracks: dict[tuple[str, str], list[_Track]] = {}
         for element in xml_elements(self._file, ("image", "track")):
             try:
@@ -73,7 +83,6 @@ class CvatReader:
                 on_problem(Problem("label-broken", str(error)))
         for (task_id, subset), of_task in tracks.items():
             yield from self._frames(of_task, task_id, subset, several=len(tracks) > 1)
-        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Shapes that became boxes, and those that were left out."""
@@ -104,19 +113,20 @@ class CvatReader:
         stated = [image.attributes.get(side) for side in ("width", "height")]
         width, height = (whole_number(side, "width and height", where) if side else 0 for side in stated)
         annotations = []
+        self._left_out.picture()
         for shape in image.children:
             if shape.tag in DRAWN and not shape.attributes.get("label"):
-                self._left_out["shapes without a label left out"] += 1
+                self._left_out.shape("without a label", self._where(shape))
             elif shape.tag in DRAWN:
-                box, area = self._box(shape)
-                if box[2] > 0 and box[3] > 0:
+                box, area, turned = self._box(shape)
+                sound = self._left_out.sound(box, self._where(shape), turned=turned)
+                if sound is not None:
                     attributes = _attributes(shape, self._task.text_attributes)
-                    drawn = _Drawn(box, area, flag(shape.attributes.get("occluded"), "occluded", where), attributes)
+                    drawn = _Drawn(sound, area, flag(shape.attributes.get("occluded"), "occluded", where), attributes)
                     annotations.append(self._annotation(self._label(shape), drawn, shape))
-                else:
-                    self._left_out.flat_box(self._where(shape), shown_xywh(box))
-            elif shape.tag in LEFT_OUT:
-                self._left_out[f"shapes of the kind {shape.tag} left out"] += 1
+            else:
+                self._leave_out(shape)
+        self._left_out.end_picture(f"{where} ({name})", len(annotations))
         subset = image.attributes.get("subset") or self._task.subset_of.get(image.attributes.get("task_id", ""), "")
         return PictureLabels(
             name=name,
@@ -126,8 +136,14 @@ class CvatReader:
             own_split=SUBSETS.get(subset.lower(), ""),
         )
 
-    def _box(self, shape: XmlElement) -> tuple[tuple[float, float, float, float], float | None]:
-        """The upright box (xywh) around a shape, and its own area where it is not the box's."""
+    def _leave_out(self, shape: XmlElement) -> None:
+        if shape.tag == TAG:  # says something of the whole picture
+            self._left_out[f"shapes of the kind {TAG} left out"] += 1
+        elif shape.tag in LEFT_OUT:
+            self._left_out.shape(f"of the kind {shape.tag}", self._where(shape))
+
+    def _box(self, shape: XmlElement) -> tuple[Box, float | None, bool]:
+        """The upright box (xywh) around a shape; its own area, None for the box's; whether it was reversed."""
         where, values = self._where(shape), shape.attributes
 
         def value(name: str) -> float:
@@ -136,36 +152,35 @@ class CvatReader:
         if shape.tag == "polygon":
             points = _points(values.get("points", ""), where)
             self._left_out["outlines left out, boxes kept"] += 1
-            return box_of_points(points), polygon_area(points)
+            return box_of_points(points), polygon_area(points), False
         if shape.tag == "ellipse":
+            turned = min(value("rx"), value("ry")) < 0
             radius_x, radius_y = abs(value("rx")), abs(value("ry"))
             self._left_out["outlines left out, boxes kept"] += 1
             box = value("cx") - radius_x, value("cy") - radius_y, 2 * radius_x, 2 * radius_y
-            return box, math.pi * radius_x * radius_y
+            return box, math.pi * radius_x * radius_y, turned
         if shape.tag == "mask":
             self._left_out["outlines left out, boxes kept"] += 1
-            return (value("left"), value("top"), value("width"), value("height")), None
-        left, top, right, bottom = value("xtl"), value("ytl"), value("xbr"), value("ybr")
-        # Rounding keeps 10.1 + 4.2 from becoming 14.299999999999999 on every journey through the format
-        box = left, top, round(right - left, 6), round(bottom - top, 6)
+            return (value("left"), value("top"), value("width"), value("height")), None, False
+        box, turned = box_of_corners(value("xtl"), value("ytl"), value("xbr"), value("ybr"))
         degrees = number(values.get("rotation") or 0, "rotation", where)
         if degrees % 180:
             self._left_out["turned boxes became the upright boxes around them"] += 1
-            return box_of_rotated(box, degrees), box[2] * box[3]
-        return box, None
+            return box_of_rotated(box, degrees), box[2] * box[3], turned
+        return box, None, turned
 
     def _annotation(self, label: str, drawn: "_Drawn", shape: XmlElement) -> Annotation:
         where = self._where(shape)
         attributes = dict(drawn.attributes)
-        known = take_record_fields(attributes, where)
         if drawn.occluded and "occluded" not in attributes:
             attributes["occluded"] = True
         if shape.attributes.get("group_id"):
             attributes["group_id"] = plain_value(shape.attributes["group_id"])
-        if shape.attributes.get("source", "manual") != "manual" and "label_source" not in known:
-            attributes["source"] = shape.attributes["source"]
+        source = shape.attributes.get("source", MANUAL)
+        if source != MANUAL and LABEL_SOURCE not in attributes:
+            attributes[SOURCE] = source
         try:
-            return Annotation(label, drawn.box, area=drawn.area, number=shape.line, attributes=attributes, **known)
+            return Annotation(label, drawn.box, area=drawn.area, number=shape.line, **record_fields(attributes))
         except LabelError as error:
             raise LabelError(f"{where}: {error}") from error
 
@@ -173,20 +188,23 @@ class CvatReader:
         label = self._label(element)
         frames: list[_Drawn] = []
         for shape in element.children:
-            if shape.tag in LEFT_OUT:
-                self._left_out[f"shapes of the kind {shape.tag} left out"] += 1
             if shape.tag not in DRAWN:
+                self._leave_out(shape)
                 continue
             where = self._where(shape)
-            box, area = self._box(shape)
+            box, area, turned = self._box(shape)
+            outside = flag(shape.attributes.get("outside"), "outside", where)
+            ordered = ordered_xywh(box)
+            if (turned or ordered != box) and not outside:  # of one that is outside, tools leave any box
+                self._left_out.turned(box, where)
             frames.append(
                 _Drawn(
-                    box,
+                    ordered,
                     area,
                     flag(shape.attributes.get("occluded"), "occluded", where),
                     _attributes(shape, self._task.text_attributes),
                     frame=whole_number(shape.attributes.get("frame"), "frame", where),
-                    outside=flag(shape.attributes.get("outside"), "outside", where),
+                    outside=outside,
                 )
             )
         frames.sort(key=lambda drawn: drawn.frame)
@@ -209,16 +227,16 @@ class CvatReader:
         recording = self._task.recording_of(task_id) or (f"task-{task_id}" if several else "")
         for frame in frames:
             annotations = []
+            self._left_out.picture()
             for track in tracks:
                 found = track.at(frame)
-                if found is None:
-                    continue
-                if found.box[2] <= 0 or found.box[3] <= 0:
-                    self._left_out.flat_box(f"{self._where(track.element)} frame {frame}", shown_xywh(found.box))
+                where = f"{self._where(track.element)} frame {frame}"
+                if found is None or self._left_out.sound(found.box, where) is None:
                     continue
                 attributes = {**found.attributes, **({"track_id": plain_value(track.number)} if track.number else {})}
                 moved = _Drawn(found.box, found.area, found.occluded, attributes)
                 annotations.append(self._annotation(track.label, moved, track.element))
+            self._left_out.end_picture(f"{self._file} frame {frame}", len(annotations))
             yield PictureLabels(
                 name=f"frame_{frame:06d}",
                 annotations=tuple(annotations),
@@ -235,7 +253,7 @@ class CvatReader:
 class _Drawn:
     """A shape as a box: xywh, the shape's own area, and for tracks the frame and whether the object is gone."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     area: float | None
     occluded: bool
     attributes: Mapping[str, Any]

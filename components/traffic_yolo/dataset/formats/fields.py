@@ -33,26 +33,16 @@ def whole_number(text: Any, what: str, where: str) -> int:
 
 def flag(text: Any, what: str, where: str) -> bool:
     """Yes or no, in the spellings that label files have."""
-    word = str(text if text is not None else "").strip().lower()
-    if word in TRUE_WORDS:
-        return True
-    if word in FALSE_WORDS:
-        return False
-    raise LabelError(f"{where}: {what} must be 0 or 1; found {shown(text)}")
-
-
-def take_record_fields(attributes: dict[str, Any], where: str) -> dict[str, Any]:
-    """Takes what our writers carry as attributes out of them (in place); keyword arguments of `Annotation`."""
-    found: dict[str, Any] = {}
-    if LABEL_SOURCE in attributes:
-        found["label_source"] = str(attributes.pop(LABEL_SOURCE)) or "human"
-    confidence = attributes.pop(CONFIDENCE, None)
-    if confidence not in (None, ""):
-        found["confidence"] = number(confidence, CONFIDENCE, where)
-    for name, keyword in ((IGNORE, "ignore"), (IS_CROWD, "is_crowd")):
-        if name in attributes:
-            found[keyword] = flag(attributes.pop(name), name, where)
+    found = is_flag(text if text is not None else "")
+    if found is None:
+        raise LabelError(f"{where}: {what} must be 0 or 1; found {shown(text)}")
     return found
+
+
+def is_flag(value: Any) -> bool | None:
+    """Yes or no, in the spellings that label files have; None for a word that is neither."""
+    word = str(value).strip().lower()
+    return True if word in TRUE_WORDS else False if word in FALSE_WORDS else None
 
 
 def plain_value(text: str) -> str | float | int | bool:

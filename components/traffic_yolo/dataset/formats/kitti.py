@@ -13,6 +13,8 @@ from typing import Any
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, plain_value
 from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
+from traffic_yolo.dataset.formats.shapes import box_of_corners
 from traffic_yolo.dataset.formats.text_labels import files_below, text_lines, write_label_file
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
@@ -46,8 +48,8 @@ def kitti_folder(path: Path) -> Path | None:
 class KittiReader:
     """A folder of label files, or the folder above it; see `base.LabelReader`.
 
-    A box with a score is a model's: the score is its confidence, and must be in [0, 1]. Classes are those in use, in
-    alphabetical order: reading them takes a pass over all files.
+    A box with a score is a model's: the score is its confidence, or, outside [0, 1], its attribute `score`. Classes are
+    those in use, in alphabetical order: reading them takes a pass over all files.
     """
 
     is_video = False
@@ -71,37 +73,39 @@ class KittiReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """One picture a file, in the order of the files' names."""
-        self._left_out.clear()
+        self._left_out.begin(on_problem)
         for file in files_below(self._folder, ".txt"):
+            self._left_out.picture()
             try:
-                lines = [(number_, line) for number_, line in text_lines(file)]
-                found = [read_kitti_line(line, f"{file} line {number_}", number_) for number_, line in lines]
+                found = [
+                    read_kitti_line(line, f"{file} line {number_}", self._left_out, number_)
+                    for number_, line in text_lines(file)
+                ]
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
                 continue
             annotations = tuple(annotation for annotation in found if annotation)
-            for (number_, line), annotation in zip(lines, found, strict=True):
-                if annotation is None:
-                    self._left_out.flat_box(f"{file} line {number_}", repr(line[:120]))
+            self._left_out.end_picture(str(file), len(annotations))
             name = file.relative_to(self._folder).with_suffix("").as_posix()
             yield PictureLabels(name=name, annotations=annotations, where=str(file))
-        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
-        """Boxes without area."""
+        """Boxes without area, and reversed ones."""
         return [f"KITTI: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
 
 
-def read_kitti_line(line: str, where: str, line_number: int = 0) -> Annotation | None:
-    """The box of a line; None for one without area. `LabelError` beginning with `where` for what is no such line."""
+def read_kitti_line(line: str, where: str, left_out: LeftOut, line_number: int = 0) -> Annotation | None:
+    """The box of a line; None for one without area, which `left_out` counts.
+
+    Raises `LabelError` beginning with `where` for what is no such line.
+    """
     parts = line.split()
     if len(parts) not in (15, 16):
         raise LabelError(f"{where}: expected 15 columns, or 16 with a score; found {len(parts)}")
     values = [number(part, f"column {index}", where) for index, part in enumerate(parts[1:], start=2)]
-    left, top, right, bottom = values[3:7]
-    # Rounding keeps 10.1 + 4.2 from becoming 14.299999999999999 on every journey through the format
-    xywh = left, top, round(right - left, 6), round(bottom - top, 6)
-    if xywh[2] <= 0 or xywh[3] <= 0:
+    box, turned = box_of_corners(*values[3:7])
+    xywh = left_out.sound(box, where, turned=turned)
+    if xywh is None:
         return None
     attributes = {
         name: plain_value(_plain(parts[column]))
@@ -111,15 +115,8 @@ def read_kitti_line(line: str, where: str, line_number: int = 0) -> Annotation |
     score = values[14] if len(parts) == 16 else None
     ignore = parts[0] == DONT_CARE
     try:
-        return Annotation(
-            parts[0],
-            xywh,
-            label_source="human" if score is None else "model",
-            confidence=score,
-            ignore=ignore,
-            number=line_number,
-            attributes={} if ignore else attributes,
-        )
+        drawn = drawn_by("", {} if ignore else attributes, score=score)
+        return Annotation(parts[0], xywh, ignore=ignore, number=line_number, **drawn._asdict())
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from error
 
@@ -139,7 +136,7 @@ class KittiWriter:
         """One file; an ignored or crowd box becomes a `DontCare` region."""
         lines = [kitti_line(annotation) for annotation in frame.annotations]
         write_label_file(self._folder / f"{frame.recording}/{frame.scan}.txt", lines)
-        return [read_kitti_line(line, frame.file_name) for line in lines]
+        return [read_kitti_line(line, frame.file_name, LeftOut()) for line in lines]
 
     def complete(self) -> None:
         """Nothing is left to write."""
@@ -159,8 +156,9 @@ def kitti_line(annotation: Annotation) -> str:
         columns[1:4] = ["-1", "-1", "-10"]
     x, y, width, height = annotation.xywh
     columns[4:8] = [_short(value) for value in (x, y, x + width, y + height)]
-    if annotation.counts and annotation.confidence is not None:
-        columns.append(f"{annotation.confidence:.6g}")
+    score = annotation.confidence if annotation.confidence is not None else attributes.get(SCORE)
+    if annotation.counts and isinstance(score, int | float):
+        columns.append(f"{score:.6g}")
     return " ".join(columns)
 
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.fields import number, take_record_fields, whole_number
-from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.fields import number, whole_number
+from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.provenance import record_fields
 from traffic_yolo.dataset.formats.shapes import Box, Points, box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import parse_json
+from traffic_yolo.storage import json_value, parse_json
+
+SHAPE_KEYS = ("group_id", "description", "score", "confidence")  # the last two: tools that predict into LabelMe files
 
 
 def labelme_files(path: Path) -> Iterator[Path]:
@@ -55,13 +58,12 @@ class LabelmeReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """One picture a file."""
-        self._left_out.clear()
+        self._left_out.begin(on_problem)
         for file, content in self._contents(on_problem):
             try:
                 yield self._picture(file, content)
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
-        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """Shapes that became boxes, and those that were left out."""
@@ -93,10 +95,12 @@ class LabelmeReader:
             for key in ("imageWidth", "imageHeight")
         )
         annotations = []
+        self._left_out.picture()
         for index, shape in enumerate(shapes, start=1):
             annotation = self._annotation(shape, index, f"{file} shape {index}")
             if annotation is not None:
                 annotations.append(annotation)
+        self._left_out.end_picture(str(file), len(annotations))
         flags = content.get("flags")
         return PictureLabels(
             name=name,
@@ -114,17 +118,10 @@ class LabelmeReader:
         if found is None:
             return None
         box, area = found
-        if box[2] <= 0 or box[3] <= 0:
-            self._left_out.flat_box(where, shown_xywh(box))
+        if self._left_out.sound(box, where) is None:
             return None
-        flags = shape.get("flags")
-        attributes: dict[str, Any] = {k: v for k, v in flags.items() if v} if isinstance(flags, dict) else {}
-        known = take_record_fields(attributes, where)
-        for key in ("group_id", "description"):
-            if shape.get(key) not in (None, ""):
-                attributes[key] = shape[key]
         try:
-            return Annotation(shape["label"], box, area=area, number=index, attributes=attributes, **known)
+            return Annotation(shape["label"], box, area=area, number=index, **record_fields(_attributes(shape)))
         except LabelError as error:
             raise LabelError(f"{where}: {error}") from error
 
@@ -132,7 +129,7 @@ class LabelmeReader:
         if kind == "rectangle":
             if len(points) < 2:
                 raise LabelError(f"{where}: a rectangle has two corners; found {len(points)}")
-            return box_of_points(points), None
+            return box_of_points(points), None  # LabelMe keeps two corners as the mouse went: any order is right
         if kind == "mask" and len(points) == 2:  # drawn pixels, whose box the points are
             self._left_out["outlines left out, boxes kept"] += 1
             return box_of_points(points), None
@@ -144,8 +141,31 @@ class LabelmeReader:
             radius = math.dist((x, y), edge)
             self._left_out["outlines left out, boxes kept"] += 1
             return (x - radius, y - radius, 2 * radius, 2 * radius), math.pi * radius**2
-        self._left_out[f"shapes of the kind {kind} left out"] += 1
+        self._left_out.shape(f"of the kind {kind}", where)
         return None
+
+
+def _attributes(shape: dict[str, Any]) -> dict[str, Any]:
+    """What a shape says beside its outline: flags that are set, keys of LabelMe and of its kin, their attributes."""
+    attributes: dict[str, Any] = {}
+    for key, keep_false in (("attributes", True), ("flags", False)):
+        found = shape.get(key)
+        if isinstance(found, dict):
+            attributes |= {name: value for name, value in found.items() if keep_false or value}
+    attributes |= {key: shape[key] for key in SHAPE_KEYS if shape.get(key) not in (None, "")}
+    # LabelMe's own detector ("AI text to annotation") writes its score into the description, as JSON
+    described = _json_object(shape.get("description"))
+    if "score" in described:
+        attributes.setdefault("score", described["score"])
+    return attributes
+
+
+def _json_object(text: Any) -> dict[str, Any]:
+    try:
+        found = json_value(text) if isinstance(text, str) and text.lstrip().startswith("{") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _points(value: Any, where: str) -> Points:

@@ -18,8 +18,10 @@ import numpy as np
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import flag, number, whole_number
 from traffic_yolo.dataset.formats.json_stream import json_pieces
-from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.mapping import read_mapping
+from traffic_yolo.dataset.formats.provenance import drawn_by
+from traffic_yolo.dataset.formats.shapes import Box
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, OptionsError, StorageError
@@ -58,7 +60,7 @@ class MappedReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """Every picture in the order of its first record, with all of its boxes."""
-        self._left_out.clear()
+        self._left_out.begin(on_problem)
         groups = _Groups()
         for where, record in self._records(on_problem):
             try:
@@ -70,10 +72,9 @@ class MappedReader:
                 yield self._picture(identity, records)
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
-        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
-        """Boxes without area."""
+        """Boxes without area, and reversed ones."""
         return [f"{self._path.name}: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
 
     def _classes_in_use(self) -> set[str]:
@@ -158,6 +159,7 @@ class MappedReader:
     def _picture(self, identity: PictureId, records: Iterator[tuple[str, Record]]) -> PictureLabels:
         name, recording, scan = identity
         annotations: list[Annotation] = []
+        self._left_out.picture()
         first: tuple[str, Record] | None = None
         for where, record in records:
             first = first or (where, record)
@@ -168,6 +170,7 @@ class MappedReader:
                     annotations.append(annotation)
         assert first is not None, "a group has a record"
         where, record = first
+        self._left_out.end_picture(where, len(annotations))
         stated = [_value(record, self._mapping.picture.get(side, "")) for side in ("width", "height")]
         width, height = (whole_number(side, "picture size", where) if side not in (None, "") else 0 for side in stated)
         split = self._text(record, "split").lower()
@@ -205,26 +208,30 @@ class MappedReader:
             raise LabelError(f"{where}: the box has no class (field {mapping.box_fields['class']})")
         if mapping.classes and str(name) not in mapping.classes:
             raise LabelError(f"{where}: class {shown(name)} is none of the mapping's: {', '.join(mapping.classes)}")
-        xywh = self._xywh(box, where)
-        if xywh[2] <= 0 or xywh[3] <= 0:
-            self._left_out.flat_box(where, shown_xywh(xywh))
+        written, turned = self._xywh(box, where)
+        xywh = self._left_out.sound(written, where, turned=turned)
+        if xywh is None:
             return None
         confidence = found.get("confidence")
         try:
+            drawn = drawn_by(
+                str(found.get("label_source") or mapping.label_source),
+                {f: v for f in mapping.attributes if (v := _value(box, f)) not in (None, "")},
+                confidence=None if confidence in (None, "") else number(confidence, "confidence", where),
+            )
             return Annotation(
                 mapping.classes.get(str(name), str(name)),
                 xywh,
-                label_source=str(found.get("label_source") or mapping.label_source),
-                confidence=None if confidence in (None, "") else number(confidence, "confidence", where),
                 ignore=flag(found.get("ignore"), "ignore", where),
                 is_crowd=flag(found.get("iscrowd"), "iscrowd", where),
                 number=number_,
-                attributes={f: v for f in mapping.attributes if (v := _value(box, f)) not in (None, "")},
+                **drawn._asdict(),
             )
         except LabelError as error:
             raise LabelError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
 
-    def _xywh(self, box: Record, where: str) -> tuple[float, float, float, float]:
+    def _xywh(self, box: Record, where: str) -> tuple[Box, bool]:
+        """The box, and whether it stood as corners in the wrong order; sizes may be negative."""
         mapping = self._mapping
         if len(mapping.box) == 4:
             values = [_value(box, field) for field in mapping.box]
@@ -234,16 +241,15 @@ class MappedReader:
         if len(values) != 4:
             raise LabelError(f"{where}: expected four numbers for the box; found {len(values)}")
         a, b, c, d = (number(value, "box", where) for value in values)
-        if mapping.order == "xyxy":
-            # Counted from 1, both corners belong to the box
-            extra = 1.0 if mapping.one_based else 0.0
-            xywh = a, b, c - a + extra, d - b + extra
-        elif mapping.order == "xywh":
-            xywh = a, b, c, d
-        else:
-            xywh = a - c / 2, b - d / 2, c, d
         first = 1.0 if mapping.one_based else 0.0
-        return xywh[0] - first, xywh[1] - first, xywh[2], xywh[3]
+        if mapping.order == "xyxy":
+            turned = c < a or d < b
+            left, top, right, bottom = min(a, c), min(b, d), max(a, c), max(b, d)
+            # Counted from 1, both corners belong to the box
+            return (left - first, top - first, right - left + first, bottom - top + first), turned
+        if mapping.order == "xywh":
+            return (a - first, b - first, c, d), False
+        return (a - c / 2 - first, b - d / 2 - first, c, d), False
 
 
 class _Groups:

@@ -7,6 +7,23 @@ Box = tuple[float, float, float, float]
 Points = Sequence[tuple[float, float]]
 
 
+def box_of_corners(left: float, top: float, right: float, bottom: float) -> tuple[Box, bool]:
+    """The box (xywh) between two corners, and whether they stood the wrong way round in either direction."""
+    turned = right < left or bottom < top
+    left, right = (right, left) if right < left else (left, right)
+    top, bottom = (bottom, top) if bottom < top else (top, bottom)
+    # Rounding keeps 10.1 + 4.2 from becoming 14.299999999999999 on every journey through a format
+    return (left, top, round(right - left, 6), round(bottom - top, 6)), turned
+
+
+def ordered_xywh(box: Box) -> Box:
+    """The box (xywh) with sizes from 0: a negative size reaches back from the corner."""
+    x, y, width, height = box
+    if width >= 0 and height >= 0:
+        return box
+    return min(x, x + width), min(y, y + height), abs(width), abs(height)
+
+
 def box_of_points(points: Points) -> Box:
     """The box (xywh) around points. Raises `ValueError` where there is none."""
     xs, ys = [x for x, _ in points], [y for _, y in points]

@@ -1,5 +1,7 @@
 """The side-car: what a label format cannot say, in a file of ours beside its files, one JSON line a picture.
 
+Its first line says the classes in their order, and which of them occur in boxes that do not count only.
+
 A box of the side-car belongs to the box of the label file at the same place in the same picture, as long as that one is
 still what was written. A box that somebody has moved or renamed since is theirs, and keeps nothing of the old one.
 """
@@ -15,9 +17,10 @@ import numpy as np
 import orjson
 
 from traffic_yolo.dataset.formats.base import LabelReader
+from traffic_yolo.dataset.formats.provenance import judged
 from traffic_yolo.dataset.frame_spool import annotation_of_row, annotation_row
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
-from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.storage import json_value
@@ -25,6 +28,7 @@ from traffic_yolo.storage import json_value
 SIDECAR_NAME = "sidecar.jsonl"
 NOT_WRITTEN = -1  # the place of a box that the label file does not hold at all
 SAME_PX = 1e-3  # a box is what was written when no edge differs by more: formats round
+UNTOLD_RECORDING = "images"  # a folder of this name says nothing of a picture's recording
 FRAME_FIELDS = ("recording", "scan", "site", "camera", "day")
 
 
@@ -32,6 +36,11 @@ def sidecar_of(path: Path) -> Path | None:
     """The side-car beside a label file, or in a folder of them; None where there is none."""
     file = (path.parent if path.is_file() else path) / SIDECAR_NAME
     return file if file.is_file() else None
+
+
+def sidecar_head(classes: Sequence[str], apart: Sequence[str]) -> bytes:
+    """The first line: the classes in order, then those of boxes that do not count."""
+    return orjson.dumps({"classes": list(classes), "apart": list(apart)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def sidecar_line(frame: Frame, as_read: Sequence[Annotation | None], *, says_frames: bool) -> bytes:
@@ -50,7 +59,8 @@ def sidecar_line(frame: Frame, as_read: Sequence[Annotation | None], *, says_fra
             boxes.append([place, read.class_name, list(read.xywh), annotation_row(annotation)])
         place += 1
     fields = {name: value for name in ("site", "camera", "day") if (value := getattr(frame, name))}
-    if not boxes and (says_frames or not (fields or frame.attributes)):
+    told = "/" not in frame.recording + frame.scan and frame.recording != UNTOLD_RECORDING
+    if not boxes and (says_frames or (told and not fields and not frame.attributes)):
         return b""
     line = {
         "picture": _key(frame.file_name),
@@ -85,30 +95,44 @@ def with_sidecar(reader: LabelReader, file: Path) -> LabelReader:
 
 
 class _Completed:
-    """See `with_sidecar`; sixteen bytes a line are in memory."""
+    """See `with_sidecar`; sixteen bytes a line are in memory. Knowing the classes takes a pass over all labels."""
 
     def __init__(self, reader: LabelReader, file: Path) -> None:
         self._reader = reader
         self._path = file
         self._changed = 0
         hashes, offsets = array.array("Q"), array.array("Q")
-        classes: dict[str, None] = dict.fromkeys(reader.classes)
-        ignored = set()
+        head: tuple[list[str], list[str]] | None = None
+        names: dict[str, bool] = {}  # class of a box -> whether one of them counts
+        aliases = set()  # what the label file calls classes whose names it cannot say
         with _opened(file) as lines:
             offset = 0
             for number, line in enumerate(lines, start=1):
+                if number == 1 and (head := _head(line)) is not None:
+                    offset += len(line)
+                    continue
                 described = self._parsed(line, f"{file} line {number}")
                 hashes.append(_hash(described["picture"]))
                 offsets.append(offset)
                 offset += len(line)
-                for box in described["boxes"]:
-                    classes[str(box[3][0])] = None
-                    ignored.add(str(box[3][0]))
+                for _, alias, _, row in described["boxes"]:
+                    name = str(row[0])
+                    names[name] = names.get(name, False) or not (row[4] or row[5])
+                    aliases |= {alias} - {name}
         order = np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")
         self._hashes = np.array(hashes, dtype=np.uint64)[order]
         self._offsets = np.array(offsets, dtype=np.uint64)[order]
-        self.classes = tuple(classes)
-        self.default_classes = reader.default_classes | (ignored - set(reader.classes))
+        if head is None:
+            self.classes = tuple(dict.fromkeys([*reader.classes, *names]))
+            counted = {name for name, counts in names.items() if counts}
+            self.default_classes = reader.default_classes | (counted - set(reader.classes))
+        else:
+            classes, apart = head
+            used = self._classes_in_use()
+            own = [name for name in reader.classes if name not in aliases]
+            self.classes = tuple(dict.fromkeys([*classes, *apart, *own, *used]))
+            stated = {*classes, *(reader.default_classes & set(own) - set(apart))}
+            self.default_classes = frozenset(stated | {name for name, counts in used.items() if counts})
         self.root = reader.root
         self.is_video = reader.is_video
 
@@ -127,6 +151,14 @@ class _Completed:
         """The reader's notes; boxes that are no longer what was written."""
         changed = f"{self._changed} boxes changed since {self._path.name} was written: what it says of them is not used"
         return [*self._reader.notes(), *([changed] if self._changed else [])]
+
+    def _classes_in_use(self) -> dict[str, bool]:
+        """Every class that a box has now, and whether one of them counts: the label file may have been changed."""
+        used: dict[str, bool] = {}
+        for labels in self.pictures(already_told):
+            for annotation in labels.annotations:
+                used[annotation.class_name] = used.get(annotation.class_name, False) or annotation.counts
+        return used
 
     def _find(self, lines: IO[bytes], key: str) -> dict[str, Any] | None:
         wanted = np.uint64(_hash(key))
@@ -164,20 +196,34 @@ class _Completed:
         left_out = []
         for place, class_name, written, row in described["boxes"]:
             try:
-                whole = _in_shares(annotation_of_row(row), size)
+                whole = _in_shares(judged(annotation_of_row(row)), size)
             except (LabelError, TypeError, ValueError, AttributeError) as error:
                 raise LabelError(f"{self._path} ({described['picture']}): {error}") from error
             if place == NOT_WRITTEN:
                 left_out.append(whole)
                 continue
             read = annotations[place] if place < len(annotations) else None
-            if read is not None and read.class_name == class_name and _same_box(_pixels(read, size), written):
+            same = read is not None and read.class_name == class_name and _same_box(_pixels(read, size), written)
+            if read is not None and same and (read.label_source == "human" or whole.label_source != "human"):
                 annotations[place] = replace(whole, number=read.number)
             else:
                 self._changed += 1
         fields: dict[str, Any] = {name: str(frame[name]) for name in FRAME_FIELDS if frame.get(name)}
         attributes = {**labels.attributes, **frame.get("attributes", {})}
         return replace(labels, annotations=(*annotations, *left_out), attributes=attributes, **fields)
+
+
+def _head(line: bytes) -> tuple[list[str], list[str]] | None:
+    """(classes, classes apart) of a first line; None where it is already that of a picture."""
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict) or set(found) != {"classes", "apart"}:
+        return None
+    lists = found["classes"], found["apart"]
+    good = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
+    return lists if good else None
 
 
 def _says_all(read: Annotation, annotation: Annotation) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.fields import flag, number, plain_value, whole_number
-from traffic_yolo.dataset.formats.left_out import LeftOut, shown_xywh
+from traffic_yolo.dataset.formats.fields import CONFIDENCE, flag, number, plain_value, whole_number
+from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
+from traffic_yolo.dataset.formats.shapes import box_of_corners
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
@@ -64,13 +66,12 @@ class VocReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """One picture a file, in the order of the files' names."""
-        self._left_out.clear()
+        self._left_out.begin(on_problem)
         for element in self._elements(on_problem):
             try:
                 yield self._picture(element, Path(element.attributes["file"]))
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
-        self._left_out.tell(on_problem)
 
     def notes(self) -> list[str]:
         """How the corners were read, and what was left out."""
@@ -96,10 +97,12 @@ class VocReader:
         stated = [size.text_of(side) if size else "" for side in ("width", "height")]
         width, height = (whole_number(side, "size", str(file)) if side else 0 for side in stated)
         annotations = []
+        self._left_out.picture()
         for box in element.all("object"):
             annotation = self._annotation(box, f"{file} line {box.line}")
             if annotation is not None:
                 annotations.append(annotation)
+        self._left_out.end_picture(str(file), len(annotations))
         relative = file.relative_to(self._folder).with_suffix("").as_posix()
         file_name = element.text_of("filename")
         # Its folder below Annotations counts, and its name: `filename` often is the name on somebody's desk
@@ -117,11 +120,11 @@ class VocReader:
         if not name or bounds is None:
             raise LabelError(f"{where}: an object without name or bndbox")
         left, top, right, bottom = (number(bounds.text_of(corner), corner, where) for corner in CORNERS)
+        (left, top, width, height), turned = box_of_corners(left, top, right, bottom)
         first = 1.0 if self._from_one else 0.0
-        xywh = left - first, top - first, right - left + first, bottom - top + first
         self._left_out["parts of objects left out"] += sum(1 for _ in box.all("part"))
-        if xywh[2] <= 0 or xywh[3] <= 0:
-            self._left_out.flat_box(where, shown_xywh(xywh))
+        xywh = self._left_out.sound((left - first, top - first, width + first, height + first), where, turned=turned)
+        if xywh is None:
             return None
         attributes: dict[str, Any] = {}
         for key in ("truncated", "occluded"):
@@ -129,8 +132,14 @@ class VocReader:
                 attributes[key] = plain_value(box.text_of(key))
         if box.text_of("pose") not in ("", "Unspecified"):
             attributes["pose"] = box.text_of("pose")
+        for key in (CONFIDENCE, SCORE):  # VOC has neither; tools that predict into VOC files write them
+            if box.text_of(key):
+                attributes[key] = plain_value(box.text_of(key))
         difficult = flag(box.text_of("difficult"), "difficult", where)
-        return Annotation(name, xywh, ignore=difficult, number=box.line, attributes=attributes)
+        try:
+            return Annotation(name, xywh, ignore=difficult, number=box.line, **drawn_by("", attributes)._asdict())
+        except LabelError as error:
+            raise LabelError(f"{where}: {error}") from error
 
 
 def _counts_from_one(box: XmlElement) -> bool:

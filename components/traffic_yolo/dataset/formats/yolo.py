@@ -8,15 +8,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
-from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.problems import Problem, ProblemSink, refuse, strict
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
@@ -43,16 +44,36 @@ def _yolo_line(annotation: Annotation, class_ids: Mapping[str, int], image_wh: t
     return f"{class_id} {cx:.8f} {cy:.8f} {(right - left) / width:.8f} {(bottom - top) / height:.8f}"
 
 
-def read_yolo_labels(path: Path, classes: Sequence[str], image_wh: tuple[int, int]) -> list[Annotation]:
+def read_back(
+    annotations: Sequence[Annotation], classes: Sequence[str], image_wh: tuple[int, int]
+) -> list[Annotation | None]:
+    """What a reader gets of each box that `yolo_lines` writes; None for one that it leaves out."""
+    class_ids = {name: class_id for class_id, name in enumerate(classes)}
+    lines = (_yolo_line(annotation, class_ids, image_wh) for annotation in annotations)
+    return [_read_line(line, classes, image_wh, "", LeftOut()) if line else None for line in lines]
+
+
+def read_yolo_labels(
+    path: Path, classes: Sequence[str], image_wh: tuple[int, int], left_out: LeftOut | None = None
+) -> list[Annotation]:
     """The boxes of one label file in picture pixels; an empty file is a picture without objects.
 
-    Raises `LabelError` naming file and line for a wrong count of numbers, an unknown class id, or numbers that are not
-    relative sizes.
+    `left_out` counts boxes without area, which are left out, and negative sizes, which are mended; without it, both are
+    refused. Raises `LabelError` naming file and line for a wrong count of numbers, an unknown class id, or numbers that
+    are not relative sizes.
     """
-    return [_read_line(line, classes, image_wh, f"{path} line {number}", number) for number, line in text_lines(path)]
+    left_out = LeftOut(refuse) if left_out is None else left_out
+    left_out.picture()
+    lines = ((number, line, f"{path} line {number}") for number, line in text_lines(path))
+    read = [_read_line(line, classes, image_wh, where, left_out, number) for number, line, where in lines]
+    found = [annotation for annotation in read if annotation is not None]
+    left_out.end_picture(str(path), len(found))
+    return found
 
 
-def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], where: str, number: int = 0) -> Annotation:
+def _read_line(
+    line: str, classes: Sequence[str], image_wh: tuple[int, int], where: str, left_out: LeftOut, number: int = 0
+) -> Annotation | None:
     width, height = image_wh
     first, *others = line.split()
     try:
@@ -61,24 +82,25 @@ def _read_line(line: str, classes: Sequence[str], image_wh: tuple[int, int], whe
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
     if not 0 <= class_id < len(classes):
         raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
-    known: dict[str, Any] = {}
+    area = confidence = None
     if len(values) >= 6 and len(values) % 2 == 0:  # the outline of a segmentation: x y of each corner
         points = list(zip(values[::2], values[1::2], strict=True))
         left, top, w, h = box_of_points(points)
-        cx, cy, known["area"] = left + w / 2, top + h / 2, polygon_area(points) * width * height
+        cx, cy, area = left + w / 2, top + h / 2, polygon_area(points) * width * height
     elif len(values) in (4, 5):
         cx, cy, w, h = values[:4]
         if len(values) == 5:  # what a detector writes when it is asked for confidences
-            known = {"label_source": "model", "confidence": values[4]}
+            confidence = values[4]
     else:
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}")
-    if w <= 0 or h <= 0:
-        raise LabelError(f"{where}: expected width and height above 0, found {line!r:.120}")
     if not all(math.isfinite(v) and -1 <= v <= 2 for v in (cx, cy, w, h)):
         raise LabelError(f"{where}: expected numbers relative to the picture (0 to 1), found {line!r:.120}")
-    box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
+    box = left_out.sound(((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height), where)
+    if box is None:
+        return None
     try:
-        return Annotation(classes[class_id], box, number=number, **known)
+        drawn = drawn_by("", {}, confidence=confidence)
+        return Annotation(classes[class_id], box, area=area, number=number, **drawn._asdict())
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from error
 
@@ -92,18 +114,17 @@ class YoloWriter:
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
         self._folder = folder
         self._classes = tuple(classes)
-        self._ids = {name: class_id for class_id, name in enumerate(classes)}
         self._list = folder / "train.txt"
         self._list.touch()
 
     def add(self, frame: Frame) -> list[Annotation | None]:
         """One file; ignored and crowd boxes are left out, others cut at the picture's edges."""
         image_wh = frame.width, frame.height
-        lines = [_yolo_line(annotation, self._ids, image_wh) for annotation in frame.annotations]
-        write_label_file(self._folder / f"labels/{frame.recording}/{frame.scan}.txt", [line for line in lines if line])
+        lines = yolo_lines(frame.annotations, self._classes, image_wh)
+        write_label_file(self._folder / f"labels/{frame.recording}/{frame.scan}.txt", lines)
         with self._list.open("a", encoding="utf-8", newline="\n") as pictures:
             pictures.write(f"./images/{frame.file_name}\n")
-        return [_read_line(line, self._classes, image_wh, frame.file_name) if line else None for line in lines]
+        return read_back(frame.annotations, self._classes, image_wh)
 
     def complete(self) -> None:
         """Classes, and what Darknet and ultralytics start from: all pictures for training."""
@@ -151,20 +172,26 @@ class YoloReader:
             for picture in described.pictures[split]:
                 self._splits_of.setdefault(Path(os.path.normpath(picture)), set()).add(split)
         self._shared = sum(len(splits) > 1 for splits in self._splits_of.values())
+        self._described_by = described_by
         self._unlabelled = self._outlines = 0
+        self._left_out = LeftOut()
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """Every picture that the set lists, with the boxes of its text file in shares of the picture."""
         self._unlabelled = self._outlines = 0
+        self._left_out.begin(on_problem)
         for picture, splits in self._splits_of.items():
             label_file = label_path_of(picture)
             if not label_file.is_file():
                 label_file = picture.with_suffix(".txt")  # where Darknet looks
             exists = label_file.is_file()
-            self._unlabelled += not exists
+            if not exists:
+                self._unlabelled += 1
+                message = f"{picture}: expected its labels in {label_path_of(picture)}, found none; taken as empty"
+                on_problem(Problem("label-missing", message))
             try:
                 # In a picture of one pixel: the real size is known when the picture is read
-                annotations = read_yolo_labels(label_file, self.classes, (1, 1)) if exists else []
+                annotations = read_yolo_labels(label_file, self.classes, (1, 1), self._left_out) if exists else []
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
                 continue
@@ -177,14 +204,22 @@ class YoloReader:
                 path=picture,
                 own_split="" if self._shared else min(splits),
             )
+        if self._unlabelled and self._unlabelled == len(self._splits_of):
+            first = label_path_of(next(iter(self._splits_of)))
+            message = (
+                f"{self._described_by}: expected label files such as {first}, found none for any of "
+                f"{self._unlabelled} pictures; put the labels there, or empty files for pictures without objects"
+            )
+            on_problem(Problem("label-broken", message))
 
     def notes(self) -> list[str]:
-        """Pictures without a label file, and splits that share pictures."""
+        """Pictures without a label file, boxes left out or mended, and splits that share pictures."""
         notes = []
         if self._unlabelled:
             notes.append(f"{self._unlabelled} pictures without a label file: taken as pictures without objects")
         if self._outlines:
             notes.append(f"YOLO: {self._outlines} outlines left out, boxes kept")
+        notes += [f"YOLO: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
         if self._shared:
             notes.append(f"the source's own splits share {self._shared} pictures: they are not used")
         return notes
