@@ -1,5 +1,6 @@
 """A Katib trial: its metrics, with and without training, printed as Katib's collector reads them."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_no_detections_at_all_are_defined_numbers(small_data_set: Path, shared_s
 @pytest.mark.usefixtures("first_metrics")
 def test_detections_of_another_data_set_are_refused(small_data_set: Path, shared_store: Path) -> None:
     data = DataSet.open(small_data_set)
-    other = type(data)(**{**data.__dict__, "manifest": {**data.manifest, "fingerprint": "other"}})
+    other = dataclasses.replace(data, manifest={**data.manifest, "fingerprint": "other"})
     with pytest.raises(
         EvaluationError, match=r"was made on pictures .*, the data set .* has other/val; evaluate again"
     ):

@@ -17,7 +17,9 @@ from click.testing import CliRunner, Result
 
 from traffic_yolo.commands.katib import command
 from traffic_yolo.errors import StorageError
+from traffic_yolo.tuning.katib_run import runner
 from traffic_yolo.tuning.katib_run.journal import Journal
+from traffic_yolo.tuning.katib_run.pod import PodSetup
 
 Experiment = Callable[..., Path]
 
@@ -161,6 +163,16 @@ def alive(nas: Path) -> list[int]:
     return pids
 
 
+def all_gone(nas: Path) -> bool:
+    """Whether no trial is left; one that was killed may still be on its way out."""
+    until = time.monotonic() + 300
+    while found := alive(nas):
+        if time.monotonic() > until:
+            return not found
+        time.sleep(0.02)
+    return True
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_the_same_command_goes_on(
     experiment: Experiment, nas: Path, tmp_path: Path, seed: int
@@ -184,7 +196,7 @@ def test_killed_at_any_moment_the_same_command_goes_on(
     assert (status["trials"], status["trialsSucceeded"]) == (6, 6)
     journal = Journal(out / "journal.jsonl")
     assert len(journal.trials) == 6
-    assert alive(nas) == []
+    assert all_gone(nas)
 
 
 def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
@@ -198,11 +210,34 @@ def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait(300) == 130
-    assert alive(nas) == []
+    assert all_gone(nas)
     assert status_of(out)["trialsRunning"] >= 1
     (nas / "behaviour.py").write_text("")
     assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
     assert status_of(out)["trialsSucceeded"] == 6
+
+
+def test_interrupted_while_a_trial_is_being_started_it_ends_that_too(
+    experiment: Experiment, nas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst moment: the process is there, and nobody has its number yet."""
+    (nas / "behaviour.py").write_text("time.sleep(600)")
+    real, processes = runner.start, []
+
+    def start(setup: PodSetup) -> "subprocess.Popen[bytes]":
+        process = real(setup)
+        processes.append(process.pid)
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(runner, "start", start)
+    answered = run(experiment(), tmp_path / "out", "--nas-root", str(nas))
+    assert answered.exit_code == 130, answered.output
+    assert len(processes) == 1
+    until = time.monotonic() + 300
+    while lives(processes[0]) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not lives(processes[0])
 
 
 @pytest.mark.parametrize(

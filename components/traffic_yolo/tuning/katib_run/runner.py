@@ -21,6 +21,7 @@ from traffic_yolo.tuning.katib_check.check import CheckReport, check_file
 from traffic_yolo.tuning.katib_run.collector import LogFormat
 from traffic_yolo.tuning.katib_run.early_stopping import MedianStop
 from traffic_yolo.tuning.katib_run.experiment_state import Ending, Limits, ending
+from traffic_yolo.tuning.katib_run.interrupts import interrupts_put_off
 from traffic_yolo.tuning.katib_run.journal import Journal, State, Trial
 from traffic_yolo.tuning.katib_run.pod import (
     PodSetup,
@@ -151,9 +152,10 @@ class LocalRun:
         filled = fill(mapping_at(template, "trialSpec"), values)
         setup = pod_setup(filled, self.spec, folder.resolve(), trial=trial.name, mounts=self.mounts)
         limit = self.median_stop.limit() if self.median_stop is not None else None
-        process = start(setup)
-        # Listed before the journal is written: where the disk is full, the process must not outlive the run
-        self._running.append(_Running(trial, process, setup, limit))
+        with interrupts_put_off():  # between the two nobody would know of the process, and it would outlive the run
+            process = start(setup)
+            # Listed before the journal is written: where the disk is full, the process must not outlive the run
+            self._running.append(_Running(trial, process, setup, limit))
         self.journal.note_process(trial.name, process_record(process.pid))
 
     def _collect(self) -> bool:
