@@ -3,12 +3,17 @@
 import dataclasses
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from traffic_yolo.dataset.convert import convert
+from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.limits import LIMITS_VARIABLE, Limits, in_force, limits
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "limits.md"
@@ -64,6 +69,22 @@ def test_a_policy_raises_limits_in_a_section_or_in_words(monkeypatch: pytest.Mon
     for text in ("{limits: {xml_depth: many}}", "{limits: {xml_depth: {a: 1}}}", "{limits: 3}", "{limits: {a: 1}}"):
         with pytest.raises(OptionsError):
             policy_at(text)
+
+
+def test_a_conversion_keeps_to_the_limits_of_its_policy(tmp_path: Path) -> None:
+    """The limit is that of the policy alone, and no longer than the conversion takes."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    for name in "abcdef":
+        picture = np.full((8, 10, 3), ord(name), np.uint8)
+        (tmp_path / "images" / f"{name}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 .5 .5 .5 .5\n")
+    (tmp_path / "data.yaml").write_text("names: [CAR]\ntrain: images\n")
+    options = ConvertOptions(source=str(tmp_path), policy="{limits: {picture_pixels: 79}, leak_check: off}")
+    with pytest.raises(DatasetError, match=r"states 10 x 8: more than 79 pixels; raise the limit picture_pixels"):
+        convert(options, tmp_path / "out")
+    assert limits() == Limits()
+    convert(replace(options, policy="{limits: {picture_pixels: 80}, leak_check: off}"), tmp_path / "out")
 
 
 def test_limits_in_force_end_with_their_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_optional_keys_may_be_left_out() -> None:
         ({"image_wh": [1920]}, "image_wh must be"),
         ({"image_wh": [1920.5, 1080]}, "image_wh must be"),
         ({"distortion": [0.1]}, "distortion must be"),
-        ({"distortion": [0, 0, 0, float("nan")]}, "distortion must be"),
+        ({"distortion": [0, 0, 0, float("nan")]}, "is not finite; expected a number"),
         ({"focal": 3}, "unknown: focal; missing: none"),
         ({"schema_version": 7}, "schema_version must be 1"),
     ],
@@ -57,7 +57,7 @@ def test_optional_keys_may_be_left_out() -> None:
 )
 def test_what_is_no_calibration_is_refused_by_its_key(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(calibration_value(CAMERA) | change))
-    with pytest.raises(RecordingError, match="c.yaml: ") as caught:
+    with pytest.raises(RecordingError, match=r"c\.yaml(: | line \d+: )") as caught:
         read_calibration(tmp_path / "c.yaml")
     assert words in str(caught.value)
 

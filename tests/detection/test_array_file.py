@@ -1,6 +1,9 @@
 """Arrays in one file: mapped, aligned, checked, and an ordinary npz."""
 
+import io
 import os
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from numpy.lib import format as npy
 
 from traffic_yolo.detection.array_file import map_arrays, write_arrays
 
@@ -58,6 +62,30 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(os.urandom(200))
     with pytest.raises(ValueError, match="not an archive of arrays"):
         map_arrays(tmp_path / "noise")
+
+
+@pytest.mark.parametrize("stated", [(3, 2), (1, 2), (2**40, 2)])
+def test_an_array_that_states_other_rows_than_it_holds_is_refused(tmp_path: Path, stated: tuple[int, int]) -> None:
+    """Its checksum is right: numpy would take the bytes of the next entry for data."""
+    content = io.BytesIO()
+    npy.write_array_header_1_0(content, {"descr": "<i4", "fortran_order": False, "shape": stated})
+    content.write(np.ones((2, 2), np.int32).tobytes())
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.npy", content.getvalue())
+        archive.writestr("b.npy", bytes(500))
+    with pytest.raises(ValueError, match=r"a\.npy states .* of int32, \d+ bytes; it holds 16"):
+        map_arrays(path)
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.writestr("a.npy", b"")
+    with pytest.raises(ValueError, match="stands there twice"):
+        map_arrays(path)
 
 
 def test_a_changed_byte_of_an_array_is_noticed(tmp_path: Path) -> None:

@@ -139,6 +139,28 @@ def test_what_is_no_record_becomes_a_footnote_and_strict_fails(zoo: str, tmp_pat
         LedgerTable.of_ledger(str(ledger), strict=True)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("f1", float("nan"), "corrupt: not valid JSON (NaN is no JSON"),
+        ("f1", "high", "foreign: point.f1 must be a number; found 'high'"),
+        ("confidence_threshold", None, "foreign: point.confidence_threshold must be a number; found None"),
+        ("iou_threshold", [1] * 5000, "foreign: point.iou_threshold must be a number; found [1, 1"),
+    ],
+)
+def test_one_odd_record_hides_no_other(field: str, value: object, words: str, zoo: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "zoo" / "ledger"
+    content = json.loads(next(ledger.glob("*.json")).read_text())
+    content["point"][field] = value
+    (ledger / "20260101T000000Z-0123456789abcdef.json").write_text(json.dumps(content))
+    table = LedgerTable.read(zoo)
+    assert len(table.entries) == 4
+    (problem,) = table.problems
+    assert problem.startswith(f"20260101T000000Z-0123456789abcdef.json: {words}")
+    assert len(problem) < 300
+    assert problem.split(": ")[0] in table.markdown()
+
+
 def test_a_record_whose_numbers_are_out_of_range_is_foreign(tmp_path: Path) -> None:
     ledger = str(tmp_path)
     made_up = made_up_record()

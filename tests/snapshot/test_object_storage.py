@@ -45,7 +45,7 @@ def test_share_in_a_bucket_is_told_as_on_a_disk(tmp_path: Path, monkeypatch: pyt
         storage.put(f"{bucket}/kept/s.json", tmp_path / "s.json")
         assert load_snapshot(f"{bucket}/kept/s.json") == taken
         storage.put(f"{bucket}/kept/broken.json", b"{")
-        with pytest.raises(StorageError, match="snapshot is not valid JSON: s3://.*/kept/broken.json"):
+        with pytest.raises(StorageError, match="snapshot s3://.*/kept/broken.json line 1 column 2: not valid JSON"):
             load_snapshot(f"{bucket}/kept/broken.json")
         with pytest.raises(StorageError, match="source is empty: s3://.*/nothing"):
             take_snapshot(f"{bucket}/nothing")

@@ -47,6 +47,9 @@ def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 entries = archive.infolist()
         except (zipfile.BadZipFile, EOFError) as error:
             raise ValueError(f"not an archive of arrays: {error}") from error
+        names = [entry.filename for entry in entries]
+        if len(set(names)) < len(names):
+            raise ValueError("an array stands there twice")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return {entry.filename.removesuffix(".npy"): _array(mapped, entry) for entry in entries}
 

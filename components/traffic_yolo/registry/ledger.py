@@ -7,12 +7,14 @@ never lose a record, and adding the same one twice is harmless.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from traffic_yolo.errors import AlreadyExistsError, EvaluationError, StorageError, TrafficYoloError
 from traffic_yolo.evaluation.record import EvaluationRecord
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, exists, join, json_value, list_files, put_new, read
 
 SCHEMA_VERSION = 2
@@ -108,6 +110,8 @@ class LedgerEntry:
             raise EvaluationError(f"foreign: not a ledger record of schema version {SCHEMA_VERSION}")
         if set(content) != FIELDS or not all(isinstance(content[key], dict) for key in ("point", "parity")):
             raise EvaluationError("foreign: its fields are not those of a ledger record")
+        if reason := _odd_value(content):
+            raise EvaluationError(f"foreign: {reason}")
         record = EvaluationRecord.from_dict(content["record"], where="foreign: its record")
         entry = cls(**{**{key: content[key] for key in FIELDS - {"schema_version"}}, "record": record})
         if entry.object_name != object_name:
@@ -174,6 +178,19 @@ def comparable_protocol(record: EvaluationRecord) -> dict[str, Any]:
         "nms": {key: value for key, value in record.nms.items() if key != "confidence_threshold"},
         "matching": record.matching,
     }
+
+
+def _odd_value(content: Mapping[str, Any]) -> str:
+    """Which of a record's own values is of a kind that the table cannot show; "" where all are right."""
+    for key in ("name", "version", "added_at", "evaluation"):
+        if not isinstance(content[key], str):
+            return f"its {key} must be a text; found {shown(content[key])}"
+    for key in ("confidence_threshold", "iou_threshold", *RATIOS):
+        value = content["point"].get(key)
+        may_lack = value is None and key in RATIOS
+        if not may_lack and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f"point.{key} must be a number; found {shown(value)}"
+    return ""
 
 
 def _now() -> str:

@@ -105,6 +105,8 @@ class _Builder:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
             raise LabelError(f"{self._path} line {error.lineno}: not well-formed XML: {reason}") from error
+        except LabelError:
+            raise  # of our own handlers
         except ValueError as error:  # encodings that expat does not know
             raise LabelError(f"{self._path}: not well-formed XML: {error}") from error
         # What expat keeps because it does not end: a tag, an attribute, a comment
