@@ -54,8 +54,10 @@ def test_names_longer_than_names_of_files_match_nothing() -> None:
     assert matched(compiled("a*"), "a" * (NAME_CHARACTERS + 1)) is None
 
 
-def test_a_group_whose_number_no_device_counts_to_is_no_scan() -> None:
+def test_a_group_whose_number_no_device_counts_to_is_refused() -> None:
     layout = builtin_layouts()["atm-2024"]
     assert layout.scan_number("SCAN_00012") == 12
-    assert layout.scan_number("SCAN_" + "9" * 19) is None
-    assert layout.scan_number("SCAN_" + "9" * 4400) is None
+    assert layout.scan_number("SCAN_x") is None
+    with pytest.raises(ValueError, match="expected a scan number of 1 to 18 digits, found 19 characters"):
+        layout.scan_number("SCAN_" + "9" * 19)
+    assert layout.scan_number("SCAN_" + "9" * 4400) is None  # a name of that length is none that we match

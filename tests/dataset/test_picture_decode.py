@@ -22,7 +22,6 @@ from traffic_yolo.errors import DatasetError, RecordingError
 from traffic_yolo.evaluation.darknet_map import read_picture as darknet_picture
 from traffic_yolo.evaluation.slices import measure_light
 from traffic_yolo.limits import Limits, in_force
-from traffic_yolo.training.loader import read_picture
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -50,7 +49,6 @@ def places_that_decode(path: Path, data: bytes) -> list[Callable[[], object]]:
         lambda: decode_picture(data, what="p"),
         lambda: look_at(data, what="p"),
         lambda: decode_file(path),
-        lambda: read_picture(image),
         lambda: read_rgb(image),
         lambda: measure_light([path]),
         lambda: darknet_picture(path),

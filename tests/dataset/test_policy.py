@@ -38,7 +38,7 @@ def test_a_flag_that_says_the_default_still_counts_before_the_file(tmp_path: Pat
     (tmp_path / "policy.yaml").write_text("min_box_px: 4\n")  # lacks the network's size: refused unless the flag wins
     arguments = ["convert", "--source", str(tmp_path / "none"), "--policy", str(tmp_path / "policy.yaml")]
     refused = CliRunner().invoke(traffic_yolo, [*arguments, "--out", str(tmp_path / "o"), "--thin-gap-s", "1"])
-    assert "give network_width" in str(refused.exception)
+    assert "give --network-width" in str(refused.exception)
     passed = CliRunner().invoke(traffic_yolo, [*arguments, "--out", str(tmp_path / "o"), "--min-box-px", "0"])
     assert "source not found" in str(passed.exception)
 

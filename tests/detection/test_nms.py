@@ -254,9 +254,9 @@ def test_suppressing_again_changes_nothing_for_a_wider_threshold() -> None:
         ({"confidence_threshold": 1.0}, r"confidence_threshold: expected a number in \[0, 1\), found 1.0"),
         ({"confidence_threshold": float("nan")}, "confidence_threshold: expected a finite number, found nan"),
         ({"iou_threshold": 0.0}, r"iou_threshold: expected a number in \(0, 1\], found 0.0"),
-        ({"kind": "soft"}, "NMS kind 'soft' is unknown; expected one of default, greedynms, diounms"),
-        ({"beta": 0.0}, "NMS beta is 0.0"),
-        ({"max_detections": 0}, "max_detections is 0, expected at least 1"),
+        ({"kind": "soft"}, "kind: expected one of default, greedynms, diounms, found 'soft'"),
+        ({"beta": 0.0}, r"beta: expected a number in \(0, 10\], found 0.0"),
+        ({"max_detections": 0}, "max_detections: expected at least 1, found 0"),
     ],
 )
 def test_options_out_of_range_are_refused(change: dict[str, float], message: str) -> None:

@@ -14,7 +14,11 @@ def write_manifest(root: Path, fingerprint: str = "f" * 64) -> None:
         {"path": str(path.relative_to(root)), "size": path.stat().st_size, "sha256": sha256_of_file(path)}
         for path in paths
     ]
-    manifest = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint, "files": files}
+    counts = {
+        path.stem.removeprefix("instances_"): {"images": len(json.loads(path.read_text())["images"])}
+        for path in paths[1:]
+    }
+    manifest = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint, "counts": counts, "files": files}
     (root / MANIFEST_NAME).write_text(json.dumps(manifest))
 
 

@@ -21,12 +21,13 @@ from traffic_yolo.tuning.katib_launch.component import search
 COMPONENTS = (snapshot, gate, keep_snapshot, convert, convert_shard, train, publish, search)
 OPTIONS = (*dataclasses.fields(ConvertOptions), *dataclasses.fields(TrainingOptions))
 LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} | {
-    "previous", "cache", "location", "zoo", "experiment",
+    "previous", "snapshot_cache", "settings", "location", "zoo", "experiment",
 }  # fmt: skip
 # Parameters of text that are no places
 OTHER = {
     "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
-    "shard", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
+    "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
+    "width", "height", "learning_rate",  # numbers that may be left out
 }  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def test_what_is_no_location_ends_the_task_in_one_line(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     arguments: dict[str, Any] = {}
+    (tmp_path / "artifacts").mkdir()
     for parameter in inspect.signature(component.python_func).parameters.values():
         if parameter.name == name:
             arguments[name] = "ftp://x"

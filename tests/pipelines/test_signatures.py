@@ -204,3 +204,13 @@ def test_run_hands_every_option_to_its_step() -> None:
     assert made["train"][0].batch == 16
     assert (made["evaluate"][0].split, made["evaluate"][2].batch) == ("val", 2)
     assert made["tune"][0].objective == "map"
+
+
+@pytest.mark.parametrize("target", component_targets(), ids=lambda target: target.function)
+def test_a_component_uses_every_parameter_that_is_no_option(target: Target) -> None:
+    """One that an option has replaced would be silently without effect."""
+    tree = ast.parse(target.path.read_text())
+    function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == target.function)
+    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    own = set(_parameters(target)) - set(fields_of(*STEP_OPTIONS[target.function])) - {SETTINGS, "fingerprint"}
+    assert own <= used

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from written_data_set import state_again, write_manifest
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes import onnxruntime, openvino
@@ -33,6 +34,7 @@ def flagged(rectangles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     region = {"bbox": [0, 0, 60, 128], "area": 7680, "category_id": 3, "ignore": 1, "iscrowd": 0}
     content["annotations"].append({"id": 100, "image_id": 3, **region})
     path.write_text(json.dumps(content))
+    state_again(root)
     return root
 
 
@@ -79,6 +81,7 @@ def test_a_split_without_pictures_is_refused(rectangles: Path, tmp_path: Path) -
     root = tmp_path / "dataset"
     shutil.copytree(rectangles, root)
     shutil.copyfile(root / "annotations" / "instances_test.json", root / "annotations" / "instances_val.json")
+    write_manifest(root)
     with pytest.raises(TrainingError, match="split val has no pictures, so the best weights cannot be told"):
         Validation(DataSet.open(root), InferenceOptions(), cache_mib=1)
 

@@ -59,7 +59,7 @@ def check_size(
     """
     stated, most = math.prod(shape) * item_bytes, getattr(limits, limit)
     if stated > most:
-        raise RecordingError(f"{where}: states {stated} bytes; expected {most} at most (limit {limit})")
+        raise RecordingError(f"{where}: states {stated} bytes; expected {most} at most (limit recording_{limit})")
     if stored.chunk:
         _check_chunks(stored, shape, item_bytes, limits, where)
     if stated > UNSTORED_BYTES:

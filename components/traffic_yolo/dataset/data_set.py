@@ -121,7 +121,9 @@ class DataSet:
         if self.labels_only:
             raise DatasetError(f"{self.root}: converted with labels_only, it has no pictures; convert again with them")
         coco = CocoEntries.of(
-            read_json(path, what=f"labels of split {split}"), path, image_keys=("id", "file_name", "width", "height")
+            read_json(path, what=f"labels of split {split}", error=DatasetError),
+            path,
+            image_keys=("id", "file_name", "width", "height"),
         )
         class_ids = self._class_ids(coco, path)
         boxes_xyxy = xywh_to_xyxy(coco.boxes_xywh).astype(np.float32)

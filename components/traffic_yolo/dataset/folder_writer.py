@@ -79,6 +79,11 @@ class FolderWriter:
 
     def write(self, stage: Stage) -> tuple[Report, str]:
         """Writes everything; returns the report and the fingerprint."""
+        for judge in self._plug_ins.problem_observers:
+            for problem in stage.problems:
+                judge.note_problem(problem)
+            if failure := judge.why_failed():  # before what follows from it: a split that is left without pictures
+                raise DatasetError(failure)
         classes, ignored = self._map.classes, sorted(stage.ignored_names)
         tally = Counter(stage.tally)
         with contextlib.ExitStack() as stack:
@@ -117,9 +122,6 @@ class FolderWriter:
             for observer in self._plug_ins.observers:
                 if isinstance(observer, NoteTaker):
                     observer.note(stage.noted)
-            for judge in self._plug_ins.problem_observers:
-                for problem in stage.problems:
-                    judge.note_problem(problem)
             notes, found, sections = self._finish_observers([*stage.notes, *notes_of(tally)])
             report = self._builder.report(notes)
             self._write_manifest(report, entries)

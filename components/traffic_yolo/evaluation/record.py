@@ -76,7 +76,7 @@ class EvaluationRecord:
         anything that the schema does not allow.
         """
         path = input_path(path, what="evaluation record")
-        return cls.from_dict(read_json(path, what="evaluation record"), where=str(path))
+        return cls.from_dict(read_json(path, what="evaluation record", error=EvaluationError), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Any, *, where: str) -> "EvaluationRecord":

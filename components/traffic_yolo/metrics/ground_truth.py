@@ -98,7 +98,7 @@ def read_ground_truth(
     that is not among the classes, or with an entry that is not as it should be (`CocoEntries`).
     """
     path = input_path(path, what="ground truth")
-    coco = CocoEntries.of(read_json(path, what="ground truth"), path)
+    coco = CocoEntries.of(read_json(path, what="ground truth", error=DatasetError), path)
     class_of = _class_ids(coco, classes, category_ids, path)
     class_ids = np.full(len(coco.annotations), ALL_CLASSES, np.int64)
     for category, class_id in class_of.items():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from traffic_yolo.dataset.coco_entries import CocoEntries
-from traffic_yolo.errors import EvaluationError
+from traffic_yolo.errors import DatasetError, EvaluationError
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.storage import AnyPath, input_path, read_json
 
@@ -78,7 +78,7 @@ def read_label_attributes(path: AnyPath, truth: GroundTruth) -> LabelAttributes:
     (`CocoEntries`), `EvaluationError` where it is not the file of `truth`.
     """
     path = input_path(path, what="ground truth")
-    coco = CocoEntries.of(read_json(path, what="ground truth"), path)
+    coco = CocoEntries.of(read_json(path, what="ground truth", error=DatasetError), path)
     order = np.argsort(coco.pictures, kind="stable")
     same = np.array_equal(coco.image_ids, truth.image_ids) and np.array_equal(coco.boxes_xywh[order], truth.boxes_xywh)
     if not same:

@@ -13,7 +13,6 @@ def snapshot(
     listing: dsl.Output[dsl.Artifact],
     changes: dsl.Output[dsl.Markdown],
     source: str,
-    cache: str = "",
     labels: str = "",
     layout: str = "",
     snapshot_cache: str = "",
@@ -26,7 +25,6 @@ def snapshot(
         listing: Every file with size and SHA-256 (JSON).
         changes: What is new since the previous snapshot.
         source: Recordings, or a data set: a folder, or its label file.
-        cache: File that keeps checksums between runs (path, nas:// or s3://); empty reads every file each time.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file

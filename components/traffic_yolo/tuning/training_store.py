@@ -43,8 +43,8 @@ FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, n
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
     *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
-    *("boxes.py", "errors.py", "jit.py", "model_folder.py", "options.py", "progress.py", "html_report.py"),
-    "trained_on.py",
+    *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
+    *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 

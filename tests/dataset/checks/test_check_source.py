@@ -171,7 +171,7 @@ def labelme_label(index: int, right: str) -> tuple[str, str]:
 PLACES = {"voc": "JPEGImages", "kitti": "image_2", "labelme": "."}
 
 
-@pytest.mark.parametrize(("value", "expected"), [("10", "no-area"), ("nan", {"labelme": "broken-label"})])
+@pytest.mark.parametrize(("value", "expected"), [("10", "no-area"), ("nan", {"labelme": "not-a-number"})])
 @pytest.mark.parametrize(
     ("source_format", "label"), [("voc", voc_label), ("kitti", kitti_label), ("labelme", labelme_label)]
 )

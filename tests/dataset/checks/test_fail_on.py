@@ -104,7 +104,7 @@ STOP_ANYWAY = {
     "broken-label", "unreadable-picture", "truncated-picture", "size-mismatch", "label-without-picture",
     "unknown-class", "not-a-number",
 }  # fmt: skip
-OTHER_SOURCES = {"unreadable-file", "labelled-twice", "shape-left-out", "picture-without-label"}
+OTHER_SOURCES = {"unreadable-file", "labelled-twice", "shape-left-out", "picture-without-label", "empty-split"}
 
 
 def convert(source: Path, out: Path, *more: str) -> tuple[int, str]:
@@ -194,6 +194,16 @@ def test_naming_pictures_without_labels_stops_the_conversion(tmp_path: Path) -> 
     assert_stops("picture-without-label", tmp_path, tmp_path.with_name("out-of-unlabelled"))
 
 
+def test_naming_an_empty_split_stops_a_conversion_that_leaves_one(tmp_path: Path) -> None:
+    content = CocoSet(tmp_path / "made").splits["train"]
+    content["images"], content["annotations"] = content["images"][:1], content["annotations"][:1]
+    (tmp_path / "source").mkdir()
+    (tmp_path / "made/images").rename(tmp_path / "source/images")
+    (tmp_path / "source/instances.json").write_text(json.dumps(content))
+    assert_stops("empty-split", tmp_path / "source", tmp_path / "out")
+    assert convert(tmp_path / "source", tmp_path / "out")[0] == 0
+
+
 @pytest.mark.parametrize("wrong", ["", "doom", "error,doom", "error,warning", ","])
 def test_words_that_are_neither_severity_nor_check_are_refused(wrong: str) -> None:
     with pytest.raises(OptionsError, match="fail_on: expected one of error, warning, info, never, or names of checks"):
@@ -203,9 +213,9 @@ def test_words_that_are_neither_severity_nor_check_are_refused(wrong: str) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--fail-on", "split-leak", "--leak-check", "report"], "leak_check is report"),
+        (["--fail-on", "split-leak", "--leak-check", "report"], "--leak-check is report"),
         (["--fail-on", "unreadable-picture", "--leak-check", "off"], "does not check unreadable-picture"),
-        (["--fail-on", "sticks-out", "--check-severities", "sticks-out=off"], "check_severities turns off"),
+        (["--fail-on", "sticks-out", "--check-severities", "sticks-out=off"], "--check-severities turns off"),
     ],
 )
 def test_a_check_that_is_named_and_turned_off_is_refused(tmp_path: Path, options: list[str], words: str) -> None:

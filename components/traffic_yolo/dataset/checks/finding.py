@@ -18,6 +18,7 @@ CHECK_NAMES = (
     "broken-label",
     "labelled-twice",
     "split-leak",
+    "empty-split",
     "unreadable-picture",
     "truncated-picture",
     "size-mismatch",

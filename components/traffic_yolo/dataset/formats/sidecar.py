@@ -216,8 +216,8 @@ class _Completed:
 def _head(line: bytes) -> tuple[list[str], list[str]] | None:
     """(classes, classes apart) of a first line; None where it is already that of a picture."""
     try:
-        found = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        found = json_value(line)
+    except ValueError:
         return None
     if not isinstance(found, dict) or set(found) != {"classes", "apart"}:
         return None
