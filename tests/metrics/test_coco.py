@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.errors import DatasetError, EvaluationError, StorageError
+from traffic_yolo.errors import DatasetError, EvaluationError
 from traffic_yolo.metrics.coco import NUMBER_NAMES, evaluate_coco
 from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth, read_ground_truth
 
@@ -243,5 +243,5 @@ def test_what_is_no_coco_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a COCO instances file"):
         read_ground_truth(tmp_path / "a.json", CLASSES)
     (tmp_path / "b.json").write_text("{")
-    with pytest.raises(StorageError, match="ground truth is not valid JSON"):
+    with pytest.raises(DatasetError, match="ground truth is not valid JSON"):
         read_ground_truth(tmp_path / "b.json", CLASSES)

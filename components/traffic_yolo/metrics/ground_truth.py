@@ -94,7 +94,7 @@ def read_ground_truth(
     `category_ids`: the file's category id of each class; by default the categories are found by name. Annotations
     with `iscrowd` are crowds, those with `ignore` (ours; COCO has no such key) ignore regions.
 
-    Raises `StorageError` for a file that is no JSON, `DatasetError` for one without a class of ours, with a category
+    Raises `StorageError` for a file that cannot be read, `DatasetError` for one that is no JSON, without a class of ours, with a category
     that is not among the classes, or with an entry that is not as it should be (`CocoEntries`).
     """
     path = input_path(path, what="ground truth")
