@@ -94,8 +94,8 @@ def read_ground_truth(
     `category_ids`: the file's category id of each class; by default the categories are found by name. Annotations
     with `iscrowd` are crowds, those with `ignore` (ours; COCO has no such key) ignore regions.
 
-    Raises `StorageError` for a file that cannot be read, `DatasetError` for one that is no JSON, without a class of ours, with a category
-    that is not among the classes, or with an entry that is not as it should be (`CocoEntries`).
+    Raises `StorageError` for a file that cannot be read, `DatasetError` for one that is no JSON, without a class of
+    ours, with a category that is not among the classes, or an entry that is not as it should be (`CocoEntries`).
     """
     path = input_path(path, what="ground truth")
     coco = CocoEntries.of(read_json(path, what="ground truth", error=DatasetError), path)

@@ -74,8 +74,8 @@ class LabelAttributes:
 def read_label_attributes(path: AnyPath, truth: GroundTruth) -> LabelAttributes:
     """Reads the attributes of the COCO file that `truth` was read from.
 
-    Raises `StorageError` where the file cannot be read, `DatasetError` for no JSON or an entry that is not as it should be
-    (`CocoEntries`), `EvaluationError` where it is not the file of `truth`.
+    Raises `StorageError` where the file cannot be read, `DatasetError` for no JSON or an entry that is not as it should
+    be (`CocoEntries`), `EvaluationError` where it is not the file of `truth`.
     """
     path = input_path(path, what="ground truth")
     coco = CocoEntries.of(read_json(path, what="ground truth", error=DatasetError), path)
