@@ -60,7 +60,6 @@ class ExportOptions(SourceChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_words(self, to=WRITTEN_FORMATS, frames=FRAME_WORDS)
         check_confidence(self.min_confidence)
 
 
@@ -92,7 +91,6 @@ class ConvertOptions(SourceChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_words(self, device_labels=DEVICE_LABELS)
         check_confidence(self.min_confidence)
         whole = self.split_choice.whole
         if whole and (self.val_sites or self.test_sites):
@@ -115,13 +113,6 @@ class ConvertOptions(SourceChoice):
     def test_site_names(self) -> tuple[str, ...]:
         """`test_sites` taken apart."""
         return _names(self.test_sites)
-
-
-def check_words(options: object, **words_of: tuple[str, ...]) -> None:
-    """Raises `OptionsError` where a field of `options` holds none of its words."""
-    for name, words in words_of.items():
-        if getattr(options, name) not in words:
-            raise OptionsError(f"{name}: expected one of {', '.join(words)}, found {getattr(options, name)!r}")
 
 
 def check_confidence(value: float) -> None:

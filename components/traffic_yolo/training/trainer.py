@@ -127,10 +127,6 @@ class _Run:
 
     def _open_pictures(self) -> tuple[Samples, Validation]:
         train_images = self.data_set.split("train")
-        if not self.data_set.split("val"):
-            raise TrainingError(
-                f"split val has no pictures, so the best weights cannot be told; {self.data_set.filled_splits}"
-            )
         validation = Validation(self.data_set, self.options.validation(), cache_mib=self.options.cache_mib)
         if not any(len(image.class_ids) for image in train_images):
             raise TrainingError(

@@ -33,7 +33,7 @@ class Validation:
         self.images = data.split(SPLIT)
         if not self.images:
             raise TrainingError(
-                f"split {SPLIT} has no pictures, so the best weights cannot be told; convert with val_sites"
+                f"split {SPLIT} has no pictures, so the best weights cannot be told; {data.filled_splits}"
             )
         self._classes = data.classes
         self._truth = read_ground_truth(data.coco_path(SPLIT), data.classes)
