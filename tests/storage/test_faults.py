@@ -210,6 +210,51 @@ def test_share_that_disappears_and_returns_is_waited_for(clean: pytest.MonkeyPat
     assert take_snapshot(str(share)).fingerprint == expected
 
 
+@pytest.mark.parametrize("look", [1, 2])
+def test_share_that_is_away_at_one_look_alone_loses_no_file(
+    clean: pytest.MonkeyPatch, tmp_path: Path, look: int
+) -> None:
+    """Before the file is opened, or after it is read; and the share is back when one looks for it."""
+    clean.setattr("traffic_yolo.storage.retry.RetryPolicy.wait_s", lambda *_: 0.0)
+    share, looks, stat = tmp_path / "mount" / "share", [0], LocalPlace.stat
+    for number in range(3):
+        storage.put(str(share / f"{number}.bin"), b"%d" % number * 100)
+
+    def stat_and_be_away(self: LocalPlace) -> storage.StoredFile | None:
+        if self.path != share / "1.bin":
+            return stat(self)
+        looks[0] += 1
+        if looks[0] != look:
+            return stat(self)
+        (tmp_path / "mount").rename(tmp_path / "away")
+        try:
+            return stat(self)
+        finally:
+            (tmp_path / "away").rename(tmp_path / "mount")
+
+    clean.setattr(LocalPlace, "stat", stat_and_be_away)
+    report = storage.sync(str(share), str(tmp_path / "copy"))
+    assert (report.copied, report.skipped) == (3, ())
+    assert looks[0] == look + 2, "a file that was away is copied anew"
+    assert (tmp_path / "copy" / "1.bin").read_bytes() == b"1" * 100
+
+
+def test_file_that_is_removed_while_it_is_copied_is_named(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    share, stream = tmp_path / "share", LocalPlace.stream
+    for number in range(3):
+        storage.put(str(share / f"{number}.bin"), b"%d" % number * 100)
+
+    def stream_and_remove(self: LocalPlace, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        yield from stream(self, offset, length)
+        if self.path == share / "1.bin":
+            self.path.unlink()
+
+    clean.setattr(LocalPlace, "stream", stream_and_remove)
+    report = storage.sync(str(share), str(tmp_path / "copy"))
+    assert (report.copied, [skipped.name for skipped in report.skipped]) == (2, ["1.bin"])
+    assert not (tmp_path / "copy" / "1.bin").exists()
+
+
 def test_share_that_stays_away_is_said_and_harms_nothing(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clean.setenv("TRAFFIC_YOLO_STORAGE_ATTEMPTS", "2")
     share = tmp_path / "mount"

@@ -28,7 +28,7 @@ from traffic_yolo.storage.hash_cache import UNKNOWN, HashCache, entry_of, second
 from traffic_yolo.storage.locations import is_s3, join, lies_below, local_path, shown
 from traffic_yolo.storage.operations import open_place, verify
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
-from traffic_yolo.storage.retry import retried, share_fault_of
+from traffic_yolo.storage.retry import Fault, FaultOf, retried, share_fault_of
 
 STATE_FOLDER = ".traffic-yolo-sync"
 SOURCE_STATE, TARGET_STATE, LOCK = "source.hashes", "target.hashes", "lock"
@@ -219,23 +219,38 @@ class _Sync:
 
     def _one(self, file: StoredFile, other: StoredFile | None) -> _Done:
         """What is done with one file; a source that was listed and is away for a while is waited for."""
-        if self.source_root is None:
-            return self._once(file, other)
-        where = shown(join(self.source, file.name))
-        return retried(lambda: self._once(file, other), where, share_fault_of(self.source_root))
+        read_ns = time.time_ns()
+        try:
+            if self.source_root is None:
+                return self._once(file, other)
+            location = join(self.source, file.name)
+            return retried(lambda: self._once(file, other), shown(location), self._fault_of(location))
+        except ChangedMeanwhileError as error:
+            if self.source_root is not None and not self.source_root.exists():
+                raise StorageError(str(error)) from error
+            return _Done(file, None, "", read_ns, copied=False, problem=CHANGING)
+
+    def _fault_of(self, location: str) -> FaultOf:
+        """Those of a mounted share; and a file that was not found may be back with its share when one looks for it."""
+        of_the_share = share_fault_of(self.source_root)
+
+        def fault_of(error: Exception) -> Fault | None:
+            fault = of_the_share(error)
+            if fault is None and isinstance(error.__cause__, FileNotFoundError) and open_place(location).exists():
+                return Fault("was away for a moment; check that the share stays mounted", passes=True)
+            return fault
+
+        return fault_of
 
     def _once(self, file: StoredFile, other: StoredFile | None) -> _Done:
         read_ns = time.time_ns()
-        try:
-            if other is not None and other.size == file.size:
-                sha256 = self._sha256(self.source, file, self.state.source)
-                if sha256 == self._sha256(self.target, other, self.state.target):
-                    return _Done(file, other, sha256, read_ns, copied=False)
-            copied = self._copy(file)
-            if not is_s3(self.source) and copied.identity != file.identity:
-                raise ChangedMeanwhileError("changed")
-        except ChangedMeanwhileError:
-            return _Done(file, None, "", read_ns, copied=False, problem=CHANGING)
+        if other is not None and other.size == file.size:
+            sha256 = self._sha256(self.source, file, self.state.source)
+            if sha256 == self._sha256(self.target, other, self.state.target):
+                return _Done(file, other, sha256, read_ns, copied=False)
+        copied = self._copy(file)
+        if not is_s3(self.source) and copied.identity != file.identity:
+            raise ChangedMeanwhileError("changed")
         now = open_place(join(self.target, file.name)).stat()
         if now is None:
             raise StorageError(f"{shown(join(self.target, file.name))}: vanished right after it was written")

@@ -121,7 +121,11 @@ class LocalPlace:
                     file.write(chunk)
                 found = digest.hexdigest()
                 after = self.stat()
-                if after is None or after.identity != before.identity:
+                if after is None:  # the cause tells a file that is away, perhaps with its share, from one that changed
+                    raise ChangedMeanwhileError(
+                        f"{shown(str(self.path))}: vanished while it was copied; copy it again"
+                    ) from FileNotFoundError(errno.ENOENT, "not found")
+                if after.identity != before.identity:
                     raise ChangedMeanwhileError(f"{shown(str(self.path))}: changed while it was copied; copy it again")
                 if sha256 and found != sha256:
                     raise ChecksumError(f"{shown(str(self.path))}: expected SHA-256 {sha256}, found {found}")

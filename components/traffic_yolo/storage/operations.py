@@ -3,6 +3,7 @@
 A location is a plain path, `file:///path`, `nas://share/path` or `s3://bucket/key` (`locations.py`).
 """
 
+import errno
 import hashlib
 import importlib
 import os
@@ -122,7 +123,11 @@ def verify(location: AnyPath, *, sha256: str = "") -> StoredFile:
         raise NotFoundError(f"{shown(location)}: not found")
     found = retried(lambda: _sha256_of(place), shown(location), share_fault_of(None))
     after = place.stat()
-    if after is None or after.identity != stored.identity:
+    if after is None:
+        raise ChangedMeanwhileError(
+            f"{shown(location)}: vanished while it was read; verify it again"
+        ) from FileNotFoundError(errno.ENOENT, "not found")
+    if after.identity != stored.identity:
         raise ChangedMeanwhileError(f"{shown(location)}: changed while it was read; verify it again")
     expected = sha256 or stored.sha256
     if expected and found != expected:
