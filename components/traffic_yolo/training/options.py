@@ -18,7 +18,8 @@ from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, wr
 OPTIMIZERS = ("sgd", "adamw")
 POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
 FINE_TUNE_WORDS = ("all", "neck_and_heads", "heads")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
+METRICS = ("map50", "map", "f1")
 
 
 _VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then state one number
@@ -92,7 +93,21 @@ class TrainingOptions:
     evaluate_every: int | None = option(
         None, "Iterations between validations and checkpoints; by default four times a run or oftener.", least=1
     )
-    precision: str = option("float32", "bfloat16 is faster where the processor knows it.", choices=PRECISIONS)
+    best_by: str = option("map50", "What the best weights are chosen by, on val.", choices=METRICS)
+    patience: int | None = option(
+        None, "Ends the training after so many validations in a row without a gain.", least=1
+    )
+    time_limit_minutes: float | None = option(
+        None, "Ends the training, whole and validated, after so long; interruptions do not count.", least=0
+    )
+    require_improvement: bool = option(
+        False, "Exit code 1 unless the result is shown to be better than the start weights."
+    )
+    precision: str = option(
+        "float32", "bfloat16 or float16 (with loss scaling): faster where the processor or GPU knows it.",
+        choices=PRECISIONS,
+    )  # fmt: skip
+    compile: bool = option(False, "Compile the network for this machine first (torch.compile): pays off in long runs.")
     device: str = option("auto", "Where to train; auto takes a GPU where there is one.", choices=DEVICES)
     validation_runtime: str = option(
         _VALIDATION.runtime, "What computes the logits of validations; auto measures once.", choices=RUNTIME_NAMES

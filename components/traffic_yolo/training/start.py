@@ -43,6 +43,16 @@ def start_network(options: TrainingOptions, classes: Sequence[str]) -> Network:
     return _from_same_classes(cfg, path, classes, seed=options.seed)
 
 
+def carried_classes(options: TrainingOptions, network: Network, classes: Sequence[str]) -> tuple[str, ...]:
+    """Those of `classes` that the start weights know already: none without weights, or with a backbone cut."""
+    if not options.weights:
+        return ()
+    if options.weights_names:
+        known = read_names(options.weights_names)
+        return tuple(name for name in classes if name in known)
+    return tuple(classes) if starts_whole(options, network) else ()
+
+
 def read_cfg(options: TrainingOptions) -> Cfg:
     """The cfg of the options, or the package's own, with the options' width and height."""
     if options.cfg:
