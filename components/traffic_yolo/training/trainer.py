@@ -23,7 +23,7 @@ from traffic_yolo.training.ema import AveragedNetwork
 from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
 from traffic_yolo.training.history import History, HistoryRow, write_curves
 from traffic_yolo.training.loader import Batch, PictureStore, Samples, batches
-from traffic_yolo.training.loss import check_heads, yolo_loss
+from traffic_yolo.training.loss import YoloLoss
 from traffic_yolo.training.optimiser import build_optimizer, set_rate
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import Settings, resolve
@@ -101,7 +101,7 @@ class _Run:
     def __init__(self, data_set: DataSet, out: Path, options: TrainingOptions, device: torch.device) -> None:
         self.data_set, self.out, self.options, self.device = data_set, out, options, device
         network = start_network(options, data_set.classes)
-        check_heads(network.heads)
+        self.loss_of = YoloLoss(network.heads, network.cfg.net, kind=options.loss, max_batches=options.max_batches)
         self.settings: Settings = resolve(options, network.cfg)
         self.trainable = trainable_layers(network, options.fine_tune_layers)
         freeze(network, self.trainable)
@@ -210,7 +210,7 @@ class _Run:
             outputs = self.network(images)
         truths = batch.truths.of_images(start, stop)
         outputs = [output.float() for output in outputs]
-        loss = yolo_loss(self.network.heads, outputs, truths, network_wh=(width, height))
+        loss = self.loss_of(outputs, truths, network_wh=(width, height), iteration=self.iteration)
         (loss.total / self.options.batch).backward()  # type: ignore[no-untyped-call]
         return torch.stack([loss.box, loss.objectness, loss.classes]).double().cpu()
 
