@@ -1,7 +1,7 @@
 """The loss of [yolo] heads: Darknet's, whose deltas are no gradient of anything, or an exact one of the same aims.
 
-`darknet` hands out the deltas that Darknet's source writes down (`darknet_loss`); its value is the sum of their
-squares, which is what Darknet prints. `exact` is an objective with its true gradient (`exact_loss`).
+`darknet` hands out the deltas that Darknet's source writes down (`darknet_loss`); its value is Darknet's cost, whose box
+part is summed over the trained predictions here, not averaged, so that slices of a batch add up. `exact` is an objective with its true gradient (`exact_loss`).
 docs/training-loss.md says how they differ and what was measured.
 """
 
@@ -121,10 +121,12 @@ class YoloLoss:
         objectness = _square_sum(found.delta[:, :, 4])
         iou = _assigned_measure(grid, found.pairs, "iou")
         cost = box + objectness + classes
-        if head.iou_loss != "mse" and head.show_details:  # rule 16
+        if head.iou_loss != "mse":  # rule 16
+            objectness, classes = head.obj_normalizer * objectness, head.obj_normalizer * classes
             measure = _assigned_measure(grid, found.pairs, "giou") if head.iou_loss == "giou" else iou
-            missing = (1 - measure).mean() if len(measure) else torch.zeros_like(cost)
-            cost = head.obj_normalizer * (objectness + classes) + head.iou_normalizer * missing
+            box = head.iou_normalizer * (1 - measure).sum()
+            if head.show_details:
+                cost = objectness + classes + box / max(1, len(measure))
         # Only Darknet's GPU code knows delta_normalizer (yolo_layer.c 1225): last, and not in what is printed.
         delta = found.delta if head.delta_normalizer == 1 else found.delta * head.delta_normalizer
         return _HeadPart(delta, torch.stack([box, objectness, classes, cost]), iou, len(found.pairs), found.rewritten)

@@ -18,6 +18,7 @@ from traffic_yolo.errors import TrainingError
 from traffic_yolo.progress import progress_bar
 from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_file, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
+from traffic_yolo.training.batch_norm import RollingStatistics
 from traffic_yolo.training.checkpoint import Checkpoint, check_same_run, read_checkpoint, write_checkpoint
 from traffic_yolo.training.ema import AveragedNetwork
 from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
@@ -106,6 +107,7 @@ class _Run:
         self.trainable = trainable_layers(network, options.fine_tune_layers)
         freeze(network, self.trainable)
         self.network: Network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.statistics = RollingStatistics(self.network)
         self.averaged = AveragedNetwork(self.network, self.settings.ema_alpha)
         self.optimizer = build_optimizer(self.network, self.settings)
         self.samples, self.validation = self._open_pictures()
@@ -179,6 +181,7 @@ class _Run:
     def _update(self, batch: Batch, started: float) -> HistoryRow:
         """One weight update from one batch."""
         set_training_mode(self.network, self.trainable)
+        self.statistics.follow(self.iteration)
         rate = self.settings.schedule.rate(self.iteration + 1)
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
