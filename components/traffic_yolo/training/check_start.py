@@ -17,6 +17,6 @@ def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
     the cfg does not allow.
     """
     network = start_network(options, classes)
-    check_heads(network.heads)
+    check_heads(network.heads, network.cfg.net, kind=options.loss)
     trainable_layers(network, options.fine_tune_layers)
     resolve(options, network.cfg)

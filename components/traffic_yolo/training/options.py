@@ -17,6 +17,8 @@ from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, wr
 
 OPTIMIZERS = ("sgd", "adamw")
 POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
+LOSSES = ("darknet", "exact")
+DEFAULT_LOSS = "darknet"
 FINE_TUNE_WORDS = ("all", "neck_and_heads", "heads")
 PRECISIONS = ("float32", "bfloat16", "float16")
 METRICS = ("map50", "map", "f1")
@@ -67,6 +69,10 @@ class TrainingOptions:
     )
     momentum: float | None = option(None, "Momentum, or AdamW's beta1; by default the cfg's.", least=0, most=1)
     decay: float | None = option(None, "Weight decay of convolution weights; by default the cfg's.", least=0, most=1)
+    loss: str = option(
+        DEFAULT_LOSS, "darknet: its very deltas, rule by rule; exact: an objective with its true gradient.",
+        choices=LOSSES,
+    )  # fmt: skip
     mosaic: float | None = option(
         None, "Share of pictures put together from four; by default one half where the cfg has mosaic=1.",
         least=0, most=1,
