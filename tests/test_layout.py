@@ -38,6 +38,7 @@ OPEN_TO_ALL = {
     "options",
     "patterns",
     "processes",
+    "processors",
     "progress",
     "storage",
     "trained_on",
