@@ -37,6 +37,7 @@ OPEN_TO_ALL = {
     "option_settings",
     "options",
     "patterns",
+    "process_identity",
     "processes",
     "processors",
     "progress",
