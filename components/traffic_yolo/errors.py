@@ -81,9 +81,12 @@ def one_line_errors() -> Iterator[None]:
     """Turns a `TrafficYoloError` inside the block into one line on stderr and exit code 2, without a traceback.
 
     Both doors to the library use it: the command line, and the KFP components, where it is the difference between one
-    line and forty in the pod's log.
+    line and forty in the pod's log. So this is also where the threads of both are held to the container's limit.
     """
+    from traffic_yolo.processors import limit_threads  # which raises errors of this file
+
     try:
+        limit_threads()
         yield
     except TrafficYoloError as error:
         print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)

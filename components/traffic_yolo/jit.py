@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import config
 
+from traffic_yolo.processors import threads
 from traffic_yolo.progress import progress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,25 +38,20 @@ def kernel(function: Function) -> Function:
     return cast(Function, compiled)
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def in_chunks(
     work: Callable[[int, int], Result], count: int, *, least: int = 64, most: int | None = None, description: str = ""
 ) -> list[Result]:
-    """`work(first, last)` over all of range(count), in order, by as many threads as there are processors.
+    """`work(first, last)` over all of range(count), in order, by as many threads as libraries may run.
 
     `work` should be a kernel, which runs without the interpreter's lock. A part has `least` items or more unless
     there are fewer, and at most about `most`; there is always one part, if an empty one. `description` shows a bar.
     """
-    parts = max(1, min(processors(), count // least), -(-count // most) if most else 1)
+    parts = max(1, min(threads(), count // least), -(-count // most) if most else 1)
     edges = [count * part // parts for part in range(parts + 1)]
     if parts == 1:
         return [work(0, count)]
-    with ThreadPoolExecutor(min(parts, processors())) as threads:
-        results = threads.map(work, edges[:-1], edges[1:])
+    with ThreadPoolExecutor(min(parts, threads())) as pool:
+        results = pool.map(work, edges[:-1], edges[1:])
         return list(progress(results, description=description, unit="part", total=parts) if description else results)
 
 

@@ -13,7 +13,8 @@ from traffic_yolo.dataset.picture_observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.report import ReportBuilder, report_markdown
-from traffic_yolo.dataset.report_samples import DrawnBox, draw_boxes
+from traffic_yolo.dataset.drawn_boxes import DrawnBox
+from traffic_yolo.dataset.report_samples import draw_boxes
 
 CLASSES = ("CAR", "BUS")
 

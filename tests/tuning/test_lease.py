@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from traffic_yolo import process_identity
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.tuning import lease as module
 from traffic_yolo.tuning.lease import LeaseTiming, acquire, lease, newest_generation
@@ -72,7 +73,7 @@ def test_a_silent_holder_elsewhere_is_replaced_after_the_expiry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "lease"
-    monkeypatch.setattr(module, "_machine", lambda: "another machine")
+    monkeypatch.setattr(process_identity, "machine", lambda: "another machine")
     monkeypatch.setattr(module.Lease, "_renew", lambda _self: None)  # it has stopped, without a word
     first = acquire(folder, FAST, unless=never)
     assert first is not None

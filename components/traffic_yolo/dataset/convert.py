@@ -4,7 +4,6 @@ The loop is here; what is done with a frame is in `frame_writer` (first stage), 
 `folder_writer` (second stage), and what else looks at them is plugged in through `observers`.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
 from traffic_yolo.errors import DatasetError, OptionsError, RecordingError, StorageError
 from traffic_yolo.limits import in_force
 from traffic_yolo.processes import in_processes
+from traffic_yolo.processors import processors
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
 from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path
@@ -185,7 +185,7 @@ def _num_processes(wanted: int, source: Source) -> int:
         raise OptionsError(f"processes: expected a number from 1, or 0 for one a core; found {wanted}")
     if wanted == 0 and source.num_frames < FEW_FRAMES:
         return 1
-    return wanted or min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    return wanted or min(processors(), MAX_PROCESSES)
 
 
 def _together(stages: Sequence[Stage]) -> Stage:

@@ -10,8 +10,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.drawn_boxes import PALETTE
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.report_samples import PALETTE, sample_pictures
+from traffic_yolo.dataset.report_samples import sample_pictures
 from traffic_yolo.html_report import Html, draw_cells, figure_svg, log_scale, page, paragraph, table
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from traffic_yolo.detection.protocol import detections_name, protocol_of, read_d
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.processors import processors
 from traffic_yolo.storage import AnyPath, input_path
 
 MADE, REUSED = "made", "reused"
@@ -77,7 +78,7 @@ def _by_processes(
     model: ModelFolder, data: DataSet, split: str, inference: InferenceOptions, options: DetectOptions
 ) -> RawDetections:
     count, alone = inference.processes, dataclasses.replace(inference, processes=1, device="cpu")
-    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    threads = max(1, processors() // count)
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(

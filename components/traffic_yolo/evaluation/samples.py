@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import LabelledImage
+from traffic_yolo.dataset.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit
@@ -22,15 +23,14 @@ JPEG_QUALITIES = (80, 65, 50, 35)
 LETTER_PX, LINE_PX = 6, 9  # of the labels
 BUDGET_BYTES = 450_000  # of all pictures together; base64 makes 600 kB of it, which leaves 400 kB of 1 MB for the rest
 
-RIGHT_RGB, TRUTH_RGB, IGNORED_RGB = (0, 190, 120), (255, 255, 255), (150, 150, 150)
 # By kind, told apart by colour-blind readers and on dark and bright asphalt
 KIND_RGB = {
     "classification": (204, 121, 167),
     "localisation": (240, 165, 0),
     "both": (165, 110, 60),
     "duplicate": (86, 180, 233),
-    "background": (230, 60, 30),
-    "missed": (240, 228, 66),
+    "background": FALSE_RGB,
+    "missed": MISSED_RGB,
 }
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.jit import processors
 from traffic_yolo.metrics.coco import ap_and_ap50
 from traffic_yolo.metrics.label_attributes import LabelAttributes
 from traffic_yolo.metrics.match_table import MatchTable
 from traffic_yolo.metrics.matching import CORRECT, WRONG, Matching
+from traffic_yolo.processors import threads
 
 LEAST_GROUPS = 5  # of fewer, a resample misses one of them too often for its percentiles to mean anything
 RESAMPLES = 2000
@@ -91,8 +91,8 @@ def resample_weights(groups: Groups, *, resamples: int = RESAMPLES, seed: int = 
 
 def ap_of_resamples(table: MatchTable, weights: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """AP and AP50 of each resample (B, M): (B,) each; NaN for one in which there is no truth."""
-    with ThreadPoolExecutor(processors()) as threads:
-        found = list(threads.map(lambda counted: ap_and_ap50(table, counted), weights))
+    with ThreadPoolExecutor(threads()) as pool:
+        found = list(pool.map(lambda counted: ap_and_ap50(table, counted), weights))
     pairs = np.array([[np.nan if value is None else value for value in pair] for pair in found]).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
 

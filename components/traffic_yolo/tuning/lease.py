@@ -15,15 +15,14 @@ import contextlib
 import errno
 import json
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from traffic_yolo import process_identity
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import json_value
 
@@ -91,7 +90,7 @@ class Lease:
 
     def _write(self, state: str) -> None:
         self._beat += 1
-        record = json.dumps({"state": state, "beat": self._beat, **_identity()})
+        record = json.dumps({"state": state, "beat": self._beat, **process_identity.identity()})
         os.pwrite(self._descriptor, record.ljust(RECORD_BYTES - 1).encode() + b"\n", 0)
         os.fsync(self._descriptor)
 
@@ -156,7 +155,7 @@ def _is_free(record: bytes) -> bool:
         holder = json_value(record)
         if holder["state"] == "free":
             return True
-        return bool(holder["machine"] == _machine() and _started(int(holder["pid"])) != holder["started"])
+        return process_identity.is_gone(holder)
     except (ValueError, KeyError, TypeError):
         return False  # being written, or foreign: only time can tell
 
@@ -191,27 +190,3 @@ def _claim_exclusively(target: Path) -> int | None:
         return os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
         return None
-
-
-def _identity() -> dict[str, Any]:
-    """Who writes the record: a process that can be told from one that got its number later."""
-    return {"machine": _machine(), "host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-
-
-def _machine() -> str:
-    """The present boot of this machine and the space of its process numbers, as far as the system says."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return f"unknown-{socket.gethostname()}"
-
-
-def _started(pid: int) -> str:
-    """When a process was started, in the kernel's ticks; "" for one that is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    fields = text.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]  # a zombie holds nothing any more

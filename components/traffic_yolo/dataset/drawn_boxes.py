@@ -1,0 +1,85 @@
+"""Boxes drawn on pictures: colours, labels, and JPEGs small enough for a page of many."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_PIXELS = 480 * 270  # of any shape
+SAMPLE_QUALITIES = (75, 60, 45, 30)  # the first that is small enough
+SAMPLE_BYTES = 60_000
+# Colours of classes in samples, RGB; told apart by the colour-blind (Okabe and Ito's palette)
+PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+QUIET = (160, 160, 160)  # boxes that do not count
+# What became of true and of reported boxes, told apart by colour-blind readers and on dark and bright asphalt
+RIGHT_RGB, TRUTH_RGB, IGNORED_RGB = (0, 190, 120), (255, 255, 255), (150, 150, 150)
+MISSED_RGB, FALSE_RGB = (240, 228, 66), (230, 60, 30)
+HATCH_PX = 9  # between two lines of a hatched box
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A box in the picture's pixels (left, top, right, bottom), its colour in RGB, and what is written above it.
+
+    `hatched` fills it with slanting lines: what is inside does not count. `width`: of its line, in drawn pixels.
+    """
+
+    xyxy: tuple[float, float, float, float]
+    colour: tuple[int, int, int]
+    text: str = ""
+    hatched: bool = False
+    width: int = 1
+
+
+def class_colour(class_id: int) -> tuple[int, int, int]:
+    """RGB; beyond the palette's end colours come again."""
+    return PALETTE[class_id % len(PALETTE)]
+
+
+def with_boxes(image_bgr: Picture, boxes: Iterable[DrawnBox], *, pixels: int = SAMPLE_PIXELS) -> Picture:
+    """A new picture, made small enough for `pixels`, with boxes on it; (H, W, 3) uint8 BGR as OpenCV has it."""
+    height, width = image_bgr.shape[:2]
+    scale = min(1.0, (pixels / (width * height)) ** 0.5)
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.asarray(cv2.resize(image_bgr, size_wh, interpolation=cv2.INTER_AREA), np.uint8)  # of its own memory
+    for box in boxes:
+        left, top, right, bottom = (round(float(np.clip(value * scale, -9999, 9999))) for value in box.xyxy)
+        colour = box.colour[::-1]
+        if box.hatched:
+            _hatch(small, (left, top, right, bottom), colour)
+        cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), box.width + 1)
+        cv2.rectangle(small, (left, top), (right, bottom), colour, box.width)
+        if box.text:
+            _write(small, box.text, (left, top - 2 if top > 12 else bottom + 10), colour)
+    return small
+
+
+def sample_jpeg(image_bgr: Picture, *, most_bytes: int = SAMPLE_BYTES) -> bytes:
+    """JPEG bytes, of the best quality that keeps a page of many pictures small."""
+    data = b""
+    for quality in SAMPLE_QUALITIES:
+        data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(data) <= most_bytes:
+            break
+    return data
+
+
+def _hatch(image: Picture, box: tuple[int, int, int, int], colour: tuple[int, ...]) -> None:
+    """Lines from lower left to upper right inside a box; in place."""
+    left, top, right, bottom = (
+        int(np.clip(value, 0, most)) for value, most in zip(box, (image.shape[1], image.shape[0]) * 2, strict=True)
+    )
+    window = image[top:bottom, left:right]
+    height, width = window.shape[:2]
+    for start in range(HATCH_PX, height + width, HATCH_PX):
+        cv2.line(window, (start, 0), (start - height, height), colour, 1, cv2.LINE_AA)
+
+
+def _write(image: Picture, text: str, place: tuple[int, int], colour: tuple[int, ...]) -> None:
+    """Text with a dark rim, so that it reads on light and on dark ground; in place."""
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75, (0, 0, 0), 2, cv2.LINE_AA)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75, colour, 1, cv2.LINE_AA)
