@@ -23,6 +23,7 @@ from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.compare import compare
 from traffic_yolo.metrics.bootstrap import Interval
 from traffic_yolo.metrics.ground_truth import read_ground_truth
+from traffic_yolo.metrics.paired import Difference
 from traffic_yolo.storage import sha256_of_file
 
 Make = Callable[..., Path]

@@ -36,10 +36,10 @@ class Choice:
     """Follows the validations of a training, the start's included where it may be delivered."""
 
     def __init__(self, truth: GroundTruth, labels: LabelAttributes, *, metric: str, confidence_threshold: float) -> None:
-        """`metric`: map, map50 or f1."""
+        """`metric`: map, map50 or f1. `first_half` (M,) bool: whole sites or recordings, where there are two."""
         self._truth, self._name, self._threshold = truth, NUMBER_OF[metric], confidence_threshold
         groups = coarsest_groups(labels, least=2)
-        self._first_half: NDArray[np.bool_] = groups.places % 2 == 0
+        self.first_half: NDArray[np.bool_] = groups.places % 2 == 0
         self.start: Detections | None = None
         self.best_value: float | None = None
         self.best_iteration = 0
@@ -48,7 +48,7 @@ class Choice:
 
     def add(self, iteration: int, found: Detections, *, is_start: bool = False) -> bool:
         """Takes in a validation; whether its weights are the best so far. Of equals, the earlier ones stay."""
-        first = self._first_half
+        first = self.first_half
         weights = np.stack([first, ~first]).astype(np.int64)
         numbers = sampled(found, self._truth, self._threshold, weights)
         if is_start:
@@ -70,7 +70,7 @@ class Choice:
         by_first, by_second = self._halves
         assert by_first is not None
         assert by_second is not None
-        first_ids = self._truth.image_ids[self._first_half]
+        first_ids = self._truth.image_ids[self.first_half]
         return Detections.concatenate(
             [
                 by_second.detections.select(np.isin(by_second.detections.image_ids, first_ids)),
