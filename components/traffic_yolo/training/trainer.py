@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from traffic_yolo.darknet.freeze_plan import write_freeze_plan
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.dataset.data_set import DataSet
@@ -20,13 +21,13 @@ from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 from traffic_yolo.training.checkpoint import Checkpoint, check_same_run, read_checkpoint, write_checkpoint
 from traffic_yolo.training.ema import AveragedNetwork
-from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
+from traffic_yolo.training.freeze import check_frozen_unchanged, tensor_hashes
 from traffic_yolo.training.history import History, HistoryRow, write_curves
 from traffic_yolo.training.loader import Batch, PictureStore, Samples, batches
 from traffic_yolo.training.loss import check_heads, yolo_loss
 from traffic_yolo.training.optimiser import build_optimizer, set_rate
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.training.settings import Settings, resolve
+from traffic_yolo.training.settings import Settings, flags_text, resolve
 from traffic_yolo.training.start import start_network
 from traffic_yolo.training.validation import Validation
 
@@ -102,20 +103,21 @@ class _Run:
         self.data_set, self.out, self.options, self.device = data_set, out, options, device
         network = start_network(options, data_set.classes)
         check_heads(network.heads)
-        self.settings: Settings = resolve(options, network.cfg)
-        self.trainable = trainable_layers(network, options.fine_tune_layers)
-        freeze(network, self.trainable)
+        num_pictures = len(data_set.split("train"))
+        self.settings: Settings = resolve(options, network, num_pictures=num_pictures)
+        self.layer_plan = self.settings.layer_plan(network)
+        self.layer_plan.apply(network, 0)
         self.network: Network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedNetwork(self.network, self.settings.ema_alpha)
-        self.optimizer = build_optimizer(self.network, self.settings)
+        self.optimizer = build_optimizer(self.network, self.settings, self.layer_plan)
+        self.frozen_hashes = tensor_hashes(self.network, self.layer_plan.untouched)
         self.samples, self.validation = self._open_pictures()
         self.iteration, self.loss = 0, math.nan
         self.seconds_before = 0.0
         self.best_ap50: float | None = None
         self.best_iteration = 0
-        log.info("%s", self.settings)
-        trained = sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
-        log.info("%d of %d layers train, %d parameters", len(self.trainable), len(network.layers), trained)
+        log.info("%s", flags_text(options, self.settings))
+        log.info("%d of %d layers train", len(self.layer_plan.ever_trainable), len(network.layers))
 
     @property
     def last_path(self) -> Path:
@@ -158,8 +160,8 @@ class _Run:
 
     def go_on(self, started: float) -> None:
         """Updates until `max_batches`; validates and writes checkpoints on the way."""
-        options, last = self.options, self.options.max_batches
-        stream = batches(self.samples, batch=options.batch, first=self.iteration, last=last, workers=options.workers)
+        options, last = self.options, self.settings.max_batches
+        stream = batches(self.samples, batch=self.settings.batch, first=self.iteration, last=last, workers=options.workers)
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
         with bar:
             bar.update(self.iteration)
@@ -178,15 +180,15 @@ class _Run:
 
     def _update(self, batch: Batch, started: float) -> HistoryRow:
         """One weight update from one batch."""
-        set_training_mode(self.network, self.trainable)
+        self.layer_plan.apply(self.network, self.iteration)
         rate = self.settings.schedule.rate(self.iteration + 1)
-        set_rate(self.optimizer, rate)
+        set_rate(self.optimizer, rate, state=self.layer_plan.number_at(self.iteration))
         self.optimizer.zero_grad(set_to_none=True)
-        part = self.options.batch // self.options.subdivisions
+        part = self.settings.mini_batch
         sums = torch.zeros(3, dtype=torch.float64)
-        for start in range(0, self.options.batch, part):
+        for start in range(0, self.settings.batch, part):
             sums += self._backward(batch, start, start + part)
-        box, objectness, classes = (sums / self.options.batch).tolist()
+        box, objectness, classes = (sums / self.settings.batch).tolist()
         self.loss = box + objectness + classes
         if not math.isfinite(self.loss):
             raise TrainingError(
@@ -197,7 +199,7 @@ class _Run:
         self.optimizer.step()
         self.iteration += 1
         self.averaged.update(self.network, self.iteration)
-        seen = self.iteration * self.options.batch
+        seen = self.iteration * self.settings.batch
         seconds = self._seconds(started)
         return HistoryRow(self.iteration, seen, rate, self.loss, box, objectness, classes, seconds)
 
@@ -211,7 +213,7 @@ class _Run:
         truths = batch.truths.of_images(start, stop)
         outputs = [output.float() for output in outputs]
         loss = yolo_loss(self.network.heads, outputs, truths, network_wh=(width, height))
-        (loss.total / self.options.batch).backward()  # type: ignore[no-untyped-call]
+        (loss.total / self.settings.batch).backward()  # type: ignore[no-untyped-call]
         return torch.stack([loss.box, loss.objectness, loss.classes]).double().cpu()
 
     def _evaluate(self, row: HistoryRow, started: float) -> None:
@@ -234,7 +236,7 @@ class _Run:
 
         return Checkpoint(
             iteration=self.iteration,
-            seen=self.iteration * self.options.batch,
+            seen=self.iteration * self.settings.batch,
             seconds=seconds,
             best_ap50=self.best_ap50,
             best_iteration=self.best_iteration,
@@ -253,8 +255,9 @@ class _Run:
         best = read_checkpoint(self.best_path)
         network = self.averaged.network
         network.load_state_dict(best.averaged)
+        check_frozen_unchanged(self.frozen_hashes, network)
         network.save_weights(self.out / "model.weights", header=WeightsHeader(seen=best.seen))
-        network.cfg.write(self.out / "model.cfg")
+        write_freeze_plan(network.cfg, self.layer_plan.exported()).write(self.out / "model.cfg")
         write_curves(self.out / "curves.svg", self.history.rows)
         assert self.best_ap50 is not None
         seconds = self.history.rows[-1].seconds
