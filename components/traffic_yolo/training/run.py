@@ -1,6 +1,5 @@
 """A training between two updates: its state, what it measures and keeps on the way, and what it ends with."""
 
-import json
 import logging
 import math
 import time
@@ -20,13 +19,20 @@ from traffic_yolo.errors import TrainingError
 from traffic_yolo.progress import progress_bar
 from traffic_yolo.storage import write_json
 from traffic_yolo.training.augmentation_settings import network_sizes_of
-from traffic_yolo.training.checkpoint import BEST, Checkpoint, check_same_run, read_checkpoint, write_checkpoint, write_last
+from traffic_yolo.training.checkpoint import (
+    BEST,
+    Checkpoint,
+    check_same_run,
+    read_checkpoint,
+    write_checkpoint,
+    write_last,
+)
 from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.distributed import Processes
 from traffic_yolo.training.ema import AveragedNetwork
 from traffic_yolo.training.freeze import check_frozen_unchanged, tensor_hashes
 from traffic_yolo.training.history import History, HistoryRow
-from traffic_yolo.training.interrupts import Interrupts, InterruptedWork, TrainingInterrupted
+from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, TrainingInterrupted
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import Settings, flags_text, resolve

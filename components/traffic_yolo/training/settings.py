@@ -8,6 +8,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import described
 from traffic_yolo.training.augment import Augmentation
+from traffic_yolo.training.augmentation_settings import augmentation_of
 from traffic_yolo.training.batch_norm import BatchNormPolicy
 from traffic_yolo.training.cfg_keys import check_keys
 from traffic_yolo.training.layer_plan import LayerPlan
@@ -24,7 +25,6 @@ from traffic_yolo.training.recipe import (
 from traffic_yolo.training.schedule import Schedule, schedule_of
 from traffic_yolo.training.start import starts_whole
 
-MOSAIC_SHARE = 0.5  # data.c: with mosaic=1 every second picture is one
 MOST_BETWEEN_EVALUATIONS = 1000  # iterations; a killed run loses no more
 BETA2 = 0.999  # parser.c: B2
 FREEZE_KEYS = ("stopbackward", "dont_update", "train_only_bn", "burnin_update")
@@ -108,7 +108,7 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
             burn_in=numbers.burn_in if options.burn_in is None else options.burn_in,
             seed=options.seed,
         ),
-        augmentation=_augmentation(options, network),
+        augmentation=augmentation_of(options, cfg),
         optimizer=numbers.optimizer,
         momentum=_or(options.momentum, _momentum_of(network, adaptive=adaptive, recipe=options.recipe)),
         decay=_or(options.decay, net.get_float("decay", 0.0001)),
@@ -160,24 +160,6 @@ def _momentum_of(network: Network, *, adaptive: bool, recipe: str) -> float:
     if not adaptive:
         return momentum
     return net.get_float("B1", 0.9 if recipe == "darknet" else momentum, at_least=0, at_most=1)
-
-
-def _augmentation(options: TrainingOptions, network: Network) -> Augmentation:
-    cfg, net = network.cfg, network.cfg.net
-    yolo = next(section for section in reversed(cfg.layers) if section.name == "yolo")
-    mosaic = MOSAIC_SHARE if net.get_int("mosaic", 0) else 0.0
-    augmentation = Augmentation(
-        jitter=_or(options.jitter, yolo.get_float("jitter", 0.2, at_least=0, at_most=0.5)),
-        resize=yolo.get_float("resize", 1.0, at_least=0.1, at_most=10),
-        flip=_or(options.flip, 0.5 if net.get_int("flip", 1) else 0.0),
-        hue=_or(options.hue, net.get_float("hue", 0.0)),
-        saturation=_or(options.saturation, net.get_float("saturation", 1.0)),
-        exposure=_or(options.exposure, net.get_float("exposure", 1.0)),
-        mosaic=_or(options.mosaic, mosaic),
-    )
-    if augmentation.mosaic and net.get_int("letter_box", 0):
-        raise OptionsError("mosaic and letter_box=1 exclude each other, as in Darknet; set mosaic=0")
-    return augmentation
 
 
 def _or(option: float | None, otherwise: float) -> float:

@@ -22,7 +22,8 @@ from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.matching import match
 from traffic_yolo.metrics.operating_point import operating_point
 from traffic_yolo.training.augment import UInt8Array
-from traffic_yolo.training.loader import PictureStore
+from traffic_yolo.training.picture_cache import PictureCache
+from traffic_yolo.training.picture_store import PictureStore
 
 SPLIT = "val"
 
@@ -54,7 +55,7 @@ class Validation:
         data: DataSet,
         options: InferenceOptions,
         *,
-        cache_mib: int,
+        cache: PictureCache,
         split: str = SPLIT,
         nms: NmsOptions | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class Validation:
         self.labels = read_label_attributes(path, self.truth)
         self._fingerprint = images_fingerprint(data, split)
         self._options, self.nms = options, nms or NmsOptions()
-        self._read = _reader(PictureStore(self.images, cache_mib=cache_mib))
+        self._read = _reader(PictureStore(self.images, cache=cache))
 
     def prepare(self, network: Network) -> None:
         """Refuses now what the first validation would refuse, and lets the runtime "auto" choose once for the run.
