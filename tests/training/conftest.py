@@ -120,6 +120,12 @@ PICTURES = (
 )
 
 
+@pytest.fixture(scope="session")
+def tiny_cfg_text() -> str:
+    """The text of `tiny_cfg`."""
+    return TINY_CFG
+
+
 @pytest.fixture
 def tiny_cfg(tmp_path: Path) -> Path:
     """A network of two heads (strides 8 and 16) and 0.01 million weights."""

@@ -15,7 +15,7 @@ from traffic_yolo.darknet.freeze_plan import write_freeze_plan
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import TrainingError
+from traffic_yolo.errors import EvaluationError, TrainingError
 from traffic_yolo.progress import progress_bar
 from traffic_yolo.storage import write_json
 from traffic_yolo.training.augmentation_settings import network_sizes_of
@@ -210,7 +210,7 @@ class Run:
         last = self.settings.max_batches
         if not self.is_validated and self.iteration:
             self._validate(interrupts)
-        if self._should_stop():
+        if self.iteration and self._should_stop():
             return
         stream = self.pictures.batches(
             first=self.iteration,
@@ -272,7 +272,12 @@ class Run:
         self.is_validated = True
 
     def _measured(self) -> Measured:
-        measured = self.validation.measure(self.averaged.network)
+        try:
+            measured = self.validation.measure(self.averaged.network)
+        except EvaluationError as error:  # boxes that are no numbers any more
+            raise TrainingError(
+                f"validation after iteration {self.iteration}: {error}: try a smaller --learning-rate or a longer --burn-in"
+            ) from error
         is_best = self.choice.add(self.iteration, measured.detections)
         self.is_validated = True
         self.history.amend(_with(self.history.rows[-1], measured, seconds=self.seconds))

@@ -53,6 +53,8 @@ def train(dataset: AnyPath, out: AnyPath, options: TrainingOptions, *, resume: s
         run = Run(data_set, out, options, device, processes)
         if goes_on and (run.checkpoints / LAST).exists() | (run.checkpoints / PREVIOUS).exists():
             run.restore(read_last(run.checkpoints))
+            if processes.is_first:
+                options.write(out / "options.yaml")  # a longer run is one from now on
         else:
             if processes.is_first:
                 options.write(out / "options.yaml")

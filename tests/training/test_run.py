@@ -1,0 +1,326 @@
+"""How a training begins, is interrupted, goes on and ends: baseline, verdict, patience, time, signals, checkpoints."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import torch
+
+from traffic_yolo.cli import main
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.errors import StorageError, TrainingError
+from traffic_yolo.training import checkpoint as checkpoints
+from traffic_yolo.training.checkpoint import read_checkpoint
+from traffic_yolo.training.history import read_history
+from traffic_yolo.training.interrupts import TrainingInterrupted
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.run import Run
+from traffic_yolo.training.run_lock import run_lock
+from traffic_yolo.training.trainer import train
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors: more threads only wait for one another."""
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)
+
+
+@pytest.fixture
+def options(tiny_cfg: Path) -> TrainingOptions:
+    return TrainingOptions(cfg=str(tiny_cfg), batch=4, max_batches=6, evaluate_every=2, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, rectangles: Path, tiny_cfg_text: str) -> Path:
+    """A run that has learnt the rectangles by heart."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.cfg").write_text(tiny_cfg_text)
+    options = TrainingOptions(
+        cfg=str(folder / "tiny.cfg"), batch=4, max_batches=120, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0,
+        ema_alpha=0.9, device="cpu",
+    )  # fmt: skip
+    assert train(rectangles, folder / "run", options).best_ap50 > 0.9
+    return folder / "run"
+
+
+def fine_tuning(trained: Path, **changes: Any) -> TrainingOptions:
+    """Six more updates from the weights that know the pictures."""
+    values = {
+        "cfg": str(trained / "model.cfg"), "weights": str(trained / "model.weights"), "fine_tune_layers": "all",
+        "batch": 4, "max_batches": 6, "evaluate_every": 2, "learning_rate": 1e-5, "jitter": 0, "flip": 0, "device": "cpu",
+    }  # fmt: skip
+    return TrainingOptions(**{**values, **changes})
+
+
+def test_start_is_measured_before_the_first_update(rectangles: Path, trained: Path, tmp_path: Path) -> None:
+    summary = train(rectangles, tmp_path / "run", fine_tuning(trained))
+    rows = read_history(tmp_path / "run" / "history.csv")
+    best = max(row.ap50 for row in read_history(trained / "history.csv") if row.ap50 is not None)
+    assert (rows[0].iteration, rows[0].ap50) == (0, best) == (0, summary.baseline_ap50)
+    assert [row.iteration for row in rows if row.ap50 is not None] == [0, 2, 4, 6]
+
+
+def test_a_training_that_harms_delivers_the_start_and_says_so(rectangles: Path, trained: Path, tmp_path: Path) -> None:
+    options = fine_tuning(trained, learning_rate=0.03, optimizer="sgd", burn_in=0)
+    summary = train(rectangles, tmp_path / "run", options)
+    assert (summary.best_iteration, summary.learnt, summary.is_improvement) == (0, False, False)
+    assert summary.best_ap50 == summary.baseline_ap50
+    assert "val: nothing was learnt (the start weights stayed the best)" in summary.text.splitlines()
+    stored = json.loads((tmp_path / "run" / "verdict.json").read_text())
+    assert (stored["learnt"], stored["verdicts"][0]["word"]) == (False, "nothing was learnt")
+    delivered, start = (Network.from_cfg(folder / "model.cfg") for folder in (tmp_path / "run", trained))
+    for network, folder in ((delivered, tmp_path / "run"), (start, trained)):
+        network.load_weights(folder / "model.weights")
+    assert all(value.equal(start.state_dict()[name]) for name, value in delivered.state_dict().items())
+
+
+def test_improvement_that_is_required_and_not_shown_ends_with_exit_code_1(
+    rectangles: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = f"train --dataset {rectangles} --cfg {trained / 'model.cfg'} --weights {trained / 'model.weights'} "
+    arguments += f"--max-batches 2 --batch 4 --device cpu --require-improvement --out {tmp_path / 'run'}"
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 1
+    assert (tmp_path / "run" / "model.weights").is_file()
+    assert capsys.readouterr().out.splitlines()[-1].startswith("val: ")
+
+
+def test_improvement_is_not_required_of_a_random_start(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="require_improvement: the start is random, so there is no baseline"):
+        train(rectangles, tmp_path / "run", replace(options, require_improvement=True))
+    assert not (tmp_path / "run").exists()
+    summary = train(rectangles, tmp_path / "run", options)
+    assert [verdict.word for verdict in summary.verdicts] == ["no baseline"]
+    assert (summary.baseline_ap50, summary.learnt) == (None, True)
+
+
+def test_a_class_that_the_start_does_not_know_is_not_judged(
+    make_rectangles: Callable[..., Path], trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old.names").write_text("red\nblue\n")
+    dataset = make_rectangles(tmp_path / "dataset", ("red", "violet"))
+    options = fine_tuning(trained, weights_names=str(tmp_path / "old.names"), learning_rate=0.01, max_batches=30)
+    summary = train(dataset, tmp_path / "run", options)
+    judged = [verdict.classes for verdict in summary.verdicts]
+    assert judged == [("red",)]
+
+
+def test_patience_ends_a_training_that_gains_nothing(rectangles: Path, trained: Path, tmp_path: Path) -> None:
+    options = fine_tuning(trained, learning_rate=0.03, optimizer="sgd", burn_in=0, max_batches=40, patience=2)
+    summary = train(rectangles, tmp_path / "run", options)
+    assert (summary.iteration, summary.stopped) == (4, "stopped after 2 validations without a gain")
+
+
+def test_time_limit_ends_a_training_validated(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
+    summary = train(rectangles, tmp_path / "run", replace(options, time_limit_minutes=0, max_batches=50, evaluate_every=20))
+    assert (summary.iteration, summary.stopped) == (1, "stopped by the time limit of 0 minutes")
+    assert read_history(tmp_path / "run" / "history.csv")[-1].ap50 is not None
+    assert (tmp_path / "run" / "model.weights").is_file()
+
+
+@pytest.mark.parametrize(("metric", "number"), [("map", "ap"), ("map50", "ap50"), ("f1", "f1")])
+def test_best_is_chosen_by_the_metric_that_was_named(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path, metric: str, number: str
+) -> None:
+    options = replace(options, best_by=metric, max_batches=12, learning_rate=0.02, burn_in=0, ema_alpha=0)
+    summary = train(rectangles, tmp_path / "run", options)
+    values = {
+        row.iteration: getattr(row, number)
+        for row in read_history(tmp_path / "run" / "history.csv")
+        if row.ap50 is not None
+    }
+    assert summary.best_iteration == min(values, key=lambda iteration: (-values[iteration], iteration))
+
+
+def test_a_network_that_has_lost_its_numbers_ends_the_training_and_keeps_the_start(
+    rectangles: Path, trained: Path, tmp_path: Path
+) -> None:
+    options = fine_tuning(trained, learning_rate=5.0, optimizer="sgd", burn_in=0)
+    with pytest.raises(TrainingError, match=r"iteration \d+.*try a smaller --learning-rate"):
+        train(rectangles, tmp_path / "run", options)
+    assert read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt").iteration == 0
+
+
+# ---------------------------------------------------------------- interruptions
+
+
+def signalled(monkeypatch: pytest.MonkeyPatch, number: int, *, after: int) -> None:
+    """The signal comes during the update after `after` others."""
+    update = Run._update
+
+    def interrupted(run: Run, *arguments: Any) -> None:
+        if run.iteration == after:
+            os.kill(os.getpid(), number)
+        update(run, *arguments)
+
+    monkeypatch.setattr(Run, "_update", interrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_update_and_the_run_goes_on_as_if_it_had_not_come(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path, number: int
+) -> None:
+    whole = train(rectangles, tmp_path / "whole", options)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        signalled(monkeypatch, number, after=2)
+        with pytest.raises(TrainingInterrupted) as ended:
+            train(rectangles, tmp_path / "parts", options, resume="auto")
+    assert ended.value.code == 128 + number
+    assert read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.pt").iteration == 3
+    parts = train(rectangles, tmp_path / "parts", options, resume="auto")
+    assert replace(parts, seconds=0) == replace(whole, seconds=0)
+    assert (tmp_path / "parts" / "model.weights").read_bytes() == (tmp_path / "whole" / "model.weights").read_bytes()
+
+
+def test_a_signal_during_a_validation_does_not_wait_for_its_end(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path
+) -> None:
+    from traffic_yolo.training.validation import Validation
+
+    whole = train(rectangles, tmp_path / "whole", options)
+    measure, seen = Validation.measure, []
+
+    def interrupted(validation: Validation, network: Network) -> Any:
+        seen.append("begun")
+        if seen.count("begun") == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # where Python runs the handler
+        found = measure(validation, network)
+        seen.append("ended")
+        return found
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Validation, "measure", interrupted)
+        with pytest.raises(TrainingInterrupted):
+            train(rectangles, tmp_path / "parts", options)
+    assert seen == ["begun", "ended", "begun"]
+    assert not read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.pt").is_validated
+    parts = train(rectangles, tmp_path / "parts", options, resume=True)
+    assert replace(parts, seconds=0) == replace(whole, seconds=0)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "traffic_yolo.cli", *map(str, arguments)]
+
+
+def wait_for(path: Path, process: "subprocess.Popen[Any]", text: str) -> None:
+    while not path.is_file() or text not in path.read_text():
+        assert process.poll() is None, "the training ended before it was interrupted"
+        time.sleep(0.02)
+
+
+def test_sigterm_to_the_command_is_exit_code_143(rectangles: Path, tiny_cfg: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    training = ("train", "--dataset", rectangles, "--cfg", tiny_cfg, "--batch", 4, "--device", "cpu", "--out", run)
+    with subprocess.Popen(
+        command(*training, "--max-batches", 100_000, "--resume", "auto"), env={**os.environ, "OMP_NUM_THREADS": "1"}
+    ) as process:
+        wait_for(run / "history.csv", process, "\n3,")
+        process.terminate()
+        assert process.wait() == 143
+    last = read_checkpoint(run / "checkpoints" / "last.pt")
+    assert last.iteration >= 3
+    assert not (run / "run.lock").exists()
+
+
+def test_two_runs_in_one_folder_are_refused(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
+    script = "import time; from pathlib import Path; from traffic_yolo.training.run_lock import run_lock\n"
+    script += f"with run_lock(Path({str(tmp_path / 'run')!r})): print('held', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        output: IO[str] | None = process.stdout
+        assert output is not None
+        assert output.readline() == "held\n"
+        try:
+            with pytest.raises(TrainingError, match=f"process {process.pid}"):
+                train(rectangles, tmp_path / "run", options, resume="auto")
+        finally:
+            process.kill()
+    assert train(rectangles, tmp_path / "run", options, resume="auto").iteration == 6
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(rectangles, tmp_path / "run", options)
+    longer = replace(options, max_batches=8, workers=1, cache_mib=0)
+    assert train(rectangles, tmp_path / "run", longer, resume="auto").iteration == 8
+    assert {"resume: max_batches was 6, now 8", "resume: workers was 0, now 1", "resume: cache_mib was 1024, now 0"} <= {
+        record.getMessage() for record in caplog.records
+    }
+    with pytest.raises(TrainingError, match="max_batches was 8, now 6; train into a new folder"):
+        train(rectangles, tmp_path / "run", options, resume="auto")
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = train(rectangles, tmp_path / "whole", options)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        signalled(monkeypatch, signal.SIGTERM, after=4)
+        with pytest.raises(TrainingInterrupted):
+            train(rectangles, tmp_path / "parts", options)
+    last = tmp_path / "parts" / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    parts = train(rectangles, tmp_path / "parts", options, resume=True)
+    assert any("last.pt is not a checkpoint that can be read" in record.getMessage() for record in caplog.records)
+    assert replace(parts, seconds=0) == replace(whole, seconds=0)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
+    whole = train(rectangles, tmp_path / "whole", options)
+    save, count = torch.save, [0]
+
+    def full(values: Any, file: Any) -> None:
+        count[0] += 1
+        if count[0] > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(values, file)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(checkpoints.torch, "save", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            train(rectangles, tmp_path / "parts", options)
+    assert read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.pt").iteration >= 0
+    parts = train(rectangles, tmp_path / "parts", options, resume=True)
+    assert replace(parts, seconds=0) == replace(whole, seconds=0)
+
+
+def test_a_checkpoint_of_another_network_is_refused(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
+    train(rectangles, tmp_path / "run", options)
+    with pytest.raises(TrainingError, match=r"options differ from .*: seed was 0, now 1; train into a new folder"):
+        train(rectangles, tmp_path / "run", replace(options, seed=1), resume="auto")
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_learns(rectangles: Path, tiny_cfg: Path, tmp_path: Path, precision: str) -> None:
+    options = TrainingOptions(
+        cfg=str(tiny_cfg), batch=4, max_batches=60, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0,
+        ema_alpha=0.9, device="cpu", precision=precision,
+    )  # fmt: skip
+    train(rectangles, tmp_path / "run", options)
+    rows = read_history(tmp_path / "run" / "history.csv")
+    assert rows[-1].loss < rows[0].loss / 3
+
+
+def test_run_lock_is_free_afterwards(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
+    train(rectangles, tmp_path / "run", options)
+    with run_lock(tmp_path / "run"):
+        pass
