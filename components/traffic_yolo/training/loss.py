@@ -162,8 +162,11 @@ class _HandedOut(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Minus each delta, times the gradient of the value."""
-        return (None, None, *(delta * -gradients[0] for delta in ctx.saved_tensors))
+        """Minus each delta, times the gradient of the value; works once, in place: a copy would cost what the rest does.
+
+        PyTorch itself refuses a second time, since the saved tensors have changed.
+        """
+        return (None, None, *(delta.mul_(-gradients[0]) for delta in ctx.saved_tensors))
 
 
 def _square_sum(values: Tensor) -> Tensor:
