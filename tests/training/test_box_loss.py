@@ -8,6 +8,7 @@ import torch
 from traffic_yolo.training.box_delta import measure_delta
 from traffic_yolo.training.box_loss import box_measure, edges_and_area, iou_with, shared_area
 
+
 @pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])
 @pytest.mark.parametrize("offset", [0.05, 0.9], ids=["overlapping", "apart"])
 def test_measure_has_the_derivative_it_claims(kind: str, offset: float) -> None:

@@ -143,7 +143,9 @@ def test_class_match_asks_for_any_class_and_not_for_the_objectness() -> None:
 def test_prediction_inside_an_ignored_box_costs_nothing() -> None:
     crowd = truths((0.25, 0.5, 0.5, 1.0), ignore=True)  # the left half
     values = logits().requires_grad_()
-    YoloLoss([HEAD], NET, kind="darknet", max_batches=9)([values], crowd, network_wh=(64, 64), iteration=0).total.backward()
+    YoloLoss([HEAD], NET, kind="darknet", max_batches=9)(
+        [values], crowd, network_wh=(64, 64), iteration=0
+    ).total.backward()
     assert values.grad is not None
     assert values.grad[0, 4].tolist() == [[0, 0.5], [0, 0.5]]
     assert values.grad[0, [0, 1, 2, 3, 5, 6]].abs().max() == 0
@@ -289,7 +291,9 @@ def test_delta_normalizer_multiplies_everything_and_is_in_no_number_reported() -
     head = replace(HEAD, delta_normalizer=0.5)
     assert close(delta(head, truths(SHIFTED)), (0.5 * delta(HEAD, truths(SHIFTED))).tolist())
     costs = [
-        YoloLoss([h], NET, kind="darknet", max_batches=9)([logits()], truths(BOX), network_wh=(32, 32), iteration=0).cost
+        YoloLoss([h], NET, kind="darknet", max_batches=9)(
+            [logits()], truths(BOX), network_wh=(32, 32), iteration=0
+        ).cost
         for h in (head, HEAD)
     ]
     assert costs[0] == costs[1]

@@ -175,7 +175,7 @@ def test_all_switches_turned_are_pytorchs_batch_norm() -> None:
 @pytest.mark.parametrize(
     ("switch", "shown"),
     [
-        ("beta", lambda norm, x: norm.bias.requires_grad),
+        ("beta", lambda norm, x: norm(x).requires_grad and norm.bias.requires_grad),
         ("variance", lambda norm, x: norm(x).var(dim=(0, 2, 3), correction=0).mean() > 0.95),
         ("momentum", lambda norm, x: norm(x) is not None and norm.running_mean.mean() < 0.02),
     ],

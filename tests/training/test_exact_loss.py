@@ -19,7 +19,9 @@ HEAD = YoloHead(
     layer_index=1, anchors=((16, 16), (10, 24)), mask=(0, 1), num_classes=2, stride=16, scale_x_y=1.1, ignore_thresh=0.6,
     iou_thresh=0.3, iou_loss="ciou", iou_normalizer=0.07, obj_normalizer=1.5, cls_normalizer=0.7, max_delta=0.1,
 )  # fmt: skip
-ONE = replace(HEAD, anchors=((16, 16),), mask=(0,), scale_x_y=1.0, iou_loss="iou", iou_normalizer=1.0, obj_normalizer=1.0)
+ONE = replace(
+    HEAD, anchors=((16, 16),), mask=(0,), scale_x_y=1.0, iou_loss="iou", iou_normalizer=1.0, obj_normalizer=1.0
+)
 BOX = (0.25, 0.25, 0.5, 0.5)  # of ONE in a network of 32 x 32: the anchor, in the middle of the first cell
 SHIFTED = (0.375, 0.25, 0.5, 0.5)
 
@@ -27,10 +29,14 @@ SHIFTED = (0.375, 0.25, 0.5, 0.5)
 def truths(*boxes: tuple[float, float, float, float], classes: Sequence[int] = ()) -> Truths:
     count = len(boxes)
     class_ids = np.array(classes or [0] * count, np.int64)
-    return Truths(np.array(boxes, np.float32).reshape(-1, 4), class_ids, np.zeros(count, np.int64), np.zeros(count, bool))
+    return Truths(
+        np.array(boxes, np.float32).reshape(-1, 4), class_ids, np.zeros(count, np.int64), np.zeros(count, bool)
+    )
 
 
-CROWD = truths((0.3, 0.3, 0.4, 0.5), (0.32, 0.28, 0.5, 0.4), (0.7, 0.8, 0.3, 0.9), (0.3, 0.3, 0.4, 0.5), classes=[0, 1, 1, 0])
+CROWD = truths(
+    (0.3, 0.3, 0.4, 0.5), (0.32, 0.28, 0.5, 0.4), (0.7, 0.8, 0.3, 0.9), (0.3, 0.3, 0.4, 0.5), classes=[0, 1, 1, 0]
+)
 
 
 def loss(head: YoloHead, inputs: torch.Tensor, wanted: Truths = CROWD) -> Loss:

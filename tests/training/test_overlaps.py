@@ -32,7 +32,9 @@ def truths_of(seed: int, *, ignored: float) -> Truths:
     boxes = np.c_[random.uniform(0, 1, (count, 2)), sizes].astype(np.float32)
     if count > 3:
         boxes[1] = boxes[0]  # of equals the first counts
-    return Truths(boxes, np.zeros(count, int), np.sort(random.integers(0, BATCH, count)), random.random(count) < ignored)
+    return Truths(
+        boxes, np.zeros(count, int), np.sort(random.integers(0, BATCH, count)), random.random(count) < ignored
+    )
 
 
 def all_places(grid: HeadGrid) -> Places:

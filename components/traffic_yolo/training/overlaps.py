@@ -70,7 +70,7 @@ def overlapping(grid: HeadGrid, truths: Truths) -> Overlapping:
 
 def _best_of_each(grid: HeadGrid, places: Places, iou: Tensor, truth: Tensor) -> Overlapping:
     """Of pairs (P,) those with the largest IoU of their prediction, and of equal ones the first truth's."""
-    cells, cell = places.flat(grid.entries).unique(return_inverse=True)
+    cells, cell = torch.unique(places.flat(grid.entries), return_inverse=True)
     best = torch.zeros(len(cells), dtype=iou.dtype, device=iou.device).scatter_reduce(0, cell, iou, "amax")
     largest = torch.iinfo(truth.dtype).max
     first = torch.full_like(cells, largest)
