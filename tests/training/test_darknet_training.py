@@ -1,7 +1,8 @@
 """Short trainings that Darknet did on a CPU, done again: forward, loss, gradients, SGD and rolling statistics at once."""
 
+import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from darknet_cpu_batch_norm import PRODUCT, BatchNormRules, with_darknet_batch_norm
+from darknet_cpu_batch_norm import PRODUCT, BatchNormRules, DarknetCpuBatchNorm, with_darknet_batch_norm
 from numpy.typing import NDArray
+from torch import nn
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -21,6 +23,31 @@ from traffic_yolo.training.settings import resolve
 from traffic_yolo.training.targets import Truths, join_truths
 
 Arrays = Mapping[str, NDArray[Any]]
+NORMALIZED = """[net]
+width=48
+height=32
+channels=3
+[convolutional]
+batch_normalize=1
+filters=6
+size=3
+stride=2
+pad=1
+activation=leaky
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=mish
+[convolutional]
+filters=6
+activation=linear
+[yolo]
+anchors=8,8
+classes=1
+"""
 NAMES = {"biases": "b", "scales": "s", "means": "rm", "variances": "rv", "kernels": "w"}
 SWITCHES = {
     "beta": replace(BatchNormRules(), frozen_beta=False),
@@ -116,9 +143,45 @@ def test_training_with_darknets_cpu_batch_norm_is_darknets(training: Arrays) -> 
     assert losses == pytest.approx([1.0] * len(losses), abs=1e-5)
 
 
+# switch -> an array of the file that shows it
 @pytest.mark.reference
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_each_switch_alone_departs_from_darknets_cpu(training: Arrays, switch: str) -> None:
-    same, _, _ = trained(training, BatchNormRules())
-    other, _, _ = trained(training, SWITCHES[switch])
-    print(switch, {k: f"{v:.1e}" for k, v in same.items()}, {k: f"{v:.1e}" for k, v in other.items()})
+@pytest.mark.parametrize(("switch", "array"), [("beta", "b0"), ("variance", "w0"), ("momentum", "rm0"), ("eps", "w0")])
+def test_each_switch_alone_departs_from_darknets_cpu(training: Arrays, switch: str, array: str) -> None:
+    errors, _, _ = trained(training, SWITCHES[switch])
+    assert errors[array] > 1e-4
+
+
+@pytest.mark.reference
+def test_products_batch_norm_trains_as_all_switches_turned(training: Arrays) -> None:
+    """What lies between the product and Darknet's CPU is these four rules, and nothing else."""
+    product, turned = (trained(training, rules)[0] for rules in (None, PRODUCT))
+    assert product == pytest.approx(turned, rel=1e-3)
+
+
+def test_all_switches_turned_are_pytorchs_batch_norm() -> None:
+    network = Network.from_cfg(Cfg.parse(NORMALIZED), seed=1).train()
+    turned = with_darknet_batch_norm(copy.deepcopy(network), PRODUCT).train()
+    pictures = torch.rand(4, 3, 32, 48)
+    for one in (network, turned):
+        one(pictures)[0].square().sum().backward()
+    for name, value in network.state_dict().items():
+        if "num_batches" not in name:
+            torch.testing.assert_close(turned.state_dict()[name], value)
+    for (name, found), (_, expected) in zip(turned.named_parameters(), network.named_parameters(), strict=True):
+        assert found.grad is not None, name
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("switch", "shown"),
+    [
+        ("beta", lambda norm, x: norm(x).requires_grad and norm.bias.requires_grad),
+        ("variance", lambda norm, x: norm(x).var(dim=(0, 2, 3), correction=0).mean() > 0.95),
+        ("momentum", lambda norm, x: norm(x) is not None and norm.running_mean.mean() < 0.02),
+    ],
+)
+def test_switch_is_the_rule_it_says(switch: str, shown: Callable[[nn.BatchNorm2d, torch.Tensor], bool]) -> None:
+    """Four values a channel, so that n and n - 1 are far apart; their mean is 1."""
+    x = torch.tensor([0.0, 2.0, 0.0, 2.0]).view(4, 1, 1, 1).expand(4, 3, 1, 1)
+    for rules, turned in ((BatchNormRules(), False), (SWITCHES[switch], True)):
+        assert bool(shown(DarknetCpuBatchNorm(nn.BatchNorm2d(3), rules), x)) == turned

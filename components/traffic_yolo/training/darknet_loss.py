@@ -1,7 +1,7 @@
 """Darknet's delta of a [yolo] head, rule by rule (yolo_layer.c 416-653): minus the gradient at what enters the head.
 
-Dense numbers are in the dtype of the inputs, those of trained predictions in float64: Darknet's boxes lose digits in
-float32 where they are tiny.
+Rules have the numbers of docs/training-loss.md. Dense numbers are in the dtype of the inputs, those of trained
+predictions in float64: Darknet's boxes lose digits in float32 where they are tiny.
 """
 
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ class _State:
         self.objectness[cell] = torch.where(assigned, by_truth, by_overlap)
 
     def averaged(self) -> Tensor:
-        """(U, 5 + C) the deltas; beside iou_thresh, boxes over the number of classes with a positive delta (rule 14)."""
+        """(U, 5 + C) the deltas; with iou_thresh, boxes over the number of classes with a positive delta (rule 14)."""
         box = self.box
         if self.head.iou_thresh < 1:
             divisor = (self.classes > 0).sum(dim=1).clamp(min=1)

@@ -25,10 +25,18 @@ class Places:
         """The places of `rows`, indices (M,) or a mask (N,)."""
         return Places(self.image[rows], self.slot[rows], self.row[rows], self.column[rows])
 
-    def split(self, size: int) -> "list[Places]":
-        """The places in parts of at most `size`, in order."""
-        parts = (x.split(size) for x in (self.image, self.slot, self.row, self.column))
-        return [Places(*part) for part in zip(*parts, strict=True)]
+    def flat(self, entries: Tensor) -> Tensor:
+        """(N,) one number per place in entries (B, A, 5 + C, h, w)."""
+        _, slots, _, height, width = entries.shape
+        return ((self.image * slots + self.slot) * height + self.row) * width + self.column
+
+    @classmethod
+    def from_flat(cls, numbers: Tensor, entries: Tensor) -> "Places":
+        """The places whose `flat` is `numbers` (N,)."""
+        _, slots, _, height, width = entries.shape
+        rows = numbers // width
+        heads = rows // height
+        return cls(heads // slots, heads % slots, rows % height, numbers % width)
 
     @property
     def index(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -75,6 +83,15 @@ class HeadGrid:
         """(N, 2) entries x, y -> the centre within its cell, in cells: scaled about the cell's middle by scale_x_y."""
         scale = self.head.scale_x_y
         return scale * self.probabilities(values) - (scale - 1) / 2
+
+    @property
+    def offset_range(self) -> tuple[float, float]:
+        """The least and largest that `offsets` can be."""
+        scale, low, high = self.head.scale_x_y, 0.0, 1.0
+        if self.head.new_coords:  # nothing but the cfg says that a logistic was before
+            low, high = (float(x) for x in self.entries[:, :, :2].aminmax())
+        ends = sorted(scale * value - (scale - 1) / 2 for value in (low, high))
+        return ends[0], ends[1]
 
     def centres(self, values: Tensor, places: Places) -> Tensor:
         """(N, 2) entries x, y -> centres in shares of the network input."""

@@ -1,8 +1,8 @@
 """The loss of [yolo] heads: Darknet's, whose deltas are no gradient of anything, or an exact one of the same aims.
 
-`darknet` hands out the deltas that Darknet's source writes down (`darknet_loss`); its value is Darknet's cost, whose box
-part is summed over the trained predictions here, not averaged, so that slices of a batch add up. `exact` is an objective with its true gradient (`exact_loss`).
-docs/training-loss.md says how they differ and what was measured.
+`darknet` hands out the deltas that Darknet's source writes down (`darknet_loss`); its value is Darknet's cost, whose
+box part is summed over the trained predictions here, not averaged, so that slices of a batch add up. `exact` is an
+objective with its true gradient (`exact_loss`). docs/training-loss.md says how they differ and what was measured.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,9 @@ def check_heads(heads: Sequence[YoloHead], net: Section, *, kind: str) -> None:
         if head.section_name != "yolo":
             where = f"[{head.section_name}] of layer {head.layer_index}"
             raise TrainingError(f"{where}: cannot be trained here; take [yolo] heads")
-        for key in head.untrained_keys:
-            raise TrainingError(f"[yolo] of layer {head.layer_index}: {key} is not supported in training; remove the key")
+        if head.untrained_keys:
+            where = f"[yolo] of layer {head.layer_index}"
+            raise TrainingError(f"{where}: {head.untrained_keys[0]} is not supported in training; remove the key")
     if kind == "exact" and (keys := Rejection(net, max_batches=1).keys):
         raise TrainingError(f"[net] {keys[0]}: works with loss darknet only; remove the key, or choose loss darknet")
 
@@ -162,8 +163,11 @@ class _HandedOut(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Minus each delta, times the gradient of the value."""
-        return (None, None, *(delta * -gradients[0] for delta in ctx.saved_tensors))
+        """Minus each delta, times the gradient of the value. Once only: PyTorch refuses a second backward pass.
+
+        In place, since a copy of all deltas would cost nearly what the rest of the loss does.
+        """
+        return (None, None, *(delta.mul_(-gradients[0]) for delta in ctx.saved_tensors))
 
 
 def _square_sum(values: Tensor) -> Tensor:

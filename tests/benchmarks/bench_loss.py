@@ -1,0 +1,97 @@
+"""What the loss takes of a training step: forward and backward of the loss alone against those of network and loss.
+
+Batch 16, all threads: the package's traffic-small, yolov4-tiny at 416, and Yolo-Fastest at 320 where the reference folder
+is there (TRAFFIC_YOLO_REFERENCE). Truths are as many as a busy crossing has, and the network predicts its classes well
+enough that overlaps are looked at in every cell (an untrained network would spare the loss most of its work).
+"""
+
+import os
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from darknet_models import yolov4_tiny_text
+from harness import Row, interleaved
+from torch import Tensor
+
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.training.loss import YoloLoss
+from traffic_yolo.training.options import LOSSES
+from traffic_yolo.training.targets import Truths
+
+TOPIC = "loss"
+BATCH, BOXES = 16, 15  # pictures of a step, objects in a picture
+REPEATS = 7
+LIKELY = 0.3  # probability of every class: above a quarter, from which on Darknet looks at a cell's overlaps
+REFERENCE = Path(os.environ.get("TRAFFIC_YOLO_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
+
+
+def networks() -> Iterator[tuple[str, Cfg, float]]:
+    """Name, cfg, and the share of a step that the loss may take."""
+    package = resources.files("traffic_yolo.training").joinpath("cfg", "traffic-small.cfg")
+    yield "traffic-small", Cfg.parse(package.read_text(encoding="utf-8")), 0.04
+    fastest = REFERENCE / "weights" / "yolo-fastest-1.1.cfg"
+    if fastest.is_file():
+        cfg = Cfg.read(fastest)
+        cfg.net.set("width", 320)
+        cfg.net.set("height", 320)
+        yield "Yolo-Fastest@320", cfg, 0.04
+    yield "yolov4-tiny@416", Cfg.parse(yolov4_tiny_text(416)), 0.04
+
+
+def truths_of(num_classes: int) -> Truths:
+    """Boxes of a few percent of the picture, as traffic has them."""
+    generator = np.random.default_rng(0)
+    count = BATCH * BOXES
+    centres = generator.uniform(0.05, 0.95, (count, 2))
+    sizes = generator.uniform(0.03, 0.2, (count, 2))
+    return Truths(
+        np.concatenate([centres, sizes], axis=1).astype(np.float32),
+        generator.integers(0, num_classes, count),
+        np.repeat(np.arange(BATCH), BOXES),
+        np.zeros(count, bool),
+    )
+
+
+def rows() -> Iterator[Row]:
+    """One row for each network and kind of loss."""
+    for name, cfg, share in networks():
+        network = Network.from_cfg(cfg, seed=1).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        height, width = network.input_hw
+        pictures = torch.rand(BATCH, 3, height, width, generator=torch.Generator().manual_seed(0))
+        pictures = pictures.to(memory_format=torch.channels_last)
+        truths = truths_of(network.num_classes)
+        outputs = [_likely(x, network.num_classes) for x in network(pictures)]
+        for kind in LOSSES:
+            yield _row(network, pictures, outputs, truths, name, kind, share)
+
+
+def _likely(output: Tensor, num_classes: int) -> Tensor:
+    """A head's output whose classes are all likely; a leaf that wants a gradient."""
+    leaf = output.detach().clone()
+    slots = leaf.view(len(leaf), -1, 5 + num_classes, *leaf.shape[2:])
+    slots[:, :, 5:] = float(np.log(LIKELY / (1 - LIKELY)))
+    return leaf.requires_grad_()
+
+
+def _row(
+    network: Network, pictures: Tensor, outputs: list[Tensor], truths: Truths, name: str, kind: str, share: float
+) -> Row:
+    height, width = network.input_hw
+    loss_of = YoloLoss(network.heads, network.cfg.net, kind=kind, max_batches=1000)
+
+    def loss_alone() -> None:
+        loss_of(outputs, truths, network_wh=(width, height), iteration=0).total.backward()
+
+    def network_alone() -> None:
+        found = network(pictures)
+        torch.autograd.backward(found, [torch.zeros_like(x) for x in found])
+
+    times = interleaved({"loss": loss_alone, "network": network_alone}, repeats=REPEATS)
+    loss_s, network_s = times["loss"].median_s, times["network"].median_s
+    what = f"{name}, batch {BATCH}, {kind}: forward and backward of the loss"
+    peer = f"a whole step {(loss_s + network_s) * 1e3:.0f} ms, {torch.get_num_threads()} threads"
+    return Row(TOPIC, what, loss_s * 1e3, "ms", peer, loss_s / (loss_s + network_s), f"at most {share:g}")
