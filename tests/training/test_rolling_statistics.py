@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.training.batch_norm import RollingStatistics
+from traffic_yolo.training.rolling_statistics import RollingStatistics
 
 
 def momentum_of_first(network: Network) -> float:
