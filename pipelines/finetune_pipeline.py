@@ -37,11 +37,11 @@ def finetune_pipeline(
     weights: str = "",
     weights_names: str = "",
     class_seeds: str = "",
-    fine_tune_layers: str = "all",
+    fine_tune_layers: str = "",
     width: str = "",
     height: str = "",
-    batch: int = 16,
-    max_batches: int = 400,
+    batch: str = "",
+    max_batches: str = "",
     optimizer: str = "",
     learning_rate: str = "",
     seed: int = 0,
@@ -52,6 +52,7 @@ def finetune_pipeline(
     tune_settings: str = "",
     validate_settings: str = "",
     model_name: str = "traffic-small",
+    train_work: str = "",
     nas_claim: str = "nas-data",
     gpus: int = 0,
 ) -> None:
@@ -75,13 +76,15 @@ def finetune_pipeline(
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
         class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
-        fine_tune_layers: What may change: all, neck_and_heads, heads, or from:<layer index>.
+        fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, or stages such
+            as heads@100,all (docs/training.md); by default the recipe's.
         width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
         height: Network height in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
-        batch: Pictures per weight update.
-        max_batches: Weight updates in all; the cfg's steps are scaled to it.
-        optimizer: sgd as Darknet, or adamw; by default sgd, or adamw where [net] says adam=1.
-        learning_rate: Rate after the warm-up, above 0; by default the cfg's. A number, or empty.
+        batch: Pictures per weight update; by default the recipe's. A whole number, or empty.
+        max_batches: Weight updates in all, to which the cfg's steps are scaled; by default the recipe's. A whole
+            number, or empty.
+        optimizer: sgd or adam as Darknet, or adamw; by default the recipe's.
+        learning_rate: Rate after the warm-up, above 0; by default the recipe's. A number, or empty.
         seed: Seed of first weights, order and augmentation.
         train_settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         evaluate_settings: Other options of evaluate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
@@ -90,6 +93,8 @@ def finetune_pipeline(
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
+        train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
+            empty: in the pod, from the start.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         gpus: GPUs of the training task; 0 trains on CPUs.
     """
@@ -105,7 +110,11 @@ def finetune_pipeline(
     )
     dataset = convert_task.outputs["dataset"]
 
-    train_task = train(dataset=dataset, **form_parameters(train, form))
+    train_task = train(
+        dataset=dataset, work=train_work, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(train, form)
+    )
+    # A node that is taken away, not a mistake in the options: exit code 2 fails again at once
+    train_task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
     # Weights on the NAS may change under the same path, which KFP's cache key does not see.
     train_task.set_caching_options(False)
     train_task.set_cpu_request("2").set_memory_request("8G").set_memory_limit("32G")

@@ -9,17 +9,19 @@ from traffic_yolo.container_images import image
 def train(
     dataset: dsl.Input[dsl.Dataset],
     run: dsl.Output[dsl.Model],
-    curves: dsl.Output[dsl.HTML],
+    report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
+    work: str = "",
+    run_id: str = "",
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
     class_seeds: str = "",
-    fine_tune_layers: str = "all",
+    fine_tune_layers: str = "",
     width: str = "",
     height: str = "",
-    batch: int = 16,
-    max_batches: int = 400,
+    batch: str = "",
+    max_batches: str = "",
     optimizer: str = "",
     learning_rate: str = "",
     seed: int = 0,
@@ -30,39 +32,50 @@ def train(
     Args:
         dataset: Data set folder.
         run: Training run folder: checkpoints, history, model.cfg and model.weights.
-        curves: Loss, learning rate and validation AP50 over the iterations.
-        metrics: Best validation AP50, iterations, seconds.
+        report: Verdict, curves, start against best, first batches, predictions.
+        metrics: AP50 on val of start and best, the verdict, iterations, seconds.
+        work: Folder on the share to train in, so that a pod that is started anew goes on; empty: in the pod alone.
+        run_id: Name of this run's folder below `work`.
         cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
         class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
-        fine_tune_layers: What may change: all, neck_and_heads, heads, or from:<layer index>.
+        fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, or stages such
+            as heads@100,all (docs/training.md); by default the recipe's.
         width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
         height: Network height in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
-        batch: Pictures per weight update.
-        max_batches: Weight updates in all; the cfg's steps are scaled to it.
-        optimizer: sgd as Darknet, or adamw; by default sgd, or adamw where [net] says adam=1.
-        learning_rate: Rate after the warm-up, above 0; by default the cfg's. A number, or empty.
+        batch: Pictures per weight update; by default the recipe's. A whole number, or empty.
+        max_batches: Weight updates in all, to which the cfg's steps are scaled; by default the recipe's. A whole
+            number, or empty.
+        optimizer: sgd or adam as Darknet, or adamw; by default the recipe's.
+        learning_rate: Rate after the warm-up, above 0; by default the recipe's. A number, or empty.
         seed: Seed of first weights, order and augmentation.
         settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
 
+    import shutil
     from pathlib import Path
 
     from traffic_yolo.errors import one_line_errors
-    from traffic_yolo.html_report import page
     from traffic_yolo.option_settings import task_options
+    from traffic_yolo.storage import output_path
     from traffic_yolo.training.options import TrainingOptions
     from traffic_yolo.training.trainer import train as train_network
 
     with one_line_errors():
         (options,) = task_options([TrainingOptions], given)
         print(options.describe())
-        trained = train_network(Path(dataset.path), Path(run.path), options)
-    svg = (Path(run.path) / "curves.svg").read_text()
-    Path(curves.path).write_text(page("Training", [("Curves", svg[svg.index("<svg") :])]))
-    run.metadata["fine_tune_layers"] = options.fine_tune_layers
-    metrics.log_metric("val_ap50", trained.best_ap50)
-    metrics.log_metric("iterations", trained.iteration)
-    metrics.log_metric("seconds", trained.seconds)
+        # A pod that is started anew has an empty disk: only what lies on the share is there to go on from
+        folder = output_path(work) / run_id if work else Path(run.path)
+        trained = train_network(Path(dataset.path), folder, options, resume="auto")
+        if work:
+            shutil.copytree(folder, run.path, dirs_exist_ok=True)
+    print(trained.text)
+    shutil.copyfile(Path(run.path) / "report.html", report.path)
+    run.metadata["fine_tune_layers"] = options.fine_tune_layers or ""
+    run.metadata["verdict"] = "; ".join(verdict.text for verdict in trained.verdicts)
+    for name, value in trained.numbers().items():
+        metrics.log_metric(name, value)
+    if options.require_improvement and not trained.is_improvement:
+        raise SystemExit(1)

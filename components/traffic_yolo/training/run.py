@@ -40,7 +40,7 @@ from traffic_yolo.training.start import carried_classes, start_network
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
 from traffic_yolo.training.validation import Measured, Validation
-from traffic_yolo.training.verdict import NOTHING_LEARNT, Verdict, judge, no_baseline
+from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, NOTHING_LEARNT, WORSENED, Verdict, judge, no_baseline
 
 CHECKPOINT_EVERY_S = 600.0  # a node that is lost costs no more than this
 VERDICT_NAME = "verdict.json"
@@ -71,12 +71,26 @@ class TrainingSummary:
     @property
     def is_improvement(self) -> bool:
         """Whether every verdict says that the result is better than the start."""
-        return bool(self.verdicts) and all(verdict.word == "better" for verdict in self.verdicts)
+        return bool(self.verdicts) and all(verdict.word == IMPROVED for verdict in self.verdicts)
 
     @property
     def learnt(self) -> bool:
         """Whether the weights delivered are not the start's."""
         return self.baseline_ap50 is None or self.best_iteration > 0
+
+    def numbers(self) -> dict[str, float]:
+        """What a table of runs shows: AP50 and gain in [0, 1], counts, seconds; `improvement` 1, 0 or -1 (worse)."""
+        found = {"val_ap50": self.best_ap50, "iterations": float(self.iteration), "seconds": self.seconds}
+        found["best_iteration"] = float(self.best_iteration)
+        found["pictures_skipped"] = float(sum(self.skipped.values()))
+        if self.baseline_ap50 is not None:
+            found["start_val_ap50"] = self.baseline_ap50
+        for verdict in self.verdicts:
+            if verdict.word != NO_BASELINE:
+                found[f"improvement_{verdict.split}"] = {IMPROVED: 1.0, WORSENED: -1.0}.get(verdict.word, 0.0)
+            if verdict.difference is not None:
+                found[f"gain_{verdict.split}"] = verdict.difference.difference.value
+        return found
 
     @property
     def text(self) -> str:
