@@ -44,6 +44,7 @@ OPEN_TO_ALL = {
     "progress",
     "storage",
     "trained_on",
+    "verdict_file",
     "_version",
 }
 

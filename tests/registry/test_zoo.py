@@ -11,6 +11,7 @@ from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.registry.bundle import verify_bundle
 from traffic_yolo.registry.ledger_table import LedgerTable
 from traffic_yolo.registry.zoo import current_bundle, current_version, publish, set_current, versions
+from traffic_yolo.verdict_file import VERDICT_NAME, write_verdict
 
 MakeRun = Callable[..., dict[str, Path]]
 
@@ -86,6 +87,38 @@ def test_a_model_whose_parity_failed_is_kept_but_not_used(make_run: MakeRun, tmp
     assert "NOT MADE CURRENT: AP50 falls from 0.6 to 0.3" in bad.text
     assert current_version(zoo, "m") == good.version
     assert "FAILED" in LedgerTable.read(zoo).markdown()
+
+
+def test_a_model_that_its_training_made_worse_is_kept_but_not_used(make_run: MakeRun, tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    first = publish(**make_run(), zoo=zoo, name="small")
+    run = make_run(1)
+    write_verdict(run["model"] / VERDICT_NAME, learnt=True, worse=("test: worse: -5.1 AP50",), details={})
+    second = publish(**run, zoo=zoo, name="small")
+    assert (second.is_new, second.is_current) == (True, False)
+    assert "NOT MADE CURRENT: test: worse: -5.1 AP50" in second.text
+    assert current_bundle(zoo, "small") == first.bundle
+    assert (second.bundle / VERDICT_NAME).is_file()
+
+
+def test_a_training_that_learnt_nothing_makes_no_version(make_run: MakeRun, tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    run = make_run(1)
+    write_verdict(run["model"] / VERDICT_NAME, learnt=False, worse=(), details={})
+    first = publish(**run, zoo=zoo, name="small")  # there is no other to use
+    assert (first.is_new, first.is_current) == (True, True)
+    again = publish(**run, zoo=zoo, name="small")
+    assert (again.bundle, again.is_new, again.learnt) == (first.bundle, False, False)
+    assert "nothing new to publish" in again.text
+    assert [path.name for path in versions(zoo, "small")] == [first.version]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema_version": 1, "learnt": "no", "worse": []}', "{"])
+def test_a_damaged_verdict_is_named(make_run: MakeRun, tmp_path: Path, content: str) -> None:
+    run = make_run()
+    (run["model"] / VERDICT_NAME).write_text(content)
+    with pytest.raises(ModelError, match=r"verdict\.json"):
+        publish(**run, zoo=tmp_path / "zoo", name="small")
 
 
 def test_nothing_is_in_use_before_the_first_good_model(make_run: MakeRun, tmp_path: Path) -> None:

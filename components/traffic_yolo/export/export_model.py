@@ -44,9 +44,11 @@ from traffic_yolo.storage import (
     write_text,
 )
 from traffic_yolo.trained_on import TRAINED_ON_NAME
+from traffic_yolo.verdict_file import VERDICT_NAME
 
 SCHEMA_VERSION = 1
 OPTIONS_NAME = "options.yaml"  # a training run's; its content goes into export.json
+TOLD_BY_TRAINING = (TRAINED_ON_NAME, VERDICT_NAME)  # what a training run says of its weights, which goes with them
 MAX_PICTURES = 8  # that the ONNX file is compared on; each costs two inferences
 NOISE_SEED = 0
 
@@ -82,8 +84,7 @@ def export_model(run: AnyPath, out: AnyPath, *, dataset: AnyPath | None = None, 
     options = model.path / OPTIONS_NAME
     training = _read_options(options) if options.is_file() else None
     files = (model.cfg_path, model.weights_path, model.names_path)
-    trained_on = model.path / TRAINED_ON_NAME
-    return _export(*files, target, dataset=dataset, opset=opset, training=training, trained_on=trained_on)
+    return _export(*files, target, dataset=dataset, opset=opset, training=training, told_by=model.path)
 
 
 def export_files(
@@ -105,7 +106,7 @@ def _export(
     dataset: AnyPath | None,
     opset: int,
     training: dict[str, Any] | None,
-    trained_on: Path | None = None,
+    told_by: Path | None = None,
 ) -> ExportSummary:
     cfg = Cfg.read(cfg_path)
     classes = read_names(names_path)
@@ -116,10 +117,11 @@ def _export(
     with atomic_folder(out) as folder:
         for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):
             shutil.copyfile(source, folder / name)
-        if trained_on is not None and trained_on.is_file():
-            shutil.copyfile(trained_on, folder / TRAINED_ON_NAME)
+        for name in TOLD_BY_TRAINING:
+            if told_by is not None and (told_by / name).is_file():
+                shutil.copyfile(told_by / name, folder / name)
         write_text(folder / LABELS_NAME, labels)
-        copied = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, TRAINED_ON_NAME)
+        copied = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, *TOLD_BY_TRAINING)
         hashes = {name: sha256_of_file(folder / name) for name in copied if (folder / name).is_file()}
         metadata = {
             "classes": ",".join(label(name) for name in classes),

@@ -25,6 +25,7 @@ from traffic_yolo.model_folder import (
 )
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, sha256_of_file
 from traffic_yolo.trained_on import TRAINED_ON_NAME
+from traffic_yolo.verdict_file import VERDICT_NAME
 
 SCHEMA_VERSION = 1
 CARD_NAME = "card.json"
@@ -37,8 +38,8 @@ PARITY_FIELDS = ("passed", "problems", "right", "split", "agreement", "explained
 
 MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME, EXPORT_NAME)
 BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME)
-# What the weights have seen: only a training of ours leaves it, published Darknet weights come without.
-OPTIONAL_FILES = (TRAINED_ON_NAME,)
+# What the weights have seen, and whether they gained: only a training of ours says it, published weights come without.
+OPTIONAL_FILES = (TRAINED_ON_NAME, VERDICT_NAME)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.registry.bundle import gather_bundle, verify_bundle
 from traffic_yolo.registry.ledger import LEDGER_FOLDER, LedgerEntry, add_entry, ledger_of_zoo
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_text
+from traffic_yolo.verdict_file import read_verdict
 
 CURRENT_NAME = "current"
 LOCK_NAME = ".lock"
@@ -24,13 +25,17 @@ VERSION_NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
 
 @dataclass(frozen=True)
 class Published:
-    """`bundle`: the version's folder; `is_new`: False where the same content lay there already; `is_current`."""
+    """`bundle`: the version's folder; `is_new`: False where the same content lay there already; `is_current`.
+
+    `problems`: why it was not made current. `learnt`: False where there was nothing new to publish.
+    """
 
     bundle: Path
     name: str
     is_new: bool
     is_current: bool
     problems: tuple[str, ...]
+    learnt: bool = True
 
     @property
     def version(self) -> str:
@@ -40,6 +45,8 @@ class Published:
     @property
     def text(self) -> str:
         """A line or two for people."""
+        if not self.learnt:
+            return f"nothing was learnt, so there is nothing new to publish; {self.name} {self.version} stays in use: {self.bundle}"
         state = "published" if self.is_new else "was published already"
         current = "in use (current)" if self.is_current else "not in use (current names another version, or none)"
         line = f"{self.name} {self.version} {state}: {self.bundle}; {current}"
@@ -49,9 +56,10 @@ class Published:
 def publish(
     *, model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validation: AnyPath, zoo: AnyPath, name: str
 ) -> Published:
-    """Puts the bundle of one run into the zoo, writes its ledger record, and makes it current when its parity passed.
+    """Puts the bundle of one run into the zoo, writes its ledger record, and makes it current where nothing speaks
+    against it: its parity passed, and its training did not find it worse than what it started from.
 
-    The same content is never published twice: it gives the version that is there, and `current` stays as it is. Two
+    Weights that are those which the training started from are no new version where the zoo has one in use already. The same content is never published twice: it gives the version that is there, and `current` stays as it is. Two
     publishers at once wait for each other. Raises `ModelError` for folders that do not belong together,
     `OptionsError` for a name that cannot be a folder's, `StorageError` for a full disk; nothing is left behind then.
     """
@@ -59,7 +67,11 @@ def publish(
     root = output_path(zoo)
     bundle = gather_bundle(model, evaluation, tuning, validation)
     home = root / name
+    verdict = read_verdict(model)
     with _lock(home):
+        in_use = current_version(zoo, name)
+        if verdict is not None and not verdict.learnt and in_use is not None:
+            return Published(home / in_use, name, False, True, (), learnt=False)
         there = next((path for path in versions(zoo, name) if path.name.endswith(f"-{bundle.version_hash}")), None)
         path = there or home / f"{_next_number(zoo, name):04d}-{bundle.version_hash}"
         if there is None:
@@ -70,7 +82,8 @@ def publish(
         # After the bundle: a record never names a version that is not there. Its own name makes repeating it harmless.
         add_entry(ledger_of_zoo(zoo), LedgerEntry.of_bundle(name, path.name, bundle.card, bundle.record))
         problems = tuple(bundle.card["parity"]["problems"] or ()) if not bundle.card["parity"]["passed"] else ()
-        if there is None and bundle.card["parity"]["passed"]:
+        problems += verdict.worse if verdict is not None else ()
+        if there is None and not problems:
             write_text(home / CURRENT_NAME, f"{path.name}\n")
         return Published(path, name, there is None, current_version(zoo, name) == path.name, problems)
 

@@ -17,7 +17,6 @@ from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import EvaluationError, TrainingError
 from traffic_yolo.progress import progress_bar
-from traffic_yolo.storage import write_json
 from traffic_yolo.training.augmentation_settings import network_sizes_of
 from traffic_yolo.training.checkpoint import (
     BEST,
@@ -41,9 +40,9 @@ from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
 from traffic_yolo.training.validation import Measured, Validation
 from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, NOTHING_LEARNT, WORSENED, Verdict, judge, no_baseline
+from traffic_yolo.verdict_file import VERDICT_NAME, write_verdict
 
 CHECKPOINT_EVERY_S = 600.0  # a node that is lost costs no more than this
-VERDICT_NAME = "verdict.json"
 
 log = logging.getLogger(__name__)
 
@@ -383,12 +382,15 @@ class Run:
             verdicts=verdicts,
             skipped=self.pictures.skipped.counts,
         )
-        document = {
-            "learnt": summary.learnt,
-            "is_improvement": summary.is_improvement,
-            "verdicts": [verdict.document() for verdict in verdicts],
-        }
-        write_json(self.out / VERDICT_NAME, document)
+        write_verdict(
+            self.out / VERDICT_NAME,
+            learnt=summary.learnt,
+            worse=tuple(verdict.text for verdict in verdicts if verdict.word == WORSENED),
+            details={
+                "is_improvement": summary.is_improvement,
+                "verdicts": [verdict.document() for verdict in verdicts],
+            },
+        )
         return summary
 
     def _verdicts(self, network: Network, best: Checkpoint) -> tuple[Verdict, ...]:
