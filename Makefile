@@ -10,6 +10,9 @@ BENCH ?=
 FUZZ_SECONDS ?= 60
 FUZZ ?= build/fuzz
 
+# A hundred tests start the command line as a process: without compiled files each would compile the sources anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo test test-shuffled check compile slow fuzz bench clean
 .DEFAULT_GOAL := help
 

@@ -20,6 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as MatplotlibPath
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 CELL_COLOURS = 64  # of a heat map: neighbours differ by less than an eye can tell side by side
@@ -166,8 +167,9 @@ def log_scale(axis: Axis, ticks: Sequence[float]) -> None:
     matplotlib's own labels are powers of ten in mathematical notation, which take most of the time of a small figure.
     """
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    axis.set_ticks(list(ticks), [f"{tick:g}" for tick in ticks])
-    axis.set_ticks([], minor=True)
+    axis.set_major_locator(FixedLocator(list(ticks)))  # unlike set_ticks, leaves the limits to the data
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def draw_cells(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ anchors=10,14, 23,27
 classes=2
 num=2
 """
+
+
+SLOW = pytest.mark.skipif(
+    os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="164 pictures once more: TRAFFIC_YOLO_SLOW=1 runs it"
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,10 @@ AS_VALID = NmsOptions(0.001, 0.6, "greedynms", max_detections=10_000)  # what `d
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize(("resize", "name"), [("stretch", ""), ("letterbox", "-letterbox")])
+@pytest.mark.parametrize(
+    ("resize", "name"),
+    [("stretch", ""), pytest.param("letterbox", "-letterbox", marks=SLOW)],
+)
 def test_ap_of_real_weights_on_real_pictures_is_that_of_darknet(
     real_raw: Callable[[str], RawDetections], real_truth: GroundTruth, reference: Path, resize: str, name: str
 ) -> None:

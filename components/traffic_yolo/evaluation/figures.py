@@ -75,7 +75,7 @@ def f1_figure(curves: Sequence[Curve], point: OperatingPoint) -> Figure:
 def surface_figure(surface: ThresholdSurface, confidence_threshold: float, iou_threshold: float) -> Figure:
     """F1 over both thresholds, with the point in use."""
     figure = Figure(figsize=(8, 3.6))
-    figure.subplots_adjust(left=0.08, right=0.9, bottom=0.14, top=0.92)
+    figure.subplots_adjust(left=0.08, right=0.9, bottom=0.14, top=0.88)
     axes = figure.subplots()
     x, y = cell_edges(surface.confidences), cell_edges(surface.iou_thresholds)
     top = float(np.nanmax(surface.f1)) if np.isfinite(surface.f1).any() else 0.0

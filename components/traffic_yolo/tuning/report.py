@@ -38,7 +38,7 @@ def heat_map(found: Found) -> Figure:
     result, objective = found.sweeps[found.best], found.options.objective
     values = objective_values(result, objective)
     figure = Figure(figsize=(8, 3.6))
-    figure.subplots_adjust(left=0.08, right=0.9, bottom=0.14, top=0.92)
+    figure.subplots_adjust(left=0.08, right=0.9, bottom=0.14, top=0.88)
     axes = figure.subplots()
     x, y = _edges(result.confidences), _edges(result.iou_thresholds)
     lowest = 0.0 if objective.is_maximised else float(np.nanmin(values))
