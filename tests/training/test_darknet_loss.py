@@ -228,6 +228,11 @@ def test_weight_of_a_class_is_at_most_max_delta_and_no_counter_below_one() -> No
     assert close(delta(head, truths(BOX, classes=[1]))[4:5], [4 * 0.5])
 
 
+def test_counter_below_one_counts_as_one() -> None:
+    head = replace(COUNTED, counters_per_class=(3, 0))
+    assert close(delta(head, truths(BOX, classes=[1]))[4:5], [3 * 0.5])
+
+
 def test_second_truth_of_a_cell_sets_its_own_class_alone_and_without_cls_normalizer() -> None:
     found = delta(COUNTED, truths(BOX, BOX, classes=[0, 1]))
     assert close(found[4:], [3 * 0.5, 0.5 * 0.5, 3 * 0.5])
@@ -273,10 +278,16 @@ def test_objectness_smooth_leaves_an_assigned_cell_background_unless_it_overlaps
     assert close(unlikely[4:5], [-0.5])
 
 
-def test_objectness_smooth_never_pushes_below_background() -> None:
+def test_objectness_smooth_goes_down_to_the_overlap_too() -> None:
     found = delta(replace(SMOOTH, obj_normalizer=2.0), truths(SHIFTED), logits(c0_e4=3.0))
-    sure = 1 / (1 + math.exp(-3))
-    assert close(found[4:5], [2 * (0.6 - sure)])
+    assert close(found[4:5], [2 * (0.6 - 1 / (1 + math.exp(-3)))])
+
+
+def test_objectness_smooth_never_pushes_down_in_an_ignored_box() -> None:
+    wanted = truths(BETWEEN, (0.5, 0.5, 2.0, 2.0))
+    wanted.ignore[1] = True
+    found = delta(SMOOTH, wanted, logits(c1_e0=-9.0, c1_e4=6.0), entry=4)
+    assert close(found, [[0.5, 0], [0, 0]])  # in cell 0 nothing has been set, so the truth sets it
 
 
 def test_objectness_smooth_trains_an_overlap_above_truth_thresh_towards_its_square() -> None:
@@ -285,6 +296,16 @@ def test_objectness_smooth_trains_an_overlap_above_truth_thresh_towards_its_squa
     assert close(found, [[-0.5, -0.5], [-0.5, -0.5]])  # IoU one half: neither
     found = delta(head, truths((0.25 + 0.125, 0.25, 0.5, 0.5)))
     assert close(found[4:], [0.36 - 0.5, 0.5, -0.5])  # the truth of the cell then sets the class as ever
+
+
+def test_objectness_smooth_sets_the_class_of_an_overlap_above_truth_thresh_to_its_square_too() -> None:
+    head = replace(SMOOTH, truth_thresh=0.7, counters_per_class=(30, 10))
+    values = logits(c1_e0=-30.0).requires_grad_()  # the centre at .5, a hundredth right of the truth's
+    loss_of = YoloLoss([head], NET, kind="darknet", max_batches=9)
+    loss_of([values], truths(BETWEEN, classes=[1]), network_wh=(32, 32), iteration=0).total.backward()
+    assert values.grad is not None
+    square = (0.49 / 0.51) ** 2
+    assert close(-values.grad[0, 4:, 0, 1], [square - 0.5, -0.5, 3 * (square - 0.5)], 1e-5)
 
 
 def test_delta_normalizer_multiplies_everything_and_is_in_no_number_reported() -> None:

@@ -1,7 +1,7 @@
 """Darknet's delta of a [yolo] head, rule by rule (yolo_layer.c 416-653): minus the gradient at what enters the head.
 
-Rules have the numbers of docs/training-loss.md. Dense numbers are in the dtype of the inputs, those of trained
-predictions in float64: Darknet's boxes lose digits in float32 where they are tiny.
+Rules have the numbers of docs/training-loss.md. Dense numbers are in the dtype of the inputs, those of trained predictions in float64: Darknet's boxes lose digits in
+float32 where they are tiny.
 """
 
 from dataclasses import dataclass
