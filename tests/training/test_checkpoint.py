@@ -14,11 +14,13 @@ CHECKPOINT = Checkpoint(
     iteration=7,
     seen=112,
     seconds=1.5,
-    best_ap50=None,
-    best_iteration=0,
+    is_validated=True,
     network={"a": torch.arange(3.0)},
     averaged={"a": torch.zeros(3)},
     optimizer={"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]},
+    scaler={},
+    loss={},
+    choice={"best_value": None},
     random_state=torch.get_rng_state(),
     options=asdict(TrainingOptions()),
     classes=["CAR"],
@@ -32,7 +34,7 @@ def test_written_checkpoint_reads_back_the_same(tmp_path: Path) -> None:
     found = read_checkpoint(tmp_path / "last.pt")
     assert found.network["a"].equal(CHECKPOINT.network["a"])
     assert found.optimizer["state"][0]["momentum_buffer"].equal(torch.ones(2))
-    assert (found.iteration, found.options, found.best_ap50) == (7, CHECKPOINT.options, None)
+    assert (found.iteration, found.options, found.choice) == (7, CHECKPOINT.options, {"best_value": None})
 
 
 def test_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +64,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"checkpoint not found: .*last.pt"):
         read_checkpoint(tmp_path / "last.pt")
     torch.save({"epoch": 1}, tmp_path / "last.pt")
-    with pytest.raises(TrainingError, match="expected a checkpoint of schema version 1, found another file"):
+    with pytest.raises(TrainingError, match="expected a checkpoint of schema version 2, found another file"):
         read_checkpoint(tmp_path / "last.pt")
 
 

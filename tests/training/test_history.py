@@ -1,5 +1,7 @@
 """history.csv and curves.svg."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,6 +30,25 @@ def test_going_on_takes_out_later_rows_and_a_cut_line(tmp_path: Path) -> None:
     history = History(path, keep=2)
     history.append(ROWS[2])
     assert read_history(path) == ROWS
+
+
+def test_validation_is_put_into_the_row_of_its_update(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    history = History(path)
+    for row in ROWS:
+        history.append(row)
+    history.amend(replace(ROWS[2], ap50=0.5, ap=0.25, f1=0.125))
+    assert read_history(path) == [*ROWS[:2], replace(ROWS[2], ap50=0.5, ap=0.25, f1=0.125)]
+    with pytest.raises(ValueError, match="expected iteration 3, found 2"):
+        history.amend(ROWS[1])
+
+
+def test_start_has_a_row_without_losses(tmp_path: Path) -> None:
+    nan = math.nan
+    History(tmp_path / "history.csv").append(HistoryRow(0, 0, 0.0, nan, nan, nan, nan, 1.5, 0.25))
+    (row,) = read_history(tmp_path / "history.csv")
+    assert (row.iteration, row.ap50, math.isnan(row.loss)) == (0, 0.25, True)
+    assert History(tmp_path / "history.csv", keep=0).rows[0].ap50 == 0.25
 
 
 def test_missing_history_is_refused(tmp_path: Path) -> None:
