@@ -197,6 +197,13 @@ def test_boxes_are_divided_by_positive_classes_only_beside_iou_thresh() -> None:
         assert found[0].item() == pytest.approx(factor * once)
 
 
+def test_boxes_of_a_certain_objectness_are_not_divided() -> None:
+    head, wanted = replace(HEAD, iou_thresh=0.99), truths(SHIFTED, SHIFTED, classes=[0, 1])
+    sure, unsure = (delta(head, wanted, logits(c0_e4=value)) for value in (40.0, 9.0))
+    assert sure[4] == 0
+    assert sure[0].item() == pytest.approx(2 * unsure[0].item())
+
+
 def test_smoothed_classes_that_are_less_likely_than_their_target_count_in_the_average() -> None:
     head = replace(HEAD, iou_thresh=0.99, label_smooth_eps=0.2)
     likely, unlikely = (delta(head, truths(SHIFTED), logits(c0_e6=value)) for value in (0.0, -5.0))
@@ -251,8 +258,10 @@ def test_focal_loss_weighs_all_classes_by_the_true_one_and_only_for_the_first_tr
     head = replace(HEAD, focal_loss=True, label_smooth_eps=0.2)
     factor = 0.5 * -(1 - 0.5) * (2 * 0.5 * math.log(0.5) + 0.5 - 1)
     assert close(delta(head, truths(BOX))[5:], [0.5 * factor, -0.5 * factor])
-    both = delta(head, truths(BOX, BOX, classes=[0, 1]))
-    assert close(both[5:], [0.5 * factor, 0.9 - 0.5])
+    both = delta(head, truths(BOX, BOX, classes=[0, 1]), logits(c0_e6=-1.0))
+    assert close(both[5:], [0.5 * factor, 0.9 - 1 / (1 + math.exp(1))])
+    other = delta(head, truths(BOX), logits(c0_e6=-1.0))
+    assert close(other[5:], [0.5 * factor, -factor / (1 + math.exp(1))])
 
 
 def test_overlap_above_truth_thresh_trains_a_cell_that_no_truth_is_assigned_to() -> None:
@@ -326,7 +335,7 @@ def test_delta_normalizer_multiplies_everything_and_is_in_no_number_reported() -
         # four cells' objectness and two classes, each .25; the box a share of 1 - IoU
         ({}, 1 + 0.5 + 0.75 * 0.4),
         ({"obj_normalizer": 2.0}, 2 * (4 * 1.0 + 0.5) + 0.75 * 0.4),
-        ({"iou_loss": "giou"}, 1 + 0.5 + 0.75 * 0.4),
+        ({"iou_loss": "diou"}, 1 + 0.5 + 0.75 * 0.4),
     ],
 )
 def test_cost_is_squares_and_one_minus_iou(changes: dict[str, Any], expected: float) -> None:
@@ -336,6 +345,14 @@ def test_cost_is_squares_and_one_minus_iou(changes: dict[str, Any], expected: fl
     assert found.cost.item() == pytest.approx(expected)
     assert found.total.item() == pytest.approx(expected)
     assert found.iou.item() == pytest.approx(0.6)
+
+
+def test_cost_of_giou_takes_the_hull_in() -> None:
+    loss_of = YoloLoss([replace(HEAD, iou_loss="giou")], NET, kind="darknet", max_batches=9)
+    found = loss_of([logits()], truths((0.375, 0.375, 0.5, 0.5)), network_wh=(32, 32), iteration=0)
+    shared, hull = 0.375**2, 0.625**2
+    union = 0.5 - shared
+    assert found.cost.item() == pytest.approx(1 + 0.5 + 0.75 * (1 - shared / union + (hull - union) / hull))
 
 
 def test_without_details_the_cost_is_the_sum_of_squares() -> None:

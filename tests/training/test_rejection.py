@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.training.delta import HeadDelta
+from traffic_yolo.training.head_grid import Places
 from traffic_yolo.training.rejection import Rejection
 
 
@@ -11,9 +13,17 @@ def rejection(*keys: str) -> Rejection:
     return Rejection(Cfg.parse("\n".join(["[net]", *keys])).net, max_batches=100)
 
 
-def deltas(*values: float) -> torch.Tensor:
-    """(1, 1, N, 1, 1)."""
-    return torch.tensor(values).view(1, 1, -1, 1, 1)
+def deltas(objectness: float, *others: float) -> HeadDelta:
+    """Of one prediction: its objectness, then a box, and classes if there are more numbers."""
+    box, classes = torch.zeros(1, 4, dtype=torch.float64), torch.tensor([others[1:]], dtype=torch.float64)
+    box[0, 2] = others[0]
+    index = torch.zeros(1, dtype=torch.int64)
+    return HeadDelta(torch.full((1, 1, 1, 1), objectness), box, classes, Places(index, index, index, index))
+
+
+def values_of(delta: HeadDelta) -> list[float]:
+    """What `deltas` was given."""
+    return [delta.objectness.item(), delta.box[0, 2].item(), *delta.classes[0].tolist()]
 
 
 @pytest.mark.parametrize("key", ["badlabels_rejection_percentage=1", "num_sigmas_reject_badlabels=1"])
@@ -22,33 +32,32 @@ def test_large_deltas_are_kept_until_three_quarters_of_the_training(key: str) ->
         found = rejection(key)
         found.state.threshold = 0.5
         found.state.largest = 0.5
-        values = deltas(0.1, -0.1, 0.0, 0.9)
-        found.apply(values, iteration=iteration)
-        assert (values[0, 0, 3, 0, 0] != 0) == kept
-        assert values[0, 0, 0, 0, 0] == pytest.approx(0.1)
+        small, _, _, large = values_of(found.apply(deltas(0.1, -0.1, 0.0, -0.9), iteration=iteration))
+        assert (large != 0) == kept
+        assert small == pytest.approx(0.1)
 
 
 def test_sigmas_take_the_deviation_of_before() -> None:
     found = rejection("num_sigmas_reject_badlabels=2")
     values = deltas(0.4, -0.2, 0.0, 0.6)
-    found.apply(values, iteration=90)
+    values = found.apply(values, iteration=90)
     mean = 0.01 * 0.4
     assert found.state.largest == pytest.approx(0.6)
     assert found.state.mean == pytest.approx(mean)
     signed = ((0.4 - mean) ** 2 + (-0.2 - mean) ** 2 + (0.6 - mean) ** 2) / 3
     assert found.state.deviation == pytest.approx(0.01 * signed**0.5)
     # limit: .6 less a fifth of the way to the mean, since the deviation was 0
-    assert values.flatten().tolist() == pytest.approx([0.4, -0.2, 0.0, 0.0])
+    assert values_of(values) == pytest.approx([0.4, -0.2, 0.0, 0.0])
 
 
 def test_percentage_moves_its_threshold() -> None:
     found = rejection("badlabels_rejection_percentage=10")
     values = deltas(0.4, -0.2, 0.0, 0.6)
-    found.apply(values, iteration=90)
-    assert values.flatten().tolist() == pytest.approx([0.4, -0.2, 0.0, 0.6])  # nothing is above the largest
+    values = found.apply(values, iteration=90)
+    assert values_of(values) == pytest.approx([0.4, -0.2, 0.0, 0.6])  # nothing is above the largest
     assert found.state.threshold == pytest.approx(0.59)
-    found.apply(values, iteration=91)
-    assert values.flatten().tolist() == pytest.approx([0.4, -0.2, 0.0, 0.0])
+    values = found.apply(values, iteration=91)
+    assert values_of(values) == pytest.approx([0.4, -0.2, 0.0, 0.0])
     assert found.state.threshold == pytest.approx(0.60)  # 1 of 3, times the entries of a prediction: above 10 %
 
 
@@ -56,10 +65,9 @@ def test_equidistant_point_lets_small_deltas_go() -> None:
     found = rejection("equidistant_point=10")
     found.state.mean = 0.5
     values = deltas(0.4, -0.2, 0.0, 0.6)
-    found.apply(values, iteration=10)
-    assert values[0, 0, 1] != 0
-    found.apply(values, iteration=55)  # half the way: below .5 * .5 * 1.4
-    assert values.flatten().tolist() == pytest.approx([0.4, 0.0, 0.0, 0.6])
+    assert found.apply(values, iteration=10) is values
+    values = found.apply(values, iteration=55)  # half the way: below .5 * .5 * 1.4
+    assert values_of(values) == pytest.approx([0.4, 0.0, 0.0, 0.6])
 
 
 def test_batch_without_deltas_leaves_the_state_alone() -> None:

@@ -1,7 +1,7 @@
 """Darknet's delta of a [yolo] head, rule by rule (yolo_layer.c 416-653): minus the gradient at what enters the head.
 
-Rules have the numbers of docs/training-loss.md. Dense numbers are in the dtype of the inputs, those of trained predictions in float64: Darknet's boxes lose digits in
-float32 where they are tiny.
+Rules have the numbers of docs/training-loss.md. Dense numbers are in the dtype of the inputs, those of trained
+predictions in float64: Darknet's boxes lose digits in float32 where they are tiny.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.training.box_delta import box_delta
+from traffic_yolo.training.delta import HeadDelta
 from traffic_yolo.training.head_grid import HeadGrid
 from traffic_yolo.training.overlaps import Overlapping, in_ignored, overlapping
 from traffic_yolo.training.pairs import Pairs, pairs_of
@@ -20,10 +21,10 @@ FOCAL_ALPHA = 0.5  # yolo_layer.c 327: written into the source, as the exponent 
 
 
 @dataclass(frozen=True)
-class HeadDelta:
-    """A head's `delta` (B, A, 5 + C, h, w), the `pairs` it trains, and how many box deltas met one already there."""
+class DarknetDelta:
+    """A head's `delta`, the `pairs` it comes from, and how many box deltas met one already there (scalar)."""
 
-    delta: Tensor
+    delta: HeadDelta
     pairs: Pairs
     rewritten: Tensor
 
@@ -36,26 +37,22 @@ def class_multipliers(head: YoloHead, like: Tensor) -> Tensor:
     return (counters.max() / counters).clamp(max=head.max_delta)  # parser.c 419
 
 
-def darknet_delta(grid: HeadGrid, truths: Truths) -> HeadDelta:
+def darknet_delta(grid: HeadGrid, truths: Truths) -> DarknetDelta:
     """The delta as `forward_yolo_layer` leaves it, but for the rejection of bad labels."""
     head = grid.head
-    delta = torch.zeros_like(grid.entries)
     overlaps = overlapping(grid, truths)
-    objectness = delta[:, :, 4]  # (B, A, h, w), a view
-    torch.mul(grid.probabilities(grid.entries[:, :, 4]), -head.obj_normalizer, out=objectness)  # rule 5
+    objectness = grid.probabilities(grid.entries[:, :, 4]) * -head.obj_normalizer  # (B, A, h, w), rule 5
     if (ignored := in_ignored(grid, truths)) is not None:
         objectness[ignored.index] = 0.0
     _spare_overlapping(grid, objectness, overlaps)
     assignment = assign(truths, head, grid_hw=grid.grid_hw, network_wh=grid.network_wh)
     pairs = pairs_of(grid, truths, assignment, overlaps.where(overlaps.iou > head.truth_thresh))
-    rewritten = torch.zeros((), dtype=torch.int64, device=delta.device)
-    if len(pairs):
-        state = _State.of(grid, pairs, objectness)
-        for turn in range(pairs.turns):
-            rewritten += state.take(turn)
-        image, slot, row, column = pairs.places.index
-        delta[image, slot, :, row, column] = state.averaged().to(delta.dtype)
-    return HeadDelta(delta, pairs, rewritten)
+    state = _State.of(grid, pairs, objectness)
+    rewritten = torch.zeros((), dtype=torch.int64, device=objectness.device)
+    for turn in range(pairs.turns):
+        rewritten += state.take(turn)
+    objectness[pairs.places.index] = state.objectness.to(objectness.dtype)
+    return DarknetDelta(HeadDelta(objectness, state.averaged_box(), state.classes, pairs.places), pairs, rewritten)
 
 
 def _spare_overlapping(grid: HeadGrid, objectness: Tensor, overlaps: Overlapping) -> None:
@@ -129,13 +126,12 @@ class _State:
             by_truth = torch.where(before == 0, by_truth, before)
         self.objectness[cell] = torch.where(assigned, by_truth, by_overlap)
 
-    def averaged(self) -> Tensor:
-        """(U, 5 + C) the deltas; with iou_thresh, boxes over the number of classes with a positive delta (rule 14)."""
-        box = self.box
-        if self.head.iou_thresh < 1:
-            divisor = (self.classes > 0).sum(dim=1).clamp(min=1)
-            box = box / torch.where(self.objectness != 0, divisor, 1)[:, None]
-        return torch.cat([box, self.objectness[:, None], self.classes], dim=1)
+    def averaged_box(self) -> Tensor:
+        """(U, 4) the box deltas; beside iou_thresh over the number of classes with a positive delta (rule 14)."""
+        if self.head.iou_thresh >= 1:
+            return self.box
+        divisor = (self.classes > 0).sum(dim=1).clamp(min=1)
+        return self.box / torch.where(self.objectness != 0, divisor, 1)[:, None]
 
 
 def _first_class_delta(head: YoloHead, probabilities: Tensor, pairs: Pairs, multiplier: Tensor) -> Tensor:

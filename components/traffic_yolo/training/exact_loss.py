@@ -15,6 +15,7 @@ from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.training.box_delta import entries_of, scaled
 from traffic_yolo.training.box_loss import box_measure
 from traffic_yolo.training.darknet_loss import FOCAL_ALPHA, class_multipliers
+from traffic_yolo.training.delta import HeadDelta
 from traffic_yolo.training.head_grid import HeadGrid
 from traffic_yolo.training.overlaps import in_ignored, overlapping
 from traffic_yolo.training.pairs import Pairs, pairs_of
@@ -25,12 +26,12 @@ MEASURE_GAIN = 50.0
 
 @dataclass(frozen=True)
 class HeadObjective:
-    """A head's terms (scalars, float64), minus their gradient `delta` (B, A, 5 + C, h, w), the `pairs` it trains."""
+    """A head's terms (scalars, float64), minus their gradient, and the `pairs` it trains."""
 
     box: Tensor
     objectness: Tensor
     classes: Tensor
-    delta: Tensor
+    delta: HeadDelta
     pairs: Pairs
 
 
@@ -50,7 +51,8 @@ def exact_objective(grid: HeadGrid, truths: Truths) -> HeadObjective:
         box = (share * weights * box).sum()
         classes = _class_terms(head, rows[:, 5:], pairs, weights).sum()
         (gradient,) = torch.autograd.grad(box + classes, rows)
-    targets = torch.zeros_like(grid.entries[:, :, 4])  # (B, A, h, w)
+    batch, slots, _, height, width = grid.entries.shape
+    targets = grid.entries.new_zeros(batch, slots, height, width)
     importance = torch.ones_like(targets)
     if (ignored := in_ignored(grid, truths)) is not None:
         importance[ignored.index] = 0.0
@@ -62,15 +64,11 @@ def exact_objective(grid: HeadGrid, truths: Truths) -> HeadObjective:
     goal = iou.detach() if head.objectness_smooth else torch.ones_like(iou)
     targets[pairs.places.index] = _largest(goal, pairs).to(targets)
     importance[pairs.places.index] = _largest(weights, pairs).to(targets)
-    delta = torch.zeros_like(grid.entries)
-    values = grid.entries[:, :, 4]
+    values = grid.entries[:, :, 4].contiguous()
     importance *= head.obj_normalizer
-    torch.mul(importance, targets - grid.probabilities(values), out=delta[:, :, 4])
     objectness = (importance * _probability_terms(head, values, targets)).sum(dtype=torch.float64)
-    image, slot, row, column = pairs.places.index
-    gradient = gradient.to(delta.dtype)
-    delta[image, slot, :4, row, column] = -gradient[:, :4]
-    delta[image, slot, 5:, row, column] = -gradient[:, 5:]
+    towards = (targets - grid.probabilities(values)) * importance
+    delta = HeadDelta(towards, -gradient[:, :4], -gradient[:, 5:], pairs.places)
     return HeadObjective(box.detach(), objectness, classes.detach(), delta, pairs)
 
 

@@ -7,7 +7,6 @@ objective with its true gradient (`exact_loss`). docs/training-loss.md says how 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.box_loss import box_measure
-from traffic_yolo.training.darknet_loss import HeadDelta, darknet_delta
+from traffic_yolo.training.darknet_loss import darknet_delta
+from traffic_yolo.training.delta import HeadDelta, handed_out
 from traffic_yolo.training.exact_loss import exact_objective
 from traffic_yolo.training.head_grid import HeadGrid
 from traffic_yolo.training.options import DEFAULT_LOSS, LOSSES
@@ -98,8 +98,7 @@ class YoloLoss:
             sums = [x.sum() for x in (box, objectness, classes)]
             value = sum(sums[1:], sums[0]).to(head_inputs[0].dtype)
             value = value + sum(0 * x.sum() for x in head_inputs)  # deltas of boxes and classes do not reach all cells
-        deltas = tuple(part.delta.view_as(x) for part, x in zip(parts, head_inputs, strict=True))
-        total = _HandedOut.apply(value, deltas, *head_inputs)  # type: ignore[no-untyped-call]
+        total = handed_out(value, head_inputs, [part.delta for part in parts])
         return Loss(
             total=total,
             box=sums[0],
@@ -114,12 +113,9 @@ class YoloLoss:
 
     def _darknet(self, grid: HeadGrid, truths: Truths, iteration: int) -> "_HeadPart":
         head = grid.head
-        found: HeadDelta = darknet_delta(grid, truths)
-        self._rejection.apply(found.delta, iteration=iteration)
-        image, slot, row, column = found.pairs.places.index
-        trained = found.delta[image, slot, :, row, column]  # (U, 5 + C): nowhere else do boxes and classes have deltas
-        box, classes = _square_sum(trained[:, :4]), _square_sum(trained[:, 5:])
-        objectness = _square_sum(found.delta[:, :, 4])
+        found = darknet_delta(grid, truths)
+        delta = self._rejection.apply(found.delta, iteration=iteration)
+        box, objectness, classes = (_square_sum(x) for x in (delta.box, delta.objectness, delta.classes))
         iou = _assigned_measure(grid, found.pairs, "iou")
         cost = box + objectness + classes
         if head.iou_loss != "mse":  # rule 16
@@ -129,7 +125,7 @@ class YoloLoss:
             if head.show_details:
                 cost = objectness + classes + box / max(1, len(measure))
         # Only Darknet's GPU code knows delta_normalizer (yolo_layer.c 1225): last, and not in what is printed.
-        delta = found.delta if head.delta_normalizer == 1 else found.delta * head.delta_normalizer
+        delta = delta if head.delta_normalizer == 1 else delta.times(head.delta_normalizer)
         return _HeadPart(delta, torch.stack([box, objectness, classes, cost]), iou, len(found.pairs), found.rewritten)
 
     def _exact(self, grid: HeadGrid, truths: Truths, iteration: int) -> "_HeadPart":  # noqa: ARG002
@@ -138,36 +134,18 @@ class YoloLoss:
         sums = factor * torch.stack([found.box, found.objectness, found.classes, torch.zeros_like(found.box)])
         iou = _assigned_measure(grid, found.pairs, "iou")
         rewritten = (found.pairs.turn > 0).sum()
-        return _HeadPart(factor * found.delta, sums, iou, len(found.pairs), rewritten)
+        return _HeadPart(found.delta.times(factor), sums, iou, len(found.pairs), rewritten)
 
 
 @dataclass(frozen=True)
 class _HeadPart:
     """One head's delta; its box, objectness and class sums and cost (4,) float64; the IoU of each assigned pair."""
 
-    delta: Tensor
+    delta: HeadDelta
     sums: Tensor
     iou: Tensor
     num_pairs: int
     rewritten: Tensor
-
-
-class _HandedOut(torch.autograd.Function):
-    """A value whose gradient at each input is given: minus the delta."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, deltas: tuple[Tensor, ...], *inputs: Tensor) -> Tensor:  # noqa: ARG004
-        """The value; `deltas` have the shapes of `inputs`."""
-        ctx.save_for_backward(*deltas)
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Minus each delta, times the gradient of the value. Once only: PyTorch refuses a second backward pass.
-
-        In place, since a copy of all deltas would cost nearly what the rest of the loss does.
-        """
-        return (None, None, *(delta.mul_(-gradients[0]) for delta in ctx.saved_tensors))
 
 
 def _square_sum(values: Tensor) -> Tensor:

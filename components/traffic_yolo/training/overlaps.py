@@ -16,7 +16,7 @@ from traffic_yolo.training.box_loss import TINY, edges_and_area, iou_with, share
 from traffic_yolo.training.head_grid import HeadGrid, Places
 from traffic_yolo.training.targets import BoolArray, Truths
 
-CLASS_MATCH = 0.3  # yolo_layer.c 356: an overlap counts only for a prediction with some class above this
+CLASS_MATCH = 0.25  # yolo_layer.c 356: an overlap counts only for a prediction with some class above this
 IGNORE_REGION = 0.5  # share of a prediction inside an ignored box from which on it is not punished as background
 PAIRS_AT_ONCE = 1 << 20  # predictions against truths
 CELL_MARGIN = 1e-3  # cells; above the rounding of float32 in a grid of thousands

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from traffic_yolo.darknet.cfg import Section
+from traffic_yolo.training.delta import HeadDelta
 
 OLD_SHARE = 0.99  # of rolling numbers
 THRESHOLD_STEP = 0.01
@@ -56,42 +57,52 @@ class Rejection:
         """Takes over what `state_dict` gave."""
         self.state = RollingState(**state)
 
-    def apply(self, delta: Tensor, *, iteration: int) -> None:
-        """Changes the deltas of one head (any shape) in place; `iteration` counts the updates done before."""
+    def apply(self, delta: HeadDelta, *, iteration: int) -> HeadDelta:
+        """The deltas of one head with some set to 0; `iteration` counts the updates done before."""
         large = iteration > self.start
         by_sigmas, by_percentage = bool(self.sigmas) and large, bool(self.percentage) and large
         low = 0 < self.equidistant_point < iteration
         if not (by_sigmas or by_percentage or low):
-            return
-        nonzero = delta[delta != 0].double()
-        if not len(nonzero):
-            return  # Darknet's means become NaN here
-        state, absolute = self.state, nonzero.abs()
+            return delta
+        shapes = (delta.objectness, delta.box, delta.classes)
+        values = torch.cat([part.flatten().double() for part in shapes])
+        if values.any():  # Darknet's means become NaN without
+            num_entries = delta.box.shape[1] + 1 + delta.classes.shape[1]
+            self._reject(values, iteration, num_entries, by_sigmas=by_sigmas, by_percentage=by_percentage, low=low)
+        parts = values.split([part.numel() for part in shapes])
+        kept = (part.view_as(like).to(like.dtype) for part, like in zip(parts, shapes, strict=True))
+        return HeadDelta(*kept, delta.places)
+
+    def _reject(
+        self, values: Tensor, iteration: int, num_entries: int, *, by_sigmas: bool, by_percentage: bool, low: bool
+    ) -> None:
+        """Changes all deltas of a head (N,) in place, and the state."""
+        state, nonzero = self.state, values[values != 0]
         progress = (iteration - self.equidistant_point) / max(1, self.max_batches - self.equidistant_point)
         low_limit = state.mean * progress * LOW_FACTOR
-        largest = float(absolute.max())
+        largest = float(nonzero.abs().max())
         state.largest = _rolled(state.largest or largest, largest)
-        state.mean = _rolled(state.mean, float(absolute.mean()))
+        state.mean = _rolled(state.mean, float(nonzero.abs().mean()))
         if by_sigmas:
             usual = state.mean + state.deviation * self.sigmas
             late = (iteration - self.start) / max(1, self.start)
             limit = max(usual, state.largest - late * abs(state.largest - usual))
             deviation = math.sqrt(float((nonzero - state.mean).square().mean()))
             state.deviation = _rolled(state.deviation, deviation)
-            delta.masked_fill_(delta.abs() > limit, 0.0)
+            values.masked_fill_(values.abs() > limit, 0.0)
             low_limit = min(usual, state.mean) * progress
         if by_percentage:
-            self._reject_percentage(delta)
+            self._reject_percentage(values, num_entries)
         if low:
-            delta.masked_fill_(delta.abs() < low_limit, 0.0)
+            values.masked_fill_(values.abs() < low_limit, 0.0)
 
-    def _reject_percentage(self, delta: Tensor) -> None:
-        """By a threshold that is moved until the wanted share of predictions is above it; `delta` (B, A, 5 + C, …)."""
+    def _reject_percentage(self, values: Tensor, num_entries: int) -> None:
+        """By a threshold that is moved until the wanted share of predictions is above it, in place."""
         state = self.state
         state.threshold = state.threshold or state.largest
-        above = delta.abs() > state.threshold
-        rejected = 100 * int(above.sum()) * delta.shape[2] / max(1, int(torch.count_nonzero(delta)))
-        delta.masked_fill_(above, 0.0)
+        above = values.abs() > state.threshold
+        rejected = 100 * int(above.sum()) * num_entries / max(1, int(torch.count_nonzero(values)))
+        values.masked_fill_(above, 0.0)
         state.threshold += THRESHOLD_STEP if rejected > self.percentage else -THRESHOLD_STEP
 
 
