@@ -201,7 +201,7 @@ def test_run_hands_every_option_to_its_step() -> None:
         made[step] = task_options(STEP_OPTIONS[step], {**fields, SETTINGS: form.get(f"{step}_{SETTINGS}", "")})
     assert (made["convert"][0].policy, made["convert"][0].min_confidence) == ("{thin: 2}", 0.75)
     assert (made["train"][0].policy, made["train"][0].width, made["train"][0].mosaic) == ("cosine", 64, 0.25)
-    assert made["train"][0].batch == 16
+    assert made["train"][0].batch is None
     assert (made["evaluate"][0].split, made["evaluate"][2].batch) == ("val", 2)
     assert made["tune"][0].objective == "map"
 

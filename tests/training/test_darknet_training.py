@@ -92,8 +92,8 @@ def trained(arrays: Arrays, rules: BatchNormRules | None) -> tuple[dict[str, flo
     if rules is not None:
         with_darknet_batch_norm(network, rules)
     network.train()
-    settings = resolve(TrainingOptions(max_batches=cfg.net.get_int("max_batches", 0)), cfg)
-    optimizer = build_optimizer(network, settings)
+    settings = resolve(TrainingOptions(recipe="darknet"), network, num_pictures=4)
+    optimizer = build_optimizer(network, settings, settings.layer_plan(network))
     loss_of = YoloLoss(network.heads, cfg.net, kind="darknet", max_batches=1000)
     pictures, part = 4, parameters["batch"]
     start = {name: ours.clone() for name, (ours, _) in stored(network, arrays, "init").items()}

@@ -72,7 +72,7 @@ def test_pictures_are_decoded_once_where_they_fit_and_found_alike_where_not(
     monkeypatch.setattr(picture_store, "read_rgb", counting)
     for cache_mib in (64, 0):
         validation = Validation(data, InferenceOptions(batch=3), cache=PictureCache(cache_mib))
-        found += [validation.ap50(network), validation.ap50(network)]
+        found += [validation.measure(network).ap50, validation.measure(network).ap50]
         assert len(decoded) == (4 if cache_mib else 8)
         decoded.clear()
     assert len(set(found)) == 1
