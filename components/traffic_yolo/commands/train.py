@@ -28,11 +28,8 @@ def command(dataset: str, out: Path, resume: str, **options: Any) -> None:
     from traffic_yolo.training.trainer import train
 
     training = TrainingOptions(**options)
-    speaks = requested().is_first  # of the processes that torchrun starts, one
-    if speaks:
-        click.echo(training.describe())
-    summary = train(dataset, out, training, resume=resume)
-    if speaks:
+    summary = train(dataset, out, training, resume=resume, tell=click.echo)
+    if requested().is_first:  # of the processes that torchrun starts, one speaks
         click.echo(summary.text)
     if training.require_improvement and not summary.is_improvement:
         raise SystemExit(1)

@@ -65,10 +65,9 @@ def train(
 
     with one_line_errors():
         (options,) = task_options([TrainingOptions], given)
-        print(options.describe())
         # A pod that is started anew has an empty disk: only what lies on the share is there to go on from
         folder = output_path(work) / run_id if work else Path(run.path)
-        trained = train_network(Path(dataset.path), folder, options, resume="auto")
+        trained = train_network(Path(dataset.path), folder, options, resume="auto", tell=print)
         if work:
             shutil.copytree(folder, run.path, dirs_exist_ok=True)
     print(trained.text)

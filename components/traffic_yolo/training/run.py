@@ -17,6 +17,7 @@ from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import EvaluationError, TrainingError
 from traffic_yolo.progress import progress_bar
+from traffic_yolo.storage import write_text
 from traffic_yolo.training.augmentation_settings import network_sizes_of
 from traffic_yolo.training.checkpoint import (
     BEST,
@@ -34,7 +35,7 @@ from traffic_yolo.training.history import History, HistoryRow
 from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, TrainingInterrupted
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.training.settings import Settings, flags_text, resolve
+from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 from traffic_yolo.training.start import carried_classes, start_network
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
@@ -113,11 +114,21 @@ class Run:
     history: History
 
     def __init__(
-        self, data_set: DataSet, out: Path, options: TrainingOptions, device: torch.device, processes: Processes
+        self,
+        data_set: DataSet,
+        out: Path,
+        options: TrainingOptions,
+        device: torch.device,
+        processes: Processes,
+        *,
+        tell: Callable[[str], None] = log.info,
     ) -> None:
-        """Raises for whatever can be told to be wrong before the first update; writes nothing."""
+        """Raises for whatever can be told to be wrong before the first update; writes nothing.
+
+        `tell` is handed lines for the user, by the first process alone.
+        """
         self.data_set, self.out, self.options, self.device = data_set, out, options, device
-        self.processes = processes
+        self.processes, self.tell = processes, tell if processes.is_first else log.debug
         network = start_network(options, data_set.classes)
         self.carried = carried_classes(options, network, data_set.classes)
         self._check_options(network)
@@ -184,18 +195,30 @@ class Run:
         return self.out / "checkpoints"
 
     def begin(self) -> None:
-        """Measures the start, where there is one to measure, and writes the first checkpoint."""
-        log.info("%s", flags_text(self.options, self.settings))
+        """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
+        self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
+        self.tell(self._what_trains())
         if not self.processes.is_first:
             return
+        write_text(self.out / "settings.yaml", settings_text(self.options, self.settings))
         self.history = History(self.out / "history.csv")
         if self.carried:
             measured = self.validation.measure(self.averaged.network)
             self.choice.add(0, measured.detections, is_start=True)
             nan = math.nan
             self.history.append(_with(HistoryRow(0, 0, 0.0, nan, nan, nan, nan, self.seconds), measured))
+            self.tell(f"start: AP50 on val {measured.ap50:.4f}")
         self.is_validated = True
         self._save(best=bool(self.carried))
+
+    def _what_trains(self) -> str:
+        """Device, processes, and how much of the network ever changes."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{torch.get_num_threads()} threads"
+        together = f", {self.processes.world_size} processes" if self.processes.world_size > 1 else ""
+        trained = sum(self.network.sections[index].num_weights for index in self.updates.plan.ever_trainable)
+        share = trained / max(self.network.num_weights, 1)
+        layers = f"{len(self.updates.plan.ever_trainable)} of {len(self.network.layers)} layers"
+        return f"{self.device.type} ({name}{together}); {layers} train, {share:.0%} of the weights"
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over a checkpoint's state, in place."""
@@ -213,7 +236,7 @@ class Run:
             self.history = History(self.out / "history.csv", keep=self.iteration)
             rows = self.history.rows
             self.loss = rows[-1].loss if rows else math.nan
-        log.info("resumed %s after iteration %d", self.out, self.iteration)
+        self.tell(f"resumed {self.out} after iteration {self.iteration}")
 
     def go_on(self, interrupts: Interrupts, *, seen: Callable[[int, Batch], None] | None = None) -> None:
         """Updates until the end; validates and writes checkpoints on the way.

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,13 +25,20 @@ RESUME = ("no", "yes", "auto")
 log = logging.getLogger(__name__)
 
 
-def train(dataset: AnyPath, out: AnyPath, options: TrainingOptions, *, resume: str | bool = "no") -> TrainingSummary:
+def train(
+    dataset: AnyPath,
+    out: AnyPath,
+    options: TrainingOptions,
+    *,
+    resume: str | bool = "no",
+    tell: Callable[[str], None] = log.info,
+) -> TrainingSummary:
     """Trains on split train, chooses by split val, and writes the run folder `out` (docs/architecture.md, Artifacts).
 
     `resume`: "no" wants a new or empty folder; "yes" goes on from its last checkpoint with the same options and then
     gives what the undisturbed run would have given (on a CPU, bit for bit); "auto" does whichever the folder asks for,
     so that one command serves a first start and a restart. Under torchrun, every process calls this alike and gets the
-    first one's summary. Raises `TrainingError` and the other errors of bad input, and `TrainingInterrupted` after
+    first one's summary. `tell` is handed lines for the user: settings, device, the start's AP50. Raises `TrainingError` and the other errors of bad input, and `TrainingInterrupted` after
     SIGTERM or Ctrl-C; the run folder then keeps its last whole checkpoint.
     """
     resume = {True: "yes", False: "no"}[resume] if isinstance(resume, bool) else resume
@@ -50,7 +58,7 @@ def train(dataset: AnyPath, out: AnyPath, options: TrainingOptions, *, resume: s
         stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         torch.manual_seed(options.seed)
         interrupts = stack.enter_context(watched())
-        run = Run(data_set, out, options, device, processes)
+        run = Run(data_set, out, options, device, processes, tell=tell)
         if goes_on and (run.checkpoints / LAST).exists() | (run.checkpoints / PREVIOUS).exists():
             run.restore(read_last(run.checkpoints))
             if processes.is_first:
