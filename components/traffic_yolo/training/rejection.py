@@ -69,9 +69,9 @@ class Rejection:
         if values.any():  # Darknet's means become NaN without
             num_entries = delta.box.shape[1] + 1 + delta.classes.shape[1]
             self._reject(values, iteration, num_entries, by_sigmas=by_sigmas, by_percentage=by_percentage, low=low)
-        parts = values.split([part.numel() for part in shapes])
-        kept = (part.view_as(like).to(like.dtype) for part, like in zip(parts, shapes, strict=True))
-        return HeadDelta(*kept, delta.places)
+        parts = torch.split(values, [part.numel() for part in shapes])
+        objectness, box, classes = (part.view_as(like).to(like.dtype) for part, like in zip(parts, shapes, strict=True))
+        return HeadDelta(objectness, box, classes, delta.places)
 
     def _reject(
         self, values: Tensor, iteration: int, num_entries: int, *, by_sigmas: bool, by_percentage: bool, low: bool
