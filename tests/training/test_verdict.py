@@ -69,7 +69,8 @@ def test_only_the_classes_of_the_start_are_judged() -> None:
 
 def test_one_line_says_split_numbers_and_pictures() -> None:
     line = verdict(found(range(6)), found(range(22))).text
-    assert line.startswith("val: better: +")
+    assert line.startswith("val: better: 2")
+    assert " AP50, 95 % interval +" in line
     assert f"{PICTURES} pictures, paired over {PICTURES} pictures" in line
     assert "\n" not in line
 

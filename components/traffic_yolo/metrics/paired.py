@@ -44,12 +44,19 @@ class Difference:
     @property
     def text(self) -> str:
         """One line in percentage points: "+0.4 AP, 95 % interval -0.2 to +1.0: no evidence of improvement"."""
+        return f"{self._moved}: {self.verdict} ({100 * self.first:.1f} -> {100 * self.second:.1f})"
+
+    @property
+    def numbers(self) -> str:
+        """The numbers alone: "39.1 -> 39.5 (+0.4 AP, 95 % interval -0.2 to +1.0)"."""
+        return f"{100 * self.first:.1f} -> {100 * self.second:.1f} ({self._moved})"
+
+    @property
+    def _moved(self) -> str:
         value, low, high = (100 * number for number in dataclasses.astuple(self.difference))
         name = self.name.upper() if self.name[0] in "af" else self.name
-        return (
-            f"{value:+.1f} {name}, {CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f}: {self.verdict}"
-            f" ({100 * self.first:.1f} -> {100 * self.second:.1f})"
-        ).replace("95%", "95 %")
+        moved = f"{value:+.1f} {name}, {CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f}"
+        return moved.replace("95%", "95 %")
 
 
 @dataclass(frozen=True)

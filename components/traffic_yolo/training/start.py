@@ -44,11 +44,14 @@ def start_network(options: TrainingOptions, classes: Sequence[str]) -> Network:
 
 
 def carried_classes(options: TrainingOptions, network: Network, classes: Sequence[str]) -> tuple[str, ...]:
-    """Those of `classes` that the start weights know already: none without weights, or with a backbone cut."""
+    """Those of `classes` that the start weights know already, by their name or by the class that seeds them.
+
+    None without weights, or with a backbone cut.
+    """
     if not options.weights:
         return ()
     if options.weights_names:
-        known = read_names(options.weights_names)
+        known = {*read_names(options.weights_names), *options.seeds_of_classes()}
         return tuple(name for name in classes if name in known)
     return tuple(classes) if starts_whole(options, network) else ()
 

@@ -39,8 +39,8 @@ class Verdict:
         """One line."""
         if self.difference is None:
             return f"{self.split}: {self.word}{f' ({self.note})' if self.note else ''}"
-        lines = f"{self.split}: {self.word}: {self.difference.text}; {self.pictures} pictures, paired over {self.groups}"
-        return f"{lines}. {self.note}".rstrip()
+        judged = f"{self.difference.numbers}; {self.pictures} pictures, paired over {self.groups}"
+        return f"{self.split}: {self.word}: {judged}. {self.note}".rstrip()
 
     def document(self) -> dict[str, Any]:
         """Plain values, for JSON."""
