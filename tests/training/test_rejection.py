@@ -64,7 +64,7 @@ def test_percentage_moves_its_threshold() -> None:
 def test_equidistant_point_lets_small_deltas_go() -> None:
     found = rejection("equidistant_point=10")
     found.state.mean = 0.5
-    values = deltas(0.4, -0.2, 0.0, 0.6)
+    values = deltas(0.4, -0.3, 0.0, 0.6)
     assert found.apply(values, iteration=10) is values
     values = found.apply(values, iteration=55)  # half the way: below .5 * .5 * 1.4
     assert values_of(values) == pytest.approx([0.4, 0.0, 0.0, 0.6])
