@@ -211,9 +211,12 @@ def test_smoothed_classes_that_are_less_likely_than_their_target_count_in_the_av
     assert close(likely[5:], [0.9 - 0.5, 0.1 - 0.5])
 
 
-def test_box_not_finite_has_no_delta() -> None:
-    found = delta(replace(HEAD, iou_loss="ciou"), truths(SHIFTED), logits(c0_e2=800.0))
-    assert close(found[:4], [0, 0, 0, 0])
+@pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])
+@pytest.mark.parametrize("size", [100.0, 800.0])  # the exponential of either is infinite in Darknet's float32
+def test_box_not_finite_has_no_delta(kind: str, size: float) -> None:
+    for max_delta in (math.inf, 5.0):
+        found = delta(replace(HEAD, iou_loss=kind, max_delta=max_delta), truths(SHIFTED), logits(c0_e2=size))
+        assert close(found[:4], [0, 0, 0, 0])
 
 
 def test_cls_normalizer_has_no_effect_without_counters() -> None:

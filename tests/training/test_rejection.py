@@ -51,20 +51,20 @@ def test_sigmas_take_the_deviation_of_before() -> None:
 
 
 def test_percentage_moves_its_threshold() -> None:
-    found = rejection("badlabels_rejection_percentage=10")
+    found = rejection("badlabels_rejection_percentage=100")
     values = deltas(0.4, -0.2, 0.0, 0.6)
     values = found.apply(values, iteration=90)
     assert values_of(values) == pytest.approx([0.4, -0.2, 0.0, 0.6])  # nothing is above the largest
     assert found.state.threshold == pytest.approx(0.59)
     values = found.apply(values, iteration=91)
     assert values_of(values) == pytest.approx([0.4, -0.2, 0.0, 0.0])
-    assert found.state.threshold == pytest.approx(0.60)  # 1 of 3, times the entries of a prediction: above 10 %
+    assert found.state.threshold == pytest.approx(0.60)  # 1 of 3, times 7 entries of a prediction: above 100 %
 
 
 def test_equidistant_point_lets_small_deltas_go() -> None:
     found = rejection("equidistant_point=10")
     found.state.mean = 0.5
-    values = deltas(0.4, -0.2, 0.0, 0.6)
+    values = deltas(0.4, -0.3, 0.0, 0.6)
     assert found.apply(values, iteration=10) is values
     values = found.apply(values, iteration=55)  # half the way: below .5 * .5 * 1.4
     assert values_of(values) == pytest.approx([0.4, 0.0, 0.0, 0.6])

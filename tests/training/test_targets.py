@@ -59,6 +59,14 @@ def test_iou_thresh_adds_the_other_anchors_above_it() -> None:
     assert found.is_best.tolist() == [False, True]
 
 
+@pytest.mark.parametrize(("kind", "slots"), [("iou", [0, 1]), ("giou", [0])])
+def test_other_anchors_are_held_to_the_overlap_that_iou_thresh_kind_names(kind: str, slots: list[int]) -> None:
+    # 10 x 20 against 20 x 10: IoU 1/3, GIoU 1/12
+    head = YoloHead(0, ((10, 20), (20, 10)), (0, 1), 1, 8, iou_thresh=0.2, iou_thresh_kind=kind)
+    found = assign(truths((0.5, 0.5, 0.1, 0.2)), head, grid_hw=(4, 4), network_wh=(100, 100))
+    assert found.slot.tolist() == slots
+
+
 def test_equal_anchors_go_to_the_first() -> None:
     head = YoloHead(0, ((10, 20), (20, 10)), (0, 1), 1, 8)
     assert places(assign(truths((0.1, 0.1, 0.1, 0.1)), head, grid_hw=(4, 4), network_wh=(100, 100)))[0][1] == 0

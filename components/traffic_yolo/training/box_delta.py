@@ -22,12 +22,15 @@ def box_delta(grid: HeadGrid, values: Tensor, places: Places, true_cxcywh: Tenso
     if head.iou_loss == "mse":
         small = 2 - true_cxcywh[:, 2:3] * true_cxcywh[:, 3:4]
         return small * weight * (entries_of(grid, places, true_cxcywh) - scaled(grid, values))
-    delta = measure_delta(grid.boxes(values, places), true_cxcywh, head.iou_loss)
+    predicted = grid.boxes(values, places)
+    delta = measure_delta(predicted, true_cxcywh, head.iou_loss)
     if not head.new_coords:
         # The factors that a chain rule would add besides (anchor, grid, logistic, scale_x_y) Darknet leaves out.
         delta = torch.cat([delta[:, :2], delta[:, 2:] * values[:, 2:].exp()], dim=1)
-    delta = torch.nan_to_num(delta * weight, nan=0.0, posinf=0.0, neginf=0.0)
-    return delta.clamp(-head.max_delta, head.max_delta)
+    delta = delta * weight
+    # What is not finite becomes 0, and in Darknet's float32 a box that is too large makes everything so.
+    finite = predicted.float().isfinite().all(dim=1, keepdim=True) & delta.float().isfinite()
+    return torch.where(finite, delta, 0.0).clamp(-head.max_delta, head.max_delta)
 
 
 def scaled(grid: HeadGrid, values: Tensor) -> Tensor:
