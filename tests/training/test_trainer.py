@@ -67,6 +67,7 @@ def test_run_folder_holds_what_the_next_step_reads(rectangles: Path, tmp_path: P
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert names == {
         "options.yaml",
+        "settings.yaml",
         "classes.names",
         "history.csv",
         "trained_on.json",
