@@ -1,8 +1,8 @@
 """What the loss takes of a training step: forward and backward of the loss alone against those of network and loss.
 
 Batch 16, all threads: the package's traffic-small, and Yolo-Fastest at 320 where the reference folder is there
-(TRAFFIC_YOLO_REFERENCE). Truths are as many as a busy crossing has, and the network predicts its classes well
-enough that overlaps are looked at in every cell (an untrained network would spare the loss most of its work).
+(TRAFFIC_YOLO_REFERENCE). Truths are as many as a busy crossing has, and every class is likely enough that each overlap
+counts.
 """
 
 import os
