@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.batch_norm import BatchNormPolicy
 from traffic_yolo.training.plan import FineTunePlan
 
 BATCH = 16  # of every measurement
@@ -45,7 +44,7 @@ class Numbers:
     optimizer: str
     learning_rate: float | None = None
     policy: str | None = None
-    batch_norm: BatchNormPolicy = BatchNormPolicy()
+    batch_norm: str = "train"
     ema_alpha: float | None = None
 
 

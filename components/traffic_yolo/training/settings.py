@@ -149,7 +149,7 @@ def trainable_share(network: Network, plan: FineTunePlan) -> float:
 
 
 def _batch_norm(options: TrainingOptions, numbers: Numbers) -> BatchNormPolicy:
-    policy = BatchNormPolicy.parse(options.batch_norm) if options.batch_norm else numbers.batch_norm
+    policy = BatchNormPolicy.parse(options.batch_norm or numbers.batch_norm)
     return dataclasses.replace(policy, random_start=options.recipe == "default" and not options.weights)
 
 
