@@ -52,7 +52,7 @@ class TrainingOptions:
     )
     fine_tune_layers: str | None = option(
         None,
-        "What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, or stages such as heads@100,all; "
+        "What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as heads@100,all; "
         "by default the recipe's.",
         headline=True,
     )

@@ -48,9 +48,17 @@ class Numbers:
     ema_alpha: float | None = None
 
 
-def fine_tuning_plan() -> FineTunePlan:
-    """What a fine-tuning changes unless the user or the cfg's own keys say so."""
-    return FineTunePlan.parse("all")
+def fine_tuning_plan(max_batches: int) -> FineTunePlan:
+    """What a fine-tuning changes unless the user or the cfg's own keys say so: the heads for half the run, then all.
+
+    Measured beside all at once, heads alone and fixed batch-norm statistics: the best by a little, in less time.
+    """
+    return FineTunePlan.parse(f"heads@{max_batches // 2},all" if max_batches > 1 else "all")
+
+
+def fine_tuning_updates(num_pictures: int, batch: int) -> int:
+    """The length of a fine-tuning: each picture `EPOCHS` times, within bounds."""
+    return _clamped(math.ceil(EPOCHS * num_pictures / batch), LEAST_UPDATES, MOST_UPDATES)
 
 
 def fine_tuning_numbers(
@@ -58,7 +66,7 @@ def fine_tuning_numbers(
 ) -> Numbers:
     """The numbers for whole start weights, given those that the user chose."""
     batch = batch or BATCH
-    updates = max_batches or _clamped(math.ceil(EPOCHS * known.num_pictures / batch), LEAST_UPDATES, MOST_UPDATES)
+    updates = max_batches or fine_tuning_updates(known.num_pictures, batch)
     optimizer = optimizer or "adamw"
     return Numbers(
         batch=batch,
