@@ -20,7 +20,7 @@ def test_boxes_that_are_large_enough_leave_the_size_alone(rectangles: Path, tiny
 
 def test_small_boxes_ask_for_a_larger_size_of_the_same_aspect(rectangles: Path, tiny_cfg: Path) -> None:
     network = Network.from_cfg(tiny_cfg)
-    images = [image for image in DataSet.open(rectangles).split("train")]
+    images = list(DataSet.open(rectangles).split("train"))
     for image in images:
         image.boxes_xyxy[:, 2:] = image.boxes_xyxy[:, :2] + 14  # 7 network pixels
     advice = size_advice(network, images)
@@ -32,4 +32,6 @@ def test_small_boxes_ask_for_a_larger_size_of_the_same_aspect(rectangles: Path, 
 
 def test_no_boxes_give_no_advice(tiny_cfg: Path) -> None:
     assert size_advice(Network.from_cfg(tiny_cfg), []) is None
-    assert gflops(Network.from_cfg(tiny_cfg), (192, 128)) == pytest.approx(4 * gflops(Network.from_cfg(tiny_cfg), (96, 64)))
+    assert gflops(Network.from_cfg(tiny_cfg), (192, 128)) == pytest.approx(
+        4 * gflops(Network.from_cfg(tiny_cfg), (96, 64))
+    )

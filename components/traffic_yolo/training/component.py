@@ -62,7 +62,7 @@ def train(
         trained = train_network(Path(dataset.path), Path(run.path), options)
     svg = (Path(run.path) / "curves.svg").read_text()
     Path(curves.path).write_text(page("Training", [("Curves", svg[svg.index("<svg") :])]))
-    run.metadata["fine_tune_layers"] = options.fine_tune_layers
+    run.metadata["fine_tune_layers"] = options.fine_tune_layers or ""
     metrics.log_metric("val_ap50", trained.best_ap50)
     metrics.log_metric("iterations", trained.iteration)
     metrics.log_metric("seconds", trained.seconds)

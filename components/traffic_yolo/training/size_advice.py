@@ -50,7 +50,7 @@ class SizeAdvice:
         if self.advised_wh == self.network_wh:
             return found
         if self.advised_wh is None:
-            return f"{found}; no size up to {MOST_SIDE} brings the first under {ENOUGH:.0%}: cut the pictures into tiles"
+            return f"{found}; no size up to {MOST_SIDE} brings the first under {ENOUGH:.0%}: cut pictures into tiles"
         return (
             f"{found}; --width {self.advised_wh[0]} --height {self.advised_wh[1]} would bring the first under "
             f"{ENOUGH:.0%}, at {self.advised_gflops:.2f} GFLOPs a picture instead of {self.gflops:.2f}"
