@@ -160,8 +160,8 @@ class _Run:
 
     def go_on(self, started: float) -> None:
         """Updates until `max_batches`; validates and writes checkpoints on the way."""
-        batch, last = self.settings.batch, self.settings.max_batches
-        stream = batches(self.samples, batch=batch, first=self.iteration, last=last, workers=self.options.workers)
+        size, last = self.settings.batch, self.settings.max_batches
+        stream = batches(self.samples, batch=size, first=self.iteration, last=last, workers=self.options.workers)
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
         with bar:
             bar.update(self.iteration)
