@@ -7,13 +7,15 @@ DEMO ?= demo
 TEST_PROCESSES ?= 2
 SEED ?= $(shell date +%s)
 BENCH ?=
+ACCURACY ?=
 FUZZ_SECONDS ?= 60
 FUZZ ?= build/fuzz
 
 # A hundred tests start the command line as a process: without compiled files each would compile the sources anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz bench clean
+
+.PHONY: help install demo test test-shuffled check compile slow fuzz bench bench-accuracy clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -52,6 +54,9 @@ fuzz: install  ## the readers of cfg and weights against FUZZ_SECONDS of damaged
 
 bench: install  ## the benchmarks, with ratios against peers measured in the same run; BENCH=topic picks some
 	$(BIN)/python tests/benchmarks/run.py $(BENCH)
+
+bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCURACY="network=yolo-fastest iterations=40" cuts it
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/accuracy $(ACCURACY)
 
 compile: install  ## rewrite the signatures that options decide, the compiled pipelines and the experiments
 	$(BIN)/python -m traffic_yolo_pipelines.signatures

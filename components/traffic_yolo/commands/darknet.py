@@ -243,11 +243,9 @@ def freeze(cfg: str, fine_tune_layers: str, adapt_statistics: bool, out: Path) -
     from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
     from traffic_yolo.darknet.network import Network
     from traffic_yolo.training.freeze import trainable_layers
-    from traffic_yolo.training.options import TrainingOptions
 
-    options = TrainingOptions(weights="later", fine_tune_layers=fine_tune_layers)  # refuses what is none of the words
     network = Network(Cfg.read(cfg), seed=None)
-    layers = trainable_layers(network, options.fine_tune_layers)
+    layers = trainable_layers(network, fine_tune_layers)
     plan = plan_for_trainable(network.sections, layers, adapt_statistics=adapt_statistics)
     write_freeze_plan(network.cfg, plan).write(out)
     click.echo(str(out))

@@ -51,8 +51,8 @@ class FreezePlan:
 
         network_kernels.cu: a number counts while it is above the updates done; `stopbackward=1` counts for ever.
         """
-        stopped = any(index <= layer and (value == 1 or value > iteration) for layer, value in self.stopbackward.items())
-        if stopped or self.dont_update.get(index, 0) > iteration:
+        ends = [value for layer, value in self.stopbackward.items() if index <= layer]
+        if any(end == 1 or end > iteration for end in ends) or self.dont_update.get(index, 0) > iteration:
             return FROZEN
         return STATISTICS_ONLY if self.train_only_bn and index <= max(self.train_only_bn) else TRAINED
 

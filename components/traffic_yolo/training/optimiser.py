@@ -39,6 +39,6 @@ def build_optimizer(network: Network, settings: Settings, plan: LayerPlan) -> to
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float, *, state: int = 0) -> None:
-    """Sets the learning rate of all groups, each times its factor in the layer plan's state number `state`, in place."""
+    """Sets the learning rate of all groups, times its factor in the layer plan's state `state`, in place."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group[FACTORS][state]

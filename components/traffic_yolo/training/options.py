@@ -32,7 +32,10 @@ _VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then s
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One training; None leaves a number or word to the recipe (`settings.resolve`). Raises `OptionsError` for values that make no sense."""
+    """One training; None leaves a number or word to the recipe (`settings.resolve`).
+
+    Raises `OptionsError` for values that make no sense.
+    """
 
     cfg: str = option("", "Darknet .cfg file; empty: the package's traffic-small.cfg.", headline=True, location="read")
     weights: str = option(
@@ -52,8 +55,8 @@ class TrainingOptions:
     )
     fine_tune_layers: str | None = option(
         None,
-        "What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, or stages such as heads@100,all "
-        "(docs/training.md); by default the recipe's.",
+        "What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as heads@100,all; "
+        "by default the recipe's.",
         headline=True,
     )
     width: int | None = option(
@@ -195,10 +198,9 @@ class TrainingOptions:
         )
 
     def _check_text(self) -> None:
-        if self.batch_norm is not None and str(policy := BatchNormPolicy.parse(self.batch_norm)) != "train" and (
-            not self.weights
-        ):
-            raise OptionsError(f"batch_norm={policy} keeps the statistics of weights: give weights, or batch_norm=train")
+        policy = BatchNormPolicy.parse(self.batch_norm or "train")
+        if str(policy) != "train" and not self.weights:
+            raise OptionsError(f"batch_norm={policy} keeps the statistics of weights: give weights, or take train")
         if self.weights_names and not self.weights:
             raise OptionsError("weights_names names the classes of `weights`: give weights too")
         if self.class_seeds and not self.weights_names:
@@ -212,7 +214,7 @@ class TrainingOptions:
         self.seeds_of_classes()
 
     def plan(self) -> FineTunePlan | None:
-        """`fine_tune_layers` taken apart; None leaves the plan to the recipe. Raises `OptionsError` for another text."""
+        """`fine_tune_layers` taken apart, None where the recipe chooses; raises `OptionsError` for another text."""
         return None if self.fine_tune_layers is None else FineTunePlan.parse(self.fine_tune_layers)
 
     def seeds_of_classes(self) -> dict[str, str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.batch_norm import BatchNormPolicy
 from traffic_yolo.training.plan import FineTunePlan
 
 BATCH = 16  # of every measurement
@@ -45,13 +44,21 @@ class Numbers:
     optimizer: str
     learning_rate: float | None = None
     policy: str | None = None
-    batch_norm: BatchNormPolicy = BatchNormPolicy()
+    batch_norm: str = "train"
     ema_alpha: float | None = None
 
 
-def fine_tuning_plan() -> FineTunePlan:
-    """What a fine-tuning changes unless the user or the cfg's own keys say so."""
-    return FineTunePlan.parse("all")
+def fine_tuning_plan(max_batches: int) -> FineTunePlan:
+    """What a fine-tuning changes unless the user or the cfg's own keys say so: the heads for half the run, then all.
+
+    Measured beside all at once, heads alone and fixed batch-norm statistics: the best by a little, in less time.
+    """
+    return FineTunePlan.parse(f"heads@{max_batches // 2},all" if max_batches > 1 else "all")
+
+
+def fine_tuning_updates(num_pictures: int, batch: int) -> int:
+    """The length of a fine-tuning: each picture `EPOCHS` times, within bounds."""
+    return _clamped(math.ceil(EPOCHS * num_pictures / batch), LEAST_UPDATES, MOST_UPDATES)
 
 
 def fine_tuning_numbers(
@@ -59,7 +66,7 @@ def fine_tuning_numbers(
 ) -> Numbers:
     """The numbers for whole start weights, given those that the user chose."""
     batch = batch or BATCH
-    updates = max_batches or _clamped(math.ceil(EPOCHS * known.num_pictures / batch), LEAST_UPDATES, MOST_UPDATES)
+    updates = max_batches or fine_tuning_updates(known.num_pictures, batch)
     optimizer = optimizer or "adamw"
     return Numbers(
         batch=batch,

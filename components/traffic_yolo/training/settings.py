@@ -15,12 +15,14 @@ from traffic_yolo.training.layer_plan import LayerPlan
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.plan import FineTunePlan
 from traffic_yolo.training.recipe import (
+    BATCH,
     Known,
     Numbers,
     cfg_numbers,
     darknet_numbers,
     fine_tuning_numbers,
     fine_tuning_plan,
+    fine_tuning_updates,
 )
 from traffic_yolo.training.schedule import Schedule, schedule_of
 from traffic_yolo.training.start import starts_whole
@@ -85,7 +87,9 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
     net = cfg.net
     has_keys = any(section.get_int(key, 0) for section in cfg.layers for key in FREEZE_KEYS)
     fine_tunes = options.recipe == "default" and starts_whole(options, network)
-    plan = options.plan() or (fine_tuning_plan() if fine_tunes and not has_keys else FineTunePlan.parse("all"))
+    plan = options.plan() or (
+        _recipe_plan(options, num_pictures) if fine_tunes and not has_keys else FineTunePlan.parse("all")
+    )
     numbers = _numbers(options, network, plan, num_pictures, fine_tunes)
     subdivisions = options.subdivisions or numbers.subdivisions
     if numbers.batch % subdivisions:
@@ -124,6 +128,10 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
     return settings
 
 
+def _recipe_plan(options: TrainingOptions, num_pictures: int) -> FineTunePlan:
+    return fine_tuning_plan(options.max_batches or fine_tuning_updates(num_pictures, options.batch or BATCH))
+
+
 def _numbers(
     options: TrainingOptions, network: Network, plan: FineTunePlan, num_pictures: int, fine_tunes: bool
 ) -> Numbers:
@@ -149,7 +157,7 @@ def trainable_share(network: Network, plan: FineTunePlan) -> float:
 
 
 def _batch_norm(options: TrainingOptions, numbers: Numbers) -> BatchNormPolicy:
-    policy = BatchNormPolicy.parse(options.batch_norm) if options.batch_norm else numbers.batch_norm
+    policy = BatchNormPolicy.parse(options.batch_norm or numbers.batch_norm)
     return dataclasses.replace(policy, random_start=options.recipe == "default" and not options.weights)
 
 
