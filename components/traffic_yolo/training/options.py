@@ -14,6 +14,7 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import check_settings
 from traffic_yolo.options import check_options, described, option
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, write_text
+from traffic_yolo.training.log_to import read_log_to
 
 OPTIMIZERS = ("sgd", "adamw")
 POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
@@ -104,6 +105,9 @@ class TrainingOptions:
         _VALIDATION.batch, "Pictures of a validation read ahead, and run together on a GPU.", least=1
     )
     cache_mib: int = option(1024, "Decoded pictures are kept when all of them fit into this much memory.", least=0)
+    log_to: str = option(
+        "", "Also tell tensorboard (events in the run folder), mlflow (MLFLOW_TRACKING_URI), or both with a comma."
+    )
     workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
     seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
 
@@ -144,6 +148,7 @@ class TrainingOptions:
                 "give weights, or fine_tune_layers=all"
             )
         self.seeds_of_classes()
+        read_log_to(self.log_to)
 
     def seeds_of_classes(self) -> dict[str, str]:
         """`class_seeds` as new class -> old class; raises `OptionsError` for what is not `new=old`."""
