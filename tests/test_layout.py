@@ -1,6 +1,7 @@
 """Holds the directions of docs/architecture.md: who may import whom, and which package has which foreign library."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,9 +108,20 @@ def python_files() -> list[Path]:
     )
 
 
-def imported_modules(path: Path) -> Iterator[str]:
+@functools.cache
+def parsed(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file, which most tests here walk over again."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
+def imported_modules(path: Path) -> tuple[str, ...]:
     """Every module that a file imports, at any depth (components import inside their bodies)."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    return tuple(_imported_modules(path))
+
+
+def _imported_modules(path: Path) -> Iterator[str]:
+    for node in parsed(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -226,7 +238,7 @@ def _uses(path: Path, module: str, names: set[str]) -> bool:
             and node.module == module
             and any(alias.name in names for alias in node.names)
         )
-        for node in ast.walk(ast.parse(text))
+        for node in parsed(path)
     )
 
 

@@ -155,7 +155,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("required", SECTION_TYPES)
-@examples(5, suppress_health_check=list(HealthCheck))
+@examples(3, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), wide=st.booleans())
 def test_any_valid_network_with_such_a_section_keeps_its_promises(folder, required, data, wide):
     cfg = data.draw(cfgs(required))

@@ -28,7 +28,7 @@ def test_run_after_a_kill_gives_what_an_undisturbed_run_gives(share: Any, tmp_pa
     run_undisturbed([*source, "--out", str(tmp_path / "whole")])
     whole = content(tmp_path / "whole")
     total = events_of([*source, "--out", str(tmp_path / "counted")], count_file=tmp_path / "count")
-    number = 30 if SLOW else 3
+    number = 30 if SLOW else 2
     for at in kill_points(total, number=number, seed=int(processes)):
         folder = tmp_path / f"killed-{at}"
         folder.mkdir()

@@ -20,9 +20,10 @@ from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.detection.protocol import detections_name, images_fingerprint
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
-from traffic_yolo.evaluation.compare import Difference, compare
+from traffic_yolo.evaluation.compare import compare
 from traffic_yolo.metrics.bootstrap import Interval
 from traffic_yolo.metrics.ground_truth import read_ground_truth
+from traffic_yolo.metrics.paired import Difference
 from traffic_yolo.storage import sha256_of_file
 
 Make = Callable[..., Path]

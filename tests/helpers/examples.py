@@ -8,6 +8,7 @@ from hypothesis.internal.conjecture import providers
 
 SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
 MANY = 10  # times as many examples in `make slow`
+FEW = 3  # times fewer in `make test`, of those that are counted in tens: they are the same ones every time
 
 
 # It fails a test because the machine is busy
@@ -17,7 +18,12 @@ CLOCK_CHECKS = (HealthCheck.too_slow,)
 def load_profile() -> None:
     """Takes luck, the clock and what earlier runs left out of what hypothesis does."""
     settings.register_profile(
-        "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=CLOCK_CHECKS
+        "repeatable",
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=CLOCK_CHECKS,
+        max_examples=100 // FEW,
     )
     settings.register_profile(
         "anew",
@@ -36,7 +42,6 @@ def load_profile() -> None:
 
 
 def examples(count: int, *, suppress_health_check: Sequence[HealthCheck] = ()) -> settings:
-    """Settings of a test that tries `count` examples, more of them in `make slow`."""
-    return settings(
-        max_examples=count * (MANY if SLOW else 1), suppress_health_check=(*CLOCK_CHECKS, *suppress_health_check)
-    )
+    """Settings of a test for which `count` examples are a fair trial: fewer in `make test`, many more in `make slow`."""
+    tried = count * MANY if SLOW else max(min(count, 10), count // FEW)
+    return settings(max_examples=tried, suppress_health_check=(*CLOCK_CHECKS, *suppress_health_check))

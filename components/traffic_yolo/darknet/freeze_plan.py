@@ -46,6 +46,16 @@ class FreezePlan:
             return STATISTICS_ONLY
         return f"frozen to iteration {end}" if end > 0 else TRAINED
 
+    def state_at(self, index: int, iteration: int) -> str:
+        """What happens to a layer's weights in the update after `iteration` others: TRAINED, FROZEN or STATISTICS_ONLY.
+
+        network_kernels.cu: a number counts while it is above the updates done; `stopbackward=1` counts for ever.
+        """
+        stopped = any(index <= layer and (value == 1 or value > iteration) for layer, value in self.stopbackward.items())
+        if stopped or self.dont_update.get(index, 0) > iteration:
+            return FROZEN
+        return STATISTICS_ONLY if self.train_only_bn and index <= max(self.train_only_bn) else TRAINED
+
 
 def read_freeze_plan(cfg: Cfg) -> FreezePlan:
     """The plan that stands in a cfg; raises `DarknetFormatError` for values that are no whole numbers."""

@@ -13,6 +13,8 @@ IOU_KINDS = ("iou", "giou", "diou", "ciou")
 NMS_KINDS = ("default", "greedynms", "diounms")
 YOLO_POINTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}  # sizes from the predicted point to the centre
 MAX_ANCHOR = 1_000_000  # pixels; larger ones are slips, and leave no digits of a float32 for the box
+# Classes in an order of their own, and what pulls the embeddings of one track together.
+UNTRAINED_KEYS = ("map", "embedding_layer")
 MAX_CLASSES = 100_000  # yolo9000 has 9,418
 
 
@@ -23,6 +25,8 @@ class YoloHead:
     `anchors` are all (width, height) in network pixels and `mask` the indices that this head predicts; `stride` is
     network pixels per cell; `max_delta` is infinity where the cfg sets none; `max_boxes` is the most truths a picture
     may have. Of an anchor's channels the first `objectness_entry` say the box, then come objectness and classes.
+    `show_details` chooses what Darknet reports as its loss; `untrained_keys` are keys the section has for kinds of
+    training that nothing here does.
     """
 
     section_name: ClassVar[str] = "yolo"
@@ -55,6 +59,8 @@ class YoloHead:
     resize: float = 1.0
     random: float = 0.0
     max_boxes: int = 200
+    show_details: bool = True
+    untrained_keys: tuple[str, ...] = ()
 
     @property
     def num_anchors(self) -> int:
@@ -129,6 +135,8 @@ def read_yolo_head(section: Section, *, layer_index: int, stride: int) -> YoloHe
         **_common_keys(section, layer_index=layer_index, stride=stride),
         new_coords=section.get_int("new_coords", 0) != 0,
         focal_loss=section.get_int("focal_loss", 0) != 0,
+        show_details=section.get_int("show_details", 1) != 0,
+        untrained_keys=tuple(key for key in UNTRAINED_KEYS if section.has(key)),
     )
 
 

@@ -16,12 +16,13 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import ALL, Frame
-from traffic_yolo.html_report import Html, figure_svg, paragraph, table
+from traffic_yolo.html_report import Html, figure_svg, log_scale, paragraph, table
 from traffic_yolo.storage import existing_path
 
 DEFAULT_CFG = Path(__file__).parents[1] / "training" / "cfg" / "traffic-small.cfg"  # what `train` takes by default
 GRID_BINS = 400
 GRID_EDGES = np.geomspace(0.5, 2048, GRID_BINS + 1)  # network pixels
+FIGURE_TICKS = (1, 3, 10, 30, 100, 300, 1000)
 RECALL_AT = (0.5, 0.25)
 HEAD_NAMES = ("yolo", "Gaussian_yolo")
 
@@ -119,7 +120,8 @@ class AnchorObserver:
         return Html(head + figure_svg(figure, title="Box sizes and anchors") + table(["anchor", "boxes nearest"], rows))
 
     def _figure(self) -> Figure:
-        figure = Figure(figsize=(5, 3.6), layout="constrained")
+        figure = Figure(figsize=(5, 3.6))
+        figure.subplots_adjust(left=0.14, right=0.97, bottom=0.14, top=0.97)
         axis = figure.subplots()
         step = 8  # cells of 17 %: what the eye can tell apart
         coarse = self._grid.reshape(GRID_BINS // step, step, GRID_BINS // step, step).sum(axis=(1, 3))
@@ -128,8 +130,8 @@ class AnchorObserver:
         area = 60 * coarse[columns, rows] / coarse.max() + 2
         axis.scatter(centres[columns], centres[rows], s=area, color="#56b4e9", linewidths=0, label="boxes")
         axis.scatter(self._anchors[:, 0], self._anchors[:, 1], marker="+", s=50, color="#d55e00", label="anchors")
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+        log_scale(axis.xaxis, FIGURE_TICKS)
+        log_scale(axis.yaxis, FIGURE_TICKS)
         axis.set_xlabel("width, network pixels")
         axis.set_ylabel("height")
         axis.legend(fontsize="small")

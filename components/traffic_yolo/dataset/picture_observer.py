@@ -97,7 +97,8 @@ class PictureObserver:
     def _light_section(self) -> Html:
         if not self._by_site:
             return paragraph("No picture was looked at.")
-        figure = Figure(figsize=(7, 2.4), layout="constrained")
+        figure = Figure(figsize=(7, 2.4))
+        figure.subplots_adjust(left=0.1, right=0.98, bottom=0.2, top=0.96)
         axis = figure.subplots()
         for split, counts in self._light.items():
             if counts.sum():

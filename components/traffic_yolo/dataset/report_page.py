@@ -6,21 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.drawn_boxes import PALETTE
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.dataset.report_samples import sample_pictures
-from traffic_yolo.html_report import Html, figure_svg, page, paragraph, table
+from traffic_yolo.html_report import Html, draw_cells, figure_svg, log_scale, page, paragraph, table
 
 if TYPE_CHECKING:
     from traffic_yolo.dataset.report import Report
 
 HEAT_BINS_WH = (32, 18)
 SIZE_EDGES = np.geomspace(0.003, 1, 30)  # shares of the picture
+SIZE_TICKS = (0.003, 0.01, 0.03, 0.1, 0.3, 1)
 ASPECT_EDGES = np.geomspace(0.1, 10, 31)  # width over height
+ASPECT_TICKS = (0.1, 0.3, 1, 3, 10)
 SHOWN_SITES = 100  # a table of thousands would fill the page; report.json has them all
 
 IntArray = NDArray[np.int64]
@@ -134,40 +136,38 @@ def _ignored_table(report: "Report") -> Html:
 
 
 def _size_figure(found: Distributions, classes: Sequence[str]) -> Figure:
-    figure = Figure(figsize=(9, 3), layout="constrained")
+    figure = Figure(figsize=(9, 3))
+    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.97, wspace=0.06)
     axes = figure.subplots(1, 3, sharey=True)
     # As many as there are colours: the most frequent
     frequency = found.aspects.sum(axis=1)
     shown = sorted(np.argsort(-frequency, kind="stable")[: len(PALETTE)])
-    for axis, counts, edges, name in (
-        (axes[0], found.widths, SIZE_EDGES, "width, share of the picture"),
-        (axes[1], found.heights, SIZE_EDGES, "height, share of the picture"),
-        (axes[2], found.aspects, ASPECT_EDGES, "width / height"),
+    for axis, counts, edges, ticks, name in (
+        (axes[0], found.widths, SIZE_EDGES, SIZE_TICKS, "width, share of the picture"),
+        (axes[1], found.heights, SIZE_EDGES, SIZE_TICKS, "height, share of the picture"),
+        (axes[2], found.aspects, ASPECT_EDGES, ASPECT_TICKS, "width / height"),
     ):
         for class_id in shown:
             colour = np.array(PALETTE[class_id % len(PALETTE)]) / 255
             if counts[class_id].any():
                 shares = counts[class_id] / counts[class_id].sum()
                 axis.stairs(shares, edges, label=classes[class_id], color=tuple(colour))
-        _log_axis(axis, name)
+        axis.set_xlabel(name)
+        log_scale(axis.xaxis, ticks)
     axes[0].set_ylabel("share of the class's boxes")
     if frequency.any():
         axes[2].legend(fontsize="small")
     return figure
 
 
-def _log_axis(axis: Axes, name: str) -> None:
-    axis.set_xscale("log")
-    axis.set_xlabel(name)
-
-
 def _heat_figure(found: Distributions) -> Figure:
-    figure = Figure(figsize=(9, 2.2), layout="constrained")
+    figure = Figure(figsize=(9, 2.2))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.03, top=0.88, wspace=0.03)
     axes = figure.subplots(1, len(found.heat), sharey=True, squeeze=False)[0]
     xs, ys = (np.linspace(0, 1, bins + 1) for bins in HEAT_BINS_WH)
     for axis, split in zip(axes, found.heat, strict=True):
-        # Edges of the face's colour: without, the page shows through between the cells
-        axis.pcolormesh(xs, ys, found.heat[split].T, cmap="viridis", edgecolors="face", linewidth=0.3)
+        counts = found.heat[split].T
+        draw_cells(axis, xs, ys, counts, "viridis", Normalize(0, max(int(counts.max()), 1)))
         axis.invert_yaxis()
         axis.set_title(split)
         axis.set_xticks([])
@@ -176,7 +176,8 @@ def _heat_figure(found: Distributions) -> Figure:
 
 
 def _crowding_figure(found: Distributions) -> Figure:
-    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    figure = Figure(figsize=(7, 2.4))
+    figure.subplots_adjust(left=0.1, right=0.98, bottom=0.2, top=0.96)
     axis = figure.subplots()
     most = max((max(counts, default=0) for counts in found.crowding.values()), default=0)
     for split, counts in found.crowding.items():

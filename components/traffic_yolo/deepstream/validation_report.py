@@ -83,7 +83,8 @@ def _classes(summary: ValidationSummary, classes: tuple[str, ...]) -> Html:
 
 def _scatter(summary: ValidationSummary) -> Html:
     pairs = summary.parity.score_pairs
-    figure = Figure(figsize=(4.2, 4.0), layout="tight")
+    figure = Figure(figsize=(4.2, 4.0))
+    figure.subplots_adjust(left=0.15, right=0.96, bottom=0.13, top=0.97)
     axes = figure.subplots()
     step = max(1, -(-len(pairs) // MAX_POINTS))
     shown = pairs[::step]

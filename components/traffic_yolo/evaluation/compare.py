@@ -15,54 +15,13 @@ from traffic_yolo.detection.protocol import detections_name, images_fingerprint
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
-from traffic_yolo.metrics.bootstrap import (
-    CONFIDENCE,
-    Groups,
-    Interval,
-    ap_of_resamples,
-    coarsest_groups,
-    interval,
-    picture_counts,
-    resample_weights,
-)
-from traffic_yolo.metrics.coco import ap_and_ap50, settings_up_to
-from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
+from traffic_yolo.metrics.bootstrap import CONFIDENCE, Groups, coarsest_groups, resample_weights
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
-from traffic_yolo.metrics.match_table import match_table
-from traffic_yolo.metrics.matching import match
+from traffic_yolo.metrics.paired import Difference, Sampled, differences_of, sampled
 from traffic_yolo.storage import AnyPath, input_path, sha256_of_file
 
-NUMBERS = ("ap", "ap50", "f1", "precision", "recall")
 SAME_DATA = ("fingerprint", "ground_truth_sha256")  # of a record's `data`: what both must have been judged by
-BETTER, WORSE, NO_EVIDENCE = "improvement", "worse", "no evidence of improvement"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The second model's number less the first's, in [-1, 1], with its 95 % interval."""
-
-    name: str
-    first: float
-    second: float
-    difference: Interval
-
-    @property
-    def verdict(self) -> str:
-        """`BETTER` or `WORSE` where the whole interval lies on that side of 0, else `NO_EVIDENCE`."""
-        if self.difference.low > 0:
-            return BETTER
-        return WORSE if self.difference.high < 0 else NO_EVIDENCE
-
-    @property
-    def text(self) -> str:
-        """One line in percentage points: "+0.4 AP, 95 % interval -0.2 to +1.0: no evidence of improvement"."""
-        value, low, high = (100 * number for number in dataclasses.astuple(self.difference))
-        name = self.name.upper() if self.name[0] in "af" else self.name
-        return (
-            f"{value:+.1f} {name}, {CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f}: {self.verdict}"
-            f" ({100 * self.first:.1f} -> {100 * self.second:.1f})"
-        ).replace("95%", "95 %")
 
 
 @dataclass(frozen=True)
@@ -98,14 +57,6 @@ class Comparison:
         }
 
 
-@dataclass(frozen=True)
-class _Sampled:
-    """The numbers of one model on the pictures as they are, and on each resample (B,)."""
-
-    values: dict[str, float]
-    samples: dict[str, NDArray[np.float64]]
-
-
 def compare(first: AnyPath, second: AnyPath, dataset: AnyPath) -> Comparison:
     """Compares two folders of the step evaluate; each model at its own thresholds, AP over all detections.
 
@@ -129,7 +80,7 @@ def compare(first: AnyPath, second: AnyPath, dataset: AnyPath) -> Comparison:
         split=split,
         pictures=len(truths[0].image_ids),
         groups=groups,
-        differences=tuple(_difference(name, one, other, groups) for name in NUMBERS if name in one.values),
+        differences=differences_of(one, other, groups),
         differing=_differing(*records),
     )
 
@@ -171,27 +122,9 @@ def _read(folder: Path, data: DataSet, split: str) -> RawDetections:
     return raw
 
 
-def _sampled(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, weights: NDArray[np.int64]) -> _Sampled:
+def _sampled(raw: RawDetections, truth: GroundTruth, nms: NmsOptions, weights: NDArray[np.int64]) -> Sampled:
     floor = dataclasses.replace(nms, confidence_threshold=raw.protocol.confidence_floor)
-    found = non_maximum_suppression(raw, floor)
-    table = match_table(found, truth, settings_up_to(COCO_MAX_DETECTIONS))
-    true = np.bincount(truth.truth_pictures[~truth.ignore], minlength=len(truth.image_ids)).astype(np.int64)
-    thresholds = np.full(len(truth.classes), nms.confidence_threshold)
-    counts = picture_counts(match(found, truth), truth.picture_indices(found.image_ids), true, thresholds)
-    whole = np.ones((1, len(truth.image_ids)), np.int64)
-    values = {name: float(ratio[0]) for name, ratio in counts.ratios(whole).items()}
-    samples = counts.ratios(weights)
-    ap, ap50 = ap_and_ap50(table)
-    if ap is not None and ap50 is not None:
-        values |= {"ap": ap, "ap50": ap50}
-        samples["ap"], samples["ap50"] = ap_of_resamples(table, weights)
-    return _Sampled(values, samples)
-
-
-def _difference(name: str, first: _Sampled, second: _Sampled, groups: Groups) -> Difference:
-    value = second.values[name] - first.values[name]
-    samples = second.samples[name] - first.samples[name]
-    return Difference(name, first.values[name], second.values[name], interval(value, samples, groups=groups.count))
+    return sampled(non_maximum_suppression(raw, floor), truth, nms.confidence_threshold, weights)
 
 
 def _differing(first: EvaluationRecord, second: EvaluationRecord) -> dict[str, tuple[Any, Any]]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from traffic_yolo.evaluation.threshold_surface import ThresholdSurface
+from traffic_yolo.html_report import draw_cells
 from traffic_yolo.metrics.coco import CocoMetrics
 from traffic_yolo.metrics.operating_point import Curve, OperatingPoint
 
@@ -73,19 +74,20 @@ def f1_figure(curves: Sequence[Curve], point: OperatingPoint) -> Figure:
 
 def surface_figure(surface: ThresholdSurface, confidence_threshold: float, iou_threshold: float) -> Figure:
     """F1 over both thresholds, with the point in use."""
-    figure = Figure(figsize=(8, 3.6), layout="tight")
+    figure = Figure(figsize=(8, 3.6))
+    figure.subplots_adjust(left=0.08, right=0.9, bottom=0.14, top=0.92)
     axes = figure.subplots()
     x, y = cell_edges(surface.confidences), cell_edges(surface.iou_thresholds)
     top = float(np.nanmax(surface.f1)) if np.isfinite(surface.f1).any() else 0.0
     colours = Normalize(0, max(top, 1e-9))
     shown = np.ma.masked_invalid(surface.f1.T)
-    axes.pcolormesh(x, y, shown, cmap="viridis", norm=colours, edgecolors="face", linewidth=0.2)
+    draw_cells(axes, x, y, shown, "viridis", colours)
     axes.plot([confidence_threshold], [iou_threshold], "o", ms=9, mfc="none", mec="#d55e00", mew=2, clip_on=False)
     axes.set(xlabel="confidence threshold", ylabel="NMS IoU threshold")
-    # The colour bar as a second mesh: matplotlib's own embeds a PNG.
+    # The colour bar as cells too: matplotlib's own embeds a PNG.
     bar = axes.inset_axes((1.03, 0, 0.03, 1))
     levels = np.linspace(0, colours.vmax or 1, 41)
-    bar.pcolormesh([0, 1], levels, (levels[:-1, None] + levels[1:, None]) / 2, cmap="viridis", norm=colours)
+    draw_cells(bar, np.array([0.0, 1.0]), levels, (levels[:-1, None] + levels[1:, None]) / 2, "viridis", colours)
     bar.set_xticks([])
     bar.yaxis.tick_right()
     bar.set_title("F1", fontsize=9)

@@ -12,8 +12,8 @@ def box_measure(predicted_cxcywh: Tensor, true_cxcywh: Tensor, kind: str) -> Ten
     """(K, 4) predicted and true boxes in one unit, widths and heights above 0 -> (K,) measure, 1 where they are equal.
 
     `kind`: "iou" in 0..1; "giou" (Rezatofighi et al. 2019, equation 2); "diou" and "ciou" (Zheng et al. 2020,
-    equations 7 and 10) in -1..1, ciou a little below. The weight alpha of CIoU's aspect term takes no gradient, as its
-    authors do it.
+    equations 7 and 10) in -1..1, ciou a little below. The weight alpha of CIoU's aspect term, which its authors hold
+    constant, is derived like the rest: what autograd gives is the derivative of the value.
     """
     p_left_top, p_right_bottom = _corners(predicted_cxcywh)
     t_left_top, t_right_bottom = _corners(true_cxcywh)
@@ -35,7 +35,7 @@ def box_measure(predicted_cxcywh: Tensor, true_cxcywh: Tensor, kind: str) -> Ten
     if kind == "ciou":
         angle = torch.atan2(t_wh[:, 0], t_wh[:, 1]) - torch.atan2(p_wh[:, 0], p_wh[:, 1])
         aspect = 4 / math.pi**2 * angle.square()
-        alpha = (aspect / (1 - iou + aspect + 1e-6)).detach()
+        alpha = aspect / (1 - iou + aspect + 1e-6)
         return diou - alpha * aspect
     raise ValueError(f"kind: expected iou, giou, diou or ciou, found {kind!r}")
 
@@ -45,12 +45,25 @@ def _corners(boxes_cxcywh: Tensor) -> tuple[Tensor, Tensor]:
     return boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half
 
 
-def pairwise_overlap(predicted_cxcywh: Tensor, true_cxcywh: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, 4) and (T, 4) boxes in one unit -> (N, T) IoU, and (N, T) share of the predicted box inside the true one."""
-    p_left_top, p_right_bottom = _corners(predicted_cxcywh)
-    t_left_top, t_right_bottom = _corners(true_cxcywh)
-    left_top = torch.maximum(p_left_top[:, None], t_left_top)  # (N, T, 2)
-    right_bottom = torch.minimum(p_right_bottom[:, None], t_right_bottom)
-    inter = (right_bottom - left_top).clamp(min=0).prod(dim=2)  # (N, T)
-    area = predicted_cxcywh[:, 2:].prod(dim=1)[:, None]
-    return inter / (area + true_cxcywh[:, 2:].prod(dim=1) - inter + TINY), inter / (area + TINY)
+def edges_and_area(boxes_cxcywh: Tensor) -> Tensor:
+    """(..., 4) boxes -> (5, ...): left, top, right, bottom, area."""
+    x, y, width, height = boxes_cxcywh.unbind(dim=-1)
+    return torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2, width * height])
+
+
+def iou_with(predicted: Tensor, true: Tensor) -> Tensor:
+    """IoU of boxes as `edges_and_area` gives them, (5, N, 1) and (5, N, T) -> (N, T), 0 for a box without area."""
+    shared = shared_area(predicted, true)
+    union = predicted[4] + true[4]
+    union -= shared
+    return shared.div_(union.clamp_(min=TINY))
+
+
+def shared_area(predicted: Tensor, true: Tensor) -> Tensor:
+    """Area that boxes as `edges_and_area` gives them share, (5, N, 1) and (5, N, T) -> (N, T)."""
+    # One axis at a time and in place: the loss spends its time here, and all of that is memory traffic.
+    widths = torch.minimum(predicted[2], true[2])
+    widths -= torch.maximum(predicted[0], true[0])
+    heights = torch.minimum(predicted[3], true[3])
+    heights -= torch.maximum(predicted[1], true[1])
+    return widths.clamp_(min=0).mul_(heights.clamp_(min=0))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from traffic_yolo.training.freeze import trainable_layers
 from traffic_yolo.training.loss import check_heads
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import resolve
@@ -17,6 +16,5 @@ def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
     the cfg does not allow.
     """
     network = start_network(options, classes)
-    check_heads(network.heads)
-    trainable_layers(network, options.fine_tune_layers)
-    resolve(options, network.cfg)
+    check_heads(network.heads, network.cfg.net, kind=options.loss)
+    resolve(options, network, num_pictures=1)

@@ -1,6 +1,8 @@
 """Checkpoints: everything that a run needs to go on, in a file that `torch.load(weights_only=True)` reads."""
 
+import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,25 +12,32 @@ import torch
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.storage import atomic_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A run after `iteration` updates. Tensors lie on the CPU; the rest are numbers, texts, lists and dicts.
 
-    `network` and `averaged` are state dicts, `optimizer` the optimiser's, `random_state` torch's generator (dropout);
-    `options` are the fields of `TrainingOptions`; `best_ap50` is None before the first validation.
+    `network` and `averaged` are state dicts, `optimizer` the optimiser's, `scaler` the loss scaling's, `loss` what the
+    loss remembers, `choice` which weights are the best so far (`Choice.state`), `random_state` torch's generator
+    (dropout); `options` are the fields of `TrainingOptions`. `is_validated`: False where the validation that was due
+    after `iteration` was interrupted.
     """
 
     iteration: int
     seen: int
     seconds: float
-    best_ap50: float | None
-    best_iteration: int
+    is_validated: bool
     network: dict[str, Any]
     averaged: dict[str, Any]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    loss: dict[str, Any]
+    choice: dict[str, Any]
     random_state: torch.Tensor
     options: dict[str, Any]
     classes: list[str]
@@ -42,6 +51,32 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     with atomic_file(path) as file:
         torch.save(values, file)
+
+
+def write_last(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes `last.pt`, and keeps the one before as `previous.pt`: one of the two is whole at any moment."""
+    new = folder / "next.pt"
+    write_checkpoint(new, checkpoint)
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / PREVIOUS)
+    new.replace(folder / LAST)
+
+
+def read_last(folder: Path) -> Checkpoint:
+    """The newest whole checkpoint of a run; a damaged one is named in a warning. `TrainingError` where none is whole."""
+    problems = []
+    for name in (LAST, PREVIOUS):
+        if not (folder / name).exists():
+            continue
+        try:
+            checkpoint = read_checkpoint(folder / name)
+        except TrainingError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            _log.warning("%s; going on from %s, iteration %d", problem, folder / name, checkpoint.iteration)
+        return checkpoint
+    raise TrainingError(problems[0] if problems else f"checkpoint not found: {folder / LAST}")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -59,13 +94,36 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**values)
 
 
+# What a resumed run may have otherwise: none of it changes which updates are made
+MAY_DIFFER = (
+    *("device", "workers", "cache_mib", "time_limit_minutes", "patience", "require_improvement", "log_to", "compile"),
+    *("validation_runtime", "validation_precision", "validation_batch", "evaluate_every", "max_bad_pictures"),
+)
+
+
+def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Options that differ between an interrupted run and now: those that may, and those that may not.
+
+    `max_batches` may grow, and nothing but grow.
+    """
+    changed = [name for name, value in wanted.items() if kept.get(name) != value]
+
+    def is_allowed(name: str) -> bool:
+        if name == "max_batches":
+            return None not in (kept.get(name), wanted[name]) and kept[name] < wanted[name]
+        return name in MAY_DIFFER
+
+    told = {name: f"{name} was {kept.get(name)!r}, now {wanted[name]!r}" for name in changed}
+    return [told[name] for name in changed if is_allowed(name)], [told[name] for name in changed if not is_allowed(name)]
+
+
 def check_same_run(checkpoint: Checkpoint, options: Any, classes: tuple[str, ...], fingerprint: str) -> None:
     """Raises `TrainingError` where a checkpoint was made with other options, classes or pictures."""
-    wanted = asdict(options)
-    changed = [name for name, value in wanted.items() if checkpoint.options.get(name) != value]
-    if changed:
-        name = changed[0]
-        found = f"{name} was {checkpoint.options.get(name)!r}, now {wanted[name]!r}"
-        raise TrainingError(f"resume: expected the options of the interrupted run, but {found}; take a new folder")
+    allowed, refused = differences(checkpoint.options, asdict(options))
+    if refused:
+        expected = "resume: expected the options of the interrupted run"
+        raise TrainingError(f"{expected}, but {refused[0]}; take a new folder")
+    for difference in allowed:
+        _log.warning("resume: %s", difference)
     if checkpoint.classes != list(classes) or checkpoint.dataset_fingerprint != fingerprint:
         raise TrainingError("resume: the data set is not the one of the interrupted run; take a new folder")

@@ -1,88 +1,77 @@
-"""Which layers a fine-tuning may change, found from the graph of the network.
+"""Applies to a network which layers may change: gradients on or off, batch-norm statistics that follow or stay."""
 
-Frozen layers keep everything: weights, and the running statistics of their batch-norm.
-"""
+import hashlib
+from collections.abc import Collection, Mapping
 
-from collections.abc import Sequence
-
+import torch
 from torch import nn
 
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.sections.base import LayerSection
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import TrainingError
+from traffic_yolo.training.layer_groups import backbone_end as backbone_end
+from traffic_yolo.training.plan import FineTunePlan
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def trainable_layers(network: Network, fine_tune_layers: str) -> frozenset[int]:
-    """Darknet indices of the layers that `fine_tune_layers` (see `TrainingOptions`) leaves trainable.
+    """Darknet indices of the layers that a plan of one stage leaves trainable, or that any of its stages does.
 
-    all: every layer. heads: the convolution before each [yolo]. neck_and_heads: all layers after `backbone_end`.
-    from:<index>: that layer and all after it. Raises `OptionsError` for an index where no weights follow.
+    Raises `OptionsError` as `FineTunePlan.parse` and `Stage.layers_of` do.
     """
-    everything = range(len(network.sections))
-    if fine_tune_layers == "all":
-        return frozenset(everything)
-    if fine_tune_layers == "heads":
-        return frozenset(head.layer_index - 1 for head in network.heads)
-    if fine_tune_layers == "neck_and_heads":
-        return frozenset(range(backbone_end(network.sections) + 1, len(network.sections)))
-    first = int(fine_tune_layers.partition(":")[2])
-    last = max(index for index in everything if network.sections[index].num_weights)
-    if first > last:
-        raise OptionsError(f"fine_tune_layers: expected from:<index> with an index up to {last}, found from:{first}")
-    return frozenset(range(first, len(network.sections)))
+    stages = FineTunePlan.parse(fine_tune_layers).stages
+    return frozenset().union(*(stage.layers_of(network) for stage in stages))
 
 
-def backbone_end(sections: Sequence[LayerSection]) -> int:
-    """The index of the backbone's last layer; what follows is neck and heads.
-
-    A backbone makes the grid coarser and coarser. The neck is told by the first layer whose grid is finer than its
-    input's (upsample): going back from it, the first layer that others read as well is where the top-down path leaves
-    the backbone (yolov3: 79, yolov4: 116, yolov4-tiny: 27). Where the grid never turns finer, that place is the last
-    layer that all heads depend on.
-    """
-    readers: dict[int, list[int]] = {section.index: [] for section in sections}
-    for section in sections:
-        for source in section.inputs:
-            readers.setdefault(source, []).append(section.index)
-    turn = next((section for section in sections if _turns_finer(section, sections)), None)
-    if turn is not None:
-        index = turn.inputs[0]
-        while len(readers[index]) == 1 and len(sections[index].inputs) == 1 and sections[index].inputs[0] >= 0:
-            index = sections[index].inputs[0]
-        return index
-    heads = [section.index for section in sections if section.section.name == "yolo"]
-    shared = frozenset.intersection(*(_ancestors(sections, head) for head in heads))
-    without_heads = shared - {head - 1 for head in heads}
-    return max(without_heads, default=-1)
-
-
-def _turns_finer(section: LayerSection, sections: Sequence[LayerSection]) -> bool:
-    source = section.inputs[0]
-    return len(section.inputs) == 1 and source >= 0 and section.output.height > sections[source].output.height
-
-
-def _ancestors(sections: Sequence[LayerSection], index: int) -> frozenset[int]:
-    """The layers that layer `index` depends on, without itself and the picture."""
-    found: set[int] = set()
-    waiting = [source for source in sections[index].inputs if source >= 0]
-    while waiting:
-        layer = waiting.pop()
-        if layer not in found:
-            found.add(layer)
-            waiting.extend(source for source in sections[layer].inputs if source >= 0)
-    return frozenset(found)
-
-
-def freeze(network: Network, trainable: frozenset[int]) -> None:
+def freeze(network: Network, trainable: Collection[int]) -> None:
     """Switches gradients off for all layers but `trainable`, in place; see `set_training_mode` for the statistics."""
     for index, layer in enumerate(network.layers):
         layer.requires_grad_(index in trainable)
+    for section in network.sections:  # a layer that uses another's weights may not switch them off, or on
+        shared_with = getattr(section, "shared_with", None)
+        if shared_with is not None:
+            network.layers[section.index].requires_grad_(shared_with in trainable)
 
 
-def set_training_mode(network: Network, trainable: frozenset[int]) -> nn.Module:
-    """Training mode for the trainable layers, evaluation mode (fixed statistics) for the others, in place."""
+def set_training_mode(network: Network, trainable: Collection[int], statistics: Collection[int] | None = None) -> None:
+    """Training mode for the trainable layers, evaluation mode for the others, in place.
+
+    `statistics`: the layers whose batch-norm normalises by the batch and follows it; by default the trainable ones. The
+    batch-norm of all others normalises by its stored statistics, and keeps them.
+    """
+    following = trainable if statistics is None else statistics
     network.train()
     for index, layer in enumerate(network.layers):
-        if index not in trainable:
-            layer.eval()
-    return network
+        layer.train(index in trainable)
+        for module in layer.modules():
+            if isinstance(module, NORMS):
+                module.train(index in following)
+
+
+def set_rolling(network: Network, share: float) -> None:
+    """Sets the share of a batch in the batch-norm statistics (PyTorch's momentum) of all layers, in place."""
+    for module in network.modules():
+        if isinstance(module, NORMS):
+            module.momentum = share
+
+
+def tensor_hashes(network: Network, layers: Collection[int]) -> dict[str, str]:
+    """SHA-256 of each tensor (weights and statistics) of these layers, by its name in the state dict."""
+    chosen = {f"layers.{index}" for index in layers}
+    return {
+        name: hashlib.sha256(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+        for name, value in network.state_dict().items()
+        if ".".join(name.split(".")[:2]) in chosen
+    }
+
+
+def check_frozen_unchanged(before: Mapping[str, str], network: Network) -> None:
+    """Raises `TrainingError` naming the first tensor that is not the one whose hash `tensor_hashes` took."""
+    layers = {int(name.split(".")[1]) for name in before}
+    now = tensor_hashes(network, layers)
+    for name, digest in before.items():
+        if now.get(name) != digest:
+            raise TrainingError(
+                f"layer {name.split('.')[1]} was to stay as it was, and {name} has changed: "
+                f"expected SHA-256 {digest[:12]}, found {now.get(name, 'no such tensor')[:12]}; this is a fault of ours"
+            )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -10,10 +11,16 @@ from matplotlib.figure import Figure
 from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import write_bytes, write_text
 
+LOSSES = ("loss", "box", "objectness", "classes")
+
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One update. The losses are means per picture; `ap50` is that of the averaged network, None without validation."""
+    """One update, or with iteration 0 the start, whose losses are NaN. The losses are means per picture.
+
+    `ap`, `ap50` and `f1` are those of the averaged network on val, None without validation; `images_per_s` counts the
+    pictures of the update alone.
+    """
 
     iteration: int
     seen: int
@@ -24,21 +31,24 @@ class HistoryRow:
     classes: float
     seconds: float
     ap50: float | None = None
+    ap: float | None = None
+    f1: float | None = None
+    images_per_s: float | None = None
 
     def to_texts(self) -> list[str]:
         """The line's fields; floats in their shortest form that reads back the same."""
         values = (getattr(self, field.name) for field in fields(self))
-        return ["" if value is None else f"{value!r}" for value in values]
+        return ["" if value is None or value != value else f"{value!r}" for value in values]
 
 
 class History:
     """The rows of a run, kept in a CSV file that grows by whole lines."""
 
-    def __init__(self, path: Path, *, keep: int = 0) -> None:
+    def __init__(self, path: Path, *, keep: int | None = None) -> None:
         """Starts the file, or goes on after iteration `keep` of the one that is there (later rows are taken out)."""
         self.path = path
-        self.rows = [row for row in read_history(path) if row.iteration <= keep] if keep else []
-        write_text(path, _lines([[field.name for field in fields(HistoryRow)], *(row.to_texts() for row in self.rows)]))
+        self.rows = [row for row in read_history(path) if row.iteration <= keep] if keep is not None else []
+        self._write()
 
     def append(self, row: HistoryRow) -> None:
         """Adds a row to the file; raises `StorageError` where the system refuses."""
@@ -48,6 +58,17 @@ class History:
                 file.write(_lines([row.to_texts()]))
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror}; free some space and resume") from error
+
+    def amend(self, row: HistoryRow) -> None:
+        """Puts a row in the place of the last one, which is of the same update; the file is never half-written."""
+        if self.rows[-1].iteration != row.iteration:
+            raise ValueError(f"row: expected iteration {self.rows[-1].iteration}, found {row.iteration}")
+        self.rows[-1] = row
+        self._write()
+
+    def _write(self) -> None:
+        names = [field.name for field in fields(HistoryRow)]
+        write_text(self.path, _lines([names, *(row.to_texts() for row in self.rows)]))
 
 
 def _lines(rows: list[list[str]]) -> str:
@@ -66,7 +87,7 @@ def read_history(path: Path) -> list[HistoryRow]:
     names = [field.name for field in fields(HistoryRow)]
     rows = []
     for record in csv.DictReader(io.StringIO(whole)):
-        numbers = {name: float(record[name]) for name in names if record[name]}
+        numbers = dict.fromkeys(LOSSES, math.nan) | {name: float(record[name]) for name in names if record[name]}
         rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
     return rows
 

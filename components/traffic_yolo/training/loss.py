@@ -1,14 +1,10 @@
-"""The loss of [yolo] heads: objectness, class and box terms whose gradients follow Darknet's (yolo_layer.c).
+"""The loss of [yolo] heads: Darknet's, whose deltas are no gradient of anything, or an exact one of the same aims.
 
-Darknet has no loss function, it writes gradients ("delta") by hand. Here the objectness and class gradients are exactly
-Darknet's. Box gradients take Darknet's path from the box to the network's output, so that `iou_normalizer` and
-`max_delta` of published cfgs mean what they mean there, and the true derivative of the overlap measure; Darknet's own
-departs from it in the distance and aspect terms of diou and ciou and where boxes do not overlap. Further departures, on
-purpose: `cls_normalizer` multiplies the class term (in Darknet it acts only beside counters_per_class), and with
-`objectness_smooth` an assigned prediction is trained towards its IoU (in Darknet, mostly towards background).
+`darknet` hands out the deltas that Darknet's source writes down (`darknet_loss`); its value is Darknet's cost, whose box
+part is summed over the trained predictions here, not averaged, so that slices of a batch add up. `exact` is an objective with its true gradient (`exact_loss`).
+docs/training-loss.md says how they differ and what was measured.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,241 +12,175 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.training.box_loss import box_measure, pairwise_overlap
-from traffic_yolo.training.targets import Assignment, Truths, assign
-
-CLASS_MATCH = 0.25  # yolo_layer.c 356: an overlap counts only for a prediction with some class above this
-IGNORE_REGION = 0.5  # share of a prediction inside an ignored box from which on it is not punished as background
+from traffic_yolo.training.box_loss import box_measure
+from traffic_yolo.training.darknet_loss import HeadDelta, darknet_delta
+from traffic_yolo.training.exact_loss import exact_objective
+from traffic_yolo.training.head_grid import HeadGrid
+from traffic_yolo.training.options import DEFAULT_LOSS, LOSSES
+from traffic_yolo.training.pairs import Pairs
+from traffic_yolo.training.rejection import Rejection
+from traffic_yolo.training.targets import Truths
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Sums over all pictures and heads. `total` carries the gradient; the others are detached scalars."""
+    """Of a batch, summed over its pictures and over heads. `total` carries the gradient; other tensors are detached.
+
+    `box`, `objectness` and `classes` are the parts of `total`. `cost` is the number that Darknet reports (its mean over
+    heads); with an exact loss it is `total`. `iou` is the mean IoU of the `num_assigned` predictions trained towards a
+    truth with that truth, 0 without any. `total_bbox` and `rewritten_bbox` are Darknet's counters of box deltas, and of
+    those that met another one in their cell. NaN among the inputs makes `total` NaN.
+    """
 
     total: Tensor
     box: Tensor
     objectness: Tensor
     classes: Tensor
+    cost: Tensor
+    iou: Tensor
     num_assigned: int
+    total_bbox: int
+    rewritten_bbox: Tensor
 
 
-def check_heads(heads: Sequence[YoloHead]) -> None:
-    """Raises `TrainingError` for settings of a [yolo] section that this loss does not know."""
+def check_heads(heads: Sequence[YoloHead], net: Section, *, kind: str) -> None:
+    """Raises `TrainingError` for what this `kind` of loss cannot do of the [yolo] sections and of [net]."""
     for head in heads:
-        where = f"[yolo] of layer {head.layer_index}"
-        if head.focal_loss:
-            raise TrainingError(f"{where}: focal_loss=1 is not supported in training; remove the key")
-        if head.counters_per_class:
-            raise TrainingError(f"{where}: counters_per_class is not supported in training; remove the key")
-        if head.truth_thresh < 1:
-            raise TrainingError(f"{where}: truth_thresh below 1 is not supported in training; set truth_thresh=1")
+        if head.section_name != "yolo":
+            where = f"[{head.section_name}] of layer {head.layer_index}"
+            raise TrainingError(f"{where}: cannot be trained here; take [yolo] heads")
+        for key in head.untrained_keys:
+            raise TrainingError(f"[yolo] of layer {head.layer_index}: {key} is not supported in training; remove the key")
+    if kind == "exact" and (keys := Rejection(net, max_batches=1).keys):
+        raise TrainingError(f"[net] {keys[0]}: works with loss darknet only; remove the key, or choose loss darknet")
 
 
-def yolo_loss(
-    heads: Sequence[YoloHead], head_inputs: Sequence[Tensor], truths: Truths, *, network_wh: tuple[int, int]
-) -> Loss:
-    """The loss of a batch, not divided by anything.
+class YoloLoss:
+    """The loss of a network's heads. It has a state only where [net] asks for the rejection of bad labels."""
 
-    `head_inputs`: per head what enters [yolo], (B, A * (5 + C), h, w), float32 or float64; `truths`: boxes of the B
-    pictures; `network_wh`: size of the network input in pixels, the unit of the anchors.
-    """
-    parts = [_head_loss(head, inputs, truths, network_wh) for head, inputs in zip(heads, head_inputs, strict=True)]
-    box, objectness, classes = (sum(terms[1:], terms[0]) for terms in list(zip(*parts, strict=True))[:3])
-    return Loss(
-        total=box + objectness + classes,
-        box=box.detach(),
-        objectness=objectness.detach(),
-        classes=classes.detach(),
-        num_assigned=sum(part[3] for part in parts),
-    )
+    def __init__(self, heads: Sequence[YoloHead], net: Section, *, kind: str = DEFAULT_LOSS, max_batches: int) -> None:
+        """`kind`: one of `LOSSES`; `max_batches`: updates of the whole training. Raises as `check_heads` does."""
+        if kind not in LOSSES:
+            raise ValueError(f"kind: expected {' or '.join(LOSSES)}, found {kind!r}")
+        check_heads(heads, net, kind=kind)
+        self.heads, self.kind = tuple(heads), kind
+        self._rejection = Rejection(net, max_batches=max_batches)
 
+    def state_dict(self) -> dict[str, float]:
+        """The state, for a checkpoint."""
+        return self._rejection.state_dict()
 
-def _head_loss(
-    head: YoloHead, inputs: Tensor, truths: Truths, network_wh: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor, int]:
-    batch, _, height, width = inputs.shape
-    entries = inputs.view(batch, head.num_anchors, 5 + head.num_classes, height, width)
-    assignment = assign(truths, head, grid_hw=(height, width), network_wh=network_wh)
-    cells = Cells.of(assignment, inputs.device)
-    assigned = entries[cells.image, cells.slot, :, cells.row, cells.column]  # (K, 5 + C)
-    true_boxes = torch.from_numpy(truths.boxes_cxcywh_norm[assignment.truth]).to(inputs)
-    class_ids = torch.from_numpy(truths.class_ids[assignment.truth]).to(inputs.device)
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Takes over what `state_dict` gave, in place."""
+        self._rejection.load_state_dict(state)
 
-    classes, classes_in_cell = _class_loss(head, assigned[:, 5:], class_ids, cells.flat(entries.shape))
-    box, measure = _box_loss(head, assigned[:, :4], true_boxes, cells, classes_in_cell, (height, width), network_wh)
-    objectness = _objectness_loss(head, entries, truths, cells, measure, network_wh)
-    return box, objectness, classes, len(assignment)
+    def __call__(
+        self, head_inputs: Sequence[Tensor], truths: Truths, *, network_wh: tuple[int, int], iteration: int
+    ) -> Loss:
+        """The loss of B pictures, not divided by anything: slices of a batch add up to the batch.
+
+        `head_inputs`: per head what enters it, (B, A * (5 + C), h, w), float32 or float64, any memory format;
+        `truths`: boxes of the pictures; `network_wh`: size of this input in pixels, which may change from call to call;
+        `iteration`: updates done before this one. Raises `TrainingError` for a class that the heads do not have.
+        """
+        _check_classes(truths, self.heads[0].num_classes)
+        grids = [HeadGrid.of(head, x, network_wh) for head, x in zip(self.heads, head_inputs, strict=True)]
+        one_head = self._darknet if self.kind == "darknet" else self._exact
+        with torch.no_grad():
+            parts = [one_head(grid, truths, iteration) for grid in grids]
+            box, objectness, classes, cost = torch.stack([part.sums for part in parts]).unbind(dim=1)
+            ious = torch.cat([part.iou for part in parts])
+            sums = [x.sum() for x in (box, objectness, classes)]
+            value = sum(sums[1:], sums[0]).to(head_inputs[0].dtype)
+            value = value + sum(0 * x.sum() for x in head_inputs)  # deltas of boxes and classes do not reach all cells
+        deltas = tuple(part.delta.view_as(x) for part, x in zip(parts, head_inputs, strict=True))
+        total = _HandedOut.apply(value, deltas, *head_inputs)  # type: ignore[no-untyped-call]
+        return Loss(
+            total=total,
+            box=sums[0],
+            objectness=sums[1],
+            classes=sums[2],
+            cost=cost.mean() if self.kind == "darknet" else total.detach(),
+            iou=ious.mean() if len(ious) else torch.zeros((), dtype=torch.float64, device=value.device),
+            num_assigned=len(ious),
+            total_bbox=sum(part.num_pairs for part in parts),
+            rewritten_bbox=torch.stack([part.rewritten for part in parts]).sum(),
+        )
+
+    def _darknet(self, grid: HeadGrid, truths: Truths, iteration: int) -> "_HeadPart":
+        head = grid.head
+        found: HeadDelta = darknet_delta(grid, truths)
+        self._rejection.apply(found.delta, iteration=iteration)
+        image, slot, row, column = found.pairs.places.index
+        trained = found.delta[image, slot, :, row, column]  # (U, 5 + C): nowhere else do boxes and classes have deltas
+        box, classes = _square_sum(trained[:, :4]), _square_sum(trained[:, 5:])
+        objectness = _square_sum(found.delta[:, :, 4])
+        iou = _assigned_measure(grid, found.pairs, "iou")
+        cost = box + objectness + classes
+        if head.iou_loss != "mse":  # rule 16
+            objectness, classes = head.obj_normalizer * objectness, head.obj_normalizer * classes
+            measure = _assigned_measure(grid, found.pairs, "giou") if head.iou_loss == "giou" else iou
+            box = head.iou_normalizer * (1 - measure).sum()
+            if head.show_details:
+                cost = objectness + classes + box / max(1, len(measure))
+        # Only Darknet's GPU code knows delta_normalizer (yolo_layer.c 1225): last, and not in what is printed.
+        delta = found.delta if head.delta_normalizer == 1 else found.delta * head.delta_normalizer
+        return _HeadPart(delta, torch.stack([box, objectness, classes, cost]), iou, len(found.pairs), found.rewritten)
+
+    def _exact(self, grid: HeadGrid, truths: Truths, iteration: int) -> "_HeadPart":  # noqa: ARG002
+        found = exact_objective(grid, truths)
+        factor = grid.head.delta_normalizer
+        sums = factor * torch.stack([found.box, found.objectness, found.classes, torch.zeros_like(found.box)])
+        iou = _assigned_measure(grid, found.pairs, "iou")
+        rewritten = (found.pairs.turn > 0).sum()
+        return _HeadPart(factor * found.delta, sums, iou, len(found.pairs), rewritten)
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Where the assigned predictions stand, (K,) int64 tensors on the network's device."""
+class _HeadPart:
+    """One head's delta; its box, objectness and class sums and cost (4,) float64; the IoU of each assigned pair."""
 
-    image: Tensor
-    slot: Tensor
-    row: Tensor
-    column: Tensor
-
-    @classmethod
-    def of(cls, assignment: Assignment, device: torch.device) -> "Cells":
-        """The positions of an assignment as tensors."""
-        arrays = (assignment.image, assignment.slot, assignment.row, assignment.column)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
-
-    def flat(self, shape: Sequence[int]) -> Tensor:
-        """(K,) one number per position in entries of `shape` (B, A, 5 + C, h, w)."""
-        _, slots, _, height, width = shape
-        return ((self.image * slots + self.slot) * height + self.row) * width + self.column
+    delta: Tensor
+    sums: Tensor
+    iou: Tensor
+    num_pairs: int
+    rewritten: Tensor
 
 
-def _class_loss(head: YoloHead, logits: Tensor, class_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over assigned predictions, each counted once with all classes of its truths; (K,) classes of each's cell."""
-    cells, cell_of = torch.unique(positions, return_inverse=True)  # (U,), (K,)
-    hot = torch.zeros(len(cells), head.num_classes, dtype=logits.dtype, device=logits.device)  # (U, C)
-    hot[cell_of, class_ids] = 1
-    targets = hot * (1 - head.label_smooth_eps) + head.label_smooth_eps / 2
-    first = torch.full((len(cells),), len(cell_of), dtype=torch.int64, device=logits.device)
-    first = first.scatter_reduce(0, cell_of, torch.arange(len(cell_of), device=logits.device), "amin")
-    loss = head.cls_normalizer * _probability_loss(head, logits[first], targets).sum()
-    return loss, hot.sum(dim=1)[cell_of]
-
-
-def _probability_loss(head: YoloHead, values: Tensor, targets: Tensor) -> Tensor:
-    """Elementwise. With new_coords the layer before is a logistic and Darknet's gradient there is that of squares."""
-    if head.new_coords:
-        return 0.5 * (values - targets).square()
-    return functional.binary_cross_entropy_with_logits(values, targets, reduction="none")
-
-
-def _box_loss(
-    head: YoloHead,
-    values: Tensor,
-    true_boxes: Tensor,
-    cells: Cells,
-    classes_in_cell: Tensor,
-    grid_hw: tuple[int, int],
-    network_wh: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """Sum over assigned predictions, and the (K,) detached IoU of each with its truth."""
-    if values.requires_grad:
-        # yolo_layer.c 291: a prediction with several classes takes the mean of its boxes (only beside iou_thresh).
-        shares = 1 / classes_in_cell if head.iou_thresh < 1 else torch.ones_like(classes_in_cell)
-        values = _BoxGradient.apply(values, shares[:, None], head.max_delta)  # type: ignore[no-untyped-call]
-    anchors = torch.tensor(head.mask_anchors, dtype=values.dtype, device=values.device)[cells.slot]  # (K, 2) pixels
-    anchors_norm = anchors / torch.tensor(network_wh, dtype=values.dtype, device=values.device)
-    grid_wh = torch.tensor(grid_hw[::-1], dtype=values.dtype, device=values.device)
-    cell_xy = torch.stack([cells.column, cells.row], dim=1).to(values.dtype)
-    offsets = _cell_offsets(head, values[:, :2])
-    sizes = _sizes_in_anchors(head, values[:, 2:])
-    centres = (cell_xy + offsets) / grid_wh
-    with torch.no_grad():
-        iou = box_measure(torch.cat([centres, sizes * anchors_norm], dim=1), true_boxes, "iou")
-    if head.iou_loss == "mse":
-        target_offsets = true_boxes[:, :2] * grid_wh - cell_xy
-        target_sizes = true_boxes[:, 2:] / anchors_norm
-        target_wh = (target_sizes / 4).sqrt() if head.new_coords else target_sizes.log()
-        errors = torch.cat([_gradient_of(offsets, values[:, :2]) - target_offsets, values[:, 2:] - target_wh], dim=1)
-        small = 2 - true_boxes[:, 2] * true_boxes[:, 3]
-        return head.iou_normalizer * (small * 0.5 * errors.square().sum(dim=1)).sum(), iou
-    centres = _gradient_of(centres, values[:, :2])
-    # Darknet takes the derivative by width and height twice as large as it is, and multiplies by exp(tw) where the
-    # chain rule has exp(tw) * anchor.
-    grown = values[:, 2:] if head.new_coords else values[:, 2:].exp()
-    boxes = torch.cat([centres, _gradient_of(sizes * anchors_norm, 2 * grown)], dim=1)
-    return head.iou_normalizer * (1 - box_measure(boxes, true_boxes, head.iou_loss)).sum(), iou
-
-
-def _cell_offsets(head: YoloHead, values: Tensor) -> Tensor:
-    """(…, 2) centre within the cell in cells."""
-    unscaled = values if head.new_coords else values.sigmoid()
-    return head.scale_x_y * unscaled - (head.scale_x_y - 1) / 2
-
-
-def _sizes_in_anchors(head: YoloHead, values: Tensor) -> Tensor:
-    """(…, 2) width and height in anchors."""
-    return 4 * values.square() if head.new_coords else values.exp()
-
-
-def _gradient_of(value: Tensor, source: Tensor) -> Tensor:
-    """`value`, whose gradient flows into `source` unchanged."""
-    return source + (value - source).detach()
-
-
-class _BoxGradient(torch.autograd.Function):
-    """The identity; each gradient is cut to ±limit, 0 where it is not finite, then multiplied by the row's share."""
+class _HandedOut(torch.autograd.Function):
+    """A value whose gradient at each input is given: minus the delta."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, shares: Tensor, limit: float) -> Tensor:
-        """(K, 4) values and (K, 1) shares -> the values."""
-        ctx.save_for_backward(shares)
-        ctx.limit = limit
-        return values.view_as(values)
+    def forward(ctx: Any, value: Tensor, deltas: tuple[Tensor, ...], *inputs: Tensor) -> Tensor:  # noqa: ARG004
+        """The value; `deltas` have the shapes of `inputs`."""
+        ctx.save_for_backward(*deltas)
+        return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Darknet clips before it averages (yolo_layer.c 262-276, then 291), so the order matters."""
-        (shares,) = ctx.saved_tensors
-        finite = torch.nan_to_num(gradients[0], 0.0, 0.0, 0.0)
-        return finite.clamp(-ctx.limit, ctx.limit) * shares, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Minus each delta, times the gradient of the value."""
+        return (None, None, *(delta * -gradients[0] for delta in ctx.saved_tensors))
 
 
-def _objectness_loss(
-    head: YoloHead, entries: Tensor, truths: Truths, cells: Cells, assigned_iou: Tensor, network_wh: tuple[int, int]
-) -> Tensor:
-    """Sum over all predictions: assigned ones towards 1, others towards 0, except those that overlap an object well."""
-    targets = torch.zeros_like(entries[:, :, 4])  # (B, A, h, w)
-    weights = torch.ones_like(targets)
-    with torch.no_grad():
-        best_iou, in_ignored = _overlaps(head, entries, truths, network_wh)  # (B, A, h, w) each
-        overlapping = best_iou > head.ignore_thresh
-        weights[in_ignored] = 0
-        if head.objectness_smooth:
-            targets = torch.where(overlapping, best_iou, targets)
-        else:
-            weights[overlapping] = 0
-        where = (cells.image, cells.slot, cells.row, cells.column)
-        weights[where] = 1
-        targets[where] = assigned_iou if head.objectness_smooth else 1.0
-    return head.obj_normalizer * (weights * _probability_loss(head, entries[:, :, 4], targets)).sum()
+def _square_sum(values: Tensor) -> Tensor:
+    return values.square().sum(dtype=torch.float64)
 
 
-def _overlaps(head: YoloHead, entries: Tensor, truths: Truths, network_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Per prediction, (B, A, h, w): largest IoU with a truth, 0 where no class is above 0.25; is it in an ignored box?
-
-    Ignored truths do not count in the IoU.
-    """
-    batch, slots, _, height, width = entries.shape
-    threshold = CLASS_MATCH if head.new_coords else math.log(CLASS_MATCH / (1 - CLASS_MATCH))
-    matches = entries[:, :, 5:].amax(dim=2) > threshold
-    best_iou = torch.zeros_like(entries[:, :, 4])
-    in_ignored = torch.zeros_like(matches)
-    predicted = _all_boxes(head, entries[:, :, :4], network_wh)  # (B, A, h, w, 4)
-    boxes = torch.from_numpy(truths.boxes_cxcywh_norm).to(entries)
-    for image in range(batch):
-        rows = slice(*np.searchsorted(truths.image_index, [image, image + 1]))
-        ignore = torch.from_numpy(truths.ignore[rows]).to(entries.device)
-        objects, regions = boxes[rows][~ignore], boxes[rows][ignore]
-        if len(objects) and bool(matches[image].any()):
-            best_iou[image][matches[image]] = pairwise_overlap(predicted[image][matches[image]], objects)[0].amax(dim=1)
-        if len(regions):
-            inside = pairwise_overlap(predicted[image].reshape(-1, 4), regions)[1].amax(dim=1)
-            in_ignored[image] = (inside > IGNORE_REGION).view(slots, height, width)
-    return best_iou, in_ignored
+def _assigned_measure(grid: HeadGrid, pairs: Pairs, kind: str) -> Tensor:
+    """(K,) overlap of each prediction with the truth assigned to it."""
+    assigned = pairs.assigned.nonzero()[:, 0]
+    places = pairs.places.at(pairs.cell[assigned])
+    predicted = grid.boxes(grid.rows(places)[:, :4].double(), places)
+    return box_measure(predicted, pairs.boxes[assigned], kind)
 
 
-def _all_boxes(head: YoloHead, values: Tensor, network_wh: tuple[int, int]) -> Tensor:
-    """(B, A, 4, h, w) -> (B, A, h, w, 4) cxcywh in shares of the network input."""
-    _, _, _, height, width = values.shape
-    values = values.movedim(2, -1)
-    rows = torch.arange(height, dtype=values.dtype, device=values.device)
-    columns = torch.arange(width, dtype=values.dtype, device=values.device)
-    cell_xy = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (h, w, 2)
-    anchors = torch.tensor(head.mask_anchors, dtype=values.dtype, device=values.device)[:, None, None]  # (A, 1, 1, 2)
-    grid_wh = torch.tensor((width, height), dtype=values.dtype, device=values.device)
-    network = torch.tensor(network_wh, dtype=values.dtype, device=values.device)
-    centres = (cell_xy + _cell_offsets(head, values[..., :2])) / grid_wh
-    return torch.cat([centres, _sizes_in_anchors(head, values[..., 2:]) * anchors / network], dim=-1)
+def _check_classes(truths: Truths, num_classes: int) -> None:
+    wrong = ~truths.ignore & ((truths.class_ids < 0) | (truths.class_ids >= num_classes))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        found = f"found class {truths.class_ids[row]} in picture {truths.image_index[row]} of the batch"
+        raise TrainingError(f"boxes: expected class ids from 0 to {num_classes - 1}, those of the network, {found}")

@@ -1,4 +1,4 @@
-"""What a user may choose about a training; everything left at its default comes from the cfg, as in Darknet.
+"""What a user may choose about a training; what is left out comes from the recipe: what was measured, or the cfg.
 
 The field names are the command line's flags and the parameters of the KFP component and of Katib.
 """
@@ -14,12 +14,18 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import check_settings
 from traffic_yolo.options import check_options, described, option
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, write_text
+from traffic_yolo.training.batch_norm import BatchNormPolicy
 from traffic_yolo.training.log_to import read_log_to
+from traffic_yolo.training.plan import WORDS, FineTunePlan
 
-OPTIMIZERS = ("sgd", "adamw")
-POLICIES = ("constant", "steps", "cosine", "poly", "sgdr")
-FINE_TUNE_WORDS = ("all", "neck_and_heads", "heads")
-PRECISIONS = ("float32", "bfloat16")
+RECIPES = ("default", "darknet")
+OPTIMIZERS = ("sgd", "adamw", "adam")
+POLICIES = ("constant", "steps", "cosine", "poly", "sgdr", "step", "exp", "sigmoid", "random")
+LOSSES = ("darknet", "exact")
+DEFAULT_LOSS = "darknet"
+FINE_TUNE_WORDS = WORDS
+PRECISIONS = ("float32", "bfloat16", "float16")
+METRICS = ("map50", "map", "f1")
 
 
 _VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then state one number
@@ -27,7 +33,7 @@ _VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then s
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One training; None leaves a number or word to the cfg. Raises `OptionsError` for values that make no sense."""
+    """One training; None leaves a number or word to the recipe (`settings.resolve`). Raises `OptionsError` for values that make no sense."""
 
     cfg: str = option("", "Darknet .cfg file; empty: the package's traffic-small.cfg.", headline=True, location="read")
     weights: str = option(
@@ -42,8 +48,14 @@ class TrainingOptions:
     class_seeds: str = option(
         "", "New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.", headline=True
     )
-    fine_tune_layers: str = option(
-        "all", "What may change: all, neck_and_heads, heads, or from:<layer index>.", headline=True
+    recipe: str = option(
+        "default", "Where numbers come from that are left out: what was measured, or the cfg alone.", choices=RECIPES
+    )
+    fine_tune_layers: str | None = option(
+        None,
+        "What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, or stages such as heads@100,all "
+        "(docs/training.md); by default the recipe's.",
+        headline=True,
     )
     width: int | None = option(
         None, "Network width in pixels, a multiple of 32; by default the cfg's.", least=32, headline=True
@@ -51,22 +63,33 @@ class TrainingOptions:
     height: int | None = option(
         None, "Network height in pixels, a multiple of 32; by default the cfg's.", least=32, headline=True
     )
-    batch: int = option(16, "Pictures per weight update.", least=1, headline=True)
-    subdivisions: int = option(1, "Slices that a batch is run in.", least=1)
-    max_batches: int = option(400, "Weight updates in all; the cfg's steps are scaled to it.", least=1, headline=True)
-    optimizer: str | None = option(
-        None, "sgd as Darknet, or adamw; by default sgd, or adamw where [net] says adam=1.", choices=OPTIMIZERS,
+    batch: int | None = option(None, "Pictures per weight update; by default the recipe's.", least=1, headline=True)
+    subdivisions: int | None = option(
+        None, "Slices that a batch is run in: more take less memory; by default the recipe's.", least=1
+    )
+    max_batches: int | None = option(
+        None, "Weight updates in all, to which the cfg's steps are scaled; by default the recipe's.", least=1,
         headline=True,
     )  # fmt: skip
-    learning_rate: float | None = option(
-        None, "Rate after the warm-up, above 0; by default the cfg's.", least=0, headline=True
+    optimizer: str | None = option(
+        None, "sgd or adam as Darknet, or adamw; by default the recipe's.", choices=OPTIMIZERS, headline=True
     )
-    policy: str | None = option(None, "How the rate falls; by default the cfg's.", choices=POLICIES)
-    burn_in: int | None = option(
-        None, "Iterations of warm-up; by default the cfg's, at most a tenth of the run.", least=0
+    learning_rate: float | None = option(
+        None, "Rate after the warm-up, above 0; by default the recipe's.", least=0, headline=True
+    )
+    policy: str | None = option(None, "How the rate falls; by default the recipe's.", choices=POLICIES)
+    burn_in: int | None = option(None, "Iterations of warm-up; by default the recipe's.", least=0)
+    batch_norm: str | None = option(
+        None,
+        "train: statistics follow the batches; frozen: those of the start weights stay; frozen:<updates>: for so long. "
+        "By default the recipe's.",
     )
     momentum: float | None = option(None, "Momentum, or AdamW's beta1; by default the cfg's.", least=0, most=1)
     decay: float | None = option(None, "Weight decay of convolution weights; by default the cfg's.", least=0, most=1)
+    loss: str = option(
+        DEFAULT_LOSS, "darknet: its very deltas, rule by rule; exact: an objective with its true gradient.",
+        choices=LOSSES,
+    )  # fmt: skip
     mosaic: float | None = option(
         None, "Share of pictures put together from four; by default one half where the cfg has mosaic=1.",
         least=0, most=1,
@@ -93,7 +116,21 @@ class TrainingOptions:
     evaluate_every: int | None = option(
         None, "Iterations between validations and checkpoints; by default four times a run or oftener.", least=1
     )
-    precision: str = option("float32", "bfloat16 is faster where the processor knows it.", choices=PRECISIONS)
+    best_by: str = option("map50", "What the best weights are chosen by, on val.", choices=METRICS)
+    patience: int | None = option(
+        None, "Ends the training after so many validations in a row without a gain.", least=1
+    )
+    time_limit_minutes: float | None = option(
+        None, "Ends the training, whole and validated, after so long; interruptions do not count.", least=0
+    )
+    require_improvement: bool = option(
+        False, "Exit code 1 unless the result is shown to be better than the start weights."
+    )
+    precision: str = option(
+        "float32", "bfloat16 or float16 (with loss scaling): faster where the processor or GPU knows it.",
+        choices=PRECISIONS,
+    )  # fmt: skip
+    compile: bool = option(False, "Compile the network for this machine first (torch.compile): pays off in long runs.")
     device: str = option("auto", "Where to train; auto takes a GPU where there is one.", choices=DEVICES)
     validation_runtime: str = option(
         _VALIDATION.runtime, "What computes the logits of validations; auto measures once.", choices=RUNTIME_NAMES
@@ -118,8 +155,8 @@ class TrainingOptions:
             if (getattr(self, name) or 0) % 32:
                 raise OptionsError(f"{name}: expected a multiple of 32, found {getattr(self, name)}")
         if self.learning_rate == 0:
-            raise OptionsError("learning_rate: expected a number above 0, found 0; leave it out for the cfg's")
-        if self.batch % self.subdivisions:
+            raise OptionsError("learning_rate: expected a number above 0, found 0; leave it out for the recipe's")
+        if self.batch is not None and self.subdivisions is not None and self.batch % self.subdivisions:
             raise OptionsError(f"batch: expected a multiple of subdivisions={self.subdivisions}, found {self.batch}")
         self._check_text()
         self.validation()
@@ -134,21 +171,26 @@ class TrainingOptions:
         )
 
     def _check_text(self) -> None:
-        word, separator, index = self.fine_tune_layers.partition(":")
-        if self.fine_tune_layers not in FINE_TUNE_WORDS and not (word == "from" and separator and index.isdecimal()):
-            expected = f"{', '.join(FINE_TUNE_WORDS)} or from:<layer index>"
-            raise OptionsError(f"fine_tune_layers: expected {expected}, found {self.fine_tune_layers!r}")
+        if self.batch_norm is not None and str(policy := BatchNormPolicy.parse(self.batch_norm)) != "train" and (
+            not self.weights
+        ):
+            raise OptionsError(f"batch_norm={policy} keeps the statistics of weights: give weights, or batch_norm=train")
         if self.weights_names and not self.weights:
             raise OptionsError("weights_names names the classes of `weights`: give weights too")
         if self.class_seeds and not self.weights_names:
             raise OptionsError("class_seeds takes rows of the classes in weights_names: give weights_names too")
-        if self.fine_tune_layers != "all" and not self.weights:
+        plan = self.plan()
+        if plan is not None and not plan.trains_everything and not self.weights:
             raise OptionsError(
-                f"fine_tune_layers={self.fine_tune_layers} freezes layers, which without weights are random: "
-                "give weights, or fine_tune_layers=all"
+                f"fine_tune_layers={plan} freezes layers, which without weights are random: give weights, or "
+                "fine_tune_layers=all"
             )
         self.seeds_of_classes()
         read_log_to(self.log_to)
+
+    def plan(self) -> FineTunePlan | None:
+        """`fine_tune_layers` taken apart; None leaves the plan to the recipe. Raises `OptionsError` for another text."""
+        return None if self.fine_tune_layers is None else FineTunePlan.parse(self.fine_tune_layers)
 
     def seeds_of_classes(self) -> dict[str, str]:
         """`class_seeds` as new class -> old class; raises `OptionsError` for what is not `new=old`."""

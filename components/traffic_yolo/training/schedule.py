@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.options import POLICIES, TrainingOptions
+from traffic_yolo.training.options import POLICIES
 
 COSINE_END = 0.01  # share of the learning rate left at the last update of policy=cosine
 
@@ -15,8 +17,9 @@ COSINE_END = 0.01  # share of the learning rate left at the last update of polic
 class Schedule:
     """`rate(number)` for update numbers 1, 2, … `max_batches`.
 
-    Below `burn_in` the rate is learning_rate * (number / burn_in) ** power, whatever the policy; `steps` and `scales`
-    belong to policy "steps": at each step the rate is multiplied by its scale.
+    Below `burn_in` the rate is learning_rate * (number / burn_in) ** power, whatever the policy. `steps` and `scales`
+    belong to policy "steps": at each step the rate is multiplied by its scale. `step` is the length of policy "step"
+    and the middle of "sigmoid", `scale` the factor of "step", `gamma` the base of "exp" and the slope of "sigmoid".
     """
 
     learning_rate: float
@@ -29,6 +32,10 @@ class Schedule:
     learning_rate_min: float = 1e-5  # policy sgdr
     sgdr_cycle: int = 1000
     sgdr_mult: int = 2
+    step: int = 1
+    scale: float = 1.0
+    gamma: float = 1.0
+    seed: int = 0  # policy random
 
     def __post_init__(self) -> None:
         """Raises `OptionsError` for an unknown policy, a rate of 0 or less, or steps and scales of different length."""
@@ -67,6 +74,24 @@ def _poly(schedule: Schedule, number: int) -> float:
     return schedule.learning_rate * float((1 - min(number / schedule.max_batches, 1.0)) ** schedule.power)
 
 
+def _step(schedule: Schedule, number: int) -> float:
+    return schedule.learning_rate * float(schedule.scale ** (number // schedule.step))
+
+
+def _exp(schedule: Schedule, number: int) -> float:
+    return schedule.learning_rate * float(schedule.gamma**number)
+
+
+def _sigmoid(schedule: Schedule, number: int) -> float:
+    height = schedule.gamma * (number - schedule.step)
+    return schedule.learning_rate / (1 + math.exp(min(height, 700.0)))  # exp(710) is beyond a float
+
+
+def _random(schedule: Schedule, number: int) -> float:
+    share = float(np.random.default_rng([schedule.seed, number]).random())  # of the update alone: resumable
+    return schedule.learning_rate * float(share**schedule.power)
+
+
 def _sgdr(schedule: Schedule, number: int) -> float:
     start, cycle = 0, schedule.sgdr_cycle
     while start + cycle < number:
@@ -82,34 +107,50 @@ _RATES: dict[str, Callable[[Schedule, int], float]] = {
     "cosine": _cosine,
     "poly": _poly,
     "sgdr": _sgdr,
+    "step": _step,
+    "exp": _exp,
+    "sigmoid": _sigmoid,
+    "random": _random,
 }
 assert set(_RATES) == set(POLICIES)
 
 
-def schedule_of(net: Section, options: TrainingOptions) -> Schedule:
-    """The schedule of a cfg's [net] section under the options.
+def schedule_of(
+    net: Section,
+    *,
+    max_batches: int,
+    learning_rate: float | None = None,
+    policy: str | None = None,
+    burn_in: int | None = None,
+    power: float | None = None,
+    seed: int = 0,
+) -> Schedule:
+    """The schedule of a cfg's [net] section for a run of `max_batches`, under what is given in its place.
 
-    A cfg is written for its own `max_batches`: its steps keep their share of the run when the options ask for another
-    length, and its burn_in is cut to a tenth of the run.
+    A cfg is written for its own `max_batches`: what it counts in iterations (steps, step, sgdr_cycle, and gamma per
+    iteration) keeps its share of a run of another length. Its burn_in is taken uncut. Raises `DarknetFormatError` for
+    an unknown policy, `OptionsError` as `Schedule` does.
     """
-    cfg_max_batches = net.get_int("max_batches", options.max_batches, at_least=1)
-    share = options.max_batches / cfg_max_batches
-    steps = tuple(round(step * share) for step in net.get_ints("steps"))
-    burn_in = options.burn_in
-    if burn_in is None:
-        burn_in = min(net.get_int("burn_in", 0, at_least=0), options.max_batches // 10)
-    policy = options.policy or net.get_str("policy", "constant")
+    cfg_max_batches = net.get_int("max_batches", max_batches, at_least=1)
+    share = max_batches / cfg_max_batches
+    policy = policy or net.get_str("policy", "constant")
     if policy not in _RATES:
         raise net.error(f"policy: expected one of {', '.join(_RATES)}, found {policy!r}", key="policy")
+    gamma = net.get_float("gamma", 1.0, at_least=0)
     return Schedule(
-        learning_rate=options.learning_rate or net.get_float("learning_rate", 0.001),
-        max_batches=options.max_batches,
+        learning_rate=learning_rate or net.get_float("learning_rate", 0.001),
+        max_batches=max_batches,
         policy=policy,
-        burn_in=burn_in,
-        power=net.get_float("power", 4.0),
-        steps=steps,
+        burn_in=net.get_int("burn_in", 0, at_least=0) if burn_in is None else burn_in,
+        power=net.get_float("power", 4.0) if power is None else power,
+        steps=tuple(round(step * share) for step in net.get_ints("steps")),
         scales=net.get_floats("scales"),
         learning_rate_min=net.get_float("learning_rate_min", 1e-5),
         sgdr_cycle=max(1, round(net.get_int("sgdr_cycle", cfg_max_batches, at_least=1) * share)),
         sgdr_mult=net.get_int("sgdr_mult", 2, at_least=1),
+        step=max(1, round(net.get_int("step", 1) * share)),
+        scale=net.get_float("scale", 1.0, at_least=0),
+        # The base of "exp" is taken once an iteration; in "sigmoid" it is a slope over iterations.
+        gamma=gamma ** (1 / share) if policy == "exp" else gamma / share,
+        seed=seed,
     )

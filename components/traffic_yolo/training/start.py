@@ -43,6 +43,24 @@ def start_network(options: TrainingOptions, classes: Sequence[str]) -> Network:
     return _from_same_classes(cfg, path, classes, seed=options.seed)
 
 
+def carried_classes(options: TrainingOptions, network: Network, classes: Sequence[str]) -> tuple[str, ...]:
+    """Those of `classes` that the start weights know already: none without weights, or with a backbone cut."""
+    if not options.weights:
+        return ()
+    if options.weights_names:
+        known = read_names(options.weights_names)
+        return tuple(name for name in classes if name in known)
+    return tuple(classes) if starts_whole(options, network) else ()
+
+
+def starts_whole(options: TrainingOptions, network: Network) -> bool:
+    """Whether the options name weights that cover all of `network`, and not none or a backbone cut."""
+    if not options.weights or options.weights_names:
+        return bool(options.weights)
+    path = existing_path(options.weights, what="weights")
+    return path.stat().st_size >= 4 * network.num_weights
+
+
 def read_cfg(options: TrainingOptions) -> Cfg:
     """The cfg of the options, or the package's own, with the options' width and height."""
     if options.cfg:
@@ -121,8 +139,18 @@ def _from_other_classes(cfg: Cfg, path: Path, options: TrainingOptions, classes:
     if list(classes) == names and not options.class_seeds:
         return network
     changed = change_classes(network, names, classes, seeds=options.seeds_of_classes(), seed=options.seed)
+    _copy_schedule(cfg, changed.cfg)
     log.info("weights %s: heads changed from %d to %d classes", path, len(names), len(classes))
     return changed
+
+
+def _copy_schedule(source: Cfg, target: Cfg) -> None:
+    """Gives `target`, in place, the run's length that `source` states: a change of classes writes Darknet's advice."""
+    for key in ("max_batches", "steps", "scales", "seq_scales"):
+        if source.net.has(key):
+            target.net.set(key, source.net.get_str(key, ""))
+        else:
+            target.net.remove(key)
 
 
 def _from_same_classes(cfg: Cfg, path: Path, classes: Sequence[str], *, seed: int) -> Network:

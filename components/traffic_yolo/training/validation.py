@@ -1,4 +1,4 @@
-"""AP50 on the validation split while a training runs, to choose the best weights: `evaluate`'s own number.
+"""What a network scores on a split while it is trained, to choose the best weights: `evaluate`'s own numbers.
 
 Pictures come from the training's cache of decoded ones; boxes, suppression, matching and AP are those that `evaluate`
 uses, with its defaults, so that both state one number of the same weights on the same pictures.
@@ -6,6 +6,7 @@ uses, with its defaults, so that both state one number of the same weights on th
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
@@ -15,30 +16,60 @@ from traffic_yolo.detection.nms import Detections, NmsOptions, suppressed_to_flo
 from traffic_yolo.detection.protocol import images_fingerprint
 from traffic_yolo.detection.raw_detections import Protocol
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
+from traffic_yolo.metrics.label_attributes import read_label_attributes
+from traffic_yolo.metrics.matching import match
+from traffic_yolo.metrics.operating_point import operating_point
 from traffic_yolo.training.augment import UInt8Array
 from traffic_yolo.training.loader import PictureStore
 
 SPLIT = "val"
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A network on a split. `detections` went through NMS down to the floor; `f1` is that above the threshold."""
+
+    detections: Detections
+    coco: CocoMetrics
+    f1: float
+
+    @property
+    def ap(self) -> float:
+        """AP over IoU 0.50 to 0.95 in [0, 1]; 0 where no class has a true box."""
+        return self.coco.ap or 0.0
+
+    @property
+    def ap50(self) -> float:
+        """AP at IoU 0.5 in [0, 1], as `evaluate` states it; 0 where no class has a true box."""
+        return self.coco.ap50 or 0.0
+
+
 class Validation:
-    """The pictures of the validation split with their truth, and a way to measure a network on them."""
+    """The pictures of a split with their truth, and a way to measure a network on them."""
 
     def __init__(
-        self, data: DataSet, options: InferenceOptions, *, cache_mib: int, nms: NmsOptions | None = None
+        self,
+        data: DataSet,
+        options: InferenceOptions,
+        *,
+        cache_mib: int,
+        split: str = SPLIT,
+        nms: NmsOptions | None = None,
     ) -> None:
         """`nms`: `evaluate`'s by default. Raises `TrainingError` for a split without pictures."""
-        self.images = data.split(SPLIT)
+        self.split, self.images = split, data.split(split)
         if not self.images:
             raise TrainingError(
-                f"split {SPLIT} has no pictures, so the best weights cannot be told; {data.filled_splits}"
+                f"split {split} has no pictures, so the best weights cannot be told; {data.filled_splits}"
             )
         self._classes = data.classes
-        self._truth = read_ground_truth(data.coco_path(SPLIT), data.classes)
-        self._fingerprint = images_fingerprint(data, SPLIT)
-        self._options, self._nms = options, nms or NmsOptions()
+        path = data.coco_path(split)
+        self.truth = read_ground_truth(path, data.classes)
+        self.labels = read_label_attributes(path, self.truth)
+        self._fingerprint = images_fingerprint(data, split)
+        self._options, self.nms = options, nms or NmsOptions()
         self._read = _reader(PictureStore(self.images, cache_mib=cache_mib))
 
     def prepare(self, network: Network) -> None:
@@ -50,15 +81,23 @@ class Validation:
             chosen = self._open(network).protocol.runtime
             self._options = dataclasses.replace(self._options, runtime=chosen)
 
-    def ap50(self, network: Network) -> float:
-        """AP at IoU 0.5 in [0, 1], as `evaluate_coco` has it; 0 where no class has a true box.
+    def measure(self, network: Network) -> Measured:
+        """Detections and numbers of the network, which runs where its weights lie and stays as it is.
 
-        The network runs where its weights lie and stays as it is. Memory holds one batch of raw detections, and at most
-        `nms.max_detections` boxes of each picture.
+        Memory holds one batch of raw detections, and at most `nms.max_detections` boxes of each picture.
         """
         batches = self._open(network).run(self.images, self._read)
-        found = Detections.concatenate([suppressed_to_floor(raw, self._nms) for raw in batches])
-        return evaluate_coco(self._truth, found).ap50 or 0.0
+        found = Detections.concatenate([suppressed_to_floor(raw, self.nms) for raw in batches])
+        return Measured(found, evaluate_coco(self.truth, found), self._f1(found))
+
+    def _f1(self, found: Detections) -> float:
+        point = operating_point(
+            match(found, self.truth),
+            self.truth.classes,
+            confidence_threshold=self.nms.confidence_threshold,
+            iou_threshold=self.nms.iou_threshold,
+        )
+        return point.f1
 
     def _open(self, network: Network) -> Detector:
         protocol = Protocol(

@@ -7,7 +7,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table
+from traffic_yolo.html_report import Cell, Html, draw_cells, figure_svg, page, paragraph, table
 from traffic_yolo.metrics.objective import OBJECTIVES, OF_RANKING
 from traffic_yolo.metrics.operating_point import OperatingPoint
 from traffic_yolo.tuning.search import ApRow, Found, Part, best_cell, objective_values
@@ -37,20 +37,21 @@ def heat_map(found: Found) -> Figure:
     """The objective over both thresholds, with the chosen point; a cell that is no choice stays white."""
     result, objective = found.sweeps[found.best], found.options.objective
     values = objective_values(result, objective)
-    figure = Figure(figsize=(8, 3.6), layout="tight")
+    figure = Figure(figsize=(8, 3.6))
+    figure.subplots_adjust(left=0.08, right=0.9, bottom=0.14, top=0.92)
     axes = figure.subplots()
     x, y = _edges(result.confidences), _edges(result.iou_thresholds)
     lowest = 0.0 if objective.is_maximised else float(np.nanmin(values))
     colours = Normalize(lowest, max(float(np.nanmax(values)), lowest + 1e-9))
     palette = "viridis" if objective.is_maximised else "viridis_r"  # yellow is good
-    axes.pcolormesh(x, y, np.ma.masked_invalid(values.T), cmap=palette, norm=colours, edgecolors="face", linewidth=0.2)
+    draw_cells(axes, x, y, np.ma.masked_invalid(values.T), palette, colours)
     nms = found.nms
     axes.plot([nms.confidence_threshold], [nms.iou_threshold], "o", ms=9, mfc="none", mec="#d55e00", mew=2)
     axes.set(xlabel="confidence threshold", ylabel="NMS IoU threshold")
-    # The colour bar as a second mesh: matplotlib's own embeds a PNG.
+    # The colour bar as cells too: matplotlib's own embeds a PNG.
     bar = axes.inset_axes((1.03, 0, 0.03, 1))
     levels = np.linspace(lowest, colours.vmax or 1, 41)
-    bar.pcolormesh([0, 1], levels, (levels[:-1, None] + levels[1:, None]) / 2, cmap=palette, norm=colours)
+    draw_cells(bar, np.array([0.0, 1.0]), levels, (levels[:-1, None] + levels[1:, None]) / 2, palette, colours)
     bar.set_xticks([])
     bar.yaxis.tick_right()
     bar.set_title(_title(objective.objective), fontsize=9)

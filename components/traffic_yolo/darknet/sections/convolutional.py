@@ -16,7 +16,9 @@ from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, w
 from traffic_yolo.darknet.sections.unset import UnsetConv2d
 
 BATCH_NORM_EPS = 1e-5  # blas.c normalize_cpu, inside the root
-BATCH_NORM_MOMENTUM = 0.1  # batchnorm_layer.c: rolling = .9 old + .1 new
+# batchnorm_layer.c 253, Darknet's GPU path: rolling = .99 old + .01 new. (Its CPU path has .9 and .1: ten batches of other
+# pictures than those of the weights then put most of their statistics in the place of the old ones.)
+BATCH_NORM_MOMENTUM = 0.01
 MAX_DILATION = 128  # the padding grows with it; published networks have 2 and 4
 
 

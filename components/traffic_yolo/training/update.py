@@ -1,0 +1,136 @@
+"""One weight update: forward, loss, backward and step, in slices, in a number format, on one process or several."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.errors import TrainingError
+from traffic_yolo.training.distributed import Processes
+from traffic_yolo.training.layer_plan import LayerPlan
+from traffic_yolo.training.loader import Batch
+from traffic_yolo.training.loss import YoloLoss
+from traffic_yolo.training.optimiser import build_optimizer, set_rate
+from traffic_yolo.training.rolling_statistics import RollingStatistics
+from traffic_yolo.training.settings import Settings
+from traffic_yolo.training.synced_batch_norm import sync_batch_norms
+
+AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHOWN_NAMES = 8  # pictures of a batch that an error names
+
+
+@dataclass(frozen=True)
+class Updated:
+    """An update: the rate it had, and means per picture of the loss' parts over all processes."""
+
+    rate: float
+    box: float
+    objectness: float
+    classes: float
+
+    @property
+    def loss(self) -> float:
+        """The sum of the parts."""
+        return self.box + self.objectness + self.classes
+
+
+class Updates:
+    """A network with its optimiser and loss; `network` is changed in place."""
+
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        plan: LayerPlan,
+        *,
+        loss: str,
+        precision: str,
+        compile: bool,
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        """`network` lies on `device` already; `precision`: float32, bfloat16 or float16 (with loss scaling)."""
+        self.network, self.settings, self.plan = network, settings, plan
+        self.device, self.processes = device, processes
+        self.statistics = RollingStatistics(network)
+        if processes.world_size > 1:
+            sync_batch_norms(network)
+        self.optimizer = build_optimizer(network, settings, plan)
+        self.loss = YoloLoss(network.heads, network.cfg.net, kind=loss, max_batches=settings.max_batches)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+        self._format = AUTOCAST[precision]
+        forward: Callable[[Tensor], list[Tensor]] = torch.compile(network) if compile else network  # type: ignore[assignment]
+        self._forward = forward
+        self._precision = precision
+
+    def update(self, batch: Batch, iteration: int) -> Updated:
+        """One update from this process's share of a batch, after `iteration` others.
+
+        Raises `TrainingError` where the loss is not finite; the network is then as it was before.
+        """
+        self.plan.apply(self.network, iteration)
+        self.statistics.follow(iteration)
+        rate = self.settings.schedule.rate(iteration + 1)
+        set_rate(self.optimizer, rate, state=self.plan.number_at(iteration))
+        self.optimizer.zero_grad(set_to_none=True)
+        own = len(batch.images)
+        slice_size = -(-own // self.settings.subdivisions)
+        kept = _statistics_of(self.network)
+        sums = torch.zeros(3, dtype=torch.float64)
+        for start in range(0, own, slice_size):
+            sums += self._backward(batch, start, min(start + slice_size, own), iteration)
+        sums = self.processes.sum_of(sums.to(self.device if self.device.type == "cuda" else "cpu")).cpu()
+        box, objectness, classes = (sums / batch.num_pictures).tolist()
+        updated = Updated(rate, box, objectness, classes)
+        if not math.isfinite(updated.loss):
+            _restore_statistics(self.network, kept)
+            raise self._not_finite(updated, batch, iteration)
+        self.processes.sum_gradients(self.network.parameters())
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return updated
+
+    def _backward(self, batch: Batch, start: int, stop: int, iteration: int) -> Tensor:
+        """Adds the gradient of pictures `start` to `stop` - 1; their sums of the box, objectness and class losses."""
+        images = batch.images[start:stop].to(self.device, non_blocking=True).float().div_(255)
+        height, width = images.shape[2:]
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self._format, enabled=self._format is not None):
+            outputs = self._forward(images)
+        truths = batch.truths.of_images(start, stop)
+        outputs = [output.float() for output in outputs]
+        loss = self.loss(outputs, truths, network_wh=(width, height), iteration=iteration)
+        self.scaler.scale(loss.total / batch.num_pictures).backward()
+        return torch.stack([loss.box, loss.objectness, loss.classes]).double().cpu()
+
+    def _not_finite(self, updated: Updated, batch: Batch, iteration: int) -> TrainingError:
+        names = sorted({name for sample in batch.file_names for name in sample})
+        shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else "")
+        longer = "" if self._precision == "float32" else ", --precision float32"
+        return TrainingError(
+            f"loss is {updated.loss} at iteration {iteration + 1} with learning rate {updated.rate:g}, pictures {shown}: "
+            f"try a smaller --learning-rate, a longer --burn-in{longer}, and look at these pictures' labels"
+        )
+
+
+def _statistics_of(network: Network) -> list[tuple[nn.Module, Tensor, Tensor]]:
+    """The running statistics of batch-norms in training mode, which a forward pass changes before the loss is known."""
+    found = []
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            found.append((module, module.running_mean.clone(), module.running_var.clone()))
+    return found
+
+
+def _restore_statistics(network: Network, kept: list[tuple[nn.Module, Tensor, Tensor]]) -> None:  # noqa: ARG001
+    for module, mean, variance in kept:
+        assert isinstance(module, nn.modules.batchnorm._BatchNorm)
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        module.running_mean.copy_(mean)
+        module.running_var.copy_(variance)

@@ -1,0 +1,124 @@
+"""Short trainings that Darknet did on a CPU, done again: forward, loss, gradients, SGD and rolling statistics at once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from darknet_cpu_batch_norm import PRODUCT, BatchNormRules, with_darknet_batch_norm
+from numpy.typing import NDArray
+
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.training.loss import YoloLoss
+from traffic_yolo.training.optimiser import build_optimizer, set_rate
+from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.settings import resolve
+from traffic_yolo.training.targets import Truths, join_truths
+
+Arrays = Mapping[str, NDArray[Any]]
+NAMES = {"biases": "b", "scales": "s", "means": "rm", "variances": "rv", "kernels": "w"}
+SWITCHES = {
+    "beta": replace(BatchNormRules(), frozen_beta=False),
+    "variance": replace(BatchNormRules(), sample_variance=False),
+    "momentum": replace(BatchNormRules(), momentum=PRODUCT.momentum),
+    "eps": replace(BatchNormRules(), eps_outside=False),
+}
+
+
+def truths_of(rows: NDArray[np.float32]) -> Truths:
+    """(pictures, rows, 6) as Darknet's loader leaves them."""
+    kept = [picture[: int((picture[:, 0] == 0).argmax())] for picture in rows]
+    return join_truths(
+        [picture[:, :4] for picture in kept],
+        [picture[:, 4].astype(np.int64) for picture in kept],
+        [np.zeros(len(picture), bool) for picture in kept],
+    )
+
+
+def stored(network: Network, arrays: Arrays, prefix: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Name of an array in the file, without its prefix -> (ours, Darknet's)."""
+    found = {}
+    for index, (section, layer) in enumerate(zip(network.sections, network.layers, strict=True)):
+        for name, tensor in section.weights(layer):
+            key = f"{NAMES[name]}{index}"
+            found[key] = (tensor.detach(), torch.from_numpy(arrays[f"{prefix}_{key}"]))
+    return found
+
+
+def trained(arrays: Arrays, rules: BatchNormRules | None) -> tuple[dict[str, float], list[float], float]:
+    """Trains as Darknet did.
+
+    Gives per array of weights and statistics the largest error in shares of the array's largest movement, over all
+    iterations; the loss of each as Darknet reports it; and the largest error of SGD's buffers in the same way.
+    """
+    cfg = Cfg.parse(str(arrays["cfg"]))
+    parameters = json.loads(str(arrays["params"]))
+    network = Network.from_cfg(cfg)
+    with torch.no_grad():
+        for ours, theirs in stored(network, arrays, "init").values():
+            ours.copy_(theirs)
+    if rules is not None:
+        with_darknet_batch_norm(network, rules)
+    network.train()
+    settings = resolve(TrainingOptions(max_batches=cfg.net.get_int("max_batches", 0)), cfg)
+    optimizer = build_optimizer(network, settings)
+    loss_of = YoloLoss(network.heads, cfg.net, kind="darknet", max_batches=1000)
+    pictures, part = 4, parameters["batch"]
+    start = {name: ours.clone() for name, (ours, _) in stored(network, arrays, "init").items()}
+    errors = dict.fromkeys(start, 0.0)
+    losses, buffer_error = [], 0.0
+    for iteration, expected in enumerate(parameters["iters"]):
+        images = torch.from_numpy(arrays["X_u8"][iteration]).float() / 255
+        truths = truths_of(arrays["truths"][iteration])
+        set_rate(optimizer, settings.schedule.rate(iteration + 1))
+        assert settings.schedule.rate(iteration + 1) == pytest.approx(expected["rate"])
+        optimizer.zero_grad()
+        cost = 0.0
+        for first in range(0, pictures, part):
+            outputs = network(images[first : first + part])
+            some = truths.of_images(first, first + part)
+            loss = loss_of(outputs, some, network_wh=(48, 32), iteration=iteration)
+            (loss.total / pictures).backward()
+            cost += loss.cost.item()
+        optimizer.step()
+        losses.append(cost / pictures / expected["loss"])
+        for name, (ours, theirs) in stored(network, arrays, f"it{iteration + 1}").items():
+            moved = (theirs - start[name]).abs().max().item()
+            difference = (ours - theirs).abs().max().item()
+            if moved:  # else Darknet has left it alone
+                errors[name] = max(errors[name], difference / moved)
+            elif difference:
+                errors[name] = float("inf")
+        for index, layer in enumerate(network.layers[:3]):
+            buffer = optimizer.state[layer.conv.weight]["momentum_buffer"]
+            theirs = torch.from_numpy(arrays[f"it{iteration + 1}_wu{index}"])
+            ours = -pictures * settings.momentum * buffer
+            buffer_error = max(buffer_error, ((ours - theirs).abs().max() / theirs.abs().max()).item())
+    return errors, losses, buffer_error
+
+
+@pytest.fixture(params=["tiny-train", "tiny-train-v4-burnin", "tiny-train-csp"])
+def training(request: pytest.FixtureRequest, reference: Path) -> Arrays:
+    arrays: Arrays = np.load(reference / "golden" / "training" / f"{request.param}.npz")
+    return arrays
+
+
+@pytest.mark.reference
+def test_training_with_darknets_cpu_batch_norm_is_darknets(training: Arrays) -> None:
+    errors, losses, buffer_error = trained(training, BatchNormRules())
+    assert max(errors.values()) < 1e-4
+    assert buffer_error < 1e-4
+    assert losses == pytest.approx([1.0] * len(losses), abs=1e-5)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_each_switch_alone_departs_from_darknets_cpu(training: Arrays, switch: str) -> None:
+    same, _, _ = trained(training, BatchNormRules())
+    other, _, _ = trained(training, SWITCHES[switch])
+    print(switch, {k: f"{v:.1e}" for k, v in same.items()}, {k: f"{v:.1e}" for k, v in other.items()})
