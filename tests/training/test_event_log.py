@@ -22,7 +22,9 @@ from traffic_yolo.training.log_to import EXTRAS, check_log_to, read_log_to
 from traffic_yolo.training.options import TrainingOptions
 
 # TensorBoard's and MLflow's own code, and what they load
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
 
 OPTIONS = {"batch": 16, "optimizer": "adamw", "learning_rate": 0.001, "width": None, "long": "x" * 9000, "flag": True}
 
@@ -45,7 +47,9 @@ OUTCOME = Outcome({"map50": 0.41}, {"verdict": "better by 0.05 to 0.09"})
 
 
 def picture() -> ShownPicture:
-    return ShownPicture("000001", cv2.imencode(".jpg", np.full((8, 12, 3), (0, 0, 255), np.uint8))[1].tobytes(), "batch")
+    return ShownPicture(
+        "000001", cv2.imencode(".jpg", np.full((8, 12, 3), (0, 0, 255), np.uint8))[1].tobytes(), "batch"
+    )
 
 
 def test_every_word_is_an_extra(repository: Path) -> None:
@@ -65,7 +69,9 @@ def test_words_are_checked_with_the_options() -> None:
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words.importlib.util, "find_spec", lambda name: None if name == "mlflow" else object())
     check_log_to("tensorboard")
-    with pytest.raises(OptionsError, match=r'^log_to: mlflow is not installed; pip install "traffic-yolo\[mlflow\]", or'):
+    with pytest.raises(
+        OptionsError, match=r'^log_to: mlflow is not installed; pip install "traffic-yolo\[mlflow\]", or'
+    ):
         check_log_to("tensorboard,mlflow")
 
 
@@ -257,5 +263,8 @@ class TestMlflow:
             logs.row(Row(6))
         assert "the training goes on without it" in caplog.text
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-        with pytest.raises(OptionsError, match="set MLFLOW_TRACKING_URI"), event_logs("mlflow", LoggedRun(tmp_path, {})):
+        with (
+            pytest.raises(OptionsError, match="set MLFLOW_TRACKING_URI"),
+            event_logs("mlflow", LoggedRun(tmp_path, {})),
+        ):
             pass

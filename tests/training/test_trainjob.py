@@ -19,9 +19,9 @@ from traffic_yolo.training.trainjob_options import TrainJobOptions
 
 pytest.importorskip("kubeflow_trainer_api", reason="kubeflow-trainer-api is not installed")
 
-from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob  # noqa: E402
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
-from traffic_yolo.training.trainjob import NODE, trainjob_document, trainjob_yaml, training_command  # noqa: E402
+from traffic_yolo.training.trainjob import NODE, training_command, trainjob_document, trainjob_yaml
 
 TRAINING = TrainingOptions(weights="/nas/start/model.weights", max_batches=4000, precision="bfloat16", mosaic=0.25)
 JOB = TrainJobOptions(nodes=2, processes_per_node=4, gpus_per_node=4, cpus_per_node="16", namespace="vision")
@@ -51,7 +51,9 @@ def test_it_says_nodes_processes_resources_image_and_claim() -> None:
     assert pod["containers"][0]["volumeMounts"][0] == {"name": "nas", "mountPath": "/nas"}
 
 
-@pytest.mark.parametrize("job", [JOB, TrainJobOptions(), TrainJobOptions(cpus_per_node="500m")], ids=["gpus", "cpus", "half"])
+@pytest.mark.parametrize(
+    "job", [JOB, TrainJobOptions(), TrainJobOptions(cpus_per_node="500m")], ids=["gpus", "cpus", "half"]
+)
 def test_the_models_lose_no_key_of_it(job: TrainJobOptions) -> None:
     """They drop unknown keys without a word, as an API server does: so every key must come back, with its value."""
     found = document(job)
@@ -125,12 +127,18 @@ def test_train_emit_prints_it_and_trains_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"job_name": "My_Job"}, "job_name: expected at most 50 of a-z, 0-9 and -, beginning with a letter, found 'My_Job'"),
+        (
+            {"job_name": "My_Job"},
+            "job_name: expected at most 50 of a-z, 0-9 and -, beginning with a letter, found 'My_Job'",
+        ),
         ({"job_name": "a" * 51}, "job_name: expected at most 50"),
         ({"nas_claim": ""}, "nas_claim: expected at most 50"),
         ({"nodes": 0}, "nodes: expected at least 1, found 0"),
         ({"cpus_per_node": "many"}, "cpus_per_node: expected an amount such as 4 or 500m, found 'many'"),
-        ({"gpus_per_node": 1, "processes_per_node": 2}, "processes_per_node: expected at most gpus_per_node=1, found 2"),
+        (
+            {"gpus_per_node": 1, "processes_per_node": 2},
+            "processes_per_node: expected at most gpus_per_node=1, found 2",
+        ),
     ],
 )
 def test_what_kubernetes_would_refuse_is_refused(values: dict[str, Any], message: str) -> None:

@@ -19,7 +19,7 @@ class TensorBoardLog:
     def __init__(self, run: LoggedRun) -> None:
         # What a killed run wrote after its last checkpoint is gone from the curves, as from history.csv
         purge_step = run.resumed_after + 1 if run.resumed_after else None
-        writer: Any = tensorboard.SummaryWriter  # type: ignore[attr-defined]
+        writer: Any = tensorboard.SummaryWriter
         self._writer = writer(str(run.folder / FOLDER), purge_step=purge_step)
         self._options = {name: _hparam(value) for name, value in run.options.items()}
         if not run.resumed_after:

@@ -118,7 +118,7 @@ def _flag(name: str, value: Any) -> str:
 
 
 def _environment(job: TrainJobOptions) -> dict[str, str]:
-    """torchrun would set OMP_NUM_THREADS=1 for each of several processes: they share the pod's processors evenly."""
+    """Torchrun would set OMP_NUM_THREADS=1 for each of several processes: they share the pod's processors evenly."""
     cpus = float(job.cpus_per_node[:-1]) / 1000 if job.cpus_per_node.endswith("m") else None
     if cpus is None:
         cpus = float(job.cpus_per_node) if re.fullmatch(r"[\d.]+", job.cpus_per_node) else 1.0
@@ -168,4 +168,3 @@ def _patch(job: TrainJobOptions) -> TrainerV1alpha1RuntimePatch:
     return TrainerV1alpha1RuntimePatch(
         manager=MANAGER, trainingRuntimeSpec=TrainerV1alpha1TrainingRuntimeSpecPatch(template=jobs)
     )
-
