@@ -6,8 +6,8 @@ import io
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
 from traffic_yolo.dataset.checks.report import checks_section, findings_text
-from traffic_yolo.dataset.picture_observer import leak_section
 from traffic_yolo.dataset.drawn_boxes import DrawnBox
+from traffic_yolo.dataset.picture_observer import leak_section
 from traffic_yolo.dataset.report_samples import draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
