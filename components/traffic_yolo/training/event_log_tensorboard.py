@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from torch.utils import tensorboard
 from torch.utils.tensorboard import summary
 
+from traffic_yolo.dataset.picture_decode import decode_picture
 from traffic_yolo.training.event_log import LoggedRun, Outcome
 
 FOLDER = "tensorboard"
@@ -33,8 +33,9 @@ class TensorBoardLog:
 
     def picture(self, name: str, jpeg: bytes, iteration: int) -> None:
         """Under the tab of images."""
-        pixels = cv2.cvtColor(_decoded(jpeg), cv2.COLOR_BGR2RGB)
-        self._writer.add_image(name, pixels, iteration, dataformats="HWC")
+        pixels = decode_picture(jpeg, what=name)
+        if pixels is not None:
+            self._writer.add_image(name, np.ascontiguousarray(pixels[..., ::-1]), iteration, dataformats="HWC")
 
     def finish(self, outcome: Outcome) -> None:
         """The outcome beside the options, where the tab of hyperparameters compares runs."""
@@ -55,8 +56,3 @@ class TensorBoardLog:
 
 def _hparam(value: Any) -> bool | int | float | str:
     return value if isinstance(value, bool | int | float | str) else "" if value is None else str(value)
-
-
-def _decoded(jpeg: bytes) -> Any:
-    """The picture of our own JPEG, BGR."""
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
