@@ -70,7 +70,9 @@ def test_max_and_minus_one_are_no_limits(tmp_path: Path) -> None:
     assert v1(tmp_path / "1", "/a", {"/a": ("-1", "100000")}) is None
 
 
-@pytest.mark.parametrize("text", ["", "\n", "200000", "two 100000", "200000 0", "0 100000", "-5 100000", "1 2 3", "\x00ÿ"])
+@pytest.mark.parametrize(
+    "text", ["", "\n", "200000", "two 100000", "200000 0", "0 100000", "-5 100000", "1 2 3", "\x00ÿ"]
+)
 def test_a_damaged_cpu_max_limits_nothing_and_hides_no_other(tmp_path: Path, text: str) -> None:
     assert v2(tmp_path, "/a/b", {"/a/b": text, "/a": "400000 100000"}) == 4
 
@@ -106,7 +108,10 @@ def test_in_a_container_the_mount_is_the_container_s_own_group(tmp_path: Path) -
 @pytest.mark.parametrize("path", ["/../../elsewhere", "/a/../../b"])
 def test_a_group_outside_of_the_namespace_is_taken_for_the_mount_s_root(tmp_path: Path, path: str) -> None:
     outside = {"../elsewhere/cpu.max": "100000 100000"}
-    files = {"sys/fs/cgroup/cpu.max": "300000 100000", **{f"sys/fs/cgroup/{name}": text for name, text in outside.items()}}
+    files = {
+        "sys/fs/cgroup/cpu.max": "300000 100000",
+        **{f"sys/fs/cgroup/{name}": text for name, text in outside.items()},
+    }
     assert cgroup_limit(tree(tmp_path, f"0::{path}\n", V2, files)) == 3
 
 
@@ -169,7 +174,9 @@ def test_what_somebody_asks_for_wins(pod_of_two: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", " "])
 def test_a_wrong_number_is_refused_by_name(pod_of_two: pytest.MonkeyPatch, text: str) -> None:
     pod_of_two.setenv(THREADS_VARIABLE, text)
-    with pytest.raises(OptionsError, match=f"^{THREADS_VARIABLE}: expected a whole number of 1 or more, found '{text}'"):
+    with pytest.raises(
+        OptionsError, match=f"^{THREADS_VARIABLE}: expected a whole number of 1 or more, found '{text}'"
+    ):
         processors()
 
 
@@ -190,7 +197,9 @@ with one_line_errors():
     {inside}
 """
 VARIABLES = f"print(*(os.environ.get(name) for name in {LIBRARY_VARIABLES}))"
-LIBRARIES = "import cv2, numba, torch; print(torch.get_num_threads(), cv2.getNumThreads(), numba.config.NUMBA_NUM_THREADS)"
+LIBRARIES = (
+    "import cv2, numba, torch; print(torch.get_num_threads(), cv2.getNumThreads(), numba.config.NUMBA_NUM_THREADS)"
+)
 
 
 def run(limit: float | None, inside: str, before: str = "", **environment: str) -> str:

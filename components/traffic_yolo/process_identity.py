@@ -1,4 +1,4 @@
-"""What tells a process from every other one, on this machine and elsewhere, in the records of those who hold something."""
+"""What tells a process from every other one, here and elsewhere, in the records of those who hold something."""
 
 import os
 import socket

@@ -1,8 +1,8 @@
 """How many processors a process may use, and the threads of every library held to it.
 
 A container's CPU limit is a quota of its control group: the scheduler stops its processes for the rest of each period,
-but the kernel goes on telling them of all the machine's cores, and so do `os.cpu_count` and the affinity. A library that
-counts those starts 64 threads in a pod of 2 processors, which then wait for one another.
+but the kernel goes on telling them of all the machine's cores, and so do `os.cpu_count` and the affinity. A library
+that counts those starts 64 threads in a pod of 2 processors, which then wait for one another.
 """
 
 import math
@@ -89,7 +89,7 @@ def cgroup_limit(root: Path) -> float | None:
     over `cpu.cfs_period_us` of version 1 (Linux, Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst).
     A file that is missing or makes no sense limits nothing.
     """
-    groups = {kind: path for kind, path in _own_groups(_text(root / "proc/self/cgroup"))}
+    groups = dict(_own_groups(_text(root / "proc/self/cgroup")))
     limits = []
     for line in _text(root / "proc/self/mountinfo").splitlines():
         mount = _MOUNT.match(line)

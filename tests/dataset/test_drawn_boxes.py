@@ -32,7 +32,9 @@ def test_boxes_at_and_beyond_the_edges_are_survived(box: tuple[float, float, flo
 
 
 def test_large_pictures_are_made_small_with_their_boxes() -> None:
-    drawn = with_boxes(np.full((600, 800, 3), 100, np.uint8), [DrawnBox((100, 200, 500, 400), (200, 10, 30))], pixels=4800)
+    drawn = with_boxes(
+        np.full((600, 800, 3), 100, np.uint8), [DrawnBox((100, 200, 500, 400), (200, 10, 30))], pixels=4800
+    )
     assert drawn.shape == (60, 80, 3)
     assert drawn[20, 30].tolist() == [30, 10, 200]
 

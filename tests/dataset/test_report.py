@@ -9,11 +9,11 @@ import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.dataset.anchor_fit import DEFAULT_CFG, AnchorObserver, anchors_of, best_ious
+from traffic_yolo.dataset.drawn_boxes import DrawnBox
 from traffic_yolo.dataset.picture_observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.report import ReportBuilder, report_markdown
-from traffic_yolo.dataset.drawn_boxes import DrawnBox
 from traffic_yolo.dataset.report_samples import draw_boxes
 
 CLASSES = ("CAR", "BUS")

@@ -50,7 +50,11 @@ def test_boxes_of_a_batch_lie_in_their_own_pictures() -> None:
 def test_what_is_trained_as_neither_is_hatched() -> None:
     box = np.array([[0.5, 0.5, 0.8, 0.8]], np.float32)
     pictures = [
-        decoded(batch_picture(batch_of(1, join_truths([box], [np.array([0])], [np.array([ignore])])), CLASSES, iteration=1).jpeg)
+        decoded(
+            batch_picture(
+                batch_of(1, join_truths([box], [np.array([0])], [np.array([ignore])])), CLASSES, iteration=1
+            ).jpeg
+        )
         for ignore in (False, True)
     ]
     inside = np.s_[24:50, 20:76]
@@ -78,7 +82,11 @@ def split() -> tuple[list[LabelledImage], GroundTruth]:
     for number in range(3):
         mine = np.array([[10, 10, 40, 40], [60, 10, 90, 40]], np.float32)
         none = np.zeros(2, bool)
-        images.append(LabelledImage(number, Path("x"), f"{number}.jpg", 100, 80, "A", "r", mine, np.zeros(2, np.int64), none, none))
+        images.append(
+            LabelledImage(
+                number, Path("x"), f"{number}.jpg", 100, 80, "A", "r", mine, np.zeros(2, np.int64), none, none
+            )
+        )
         boxes += [[10, 10, 30, 30], [60, 10, 30, 30]]
         classes += [0, 0]
         ignore += [False, False]
@@ -92,7 +100,9 @@ def split() -> tuple[list[LabelledImage], GroundTruth]:
 
 def found(*rows: tuple[int, list[float], float]) -> Detections:
     ids, boxes, scores = zip(*rows, strict=True)
-    return Detections(np.array(ids), np.array(boxes, np.float32), np.array(scores, np.float32), np.zeros(len(ids), np.int64))
+    return Detections(
+        np.array(ids), np.array(boxes, np.float32), np.array(scores, np.float32), np.zeros(len(ids), np.int64)
+    )
 
 
 LEFT, RIGHT, BELOW = [10.0, 10, 40, 40], [60.0, 10, 90, 40], [20.0, 55, 40, 75]
@@ -102,7 +112,9 @@ def grey(image: LabelledImage) -> NDArray[np.uint8]:
     return np.full((image.height, image.width, 3), 120, np.uint8)
 
 
-def test_the_worst_pictures_come_first_and_right_ones_not_at_all(split: tuple[list[LabelledImage], GroundTruth]) -> None:
+def test_the_worst_pictures_come_first_and_right_ones_not_at_all(
+    split: tuple[list[LabelledImage], GroundTruth],
+) -> None:
     images, truth = split
     detections = found(
         (0, LEFT, 0.9), (0, RIGHT, 0.8),  # all right

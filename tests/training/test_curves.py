@@ -46,7 +46,7 @@ def labels(figure: object) -> list[str]:
 
 def test_every_part_of_the_loss_the_rate_and_the_metrics_have_their_panels() -> None:
     figure = curves_figure(ROWS)
-    assert labels(figure) == ["loss per picture", "parts of the loss", "on val", "learning rate", "pictures a second"]
+    assert labels(figure) == ["loss per picture", "parts of the loss", "on val", "learning rate", "images/s"]
     assert [line.get_label() for line in figure.axes[1].lines] == ["box", "objectness", "classes"]
     assert [line.get_label() for line in figure.axes[2].lines] == [
         "mAP50", "mAP50 of the start, 0.354", "mAP", "mAP of the start, 0.200",

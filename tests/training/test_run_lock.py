@@ -72,7 +72,9 @@ ELSEWHERE = {"machine": "another boot/1", "host": "node-7", "pid": 12, "started"
 
 def test_a_second_training_is_told_who_holds_the_folder_and_the_first_goes_on(tmp_path: Path) -> None:
     holder = Holder(tmp_path)
-    expected = rf"^{tmp_path}: process {holder.process.pid} on \S+ trains here, since 20.* UTC; wait for it, stop it, or "
+    expected = (
+        rf"^{tmp_path}: process {holder.process.pid} on \S+ trains here, since 20.* UTC; wait for it, stop it, or "
+    )
     with pytest.raises(TrainingError, match=expected + "choose another folder with --out$"), run_lock(tmp_path):
         pass
     assert (tmp_path / LOCK_NAME).exists()
@@ -155,9 +157,9 @@ def test_a_holder_elsewhere_that_moves_is_alive(tmp_path: Path) -> None:
     other = threading.Thread(target=beat)
     other.start()
     try:
-        with pytest.raises(TrainingError, match="process 12 on node-7 trains here, since yesterday"):
-            with run_lock(tmp_path, beat_s=10):
-                pass
+        expected = "process 12 on node-7 trains here, since yesterday"
+        with pytest.raises(TrainingError, match=expected), run_lock(tmp_path, beat_s=10):
+            pass
     finally:
         ended.set()
         other.join()
@@ -197,9 +199,9 @@ def test_without_file_locks_records_tell_trainings_apart(
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be locked for a training: Not a directory"):
-        with run_lock(tmp_path / "file" / "run"):
-            pass
+    expected = "cannot be locked for a training: Not a directory"
+    with pytest.raises(StorageError, match=expected), run_lock(tmp_path / "file" / "run"):
+        pass
 
 
 def test_a_lock_file_that_is_taken_away_meanwhile_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +215,5 @@ def test_a_lock_file_that_is_taken_away_meanwhile_is_made_anew(tmp_path: Path, m
         flock(descriptor, operation)
 
     monkeypatch.setattr(module.fcntl, "flock", late)
-    with run_lock(tmp_path):
-        with pytest.raises(TrainingError, match="trains here"), run_lock(tmp_path):
-            pass
+    with run_lock(tmp_path), pytest.raises(TrainingError, match="trains here"), run_lock(tmp_path):
+        pass

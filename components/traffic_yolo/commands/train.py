@@ -1,13 +1,16 @@
 """`traffic-yolo train`."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import click
 
-from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.commands.dataclass_options import options_of, step_options, values_of
 from traffic_yolo.commands.location_types import READ, WRITE
+from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.trainjob_options import TrainJobOptions
 
 
 @click.command()
@@ -22,14 +25,27 @@ from traffic_yolo.training.options import TrainingOptions
     help="Go on from the last checkpoint in --out; auto: where there is one, and start where there is none.",
 )
 @click.option("--out", required=True, type=WRITE, help="Training run folder to write.")
-def command(dataset: str, out: Path, resume: str, **options: Any) -> None:
+@click.option("--emit", type=click.Choice(["trainjob"]), help="Train nothing: print a manifest of this training.")
+@options_of(TrainJobOptions)
+def command(dataset: str, out: Path, resume: str, emit: str | None, **options: Any) -> None:
     """Train a Darknet network, from Darknet weights or from nothing."""
+    training, job = values_of(TrainingOptions, options), values_of(TrainJobOptions, options)
+    if emit:
+        click.echo(_trainjob(dataset, out, training, job), nl=False)
+        return
     from traffic_yolo.training.distributed import requested
     from traffic_yolo.training.trainer import train
 
-    training = TrainingOptions(**options)
     summary = train(dataset, out, training, resume=resume, tell=click.echo)
     if requested().is_first:  # of the processes that torchrun starts, one speaks
         click.echo(summary.text)
     if training.require_improvement and not summary.is_improvement:
         raise SystemExit(1)
+
+
+def _trainjob(dataset: str, out: Path, training: TrainingOptions, job: TrainJobOptions) -> str:
+    if importlib.util.find_spec("kubeflow_trainer_api") is None:
+        raise OptionsError('--emit: kubeflow-trainer-api is not installed; pip install "traffic-yolo[kubeflow]"')
+    from traffic_yolo.training.trainjob import trainjob_document, trainjob_yaml
+
+    return trainjob_yaml(trainjob_document(dataset, str(out), training, job))

@@ -100,7 +100,7 @@ def prediction_pictures(
     false_in = np.bincount(pictures[outcomes == WRONG], minlength=count)
     missed_in = np.bincount(truth.truth_pictures[missed], minlength=count)
     worst = np.argsort(-(false_in + missed_in), kind="stable")[:most]
-    shown = []
+    shown: list[ShownPicture] = []
     for index in worst.tolist():
         if not false_in[index] + missed_in[index]:
             break

@@ -76,7 +76,7 @@ def curves_figure(
         ("parts of the loss", 3, {name: drawn[name] for name in LOSS_PARTS}),
         ("on val", 3, {name: drawn[name] for name in METRICS}),
         ("learning rate", 1.5, {"learning_rate": drawn["learning_rate"]}),
-        ("pictures a second", 1.5, {"images_per_s": drawn["images_per_s"]}),
+        ("images/s", 1.5, {"images_per_s": drawn["images_per_s"]}),
     ]
     panels = [panel for panel in panels if any(len(one.values) for one in panel[2].values())]
     figure = Figure(figsize=(9, 0.9 + sum(0.75 * panel[1] for panel in panels)), layout="constrained")

@@ -15,6 +15,7 @@ from traffic_yolo.option_settings import check_settings
 from traffic_yolo.options import check_options, described, option
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, write_text
 from traffic_yolo.training.batch_norm import BatchNormPolicy
+from traffic_yolo.training.log_to import read_log_to
 from traffic_yolo.training.plan import WORDS, FineTunePlan
 
 RECIPES = ("default", "darknet")
@@ -172,6 +173,9 @@ class TrainingOptions:
     max_bad_pictures: float = option(
         0.01, "Share of the training pictures that may be missing or damaged; they are skipped.", least=0, most=1
     )
+    log_to: str = option(
+        "", "Also tell tensorboard (events in the run folder), mlflow (MLFLOW_TRACKING_URI), or both with a comma."
+    )
     workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
     seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
 
@@ -212,6 +216,7 @@ class TrainingOptions:
                 "fine_tune_layers=all"
             )
         self.seeds_of_classes()
+        read_log_to(self.log_to)
 
     def plan(self) -> FineTunePlan | None:
         """`fine_tune_layers` taken apart, None where the recipe chooses; raises `OptionsError` for another text."""

@@ -64,7 +64,7 @@ def bar_text(
 
 
 def duration(seconds: float) -> str:
-    """ "45 s", "12 min", "3 h 05 min", "2 d 4 h": two units at most."""
+    """Two units at most: "45 s", "12 min", "3 h 05 min", "2 d 4 h"."""
     if not math.isfinite(seconds):
         return "?"
     whole = max(0, round(seconds))

@@ -38,13 +38,14 @@ RUN_NAME = "run"
 KEY_NAME = "key.json"
 LOG_NAME = "log"
 # Where the training is done and how its pictures are read: they change nothing but the time that it takes.
-NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch")
+NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch", "log_to")
 FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, not where it lies
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
     *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
     *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
+    *("processors.py", "process_identity.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
