@@ -60,6 +60,15 @@ class DatasetError(TrafficYoloError, ValueError):
     """A data set folder that is incomplete or contradicts itself."""
 
 
+class PictureError(DatasetError):
+    """A picture of a data set that is missing, unreadable, damaged or of another size; `reason` says which."""
+
+    def __init__(self, message: str, *, reason: str = "damaged") -> None:
+        """`reason` is what such pictures are counted under."""
+        super().__init__(message)
+        self.reason = reason
+
+
 class TrainingError(TrafficYoloError, RuntimeError):
     """A training that cannot start or cannot go on (a loss that is not finite, a checkpoint of another run)."""
 

@@ -164,7 +164,9 @@ def test_drawing_a_part_shows_that_part_of_the_view() -> None:
 def test_colours_keep_greys_grey_and_move_hue_and_brightness() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
     image[:2], image[2:] = (200, 40, 40), (100, 100, 100)
-    found = change_colours(image, Augmentation(hue=0.1, saturation=1.5, exposure=1.5), np.random.default_rng(3))
+    found = np.empty_like(image)
+    augmentation = Augmentation(hue=0.1, saturation=1.5, exposure=1.5)
+    change_colours(image, augmentation, np.random.default_rng(3), out=found)
     assert np.ptp(found[3, 0].astype(int)) <= 2
     assert 100 / 1.5 - 1 <= found[3, 0, 0] <= 151
     assert found[0, 0].tolist() != [200, 40, 40]
@@ -172,7 +174,9 @@ def test_colours_keep_greys_grey_and_move_hue_and_brightness() -> None:
 
 def test_colours_without_ranges_are_untouched() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(change_colours(image, Augmentation(), np.random.default_rng(0)), image)
+    found = np.empty_like(image)
+    change_colours(image, Augmentation(), np.random.default_rng(0), out=found)
+    np.testing.assert_array_equal(found, image)
 
 
 def test_same_seed_gives_the_same_sample() -> None:

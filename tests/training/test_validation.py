@@ -11,12 +11,13 @@ from written_data_set import state_again, write_manifest
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes import onnxruntime, openvino
-from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.data_set import DataSet, LabelledImage
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.errors import OptionsError, TrainingError
 from traffic_yolo.evaluation.evaluate import evaluate
-from traffic_yolo.training.loader import PictureStore
+from traffic_yolo.training import picture_store
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.picture_cache import PictureCache
 from traffic_yolo.training.trainer import train
 from traffic_yolo.training.validation import Validation
 
@@ -62,17 +63,17 @@ def test_pictures_are_decoded_once_where_they_fit_and_found_alike_where_not(
     for head in network.heads:
         network.layers[head.layer_index - 1].conv.weight.data *= 200
     found, decoded = [], []
-    pixels = PictureStore.pixels
+    read_rgb = picture_store.read_rgb
 
-    def counting(store: PictureStore, index: int) -> object:
-        decoded.append(store._cache is None or index not in store._cache)
-        return pixels(store, index)
+    def counting(image: LabelledImage) -> object:
+        decoded.append(image.file_name)
+        return read_rgb(image)
 
-    monkeypatch.setattr(PictureStore, "pixels", counting)
+    monkeypatch.setattr(picture_store, "read_rgb", counting)
     for cache_mib in (64, 0):
-        validation = Validation(data, InferenceOptions(batch=3), cache_mib=cache_mib)
+        validation = Validation(data, InferenceOptions(batch=3), cache=PictureCache(cache_mib))
         found += [validation.ap50(network), validation.ap50(network)]
-        assert sum(decoded) == (4 if cache_mib else 8)
+        assert len(decoded) == (4 if cache_mib else 8)
         decoded.clear()
     assert len(set(found)) == 1
 
@@ -83,7 +84,7 @@ def test_a_split_without_pictures_is_refused(rectangles: Path, tmp_path: Path) -
     shutil.copyfile(root / "annotations" / "instances_test.json", root / "annotations" / "instances_val.json")
     write_manifest(root)
     with pytest.raises(TrainingError, match="split val has no pictures, so the best weights cannot be told"):
-        Validation(DataSet.open(root), InferenceOptions(), cache_mib=1)
+        Validation(DataSet.open(root), InferenceOptions(), cache=PictureCache(1))
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])

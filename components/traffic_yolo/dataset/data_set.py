@@ -111,8 +111,10 @@ class DataSet:
         self._check_unchanged(name)
         return self.root / name
 
-    def split(self, split: str) -> list[LabelledImage]:
+    def split(self, split: str, *, missing_files: bool = False) -> list[LabelledImage]:
         """The pictures of one split in the order of their ids, none for an empty split.
+
+        `missing_files`: files that are not there are left to the reader, who may skip them.
 
         Raises `DatasetError` for a picture that is missing, for a COCO file that is not the manifest's, for an entry
         that is not as it should be (`CocoEntries`), and for a data set of labels only.
@@ -133,7 +135,7 @@ class DataSet:
         for image, image_id, rows in zip(coco.images, coco.image_ids.tolist(), np.split(order, ends), strict=False):
             name = PurePosixPath(image["file_name"])
             picture = self.root / "images" / name
-            if name.is_absolute() or ".." in name.parts or not picture.is_file():
+            if name.is_absolute() or ".." in name.parts or not (missing_files or picture.is_file()):
                 raise DatasetError(f"picture not found: {picture}; {path.name} names it; convert again")
             images.append(
                 LabelledImage(

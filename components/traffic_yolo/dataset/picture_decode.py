@@ -3,19 +3,22 @@
 A file of 20 kB can state 30,000 x 30,000 pixels, and takes 5.4 GB once it is decoded.
 """
 
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from traffic_yolo.atm.jpeg import jpeg_size
-from traffic_yolo.errors import DatasetError, RecordingError
+from traffic_yolo.errors import DatasetError, PictureError, RecordingError
 from traffic_yolo.limits import beyond, limits
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BMP_SIGNATURE = b"BM"  # which Darknet reads as well
 BMP_CORE_HEADER = 12  # bytes of the oldest header, with sizes of 16 bits
+PNG_CHUNK = 12  # bytes of a chunk beside its content: length, name and checksum
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # labels count in the stored picture's pixels
 
 
@@ -70,3 +73,61 @@ def decode_file(path: str | Path, flags: int = COLOUR) -> NDArray[np.uint8] | No
     except OSError:
         return None
     return decode_picture(data, flags, what=str(path))
+
+
+def decode_rgb(data: bytes, *, what: str, at_least_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """The picture (h, w, 3) uint8 RGB, whole and undamaged; the values are those of `decode_picture`.
+
+    Raises `PictureError`, `what` naming the picture, for what does not decode and for damage that a decoder would paper
+    over: every warning of libjpeg's ("Corrupt JPEG data", "Premature end"), a wrong checksum in a PNG. OpenCV prints
+    these on stderr without a name, or swallows them, and returns grey or garbage. Raises `DatasetError` for more pixels
+    than the limit.
+
+    `at_least_wh`: a JPEG may come smaller, by libjpeg's scaled inverse DCT (n/8), but no smaller than this. That costs
+    less time, and its pixels are not those of the whole picture made smaller.
+    """
+    size = stated_size(data)
+    if size is None:
+        raise PictureError(f"picture cannot be decoded: {what}; convert the data set again")
+    check_pixels(*size, what=what)
+    if data.startswith(PNG_SIGNATURE):
+        _check_png(data, what=what)
+    elif not data.startswith(BMP_SIGNATURE):
+        return _decode_jpeg(data, what, at_least_wh)
+    pixels = decode_picture(data, what=what)
+    if pixels is None:
+        raise PictureError(f"picture cannot be decoded: {what}; convert the data set again")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _decode_jpeg(data: bytes, what: str, at_least_wh: tuple[int, int] | None) -> NDArray[np.uint8]:
+    width, height = at_least_wh or (0, 0)
+    try:
+        *_, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours in ("CMYK", "YCCK"):  # libjpeg leaves these to the caller; OpenCV converts them
+            simplejpeg.decode_jpeg(data, "CMYK", strict=True)
+            pixels = decode_picture(data, what=what)
+            if pixels is None:
+                raise ValueError("OpenCV does not decode it")
+            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+        return np.asarray(
+            simplejpeg.decode_jpeg(data, "RGB", min_width=width, min_height=height, strict=True), np.uint8
+        )
+    except ValueError as error:
+        reason = (str(error) or "not a JPEG").splitlines()[0]
+        raise PictureError(f"picture cannot be decoded: {what}; convert the data set again ({reason})") from error
+
+
+def _check_png(data: bytes, *, what: str) -> None:
+    """Raises `PictureError` unless every chunk of a PNG has the checksum that it states, and the last one is IEND."""
+    position, name = len(PNG_SIGNATURE), b""
+    while name != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        end = position + PNG_CHUNK + length
+        name = data[position + 4 : position + 8]
+        if end > len(data) or zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise PictureError(
+                f"picture cannot be decoded: {what}; convert the data set again (PNG chunk {name!r} at byte {position} "
+                f"is cut off or damaged)"
+            )
+        position = end

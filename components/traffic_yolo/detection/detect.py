@@ -17,10 +17,10 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
 from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.opening import open_runtime
-from traffic_yolo.dataset.picture_decode import decode_file
+from traffic_yolo.dataset.picture_decode import decode_rgb, stated_size
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections, offsets_of
-from traffic_yolo.errors import DatasetError, EvaluationError
+from traffic_yolo.errors import EvaluationError, PictureError
 from traffic_yolo.progress import progress
 
 READERS = 2  # threads that decode and resize the next batch while the network runs this one
@@ -126,23 +126,28 @@ class _Boxes(typing.NamedTuple):
     scores: NDArray[np.float32]
 
 
-def read_rgb(picture: Picture) -> NDArray[np.uint8]:
+def read_rgb(picture: Picture, *, at_least_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """The picture (H, W, 3) uint8, RGB, as stored: an EXIF orientation is not applied, nor does Darknet apply it.
 
-    Raises `DatasetError` when it cannot be decoded, is not of the stated size, or has more pixels than the limit.
+    Raises `PictureError` when it is missing, cannot be read or decoded, is damaged (`decode_rgb`) or is not of the
+    stated size, and `DatasetError` when it has more pixels than the limit. `at_least_wh` as in `decode_rgb`: the
+    picture may come smaller.
     """
-    if not picture.path.is_file():
-        raise DatasetError(f"picture not found: {picture.path}; convert the data set again")
-    image = decode_file(picture.path)
-    if image is None:
-        raise DatasetError(f"picture cannot be decoded: {picture.path}; convert the data set again")
-    height, width = image.shape[:2]
-    if (width, height) != (picture.width, picture.height):
-        raise DatasetError(
-            f"{picture.path} is {width} x {height} pixels, its label says {picture.width} x {picture.height}; the "
-            f"boxes would lie elsewhere"
+    try:
+        data = picture.path.read_bytes()
+    except FileNotFoundError as error:
+        advice = "convert the data set again"
+        raise PictureError(f"picture not found: {picture.path}; {advice}", reason="missing") from error
+    except OSError as error:
+        raise PictureError(f"picture cannot be read: {picture.path}: {error.strerror}", reason="unreadable") from error
+    size = stated_size(data)
+    if size is not None and size != (picture.width, picture.height):
+        raise PictureError(
+            f"{picture.path} is {size[0]} x {size[1]} pixels, its label says {picture.width} x {picture.height}; the "
+            f"boxes would lie elsewhere",
+            reason="of another size",
         )
-    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+    return decode_rgb(data, what=str(picture.path), at_least_wh=at_least_wh)
 
 
 def _read_batches(

@@ -1,9 +1,10 @@
-"""Training pictures from source pictures: crop, scale, mirror, colour, mosaic; boxes follow the pixels.
+"""Training pictures from source pictures: crop, scale, mirror, colour, mosaic, mixup; boxes follow the pixels.
 
 The ranges are Darknet's (data.c load_data_detection). A picture is sampled once, from the source straight into its
 place in the network input, by Darknet's bilinear rule, so that training sees what inference will see.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import area_xyxy
+from traffic_yolo.training.picture_effects import add_noise, blurred
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -27,7 +29,11 @@ class Augmentation:
     """How far pictures are changed. The defaults change nothing.
 
     `jitter`, `hue`: share of the picture's size, of the colour circle; `resize`, `saturation`, `exposure`: largest
-    factor, its inverse being the smallest; `flip`, `mosaic`: share of pictures.
+    factor, its inverse being the smallest (a `resize` below 1: pictures are made smaller only, down to it); `flip`,
+    `mosaic`, `mixup`: share of pictures, the last two together at most 1, for a picture is one or the other.
+    `mosaic_bound`: the boxes of a mosaic end where their picture does; without it they reach over its neighbours, and
+    hidden objects keep theirs, as Darknet has it unless its cfg says mosaic_bound=1. `blur`: pixels of the Gaussian
+    kernel, 1: background only, by 17; `gaussian_noise`: standard deviation in levels of 255; see `picture_effects`.
     """
 
     jitter: float = 0.0
@@ -37,6 +43,15 @@ class Augmentation:
     saturation: float = 1.0
     exposure: float = 1.0
     mosaic: float = 0.0
+    mosaic_bound: bool = True
+    mixup: float = 0.0
+    blur: int = 0
+    gaussian_noise: int = 0
+
+    @property
+    def window_factors(self) -> tuple[float, float]:
+        """Smallest and largest factor by which `resize` scales the window that is looked through (data.c 1118)."""
+        return (1 / self.resize, self.resize) if self.resize >= 1 else (1.0, 1 / self.resize)
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,9 @@ def whole_view(image_hw: tuple[int, int], network_wh: tuple[int, int], *, letter
 def jittered_view(view: View, augmentation: Augmentation, rng: np.random.Generator) -> View:
     """`view` with each side moved by up to `jitter`, then scaled about its centre by up to `resize`, or its mirror."""
     left, right, top, bottom = rng.uniform(-augmentation.jitter, augmentation.jitter, 4)
-    # data.c: one number for all four sides, even between the smallest and the largest window
-    grown = (rng.uniform(1 / augmentation.resize, augmentation.resize) - 1) / 2
+    # data.c draws one number for left and top and another for right and bottom, which moves the window as jitter does;
+    # one for all four keeps it where it is. Both are even between the smallest and the largest window.
+    grown = (rng.uniform(*augmentation.window_factors) - 1) / 2
     left, right, top, bottom = left - grown, right - grown, top - grown, bottom - grown
     return View(
         view.left + left * view.width,
@@ -85,13 +101,33 @@ def jittered_view(view: View, augmentation: Augmentation, rng: np.random.Generat
     )
 
 
+def finest_scale(
+    image_hw: tuple[int, int], network_wh: tuple[int, int], augmentation: Augmentation, *, letterbox: bool
+) -> tuple[float, float]:
+    """(x, y): network pixels for one source pixel in the closest view that `augmented` can take of a picture.
+
+    Infinite where jitter and resize can leave nothing of it.
+    """
+    view = whole_view(image_hw, network_wh, letterbox=letterbox)
+    share = augmentation.window_factors[0] - 2 * augmentation.jitter
+    if share <= 0:
+        return math.inf, math.inf
+    return network_wh[0] / (view.width * share), network_wh[1] / (view.height * share)
+
+
 def draw(
-    canvas: UInt8Array, picture: Picture, view: View, region_xyxy: tuple[int, int, int, int], offset_xy: tuple[int, int]
+    canvas: UInt8Array,
+    picture: Picture,
+    view: View,
+    region_xyxy: tuple[int, int, int, int],
+    offset_xy: tuple[int, int],
+    *,
+    bound: bool = True,
 ) -> Picture:
     """Samples a part of `view` into a region of `canvas`, in place, and returns the canvas with the boxes of that part.
 
     `view` covers the canvas (H, W, 3) when drawn whole; the region shows the part of it that starts at `offset_xy`.
-    Boxes are clipped at the region; see `keep_visible`.
+    Boxes are clipped at the region, or, if not `bound`, at the canvas; see `keep_visible`.
     """
     height, width = canvas.shape[:2]
     left, top, right, bottom = region_xyxy
@@ -108,7 +144,8 @@ def draw(
     )
     boxes = boxes_in_view(picture.boxes_xyxy, view, (width, height))
     boxes += np.array([left - offset_xy[0], top - offset_xy[1]] * 2, np.float32)
-    return keep_visible(Picture(canvas, boxes, picture.class_ids, picture.ignore), region_xyxy)
+    limits = region_xyxy if bound else (0, 0, width, height)
+    return keep_visible(Picture(canvas, boxes, picture.class_ids, picture.ignore), limits)
 
 
 def boxes_in_view(boxes_xyxy: FloatArray, view: View, canvas_wh: tuple[int, int]) -> FloatArray:
@@ -132,12 +169,17 @@ def keep_visible(picture: Picture, region_xyxy: tuple[int, int, int, int]) -> Pi
     return Picture(picture.image, boxes[kept], picture.class_ids[kept], (picture.ignore | cut_off)[kept])
 
 
-def change_colours(image: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
-    """A picture (H, W, 3) RGB with hue turned and saturation and brightness multiplied (in HSV). A new array."""
+def change_colours(image: UInt8Array, augmentation: Augmentation, rng: np.random.Generator, *, out: UInt8Array) -> None:
+    """Writes a picture (H, W, 3) RGB with hue turned and saturation and brightness multiplied (in HSV) into `out`.
+
+    `out` may be `image`.
+    """
     turn = rng.uniform(-augmentation.hue, augmentation.hue)
     saturation, exposure = (_factor(largest, rng) for largest in (augmentation.saturation, augmentation.exposure))
     if turn == 0 and saturation == exposure == 1:
-        return image.copy()
+        if out is not image:
+            out[:] = image
+        return
     levels = np.arange(256)
     table = np.stack(
         [
@@ -148,8 +190,8 @@ def change_colours(image: UInt8Array, augmentation: Augmentation, rng: np.random
         axis=-1,
     ).astype(np.uint8)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    changed = cv2.LUT(hsv, table[None])
-    return np.asarray(cv2.cvtColor(changed, cv2.COLOR_HSV2RGB_FULL), np.uint8)
+    cv2.LUT(hsv, table[None], dst=hsv)
+    cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=out)
 
 
 def _factor(largest: float, rng: np.random.Generator) -> float:
@@ -166,29 +208,74 @@ def augmented(
     letterbox: bool,
     rng: np.random.Generator,
 ) -> Picture:
-    """One training picture of `network_wh` made of `pictures[0]`, or, as often as `mosaic` says, of four.
+    """One training picture of `network_wh` made of `pictures[0]`, or, as often as `mosaic` and `mixup` say, of 4 or 2.
 
-    `pictures` may be a function of 0..3, so that the other three are only read when they are needed.
+    `pictures` may be a function of 0..3, so that the other three are only read when they are needed. Mixup is the mean
+    of two pictures with the boxes of both (data.c blend_truth).
     """
     picture = pictures if callable(pictures) else pictures.__getitem__
     width, height = network_wh
-    canvas = np.full((height, width, 3), GREY, np.uint8)
-    cut_x, cut_y = width, height  # without a mosaic, picture 0 fills the canvas
-    if rng.random() < augmentation.mosaic:
+    kind = rng.random()
+    if kind < augmentation.mosaic:
         cut_x, cut_y = (int(size * rng.uniform(*MOSAIC_CUT)) for size in (width, height))
+        parts = _mosaic(picture, network_wh, (cut_x, cut_y), augmentation, rng)
+        return _joined(parts[0].image, parts)
+    canvas = _canvas(network_wh)
+    whole = _part(canvas, picture(0), (0, 0, width, height), augmentation, rng, letterbox=letterbox)
+    if kind >= augmentation.mosaic + augmentation.mixup:
+        return whole
+    second = _part(_canvas(network_wh), picture(1), (0, 0, width, height), augmentation, rng, letterbox=letterbox)
+    cv2.addWeighted(canvas, 0.5, second.image, 0.5, 0.0, dst=canvas)
+    return _joined(canvas, [whole, second])
+
+
+def _canvas(network_wh: tuple[int, int]) -> UInt8Array:
+    return np.empty((network_wh[1], network_wh[0], 3), np.uint8)
+
+
+def _mosaic(
+    picture: Callable[[int], Picture],
+    network_wh: tuple[int, int],
+    cut_xy: tuple[int, int],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> list[Picture]:
+    """The four parts on one canvas; Darknet has no mosaic of letterboxed pictures."""
+    (width, height), (cut_x, cut_y) = network_wh, cut_xy
+    canvas = _canvas(network_wh)
     regions = [(0, 0, cut_x, cut_y), (cut_x, 0, width, cut_y), (0, cut_y, cut_x, height), (cut_x, cut_y, width, height)]
-    parts = []
-    for number, region in enumerate(regions):
-        region_wh = (region[2] - region[0], region[3] - region[1])
-        if min(region_wh) < 1:
-            continue
-        source = picture(number)
-        view = whole_view(source.image.shape[:2], network_wh, letterbox=letterbox)
-        view = jittered_view(view, augmentation, rng)
-        offset = (int(rng.integers(0, width - region_wh[0] + 1)), int(rng.integers(0, height - region_wh[1] + 1)))
-        parts.append(draw(canvas, source, view, region, offset))
-        window = canvas[region[1] : region[3], region[0] : region[2]]
-        window[:] = change_colours(window, augmentation, rng)
+    return [
+        _part(canvas, picture(number), region, augmentation, rng, letterbox=False)
+        for number, region in enumerate(regions)
+    ]
+
+
+def _part(
+    canvas: UInt8Array,
+    source: Picture,
+    region: tuple[int, int, int, int],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    *,
+    letterbox: bool,
+) -> Picture:
+    """One source picture in its region of the canvas, changed in place there, and its boxes."""
+    height, width = canvas.shape[:2]
+    left, top, right, bottom = region
+    view = whole_view(source.image.shape[:2], (width, height), letterbox=letterbox)
+    view = jittered_view(view, augmentation, rng)
+    offset = (int(rng.integers(0, width - (right - left) + 1)), int(rng.integers(0, height - (bottom - top) + 1)))
+    part = draw(canvas, source, view, region, offset, bound=augmentation.mosaic_bound)
+    window = canvas[top:bottom, left:right]
+    change_colours(window, augmentation, rng, out=window)
+    if augmentation.blur:
+        blurred(window, part.boxes_xyxy - np.array([left, top] * 2, np.float32), augmentation.blur, rng)
+    if augmentation.gaussian_noise:
+        add_noise(window, augmentation.gaussian_noise, rng)
+    return part
+
+
+def _joined(canvas: UInt8Array, parts: Sequence[Picture]) -> Picture:
     return Picture(
         canvas,
         np.concatenate([part.boxes_xyxy for part in parts]),

@@ -86,6 +86,23 @@ class TrainingOptions:
     exposure: float | None = option(
         None, "Largest factor of brightness, 1: unchanged; by default the cfg's.", least=1, most=10
     )
+    mixup: float | None = option(
+        None, "Share of pictures that are the mean of two; by default one half where the cfg has mixup=1.",
+        least=0, most=1,
+    )  # fmt: skip
+    blur: int | None = option(
+        None, "Pixels of the kernel that blurs a third of the pictures, another third outside the objects; by default "
+        "the cfg's.", least=0, most=255,
+    )  # fmt: skip
+    gaussian_noise: int | None = option(
+        None, "Deviation of the noise in half of the pictures, levels of 255; by default the cfg's.",
+        least=0, most=127,
+    )  # fmt: skip
+    multi_scale: float | None = option(
+        None, "Most by which the network's size is changed every ten updates, 1: never; by default the cfg's random "
+        "(random=1: 1.4).", least=1, most=4,
+    )  # fmt: skip
+    balanced_sampling: bool = option(False, "Show pictures of rare classes oftener, by the root of their rarity.")
     ema_alpha: float | None = option(
         None, "Averaging: share of the old weights kept per update, 0: off; by default the cfg's.", least=0, most=1
     )
@@ -103,7 +120,18 @@ class TrainingOptions:
     validation_batch: int = option(
         _VALIDATION.batch, "Pictures of a validation read ahead, and run together on a GPU.", least=1
     )
-    cache_mib: int = option(1024, "Decoded pictures are kept when all of them fit into this much memory.", least=0)
+    cache_mib: int = option(
+        1024, "Memory for decoded pictures, training and validation together; as many as fit are kept.", least=0
+    )
+    cache_folder: str = option(
+        "", "Folder on a local disk for the decoded pictures; empty: in memory.", location="write"
+    )
+    reduced_decode: bool = option(
+        False, "Decode training JPEGs at a reduced scale where the network shows them smaller: faster, less exact."
+    )
+    max_bad_pictures: float = option(
+        0.01, "Share of the training pictures that may be missing or damaged; they are skipped.", least=0, most=1
+    )
     workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
     seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
 

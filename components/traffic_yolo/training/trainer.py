@@ -18,16 +18,18 @@ from traffic_yolo.errors import TrainingError
 from traffic_yolo.progress import progress_bar
 from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_file, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
+from traffic_yolo.training.augmentation_settings import network_sizes_of
 from traffic_yolo.training.checkpoint import Checkpoint, check_same_run, read_checkpoint, write_checkpoint
 from traffic_yolo.training.ema import AveragedNetwork
 from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
 from traffic_yolo.training.history import History, HistoryRow, write_curves
-from traffic_yolo.training.loader import Batch, PictureStore, Samples, batches
+from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.loss import check_heads, yolo_loss
 from traffic_yolo.training.optimiser import build_optimizer, set_rate
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import Settings, resolve
 from traffic_yolo.training.start import start_network
+from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -108,7 +110,7 @@ class _Run:
         self.network: Network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedNetwork(self.network, self.settings.ema_alpha)
         self.optimizer = build_optimizer(self.network, self.settings)
-        self.samples, self.validation = self._open_pictures()
+        self.pictures, self.validation = self._open_pictures()
         self.iteration, self.loss = 0, math.nan
         self.seconds_before = 0.0
         self.best_ap50: float | None = None
@@ -125,23 +127,22 @@ class _Run:
     def best_path(self) -> Path:
         return self.out / "checkpoints" / "best.pt"
 
-    def _open_pictures(self) -> tuple[Samples, Validation]:
-        train_images = self.data_set.split("train")
-        validation = Validation(self.data_set, self.options.validation(), cache_mib=self.options.cache_mib)
-        if not any(len(image.class_ids) for image in train_images):
-            raise TrainingError(
-                f"split train has no boxes; nothing can be learnt from it; {self.data_set.filled_splits}"
-            )
-        height, width = self.network.input_hw
-        samples = Samples(
-            PictureStore(train_images, cache_mib=self.options.cache_mib),
-            self.settings.augmentation,
-            network_wh=(width, height),
-            letterbox=self.network.letterbox,
-            seed=self.options.seed,
+    def _open_pictures(self) -> tuple[TrainingPictures, Validation]:
+        options = self.options
+        sizes = network_sizes_of(
+            options,
+            self.network.cfg,
+            batch=options.batch,
+            subdivisions=options.subdivisions,
+            max_batches=options.max_batches,
+            stride=self.network.max_stride,
         )
+        pictures = TrainingPictures.open(
+            self.data_set, self.network, options, augmentation=self.settings.augmentation, sizes=sizes
+        )
+        validation = Validation(self.data_set, options.validation(), cache=pictures.cache)
         validation.prepare(self.averaged.network)
-        return samples, validation
+        return pictures, validation
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over a checkpoint's state, in place."""
@@ -159,7 +160,7 @@ class _Run:
     def go_on(self, started: float) -> None:
         """Updates until `max_batches`; validates and writes checkpoints on the way."""
         options, last = self.options, self.options.max_batches
-        stream = batches(self.samples, batch=options.batch, first=self.iteration, last=last, workers=options.workers)
+        stream = self.pictures.batches(first=self.iteration, last=last, workers=options.workers)
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
         with bar:
             bar.update(self.iteration)

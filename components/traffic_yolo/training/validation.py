@@ -18,7 +18,8 @@ from traffic_yolo.errors import TrainingError
 from traffic_yolo.metrics.coco import evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.training.augment import UInt8Array
-from traffic_yolo.training.loader import PictureStore
+from traffic_yolo.training.picture_cache import PictureCache
+from traffic_yolo.training.picture_store import PictureStore
 
 SPLIT = "val"
 
@@ -27,7 +28,7 @@ class Validation:
     """The pictures of the validation split with their truth, and a way to measure a network on them."""
 
     def __init__(
-        self, data: DataSet, options: InferenceOptions, *, cache_mib: int, nms: NmsOptions | None = None
+        self, data: DataSet, options: InferenceOptions, *, cache: PictureCache, nms: NmsOptions | None = None
     ) -> None:
         """`nms`: `evaluate`'s by default. Raises `TrainingError` for a split without pictures."""
         self.images = data.split(SPLIT)
@@ -39,7 +40,7 @@ class Validation:
         self._truth = read_ground_truth(data.coco_path(SPLIT), data.classes)
         self._fingerprint = images_fingerprint(data, SPLIT)
         self._options, self._nms = options, nms or NmsOptions()
-        self._read = _reader(PictureStore(self.images, cache_mib=cache_mib))
+        self._read = _reader(PictureStore(self.images, cache=cache))
 
     def prepare(self, network: Network) -> None:
         """Refuses now what the first validation would refuse, and lets the runtime "auto" choose once for the run.
