@@ -8,7 +8,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.training.cfg_keys import CONVOLUTIONAL, EVERY_LAYER, NET, PASSED_OVER, YOLO, check_keys, rule_of
+from traffic_yolo.training.cfg_keys import CONVOLUTIONAL, EVERY_LAYER, NET, PASSED_OVER, YOLO, check_keys, markdown_table, rule_of
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,9 @@ def test_keys_that_cannot_be_obeyed_are_refused_by_name(section: str, line: str,
 
 def test_refused_keys_with_darknets_own_default_are_harmless() -> None:
     check_keys(Cfg.parse("[net]\ntime_steps=1\ntrack=0\n[convolutional]\nclip=0\n"))
+
+
+def test_the_page_on_training_has_the_table_of_the_code(repository: Path) -> None:
+    page = (repository / "docs" / "training.md").read_text(encoding="utf-8")
+    shown = page.split("<!-- keys -->\n")[1].split("<!-- /keys -->")[0]
+    assert shown == markdown_table(), "put the text of traffic_yolo.training.cfg_keys.markdown_table() there"

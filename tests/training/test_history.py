@@ -1,14 +1,13 @@
-"""history.csv and curves.svg."""
+"""history.csv."""
 
 import math
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from traffic_yolo.errors import StorageError
-from traffic_yolo.training.history import History, HistoryRow, read_history, write_curves
+from traffic_yolo.training.history import History, HistoryRow, read_history
 
 ROWS = [HistoryRow(n, 16 * n, 0.1 / n, 3.0 / n, 1.0, 1.0, 1.0, 0.5 * n, 0.25 if n == 2 else None) for n in (1, 2, 3)]
 
@@ -54,9 +53,3 @@ def test_start_has_a_row_without_losses(tmp_path: Path) -> None:
 def test_missing_history_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="history cannot be read"):
         History(tmp_path / "history.csv", keep=3)
-
-
-def test_curves_are_svg(tmp_path: Path) -> None:
-    write_curves(tmp_path / "curves.svg", ROWS)
-    assert ElementTree.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
-    assert "AP50 on val" in (tmp_path / "curves.svg").read_text() or (tmp_path / "curves.svg").stat().st_size > 5000

@@ -5,10 +5,6 @@ from dataclasses import dataclass
 
 from traffic_yolo.errors import OptionsError
 
-ROLLING = 0.01  # share of a batch in the statistics: batchnorm_layer.c 253, the GPU's rolling = .99 old + .01 new
-YOUNG_ROLLING = 0.1  # while random weights still move far: the share of Darknet's CPU code (batchnorm_layer.c 185)
-YOUNG_UPDATES = 10  # the share falls as this number / updates, from .1 after 100 updates to .01 after 1,000
-
 _FORM = re.compile(r"train|frozen(:[0-9]{1,9})?")
 
 
@@ -18,13 +14,9 @@ class BatchNormPolicy:
 
     0: it normalises by each batch and its statistics follow from the first update on ("train"). None: never
     ("frozen"). Its scales and biases are weights as others are, and train wherever their layer does.
-
-    `random_start`: the statistics are no network's yet. At .01 an update they would still hold a fifth of their start
-    after 150 updates, and detect nothing.
     """
 
     frozen_until: int | None = 0
-    random_start: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "BatchNormPolicy":
@@ -44,9 +36,3 @@ class BatchNormPolicy:
     def follows_at(self, iteration: int) -> bool:
         """Whether the statistics follow the batch in the update after `iteration` others."""
         return self.frozen_until is not None and iteration >= self.frozen_until
-
-    def rolling_at(self, iteration: int) -> float:
-        """The share of a batch in the statistics, in (0, 1], in the update after `iteration` others."""
-        if not self.random_start:
-            return ROLLING
-        return min(YOUNG_ROLLING, max(ROLLING, YOUNG_UPDATES / max(iteration, 1)))

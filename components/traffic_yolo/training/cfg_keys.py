@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from traffic_yolo.darknet.cfg import Cfg, Section
 from traffic_yolo.darknet.sections.runtimes import words
 from traffic_yolo.errors import TrainingError
+from traffic_yolo.training.augmentation_settings import NET_KEYS, YOLO_KEYS, DataKey
 
 OBEYED = "obeyed"
 REFUSED = "refused"
@@ -35,9 +36,16 @@ def _all(names: str, rule: KeyRule) -> dict[str, KeyRule]:
     return dict.fromkeys(sorted(words(names)), rule)
 
 
+def _of_data(keys: Mapping[str, DataKey]) -> dict[str, KeyRule]:
+    """The rules of augmentation, which has its own table."""
+    what = {"obeyed": OBEYED, "refused": REFUSED, "ignored": NO_EFFECT}
+    return {
+        name: KeyRule(what[key.treatment], key.meaning, key.neutral[0] if key.neutral else 0.0)
+        for name, key in keys.items()
+    }
+
+
 _OF_RECIPE = "by recipe darknet and without start weights; a fine-tuning has the recipe's unless the option is given"
-_VIDEO = "it trains on sequences of a video's frames; remove it, and train on single pictures"
-_CONTRASTIVE = "it trains by contrasting pictures, not with boxes; remove the contrastive keys and layers"
 
 NET: Mapping[str, KeyRule] = {
     **_all("width height channels inputs", KeyRule(SHAPE)),
@@ -48,28 +56,15 @@ NET: Mapping[str, KeyRule] = {
     **_all("momentum decay ema_alpha", KeyRule(OBEYED)),
     "adam": KeyRule(OBEYED, "Adam with recipe darknet, AdamW otherwise"),
     **_all("B1 B2 eps", KeyRule(OBEYED, "of adam and adamw")),
-    **_all("saturation exposure hue flip mosaic letter_box", KeyRule(OBEYED)),
-    **_all(
-        "angle blur gaussian_noise mixup cutmix mosaic_bound", KeyRule(OBEYED, "as far as Darknet's detector has it")
-    ),
-    **_all("resize_step dynamic_minibatch", KeyRule(OBEYED, "beside random in a [yolo]")),
+    **_of_data(NET_KEYS),
     **_all(
         "equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels",
         KeyRule(OBEYED, "with loss darknet"),
     ),
     "seq_scales": KeyRule(REFUSED, "it changes the length of sequences; remove it"),
-    "time_steps": KeyRule(REFUSED, _VIDEO, harmless=1),
-    **_all("track augment_speed sequential_subdivisions", KeyRule(REFUSED, _VIDEO)),
-    **_all("contrastive unsupervised", KeyRule(REFUSED, _CONTRASTIVE)),
-    **_all("contrastive_color contrastive_jit_flip", KeyRule(NO_EFFECT, "read beside contrastive alone")),
-    "adversarial_lr": KeyRule(REFUSED, "it trains against pictures changed to deceive; remove it"),
-    "attention": KeyRule(REFUSED, "it only draws what adversarial_lr found; remove it"),
     "weights_reject_freq": KeyRule(REFUSED, "it throws updates of weights away at random; remove it"),
     "try_fix_nan": KeyRule(REFUSED, "a loss that is no number stops a training here; remove it"),
-    **_all(
-        "aspect min_crop max_crop label_smooth_eps",
-        KeyRule(NO_EFFECT, "for classifiers; [yolo] has a label_smooth_eps"),
-    ),
+    "label_smooth_eps": KeyRule(NO_EFFECT, "for classifiers; [yolo] has one of its own"),
     **_all(
         "optimized_memory workspace_size_limit_MB use_cuda_graph max_chart_loss show_receptive_field loss_scale",
         KeyRule(NO_EFFECT, "how Darknet computes or draws"),
@@ -107,10 +102,10 @@ YOLO: Mapping[str, KeyRule] = {
     **_all("mask anchors classes num scale_x_y new_coords", KeyRule(SHAPE)),
     **_all(
         "ignore_thresh truth_thresh iou_thresh iou_thresh_kind iou_loss iou_normalizer obj_normalizer cls_normalizer "
-        "delta_normalizer max_delta objectness_smooth label_smooth_eps focal_loss counters_per_class max",
+        "delta_normalizer max_delta objectness_smooth label_smooth_eps focal_loss counters_per_class",
         KeyRule(OBEYED, "by the loss"),
     ),
-    **_all("jitter resize random", KeyRule(OBEYED, "jitter and resize of the last [yolo] count, as in Darknet")),
+    **_of_data(YOLO_KEYS),
     **_all("nms_kind beta_nms", KeyRule(NO_EFFECT, "for detecting")),
     "embedding_layer": KeyRule(REFUSED, "it trains to tell objects of a video apart; remove it"),
     **_all(
@@ -162,3 +157,17 @@ def _is_harmless(section: Section, key: str, rule: KeyRule) -> bool:
         return float(section.get_str(key, "0")) == rule.harmless
     except ValueError:
         return False
+
+
+def markdown_table() -> str:
+    """The tables as docs/training.md shows them: section, key, what becomes of it."""
+    lines = ["| section | keys | what becomes of them |", "| --- | --- | --- |"]
+    for section, rules in {**SECTIONS, "every layer": EVERY_LAYER}.items():
+        by_rule: dict[tuple[str, str], list[str]] = {}
+        for key, rule in rules.items():
+            by_rule.setdefault((rule.what, rule.note), []).append(key)
+        name = section if section == "every layer" else f"[{section}]"
+        for (what, note), keys in by_rule.items():
+            shown = " ".join(f"`{key}`" for key in keys)
+            lines.append(f"| {name} | {shown} | {what}{f': {note}' if note else ''} |")
+    return "\n".join(lines) + "\n"

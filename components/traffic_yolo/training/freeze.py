@@ -48,13 +48,6 @@ def set_training_mode(network: Network, trainable: Collection[int], statistics: 
                 module.train(index in following)
 
 
-def set_rolling(network: Network, share: float) -> None:
-    """Sets the share of a batch in the batch-norm statistics (PyTorch's momentum) of all layers, in place."""
-    for module in network.modules():
-        if isinstance(module, NORMS):
-            module.momentum = share
-
-
 def tensor_hashes(network: Network, layers: Collection[int]) -> dict[str, str]:
     """SHA-256 of each tensor (weights and statistics) of these layers, by its name in the state dict."""
     chosen = {f"layers.{index}" for index in layers}

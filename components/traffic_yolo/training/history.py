@@ -1,4 +1,4 @@
-"""history.csv, one line per update, and curves.svg drawn from it."""
+"""history.csv, one line per update."""
 
 import csv
 import io
@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from traffic_yolo.errors import StorageError
-from traffic_yolo.storage import write_bytes, write_text
+from traffic_yolo.storage import write_text
 
 LOSSES = ("loss", "box", "objectness", "classes")
 
@@ -90,30 +88,3 @@ def read_history(path: Path) -> list[HistoryRow]:
         numbers = dict.fromkeys(LOSSES, math.nan) | {name: float(record[name]) for name in names if record[name]}
         rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
     return rows
-
-
-def write_curves(path: Path, rows: list[HistoryRow]) -> None:
-    """Draws loss, learning rate and validation AP50 over the iterations as SVG."""
-    iterations = [row.iteration for row in rows]
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    loss_axes, rate_axes, ap_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
-    for name in ("loss", "box", "objectness", "classes"):
-        width = 1.6 if name == "loss" else 0.8
-        loss_axes.plot(iterations, [getattr(row, name) for row in rows], label=name, linewidth=width)
-    loss_axes.set_ylabel("loss per picture")
-    loss_axes.legend(loc="upper right", frameon=False)
-    losses = [row.loss for row in rows]
-    if losses:
-        loss_axes.set_ylim(0, 1.1 * sorted(losses)[int(0.98 * (len(losses) - 1))])  # the first updates tower over all
-    rate_axes.plot(iterations, [row.learning_rate for row in rows], color="tab:gray")
-    rate_axes.set_ylabel("learning rate")
-    evaluated = [row for row in rows if row.ap50 is not None]
-    ap_axes.plot([row.iteration for row in evaluated], [row.ap50 for row in evaluated], "o-", color="tab:green")
-    ap_axes.set_ylabel("AP50 on val")
-    ap_axes.set_ylim(0, 1)
-    ap_axes.set_xlabel("iteration")
-    for axes in (loss_axes, rate_axes, ap_axes):
-        axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    write_bytes(path, buffer.getvalue())

@@ -14,7 +14,7 @@ from traffic_yolo.darknet.freeze_plan import plan_for_trainable as darknet_plan
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.batch_norm import BatchNormPolicy
-from traffic_yolo.training.freeze import freeze, set_rolling, set_training_mode
+from traffic_yolo.training.freeze import freeze, set_training_mode
 from traffic_yolo.training.plan import FineTunePlan
 
 
@@ -115,13 +115,11 @@ class LayerPlan:
     def apply(self, network: Network, iteration: int) -> None:
         """Puts `network` into the states of the update that follows `iteration` updates, in place.
 
-        Call it before every update: it switches gradients and the modes of layers, which a validation may change, and
-        sets how fast batch-norm statistics follow.
+        Call it before every update: it switches gradients and the modes of layers, which a validation may change.
         """
         states = self.at(iteration)
         freeze(network, states.trainable)
         set_training_mode(network, states.trainable, states.statistics)
-        set_rolling(network, self._batch_norm.rolling_at(iteration))
 
     def exported(self) -> FreezePlan:
         """The keys by which Darknet would freeze what this plan freezes, for the cfg that a training delivers.

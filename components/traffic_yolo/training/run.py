@@ -31,10 +31,11 @@ from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.distributed import Processes
 from traffic_yolo.training.ema import AveragedNetwork
 from traffic_yolo.training.freeze import check_frozen_unchanged, tensor_hashes
-from traffic_yolo.training.history import History, HistoryRow
+from traffic_yolo.training.history import LOSSES, History, HistoryRow
 from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, TrainingInterrupted
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 from traffic_yolo.training.start import carried_classes, start_network
 from traffic_yolo.training.training_pictures import TrainingPictures
@@ -157,6 +158,9 @@ class Run:
         self._open_pictures()
         self.iteration, self.loss, self.is_validated = 0, math.nan, False
         self.seconds_before, self.stopped = 0.0, ""
+        self.on_row: Callable[[HistoryRow], None] = lambda _: None
+        self.on_batch: Callable[[int, Batch], None] = lambda _, __: None
+        self._best: tuple[int, Measured] | None = None
         self.started = self.saved = time.monotonic()
 
     def _check_options(self, network: Network) -> None:
@@ -205,8 +209,10 @@ class Run:
         if self.carried:
             measured = self.validation.measure(self.averaged.network)
             self.choice.add(0, measured.detections, is_start=True)
+            self._best = (0, measured)
             nan = math.nan
             self.history.append(_with(HistoryRow(0, 0, 0.0, nan, nan, nan, nan, self.seconds), measured))
+            self.on_row(self.history.rows[-1])
             self.tell(f"start: AP50 on val {measured.ap50:.4f}")
         self.is_validated = True
         self._save(best=bool(self.carried))
@@ -238,10 +244,11 @@ class Run:
             self.loss = rows[-1].loss if rows else math.nan
         self.tell(f"resumed {self.out} after iteration {self.iteration}")
 
-    def go_on(self, interrupts: Interrupts, *, seen: Callable[[int, Batch], None] | None = None) -> None:
+    def go_on(self, interrupts: Interrupts) -> None:
         """Updates until the end; validates and writes checkpoints on the way.
 
-        `seen` is shown every batch with its iteration. Raises `TrainingInterrupted` after a signal, the state saved.
+        `on_batch` is shown every batch with the updates before it, `on_row` every row, and again after a validation.
+        Raises `TrainingInterrupted` after a signal, the state saved.
         """
         last = self.settings.max_batches
         if not self.is_validated and self.iteration:
@@ -256,14 +263,16 @@ class Run:
             world_size=self.processes.world_size,
         )
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
+        self._pace = Pace(time.monotonic(), iteration=self.iteration, last=last)
         with bar:
             bar.update(self.iteration)
             for batch in stream:
-                if seen is not None:
-                    seen(self.iteration, batch)
+                if self.processes.is_first:
+                    self.on_batch(self.iteration, batch)
                 self._update(batch)
                 if self.iteration % self.settings.evaluate_every == 0 or self.iteration == last:
                     self._validate(interrupts)
+                    self._pace.pause(time.monotonic())
                 elif self.processes.is_first and time.monotonic() - self.saved > CHECKPOINT_EVERY_S:
                     self._save()
                 self._show(bar)
@@ -281,16 +290,18 @@ class Run:
         return round(self.seconds_before + time.monotonic() - self.started, 3)
 
     def _update(self, batch: Batch) -> None:
-        begun = time.monotonic()
         updated: Updated = self.updates.update(batch, self.iteration)
         self.iteration += 1
         self.loss, self.is_validated = updated.loss, False
         self.averaged.update(self.network, self.iteration)
         if self.processes.is_first:
-            speed = batch.num_pictures / max(time.monotonic() - begun, 1e-9)
+            self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
+            speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
             seen = self.iteration * self.settings.batch
-            self.history.append(HistoryRow(self.iteration, seen, *parts, self.seconds, images_per_s=round(speed, 2)))
+            speed = None if speed is None else round(speed, 2)
+            self.history.append(HistoryRow(self.iteration, seen, *parts, self.seconds, images_per_s=speed))
+            self.on_row(self.history.rows[-1])
 
     def _validate(self, interrupts: Interrupts) -> None:
         """Measures the averaged network, puts the numbers into the last row, and writes the checkpoints."""
@@ -315,11 +326,22 @@ class Run:
                 f"validation after iteration {self.iteration}: {error}: try a smaller --learning-rate or a longer --burn-in"
             ) from error
         is_best = self.choice.add(self.iteration, measured.detections)
+        if is_best:
+            self._best = (self.iteration, measured)
         self.is_validated = True
         self.history.amend(_with(self.history.rows[-1], measured, seconds=self.seconds))
+        self.on_row(self.history.rows[-1])
         self._save(best=is_best)
         log.info("iteration %d: loss %.3f, AP50 %.4f", self.iteration, self.loss, measured.ap50)
         return measured
+
+    def best_measured(self) -> Measured:
+        """What the best weights score on val; measured again where an interruption has lost it."""
+        if self._best is None or self._best[0] != self.choice.best_iteration:
+            network = self.averaged.network
+            network.load_state_dict(read_checkpoint(self.checkpoints / BEST).averaged)
+            self._best = (self.choice.best_iteration, self.validation.measure(network))
+        return self._best[1]
 
     def _interrupted(self, signal_number: int) -> None:
         """Saves and raises `TrainingInterrupted`."""
@@ -342,17 +364,14 @@ class Run:
         if not self.processes.is_first:
             return
         row = self.history.rows[-1]
-        best = "-" if self.choice.best_value is None else f"{self.choice.best_value:.3f}"
-        bar.set_postfix(
-            loss=f"{row.loss:.3f}",
-            box=f"{row.box:.2f}",
-            obj=f"{row.objectness:.2f}",
-            cls=f"{row.classes:.2f}",
-            rate=f"{row.learning_rate:.2g}",
-            img_s=f"{row.images_per_s or 0:.0f}",
-            best=best,
-            refresh=False,
+        text = bar_text(
+            loss={name: getattr(row, name) for name in LOSSES},
+            learning_rate=row.learning_rate,
+            images_per_s=self._pace.images_per_s,
+            seconds_left=self._pace.seconds_left,
+            best={} if self.choice.best_value is None else {self.options.best_by: self.choice.best_value},
         )
+        bar.set_postfix_str(text, refresh=False)
         bar.update(self.iteration - bar.n)
 
     def _save(self, *, best: bool = False) -> None:

@@ -119,7 +119,7 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
         ema_alpha=_or(options.ema_alpha, ema_alpha),
         evaluate_every=options.evaluate_every or min(quarter, MOST_BETWEEN_EVALUATIONS),
         plan=plan,
-        batch_norm=_batch_norm(options, numbers),
+        batch_norm=BatchNormPolicy.parse(options.batch_norm) if options.batch_norm else numbers.batch_norm,
         obey_freeze_keys=options.fine_tune_layers is None and has_keys,
         beta2=net.get_float("B2", BETA2, at_least=0, at_most=1),
         epsilon=net.get_float("eps", EPSILON[numbers.optimizer], at_least=0),
@@ -154,11 +154,6 @@ def trainable_share(network: Network, plan: FineTunePlan) -> float:
     layers = plan.stages[-1].layers_of(network)
     trained = sum(network.sections[index].num_weights for index in layers)
     return trained / max(network.num_weights, 1)
-
-
-def _batch_norm(options: TrainingOptions, numbers: Numbers) -> BatchNormPolicy:
-    policy = BatchNormPolicy.parse(options.batch_norm or numbers.batch_norm)
-    return dataclasses.replace(policy, random_start=options.recipe == "default" and not options.weights)
 
 
 def _momentum_of(network: Network, *, adaptive: bool, recipe: str) -> float:

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -14,11 +16,14 @@ from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 from traffic_yolo.training.checkpoint import LAST, PREVIOUS, differences, read_last
 from traffic_yolo.training.distributed import Processes, process_group, requested
-from traffic_yolo.training.history import write_curves
+from traffic_yolo.training.event_log import LoggedRun, event_logs
 from traffic_yolo.training.interrupts import watched
+from traffic_yolo.training.log_to import check_log_to
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.run import Run, TrainingSummary
 from traffic_yolo.training.run_lock import is_unused, run_lock
+from traffic_yolo.training.run_outputs import RunOutputs
+from traffic_yolo.training.settings import resolved_options
 
 RESUME = ("no", "yes", "auto")
 
@@ -48,6 +53,7 @@ def train(
     data_set = DataSet.open(dataset)
     processes = requested()
     device = _device(options, processes)
+    check_log_to(options.log_to)
     _goes_on(out, options, resume)  # before anything is made
     with contextlib.ExitStack() as stack:
         if processes.is_first:
@@ -59,23 +65,30 @@ def train(
         torch.manual_seed(options.seed)
         interrupts = stack.enter_context(watched())
         run = Run(data_set, out, options, device, processes, tell=tell)
-        if goes_on and (run.checkpoints / LAST).exists() | (run.checkpoints / PREVIOUS).exists():
+        # One process looks for all: the others might look when it has begun to write
+        found = goes_on and any((run.checkpoints / name).exists() for name in (LAST, PREVIOUS))
+        resumes = bool(processes.from_first(found))
+        if resumes:
             run.restore(read_last(run.checkpoints))
-            if processes.is_first:
-                options.write(out / "options.yaml")  # a longer run is one from now on
-        else:
-            if processes.is_first:
-                options.write(out / "options.yaml")
-                _trained_on(data_set, options).write(out / TRAINED_ON_NAME)
-                write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
+        if not processes.is_first:
+            if not resumes:
+                run.begin()
+            run.go_on(interrupts)
+            return cast(TrainingSummary, processes.from_first(None))
+        options.write(out / "options.yaml")  # also of a run that goes on: a longer one is one from now on
+        told = LoggedRun(out, asdict(resolved_options(options, run.settings)), resumed_after=run.iteration)
+        outputs = RunOutputs(run, stack.enter_context(event_logs(options.log_to, told)))
+        run.on_row, run.on_batch = outputs.row, outputs.batch
+        if not resumes:
+            _trained_on(data_set, options).write(out / TRAINED_ON_NAME)
+            write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
             run.begin()
+        outputs.begin()
         run.go_on(interrupts)
-        summary = run.finish() if processes.is_first else None
-        if processes.is_first:
-            write_curves(out / "curves.svg", run.history.rows)
-        told = processes.from_first(summary)
-        assert isinstance(told, TrainingSummary)
-        return told
+        summary = run.finish()
+        outputs.finish(summary)
+        processes.from_first(summary)
+        return summary
 
 
 def _device(options: TrainingOptions, processes: Processes) -> torch.device:
