@@ -40,9 +40,9 @@ def test_keys_of_published_cfgs_are_known_or_passed_over_by_darknet_too(referenc
 @pytest.mark.parametrize(
     ("section", "line", "message"),
     [
-        ("net", "time_steps=20", r"\[net\]: time_steps=20 cannot be obeyed in training: it trains on sequences"),
+        ("net", "time_steps=20", r"\[net\]: time_steps=20 cannot be obeyed in training: training on sequences of frames"),
         ("net", "try_fix_nan=1", "try_fix_nan=1 cannot be obeyed in training: a loss that is no number"),
-        ("net", "contrastive=1", "remove the contrastive keys"),
+        ("net", "contrastive=1", "contrastive and unsupervised training are not supported; remove it"),
         ("convolutional", "grad_centr=1", "grad_centr=1 cannot be obeyed"),
         ("convolutional", "batch_normalize=2", "batch_normalize=2 cannot be obeyed .* write batch_normalize=1"),
         ("convolutional", "clip=1", "clip=1 cannot be obeyed"),

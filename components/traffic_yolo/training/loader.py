@@ -216,7 +216,6 @@ class _Iterations(Dataset[Batch | TrafficYoloError]):
 
 def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: range, workers: int) -> Iterator[Batch]:
     def start(_worker: int) -> None:
-        cv2.setNumThreads(1)  # the processes are the threads; and OpenCV's own do not survive a fork
         samples.store.share_among(workers)
 
     with warnings.catch_warnings():  # of more processes than processors: the caller's choice
@@ -232,7 +231,14 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
             multiprocessing_context="fork",  # the cache and the samples are handed down, not copied
             generator=torch.Generator(),  # PyTorch's own would move on, and with it the dropout masks of the training
         )
-    prepared = iter(loader)
+    # The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for them
+    # for ever: so they end before it, and come back in this process.
+    kept = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        prepared = iter(loader)
+    finally:
+        cv2.setNumThreads(kept)
     for _ in iterations:
         try:
             batch = next(prepared)

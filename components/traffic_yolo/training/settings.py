@@ -119,7 +119,7 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
         ema_alpha=_or(options.ema_alpha, ema_alpha),
         evaluate_every=options.evaluate_every or min(quarter, MOST_BETWEEN_EVALUATIONS),
         plan=plan,
-        batch_norm=BatchNormPolicy.parse(options.batch_norm) if options.batch_norm else numbers.batch_norm,
+        batch_norm=BatchNormPolicy.parse(options.batch_norm or numbers.batch_norm),
         obey_freeze_keys=options.fine_tune_layers is None and has_keys,
         beta2=net.get_float("B2", BETA2, at_least=0, at_most=1),
         epsilon=net.get_float("eps", EPSILON[numbers.optimizer], at_least=0),
