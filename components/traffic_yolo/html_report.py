@@ -8,6 +8,7 @@ import base64
 import hashlib
 import html
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -170,6 +171,19 @@ def log_scale(axis: Axis, ticks: Sequence[float]) -> None:
     axis.set_major_locator(FixedLocator(list(ticks)))  # unlike set_ticks, leaves the limits to the data
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis between two numbers above 0: 1, 2 and 5 of each decade, or 1 alone of many."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if last - first <= 2 else (1, 3) if last - first <= 4 else (1,)
+    ticks = [step * 10.0**decade for decade in range(first, last + 1) for step in steps]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def standalone_svg(figure: str) -> str:
+    """A figure of `figure_svg` as a file of its own, in black on white."""
+    return str(figure).replace("currentColor", "#000000").replace("var(--page)", "#ffffff")
 
 
 def draw_cells(

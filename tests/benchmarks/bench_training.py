@@ -4,6 +4,7 @@ Networks with random weights, batch 16. yolov4-tiny is asked for bfloat16 only w
 (avx512_bf16): elsewhere that format is slower, and no row is given.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -65,7 +66,9 @@ def batch_of(network: Network, count: int = BATCH, *, rank: int = 0, world_size:
     return Batch(tensor, truths.of_images(first, last), (), count)
 
 
-def updates_of(cfg: Cfg, *, words: str = "all", precision: str = "float32", processes: Processes | None = None) -> Updates:
+def updates_of(
+    cfg: Cfg, *, words: str = "all", precision: str = "float32", processes: Processes | None = None
+) -> Updates:
     """A network whose layers of this plan train."""
     network = Network.from_cfg(cfg, seed=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     options = TrainingOptions(batch=BATCH, max_batches=1000, learning_rate=1e-6, optimizer="sgd")
@@ -106,7 +109,9 @@ def rows() -> Iterator[Row]:
         updates = updates_of(cfg)
         batch = batch_of(updates.network)
         updates.network.train()
-        found = interleaved({"step": repeated(updates, batch), "bare": lambda: bare_step(updates.network, batch)}, repeats=5)
+        found = interleaved(
+            {"step": repeated(updates, batch), "bare": functools.partial(bare_step, updates.network, batch)}, repeats=5
+        )
         step, bare = found["step"].median_s, found["bare"].median_s
         yield Row(
             TOPIC, f"{name}, batch {BATCH}: a step", 1e3 * step, "ms", f"bare forward and backward {1e3 * bare:.0f} ms",
@@ -135,7 +140,9 @@ def heads_rows(name: str, cfg: Cfg) -> Iterator[Row]:
         TOPIC, f"{name}: a step of heads", 1e3 * heads, "ms", f"all layers {1e3 * whole:.0f} ms", whole / heads,
         "at least 2.5",
     )  # fmt: skip
-    memory = {words: peak_memory_mib(lambda words=words: updates_of(cfg, words=words).update(batch, 10)) for words in rivals}
+    memory = {
+        words: peak_memory_mib(lambda words=words: updates_of(cfg, words=words).update(batch, 10)) for words in rivals
+    }
     yield Row(
         TOPIC, f"{name}: memory of a step of heads", memory["heads"], "MiB", f"all layers {memory['all']:.0f} MiB",
         memory["heads"] / memory["all"], "at most 0.3334",

@@ -8,7 +8,16 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.training.cfg_keys import CONVOLUTIONAL, EVERY_LAYER, NET, PASSED_OVER, YOLO, check_keys, markdown_table, rule_of
+from traffic_yolo.training.cfg_keys import (
+    CONVOLUTIONAL,
+    EVERY_LAYER,
+    NET,
+    PASSED_OVER,
+    YOLO,
+    check_keys,
+    markdown_table,
+    rule_of,
+)
 
 
 @pytest.mark.parametrize(

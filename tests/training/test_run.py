@@ -24,7 +24,6 @@ from traffic_yolo.training.history import read_history
 from traffic_yolo.training.interrupts import TrainingInterrupted
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.run import Run
-from traffic_yolo.training.run_lock import run_lock
 from traffic_yolo.training.trainer import train
 
 
@@ -127,7 +126,9 @@ def test_patience_ends_a_training_that_gains_nothing(rectangles: Path, trained: 
 
 
 def test_time_limit_ends_a_training_validated(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    summary = train(rectangles, tmp_path / "run", replace(options, time_limit_minutes=0, max_batches=50, evaluate_every=20))
+    summary = train(
+        rectangles, tmp_path / "run", replace(options, time_limit_minutes=0, max_batches=50, evaluate_every=20)
+    )
     assert (summary.iteration, summary.stopped) == (1, "stopped by the time limit of 0 minutes")
     assert read_history(tmp_path / "run" / "history.csv")[-1].ap50 is not None
     assert (tmp_path / "run" / "model.weights").is_file()
@@ -262,9 +263,11 @@ def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
     train(rectangles, tmp_path / "run", options)
     longer = replace(options, max_batches=8, workers=1, cache_mib=0)
     assert train(rectangles, tmp_path / "run", longer, resume="auto").iteration == 8
-    assert {"resume: max_batches was 6, now 8", "resume: workers was 0, now 1", "resume: cache_mib was 1024, now 0"} <= {
-        record.getMessage() for record in caplog.records
-    }
+    assert {
+        "resume: max_batches was 6, now 8",
+        "resume: workers was 0, now 1",
+        "resume: cache_mib was 1024, now 0",
+    } <= {record.getMessage() for record in caplog.records}
     with pytest.raises(TrainingError, match="max_batches was 8, now 6; train into a new folder"):
         train(rectangles, tmp_path / "run", options, resume="auto")
 
@@ -318,9 +321,3 @@ def test_half_precision_learns(rectangles: Path, tiny_cfg: Path, tmp_path: Path,
     train(rectangles, tmp_path / "run", options)
     rows = read_history(tmp_path / "run" / "history.csv")
     assert rows[-1].loss < rows[0].loss / 3
-
-
-def test_run_lock_is_free_afterwards(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    train(rectangles, tmp_path / "run", options)
-    with run_lock(tmp_path / "run"):
-        pass

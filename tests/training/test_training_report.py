@@ -10,6 +10,7 @@ import pytest
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.training.anchor_report import anchor_section, fit_anchors
 from traffic_yolo.training.batch_pictures import BATCH_BYTES, ShownPicture
+from traffic_yolo.training.curves import curves_svg
 from traffic_yolo.training.report import ClassResult, TrainingReport, training_report
 
 
@@ -86,8 +87,7 @@ def full(size: int = 0) -> TrainingReport:
     return TrainingReport(
         verdicts=["val: better: map50 +0.10 (0.05 to 0.15)", "test: <no difference> shown"],
         is_improvement=True,
-        rows=ROWS,
-        best_iteration=2,
+        curves=curves_svg(ROWS, best_iteration=2),
         settings={"batch": 16, "learning_rate": 0.001, "width": None},
         numbers=[("AP50 on val", 0.4), ("iterations", 2)],
         classes=[ClassResult("car", 100, 0.25, 0.5), ClassResult("tram", 3, None, 0.125)],

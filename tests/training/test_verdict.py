@@ -7,7 +7,16 @@ from traffic_yolo.detection.nms import Detections
 from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
 from traffic_yolo.metrics.label_attributes import LabelAttributes
 from traffic_yolo.training.choice import Choice
-from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, UNPROVED, WORSENED, Verdict, detections_of_classes, judge, of_classes
+from traffic_yolo.training.verdict import (
+    IMPROVED,
+    NO_BASELINE,
+    UNPROVED,
+    WORSENED,
+    Verdict,
+    detections_of_classes,
+    judge,
+    of_classes,
+)
 
 PICTURES = 24
 SIDE = 20.0
@@ -42,11 +51,11 @@ def found(cars: range | list[int], buses: range | list[int] = range(0)) -> Detec
     )
 
 
-def verdict(start: Detections, result: Detections, metric: str = "map50", classes: tuple[str, ...] = ("car",)) -> Verdict:
+def verdict(
+    start: Detections, result: Detections, metric: str = "map50", classes: tuple[str, ...] = ("car",)
+) -> Verdict:
     labels = LabelAttributes.without(truth())
-    return judge(
-        start, result, truth(), labels, split="val", metric=metric, classes=classes, confidence_threshold=0.25
-    )
+    return judge(start, result, truth(), labels, split="val", metric=metric, classes=classes, confidence_threshold=0.25)
 
 
 @pytest.mark.parametrize("metric", ["map", "map50", "f1"])

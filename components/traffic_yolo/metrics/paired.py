@@ -67,9 +67,7 @@ class Sampled:
     samples: dict[str, NDArray[np.float64]]
 
 
-def sampled(
-    found: Detections, truth: GroundTruth, confidence_threshold: float, weights: NDArray[np.int64]
-) -> Sampled:
+def sampled(found: Detections, truth: GroundTruth, confidence_threshold: float, weights: NDArray[np.int64]) -> Sampled:
     """The numbers of detections that went through NMS down to the floor, on resamples (B, M) of the M pictures.
 
     AP takes all of them; precision, recall and F1 those above the threshold. AP is missing where there is no truth.

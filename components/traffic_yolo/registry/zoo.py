@@ -46,7 +46,8 @@ class Published:
     def text(self) -> str:
         """A line or two for people."""
         if not self.learnt:
-            return f"nothing was learnt, so there is nothing new to publish; {self.name} {self.version} stays in use: {self.bundle}"
+            stays = f"{self.name} {self.version} stays in use: {self.bundle}"
+            return f"nothing was learnt, so there is nothing new to publish; {stays}"
         state = "published" if self.is_new else "was published already"
         current = "in use (current)" if self.is_current else "not in use (current names another version, or none)"
         line = f"{self.name} {self.version} {state}: {self.bundle}; {current}"
@@ -59,7 +60,8 @@ def publish(
     """Puts the bundle of one run into the zoo, writes its ledger record, and makes it current where nothing speaks
     against it: its parity passed, and its training did not find it worse than what it started from.
 
-    Weights that are those which the training started from are no new version where the zoo has one in use already. The same content is never published twice: it gives the version that is there, and `current` stays as it is. Two
+    Weights that are those which the training started from are no new version where the zoo has one in use already. The
+    same content is never published twice: it gives the version that is there, and `current` stays as it is. Two
     publishers at once wait for each other. Raises `ModelError` for folders that do not belong together,
     `OptionsError` for a name that cannot be a folder's, `StorageError` for a full disk; nothing is left behind then.
     """

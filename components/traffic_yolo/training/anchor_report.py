@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import pairwise_shape_iou
 from traffic_yolo.darknet.surgery_anchors import anchors_from_sizes, average_iou, network_box_sizes
-from traffic_yolo.dataset.anchor_fit import best_ious
+from traffic_yolo.dataset.anchor_fit import FIGURE_TICKS, best_ious
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.html_report import Html, figure_svg, paragraph, table
+from traffic_yolo.html_report import Html, figure_svg, log_scale, paragraph, table
 
 GOOD_IOU = 0.5  # of a box with its best anchor; Darknet's own recall of calc_anchors counts from here
 WORTH_GAIN = 0.05  # in average IoU: less is within what another seed or data set of the same roads gives
@@ -101,14 +101,15 @@ def fit_anchors(
 
 def anchor_section(fit: AnchorFit) -> Html:
     """The line, a picture of sizes and anchors, and a table of both sets."""
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    figure = Figure(figsize=(5, 3.6))
+    figure.subplots_adjust(left=0.14, right=0.97, bottom=0.14, top=0.97)
     axes = figure.subplots()
     axes.scatter(fit.sizes_wh[:, 0], fit.sizes_wh[:, 1], s=6, color="#56b4e9", linewidths=0, alpha=0.6, label="boxes")
     axes.scatter(fit.anchors[:, 0], fit.anchors[:, 1], marker="+", s=60, color="#d55e00", label="anchors")
     if fit.proposal is not None:
         axes.scatter(fit.proposal[:, 0], fit.proposal[:, 1], marker="x", s=40, color="#009e73", label="proposal")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    log_scale(axes.xaxis, FIGURE_TICKS)
+    log_scale(axes.yaxis, FIGURE_TICKS)
     axes.set_xlabel("width, network pixels")
     axes.set_ylabel("height")
     axes.legend(fontsize="small")

@@ -63,7 +63,7 @@ def write_last(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_last(folder: Path) -> Checkpoint:
-    """The newest whole checkpoint of a run; a damaged one is named in a warning. `TrainingError` where none is whole."""
+    """The newest whole checkpoint of a run; a damaged one is named in a warning. `TrainingError` if none is whole."""
     problems = []
     for name in (LAST, PREVIOUS):
         if not (folder / name).exists():
@@ -114,7 +114,9 @@ def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[lis
         return name in MAY_DIFFER
 
     told = {name: f"{name} was {kept.get(name)!r}, now {wanted[name]!r}" for name in changed}
-    return [told[name] for name in changed if is_allowed(name)], [told[name] for name in changed if not is_allowed(name)]
+    return [told[name] for name in changed if is_allowed(name)], [
+        told[name] for name in changed if not is_allowed(name)
+    ]
 
 
 def check_same_run(checkpoint: Checkpoint, options: Any, classes: tuple[str, ...], fingerprint: str) -> None:

@@ -35,7 +35,9 @@ class Candidate:
 class Choice:
     """Follows the validations of a training, the start's included where it may be delivered."""
 
-    def __init__(self, truth: GroundTruth, labels: LabelAttributes, *, metric: str, confidence_threshold: float) -> None:
+    def __init__(
+        self, truth: GroundTruth, labels: LabelAttributes, *, metric: str, confidence_threshold: float
+    ) -> None:
         """`metric`: map, map50 or f1. `first_half` (M,) bool: whole sites or recordings, where there are two."""
         self._truth, self._name, self._threshold = truth, NUMBER_OF[metric], confidence_threshold
         groups = coarsest_groups(labels, least=2)
@@ -86,7 +88,9 @@ class Choice:
             "validations_without_gain": self.validations_without_gain,
             "start": None if self.start is None else _tensors(self.start),
             "halves": [
-                None if held is None else {"value": held.value, "iteration": held.iteration, **_tensors(held.detections)}
+                None
+                if held is None
+                else {"value": held.value, "iteration": held.iteration, **_tensors(held.detections)}
                 for held in self._halves
             ],
         }

@@ -4,20 +4,17 @@ Takes rows of any type that has `iteration`; of the other names it draws those t
 makes a picture of the same size: many updates become means of as many bins.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traffic_yolo.storage import write_bytes
+from traffic_yolo.html_report import Html, figure_svg, log_scale, log_ticks
 
 LOSS_PARTS = {"box": "#0072b2", "objectness": "#d55e00", "classes": "#009e73"}
 # What a history may call each metric -> what the axis says, and its colour (Okabe and Ito's palette)
@@ -79,9 +76,11 @@ def curves_figure(
         ("images/s", 1.5, {"images_per_s": drawn["images_per_s"]}),
     ]
     panels = [panel for panel in panels if any(len(one.values) for one in panel[2].values())]
-    figure = Figure(figsize=(9, 0.9 + sum(0.75 * panel[1] for panel in panels)), layout="constrained")
+    height = 0.9 + sum(0.75 * panel[1] for panel in panels)
+    figure = Figure(figsize=(9, height))
     if not panels:
         return figure
+    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=[panel[1] for panel in panels])
     for axes, (label, _, curves) in zip(all_axes[:, 0], panels, strict=True):
         axes.set_ylabel(label)
@@ -96,15 +95,12 @@ def curves_figure(
     return figure
 
 
-def write_curves(
-    path: Path, rows: Sequence[Any], *, baseline: Mapping[str, float] | None = None, best_iteration: int | None = None
-) -> None:
-    """Writes `curves_figure` as an SVG file of its own; equal rows give equal bytes. Raises `StorageError`."""
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "traffic-yolo", "svg.fonttype": "none"}):
-        figure = curves_figure(rows, baseline=baseline, best_iteration=best_iteration)
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    write_bytes(path, buffer.getvalue())
+def curves_svg(
+    rows: Sequence[Any], *, baseline: Mapping[str, float] | None = None, best_iteration: int | None = None
+) -> Html:
+    """`curves_figure` as a page takes it; empty without anything to draw. Equal rows give equal text."""
+    figure = curves_figure(rows, baseline=baseline, best_iteration=best_iteration)
+    return figure_svg(figure, title="Curves of the training") if figure.axes else Html("")
 
 
 _NAMES = ("loss", *LOSS_PARTS, "learning_rate", "images_per_s")
@@ -121,12 +117,14 @@ def _draw(axes: Axes, curves: Mapping[str, Series]) -> None:
         values = np.where(one.values > 0, one.values, np.nan) if logarithmic else one.values
         axes.plot(one.iterations, values, label=name, color=LOSS_PARTS.get(name, "#555555"), linewidth=1.2)
     if logarithmic:
-        axes.set_yscale("log")
-        axes.set_ylim(positive.min() / 1.2, positive.max() * 1.2)
+        low, high = float(positive.min()) / 1.2, float(positive.max()) * 1.2
+        axes.set_ylim(low, high)
+        log_scale(axes.yaxis, log_ticks(low, high))
+        axes.set_ylim(low, high)
     else:
         axes.set_ylim(min(0.0, 1.05 * everything.min()), max(1.05 * everything.max(), 1e-12))
     if len(shown) > 1:
-        axes.legend(loc="best", frameon=False, fontsize="small")
+        axes.legend(loc="upper right", frameon=False, fontsize="small")
 
 
 def _draw_metrics(axes: Axes, curves: Mapping[str, Series], baseline: Mapping[str, float]) -> None:
@@ -146,4 +144,4 @@ def _draw_metrics(axes: Axes, curves: Mapping[str, Series], baseline: Mapping[st
     values = np.concatenate(seen)
     middle, span = (values.max() + values.min()) / 2, max(1.2 * (values.max() - values.min()), LEAST_METRIC_SPAN)
     axes.set_ylim(max(0.0, middle - span / 2) - 0.002, min(1.0, middle + span / 2) + 0.002)
-    axes.legend(loc="best", frameon=False, fontsize="small")
+    axes.legend(loc="upper right", frameon=False, fontsize="small")

@@ -21,7 +21,7 @@ PATIENCE = timedelta(hours=4)  # the others wait while the first process validat
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `world_size` that train together; `local_rank` counts those of one machine."""
+    """One process among `world_size` that train together; `local_rank` counts those of one machine."""
 
     rank: int = 0
     world_size: int = 1
@@ -46,7 +46,7 @@ class Processes:
         if not gradients:
             return
         flat = self.sum_of(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        for gradient, part in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def largest(self, value: int) -> int:

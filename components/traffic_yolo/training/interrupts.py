@@ -14,7 +14,7 @@ class InterruptedWork(BaseException):
 
 
 class TrainingInterrupted(SystemExit):
-    """A training that was asked to end and has saved its state: exit code 128 + the signal's number, as shells have it."""
+    """A training that was asked to end and has saved its state: exit code 128 + the signal's number, as in shells."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)

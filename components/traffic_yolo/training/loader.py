@@ -225,14 +225,14 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
             batch_size=None,
             sampler=iterations,
             num_workers=workers,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]
             prefetch_factor=AHEAD,
             worker_init_fn=start,
             multiprocessing_context="fork",  # the cache and the samples are handed down, not copied
             generator=torch.Generator(),  # PyTorch's own would move on, and with it the dropout masks of the training
         )
-    # The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for them
-    # for ever: so they end before it, and come back in this process.
+    # The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for
+    # them for ever: so they end before it, and come back in this process.
     kept = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -9,7 +9,6 @@ from traffic_yolo.html_report import (
     Html,
     callout,
     details,
-    figure_svg,
     page,
     paragraph,
     picture,
@@ -19,7 +18,6 @@ from traffic_yolo.html_report import (
 )
 from traffic_yolo.training.anchor_report import AnchorFit, anchor_section
 from traffic_yolo.training.batch_pictures import ShownPicture, prediction_key
-from traffic_yolo.training.curves import curves_figure
 
 REPORT_NAME = "report.html"
 
@@ -39,15 +37,14 @@ class TrainingReport:
     """What the page shows; what is empty or None has no section.
 
     `verdicts`: one line each; `is_improvement`: whether they say that the result is better, None where there is nothing
-    to compare. `settings`: name -> value as resolved. `rows`: those of the history. `numbers`: large figures with
+    to compare. `settings`: name -> value as resolved. `curves`: of `curves_svg`. `numbers`: large figures with
     their names, in order. `batches` and `predictions`: of `batch_pictures`. `size_advice`: lines. `dropped`: boxes by
     the reason why they are not trained on; `skipped`: pictures by theirs.
     """
 
     verdicts: Sequence[str]
     is_improvement: bool | None
-    rows: Sequence[Any]
-    best_iteration: int
+    curves: str
     settings: Mapping[str, Any]
     numbers: Sequence[tuple[str, Cell]] = ()
     classes: Sequence[ClassResult] = ()
@@ -61,10 +58,9 @@ class TrainingReport:
 
 def training_report(report: TrainingReport) -> str:
     """The HTML page, which needs no other file and runs no script; below 1 MB with the pictures of `batch_pictures`."""
-    curves = curves_figure(report.rows, best_iteration=report.best_iteration)
     sections: list[tuple[str, str]] = [
         ("", _headline(report)),
-        ("Curves", figure_svg(curves, title="Curves of the training") if curves.axes else ""),
+        ("Curves", report.curves),
         ("Classes", _classes(report.classes)),
         ("Worst pictures of val at the best weights", _predictions(report.predictions)),
         (

@@ -54,9 +54,9 @@ class TrainingSummary:
     """What a training came to.
 
     `best_ap50`: AP50 on val of the weights delivered, those after `best_iteration` updates (0: the start's);
-    `baseline_ap50`: of the start weights, None where there is nothing to compare. `iteration`: updates made; `loss`: the
-    last one per picture; `stopped`: why before `max_batches`, or "". `skipped`: training pictures that could not be
-    used, by reason.
+    `baseline_ap50`: of the start weights, None where there is nothing to compare. `iteration`: updates made; `loss`:
+    the last one per picture; `stopped`: why before `max_batches`, or "". `skipped`: training pictures that could not
+    be used, by reason.
     """
 
     best_ap50: float
@@ -132,7 +132,7 @@ class Run:
         self.processes, self.tell = processes, tell if processes.is_first else log.debug
         network = start_network(options, data_set.classes)
         self.carried = carried_classes(options, network, data_set.classes)
-        self._check_options(network)
+        self._check_options()
         self.settings: Settings = resolve(options, network, num_pictures=len(data_set.split("train")))
         if self.settings.batch < processes.world_size:
             raise TrainingError(
@@ -163,7 +163,7 @@ class Run:
         self._best: tuple[int, Measured] | None = None
         self.started = self.saved = time.monotonic()
 
-    def _check_options(self, network: Network) -> None:
+    def _check_options(self) -> None:
         if self.options.require_improvement and not self.carried:
             reason = "the start is random" if not self.options.weights else "no class of the data is among the start's"
             raise TrainingError(
@@ -219,7 +219,11 @@ class Run:
 
     def _what_trains(self) -> str:
         """Device, processes, and how much of the network ever changes."""
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{torch.get_num_threads()} threads"
+        name = (
+            torch.cuda.get_device_name(self.device)
+            if self.device.type == "cuda"
+            else f"{torch.get_num_threads()} threads"
+        )
         together = f", {self.processes.world_size} processes" if self.processes.world_size > 1 else ""
         trained = sum(self.network.sections[index].num_weights for index in self.updates.plan.ever_trainable)
         share = trained / max(self.network.num_weights, 1)
@@ -323,7 +327,8 @@ class Run:
             measured = self.validation.measure(self.averaged.network)
         except EvaluationError as error:  # boxes that are no numbers any more
             raise TrainingError(
-                f"validation after iteration {self.iteration}: {error}: try a smaller --learning-rate or a longer --burn-in"
+                f"validation after iteration {self.iteration}: {error}: try a smaller --learning-rate "
+                f"or a longer --burn-in"
             ) from error
         is_best = self.choice.add(self.iteration, measured.detections)
         if is_best:

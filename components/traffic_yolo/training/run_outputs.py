@@ -1,10 +1,11 @@
-"""What a training leaves for people to look at: pictures of its batches and mistakes, curves, the report, event logs."""
+"""What a training leaves for people to look at: pictures of batches and mistakes, curves, the report, event logs."""
 
 import dataclasses
 import logging
 
 from traffic_yolo.dataset.anchor_fit import anchors_of
 from traffic_yolo.errors import TrafficYoloError
+from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.storage import write_text
 from traffic_yolo.training.anchor_report import AnchorFit, fit_anchors
@@ -17,7 +18,7 @@ from traffic_yolo.training.batch_pictures import (
     prediction_pictures,
     write_pictures,
 )
-from traffic_yolo.training.curves import write_curves
+from traffic_yolo.training.curves import curves_svg
 from traffic_yolo.training.event_log import EventLogs, Outcome
 from traffic_yolo.training.history import HistoryRow
 from traffic_yolo.training.loader import Batch
@@ -68,13 +69,13 @@ class RunOutputs:
     def finish(self, summary: TrainingSummary) -> None:
         """Writes curves and report, and tells the logs how it ended."""
         run = self._run
-        write_curves(run.out / CURVES_NAME, run.history.rows, best_iteration=summary.best_iteration)
+        curves = curves_svg(run.history.rows, best_iteration=summary.best_iteration)
+        write_text(run.out / CURVES_NAME, standalone_svg(curves))
         predictions = self._predictions()
         report = TrainingReport(
             verdicts=[verdict.text for verdict in summary.verdicts],
             is_improvement=summary.is_improvement if run.carried else None,
-            rows=run.history.rows,
-            best_iteration=summary.best_iteration,
+            curves=curves,
             settings=dataclasses.asdict(resolved_options(run.options, run.settings)),
             numbers=_tiles(summary),
             classes=self._classes(),

@@ -43,8 +43,9 @@ def train(
     `resume`: "no" wants a new or empty folder; "yes" goes on from its last checkpoint with the same options and then
     gives what the undisturbed run would have given (on a CPU, bit for bit); "auto" does whichever the folder asks for,
     so that one command serves a first start and a restart. Under torchrun, every process calls this alike and gets the
-    first one's summary. `tell` is handed lines for the user: settings, device, the start's AP50. Raises `TrainingError` and the other errors of bad input, and `TrainingInterrupted` after
-    SIGTERM or Ctrl-C; the run folder then keeps its last whole checkpoint.
+    first one's summary. `tell` is handed lines for the user: settings, device, the start's AP50. Raises
+    `TrainingError` and the other errors of bad input, and `TrainingInterrupted` after SIGTERM or Ctrl-C; the run folder
+    then keeps its last whole checkpoint.
     """
     resume = {True: "yes", False: "no"}[resume] if isinstance(resume, bool) else resume
     if resume not in RESUME:
@@ -60,7 +61,7 @@ def train(
             stack.enter_context(run_lock(out))
         goes_on = _goes_on(out, options, resume)
         processes = stack.enter_context(process_group(device.type))
-        # Layers draw their first weights, and dropout its masks, from torch's own generator; the caller's stays as it was.
+        # Layers draw first weights, and dropout its masks, from torch's own generator; the caller's stays as it was
         stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         torch.manual_seed(options.seed)
         interrupts = stack.enter_context(watched())
@@ -99,8 +100,8 @@ def _device(options: TrainingOptions, processes: Processes) -> torch.device:
     count = torch.cuda.device_count()
     if processes.local_rank >= count:
         raise TrainingError(
-            f"process {processes.local_rank} of this machine has no GPU of its own: PyTorch sees {count}; start at most "
-            f"{count} processes (torchrun --nproc-per-node), or train on --device cpu"
+            f"process {processes.local_rank} of this machine has no GPU of its own: PyTorch sees {count}; start at "
+            f"most {count} processes (torchrun --nproc-per-node), or train on --device cpu"
         )
     return torch.device("cuda", processes.local_rank)
 

@@ -19,6 +19,7 @@ from traffic_yolo.training.settings import Settings
 from traffic_yolo.training.synced_batch_norm import sync_batch_norms
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Kept = list[tuple[nn.modules.batchnorm._BatchNorm, Tensor, Tensor]]
 SHOWN_NAMES = 8  # pictures of a batch that an error names
 
 
@@ -62,7 +63,7 @@ class Updates:
         self.loss = YoloLoss(network.heads, network.cfg.net, kind=loss, max_batches=settings.max_batches)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self._format = AUTOCAST[precision]
-        forward: Callable[[Tensor], list[Tensor]] = torch.compile(network) if compile else network  # type: ignore[assignment]
+        forward: Callable[[Tensor], list[Tensor]] = torch.compile(network) if compile else network
         self._forward = forward
         self._precision = precision
 
@@ -86,7 +87,7 @@ class Updates:
         box, objectness, classes = (sums / batch.num_pictures).tolist()
         updated = Updated(rate, box, objectness, classes)
         if not math.isfinite(updated.loss):
-            _restore_statistics(self.network, kept)
+            _restore_statistics(kept)
             raise self._not_finite(updated, batch, iteration)
         self.processes.sum_gradients(self.network.parameters())
         self.scaler.step(self.optimizer)
@@ -103,20 +104,22 @@ class Updates:
         truths = batch.truths.of_images(start, stop)
         outputs = [output.float() for output in outputs]
         loss = self.loss(outputs, truths, network_wh=(width, height), iteration=iteration)
-        self.scaler.scale(loss.total / batch.num_pictures).backward()
+        self.scaler.scale(loss.total / batch.num_pictures).backward()  # type: ignore[no-untyped-call]
         return torch.stack([loss.box, loss.objectness, loss.classes]).double().cpu()
 
     def _not_finite(self, updated: Updated, batch: Batch, iteration: int) -> TrainingError:
         names = sorted({name for sample in batch.file_names for name in sample})
-        shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else "")
+        shown = ", ".join(names[:SHOWN_NAMES]) + (
+            f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        )
         longer = "" if self._precision == "float32" else ", --precision float32"
         return TrainingError(
-            f"loss is {updated.loss} at iteration {iteration + 1} with learning rate {updated.rate:g}, pictures {shown}: "
-            f"try a smaller --learning-rate, a longer --burn-in{longer}, and look at these pictures' labels"
+            f"loss is {updated.loss} at iteration {iteration + 1} with learning rate {updated.rate:g}, "
+            f"pictures {shown}: try a smaller --learning-rate, a longer --burn-in{longer}, and look at these pictures' labels"
         )
 
 
-def _statistics_of(network: Network) -> list[tuple[nn.Module, Tensor, Tensor]]:
+def _statistics_of(network: Network) -> Kept:
     """The running statistics of batch-norms in training mode, which a forward pass changes before the loss is known."""
     found = []
     for module in network.modules():
@@ -127,9 +130,8 @@ def _statistics_of(network: Network) -> list[tuple[nn.Module, Tensor, Tensor]]:
     return found
 
 
-def _restore_statistics(network: Network, kept: list[tuple[nn.Module, Tensor, Tensor]]) -> None:  # noqa: ARG001
+def _restore_statistics(kept: Kept) -> None:
     for module, mean, variance in kept:
-        assert isinstance(module, nn.modules.batchnorm._BatchNorm)
         assert module.running_mean is not None
         assert module.running_var is not None
         module.running_mean.copy_(mean)
