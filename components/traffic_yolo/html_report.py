@@ -167,7 +167,7 @@ def log_scale(axis: Axis, ticks: Sequence[float]) -> None:
 
     matplotlib's own labels are powers of ten in mathematical notation, which take most of the time of a small figure.
     """
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.axes.set(**{f"{'x' if axis is axis.axes.xaxis else 'y'}scale": "log"})
     axis.set_major_locator(FixedLocator(list(ticks)))  # unlike set_ticks, leaves the limits to the data
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())

@@ -72,6 +72,7 @@ def status_of(out: Path) -> dict[str, Any]:
     return status
 
 
+@SLOW
 def test_trials_of_the_fine_tuning_experiment_share_their_trainings(
     nas: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -92,6 +92,23 @@ def test_files_that_vanish_in_every_look_are_named(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("quick_retries")
+def test_files_that_are_back_at_the_last_look_make_no_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder was away for a moment: what was found before and after is a part of it."""
+    for name in ("found", "away"):
+        (tmp_path / name).write_bytes(b"1")
+    away = module.Skipped("away", "vanished while the folder was listed")
+    look = module._list_folder
+
+    def partly(root: Path) -> object:
+        listing, _ = look(root)
+        return module.Listing([file for file in listing.files if file.name == "found"], []), [away]
+
+    monkeypatch.setattr(module, "_list_folder", partly)
+    with pytest.raises(StorageError, match="away vanished"):
+        list_files(str(tmp_path))
+
+
+@pytest.mark.usefixtures("quick_retries")
 def test_a_mount_that_is_lost_between_two_looks_is_no_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,11 +73,13 @@ class LocalPlace:
                 if had_files and not listing.files:
                     raise FileNotFoundError(errno.ENOENT, "lost all its files while it was listed", str(self.path))
                 had_files = had_files or bool(listing.files or vanished)
-                if vanished and not (is_last and self.path.is_dir()):
+                if vanished and not (is_last and self._have_gone(vanished)):
                     raise FileNotFoundError(errno.ENOENT, f"{vanished[0].name} vanished", str(self.path))
                 return Listing(listing.files, sorted([*listing.skipped, *vanished]))
             except FileNotFoundError as error:
-                raise _AwayError(f"{shown(str(self.path))}: {error.strerror}") from error
+                ours = error.strerror != os.strerror(errno.ENOENT)
+                reason = error.strerror if ours else "went away while it was listed"
+                raise _AwayError(f"{shown(str(self.path))}: {reason}") from error
             except OSError as error:
                 raise storage_error(error, self.path) from error
 
@@ -86,6 +88,14 @@ class LocalPlace:
             return retried(lambda: look(is_last=False), where, _listing_fault)
         except _AwayError:
             return look(is_last=True)
+
+    def _have_gone(self, vanished: list[Skipped]) -> bool:
+        """Whether files that could not be found are not there while their folder is: they were removed, one by one.
+
+        Where one of them is back, all of the folder was away for a moment.
+        """
+        was_there = self.path.is_dir()
+        return was_there and not any((self.path / one.name).exists() for one in vanished) and self.path.is_dir()
 
     def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `Place`. Raises `StorageError` when the file becomes shorter meanwhile."""
