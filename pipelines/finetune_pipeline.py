@@ -76,8 +76,8 @@ def finetune_pipeline(
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
         class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
-        fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, or stages such
-            as heads@100,all (docs/training.md); by default the recipe's.
+        fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as
+            heads@100,all; by default the recipe's.
         width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
         height: Network height in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
         batch: Pictures per weight update; by default the recipe's. A whole number, or empty.

@@ -23,6 +23,24 @@ os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 load_profile()
 TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
 
+# Files of a quarter of a minute and more; pytest-xdist would begin with those that have most tests (setup.cfg)
+LONG = {
+    "test_finetune_pipeline.py",
+    "test_run.py",
+    "test_trainer.py",
+    "test_distributed.py",
+    "test_training_store.py",
+    "test_runner.py",
+    "test_inspect.py",
+    "test_shards.py",
+    "test_convert.py",
+    "test_detect.py",
+    "test_kill.py",
+    "test_laid_over_labels.py",
+    "test_convert_killed.py",
+    "test_convert_what_there_is.py",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--shuffle SEED`."""
@@ -38,10 +56,12 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Puts tests in the random order of `--shuffle`."""
+    """Puts tests in the random order of `--shuffle`; else the files that take longest first, so that none ends alone."""
     seed = config.getoption("--shuffle")
     if seed is not None:
         items[:] = shuffled(items, lambda item: str(item.path), seed)
+    else:
+        items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)

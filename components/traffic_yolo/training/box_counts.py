@@ -58,7 +58,7 @@ def count_boxes(
         shown = np.clip(boxes, 0, [image.width, image.height] * 2)
         shown_sides = shown[:, 2:] - shown[:, :2]
         view = whole_view((image.height, image.width), network_wh, letterbox=letterbox)
-        on_network = boxes_in_view(shown, view, network_wh)
+        on_network = boxes_in_view(shown.astype(np.float32), view, network_wh)
         left = np.ones(len(boxes), bool)
         for name, found in (
             ("ignored", ignored),

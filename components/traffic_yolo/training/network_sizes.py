@@ -91,7 +91,7 @@ class NetworkSizes:
         if not self.varies:
             return NetworkSize(self.width, self.height, self.batch)
         rng = np.random.default_rng([self.seed, _SIZE, group])
-        value = rng.uniform(*sorted((1.0, self.factor)))  # utils.c rand_scale
+        value = rng.uniform(min(1.0, self.factor), max(1.0, self.factor))  # utils.c rand_scale
         value = float(value if rng.random() < 0.5 else 1 / value)
         width, height = self._stepped(value)
         if value < 1 and (width > self.width or height > self.height):

@@ -56,4 +56,5 @@ def rarity_weights(images: Sequence[LabelledImage], num_classes: int) -> NDArray
         held[row, image.class_ids[counts]] = True
     pictures = held.sum(axis=0)  # (C,)
     factors = np.sqrt(pictures.max(initial=1) / np.maximum(pictures, 1))
-    return np.where(held, factors, 1.0).max(axis=1, initial=1.0)
+    weights: NDArray[np.float64] = np.where(held, factors, 1.0).max(axis=1, initial=1.0)
+    return weights
