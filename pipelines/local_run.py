@@ -59,13 +59,22 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         # Resources and GPUs are the cluster's; that this machine ignores them is what local means
         warnings.filterwarnings("ignore", message="Task '.*': settings")
         try:
-            without_cluster_roots(pipeline)(**parameters)
+            without_cluster_roots(pipeline)(**_as_the_form_has_them(pipeline, parameters))
         except RuntimeError as error:
             if output.last_error is None:
                 raise
             raise TrafficYoloError(output.last_error) from error
     (folder,) = set(root.iterdir()) - before
     return LocalRun(folder)
+
+
+def _as_the_form_has_them(pipeline: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers become text where a form takes them as text, because they may be left empty there."""
+    inputs = pipeline.component_spec.inputs or {}
+    return {
+        name: str(value) if type(value) in (int, float) and name in inputs and inputs[name].type == "String" else value
+        for name, value in parameters.items()
+    }
 
 
 def without_cluster_roots(pipeline: Any) -> Any:

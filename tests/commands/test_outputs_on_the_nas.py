@@ -43,7 +43,9 @@ WRITTEN = {
     "trial fine-tuning --store": "store",
     "katib run --out": "experiment",
 }
-TOO_LONG = {  # their values are paths below the root all the same, as the first test says
+TOO_LONG = {
+    "train --cache-folder": "decoded pictures go there as they are read, after the training was stopped",
+    "trial fine-tuning --cache-folder": "as for train",  # their values are paths below the root all the same, as the first test says
     "run --out": "the tasks are processes of minutes",
     "merge-shards --out": "draws the same report as convert",
     "export --out": "draws an ONNX file, in tests/export",
@@ -130,7 +132,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrain
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(NAS_ROOT_VARIABLE, str(nas))
         patch.chdir(here)
-        patch.setattr("traffic_yolo.training.trainer._Run.go_on", stop)
+        patch.setattr("traffic_yolo.training.run.Run.go_on", stop)
         for line in RUNS.strip().splitlines():
             with pytest.raises(SystemExit) as caught:
                 main(line.split())

@@ -21,13 +21,13 @@ from traffic_yolo.tuning.katib_launch.component import search
 COMPONENTS = (snapshot, gate, keep_snapshot, convert, convert_shard, train, publish, search)
 OPTIONS = (*dataclasses.fields(ConvertOptions), *dataclasses.fields(TrainingOptions))
 LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} | {
-    "previous", "snapshot_cache", "settings", "location", "zoo", "experiment",
+    "previous", "snapshot_cache", "settings", "location", "zoo", "experiment", "work",
 }  # fmt: skip
 # Parameters of text that are no places
 OTHER = {
     "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
     "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
-    "width", "height", "learning_rate",  # numbers that may be left out
+    "width", "height", "learning_rate", "batch", "max_batches",  # numbers that may be left out
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_run_carries_the_committed_pipeline_and_the_parameters(
     parameters = body["runtime_config"]["parameters"]
     assert parameters["source"] == "nas://recordings"  # not made absolute: the pod resolves it
     assert parameters["gpus"] == 1
-    assert parameters["max_batches"] == 50
+    assert parameters["max_batches"] == "50"
     specification = body["pipeline_spec"].get("pipeline_spec", body["pipeline_spec"])
     assert specification["pipelineInfo"]["name"] == "traffic-yolo-finetune"
 

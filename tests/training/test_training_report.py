@@ -121,8 +121,8 @@ def test_the_page_stays_below_a_megabyte_with_the_largest_pictures() -> None:
 
 
 def test_what_there_is_not_has_no_section() -> None:
-    text = training_report(TrainingReport(["no baseline"], None, ROWS[1:], 2, {}))
+    text = training_report(TrainingReport(["no baseline"], None, curves_svg(ROWS[1:], best_iteration=2), {}))
     assert "no baseline" in text
     assert [heading for heading in ("Classes", "Anchors", "Network size", "What it was given") if heading in text] == []
-    bad = training_report(TrainingReport(["val: worse"], False, ROWS, 2, {}))
+    bad = training_report(TrainingReport(["val: worse"], False, curves_svg(ROWS, best_iteration=2), {}))
     assert 'class="callout warning"' in bad

@@ -21,7 +21,7 @@ from traffic_yolo.tuning.training_store import count_events
 from traffic_yolo.tuning.trial import run_trial
 from traffic_yolo.tuning.trial_metrics import read_with_truth, trial_metrics
 
-TRAINING = TrainingOptions(width=160, height=96, batch=2, max_batches=2, seed=3)
+TRAINING = TrainingOptions(width=160, height=96, batch=2, max_batches=2, seed=3, fine_tune_layers="all")
 NMS = NmsOptions(0.002, 0.5)
 
 

@@ -115,7 +115,8 @@ class Updates:
         longer = "" if self._precision == "float32" else ", --precision float32"
         return TrainingError(
             f"loss is {updated.loss} at iteration {iteration + 1} with learning rate {updated.rate:g}, "
-            f"pictures {shown}: try a smaller --learning-rate, a longer --burn-in{longer}, and look at these pictures' labels"
+            f"pictures {shown}: try a smaller --learning-rate, a longer --burn-in{longer}, and look at the labels of "
+            f"these pictures"
         )
 
 

@@ -45,7 +45,7 @@ CODE = (
     *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
     *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
-    *("processors.py", "process_identity.py"),
+    *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
