@@ -31,6 +31,7 @@ def run_summary(run: Path, zoo: str) -> str:
     ]
     places = [
         ("data report", run / "convert" / "dataset" / "report.html"),
+        ("training report", run / "train" / "run" / "report.html"),
         ("evaluation report", run / "evaluate" / "evaluation" / "report.html"),
         ("threshold report", run / "tune" / "tuning" / "report.html"),
         ("parity report", run / "validate" / "validation" / "report.html"),

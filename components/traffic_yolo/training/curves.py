@@ -144,4 +144,4 @@ def _draw_metrics(axes: Axes, curves: Mapping[str, Series], baseline: Mapping[st
     values = np.concatenate(seen)
     middle, span = (values.max() + values.min()) / 2, max(1.2 * (values.max() - values.min()), LEAST_METRIC_SPAN)
     axes.set_ylim(max(0.0, middle - span / 2) - 0.002, min(1.0, middle + span / 2) + 0.002)
-    axes.legend(loc="upper right", frameon=False, fontsize="small")
+    axes.legend(loc="lower right", frameon=False, fontsize="small")

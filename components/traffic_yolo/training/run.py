@@ -443,7 +443,8 @@ class Run:
     def _verdicts(self, network: Network, best: Checkpoint) -> tuple[Verdict, ...]:
         """Of val, by the weights that each half of its pictures would have chosen for the other; of test, plainly."""
         if not self.carried:
-            return (no_baseline("val", "the start weights know none of the classes"),)
+            start = "weights know none of the classes" if self.options.weights else "is random"
+            return (no_baseline("val", f"the start {start}"),)
         if best.iteration == 0:
             return (Verdict("val", NOTHING_LEARNT, self.carried, note="the start weights stayed the best"),)
         assert self.choice.start is not None
