@@ -39,7 +39,7 @@ check: install  ## ruff and mypy
 	$(BIN)/mypy
 
 test: check  ## ruff, mypy and the whole test suite
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-shuffled: install  ## the test suite in random order, another each time; SEED=n repeats one
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --shuffle $(SEED)

@@ -23,7 +23,7 @@ os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 load_profile()
 TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
 
-# Files of a quarter of a minute and more; pytest-xdist would begin with those that have most tests (setup.cfg)
+# Files of a quarter of a minute and more; pytest-xdist would begin with those that have most tests (Makefile)
 LONG = {
     "test_finetune_pipeline.py",
     "test_run.py",
