@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.training.checkpoint import Checkpoint, check_same_run, read_checkpoint, write_checkpoint
+from traffic_yolo.training.checkpoint import MAY_DIFFER, Checkpoint, check_same_run, read_checkpoint, write_checkpoint
 from traffic_yolo.training.options import TrainingOptions
 
 CHECKPOINT = Checkpoint(
@@ -66,6 +66,11 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 1}, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match="expected a checkpoint of schema version 2, found another file"):
         read_checkpoint(tmp_path / "last.pt")
+
+
+def test_what_may_differ_are_options_and_a_cache_of_another_place_is_one() -> None:
+    assert set(MAY_DIFFER) <= set(asdict(TrainingOptions()))
+    check_same_run(CHECKPOINT, TrainingOptions(cache_mib=1, cache_folder="/scratch", workers=2), ("CAR",), "f")
 
 
 def test_checkpoint_of_another_run_is_refused() -> None:

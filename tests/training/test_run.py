@@ -19,7 +19,8 @@ from traffic_yolo.cli import main
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import StorageError, TrainingError
 from traffic_yolo.training import checkpoint as checkpoints
-from traffic_yolo.training.checkpoint import read_checkpoint
+from traffic_yolo.training.checkpoint import read_checkpoint, write_checkpoint
+from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.history import read_history
 from traffic_yolo.training.interrupts import TrainingInterrupted
 from traffic_yolo.training.options import TrainingOptions
@@ -186,6 +187,11 @@ def test_a_signal_saves_the_update_and_the_run_goes_on_as_if_it_had_not_come(
     parts = train(rectangles, tmp_path / "parts", options, resume="auto")
     assert replace(parts, seconds=0) == replace(whole, seconds=0)
     assert (tmp_path / "parts" / "model.weights").read_bytes() == (tmp_path / "whole" / "model.weights").read_bytes()
+    whole_rows, rows = (
+        [replace(row, seconds=0, images_per_s=None) for row in read_history(tmp_path / name / "history.csv")]
+        for name in ("whole", "parts")
+    )
+    assert rows == whole_rows  # with no validation more, which would be one candidate more
 
 
 def test_a_signal_during_a_validation_does_not_wait_for_its_end(
@@ -213,6 +219,68 @@ def test_a_signal_during_a_validation_does_not_wait_for_its_end(
     assert not read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.pt").is_validated
     parts = train(rectangles, tmp_path / "parts", options, resume=True)
     assert replace(parts, seconds=0) == replace(whole, seconds=0)
+
+
+def test_a_signal_while_a_validation_is_taken_in_waits_until_it_is_saved(
+    rectangles: Path, trained: Path, tmp_path: Path
+) -> None:
+    """Else the choice would know of weights that no checkpoint holds."""
+    options = fine_tuning(trained, learning_rate=1e-3)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        add, seen = Choice.add, []
+
+        def interrupted(choice: Choice, iteration: int, found: Any, **more: Any) -> bool:
+            is_best = add(choice, iteration, found, **more)
+            seen.append(iteration)
+            if len(seen) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return is_best
+
+        monkeypatch.setattr(Choice, "add", interrupted)
+        with pytest.raises(TrainingInterrupted):
+            train(rectangles, tmp_path / "run", options)
+    last = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    best = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt")
+    assert (last.iteration, last.is_validated) == (2, True)
+    assert last.choice["best_iteration"] == best.iteration
+
+
+def test_a_best_that_the_last_checkpoint_does_not_know_is_kept(
+    rectangles: Path, trained: Path, tmp_path: Path
+) -> None:
+    """The process died after it wrote the best weights and before the state of the run."""
+    options, run = fine_tuning(trained, learning_rate=0.03, optimizer="sgd", burn_in=0), tmp_path / "run"
+    train(rectangles, run, options)
+    best, last = (read_checkpoint(run / "checkpoints" / name) for name in ("best.pt", "last.pt"))
+    ahead = {**last.choice, "best_value": 2.0, "best_iteration": 4}
+    write_checkpoint(run / "checkpoints" / "best.pt", replace(best, iteration=4, choice=ahead, averaged=last.averaged))
+    summary = train(rectangles, run, options, resume=True)
+    assert summary.best_iteration == 4
+    assert summary.best_ap50 < (summary.baseline_ap50 or 0)  # what these weights score, and not what stands in a file
+
+
+def test_best_weights_that_cannot_be_read_are_named_and_chosen_anew(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        signalled(monkeypatch, signal.SIGTERM, after=4)
+        with pytest.raises(TrainingInterrupted):
+            train(rectangles, tmp_path / "run", options)
+    (tmp_path / "run" / "checkpoints" / "best.pt").write_bytes(b"PK half")
+    summary = train(rectangles, tmp_path / "run", options, resume=True)
+    assert (summary.best_iteration, summary.iteration) == (6, 6)
+    assert any("best.pt is not a checkpoint" in record.getMessage() for record in caplog.records)
+
+
+def test_a_run_whose_time_is_used_up_is_validated_when_it_goes_on(
+    rectangles: Path, options: TrainingOptions, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        signalled(monkeypatch, signal.SIGTERM, after=0)
+        with pytest.raises(TrainingInterrupted):
+            train(rectangles, tmp_path / "run", options)
+    summary = train(rectangles, tmp_path / "run", replace(options, time_limit_minutes=0), resume=True)
+    assert (summary.iteration, summary.best_iteration) == (1, 1)
 
 
 def command(*arguments: object) -> list[str]:

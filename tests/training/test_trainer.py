@@ -16,7 +16,8 @@ from traffic_yolo.errors import DatasetError, OptionsError, TrainingError
 from traffic_yolo.training.checkpoint import read_checkpoint
 from traffic_yolo.training.history import read_history
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.training.run import Run, TrainingSummary
+from traffic_yolo.training.run import Run
+from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.trainer import train
 
 

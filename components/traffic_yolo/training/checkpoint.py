@@ -24,8 +24,8 @@ class Checkpoint:
 
     `network` and `averaged` are state dicts, `optimizer` the optimiser's, `scaler` the loss scaling's, `loss` what the
     loss remembers, `choice` which weights are the best so far (`Choice.state`), `random_state` torch's generator
-    (dropout); `options` are the fields of `TrainingOptions`. `is_validated`: False where the validation that was due
-    after `iteration` was interrupted.
+    (dropout); `options` are the fields of `TrainingOptions`. `is_validated`: whether the
+    validation after `iteration` updates was taken in, where one was due.
     """
 
     iteration: int
@@ -96,7 +96,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 # What a resumed run may have otherwise: none of it changes which updates are made
 MAY_DIFFER = (
-    *("device", "workers", "cache_mib", "time_limit_minutes", "patience", "require_improvement", "log_to", "compile"),
+    *("device", "workers", "cache_mib", "cache_folder", "time_limit_minutes", "patience", "require_improvement"),
+    *("log_to", "compile"),
     *("validation_runtime", "validation_precision", "validation_batch", "evaluate_every", "max_bad_pictures"),
 )
 

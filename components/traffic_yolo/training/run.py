@@ -1,10 +1,11 @@
 """A training between two updates: its state, what it measures and keeps on the way, and what it ends with."""
 
+import contextlib
 import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,75 +39,16 @@ from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 from traffic_yolo.training.start import carried_classes, start_network
+from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
 from traffic_yolo.training.validation import Measured, Validation
-from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, NOTHING_LEARNT, WORSENED, Verdict, judge, no_baseline
+from traffic_yolo.training.verdict import NOTHING_LEARNT, WORSENED, Verdict, judge, no_baseline
 from traffic_yolo.verdict_file import VERDICT_NAME, write_verdict
 
 CHECKPOINT_EVERY_S = 600.0  # a node that is lost costs no more than this
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What a training came to.
-
-    `best_ap50`: AP50 on val of the weights delivered, those after `best_iteration` updates (0: the start's);
-    `baseline_ap50`: of the start weights, None where there is nothing to compare. `iteration`: updates made; `loss`:
-    the last one per picture; `stopped`: why before `max_batches`, or "". `skipped`: training pictures that could not
-    be used, by reason.
-    """
-
-    best_ap50: float
-    best_iteration: int
-    baseline_ap50: float | None
-    iteration: int
-    loss: float
-    seconds: float
-    stopped: str
-    verdicts: tuple[Verdict, ...]
-    skipped: dict[str, int]
-
-    @property
-    def is_improvement(self) -> bool:
-        """Whether every verdict says that the result is better than the start."""
-        return bool(self.verdicts) and all(verdict.word == IMPROVED for verdict in self.verdicts)
-
-    @property
-    def learnt(self) -> bool:
-        """Whether the weights delivered are not the start's."""
-        return self.baseline_ap50 is None or self.best_iteration > 0
-
-    def numbers(self) -> dict[str, float]:
-        """What a table of runs shows: AP50 and gain in [0, 1], counts, seconds; `improvement` 1, 0 or -1 (worse)."""
-        found = {"val_ap50": self.best_ap50, "iterations": float(self.iteration), "seconds": self.seconds}
-        found["best_iteration"] = float(self.best_iteration)
-        found["pictures_skipped"] = float(sum(self.skipped.values()))
-        if self.baseline_ap50 is not None:
-            found["start_val_ap50"] = self.baseline_ap50
-        for verdict in self.verdicts:
-            if verdict.word != NO_BASELINE:
-                found[f"improvement_{verdict.split}"] = {IMPROVED: 1.0, WORSENED: -1.0}.get(verdict.word, 0.0)
-            if verdict.difference is not None:
-                found[f"gain_{verdict.split}"] = verdict.difference.difference.value
-        return found
-
-    @property
-    def text(self) -> str:
-        """The last lines of the command."""
-        ended = f" ({self.stopped})" if self.stopped else ""
-        lines = [
-            f"best AP50 on val {self.best_ap50:.4f} after {self.best_iteration} of {self.iteration} iterations{ended}, "
-            f"{self.seconds:.0f} s"
-        ]
-        if self.baseline_ap50 is not None:
-            lines.append(f"start AP50 on val {self.baseline_ap50:.4f}")
-        if self.skipped:
-            counts = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
-            lines.append(f"training pictures skipped: {counts}")
-        return "\n".join([*lines, *(verdict.text for verdict in self.verdicts)])
 
 
 class Run:
@@ -156,7 +98,8 @@ class Run:
         )
         self.frozen_hashes = tensor_hashes(self.network, plan.untouched)
         self._open_pictures()
-        self.iteration, self.loss, self.is_validated = 0, math.nan, False
+        self.iteration, self.loss = 0, math.nan
+        self.validated_at = -1  # the iteration of the last validation that was taken in
         self.seconds_before, self.stopped = 0.0, ""
         self.on_row: Callable[[HistoryRow], None] = lambda _: None
         self.on_batch: Callable[[int, Batch], None] = lambda _, __: None
@@ -202,6 +145,7 @@ class Run:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
         self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
         self.tell(self._what_trains())
+        self.validated_at = 0
         if not self.processes.is_first:
             return
         write_text(self.out / "settings.yaml", settings_text(self.options, self.settings))
@@ -214,7 +158,6 @@ class Run:
             self.history.append(_with(HistoryRow(0, 0, 0.0, nan, nan, nan, nan, self.seconds), measured))
             self.on_row(self.history.rows[-1])
             self.tell(f"start: AP50 on val {measured.ap50:.4f}")
-        self.is_validated = True
         self._save(best=bool(self.carried))
 
     def _what_trains(self) -> str:
@@ -240,13 +183,32 @@ class Run:
         self.updates.loss.load_state_dict(checkpoint.loss)
         self.choice.restore(checkpoint.choice)
         self.iteration, self.seconds_before = checkpoint.iteration, checkpoint.seconds
-        self.is_validated = checkpoint.is_validated
+        self.validated_at = self.iteration if checkpoint.is_validated else -1
         torch.set_rng_state(checkpoint.random_state)
         if self.processes.is_first:
             self.history = History(self.out / "history.csv", keep=self.iteration)
             rows = self.history.rows
             self.loss = rows[-1].loss if rows else math.nan
+            self._settle_best()
         self.tell(f"resumed {self.out} after iteration {self.iteration}")
+
+    def _settle_best(self) -> None:
+        """Makes the choice that of the weights in `best.pt`, which may not be those of the state that was taken over.
+
+        A process that died between the two files has newer weights there, and an older state goes on where the last one
+        is damaged: they were measured all the same. Where they cannot be read, the next validation chooses anew.
+        """
+        path = self.checkpoints / BEST
+        if self.choice.best_value is None and not path.exists():
+            return
+        try:
+            best = read_checkpoint(path)
+        except TrainingError as error:
+            log.warning("%s; the next validation has the best weights", error)
+            self.choice.best_value = None
+        else:
+            self.choice.best_value = best.choice["best_value"]
+            self.choice.best_iteration = best.iteration
 
     def go_on(self, interrupts: Interrupts) -> None:
         """Updates until the end; validates and writes checkpoints on the way.
@@ -254,11 +216,21 @@ class Run:
         `on_batch` is shown every batch with the updates before it, `on_row` every row, and again after a validation.
         Raises `TrainingInterrupted` after a signal, the state saved.
         """
-        last = self.settings.max_batches
-        if not self.is_validated and self.iteration:
+        if self._is_due() and self.validated_at != self.iteration:
             self._validate(interrupts)
-        if self.iteration and self._should_stop():
-            return
+        if not (self.iteration and self._should_stop()):
+            self._update_until_the_end(interrupts)
+        if self.validated_at != self.iteration:
+            self._validate(interrupts)
+
+    def _is_due(self) -> bool:
+        """Whether an undisturbed run validates after this iteration."""
+        return self.iteration > 0 and (
+            self.iteration % self.settings.evaluate_every == 0 or self.iteration == self.settings.max_batches
+        )
+
+    def _update_until_the_end(self, interrupts: Interrupts) -> None:
+        last = self.settings.max_batches
         stream = self.pictures.batches(
             first=self.iteration,
             last=last,
@@ -274,7 +246,7 @@ class Run:
                 if self.processes.is_first:
                     self.on_batch(self.iteration, batch)
                 self._update(batch)
-                if self.iteration % self.settings.evaluate_every == 0 or self.iteration == last:
+                if self._is_due():
                     self._validate(interrupts)
                     self._pace.pause(time.monotonic())
                 elif self.processes.is_first and time.monotonic() - self.saved > CHECKPOINT_EVERY_S:
@@ -285,8 +257,6 @@ class Run:
                     self._interrupted(signal_number)
                 if self._should_stop():
                     break
-        if not self.is_validated:
-            self._validate(interrupts)
 
     @property
     def seconds(self) -> float:
@@ -296,7 +266,7 @@ class Run:
     def _update(self, batch: Batch) -> None:
         updated: Updated = self.updates.update(batch, self.iteration)
         self.iteration += 1
-        self.loss, self.is_validated = updated.loss, False
+        self.loss = updated.loss
         self.averaged.update(self.network, self.iteration)
         if self.processes.is_first:
             self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
@@ -308,37 +278,41 @@ class Run:
             self.on_row(self.history.rows[-1])
 
     def _validate(self, interrupts: Interrupts) -> None:
-        """Measures the averaged network, puts the numbers into the last row, and writes the checkpoints."""
-        outcome: object = None
+        """Measures the averaged network, puts the numbers into the last row, and writes the checkpoints.
+
+        A signal ends the measuring at once. What was measured is taken in whole, and saved.
+        """
+        told: object = None
         if self.processes.is_first:
-            try:
+            with contextlib.suppress(InterruptedWork):
                 with interrupts.at_once():
-                    outcome = self._measured()
-            except InterruptedWork:
-                outcome = None
-        told = self.processes.from_first(None if outcome is None else self.choice.validations_without_gain)
+                    measured = self._measure()
+                self._take_in(measured)
+                told = self.choice.validations_without_gain
+        told = self.processes.from_first(told)
         if told is None:
             self._interrupted(self.processes.largest(interrupts.number))
         self.choice.validations_without_gain = int(told)  # type: ignore[call-overload]
-        self.is_validated = True
+        self.validated_at = self.iteration
 
-    def _measured(self) -> Measured:
+    def _measure(self) -> Measured:
         try:
-            measured = self.validation.measure(self.averaged.network)
+            return self.validation.measure(self.averaged.network)
         except EvaluationError as error:  # boxes that are no numbers any more
             raise TrainingError(
                 f"validation after iteration {self.iteration}: {error}: try a smaller --learning-rate "
                 f"or a longer --burn-in"
             ) from error
+
+    def _take_in(self, measured: Measured) -> None:
         is_best = self.choice.add(self.iteration, measured.detections)
         if is_best:
             self._best = (self.iteration, measured)
-        self.is_validated = True
+        self.validated_at = self.iteration
         self.history.amend(_with(self.history.rows[-1], measured, seconds=self.seconds))
         self.on_row(self.history.rows[-1])
         self._save(best=is_best)
         log.info("iteration %d: loss %.3f, AP50 %.4f", self.iteration, self.loss, measured.ap50)
-        return measured
 
     def best_measured(self) -> Measured:
         """What the best weights score on val; measured again where an interruption has lost it."""
@@ -358,8 +332,8 @@ class Run:
         """Whether patience or time are used up; `stopped` then says so."""
         options = self.options
         limit, patience = options.time_limit_minutes, options.patience
-        late = limit is not None and self.seconds > 60 * limit
-        if self.processes.largest(int(late)) and self.iteration < self.settings.max_batches:
+        late = limit is not None and self.processes.largest(int(self.seconds > 60 * limit)) > 0
+        if late and self.iteration < self.settings.max_batches:
             self.stopped = f"stopped by the time limit of {limit:g} minutes"
         elif patience is not None and self.choice.validations_without_gain >= patience:
             self.stopped = f"stopped after {patience} validations without a gain"
@@ -394,7 +368,7 @@ class Run:
             iteration=self.iteration,
             seen=self.iteration * self.settings.batch,
             seconds=self.seconds,
-            is_validated=self.is_validated,
+            is_validated=self.validated_at == self.iteration,
             network=on_cpu(self.network.state_dict()),
             averaged=on_cpu(self.averaged.network.state_dict()),
             optimizer=self.updates.optimizer.state_dict(),
@@ -417,11 +391,11 @@ class Run:
         network.save_weights(self.out / "model.weights", header=WeightsHeader(seen=best.seen))
         write_freeze_plan(network.cfg, self.updates.plan.exported()).write(self.out / "model.cfg")
         verdicts = self._verdicts(network, best)
-        rows = {row.iteration: row for row in self.history.rows}
+        first = self.history.rows[0]
         summary = TrainingSummary(
-            best_ap50=rows[best.iteration].ap50 or 0.0,
+            best_ap50=self.best_measured().ap50,
             best_iteration=best.iteration,
-            baseline_ap50=rows[0].ap50 if 0 in rows else None,
+            baseline_ap50=first.ap50 if first.iteration == 0 else None,
             iteration=self.iteration,
             loss=self.loss,
             seconds=self.history.rows[-1].seconds,

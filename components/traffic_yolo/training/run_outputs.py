@@ -23,9 +23,10 @@ from traffic_yolo.training.event_log import EventLogs, Outcome
 from traffic_yolo.training.history import HistoryRow
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.report import REPORT_NAME, ClassResult, TrainingReport, training_report
-from traffic_yolo.training.run import Run, TrainingSummary
+from traffic_yolo.training.run import Run
 from traffic_yolo.training.settings import resolved_options
 from traffic_yolo.training.size_advice import SizeAdvice, size_advice
+from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.verdict import NO_BASELINE
 from traffic_yolo.verdict_file import VERDICT_NAME
 

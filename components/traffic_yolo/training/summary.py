@@ -1,0 +1,65 @@
+"""What a training came to, for its last lines, for a table of runs and for the gate on improvement."""
+
+from dataclasses import dataclass
+
+from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, WORSENED, Verdict
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a training came to.
+
+    `best_ap50`: AP50 on val of the weights delivered, those after `best_iteration` updates (0: the start's);
+    `baseline_ap50`: of the start weights, None where there is nothing to compare. `iteration`: updates made; `loss`:
+    the last one per picture; `stopped`: why before `max_batches`, or "". `skipped`: training pictures that could not
+    be used, by reason.
+    """
+
+    best_ap50: float
+    best_iteration: int
+    baseline_ap50: float | None
+    iteration: int
+    loss: float
+    seconds: float
+    stopped: str
+    verdicts: tuple[Verdict, ...]
+    skipped: dict[str, int]
+
+    @property
+    def is_improvement(self) -> bool:
+        """Whether every verdict says that the result is better than the start."""
+        return bool(self.verdicts) and all(verdict.word == IMPROVED for verdict in self.verdicts)
+
+    @property
+    def learnt(self) -> bool:
+        """Whether the weights delivered are not the start's."""
+        return self.baseline_ap50 is None or self.best_iteration > 0
+
+    def numbers(self) -> dict[str, float]:
+        """What a table of runs shows: AP50 and gain in [0, 1], counts, seconds; `improvement` 1, 0 or -1 (worse)."""
+        found = {"val_ap50": self.best_ap50, "iterations": float(self.iteration), "seconds": self.seconds}
+        found["best_iteration"] = float(self.best_iteration)
+        found["pictures_skipped"] = float(sum(self.skipped.values()))
+        if self.baseline_ap50 is not None:
+            found["start_val_ap50"] = self.baseline_ap50
+        for verdict in self.verdicts:
+            if verdict.word != NO_BASELINE:
+                found[f"improvement_{verdict.split}"] = {IMPROVED: 1.0, WORSENED: -1.0}.get(verdict.word, 0.0)
+            if verdict.difference is not None:
+                found[f"gain_{verdict.split}"] = verdict.difference.difference.value
+        return found
+
+    @property
+    def text(self) -> str:
+        """The last lines of the command."""
+        ended = f" ({self.stopped})" if self.stopped else ""
+        lines = [
+            f"best AP50 on val {self.best_ap50:.4f} after {self.best_iteration} of {self.iteration} iterations{ended}, "
+            f"{self.seconds:.0f} s"
+        ]
+        if self.baseline_ap50 is not None:
+            lines.append(f"start AP50 on val {self.baseline_ap50:.4f}")
+        if self.skipped:
+            counts = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
+            lines.append(f"training pictures skipped: {counts}")
+        return "\n".join([*lines, *(verdict.text for verdict in self.verdicts)])
