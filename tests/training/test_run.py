@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 import torch
+from written_data_set import write_manifest
 
 from traffic_yolo.cli import main
 from traffic_yolo.darknet.network import Network
@@ -156,6 +158,28 @@ def test_a_network_that_has_lost_its_numbers_ends_the_training_and_keeps_the_sta
     with pytest.raises(TrainingError, match=r"iteration \d+.*try a smaller --learning-rate"):
         train(rectangles, tmp_path / "run", options)
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt").iteration == 0
+
+
+def test_pictures_that_are_missing_or_damaged_are_skipped_counted_and_named(
+    make_rectangles: Callable[..., Path],
+    options: TrainingOptions,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dataset = make_rectangles(tmp_path / "dataset")
+    pictures = dataset / "images" / "recording"
+    shutil.copytree(pictures, dataset / "images" / "val")  # validation wants every picture
+    annotations = dataset / "annotations" / "instances_val.json"
+    annotations.write_text(annotations.read_text().replace("recording/", "val/"))
+    write_manifest(dataset)
+    (pictures / "0.png").unlink()
+    (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:-40])
+    summary = train(dataset, tmp_path / "run", replace(options, max_bad_pictures=0.5))
+    assert summary.skipped == {"damaged": 1, "missing": 1}
+    assert "training pictures skipped: 1 damaged, 1 missing" in summary.text.splitlines()
+    assert sum("training picture skipped" in record.getMessage() for record in caplog.records) == 2
+    with pytest.raises(TrainingError, match=r"cannot be used, more than max_bad_pictures=0.25 .*recording/[01]\.png"):
+        train(dataset, tmp_path / "strict", replace(options, max_bad_pictures=0.25))
 
 
 # ---------------------------------------------------------------- interruptions

@@ -173,7 +173,8 @@ def batches(
     batch that is this process's. `skipped` is told of pictures that could not be used, and raises `TrainingError` where
     they are too many; without it, none may be.
     """
-    skipped = skipped or SkippedPictures(len(samples.store), most=0.0)
+    if skipped is None:  # one that has met none yet is empty, and false
+        skipped = SkippedPictures(len(samples.store), most=0.0)
 
     def made(iteration: int) -> Batch:
         return samples.batch(iteration, rank=rank, world_size=world_size)

@@ -75,7 +75,8 @@ class Run:
         network = start_network(options, data_set.classes)
         self.carried = carried_classes(options, network, data_set.classes)
         self._check_options()
-        self.settings: Settings = resolve(options, network, num_pictures=len(data_set.split("train")))
+        self.images = data_set.split("train", missing_files=True)  # which the loader skips and counts
+        self.settings: Settings = resolve(options, network, num_pictures=len(self.images))
         if self.settings.batch < processes.world_size:
             raise TrainingError(
                 f"batch: expected at least one picture for each of {processes.world_size} processes, found "
@@ -125,7 +126,7 @@ class Run:
             stride=self.network.max_stride,
         )
         self.pictures = TrainingPictures.open(
-            self.data_set, self.network, options, augmentation=self.settings.augmentation, sizes=sizes
+            self.data_set, self.images, self.network, options, augmentation=self.settings.augmentation, sizes=sizes
         )
         self.validation = Validation(self.data_set, options.validation(), cache=self.pictures.cache)
         self.validation.prepare(self.averaged.network)
@@ -145,6 +146,7 @@ class Run:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
         self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
         self.tell(self._what_trains())
+        self.tell(self.pictures.box_counts.describe())
         self.validated_at = 0
         if not self.processes.is_first:
             return

@@ -46,7 +46,7 @@ class RunOutputs:
 
     def begin(self) -> None:
         """Looks at the boxes of the data and says how they suit the network's size and anchors."""
-        network, images = self._run.network, self._run.data_set.split("train", missing_files=True)
+        network, images = self._run.network, self._run.images
         height, width = network.input_hw
         self._advice = size_advice(network, images)
         anchors = anchors_of(network.cfg)

@@ -82,7 +82,7 @@ def train(
         outputs = RunOutputs(run, stack.enter_context(event_logs(options.log_to, told)))
         run.on_row, run.on_batch = outputs.row, outputs.batch
         if not resumes:
-            _trained_on(data_set, options).write(out / TRAINED_ON_NAME)
+            _trained_on(run).write(out / TRAINED_ON_NAME)
             write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
             run.begin()
         outputs.begin()
@@ -107,14 +107,17 @@ def _device(options: TrainingOptions, processes: Processes) -> torch.device:
     return torch.device("cuda", processes.local_rank)
 
 
-def _trained_on(data_set: DataSet, options: TrainingOptions) -> TrainedOn:
-    """What the weights will have seen when the training is done."""
-    seen = {split: [image.file_name for image in data_set.split(split)] for split in ("train", "val")}
-    start = existing_path(options.weights, what="weights") if options.weights else None
+def _trained_on(run: Run) -> TrainedOn:
+    """What the weights will have seen when the training is done; a picture that is not there is not seen."""
+    data_set, weights = run.data_set, run.options.weights
+    trained = [image.file_name for image in run.images if image.path.is_file()]
+    start = existing_path(weights, what="weights") if weights else None
     return TrainedOn(
         data_fingerprint=data_set.fingerprint,
-        pictures=picture_hashes(data_set.root, data_set.manifest, seen["train"]),
-        chosen_on=picture_hashes(data_set.root, data_set.manifest, seen["val"]),
+        pictures=picture_hashes(data_set.root, data_set.manifest, trained),
+        chosen_on=picture_hashes(
+            data_set.root, data_set.manifest, [image.file_name for image in run.validation.images]
+        ),
         start_weights=start.name if start else "",
         start_weights_sha256=sha256_of_file(start) if start else "",
     )

@@ -1,11 +1,11 @@
 """The pictures of a training, opened: samples, the cache shared with the validation, what was found about them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.data_set import DataSet, LabelledImage
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.augment import Augmentation
 from traffic_yolo.training.augmentation_settings import check_data_keys
@@ -35,18 +35,18 @@ class TrainingPictures:
     def open(
         cls,
         data_set: DataSet,
+        images: Sequence[LabelledImage],
         network: Network,
         options: TrainingOptions,
         *,
         augmentation: Augmentation,
         sizes: NetworkSizes,
     ) -> "TrainingPictures":
-        """Reads labels, no picture; logs what boxes there are and what in the cfg has no effect.
+        """Looks at the labels, reads no picture; logs what in the cfg has no effect. `images`: split train.
 
         Raises `DatasetError` for a class that the network does not have and for a split without pictures,
         `TrainingError` for one in which no box can be learnt from, `StorageError` for a cache folder without room.
         """
-        images = data_set.split(SPLIT, missing_files=True)
         counts = count_boxes(
             images,
             num_classes=network.num_classes,
@@ -58,7 +58,6 @@ class TrainingPictures:
                 f"split {SPLIT} has no boxes; nothing can be learnt from it ({counts.describe()}); "
                 f"{data_set.filled_splits}"
             )
-        log.info("%s", counts.describe())
         for sentence in check_data_keys(network.cfg):
             log.info("%s", sentence)
         cache = PictureCache(options.cache_mib, options.cache_folder)
