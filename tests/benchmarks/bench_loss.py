@@ -5,15 +5,13 @@ Batch 16, all threads: the package's traffic-small, and Yolo-Fastest at 320 wher
 counts.
 """
 
-import os
 from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import torch
 from harness import Row, interleaved
 from torch import Tensor
+from training_data import BATCH, package_cfg, random_truths, reference_cfg
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -22,36 +20,15 @@ from traffic_yolo.training.options import LOSSES
 from traffic_yolo.training.targets import Truths
 
 TOPIC = "loss"
-BATCH, BOXES = 16, 15  # pictures of a step, objects in a picture
 REPEATS = 7
 LIKELY = 0.3  # probability of every class: above a quarter, from which on Darknet looks at a cell's overlaps
-REFERENCE = Path(os.environ.get("TRAFFIC_YOLO_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
 
 
 def networks() -> Iterator[tuple[str, Cfg]]:
     """Name and cfg."""
-    package = resources.files("traffic_yolo.training").joinpath("cfg", "traffic-small.cfg")
-    yield "traffic-small", Cfg.parse(package.read_text(encoding="utf-8"))
-    fastest = REFERENCE / "weights" / "yolo-fastest-1.1.cfg"
-    if fastest.is_file():
-        cfg = Cfg.read(fastest)
-        cfg.net.set("width", 320)
-        cfg.net.set("height", 320)
+    yield "traffic-small", package_cfg()
+    if (cfg := reference_cfg("weights/yolo-fastest-1.1.cfg", size=320)) is not None:
         yield "Yolo-Fastest@320", cfg
-
-
-def truths_of(num_classes: int) -> Truths:
-    """Boxes of a few percent of the picture, as traffic has them."""
-    generator = np.random.default_rng(0)
-    count = BATCH * BOXES
-    centres = generator.uniform(0.05, 0.95, (count, 2))
-    sizes = generator.uniform(0.03, 0.2, (count, 2))
-    return Truths(
-        np.concatenate([centres, sizes], axis=1).astype(np.float32),
-        generator.integers(0, num_classes, count),
-        np.repeat(np.arange(BATCH), BOXES),
-        np.zeros(count, bool),
-    )
 
 
 def rows() -> Iterator[Row]:
@@ -61,7 +38,7 @@ def rows() -> Iterator[Row]:
         height, width = network.input_hw
         pictures = torch.rand(BATCH, 3, height, width, generator=torch.Generator().manual_seed(0))
         pictures = pictures.to(memory_format=torch.channels_last)
-        truths = truths_of(network.num_classes)
+        truths = random_truths(network.num_classes)
         outputs = [_likely(x, network.num_classes) for x in network(pictures)]
         for kind in LOSSES:
             yield _row(network, pictures, outputs, truths, name, kind)

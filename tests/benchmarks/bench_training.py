@@ -11,12 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
 from harness import Row, interleaved, peak_memory_mib
+from training_data import BATCH, package_cfg, random_truths, reference_cfg
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -24,46 +24,20 @@ from traffic_yolo.training.distributed import Processes, process_group
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import resolve
-from traffic_yolo.training.targets import Truths
 from traffic_yolo.training.update import Updates
 
 TOPIC = "training"
-BATCH, BOXES = 16, 15
-REFERENCE = Path(os.environ.get("TRAFFIC_YOLO_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
+FASTEST = "weights/yolo-fastest-1.1.cfg"
 STEPS = 6  # that a process of the distributed row is timed over, after two
 
 
-def cfg_of(name: str, *, size: int = 0) -> Cfg | None:
-    """The package's traffic-small, or a cfg of the reference folder; None where that is not there."""
-    if name == "traffic-small":
-        text = resources.files("traffic_yolo.training").joinpath("cfg", "traffic-small.cfg").read_text(encoding="utf-8")
-        return Cfg.parse(text)
-    path = next((REFERENCE / folder / f"{name}.cfg" for folder in ("weights", "cfg")
-                 if (REFERENCE / folder / f"{name}.cfg").is_file()), None)  # fmt: skip
-    if path is None:
-        return None
-    cfg = Cfg.read(path)
-    if size:
-        cfg.net.set("width", size)
-        cfg.net.set("height", size)
-    return cfg
-
-
-def batch_of(network: Network, count: int = BATCH, *, rank: int = 0, world_size: int = 1) -> Batch:
+def batch_of(network: Network, *, rank: int = 0, world_size: int = 1) -> Batch:
     """Noise with boxes of a few percent of the picture; a process's share of the very same batch."""
-    generator = np.random.default_rng(0)
     height, width = network.input_hw
-    images = generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-    centres, sizes = generator.uniform(0.05, 0.95, (count * BOXES, 2)), generator.uniform(0.03, 0.2, (count * BOXES, 2))
-    truths = Truths(
-        np.concatenate([centres, sizes], axis=1).astype(np.float32),
-        generator.integers(0, network.num_classes, count * BOXES),
-        np.repeat(np.arange(count), BOXES),
-        np.zeros(count * BOXES, bool),
-    )
-    first, last = count * rank // world_size, count * (rank + 1) // world_size
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, height, width, 3), dtype=np.uint8)
+    first, last = BATCH * rank // world_size, BATCH * (rank + 1) // world_size
     tensor = torch.from_numpy(images[first:last]).permute(0, 3, 1, 2)
-    return Batch(tensor, truths.of_images(first, last), (), count)
+    return Batch(tensor, random_truths(network.num_classes).of_images(first, last), (), BATCH)
 
 
 def updates_of(
@@ -102,8 +76,8 @@ def repeated(updates: Updates, batch: Batch) -> Callable[[], object]:
 
 def rows() -> Iterator[Row]:
     """All rows that this machine can give."""
-    for name, size in (("traffic-small", 0), ("yolo-fastest-1.1", 320)):
-        cfg = cfg_of(name, size=size)
+    fastest = reference_cfg(FASTEST, size=320)
+    for name, cfg in (("traffic-small", package_cfg()), ("Yolo-Fastest@320", fastest)):
         if cfg is None:
             continue
         updates = updates_of(cfg)
@@ -118,9 +92,9 @@ def rows() -> Iterator[Row]:
             bare / step, "at least 0.95",
         )  # fmt: skip
         yield from heads_rows(name, cfg)
-    if (cfg := cfg_of("yolo-fastest-1.1", size=320)) is not None:
+    if fastest is not None:
         yield distributed_row()
-    if (cfg := cfg_of("yolov4-tiny")) is not None and _has_bfloat16():
+    if (cfg := reference_cfg("cfg/yolov4-tiny.cfg")) is not None and _has_bfloat16():
         rivals = {name: updates_of(cfg, precision=name) for name in ("float32", "bfloat16")}
         batch = batch_of(rivals["float32"].network)
         found = interleaved({name: repeated(updates, batch) for name, updates in rivals.items()}, repeats=3)
@@ -175,7 +149,7 @@ def _has_bfloat16() -> bool:
 def main(told: Path) -> None:
     """One process of the distributed row: writes the median seconds of a step."""
     torch.set_num_threads(1)
-    cfg = cfg_of("yolo-fastest-1.1", size=320)
+    cfg = reference_cfg(FASTEST, size=320)
     assert cfg is not None
     with process_group("cpu") as processes:
         updates = updates_of(cfg, processes=processes)

@@ -8,7 +8,8 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network, read_sections
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.freeze import backbone_end, freeze, set_training_mode, trainable_layers
+from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
+from traffic_yolo.training.layer_groups import backbone_end
 
 
 @pytest.mark.reference

@@ -9,7 +9,7 @@ import click
 from traffic_yolo.commands.dataclass_options import options_of, step_options, values_of
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.options import RESUME, TrainingOptions
 from traffic_yolo.training.trainjob_options import TrainJobOptions
 
 
@@ -18,7 +18,7 @@ from traffic_yolo.training.trainjob_options import TrainJobOptions
 @step_options(TrainingOptions)
 @click.option(
     "--resume",
-    type=click.Choice(["yes", "auto", "no"]),
+    type=click.Choice(RESUME),
     is_flag=False,
     flag_value="yes",
     default="no",

@@ -1,7 +1,7 @@
 """What options and cfg say about augmentation and sizes, key by key: obeyed, refused, or named as without effect.
 
 The rules are those of Darknet's detector training (parser.c parse_net_options, data.c load_data_detection, detector.c
-train_detector). `DATA_KEYS` says of each key what becomes of it; docs/training.md shows it.
+train_detector). `NET_KEYS` and `YOLO_KEYS` say of each key what becomes of it; `cfg_keys` refuses by them.
 """
 
 from collections.abc import Mapping
@@ -69,27 +69,19 @@ YOLO_KEYS: Mapping[str, DataKey] = {
 }
 
 
-def check_data_keys(cfg: Cfg) -> list[str]:
-    """Sentences about keys that the cfg gives and that change nothing, for the log, one each.
-
-    Raises `DarknetFormatError` for a key that Darknet's detector training reads and this one does not obey.
-    """
+def keys_without_effect(cfg: Cfg) -> list[str]:
+    """Sentences about keys that the cfg gives and that change nothing, for the log, one each."""
     sentences = []
     sections = [(cfg.net, NET_KEYS), (_last_yolo(cfg), YOLO_KEYS)]
     for section, known in sections:
         for name, key in known.items():
-            if not section.has(name) or key.treatment == "obeyed":
+            if not section.has(name) or key.treatment != "ignored":
                 continue
             if key.neutral and section.get_float(name, 0) in key.neutral:
                 continue
-            if key.treatment == "refused":
-                raise section.error(f"{name}={section.get_str(name, '')}: {key.meaning}", key=name)
             sentences.append(f"[{section.name}] {name}={section.get_str(name, '')} {key.meaning}")
     net = cfg.net
-    mixup = net.get_int("mixup", 0, at_least=0, at_most=MOSAIC_AND_CUTMIX)
-    if mixup in (CUTMIX, MOSAIC_AND_CUTMIX):
-        raise net.error(f"mixup={mixup}: {NO_CUTMIX}; take mixup=1, or mosaic=1 in its place", key="mixup")
-    if mixup == MIXUP and net.get_int("mosaic", 0):
+    if net.get_int("mixup", 0) == MIXUP and net.get_int("mosaic", 0):
         sentences.append("[net] mixup=1 has no effect beside mosaic=1, as in Darknet; option mixup sets a share")
     if net.get_int("dynamic_minibatch", 0) and not _last_yolo(cfg).get_float("random", 0):
         sentences.append("[net] dynamic_minibatch=1 has no effect without random=1 in the last [yolo]")
@@ -99,16 +91,18 @@ def check_data_keys(cfg: Cfg) -> list[str]:
 def augmentation_of(options: TrainingOptions, cfg: Cfg) -> Augmentation:
     """Options over cfg over Darknet's defaults; jitter and resize come from the last [yolo], as in Darknet.
 
-    Raises `DarknetFormatError` for a number of the cfg that is none or is refused, `OptionsError` for combinations that
-    make no sense.
+    Raises `DarknetFormatError` for a number of the cfg that is none and for a mixup that is no detector's,
+    `OptionsError` for combinations that make no sense.
     """
     net, yolo = cfg.net, _last_yolo(cfg)
-    check_data_keys(cfg)
+    mixup_of_cfg = net.get_int("mixup", 0, at_least=0, at_most=MOSAIC_AND_CUTMIX)
+    if mixup_of_cfg in (CUTMIX, MOSAIC_AND_CUTMIX):
+        raise net.error(f"mixup={mixup_of_cfg}: {NO_CUTMIX}; take mixup=1, or mosaic=1 in its place", key="mixup")
 
     def chosen(option: float | None, of_cfg: float) -> float:
         return of_cfg if option is None else option
 
-    kind = MOSAIC if net.get_int("mosaic", 0) else net.get_int("mixup", 0)
+    kind = MOSAIC if net.get_int("mosaic", 0) else mixup_of_cfg
     mosaic = chosen(options.mosaic, SHARE if kind == MOSAIC else 0.0)
     mixup = chosen(options.mixup, min(SHARE if kind == MIXUP else 0.0, 1 - mosaic))
     if mosaic + mixup > 1:

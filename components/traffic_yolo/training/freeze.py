@@ -8,7 +8,6 @@ from torch import nn
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.training.layer_groups import backbone_end as backbone_end
 from traffic_yolo.training.plan import FineTunePlan
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)

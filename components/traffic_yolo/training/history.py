@@ -16,8 +16,8 @@ LOSSES = ("loss", "box", "objectness", "classes")
 class HistoryRow:
     """One update, or with iteration 0 the start, whose losses are NaN. The losses are means per picture.
 
-    `ap`, `ap50` and `f1` are those of the averaged network on val, None without validation; `images_per_s` counts the
-    pictures of the update alone.
+    `ap`, `ap50` and `f1` are those of the averaged network on val, None without validation; `images_per_s` is that of
+    the last updates (`pace`).
     """
 
     iteration: int

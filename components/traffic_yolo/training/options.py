@@ -26,6 +26,7 @@ DEFAULT_LOSS = "darknet"
 FINE_TUNE_WORDS = WORDS
 PRECISIONS = ("float32", "bfloat16", "float16")
 METRICS = ("map50", "map", "f1")
+RESUME = ("no", "yes", "auto")  # `train`'s and its command's, beside the options
 
 
 _VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then state one number

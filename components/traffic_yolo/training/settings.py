@@ -59,11 +59,6 @@ class Settings:
     beta2: float = BETA2
     epsilon: float = EPSILON["adamw"]
 
-    @property
-    def mini_batch(self) -> int:
-        """Pictures that the network sees at once."""
-        return self.batch // self.subdivisions
-
     def layer_plan(self, network: Network) -> LayerPlan:
         """What each layer of `network` does in each update; raises as `LayerPlan` does."""
         return LayerPlan(
@@ -107,7 +102,7 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
         schedule=schedule_of(
             net,
             max_batches=numbers.max_batches,
-            learning_rate=_chosen(options.learning_rate, numbers.learning_rate),
+            learning_rate=numbers.learning_rate if options.learning_rate is None else options.learning_rate,
             policy=options.policy or numbers.policy,
             burn_in=numbers.burn_in if options.burn_in is None else options.burn_in,
             seed=options.seed,
@@ -167,10 +162,6 @@ def _momentum_of(network: Network, *, adaptive: bool, recipe: str) -> float:
 
 def _or(option: float | None, otherwise: float) -> float:
     return otherwise if option is None else option
-
-
-def _chosen(option: float | None, of_recipe: float | None) -> float | None:
-    return of_recipe if option is None else option
 
 
 def resolved_options(options: TrainingOptions, settings: Settings) -> TrainingOptions:

@@ -19,14 +19,12 @@ from traffic_yolo.training.distributed import Processes, process_group, requeste
 from traffic_yolo.training.event_log import LoggedRun, event_logs
 from traffic_yolo.training.interrupts import watched
 from traffic_yolo.training.log_to import check_log_to
-from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.options import RESUME, TrainingOptions
 from traffic_yolo.training.run import Run
 from traffic_yolo.training.run_lock import is_unused, run_lock
 from traffic_yolo.training.run_outputs import RunOutputs
 from traffic_yolo.training.settings import resolved_options
 from traffic_yolo.training.summary import TrainingSummary
-
-RESUME = ("no", "yes", "auto")
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.augment import Augmentation
-from traffic_yolo.training.augmentation_settings import check_data_keys
+from traffic_yolo.training.augmentation_settings import keys_without_effect
 from traffic_yolo.training.box_counts import BoxCounts, count_boxes
 from traffic_yolo.training.loader import MOSAIC_WINDOW, Batch, Samples, batches
 from traffic_yolo.training.network_sizes import NetworkSizes
@@ -58,7 +58,7 @@ class TrainingPictures:
                 f"split {SPLIT} has no boxes; nothing can be learnt from it ({counts.describe()}); "
                 f"{data_set.filled_splits}"
             )
-        for sentence in check_data_keys(network.cfg):
+        for sentence in keys_without_effect(network.cfg):
             log.info("%s", sentence)
         cache = PictureCache(options.cache_mib, options.cache_folder)
         needed = NeededSize(augmentation, sizes.largest_wh, network.letterbox, options.reduced_decode)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import TrainingError
@@ -19,7 +19,6 @@ from traffic_yolo.training.settings import Settings
 from traffic_yolo.training.synced_batch_norm import sync_batch_norms
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-Kept = list[tuple[nn.modules.batchnorm._BatchNorm, Tensor, Tensor]]
 SHOWN_NAMES = 8  # pictures of a batch that an error names
 
 
@@ -63,14 +62,13 @@ class Updates:
         self.loss = YoloLoss(network.heads, network.cfg.net, kind=loss, max_batches=settings.max_batches)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self._format = AUTOCAST[precision]
-        forward: Callable[[Tensor], list[Tensor]] = torch.compile(network) if compile else network
-        self._forward = forward
+        self._forward: Callable[[Tensor], list[Tensor]] = torch.compile(network) if compile else network
         self._precision = precision
 
     def update(self, batch: Batch, iteration: int) -> Updated:
         """One update from this process's share of a batch, after `iteration` others.
 
-        Raises `TrainingError` where the loss is not finite; the network is then as it was before.
+        Raises `TrainingError` where the loss is not finite, before any weight is changed.
         """
         self.plan.apply(self.network, iteration)
         self.statistics.follow(iteration)
@@ -79,7 +77,6 @@ class Updates:
         self.optimizer.zero_grad(set_to_none=True)
         own = len(batch.images)
         slice_size = -(-own // self.settings.subdivisions)
-        kept = _statistics_of(self.network)
         sums = torch.zeros(3, dtype=torch.float64)
         for start in range(0, own, slice_size):
             sums += self._backward(batch, start, min(start + slice_size, own), iteration)
@@ -87,7 +84,6 @@ class Updates:
         box, objectness, classes = (sums / batch.num_pictures).tolist()
         updated = Updated(rate, box, objectness, classes)
         if not math.isfinite(updated.loss):
-            _restore_statistics(kept)
             raise self._not_finite(updated, batch, iteration)
         self.processes.sum_gradients(self.network.parameters())
         self.scaler.step(self.optimizer)
@@ -98,7 +94,6 @@ class Updates:
         """Adds the gradient of pictures `start` to `stop` - 1; their sums of the box, objectness and class losses."""
         images = batch.images[start:stop].to(self.device, non_blocking=True).float().div_(255)
         height, width = images.shape[2:]
-        images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self._format, enabled=self._format is not None):
             outputs = self._forward(images)
         truths = batch.truths.of_images(start, stop)
@@ -118,22 +113,3 @@ class Updates:
             f"pictures {shown}: try a smaller --learning-rate, a longer --burn-in{longer}, and look at the labels of "
             f"these pictures"
         )
-
-
-def _statistics_of(network: Network) -> Kept:
-    """The running statistics of batch-norms in training mode, which a forward pass changes before the loss is known."""
-    found = []
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            found.append((module, module.running_mean.clone(), module.running_var.clone()))
-    return found
-
-
-def _restore_statistics(kept: Kept) -> None:
-    for module, mean, variance in kept:
-        assert module.running_mean is not None
-        assert module.running_var is not None
-        module.running_mean.copy_(mean)
-        module.running_var.copy_(variance)
