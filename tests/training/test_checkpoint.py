@@ -22,6 +22,7 @@ CHECKPOINT = Checkpoint(
     loss={},
     choice={"best_value": None},
     random_state=torch.get_rng_state(),
+    learning_rate=0.001,
     options=asdict(TrainingOptions()),
     classes=["CAR"],
     cfg="[net]\n",
@@ -64,7 +65,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"checkpoint not found: .*last.pt"):
         read_checkpoint(tmp_path / "last.pt")
     torch.save({"epoch": 1}, tmp_path / "last.pt")
-    with pytest.raises(TrainingError, match="expected a checkpoint of schema version 2, found another file"):
+    with pytest.raises(TrainingError, match="expected a checkpoint of schema version 3, found another file"):
         read_checkpoint(tmp_path / "last.pt")
 
 

@@ -12,7 +12,7 @@ import torch
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.storage import atomic_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 _log = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ class Checkpoint:
 
     `network` and `averaged` are state dicts, `optimizer` the optimiser's, `scaler` the loss scaling's, `loss` what the
     loss remembers, `choice` which weights are the best so far (`Choice.state`), `random_state` torch's generator
-    (dropout); `options` are the fields of `TrainingOptions`. `is_validated`: whether the
-    validation after `iteration` updates was taken in, where one was due.
+    (dropout), `learning_rate` the run's, which a rate test may have set; `options` are the fields of
+    `TrainingOptions`. `is_validated`: whether the validation after `iteration` updates was taken in, where one was due.
     """
 
     iteration: int
@@ -39,6 +39,7 @@ class Checkpoint:
     loss: dict[str, Any]
     choice: dict[str, Any]
     random_state: torch.Tensor
+    learning_rate: float
     options: dict[str, Any]
     classes: list[str]
     cfg: str
