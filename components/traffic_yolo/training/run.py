@@ -148,6 +148,8 @@ class Run:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
         self.tell(self._what_trains())
         self.tell(self.pictures.box_counts.describe())
+        if self.choice.text:
+            self.tell(self.choice.text)
         if wants_test(self.options, self.settings, self.network):
             self._test_rate()
         self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
