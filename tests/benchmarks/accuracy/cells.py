@@ -103,7 +103,6 @@ class Cell:
             "height": height,
             "batch": BATCH,
             "max_batches": self.iterations,
-            "evaluate_every": self.iterations,
             "seed": self.seed,
             **given,
         }
