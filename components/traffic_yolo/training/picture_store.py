@@ -10,10 +10,12 @@ import numpy as np
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.detection.detect import read_rgb
+from traffic_yolo.errors import PictureError
 from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, finest_scale
 from traffic_yolo.training.picture_cache import PictureCache
 
 REDUCE_BELOW = 0.5  # share of the pixels: what saves less memory than half is kept as it is, and sampled once only
+LONGEST_SIDE = 32766  # pixels; OpenCV's warpAffine counts in 16 bits
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class NeededSize:
     def _wh(self, image_wh: tuple[int, int], augmentation: Augmentation) -> tuple[int, int]:
         image_hw = image_wh[1], image_wh[0]
         scales = finest_scale(image_hw, self.largest_wh, augmentation, letterbox=self.letterbox)
+        # Rounding: 551 * (416 / 551) is 416 and a little, and a 417th pixel would blur what fits exactly
         width, height = (
-            math.ceil(side * scale) if scale < 1 else side for side, scale in zip(image_wh, scales, strict=True)
+            math.ceil(round(side * scale, 6)) if scale < 1 else side for side, scale in zip(image_wh, scales, strict=True)
         )
         return width, height
 
@@ -85,7 +88,10 @@ class PictureStore:
         self._recent_bytes //= max(processes, 1)
 
     def pixels(self, index: int) -> UInt8Array:
-        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does."""
+        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does.
+
+        With `needed`, a picture with a side above `LONGEST_SIDE` is one too.
+        """
         pixels = self._arena.get(index)
         if pixels is not None:
             return pixels
@@ -115,6 +121,12 @@ class PictureStore:
     def _read(self, image: LabelledImage) -> UInt8Array:
         if self.needed is None:
             return read_rgb(image)
+        if max(image.width, image.height) > LONGEST_SIDE:
+            raise PictureError(
+                f"{image.path} is {image.width} x {image.height} pixels: expected sides up to {LONGEST_SIDE} for "
+                f"training; cut it into parts",
+                reason="too large",
+            )
         pixels = read_rgb(image, at_least_wh=self.needed.decoded_wh((image.width, image.height)))
         kept = self._kept_wh(image)
         if kept == (image.width, image.height):
