@@ -12,7 +12,15 @@ LONG = 50_000  # updates: 4,990 sizes are drawn between the first ten and the la
 
 
 def sizes_of(**changes: Any) -> NetworkSizes:
-    values = {"width": 416, "height": 416, "batch": 64, "subdivisions": 8, "max_batches": LONG, "seed": 0, "factor": 1.4}
+    values = {
+        "width": 416,
+        "height": 416,
+        "batch": 64,
+        "subdivisions": 8,
+        "max_batches": LONG,
+        "seed": 0,
+        "factor": 1.4,
+    }
     return NetworkSizes(**{**values, **changes})
 
 
@@ -53,7 +61,7 @@ def test_sizes_are_those_that_darknets_rounding_can_give(
 
 
 def test_larger_and_smaller_sizes_come_as_often_and_in_the_shares_of_the_rule() -> None:
-    """v is even in 1 to 1.4, or its inverse as often.
+    """The factor v is even in 1 to 1.4, or its inverse as often.
 
     608 = 19 * 32 comes of 13 v + 1 >= 18.5, v >= 1.3462: .1346 of the larger half. 416 comes of 1 / v where 13 / v + 1
     >= 12.5, v <= 1.1304 (what would become 448 included): .3261 of the smaller half.

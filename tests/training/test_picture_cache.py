@@ -119,7 +119,7 @@ def test_what_one_process_puts_every_other_gets(folder: str) -> None:
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """This process may write no file of more than 64 KiB."""
+    """No file of more than 64 KiB for this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
     yield
@@ -138,6 +138,8 @@ def test_a_disk_without_room_is_named_with_what_to_do(tmp_path: Path, small_file
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(StorageError, match=r"cache_folder .*file: 1 MiB for decoded pictures: File exists; give another"):
+    with pytest.raises(
+        StorageError, match=r"cache_folder .*file: 1 MiB for decoded pictures: File exists; give another"
+    ):
         PictureCache(1, str(tmp_path / "file")).take([300])
     assert (tmp_path / "file").read_text() == "mine"

@@ -138,7 +138,7 @@ def test_a_kept_picture_looks_like_the_whole_one_and_has_its_boxes_in_the_same_p
 
 
 def test_reduced_decoding_is_no_smaller_than_the_network_shows_the_whole_picture(tmp_path: Path) -> None:
-    """libjpeg makes n/8 of a size: of 640 x 400 for 96 x 64 it takes 2/8, 160 x 100."""
+    """A JPEG is made n/8 of its size: of 640 x 400 for 96 x 64 it takes 2/8, 160 x 100."""
     (image,) = write_pictures(tmp_path, 1, (640, 400), suffix=".jpg", boxes_xyxy=[(64, 40, 128, 80)])
     needed = NeededSize(CLOSE, (96, 64), letterbox=False, reduced_decode=True)
     assert needed.decoded_wh((640, 400)) == (96, 64)

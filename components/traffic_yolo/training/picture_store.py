@@ -45,7 +45,8 @@ class NeededSize:
         scales = finest_scale(image_hw, self.largest_wh, augmentation, letterbox=self.letterbox)
         # Rounding: 551 * (416 / 551) is 416 and a little, and a 417th pixel would blur what fits exactly
         width, height = (
-            math.ceil(round(side * scale, 6)) if scale < 1 else side for side, scale in zip(image_wh, scales, strict=True)
+            math.ceil(round(side * scale, 6)) if scale < 1 else side
+            for side, scale in zip(image_wh, scales, strict=True)
         )
         return width, height
 
