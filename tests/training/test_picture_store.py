@@ -11,7 +11,7 @@ from labelled_pictures import labelled, smooth_pixels, write_pictures
 from traffic_yolo.darknet.resize import stretch
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.errors import PictureError
-from traffic_yolo.training.augment import Augmentation, boxes_in_view, jittered_view, whole_view
+from traffic_yolo.training.augment import GREY, Augmentation, augmented, boxes_in_view, jittered_view, whole_view
 from traffic_yolo.training.loader import Samples
 from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.picture_cache import PictureCache
@@ -81,8 +81,26 @@ def test_boxes_follow_their_picture_into_its_kept_size(tmp_path: Path) -> None:
     needed = NeededSize(Augmentation(), (100, 100), letterbox=False)
     picture = PictureStore([image], cache=PictureCache(1), needed=needed).picture(0)
     assert picture.image.shape == (100, 100, 3)
-    assert picture.boxes_xyxy.tolist() == [[10, 10, 20, 60], [-2, 0, 100, 100]]
-    assert image.boxes_xyxy[0].tolist() == [40, 20, 80, 120]
+    assert picture.boxes_xyxy.tolist() == [[10, 10, 20, 60], [0, 0, 100, 100]]
+    assert image.boxes_xyxy.tolist() == [[40, 20, 80, 120], [-8, 0, 400, 200]]
+
+
+def test_boxes_end_at_the_edge_of_their_picture_also_where_a_view_shows_more(tmp_path: Path) -> None:
+    """Margins and windows that reach outside are grey: no object is there, however its box was drawn."""
+    boxes = [(-100, 20, 100, 60), (-90, 20, 10, 60), (-90, 80, -10, 120), (150, 90, 250, 150)]
+    (image,) = write_pictures(tmp_path, 1, (200, 100), boxes_xyxy=boxes)
+    store = PictureStore([image], cache=PictureCache(0))
+    picture = store.picture(0)
+    assert picture.boxes_xyxy.tolist() == [[0, 20, 100, 60], [0, 20, 10, 60], [0, 80, 0, 100], [150, 90, 200, 100]]
+    assert picture.ignore.tolist() == [False, True, True, True]  # a half, a tenth, nothing, a twelfth are left
+    letterboxed = augmented([picture], (200, 200), Augmentation(), letterbox=True, rng=np.random.default_rng(0))
+    assert letterboxed.boxes_xyxy.tolist() == [[0, 70, 100, 110], [0, 70, 10, 110], [150, 140, 200, 150]]
+    for seed in range(20):  # windows that begin up to 60 pixels outside
+        view = augmented([picture], (200, 100), Augmentation(jitter=0.3), letterbox=False, rng=np.random.default_rng(seed))
+        grey = (view.image == GREY).all(axis=(0, 2))
+        inside = np.flatnonzero(~grey)
+        assert view.boxes_xyxy[:, [0, 2]].min() >= inside[0] - 1
+        assert view.boxes_xyxy[:, [0, 2]].max() <= inside[-1] + 2
 
 
 def test_a_kept_picture_is_sampled_by_darknets_rule() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.errors import PictureError
-from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, finest_scale
+from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, finest_scale, visible_part
 from traffic_yolo.training.picture_cache import PictureCache
 
 REDUCE_BELOW = 0.5  # share of the pixels: what saves less memory than half is kept as it is, and sampled once only
@@ -106,14 +106,17 @@ class PictureStore:
         return pixels
 
     def picture(self, index: int) -> Picture:
-        """Pixels and boxes in their pixels; crowds count as ignored. Raises `PictureError` as `pixels` does."""
+        """Pixels and boxes in their pixels, cut at their edges: a view may reach outside, where no object is.
+
+        Crowds count as ignored, and so does what is mostly cut off. Raises `PictureError` as `pixels` does.
+        """
         image = self.images[index]
         pixels = self.pixels(index)
         height, width = pixels.shape[:2]
-        boxes = image.boxes_xyxy.astype(np.float32)
+        boxes, cut_off = visible_part(image.boxes_xyxy.astype(np.float32), (0, 0, image.width, image.height))
         if (width, height) != (image.width, image.height):
             boxes *= np.array([width / image.width, height / image.height] * 2, np.float32)
-        return Picture(pixels, boxes, image.class_ids, image.ignore | image.is_crowd)
+        return Picture(pixels, boxes, image.class_ids, image.ignore | image.is_crowd | cut_off)
 
     def _kept_wh(self, image: LabelledImage) -> tuple[int, int]:
         size = (image.width, image.height)
