@@ -108,7 +108,13 @@ def test_shares_of_mosaic_and_mixup(options: dict[str, float], net: str, mosaic:
 @pytest.mark.parametrize(
     ("options", "net", "yolo", "error", "message"),
     [
-        ({}, "mixup=2", "", DarknetFormatError, r"\[net\]: mixup=2: cutmix is for classifiers; .* take mixup=1, or mosaic"),
+        (
+            {},
+            "mixup=2",
+            "",
+            DarknetFormatError,
+            r"\[net\]: mixup=2: cutmix is for classifiers; .* take mixup=1, or mosaic",
+        ),
         ({}, "mixup=4", "", DarknetFormatError, "mixup=4: cutmix is for classifiers"),
         ({}, "mixup=5", "", DarknetFormatError, "mixup"),
         ({}, "blur=256", "", DarknetFormatError, "blur"),

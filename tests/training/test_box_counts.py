@@ -69,7 +69,9 @@ def test_a_box_that_the_data_set_ignores_is_that_whatever_else_it_is() -> None:
 
 
 def test_counts_of_pictures_add_up_and_are_told_in_one_line_without_noughts() -> None:
-    boxes = [(10, 10, 60, 60)] * 1000 + [(10, 10, 11, 60)] * 3 + [(-90, 10, 10, 60)] * 2 + [(9, 9, 9, 9), (300, 0, 310, 9)]
+    boxes = (
+        [(10, 10, 60, 60)] * 1000 + [(10, 10, 11, 60)] * 3 + [(-90, 10, 10, 60)] * 2 + [(9, 9, 9, 9), (300, 0, 310, 9)]
+    )
     images = [labelled(PICTURE, (200, 100), boxes), labelled(PICTURE, (200, 100)), labelled(PICTURE, (200, 100), boxes)]
     counts = count_boxes(images, num_classes=1, network_wh=(100, 100), letterbox=False)
     assert counts == BoxCounts(trained=2000, mostly_cut_off=4, no_area=2, outside=2, below_one_pixel=6)

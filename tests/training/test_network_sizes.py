@@ -143,7 +143,11 @@ def test_the_samples_of_an_update_follow_those_of_the_updates_before(dynamic_min
     for iteration in range(300):
         assert sizes.first_place(iteration) == place
         place += sizes.at(iteration).batch
-    assert sizes.first_place(300) == place
+    assert (
+        sizes.first_place(300)
+        == sizes_of(max_batches=300, dynamic_minibatch=dynamic_minibatch).first_place(300)
+        == place
+    )
     assert (place > 300 * 64) == dynamic_minibatch
 
 
