@@ -73,7 +73,8 @@ def count_boxes(
 
 def _shorter_sides(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) of boxes (n, 4)."""
-    return (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
+    shorter: NDArray[np.float32] = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
+    return shorter
 
 
 def _check_classes(image: LabelledImage, counting: NDArray[np.bool_], num_classes: int) -> None:
