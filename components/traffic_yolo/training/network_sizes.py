@@ -32,9 +32,9 @@ class NetworkSizes:
     """`at(iteration)`, counted from 0: the cfg's `width` x `height`, or drawn around it where `factor` is not 1.
 
     `batch`: pictures of an update at the cfg's size, in `subdivisions` mini-batches. `factor`: the largest one, its
-    inverse being the smallest; Darknet's 1.4 for random=1. `step`: sizes are its multiples (resize_step), which must be
-    multiples of `stride`, the network's largest. `dynamic_minibatch`: a smaller size takes more pictures, as many as
-    need no more memory than the largest size does.
+    inverse being the smallest; Darknet's 1.4 for random=1. `step`: other sizes than the cfg's are its multiples
+    (resize_step), which must be multiples of `stride`, the network's largest. `dynamic_minibatch`: a smaller size takes
+    more pictures, as many as need no more memory than the largest size does.
 
     Raises `OptionsError` for a step that is no multiple of the stride.
     """
