@@ -298,6 +298,11 @@ class Run:
         """Of the whole run, interruptions left out."""
         return round(self.seconds_before + time.monotonic() - self.started, 3)
 
+    @property
+    def seen(self) -> int:
+        """Pictures that the updates so far have taken, all processes together."""
+        return self.pictures.samples.sizes.first_place(self.iteration)
+
     def _update(self, batch: Batch) -> None:
         updated: Updated = self.updates.update(batch, self.iteration)
         self.iteration += 1
@@ -307,9 +312,8 @@ class Run:
             self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
             speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
-            seen = self.iteration * self.settings.batch
             speed = None if speed is None else round(speed, 2)
-            self.history.append(HistoryRow(self.iteration, seen, *parts, self.seconds, images_per_s=speed))
+            self.history.append(HistoryRow(self.iteration, self.seen, *parts, self.seconds, images_per_s=speed))
             self.on_row(self.history.rows[-1])
 
     def _validate(self, interrupts: Interrupts) -> None:
@@ -401,7 +405,7 @@ class Run:
 
         return Checkpoint(
             iteration=self.iteration,
-            seen=self.iteration * self.settings.batch,
+            seen=self.seen,
             seconds=self.seconds,
             is_validated=self.validated_at == self.iteration,
             network=on_cpu(self.network.state_dict()),
