@@ -21,6 +21,7 @@ CHECKPOINT = Checkpoint(
     scaler={},
     loss={},
     choice={"best_value": None},
+    skipped=[],
     random_state=torch.get_rng_state(),
     options=asdict(TrainingOptions()),
     classes=["CAR"],
@@ -64,7 +65,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"checkpoint not found: .*last.pt"):
         read_checkpoint(tmp_path / "last.pt")
     torch.save({"epoch": 1}, tmp_path / "last.pt")
-    with pytest.raises(TrainingError, match="expected a checkpoint of schema version 2, found another file"):
+    with pytest.raises(TrainingError, match="expected a checkpoint of schema version 3, found another file"):
         read_checkpoint(tmp_path / "last.pt")
 
 

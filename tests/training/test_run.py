@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -160,6 +161,16 @@ def test_a_network_that_has_lost_its_numbers_ends_the_training_and_keeps_the_sta
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt").iteration == 0
 
 
+def with_own_val(dataset: Path) -> Path:
+    """Gives split val pictures of its own, since validation wants every one; the folder of the training's."""
+    pictures = dataset / "images" / "recording"
+    shutil.copytree(pictures, dataset / "images" / "val")
+    annotations = dataset / "annotations" / "instances_val.json"
+    annotations.write_text(annotations.read_text().replace("recording/", "val/"))
+    write_manifest(dataset)
+    return pictures
+
+
 def test_pictures_that_are_missing_or_damaged_are_skipped_counted_and_named(
     make_rectangles: Callable[..., Path],
     options: TrainingOptions,
@@ -167,11 +178,7 @@ def test_pictures_that_are_missing_or_damaged_are_skipped_counted_and_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     dataset = make_rectangles(tmp_path / "dataset")
-    pictures = dataset / "images" / "recording"
-    shutil.copytree(pictures, dataset / "images" / "val")  # validation wants every picture
-    annotations = dataset / "annotations" / "instances_val.json"
-    annotations.write_text(annotations.read_text().replace("recording/", "val/"))
-    write_manifest(dataset)
+    pictures = with_own_val(dataset)
     (pictures / "0.png").unlink()
     (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:-40])
     summary = train(dataset, tmp_path / "run", replace(options, max_bad_pictures=0.5))
@@ -216,6 +223,41 @@ def test_a_signal_saves_the_update_and_the_run_goes_on_as_if_it_had_not_come(
         for name in ("whole", "parts")
     )
     assert rows == whole_rows  # with no validation more, which would be one candidate more
+
+
+def test_a_run_that_went_on_reports_what_its_first_part_was_given_and_skipped(
+    make_rectangles: Callable[..., Path],
+    options: TrainingOptions,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The pictures are back when it goes on, so that only the checkpoint knows of them."""
+    dataset = make_rectangles(tmp_path / "dataset")
+    pictures = with_own_val(dataset)
+    (pictures / "0.png").rename(tmp_path / "0.png")
+    (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:-40])
+    options = replace(options, max_bad_pictures=0.5)
+    whole = train(dataset, tmp_path / "whole", options)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        signalled(monkeypatch, signal.SIGTERM, after=3)
+        with pytest.raises(TrainingInterrupted):
+            train(dataset, tmp_path / "parts", options)
+    shutil.copytree(dataset / "images" / "val", pictures, dirs_exist_ok=True)
+    caplog.clear()
+    parts = train(dataset, tmp_path / "parts", options, resume=True)
+    assert parts.skipped == whole.skipped == {"damaged": 1, "missing": 1}
+    assert not any("skipped" in record.getMessage() for record in caplog.records)
+    shown = [section_of(tmp_path / name / "report.html", "What it was given") for name in ("whole", "parts")]
+    assert shown[0] == shown[1]
+    assert shown[0].count("<img") == 3
+    assert [f"Batch of iteration {number}: all pictures" in shown[0] for number in (1, 2, 3, 4)] == [True] * 3 + [False]
+    left_out = section_of(tmp_path / "parts" / "report.html", "Boxes and pictures left out")
+    assert re.search(r"pictures</td><td[^>]*>damaged</td><td[^>]*>1<.*pictures</td><td[^>]*>missing</td><td[^>]*>1<", left_out, re.S)
+
+
+def section_of(page: Path, heading: str) -> str:
+    """What stands under a heading of an HTML report."""
+    return page.read_text().partition(f"<h2>{heading}</h2>")[2].partition("<h2>")[0]
 
 
 def test_a_signal_during_a_validation_does_not_wait_for_its_end(

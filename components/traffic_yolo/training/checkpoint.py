@@ -12,7 +12,7 @@ import torch
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.storage import atomic_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 _log = logging.getLogger(__name__)
@@ -23,9 +23,9 @@ class Checkpoint:
     """A run after `iteration` updates. Tensors lie on the CPU; the rest are numbers, texts, lists and dicts.
 
     `network` and `averaged` are state dicts, `optimizer` the optimiser's, `scaler` the loss scaling's, `loss` what the
-    loss remembers, `choice` which weights are the best so far (`Choice.state`), `random_state` torch's generator
-    (dropout); `options` are the fields of `TrainingOptions`. `is_validated`: whether the
-    validation after `iteration` updates was taken in, where one was due.
+    loss remembers, `choice` which weights are the best so far (`Choice.state`), `skipped` the pictures that could not
+    be used (`SkippedPictures.state`), `random_state` torch's generator (dropout); `options` are the fields of
+    `TrainingOptions`. `is_validated`: whether the validation after `iteration` updates was taken in, where one was due.
     """
 
     iteration: int
@@ -38,6 +38,7 @@ class Checkpoint:
     scaler: dict[str, Any]
     loss: dict[str, Any]
     choice: dict[str, Any]
+    skipped: list[dict[str, str]]
     random_state: torch.Tensor
     options: dict[str, Any]
     classes: list[str]

@@ -127,7 +127,13 @@ class Run:
             stride=self.network.max_stride,
         )
         self.pictures = TrainingPictures.open(
-            self.data_set, self.images, self.network, options, augmentation=self.settings.augmentation, sizes=sizes
+            self.data_set,
+            self.images,
+            self.network,
+            options,
+            augmentation=self.settings.augmentation,
+            sizes=sizes,
+            processes=self.processes,
         )
         self.validation = Validation(self.data_set, options.validation(), cache=self.pictures.cache)
         self.validation.prepare(self.averaged.network)
@@ -185,6 +191,7 @@ class Run:
         self.updates.scaler.load_state_dict(checkpoint.scaler)
         self.updates.loss.load_state_dict(checkpoint.loss)
         self.choice.restore(checkpoint.choice)
+        self.pictures.skipped.restore(checkpoint.skipped)
         self.iteration, self.seconds_before = checkpoint.iteration, checkpoint.seconds
         self.validated_at = self.iteration if checkpoint.is_validated else -1
         torch.set_rng_state(checkpoint.random_state)
@@ -378,6 +385,7 @@ class Run:
             scaler=self.updates.scaler.state_dict(),
             loss=self.updates.loss.state_dict(),
             choice=self.choice.state(),
+            skipped=self.pictures.skipped.state(),
             random_state=torch.get_rng_state(),
             options=asdict(self.options),
             classes=list(self.data_set.classes),
