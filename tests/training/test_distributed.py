@@ -1,5 +1,6 @@
 """Two processes that train together: the same losses as one, one that writes, and what is said when they cannot meet."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -69,11 +70,22 @@ def test_pictures_that_any_process_skips_are_counted_by_all_and_end_all(tmp_path
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     started = []
-    for rank in ("0", "1"):
-        group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        command = [sys.executable, str(tmp_path / "skipping.py")]
-        started.append(subprocess.Popen(command, env=ENVIRONMENT | group, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    ended = [(*process.communicate(), process.returncode) for process in started]
+    with contextlib.ExitStack() as stack:
+        for rank in ("0", "1"):
+            group = {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+            command = [sys.executable, str(tmp_path / "skipping.py")]
+            process = subprocess.Popen(
+                command, env=ENVIRONMENT | group, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            stack.callback(process.kill)  # where one fails, the other waits for it
+            started.append(process)
+        ended = [(*process.communicate(timeout=300), process.returncode) for process in started]
     for out, err, code in ended:
         assert out.splitlines() == [
             "1 {'missing': 1}", "2 {'missing': 1}", "3 {'damaged': 2, 'missing': 2}", "4 {'damaged': 2, 'missing': 3}",

@@ -252,7 +252,9 @@ def test_a_run_that_went_on_reports_what_its_first_part_was_given_and_skipped(
     assert shown[0].count("<img") == 3
     assert [f"Batch of iteration {number}: all pictures" in shown[0] for number in (1, 2, 3, 4)] == [True] * 3 + [False]
     left_out = section_of(tmp_path / "parts" / "report.html", "Boxes and pictures left out")
-    assert re.search(r"pictures</td><td[^>]*>damaged</td><td[^>]*>1<.*pictures</td><td[^>]*>missing</td><td[^>]*>1<", left_out, re.S)
+    assert re.search(
+        r"pictures</td><td[^>]*>damaged</td><td[^>]*>1<.*pictures</td><td[^>]*>missing</td><td[^>]*>1<", left_out, re.S
+    )
 
 
 def section_of(page: Path, heading: str) -> str:
@@ -311,9 +313,7 @@ def test_a_signal_while_a_validation_is_taken_in_waits_until_it_is_saved(
     assert last.choice["best_iteration"] == best.iteration
 
 
-def test_a_best_that_the_last_checkpoint_does_not_know_is_kept(
-    rectangles: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_a_best_that_the_last_checkpoint_does_not_know_is_kept(rectangles: Path, trained: Path, tmp_path: Path) -> None:
     """The process died after it wrote the best weights and before the state of the run."""
     options, run = fine_tuning(trained, learning_rate=0.03, optimizer="sgd", burn_in=0), tmp_path / "run"
     train(rectangles, run, options)

@@ -112,8 +112,10 @@ def _check_locations(dataset: str, out: str, training: TrainingOptions) -> None:
     located = [field.name for field in dataclasses.fields(training) if field.metadata.get("location")]
     places = {"dataset": dataset, "out": out, **{name: getattr(training, name) for name in located}}
     for name, place in places.items():
-        if place and "://" not in place and not PurePosixPath(place).is_relative_to(NAS_MOUNT_PATH):
-            expected = f"nas://, s3:// or a path below {NAS_MOUNT_PATH}, where the pods have the claim"
+        path = place.removeprefix("file://")
+        if place and "://" not in path and not PurePosixPath(path).is_relative_to(NAS_MOUNT_PATH):
+            kinds = "nas://" if name == "out" else "nas://, s3://"
+            expected = f"{kinds} or a path below {NAS_MOUNT_PATH}, where the pods have the claim"
             raise OptionsError(f"{name}: expected {expected}; found {shown(place)}")
 
 
