@@ -1,6 +1,5 @@
 """How a training begins, is interrupted, goes on and ends: baseline, verdict, patience, time, signals, checkpoints."""
 
-import errno
 import json
 import os
 import re
@@ -12,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +19,7 @@ from written_data_set import write_manifest
 
 from traffic_yolo.cli import main
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.errors import StorageError, TrainingError
-from traffic_yolo.training import checkpoint as checkpoints
+from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.checkpoint import read_checkpoint, write_checkpoint
 from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.history import read_history
@@ -373,21 +371,6 @@ def test_sigterm_to_the_command_is_exit_code_143(rectangles: Path, tiny_cfg: Pat
     assert not (run / "run.lock").exists()
 
 
-def test_two_runs_in_one_folder_are_refused(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    script = "import time; from pathlib import Path; from traffic_yolo.training.run_lock import run_lock\n"
-    script += f"with run_lock(Path({str(tmp_path / 'run')!r})): print('held', flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        output: IO[str] | None = process.stdout
-        assert output is not None
-        assert output.readline() == "held\n"
-        try:
-            with pytest.raises(TrainingError, match=f"process {process.pid}"):
-                train(rectangles, tmp_path / "run", options, resume="auto")
-        finally:
-            process.kill()
-    assert train(rectangles, tmp_path / "run", options, resume="auto").iteration == 6
-
-
 # ---------------------------------------------------------------- going on
 
 
@@ -404,46 +387,6 @@ def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
     } <= {record.getMessage() for record in caplog.records}
     with pytest.raises(TrainingError, match="max_batches was 8, now 6; train into a new folder"):
         train(rectangles, tmp_path / "run", options, resume="auto")
-
-
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
-    rectangles: Path, options: TrainingOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = train(rectangles, tmp_path / "whole", options)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        signalled(monkeypatch, signal.SIGTERM, after=4)
-        with pytest.raises(TrainingInterrupted):
-            train(rectangles, tmp_path / "parts", options)
-    last = tmp_path / "parts" / "checkpoints" / "last.pt"
-    last.write_bytes(last.read_bytes()[:1000])
-    parts = train(rectangles, tmp_path / "parts", options, resume=True)
-    assert any("last.pt is not a checkpoint that can be read" in record.getMessage() for record in caplog.records)
-    assert replace(parts, seconds=0) == replace(whole, seconds=0)
-
-
-def test_a_full_disk_keeps_the_checkpoint_before(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    whole = train(rectangles, tmp_path / "whole", options)
-    save, count = torch.save, [0]
-
-    def full(values: Any, file: Any) -> None:
-        count[0] += 1
-        if count[0] > 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(values, file)
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(checkpoints.torch, "save", full)
-        with pytest.raises(StorageError, match="the disk is full"):
-            train(rectangles, tmp_path / "parts", options)
-    assert read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.pt").iteration >= 0
-    parts = train(rectangles, tmp_path / "parts", options, resume=True)
-    assert replace(parts, seconds=0) == replace(whole, seconds=0)
-
-
-def test_a_checkpoint_of_another_network_is_refused(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    train(rectangles, tmp_path / "run", options)
-    with pytest.raises(TrainingError, match=r"options differ from .*: seed was 0, now 1; train into a new folder"):
-        train(rectangles, tmp_path / "run", replace(options, seed=1), resume="auto")
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -38,7 +38,7 @@ from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
-from traffic_yolo.training.start import carried_classes, start_network
+from traffic_yolo.training.start import carried_classes, class_change, start_network
 from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
@@ -152,6 +152,8 @@ class Run:
     def begin(self) -> None:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
         self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
+        if change := class_change(self.options, self.network, self.data_set.classes):
+            self.tell(change)
         self.tell(self._what_trains())
         self.tell(self.pictures.box_counts.describe())
         self.validated_at = 0
@@ -184,7 +186,8 @@ class Run:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over a checkpoint's state, in place."""
-        check_same_run(checkpoint, self.options, self.data_set.classes, self.data_set.fingerprint)
+        cfg = self.network.cfg.to_text()
+        check_same_run(checkpoint, self.options, self.data_set.classes, self.data_set.fingerprint, cfg=cfg)
         self.network.load_state_dict(checkpoint.network)
         self.averaged.network.load_state_dict(checkpoint.averaged)
         self.updates.optimizer.load_state_dict(checkpoint.optimizer)

@@ -57,10 +57,7 @@ class TrainingPictures:
             letterbox=network.letterbox,
         )
         if images and not counts.trained:
-            raise TrainingError(
-                f"split {SPLIT} has no boxes; nothing can be learnt from it ({counts.describe()}); "
-                f"{data_set.filled_splits}"
-            )
+            raise _nothing_to_learn(data_set, counts)
         skipped = SkippedPictures(len(images), most=options.max_bad_pictures, processes=processes)
         # Now, and not when a batch meets them after a validation; those that are not too many are counted as they come
         skipped.check([_missing(image) for image in images if not image.path.is_file()])
@@ -89,6 +86,18 @@ class TrainingPictures:
             world_size=world_size,
             skipped=self.skipped,
         )
+
+
+def _nothing_to_learn(data_set: DataSet, counts: BoxCounts) -> TrainingError:
+    if not counts.total:
+        return TrainingError(
+            f"{data_set.coco_path(SPLIT)}: split {SPLIT} has no boxes, so nothing can be learnt from it; look for the "
+            f"labels, or convert with other splits (shares such as 0.8/0.1/0.1) or val_sites"
+        )
+    return TrainingError(
+        f"{data_set.coco_path(SPLIT)}: split {SPLIT} has {counts.total} boxes, and none can be learnt from "
+        f"({counts.describe()}); look at its labels, at the class map, and at --width and --height"
+    )
 
 
 def _missing(image: LabelledImage) -> SkippedPicture:
