@@ -28,6 +28,11 @@ class BoxCounts:
     below_one_pixel: int = 0
 
     @property
+    def total(self) -> int:
+        """All boxes of the split."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+    @property
     def dropped(self) -> int:
         """Boxes without any part in the training."""
         return self.no_area + self.outside + self.below_one_pixel

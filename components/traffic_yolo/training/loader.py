@@ -171,8 +171,8 @@ def batches(
     """The batches of iterations `first` to `last` - 1, counted from 0; always some are prepared ahead.
 
     `workers`: processes that prepare them; with 0 a thread of this one does. `rank` of `world_size`: the slice of each
-    batch that is this process's. `skipped` is told of pictures that could not be used, and raises `TrainingError` where
-    they are too many; without it, none may be.
+    batch that is this process's. `skipped` is told of pictures that could not be used, here and in the processes that
+    train with this one, and raises `TrainingError` where they are too many; without it, none may be.
     """
     if skipped is None:  # one that has met none yet is empty, and false
         skipped = SkippedPictures(len(samples.store), most=0.0)
