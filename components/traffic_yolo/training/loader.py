@@ -128,7 +128,7 @@ class Samples:
         for _ in range(MOST_SPARES):
             if index not in self._unusable:
                 try:
-                    return index, self.store.picture(index)
+                    return index, self.store.picture(index, shown=number == 0)
                 except PictureError as error:
                     name = self.store.images[index].file_name
                     self._unusable[index] = SkippedPicture(name, error.reason, str(error))

@@ -48,7 +48,7 @@ class NeededSize:
 
 
 class PictureStore:
-    """The pictures of a split; the cache keeps as many as fit, in their order, and the `window` read last of others."""
+    """The pictures of a split; the cache keeps as many as fit, in their order, and the last `window` of the others."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class PictureStore:
     ) -> None:
         """Decodes nothing yet. Without `needed`, pictures are as they are stored.
 
-        `window`: pictures read last that are kept besides, if the cache cannot hold all of them, within half of its
+        `window`: pictures shown last that are kept besides, if the cache cannot hold all of them, within half of its
         budget. Raises `StorageError` as `PictureCache.take` does.
         """
         self.images = images
@@ -84,23 +84,29 @@ class PictureStore:
         """Divides the memory of recent pictures, in each of so many processes, each of which has its own."""
         self._recent_bytes //= max(processes, 1)
 
-    def pixels(self, index: int) -> UInt8Array:
-        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does."""
+    def pixels(self, index: int, *, shown: bool = True) -> UInt8Array:
+        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does.
+
+        `shown`: it is this picture's turn. One that a mosaic takes besides keeps its place in the window, or stays out
+        of it: it would drive out another that is still in it, which would be read again and drive out the next.
+        """
         pixels = self._arena.get(index)
         if pixels is not None:
             return pixels
         if index in self._recent:
+            if shown:
+                self._recent.move_to_end(index)
             return self._recent[index]
         pixels = self._read(self.images[index])
         self._arena.put(index, pixels)
-        if self._arena.get(index) is None:
+        if shown and self._arena.get(index) is None:
             self._remember(index, pixels)
         return pixels
 
-    def picture(self, index: int) -> Picture:
-        """Pixels and boxes in their pixels; crowds count as ignored. Raises `PictureError` as `pixels` does."""
+    def picture(self, index: int, *, shown: bool = True) -> Picture:
+        """Pixels and boxes in their pixels; crowds count as ignored. Arguments and errors are those of `pixels`."""
         image = self.images[index]
-        pixels = self.pixels(index)
+        pixels = self.pixels(index, shown=shown)
         height, width = pixels.shape[:2]
         boxes = image.boxes_xyxy.astype(np.float32)
         if (width, height) != (image.width, image.height):
@@ -122,8 +128,6 @@ class PictureStore:
         return sampled(pixels, (min(width, kept[0]), min(height, kept[1])))
 
     def _remember(self, index: int, pixels: UInt8Array) -> None:
-        # First in, first out: a picture that a mosaic has used keeps its turn. Were it moved to the end, it would
-        # outlast the window at the cost of one that is still in it (measured: 1.4 to 1.5 readings a sample, not one).
         self._recent[index] = pixels
         total = sum(kept.nbytes for kept in self._recent.values())
         while self._recent and total > self._recent_bytes:
