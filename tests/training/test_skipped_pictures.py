@@ -56,7 +56,7 @@ def test_too_many_are_one_line_that_names_the_first_of_them() -> None:
         found.add([*skipped("a.jpg"), *skipped("b.jpg", reason="missing"), *skipped("c.jpg", "d.jpg", "e.jpg")])
     assert str(caught.value) == (
         "5 of 300 training pictures cannot be used, more than max_bad_pictures=0.01 of them: a.jpg (damaged), "
-        "b.jpg (missing), c.jpg (damaged) and 2 more; mend the data set or raise max_bad_pictures"
+        "b.jpg (missing), c.jpg (damaged) and 2 more; mend the data set or raise --max-bad-pictures"
     )
     three = SkippedPictures(3, most=0.9)
     with pytest.raises(TrainingError, match=r"a\.jpg \(damaged\), b\.jpg \(damaged\), c\.jpg \(damaged\); mend"):

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from traffic_yolo.boxes import xyxy_to_cxcywh
 from traffic_yolo.errors import DatasetError, PictureError, TrafficYoloError, TrainingError
-from traffic_yolo.training.augment import Augmentation, Picture, augmented
+from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, augmented
 from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.picture_store import PictureStore
 from traffic_yolo.training.sampling import SampleOrder, rarity_weights
@@ -81,8 +81,12 @@ class Samples:
         self._unusable: dict[int, SkippedPicture] = {}
         self._new: list[SkippedPicture] = []
 
-    def sample(self, k: int, network_wh: tuple[int, int]) -> tuple[Picture, tuple[str, ...]]:
+    def sample(
+        self, k: int, network_wh: tuple[int, int], canvas: UInt8Array | None = None
+    ) -> tuple[Picture, tuple[str, ...]]:
         """The augmented picture number k, k = 0, 1, … without end, and the names of the files in it.
+
+        `canvas` (H, W, 3) of the network's size: what its pixels are written into, in place.
 
         A picture that cannot be used is replaced by the next of a random stream of its place; `take_skipped` names it.
         Raises `TrainingError` where nothing usable is found.
@@ -97,7 +101,7 @@ class Samples:
             names[number] = self.store.images[index].file_name
             return found
 
-        made = augmented(picture, network_wh, self.augmentation, letterbox=self.letterbox, rng=rng)
+        made = augmented(picture, network_wh, self.augmentation, letterbox=self.letterbox, rng=rng, canvas=canvas)
         return made, tuple(names[number] for number in sorted(names))
 
     def batch(self, iteration: int, *, rank: int = 0, world_size: int = 1) -> Batch:
@@ -105,10 +109,11 @@ class Samples:
         width, height, count = self.sizes.at(iteration)
         first = self.sizes.first_place(iteration)
         places = range(first + count * rank // world_size, first + count * (rank + 1) // world_size)
-        made = [self.sample(k, (width, height)) for k in places]
+        images = np.empty((len(places), height, width, 3), np.uint8)
+        made = [self.sample(k, (width, height), canvas) for k, canvas in zip(places, images, strict=True)]
         return collate(
+            images,
             [picture for picture, _ in made],
-            network_wh=(width, height),
             file_names=[names for _, names in made],
             num_pictures=count,
             skipped=self.take_skipped(),
@@ -124,7 +129,7 @@ class Samples:
         for _ in range(MOST_SPARES):
             if index not in self._unusable:
                 try:
-                    return index, self.store.picture(index)
+                    return index, self.store.picture(index, shown=number == 0)
                 except PictureError as error:
                     name = self.store.images[index].file_name
                     self._unusable[index] = SkippedPicture(name, error.reason, str(error))
@@ -136,18 +141,15 @@ class Samples:
 
 
 def collate(
+    images: UInt8Array,
     pictures: Sequence[Picture],
     *,
-    network_wh: tuple[int, int],
     file_names: Sequence[tuple[str, ...]] = (),
     num_pictures: int = 0,
     skipped: tuple[SkippedPicture, ...] = (),
 ) -> Batch:
-    """Pictures of `network_wh` -> a batch, boxes in shares of that size."""
-    width, height = network_wh
-    images = np.empty((len(pictures), height, width, 3), np.uint8)
-    for row, picture in enumerate(pictures):
-        images[row] = picture.image
+    """A batch of pixels (B, H, W, 3), which it keeps, and of its pictures' boxes, which become shares of that size."""
+    height, width = images.shape[1:3]
     size = np.array([width, height, width, height], np.float32)
     truths = join_truths(
         [xyxy_to_cxcywh(picture.boxes_xyxy / size) for picture in pictures],

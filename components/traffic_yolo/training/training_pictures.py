@@ -66,7 +66,7 @@ class TrainingPictures:
         cache = PictureCache(options.cache_mib, options.cache_folder)
         needed = NeededSize(augmentation, sizes.largest_wh, network.letterbox, options.reduced_decode)
         samples = Samples(
-            PictureStore(images, cache=cache, needed=needed, window=MOSAIC_WINDOW),
+            PictureStore(images, cache=cache, needed=needed, window=MOSAIC_WINDOW + 1),
             augmentation,
             sizes=sizes,
             letterbox=network.letterbox,
