@@ -17,6 +17,7 @@ from traffic_yolo.patterns import NAME_CHARACTERS, compiled, matched
         r".*_.*_.*",
         r"(?:ab){3}\d\d?",
         r"(a|a)b",
+        "(" * 100 + "a" + ")" * 100,
     ],
 )
 def test_usual_expressions_are_taken_and_end_soon(pattern: str) -> None:
@@ -38,7 +39,7 @@ def test_usual_expressions_are_taken_and_end_soon(pattern: str) -> None:
         (r".*.*.*.*x", "too many ways"),
         ("a?" * 40 + "a" * 40, "too many ways"),
         (r"a{1001}", "more than 1000 repeats"),
-        ("(" * 499 + ")" * 499, "recursion"),
+        ("(" * 101 + ")" * 101, "101 opening brackets"),
         ("a" * 1001, "1001 characters long"),
         ("(", "missing )"),
     ],

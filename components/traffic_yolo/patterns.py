@@ -14,6 +14,7 @@ from typing import Any
 
 MOST_CHARACTERS = 1000  # of an expression
 MOST_REPEATS = 1000  # of one part, as RE2 has it
+MOST_GROUPS = 100  # opening brackets, so at most so deep, whatever limit of recursion the process has
 NAME_CHARACTERS = 255  # of a name that is matched; NAME_MAX of Linux
 MOST_WAYS = (NAME_CHARACTERS + 1) ** 3  # to share a name: three open repeats, some tenths of a second
 
@@ -24,11 +25,13 @@ def compiled(pattern: str) -> "re.Pattern[str]":
     """The compiled expression; `ValueError`, saying why in a few words, for one that is wrong or could hang."""
     if len(pattern) > MOST_CHARACTERS:
         raise ValueError(f"{len(pattern)} characters long; at most {MOST_CHARACTERS}")
+    if (brackets := pattern.count("(")) > MOST_GROUPS:
+        raise ValueError(f"{brackets} opening brackets; at most {MOST_GROUPS}")
     try:
         if _ways(parser.parse(pattern)) > MOST_WAYS:
             raise ValueError("too many ways to match; use fewer of *, +, ? and |, or put other characters between")
         return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, OverflowError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
 
 

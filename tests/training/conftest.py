@@ -15,7 +15,9 @@ from written_data_set import write_manifest
 
 from traffic_yolo.darknet.cfg import Cfg, Section
 from traffic_yolo.darknet.heads import YoloHead, read_yolo_head
+from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.targets import Truths
+from traffic_yolo.training.trainer import train
 
 CLASSES = ("red", "blue")
 COLOURS = ((220, 30, 30), (30, 30, 220))  # RGB
@@ -170,6 +172,19 @@ def write_rectangles(root: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     (root / "classes.yaml").write_text(yaml.safe_dump({"classes": list(classes)}))
     write_manifest(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, rectangles: Path, tiny_cfg_text: str) -> Path:
+    """A run that has learnt the rectangles by heart."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.cfg").write_text(tiny_cfg_text)
+    options = TrainingOptions(
+        cfg=str(folder / "tiny.cfg"), batch=4, max_batches=120, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0,
+        ema_alpha=0.9, device="cpu",
+    )  # fmt: skip
+    assert train(rectangles, folder / "run", options).best_ap50 > 0.9
+    return folder / "run"
 
 
 @dataclass(frozen=True)

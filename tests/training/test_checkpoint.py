@@ -29,6 +29,7 @@ CHECKPOINT = Checkpoint(
     choice={"best_value": None},
     skipped=[],
     random_state=torch.get_rng_state(),
+    learning_rate=0.001,
     options=asdict(TrainingOptions()),
     classes=["CAR"],
     cfg="[net]\n",

@@ -1,5 +1,6 @@
 """Batches: every picture once an epoch, the same for one seed, however they are prepared."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,3 +101,18 @@ def test_processes_prepare_pictures_after_opencv_has_used_its_threads(rectangles
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(kept)
+
+
+@pytest.fixture
+def one_processor() -> Iterator[None]:
+    """A single processor for this process."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    yield
+    os.sched_setaffinity(0, mine)
+
+
+def test_more_processes_than_processors_are_the_callers_choice_and_warned_of_nowhere(
+    rectangles: Path, one_processor: None
+) -> None:
+    assert len(list(run(samples_of(rectangles), workers=2))) == 4  # a warning would be an error here

@@ -43,19 +43,6 @@ def options(tiny_cfg: Path) -> TrainingOptions:
     return TrainingOptions(cfg=str(tiny_cfg), batch=4, max_batches=6, evaluate_every=2, device="cpu")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, rectangles: Path, tiny_cfg_text: str) -> Path:
-    """A run that has learnt the rectangles by heart."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.cfg").write_text(tiny_cfg_text)
-    options = TrainingOptions(
-        cfg=str(folder / "tiny.cfg"), batch=4, max_batches=120, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0,
-        ema_alpha=0.9, device="cpu",
-    )  # fmt: skip
-    assert train(rectangles, folder / "run", options).best_ap50 > 0.9
-    return folder / "run"
-
-
 def fine_tuning(trained: Path, **changes: Any) -> TrainingOptions:
     """Six more updates from the weights that know the pictures."""
     values = {

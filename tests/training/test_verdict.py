@@ -124,6 +124,31 @@ def test_best_is_the_first_of_the_highest_and_the_start_may_stay_it() -> None:
     assert len(following.start) == 12
 
 
+def test_a_class_with_few_boxes_does_not_choose_where_another_has_enough() -> None:
+    def of(copies: int, buses: int) -> GroundTruth:
+        """`copies` cars and a bus or none in each picture."""
+        pictures = np.concatenate([np.repeat(np.arange(PICTURES), copies), np.arange(buses)])
+        order = np.argsort(pictures, kind="stable")
+        lefts = np.concatenate([np.tile(np.arange(copies) * 30.0, PICTURES), np.full(buses, 200.0)])
+        boxes = np.stack([lefts, lefts * 0 + 10, lefts * 0 + SIDE, lefts * 0 + SIDE], axis=1)
+        class_ids = np.repeat([0, 1], [copies * PICTURES, buses])
+        areas, ignore = np.full(len(pictures), SIDE * SIDE), np.zeros(len(pictures), bool)
+        return GroundTruth(
+            ("car", "bus"), np.arange(PICTURES) + 100, pictures[order], boxes[order], class_ids[order], areas, ignore
+        )
+
+    def choosing(truth: GroundTruth) -> Choice:
+        return Choice(truth, LabelAttributes.without(truth), metric="map50", confidence_threshold=0.25)
+
+    few = choosing(of(3, 5))
+    assert (few.classes, few.few) == (("car",), {"bus": 5})
+    assert few.text == "the best weights are chosen by car; fewer than 50 boxes on val: bus 5"
+    assert few.add(0, found([], []), is_start=True)
+    assert not few.add(1, found([], range(5)))  # every bus, and no car
+    assert few.best_value == 0
+    assert (choosing(of(1, 5)).classes, choosing(of(1, 5)).text) == (("car", "bus"), "")  # none has enough
+
+
 def test_each_half_is_judged_by_the_weights_that_the_other_half_chose() -> None:
     following = choice()
     one_half, other_half = (np.flatnonzero(following.first_half == place).tolist() for place in (True, False))

@@ -3,15 +3,19 @@
 import json
 from typing import Any
 
+from traffic_yolo.limits import limits
+from traffic_yolo.storage.json_bounds import passed_limit
+
 MOST_DEPTH = 32
 
 
 def json_of(data: bytes) -> Any:
     """The JSON value in some bytes, which zeros may follow; `ValueError` for what is none, or nested too deep."""
+    data = data.rstrip(b"\x00")
+    if reason := passed_limit(data, limits()):  # before it is parsed: the parser is as deep as the text
+        raise ValueError(f"not valid JSON: {reason}")
     try:
-        value = json.loads(data.rstrip(b"\x00"))
-    except RecursionError as error:
-        raise ValueError(f"JSON nested more than {MOST_DEPTH} deep") from error
+        value = json.loads(data)
     except ValueError as error:
         raise ValueError(f"not valid JSON: {str(error)[:200]}") from error
     layer = [value]

@@ -160,13 +160,18 @@ def boxes_in_view(boxes_xyxy: FloatArray, view: View, canvas_wh: tuple[int, int]
 
 def keep_visible(picture: Picture, region_xyxy: tuple[int, int, int, int]) -> Picture:
     """Clips the boxes at the region; drops those with a side under a pixel; those mostly cut off become `ignore`."""
-    left, top, right, bottom = region_xyxy
-    limits = np.array([left, top, right, bottom], np.float32)
-    boxes = np.clip(picture.boxes_xyxy, limits[[0, 1, 0, 1]], limits[[2, 3, 2, 3]])
+    boxes, cut_off = visible_part(picture.boxes_xyxy, region_xyxy)
     kept = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
-    whole = area_xyxy(picture.boxes_xyxy)
-    cut_off = area_xyxy(boxes) < MIN_VISIBLE * whole
     return Picture(picture.image, boxes[kept], picture.class_ids[kept], (picture.ignore | cut_off)[kept])
+
+
+def visible_part(
+    boxes_xyxy: FloatArray, region_xyxy: tuple[int, int, int, int]
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Boxes (n, 4) clipped at a region, and (n,) which of them have less than `MIN_VISIBLE` of their area in it."""
+    limits = np.array(region_xyxy, np.float32)
+    boxes = np.clip(boxes_xyxy, limits[[0, 1, 0, 1]], limits[[2, 3, 2, 3]])
+    return boxes, area_xyxy(boxes) < MIN_VISIBLE * area_xyxy(boxes_xyxy)
 
 
 def change_colours(image: UInt8Array, augmentation: Augmentation, rng: np.random.Generator, *, out: UInt8Array) -> None:

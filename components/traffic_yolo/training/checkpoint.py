@@ -26,8 +26,9 @@ class Checkpoint:
 
     `network` and `averaged` are state dicts, `optimizer` the optimiser's, `scaler` the loss scaling's, `loss` what the
     loss remembers, `choice` which weights are the best so far (`Choice.state`), `skipped` the pictures that could not
-    be used (`SkippedPictures.state`), `random_state` torch's generator (dropout); `options` are the fields of
-    `TrainingOptions`. `is_validated`: whether the validation after `iteration` updates was taken in, where one was due.
+    be used (`SkippedPictures.state`), `random_state` torch's generator (dropout), `learning_rate` the run's, which a
+    rate test may have set; `options` are the fields of `TrainingOptions`. `is_validated`: whether the validation after
+    `iteration` updates was taken in, where one was due.
     """
 
     iteration: int
@@ -42,6 +43,7 @@ class Checkpoint:
     choice: dict[str, Any]
     skipped: list[dict[str, str]]
     random_state: torch.Tensor
+    learning_rate: float
     options: dict[str, Any]
     classes: list[str]
     cfg: str

@@ -18,8 +18,9 @@ from traffic_yolo.metrics.bootstrap import coarsest_groups
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.label_attributes import LabelAttributes
 from traffic_yolo.metrics.paired import sampled
-from traffic_yolo.training.verdict import NUMBER_OF
+from traffic_yolo.training.verdict import NUMBER_OF, detections_of_classes, of_classes
 
+LEAST_BOXES = 50  # of a class on val: from so many on its AP says more of the weights than of the few boxes
 UNDEFINED = -1.0  # of a half without truth: any weights are as good
 
 
@@ -38,8 +39,15 @@ class Choice:
     def __init__(
         self, truth: GroundTruth, labels: LabelAttributes, *, metric: str, confidence_threshold: float
     ) -> None:
-        """`metric`: map, map50 or f1. `first_half` (M,) bool: whole sites or recordings, where there are two."""
-        self._truth, self._name, self._threshold = truth, NUMBER_OF[metric], confidence_threshold
+        """`metric`: map, map50 or f1. `first_half` (M,) bool: whole sites or recordings, where there are two.
+
+        A mean over classes would be led by those with few boxes; they are left out where others have enough.
+        """
+        self._all, self._name, self._threshold = truth, NUMBER_OF[metric], confidence_threshold
+        counts = {name: int(((truth.class_ids == n) & ~truth.ignore).sum()) for n, name in enumerate(truth.classes)}
+        self.classes = tuple(name for name, count in counts.items() if count >= LEAST_BOXES) or truth.classes
+        self.few = {name: count for name, count in counts.items() if name not in self.classes and count}
+        self._truth = of_classes(truth, self.classes)
         groups = coarsest_groups(labels, least=2)
         self.first_half: NDArray[np.bool_] = groups.places % 2 == 0
         self.start: Detections | None = None
@@ -48,11 +56,19 @@ class Choice:
         self.validations_without_gain = 0
         self._halves: list[Candidate | None] = [None, None]  # chosen by the first half, and by the second
 
+    @property
+    def text(self) -> str:
+        """What chooses, for the user; "" where all classes do."""
+        if not self.few:
+            return ""
+        few = ", ".join(f"{name} {count}" for name, count in self.few.items())
+        return f"the best weights are chosen by {', '.join(self.classes)}; fewer than {LEAST_BOXES} boxes on val: {few}"
+
     def add(self, iteration: int, found: Detections, *, is_start: bool = False) -> bool:
         """Takes in a validation; whether its weights are the best so far. Of equals, the earlier ones stay."""
         first = self.first_half
         weights = np.stack([first, ~first]).astype(np.int64)
-        numbers = sampled(found, self._truth, self._threshold, weights)
+        numbers = sampled(detections_of_classes(found, self._all, self.classes), self._truth, self._threshold, weights)
         if is_start:
             self.start = found
         halves = numbers.samples.get(self._name, np.full(2, np.nan))

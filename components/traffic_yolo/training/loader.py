@@ -5,6 +5,7 @@ would have seen, however many processes prepare the pictures, and the processes 
 the very batches that one alone would see.
 """
 
+import contextlib
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -219,8 +220,7 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
     def start(_worker: int) -> None:
         samples.store.share_among(workers)
 
-    with warnings.catch_warnings():  # of more processes than processors: the caller's choice
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
+    with _forking():
         loader = DataLoader(
             _Iterations(made),
             batch_size=None,
@@ -232,14 +232,7 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
             multiprocessing_context="fork",  # the cache and the samples are handed down, not copied
             generator=torch.Generator(),  # PyTorch's own would move on, and with it the dropout masks of the training
         )
-    # The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for
-    # them for ever: so they end before it, and come back in this process.
-    kept = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
         prepared = iter(loader)
-    finally:
-        cv2.setNumThreads(kept)
     for _ in iterations:
         try:
             batch = next(prepared)
@@ -252,6 +245,24 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
         if isinstance(batch, TrafficYoloError):
             raise batch
         yield batch
+
+
+@contextlib.contextmanager
+def _forking() -> Iterator[None]:
+    """Around the start of processes: without OpenCV's threads, and without PyTorch's warning of many processes.
+
+    The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for them
+    for ever: so they end before it, and come back in this process. More processes than processors are the caller's
+    choice; PyTorch warns of them when the loader is made, and again when it begins.
+    """
+    kept = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            yield
+    finally:
+        cv2.setNumThreads(kept)
 
 
 def _as_it_is(batch: Batch | TrafficYoloError) -> Batch | TrafficYoloError:

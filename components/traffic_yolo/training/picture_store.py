@@ -10,10 +10,12 @@ import numpy as np
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.detection.detect import read_rgb
-from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, finest_scale
+from traffic_yolo.errors import PictureError
+from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, finest_scale, visible_part
 from traffic_yolo.training.picture_cache import PictureCache
 
 REDUCE_BELOW = 0.5  # share of the pixels: what saves less memory than half is kept as it is, and sampled once only
+LONGEST_SIDE = 32766  # pixels; OpenCV's warpAffine counts in 16 bits
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class NeededSize:
     def _wh(self, image_wh: tuple[int, int], augmentation: Augmentation) -> tuple[int, int]:
         image_hw = image_wh[1], image_wh[0]
         scales = finest_scale(image_hw, self.largest_wh, augmentation, letterbox=self.letterbox)
+        # Rounding: 551 * (416 / 551) is 416 and a little, and a 417th pixel would blur what fits exactly
         width, height = (
-            math.ceil(side * scale) if scale < 1 else side for side, scale in zip(image_wh, scales, strict=True)
+            math.ceil(round(side * scale, 6)) if scale < 1 else side
+            for side, scale in zip(image_wh, scales, strict=True)
         )
         return width, height
 
@@ -85,7 +89,10 @@ class PictureStore:
         self._recent_bytes //= max(processes, 1)
 
     def pixels(self, index: int) -> UInt8Array:
-        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does."""
+        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does.
+
+        With `needed`, a picture with a side above `LONGEST_SIDE` is one too.
+        """
         pixels = self._arena.get(index)
         if pixels is not None:
             return pixels
@@ -99,14 +106,17 @@ class PictureStore:
         return pixels
 
     def picture(self, index: int) -> Picture:
-        """Pixels and boxes in their pixels; crowds count as ignored. Raises `PictureError` as `pixels` does."""
+        """Pixels and boxes in their pixels, cut at their edges: a view may reach outside, where no object is.
+
+        Crowds count as ignored, and so does what is mostly cut off. Raises `PictureError` as `pixels` does.
+        """
         image = self.images[index]
         pixels = self.pixels(index)
         height, width = pixels.shape[:2]
-        boxes = image.boxes_xyxy.astype(np.float32)
+        boxes, cut_off = visible_part(image.boxes_xyxy.astype(np.float32), (0, 0, image.width, image.height))
         if (width, height) != (image.width, image.height):
             boxes *= np.array([width / image.width, height / image.height] * 2, np.float32)
-        return Picture(pixels, boxes, image.class_ids, image.ignore | image.is_crowd)
+        return Picture(pixels, boxes, image.class_ids, image.ignore | image.is_crowd | cut_off)
 
     def _kept_wh(self, image: LabelledImage) -> tuple[int, int]:
         size = (image.width, image.height)
@@ -115,6 +125,12 @@ class PictureStore:
     def _read(self, image: LabelledImage) -> UInt8Array:
         if self.needed is None:
             return read_rgb(image)
+        if max(image.width, image.height) > LONGEST_SIDE:
+            raise PictureError(
+                f"{image.path} is {image.width} x {image.height} pixels: expected sides up to {LONGEST_SIDE} for "
+                f"training; cut it into parts",
+                reason="too large",
+            )
         pixels = read_rgb(image, at_least_wh=self.needed.decoded_wh((image.width, image.height)))
         kept = self._kept_wh(image)
         if kept == (image.width, image.height):

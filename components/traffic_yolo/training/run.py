@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, Traini
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
+from traffic_yolo.training.rate_test import try_rate, wants_test
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 from traffic_yolo.training.start import carried_classes, class_change, start_network
 from traffic_yolo.training.summary import TrainingSummary
@@ -151,11 +152,15 @@ class Run:
 
     def begin(self) -> None:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
-        self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
         if change := class_change(self.options, self.network, self.data_set.classes):
             self.tell(change)
         self.tell(self._what_trains())
         self.tell(self.pictures.box_counts.describe())
+        if self.choice.text:
+            self.tell(self.choice.text)
+        if wants_test(self.options, self.settings, self.network):
+            self._test_rate()
+        self.tell(f"recipe {self.settings.recipe}: {flags_text(self.options, self.settings)}")
         self.validated_at = 0
         if not self.processes.is_first:
             return
@@ -170,6 +175,32 @@ class Run:
             self.on_row(self.history.rows[-1])
             self.tell(f"start: AP50 on val {measured.ap50:.4f}")
         self._save(best=bool(self.carried))
+
+    def _test_rate(self) -> None:
+        """Tries the recipe's rate on a copy, and takes a smaller one where it does harm."""
+
+        def batches(first: int, last: int) -> Iterator[Batch]:
+            return self.pictures.batches(
+                first=first, last=last, workers=0, rank=self.processes.rank, world_size=self.processes.world_size
+            )
+
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            found = try_rate(
+                self.network,
+                self.settings,
+                batches,
+                loss=self.options.loss,
+                precision=self.options.precision,
+                device=self.device,
+                processes=self.processes,
+            )
+        self.tell(found.text)
+        self._take_rate(found.learning_rate)
+
+    def _take_rate(self, rate: float) -> None:
+        """The learning rate of all updates from now on, in place of that of the options."""
+        self.settings = replace(self.settings, schedule=replace(self.settings.schedule, learning_rate=rate))
+        self.updates.settings = self.settings
 
     def _what_trains(self) -> str:
         """Device, processes, and how much of the network ever changes."""
@@ -197,6 +228,7 @@ class Run:
         self.pictures.skipped.restore(checkpoint.skipped)
         self.iteration, self.seconds_before = checkpoint.iteration, checkpoint.seconds
         self.validated_at = self.iteration if checkpoint.is_validated else -1
+        self._take_rate(checkpoint.learning_rate)
         torch.set_rng_state(checkpoint.random_state)
         if self.processes.is_first:
             self.history = History(self.out / "history.csv", keep=self.iteration)
@@ -276,6 +308,11 @@ class Run:
         """Of the whole run, interruptions left out."""
         return round(self.seconds_before + time.monotonic() - self.started, 3)
 
+    @property
+    def seen(self) -> int:
+        """Pictures that the updates so far have taken, all processes together."""
+        return self.pictures.samples.sizes.first_place(self.iteration)
+
     def _update(self, batch: Batch) -> None:
         updated: Updated = self.updates.update(batch, self.iteration)
         self.iteration += 1
@@ -285,9 +322,8 @@ class Run:
             self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
             speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
-            seen = self.iteration * self.settings.batch
             speed = None if speed is None else round(speed, 2)
-            self.history.append(HistoryRow(self.iteration, seen, *parts, self.seconds, images_per_s=speed))
+            self.history.append(HistoryRow(self.iteration, self.seen, *parts, self.seconds, images_per_s=speed))
             self.on_row(self.history.rows[-1])
 
     def _validate(self, interrupts: Interrupts) -> None:
@@ -379,7 +415,7 @@ class Run:
 
         return Checkpoint(
             iteration=self.iteration,
-            seen=self.iteration * self.settings.batch,
+            seen=self.seen,
             seconds=self.seconds,
             is_validated=self.validated_at == self.iteration,
             network=on_cpu(self.network.state_dict()),
@@ -390,6 +426,7 @@ class Run:
             choice=self.choice.state(),
             skipped=self.pictures.skipped.state(),
             random_state=torch.get_rng_state(),
+            learning_rate=self.settings.schedule.learning_rate,
             options=asdict(self.options),
             classes=list(self.data_set.classes),
             cfg=self.network.cfg.to_text(),

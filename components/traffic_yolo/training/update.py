@@ -1,7 +1,7 @@
 """One weight update: forward, loss, backward and step, in slices, in a number format, on one process or several."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.distributed import Processes
 from traffic_yolo.training.layer_plan import LayerPlan
 from traffic_yolo.training.loader import Batch
-from traffic_yolo.training.loss import YoloLoss
+from traffic_yolo.training.loss import Loss, YoloLoss
 from traffic_yolo.training.optimiser import build_optimizer, set_rate
 from traffic_yolo.training.rolling_statistics import RollingStatistics
 from traffic_yolo.training.settings import Settings
@@ -20,6 +20,10 @@ from traffic_yolo.training.synced_batch_norm import sync_batch_norms
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHOWN_NAMES = 8  # pictures of a batch that an error names
+
+
+class NotFiniteError(TrainingError):
+    """A loss that is no number: the rate or the data are at fault."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,16 @@ class Updates:
     def update(self, batch: Batch, iteration: int) -> Updated:
         """One update from this process's share of a batch, after `iteration` others.
 
-        Raises `TrainingError` where the loss is not finite, before any weight is changed.
+        Raises `NotFiniteError` where the loss is not finite, before any weight is changed.
         """
         self.plan.apply(self.network, iteration)
         self.statistics.follow(iteration)
         rate = self.settings.schedule.rate(iteration + 1)
         set_rate(self.optimizer, rate, state=self.plan.number_at(iteration))
         self.optimizer.zero_grad(set_to_none=True)
-        own = len(batch.images)
-        slice_size = -(-own // self.settings.subdivisions)
         sums = torch.zeros(3, dtype=torch.float64)
-        for start in range(0, own, slice_size):
-            sums += self._backward(batch, start, min(start + slice_size, own), iteration)
+        for start, stop in self.slices(batch):
+            sums += self._backward(batch, start, stop, iteration)
         sums = self.processes.sum_of(sums.to(self.device if self.device.type == "cuda" else "cpu")).cpu()
         box, objectness, classes = (sums / batch.num_pictures).tolist()
         updated = Updated(rate, box, objectness, classes)
@@ -90,25 +92,35 @@ class Updates:
         self.scaler.update()
         return updated
 
-    def _backward(self, batch: Batch, start: int, stop: int, iteration: int) -> Tensor:
-        """Adds the gradient of pictures `start` to `stop` - 1; their sums of the box, objectness and class losses."""
+    def loss_of(self, batch: Batch, start: int, stop: int, iteration: int) -> Loss:
+        """The sums of the loss' parts over pictures `start` to `stop` - 1, in the number format of the updates."""
         images = batch.images[start:stop].to(self.device, non_blocking=True).float().div_(255)
         height, width = images.shape[2:]
         with torch.autocast(self.device.type, dtype=self._format, enabled=self._format is not None):
             outputs = self._forward(images)
         truths = batch.truths.of_images(start, stop)
         outputs = [output.float() for output in outputs]
-        loss = self.loss(outputs, truths, network_wh=(width, height), iteration=iteration)
+        return self.loss(outputs, truths, network_wh=(width, height), iteration=iteration)
+
+    def slices(self, batch: Batch) -> Iterator[tuple[int, int]]:
+        """First and last + 1 of the pictures that are run together, of this process's share."""
+        own = len(batch.images)
+        size = -(-own // self.settings.subdivisions)
+        return ((start, min(start + size, own)) for start in range(0, own, size))
+
+    def _backward(self, batch: Batch, start: int, stop: int, iteration: int) -> Tensor:
+        """Adds the gradient of pictures `start` to `stop` - 1; their sums of the box, objectness and class losses."""
+        loss = self.loss_of(batch, start, stop, iteration)
         self.scaler.scale(loss.total / batch.num_pictures).backward()  # type: ignore[no-untyped-call]
         return torch.stack([loss.box, loss.objectness, loss.classes]).double().cpu()
 
-    def _not_finite(self, updated: Updated, batch: Batch, iteration: int) -> TrainingError:
+    def _not_finite(self, updated: Updated, batch: Batch, iteration: int) -> NotFiniteError:
         names = sorted({name for sample in batch.file_names for name in sample})
         shown = ", ".join(names[:SHOWN_NAMES]) + (
             f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
         )
         longer = "" if self._precision == "float32" else ", --precision float32"
-        return TrainingError(
+        return NotFiniteError(
             f"loss is {updated.loss} at iteration {iteration + 1} with learning rate {updated.rate:g}, "
             f"pictures {shown}: try a smaller --learning-rate, a longer --burn-in{longer}, and look at the labels of "
             f"these pictures"

@@ -54,6 +54,10 @@ RECIPES |= {
     "staged-1e-3": _adamw(1e-3, fine_tune_layers="heads@{half},all", batch_norm="train"),
     "neck-2e-3": _adamw(2e-3, fine_tune_layers="neck_and_heads", batch_norm="train"),
     "ema-2e-3": _adamw(2e-3, fine_tune_layers="all", batch_norm="train", ema_alpha=0.99),
+    "default-exact": {"loss": "exact"},
+    "default-frozen": {"batch_norm": "frozen"},
+    "default-mosaic": {"mosaic": 0.5},
+    "default-jitter": {"jitter": 0.3},
 }
 
 
@@ -99,7 +103,6 @@ class Cell:
             "height": height,
             "batch": BATCH,
             "max_batches": self.iterations,
-            "evaluate_every": self.iterations,
             "seed": self.seed,
             **given,
         }
