@@ -61,9 +61,10 @@ def rules(as_json: bool) -> None:
 def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ignore: tuple[str, ...]) -> None:
     """Run the Experiment in FILE on this machine, by Katib's rules; the same command again goes on after a kill.
 
-    Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted.
+    Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted, 143: ended by SIGTERM.
     """
     try:
+        from traffic_yolo.tuning.katib_run.interrupts import Terminated
         from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
         from traffic_yolo.tuning.katib_run.runner import open_run
 
@@ -73,10 +74,10 @@ def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ig
         raise SystemExit(130) from None
     try:
         over = local.run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         write_results(local, None)
         click.echo("interrupted: trials that were running will be run again; the same command goes on")
-        raise SystemExit(130) from None
+        raise SystemExit(143 if isinstance(interrupt, Terminated) else 130) from None
     write_results(local, over)
     click.echo(summary_text(local, over))
     click.echo("\n".join(str(path) for path in results_of(out)))

@@ -211,7 +211,7 @@ def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
     process.send_signal(signal.SIGINT)
     assert process.wait(300) == 130
     assert all_gone(nas)
-    assert status_of(out)["trialsRunning"] >= 1
+    assert status_of(out)["trialsKilled"] >= 1
     (nas / "behaviour.py").write_text("")
     assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
     assert status_of(out)["trialsSucceeded"] == 6
@@ -323,7 +323,7 @@ def test_a_volume_that_no_folder_stands_for_is_said_and_so_are_trials_that_the_e
     answered = run(experiment(maxFailedTrialCount=0), tmp_path / "with", "--nas-root", str(nas))
     assert "note: /nas" not in answered.output
     assert answered.exit_code == 1
-    assert "1 cut off" in answered.output
+    assert "1 Killed" in answered.output
 
 
 def test_interrupted_during_start_up_it_says_so(
