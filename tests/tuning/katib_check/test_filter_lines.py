@@ -1,7 +1,7 @@
 """Expressions of any shape: a line that proves that one gives a metric, a proof that none can, or neither."""
 
-import re2
 import pytest
+import re2
 from hypothesis import given
 from hypothesis import strategies as st
 

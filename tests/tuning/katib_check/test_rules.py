@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from traffic_yolo.errors import OptionsError
 from traffic_yolo.tuning.katib_check.check import READING_RULES, check_document, check_text
 from traffic_yolo.tuning.katib_check.findings import RULES
+from traffic_yolo.tuning.katib_run.runner import open_run
 
 BASE = Path(__file__).with_name("base_experiment.yaml")
 GONE = object()
@@ -573,6 +575,28 @@ def test_a_broken_experiment_never_has_a_traceback_in_text_or_json(rule: str, ch
     assert f"[{rule}]" in report.to_text()
     assert report.to_json()["counts"]["error"] == report.count("error")
     assert report.exit_code == int(report.count("error") > 0)
+
+
+ERRORS = [
+    pytest.param(changes[0], id=rule)
+    for rule, (changes, _) in CASES.items()
+    if rule not in OF_EDITS and RULES[rule].severity == "error"
+]
+
+
+@pytest.mark.parametrize("change", ERRORS)
+def test_a_run_with_every_error_ignored_is_opened_or_refused_in_one_line(change: Change, tmp_path: Path) -> None:
+    """Ignoring must not lead to a traceback: what the runner cannot do without it refuses itself."""
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(changed(change)))
+    errors = sorted({finding.rule for finding in check_document(changed(change)) if finding.severity == "error"})
+    refused = ""
+    try:
+        open_run(file, tmp_path / "out", nas_root=tmp_path, ignore=errors, tell=lambda _line: None)
+    except OptionsError as error:
+        refused = str(error)
+    assert len(refused.splitlines()) <= 1
+    assert "lists them" not in refused  # the checker has nothing more to say
 
 
 ENDED = {"type": "Succeeded", "status": "True", "reason": "ExperimentMaxTrialsReached"}

@@ -43,8 +43,7 @@ class _Group:
     @property
     def numbers(self) -> set[int]:
         """The numbers of the groups within, its own among them."""
-        inner = (piece.atom.numbers for branch in self.alternatives for piece in branch if isinstance(piece.atom, _Group))
-        return {self.number}.union(*inner)
+        return {self.number}.union(*(_numbers(branch) for branch in self.alternatives))
 
 
 def verdict(pattern: str, name: str) -> Verdict:

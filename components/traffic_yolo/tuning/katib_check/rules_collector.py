@@ -170,7 +170,7 @@ def metric_line(subject: Subject) -> Iterator[Problem]:
 
 
 def _verdicts(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:
-    """(path, metric, what each expression makes of it), where a collector reads text by expressions that can be read."""
+    """(path, metric, what each expression makes of it), where a collector reads text by sound expressions."""
     if kind_of(subject) not in ("StdOut", "File") or _file(subject, "format") == "JSON":
         return
     patterns = [pattern for _, pattern in formats(subject)] or [DEFAULT_METRICS_FORMAT]

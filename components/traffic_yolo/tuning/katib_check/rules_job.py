@@ -8,7 +8,7 @@ from traffic_yolo.tuning.katib_spec.access import at, mapping_at, text_at, whole
 from traffic_yolo.tuning.katib_spec.constants import SUSPENDABLE
 
 TEMPLATE = "spec.trialTemplate.trialSpec"
-# Katib looks at a finished Job, and one that is gone by then it makes again; its own controllers need seconds under load
+# Katib looks at a finished Job, and one that is gone by then it makes again; its controllers need seconds under load
 SHORTEST_STAY_S = 60
 
 

@@ -278,7 +278,7 @@ def _named(text: str) -> str:
 
 
 def _listed_values(subject: Subject) -> Iterator[tuple[str, str, Quotes, bool]]:
-    """(path, value, the quotes around its placeholder, whether that is a whole word) of lists that the command takes."""
+    """(path, value, the quotes around its placeholder, whether that is a whole word) of lists in the command."""
     names = {
         text_at(entry, "reference"): text_at(entry, "name")
         for _, entry in mappings_at(subject.template, "trialParameters")

@@ -11,18 +11,17 @@ from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, sho
 from traffic_yolo.tuning.katib_check.rules_parameters import BOUNDS, numeric, parameters, spaces
 from traffic_yolo.tuning.katib_check.rules_search import algorithm_of, settings_of
 from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at
-from traffic_yolo.tuning.katib_spec.constants import DISTRIBUTIONS, NUMERIC_TYPES
+from traffic_yolo.tuning.katib_spec.constants import DISTRIBUTIONS, LEAST_LOGARITHMIC, NUMERIC_TYPES
 from traffic_yolo.tuning.katib_spec.space import Parameter, number
 
 LOGARITHMIC = ("logUniform", "logNormal")
 NORMAL = ("normal", "logNormal")
-LEAST_OF_OPTUNA = {"int": 1.0, "double": 1e-10}  # where its logarithmic ranges start at the lowest
 READS_FRACTIONS = ("hyperopt", "pbt")  # of an int's min, max and step
 
 
 @rule("distribution-refused", "error", "later")
 def distribution_refused(subject: Subject) -> Iterator[Problem]:
-    """Grid and multivariate-tpe have no normal and no logNormal: Optuna's service stops, or leaves the parameter out."""
+    """Grid and multivariate-tpe have no normal and no logNormal: the service stops, or leaves the parameter out."""
     if _service(subject) != "optuna":
         return
     for path, parameter in numeric(subject):
@@ -55,7 +54,7 @@ def logarithm_range(subject: Subject) -> Iterator[Problem]:
             continue
         where, message = f"{path}.feasibleSpace.min", "no logarithm of this"
         if _algorithm(subject) == "multivariate-tpe":
-            least = LEAST_OF_OPTUNA[parameter.kind]
+            least = LEAST_LOGARITHMIC[parameter.kind]
             if parameter.most < least:
                 where, found = f"{path}.feasibleSpace.max", f"{parameter.most:g}"
                 yield Problem(where, message, f"at least {least:g}", found, "raise it")
@@ -69,7 +68,7 @@ def logarithm_cut(subject: Subject) -> Iterator[Problem]:
     if _algorithm(subject) != "multivariate-tpe":
         return
     for path, parameter in numeric(subject):
-        least = LEAST_OF_OPTUNA[parameter.kind]
+        least = LEAST_LOGARITHMIC[parameter.kind]
         if parameter.distribution == "logUniform" and parameter.least < least <= parameter.most:
             where, found = f"{path}.feasibleSpace.min", f"{parameter.least:g}"
             yield Problem(where, f"values start at {least:g}", f"at least {least:g}", found, f"write {least:g}")
@@ -97,7 +96,7 @@ def range_fraction(subject: Subject) -> Iterator[Problem]:
 
 @rule("range-order", "error", "later")
 def range_order(subject: Subject) -> Iterator[Problem]:
-    """Min is below max; with some services it may be equal (random, tpe, bayesianoptimization and cmaes refuse that)."""
+    """Min is below max, or equal where the service takes that (random, tpe, bayesianoptimization and cmaes do not)."""
     for path, parameter in numeric(subject):
         found, where = f"{parameter.least:g} to {parameter.most:g}", f"{path}.feasibleSpace.min"
         expected = f"less than {parameter.most:g}"

@@ -119,7 +119,7 @@ def algorithm_setting_unknown(subject: Subject) -> Iterator[Problem]:
 
 @rule("algorithm-setting-ignored", "warning", "nobody")
 def algorithm_setting_ignored(subject: Subject) -> Iterator[Problem]:
-    """The service reads each setting: those of cmaes, sobol, hyperband and pbt pass over others, darts' trial gets them."""
+    """The service reads each setting: cmaes, sobol, hyperband and pbt pass over others, darts' trial gets them."""
     algorithm = algorithm_of(subject)
     if algorithm is not None and not algorithm.checked:
         yield from _unknown_settings("spec.algorithm", subject.spec["algorithm"], algorithm.settings)
@@ -325,10 +325,10 @@ def early_stopping_collector(subject: Subject) -> Iterator[Problem]:
 
 @rule("early-stopping-retain", "warning", "nobody")
 def early_stopping_retain(subject: Subject) -> Iterator[Problem]:
-    """With early stopping, trialTemplate.retain is true: Katib may delete a stopped trial before it read its metrics."""
+    """With early stopping, retain is true: Katib may delete a stopped trial before it has read its metrics."""
     template = mapping_at(subject.spec, "trialTemplate")
     if mapping_at(subject.spec, "earlyStopping") and template and template.get("retain") is not True:
-        path, message = "spec.trialTemplate.retain", "a stopped trial may lose its metrics, and the search waits for them"
+        path, message = "spec.trialTemplate.retain", "a stopped trial may lose its metrics; the search waits for them"
         yield Problem(path, message, "true", "false", "write retain: true")
 
 

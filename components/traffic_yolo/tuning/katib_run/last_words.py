@@ -13,8 +13,8 @@ _OF_THE_SHELL = re.compile(r"(Killed|Terminated|Aborted|Segmentation fault|Bus e
 def last_line(output: str) -> str:
     """The last line of a trial's output with something in it, of at most 300 characters; "" where there is none.
 
-    Of a line that was written over and over (a progress bar) what stood there last; without colours. What the shell says
-    of a command that a signal ended is passed over: the exit code tells it.
+    Of a line that was written over and over (a progress bar) what stood there last; without colours. What the shell
+    says of a command that a signal ended is passed over: the exit code tells it.
     """
     lines = (_CONTROL.sub("", text).strip() for text in reversed(re.split(r"[\r\n]", output)))
     said = next((line for line in lines if line and not _OF_THE_SHELL.fullmatch(line)), "")

@@ -86,7 +86,7 @@ class LocalRun:
         except OptionsError:
             raise
         except (ValueError, ArithmeticError, LookupError) as error:  # of an Experiment whose errors were ignored
-            raise OptionsError(f"algorithm {name!r} cannot run here with this space and its settings: {error}") from error
+            raise OptionsError(f"algorithm {name!r} cannot run here with this space and settings: {error}") from error
 
     def _median_stop(self) -> MedianStop | None:
         stopping = mapping_at(self.spec, "earlyStopping")
@@ -119,11 +119,11 @@ class LocalRun:
         try:
             yield
         except BaseException as error:
-            why = "the run was interrupted" if isinstance(error, KeyboardInterrupt) else "the run was broken off"
+            why = "an interrupt" if isinstance(error, KeyboardInterrupt) else "a fault of the run"
             with contextlib.suppress(StorageError):  # what ended the run says more; the next one finds them as running
                 self._cut_off(why)
             raise
-        self._cut_off("the experiment was over")
+        self._cut_off("the experiment's end")
 
     def _cut_off(self, why: str) -> None:
         """Ends the running trials, all of them before the first word about it is written."""
@@ -133,14 +133,14 @@ class LocalRun:
                 stop(running.process)
             self._running.clear()
             for running in stopped:
-                self.journal.cut_off(running.trial.name, f"cut off: {why} before the trial was")
+                self.journal.cut_off(running.trial.name, f"cut off by {why}")
 
     def _replay(self) -> None:
         """Tells the algorithm what was tried before this run, and ends processes that a killed run left."""
         for trial in self.journal.trials.values():
             if trial.state == "Running":
                 kill_group(trial.process)
-                self.journal.cut_off(trial.name, "cut off: the run was killed before the trial was over")
+                self.journal.cut_off(trial.name, "cut off: the run was killed")
             if trial.state not in UNFINISHED:
                 self._learn(trial)
 

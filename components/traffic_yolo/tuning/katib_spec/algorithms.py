@@ -80,7 +80,7 @@ SEED = seed()
 NOT_NEGATIVE = real("a number of at least 0", lambda value: value >= 0)
 ABOVE_ZERO = real("a number above 0", lambda value: value > 0)
 SHARE_ABOVE_ZERO = real("a number above 0 and at most 1", lambda value: 0 < value <= 1)
-ANY_NUMBER = real("a number", lambda value: True)
+ANY_NUMBER = real("a number", math.isfinite)
 ALL_DISTRIBUTIONS = ("uniform", "logUniform", "normal", "logNormal")
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -39,6 +39,7 @@ PARAMETER_TYPES = ("double", "int", "discrete", "categorical", "unknown")
 DISTRIBUTIONS = ("uniform", "logUniform", "normal", "logNormal", "unknown")
 NUMERIC_TYPES = ("double", "int")
 LIST_TYPES = ("categorical", "discrete")
+LEAST_LOGARITHMIC = {"int": 1.0, "double": 1e-10}  # suggestion/v1beta1/optuna/base_service.py
 
 # metricscollector/v1beta1/common/const.go
 DEFAULT_METRICS_FORMAT = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"

@@ -97,7 +97,8 @@ def _before(marks: list[int], place: int) -> int:
 def _pieces(text: str) -> Iterator[_Character]:
     """The characters of a text with the quotes that each stands in; the quotes themselves stand in none.
 
-    An expansion ($NAME, or the start of a longer one) is one piece. Raises `ValueError` with the quote that is never closed.
+    An expansion ($NAME, or the start of a longer one) is one piece. Raises `ValueError` with the quote that is never
+    closed.
     """
     quotes: Quotes = ""
     at = 0
