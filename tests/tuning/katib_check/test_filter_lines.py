@@ -67,7 +67,9 @@ def test_groups_that_exclude_each_other_are_no_proof() -> None:
     assert verdict(r"(?:(map)|(loss))=\d", "map") == "unknown"
 
 
-PIECES = st.sampled_from(["a", "b", r"\d", r"\s", "[a-c]", ".", "(?:x|y)", "a*", "b+", "c?", "z{2}", "^", "$", r"\b", "=", ":"])
+PIECES = st.sampled_from(
+    ["a", "b", r"\d", r"\s", "[a-c]", ".", "(?:x|y)", "a*", "b+", "c?", "z{2}", "^", "$", r"\b", "=", ":"]
+)
 PATTERNS = st.tuples(*[st.lists(PIECES, max_size=3).map("".join)] * 5).map(
     lambda parts: f"{parts[0]}({parts[1]}){parts[2]}({parts[3]}){parts[4]}"
 )

@@ -145,11 +145,18 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     "algorithm-missing": ([{"spec.algorithm": GONE}, {"spec.algorithm": {}}], NOTHING),
     "algorithm-unknown": ([{"spec.algorithm.algorithmName": "tpee"}], algorithm("random")),
     "algorithm-setting-unknown": (
-        [{f"{SETTINGS}.0.name": "seed"}, algorithm("tpe", n_ei_candidates="9"), NAS | algorithm("enas", num_epochs="1")],
+        [
+            {f"{SETTINGS}.0.name": "seed"},
+            algorithm("tpe", n_ei_candidates="9"),
+            NAS | algorithm("enas", num_epochs="1"),
+        ],
         algorithm("tpe", gamma="0.25", prior_weight="1", n_EI_candidates="24", random_state="0"),
     ),
     "algorithm-setting-ignored": (
-        [algorithm("sobol", random_state="1"), HYPERBAND | {SETTINGS: settings(r_l="9", resource_name="epochs", etc="3")}],
+        [
+            algorithm("sobol", random_state="1"),
+            HYPERBAND | {SETTINGS: settings(r_l="9", resource_name="epochs", etc="3")},
+        ],
         algorithm("cmaes", random_state="-1", sigma="0"),
     ),
     "algorithm-setting-value": (
@@ -184,7 +191,9 @@ CASES: dict[str, tuple[list[Change], Change]] = {
             NAS_WHOLE | algorithm("darts") | {"spec.nasConfig.operations.0.parameters": []},
             NAS_WHOLE | algorithm("darts") | {"spec.nasConfig.operations.0.operationType": ""},
             NAS_WHOLE | algorithm("enas") | {f"{OPERATION}.feasibleSpace": {}},
-            NAS_WHOLE | algorithm("enas") | {f"{OPERATION}.parameterType": "double", f"{OPERATION}.feasibleSpace": {"min": "1"}},
+            NAS_WHOLE
+            | algorithm("enas")
+            | {f"{OPERATION}.parameterType": "double", f"{OPERATION}.feasibleSpace": {"min": "1"}},
         ],
         NAS_WHOLE | algorithm("darts"),
     ),
@@ -370,7 +379,10 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     "shell-values": (
         [
             {f"{PARAMETERS}.2.feasibleSpace.list": ["none", "all but heads"]},
-            {f"{PARAMETERS}.2.feasibleSpace.list": ['a"b'], f"{TRAINER}.command.3": '--freeze="${trialParameters.freeze}"'},
+            {
+                f"{PARAMETERS}.2.feasibleSpace.list": ['a"b'],
+                f"{TRAINER}.command.3": '--freeze="${trialParameters.freeze}"',
+            },
             {f"{PARAMETERS}.2.feasibleSpace.list": [""], f"{TRAINER}.command.3": "${trialParameters.freeze}"},
         ],
         {

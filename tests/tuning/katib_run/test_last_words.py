@@ -13,7 +13,10 @@ from traffic_yolo.tuning.katib_run.last_words import MOST_CHARACTERS, exit_text,
     ("output", "line"),
     [
         ("one\ntwo\n", "two"),
-        ("Traceback (most recent call last):\n  File x\nValueError: no such layer\n\n  \n", "ValueError: no such layer"),
+        (
+            "Traceback (most recent call last):\n  File x\nValueError: no such layer\n\n  \n",
+            "ValueError: no such layer",
+        ),
         ("epoch 1\nloss 3\r 50 %\r100 %\r\n", "100 %"),
         ("\x1b[31merror:\x1b[0m disk is full\n", "error: disk is full"),
         ("MemoryError\nKilled\n", "MemoryError"),
@@ -48,6 +51,8 @@ def test_a_signal_is_named(code: int, text: str) -> None:
 def test_a_program_that_the_system_killed_is_told_from_the_shell_above_it() -> None:
     program = f"import os; print('step 7', flush=True); os.kill(os.getpid(), {int(signal.SIGKILL)})"
     script = f'{sys.executable} -c "{program}" && echo done'
-    done = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     assert why_failed(done.returncode, done.stdout) == "exit code 137 (SIGKILL, as when memory runs out): step 7"
     assert why_failed(3, "") == "exit code 3, and it said nothing"

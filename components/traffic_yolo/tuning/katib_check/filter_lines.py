@@ -14,7 +14,7 @@ from traffic_yolo.tuning.katib_spec.go_regexp import compile_go
 Verdict = Literal["line", "none", "unknown"]
 VALUES = ("0.5", "0.123456", "-1", "1e-05", "50")
 # Tried in this order for a piece that matches one character; then every other one of ASCII
-FIRST_CHARACTERS = ' a1=:-_,.|[]{}()"\'/>%'
+FIRST_CHARACTERS = " a1=:-_,.|[]{}()\"'/>%"
 CHARACTERS = FIRST_CHARACTERS + "".join(chr(code) for code in range(32, 127) if chr(code) not in FIRST_CHARACTERS)
 MOST_REPEATS = 50  # of one piece in a line that is made up here
 _ESCAPE = re.compile(r"\\(?:[pP](?:\{[^}]*\}|.)|x(?:\{[^}]*\}|..)|[0-7]{1,3}|.)", re.DOTALL)
