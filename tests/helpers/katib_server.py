@@ -21,7 +21,7 @@ class KatibServer:
     """`objects`: Experiments by name. `statuses` that an Experiment takes on, one a request; without, Katib's own.
 
     `faults`: answers in place of the next ones. `work`: steps of trials that ran. `jobs` by name; `hidden_jobs`: how
-    many requests a Job is asked for before Katib has made it.
+    many requests a Job is asked for before Katib has made it. `most_trials`: as many as the algorithm has suggested.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,7 @@ class KatibServer:
         self.hidden_jobs = 0
         self.work = 0
         self.makes_trials = False
+        self.most_trials = 10_000
         self.url = ""
 
     def step(self) -> None:
@@ -49,7 +50,8 @@ class KatibServer:
                 if self.jobs[trial].get("worked", 0) >= 40:
                     self.trials[trial]["status"] = {"conditions": [{"type": "Succeeded", "status": "True"}]}
             spec = experiment["spec"]
-            while len(self.active()) < spec.get("parallelTrialCount", 3) and len(self.trials) < spec["maxTrialCount"]:
+            most = min(spec["maxTrialCount"], self.most_trials)
+            while len(self.active()) < spec.get("parallelTrialCount", 3) and len(self.trials) < most:
                 trial = f"{name}-{len(self.trials)}"
                 self.trials[trial] = {"metadata": {"name": trial, "labels": {"katib.kubeflow.org/experiment": name}}}
                 self.jobs[trial] = {"metadata": {"name": trial}, "spec": {}}

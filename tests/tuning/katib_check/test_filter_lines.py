@@ -63,6 +63,10 @@ def test_the_rest_is_not_decided(pattern: str, name: str) -> None:
     assert verdict(pattern, name) in ("unknown", "line")
 
 
+def test_what_stands_around_a_group_may_make_its_assertions_hold() -> None:
+    assert verdict(r"x{60}(\Bmap)=(\d)", "map") == "unknown"  # \B fails for the name alone, and holds behind an x
+
+
 def test_groups_that_exclude_each_other_are_no_proof() -> None:
     assert verdict(r"(?:(map)|(loss))=\d", "map") == "unknown"
 

@@ -108,11 +108,14 @@ def test_a_task_that_takes_it_up_lets_the_trials_go_on(
 def test_beyond_the_time_limit_a_suspended_one_stays_so(
     running: KatibServer, experiments: Experiments, document: dict[str, Any]
 ) -> None:
-    for _ in range(2):  # the second is KFP's retry
-        with pytest.raises(ClusterError, match="its trials are suspended"):
-            launch.launch(document, experiments, options(keep=True, timeout_s=0.05))
-        running.objects[document["metadata"]["name"]]["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
-        assert not works_on(running)
+    with pytest.raises(ClusterError, match="its trials are suspended"):
+        launch.launch(document, experiments, options(keep=True, timeout_s=0.05))
+    running.objects[document["metadata"]["name"]]["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    before = running.work
+    with pytest.raises(ClusterError, match="its trials are suspended"):  # KFP's retry
+        launch.launch(document, experiments, options(keep=True, timeout_s=0.05))
+    assert running.work == before
+    assert not works_on(running)
 
 
 def test_a_job_that_katib_is_still_making_is_waited_for(
@@ -128,11 +131,26 @@ def test_when_all_trials_are_made_no_count_is_edited(
     running: KatibServer, experiments: Experiments, document: dict[str, Any]
 ) -> None:
     """Katib's webhook refuses any edit then; and there is nothing more to come."""
-    document["spec"] |= {"maxTrialCount": 2, "parallelTrialCount": 2, "maxFailedTrialCount": 1}
+    document["spec"] |= {"maxTrialCount": 3, "parallelTrialCount": 3, "maxFailedTrialCount": 1}
     experiments.create(document)
     running.step()
+    first = running.active()[0]
+    running.trials[first]["status"] = {"conditions": [{"type": "Succeeded", "status": "True"}]}
     assert "suspended (2)" in end_work(experiments, document["metadata"]["name"], keep=True, patience=QUICK)
     assert not works_on(running)
+
+
+def test_a_trial_that_was_not_made_yet_never_is(
+    running: KatibServer, experiments: Experiments, document: dict[str, Any]
+) -> None:
+    """Three may run at once, and the algorithm has suggested two when the time is over; the third comes later."""
+    document["spec"]["parallelTrialCount"] = 3
+    running.most_trials = 2
+    experiments.create(document)
+    assert "suspended (2)" in end_work(experiments, document["metadata"]["name"], keep=True, patience=QUICK)
+    running.most_trials = 10
+    assert not works_on(running)
+    assert len(running.trials) == 2
 
 
 @pytest.mark.parametrize(
