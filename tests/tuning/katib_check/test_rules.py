@@ -276,7 +276,10 @@ CASES: dict[str, tuple[list[Change], Change]] = {
         ],
         {f"{CONF}.min": "0.6"} | algorithm("multivariate-tpe"),
     ),
-    "range-reversed": ([HYPERBAND | {f"{CONF}.min": "0.7"}], HYPERBAND | {f"{CONF}.min": "0.6"}),
+    "range-reversed": (
+        [HYPERBAND | {f"{CONF}.min": "0.7"}, PBT | {f"{CONF}.min": "0.7", f"{CONF}.step": "-0.1"}],
+        HYPERBAND | {f"{CONF}.min": "0.6"},
+    ),
     "range-step": (
         [{f"{CONF}.step": "0"}, {f"{CONF}.step": "-0.1"} | algorithm("grid")],
         {f"{CONF}.step": "0"} | algorithm("bayesianoptimization"),

@@ -4,6 +4,7 @@ Katib's webhook looks at none of it. The verdicts are those of the services of 0
 every combination of range, step and distribution (goptuna's read from its sources).
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,8 +121,8 @@ def range_reversed(subject: Subject) -> Iterator[Problem]:
 @rule("range-step", "error", "later")
 def range_step(subject: Subject) -> Iterator[Problem]:
     """A step that the service looks at is above 0 (hyperopt takes one below 0 for its amount)."""
-    for path, step, _ in _steps(subject):
-        if step == 0 or (step < 0 and _service(subject) != "hyperopt"):
+    for path, parameter, step in _steps(subject):
+        if step == 0 or (step < 0 and not _takes_negative(subject, parameter)):
             where = f"{path}.feasibleSpace.step"
             yield Problem(where, "no step", "a number above 0", f"{step:g}", "correct it")
 
@@ -129,9 +130,10 @@ def range_step(subject: Subject) -> Iterator[Problem]:
 @rule("step-fit", "warning", "nobody")
 def step_fit(subject: Subject) -> Iterator[Problem]:
     """A step is above 0 and not larger than the range: else one value is drawn, or one outside of it."""
-    for path, step, width in _steps(subject):
+    for path, parameter, step in _steps(subject):
+        width = max(parameter.most - parameter.least, 0)
         too_wide = width > 0 and step > width * (1 + 1e-9)  # 0.6 - 0.05 < 0.55 in floats
-        if too_wide or (step < 0 and _service(subject) == "hyperopt"):
+        if too_wide or (step < 0 and _takes_negative(subject, parameter)):
             where, expected = f"{path}.feasibleSpace.step", f"above 0, at most {width:g}"
             yield Problem(where, "the step does not fit", expected, f"{step:g}", "correct it")
 
@@ -167,9 +169,22 @@ def _takes_logarithm(subject: Subject, parameter: Parameter) -> bool:
 
 
 def _takes_reversed(subject: Subject, parameter: Parameter) -> bool:
-    """Hyperband draws between two ends in any order, and so does hyperopt between two logarithms."""
+    """Hyperband draws between two ends in any order, and so does hyperopt between two logarithms; pbt by its steps."""
     service = _service(subject)
+    if service == "pbt":
+        return _has_steps(parameter)
     return service == "hyperband" or (service == "hyperopt" and parameter.distribution == "logUniform")
+
+
+def _takes_negative(subject: Subject, parameter: Parameter) -> bool:
+    service = _service(subject)
+    return service == "hyperopt" or (service == "pbt" and _has_steps(parameter))
+
+
+def _has_steps(parameter: Parameter) -> bool:
+    """Whether pbt's list of values, numpy.arange(min, max + step / 2, step), has one."""
+    step = parameter.step if parameter.step is not None else 1.0
+    return step != 0 and math.ceil((parameter.most + step / 2 - parameter.least) / step) > 0
 
 
 def _refuses_equal(subject: Subject, parameter: Parameter) -> bool:
@@ -198,8 +213,8 @@ def _texts(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
                 yield path, key, text_at(parameter, "parameterType"), text_at(space, key)
 
 
-def _steps(subject: Subject) -> Iterator[tuple[str, float, float]]:
-    """(path, step, width of the range) of every step that the service looks at."""
+def _steps(subject: Subject) -> Iterator[tuple[str, Parameter, float]]:
+    """(path, parameter, its step) of every step that the service looks at."""
     for path, parameter in numeric(subject):
         if parameter.step is not None and _looks_at_step(subject, parameter.distribution):
-            yield path, parameter.step, max(parameter.most - parameter.least, 0)
+            yield path, parameter, parameter.step
