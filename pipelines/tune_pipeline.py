@@ -17,6 +17,7 @@ def tune_pipeline(
     namespace: str = "",
     timeout_hours: float = 24.0,
     keep: bool = True,
+    ignore: str = "",
     nas_claim: str = "nas-data",
 ) -> None:
     """Search thresholds and fine-tuning layers with Katib; the run shows the best trial.
@@ -26,6 +27,7 @@ def tune_pipeline(
         namespace: Where it runs; empty: the task's own.
         timeout_hours: Longest time to wait, since it was made.
         keep: Whether the Experiment and its trials stay on the cluster.
+        ignore: A rule of `katib check` that does not count, by its name. Several with commas between.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas, where the Experiment's file may lie.
     """
     form = dict(locals())

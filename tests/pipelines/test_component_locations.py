@@ -26,7 +26,7 @@ LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} 
 # Parameters of text that are no places
 OTHER = {
     "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
-    "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
+    "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace", "ignore",
     "width", "height", "learning_rate", "batch", "max_batches",  # numbers that may be left out
 }  # fmt: skip
 

@@ -7,6 +7,13 @@ import click
 
 from traffic_yolo.commands.location_types import MOUNT, READ, WRITE
 
+IGNORE = click.option(
+    "--ignore",
+    multiple=True,
+    metavar="RULE",
+    help="A rule that does not count, by the name in brackets at the end of a finding; may be repeated.",
+)
+
 
 @click.group()
 def command() -> None:
@@ -17,16 +24,19 @@ def command() -> None:
 @click.argument("file", type=READ)
 @click.option("--old", type=READ, help="The experiment that FILE would replace, as kubectl get -o yaml prints it.")
 @click.option("--kubernetes-version", default="1.30", show_default=True, help="Whose schemas judge the trial's Job.")
+@IGNORE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def check(ctx: click.Context, file: str, old: str | None, kubernetes_version: str, as_json: bool) -> None:
+def check(
+    ctx: click.Context, file: str, old: str | None, kubernetes_version: str, ignore: tuple[str, ...], as_json: bool
+) -> None:
     """Say what Katib, Kubernetes and the trial's shell would make of the Experiment in FILE.
 
     Exit code 0: no errors (warnings are allowed), 1: errors, 2: the command was wrong.
     """
     from traffic_yolo.tuning.katib_check.check import check_file
 
-    report = check_file(file, old=old, kubernetes=kubernetes_version)
+    report = check_file(file, old=old, kubernetes=kubernetes_version, ignore=ignore)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
     ctx.exit(report.exit_code)
 
@@ -47,25 +57,27 @@ def rules(as_json: bool) -> None:
 @click.option(
     "--mount", "mounts", multiple=True, type=MOUNT, help="/PATH/IN/POD=FOLDER for a single volume; may be repeated."
 )
-def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...]) -> None:
+@IGNORE
+def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ignore: tuple[str, ...]) -> None:
     """Run the Experiment in FILE on this machine, by Katib's rules; the same command again goes on after a kill.
 
-    Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted.
+    Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted, 143: ended by SIGTERM.
     """
     try:
+        from traffic_yolo.tuning.katib_run.interrupts import Terminated
         from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
         from traffic_yolo.tuning.katib_run.runner import open_run
 
-        local = open_run(file, out, nas_root=nas_root, mounts=mounts, tell=click.echo)
+        local = open_run(file, out, nas_root=nas_root, mounts=mounts, ignore=ignore, tell=click.echo)
     except KeyboardInterrupt:
         click.echo("interrupted before any trial was started")
         raise SystemExit(130) from None
     try:
         over = local.run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         write_results(local, None)
         click.echo("interrupted: trials that were running will be run again; the same command goes on")
-        raise SystemExit(130) from None
+        raise SystemExit(143 if isinstance(interrupt, Terminated) else 130) from None
     write_results(local, over)
     click.echo(summary_text(local, over))
     click.echo("\n".join(str(path) for path in results_of(out)))

@@ -198,3 +198,65 @@ def test_any_text_is_survived(text: str) -> None:
 @given(VALUES)
 def test_any_spec_is_survived(value: Any) -> None:
     check_document({"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": value, "spec": value})
+
+
+def test_an_ignored_rule_does_not_count_and_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(BASE.read_text().replace("type: maximize", "type: max"))
+    result = run("check", str(file), "--ignore", "objective-type", "--ignore", "claims")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1].endswith(
+        "broken.yaml: 0 errors, 0 warnings, 2 notes; ignored: 1 of claims, 1 of objective-type"
+    )
+    report = json.loads(run("check", str(file), "--ignore", "objective-type", "--json").output)
+    assert (report["counts"]["error"], report["ignored"]) == (0, {"objective-type": 1})
+    assert "objective-type" not in {finding["rule"] for finding in report["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("metric-names", "--ignore 'metric-names': no such rule; write metric-name, or see `traffic-yolo katib rules`"),
+        ("qqqq", "--ignore 'qqqq': no such rule; see `traffic-yolo katib rules`"),
+        ("yaml", "--ignore yaml: cannot be ignored: without an object there is nothing to go on with"),
+    ],
+)
+@pytest.mark.parametrize("door", ["check", "run"])
+def test_a_rule_that_cannot_be_ignored_is_refused(
+    door: str, name: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    more = ["--out", str(tmp_path / "out")] if door == "run" else []
+    with pytest.raises(SystemExit) as ended:
+        main(["katib", door, str(BASE), "--ignore", name, *more])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip() == f"error: {message}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_key_that_stands_there_twice_may_be_ignored() -> None:
+    assert check_text(BASE.read_text() + "kind: Experiment\n").exit_code == 1
+    assert check_text(BASE.read_text() + "kind: Experiment\n", ignore=["repeated-key"]).exit_code == 0
+
+
+@pytest.mark.parametrize("port", [8080, "8080"])
+def test_a_port_is_a_number_or_a_text(port: int | str) -> None:
+    document = yaml.safe_load(BASE.read_text())
+    del document["spec"]["earlyStopping"]
+    source = {"httpGet": {"port": port, "path": "/metrics"}}
+    document["spec"]["metricsCollectorSpec"] = {"collector": {"kind": "PrometheusMetric"}, "source": source}
+    assert [finding.rule for finding in check_document(document) if finding.severity != "info"] == []
+    source["httpGet"]["port"] = [port]  # type: ignore[dict-item]
+    finding = next(finding for finding in check_document(document) if finding.rule == "wrong-type")
+    assert finding.expected == "a whole number, or a text"
+
+
+def test_a_quantity_is_a_number_or_a_text_that_is_one() -> None:
+    document = yaml.safe_load(BASE.read_text())
+    del document["spec"]["earlyStopping"]
+    custom = {"name": "collector", "image": "registry.local/c:1", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}
+    document["spec"]["metricsCollectorSpec"] = {"collector": {"kind": "Custom", "customCollector": custom}}
+    assert [finding.rule for finding in check_document(document) if finding.severity != "info"] == []
+    custom["resources"] = {"limits": {"memory": "8 GB"}}
+    finding = next(finding for finding in check_document(document) if finding.rule == "wrong-type")
+    assert finding.path.endswith("customCollector.resources.limits.memory")
+    assert finding.found == "8 GB"

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from traffic_yolo.errors import OptionsError
 from traffic_yolo.tuning.katib_check.check import READING_RULES, check_document, check_text
 from traffic_yolo.tuning.katib_check.findings import RULES
+from traffic_yolo.tuning.katib_run.runner import open_run
 
 BASE = Path(__file__).with_name("base_experiment.yaml")
 GONE = object()
@@ -17,6 +19,7 @@ POD = f"{JOB}.spec.template.spec"
 TRAINER = f"{POD}.containers.0"
 PARAMETERS = "spec.parameters"
 CONF = f"{PARAMETERS}.0.feasibleSpace"
+EPOCHS = f"{PARAMETERS}.1.feasibleSpace"
 SETTINGS = "spec.algorithm.algorithmSettings"
 COLLECTOR = "spec.metricsCollectorSpec"
 FORMAT = f"{COLLECTOR}.source.filter.metricsFormat.0"
@@ -45,6 +48,21 @@ NUMERIC_SPACE: Change = {
 HYPERBAND = algorithm("hyperband", r_l="9", resource_name="epochs") | {"spec.parallelTrialCount": 9}
 PBT = algorithm("pbt", suggestion_trial_dir="/opt/data", n_population="8", truncation_threshold="0.2")
 NAS: Change = {PARAMETERS: GONE, "spec.nasConfig": {"graphConfig": {"numLayers": 2}}}
+NAS_WHOLE: Change = {
+    PARAMETERS: GONE,
+    "spec.nasConfig": {
+        "graphConfig": {"numLayers": 2, "inputSizes": [32, 32, 3], "outputSizes": [10]},
+        "operations": [
+            {
+                "operationType": "convolution",
+                "parameters": [
+                    {"name": "filter_size", "parameterType": "categorical", "feasibleSpace": {"list": ["3", "5"]}}
+                ],
+            }
+        ],
+    },
+}
+OPERATION = "spec.nasConfig.operations.0.parameters.0"
 FILE: Change = {
     f"{COLLECTOR}.collector": {"kind": "File"},
     f"{COLLECTOR}.source": {"fileSystemPath": {"path": "/var/log/metrics.log", "kind": "File", "format": "TEXT"}},
@@ -127,24 +145,58 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     "algorithm-missing": ([{"spec.algorithm": GONE}, {"spec.algorithm": {}}], NOTHING),
     "algorithm-unknown": ([{"spec.algorithm.algorithmName": "tpee"}], algorithm("random")),
     "algorithm-setting-unknown": (
-        [{f"{SETTINGS}.0.name": "seed"}, algorithm("sobol", random_state="1"), algorithm("tpe", n_ei_candidates="9")],
+        [
+            {f"{SETTINGS}.0.name": "seed"},
+            algorithm("tpe", n_ei_candidates="9"),
+            NAS | algorithm("enas", num_epochs="1"),
+        ],
         algorithm("tpe", gamma="0.25", prior_weight="1", n_EI_candidates="24", random_state="0"),
+    ),
+    "algorithm-setting-ignored": (
+        [
+            algorithm("sobol", random_state="1"),
+            HYPERBAND | {SETTINGS: settings(r_l="9", resource_name="epochs", etc="3")},
+        ],
+        algorithm("cmaes", random_state="-1", sigma="0"),
     ),
     "algorithm-setting-value": (
         [
             {f"{SETTINGS}.0.value": "-1"},
             {f"{SETTINGS}.0.value": 42},
+            {f"{SETTINGS}.0.value": "4294967296"},
             algorithm("tpe", gamma="1"),
             algorithm("bayesianoptimization", acq_func="UCB"),
+            algorithm("bayesianoptimization", n_initial_points="0"),
             algorithm("cmaes", restart_strategy="x"),
+            HYPERBAND | {SETTINGS: settings(r_l="0", resource_name="epochs")},
+            HYPERBAND | {SETTINGS: settings(r_l="9", resource_name="epochs", eta="1.5")},
+            PBT | {SETTINGS: [*PBT["spec.algorithm"]["algorithmSettings"], *settings(resample_probability="0.5")]},
+            NAS | algorithm("darts", num_epochs="0"),
+            NAS | algorithm("enas", controller_baseline_decay="1.5"),
         ],
         algorithm(
-            "bayesianoptimization", base_estimator="RF", n_initial_points="5", acq_func="EI", acq_optimizer="lbfgs"
+            "bayesianoptimization", base_estimator="GP", n_initial_points="5", acq_func="EI", acq_optimizer="lbfgs"
         ),
+    ),
+    "algorithm-setting-pair": (
+        [algorithm("bayesianoptimization", base_estimator="RF", acq_optimizer="lbfgs")],
+        algorithm("bayesianoptimization", acq_optimizer="lbfgs"),
     ),
     "algorithm-setting-missing": ([algorithm("hyperband", r_l="9"), algorithm("pbt", n_population="8")], HYPERBAND),
     "algorithm-setting-repeated": ([{SETTINGS: settings(random_state="1") * 2}], NOTHING),
     "architecture-search": ([algorithm("enas"), NAS], NAS | algorithm("darts")),
+    "nas-graph": ([NAS | algorithm("enas")], NAS_WHOLE | algorithm("enas")),
+    "nas-operation": (
+        [
+            NAS_WHOLE | algorithm("darts") | {"spec.nasConfig.operations.0.parameters": []},
+            NAS_WHOLE | algorithm("darts") | {"spec.nasConfig.operations.0.operationType": ""},
+            NAS_WHOLE | algorithm("enas") | {f"{OPERATION}.feasibleSpace": {}},
+            NAS_WHOLE
+            | algorithm("enas")
+            | {f"{OPERATION}.parameterType": "double", f"{OPERATION}.feasibleSpace": {"min": "1"}},
+        ],
+        NAS_WHOLE | algorithm("darts"),
+    ),
     "cmaes-dimensions": (
         [
             algorithm("cmaes")
@@ -167,6 +219,10 @@ CASES: dict[str, tuple[list[Change], Change]] = {
         {"spec.earlyStopping.algorithmSettings": settings(start_step="1", min_trials_required="1")},
     ),
     "early-stopping-collector": ([{f"{COLLECTOR}.collector.kind": "Push"}], {f"{COLLECTOR}.collector.kind": "File"}),
+    "early-stopping-retain": (
+        [{"spec.trialTemplate.retain": False}, {"spec.trialTemplate.retain": GONE}],
+        {"spec.trialTemplate.retain": GONE, "spec.earlyStopping": GONE},
+    ),
     "space-missing": ([{PARAMETERS: GONE}, {PARAMETERS: []}], NAS),
     "space-both": ([{"spec.nasConfig": {"graphConfig": {"numLayers": 2}}}], NAS),
     "parameter-name": ([{f"{PARAMETERS}.0.name": ""}], NOTHING),
@@ -174,9 +230,16 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     "parameter-type": ([{f"{PARAMETERS}.0.parameterType": "float"}, {f"{PARAMETERS}.0.parameterType": GONE}], NOTHING),
     "parameter-type-unknown": ([{f"{PARAMETERS}.0.parameterType": "unknown"}], NOTHING),
     "distribution": ([{f"{CONF}.distribution": "loguniform"}], {f"{CONF}.distribution": "logUniform"}),
-    "distribution-ignored": (
+    "distribution-refused": (
         [
             {f"{CONF}.distribution": "normal"} | algorithm("multivariate-tpe"),
+            {f"{EPOCHS}.distribution": "logNormal"} | algorithm("grid"),
+        ],
+        {f"{CONF}.distribution": "logUniform"} | algorithm("multivariate-tpe"),
+    ),
+    "distribution-ignored": (
+        [
+            {f"{CONF}.distribution": "normal"} | algorithm("cmaes"),
             {f"{CONF}.distribution": "logUniform"} | algorithm("grid"),
         ],
         {f"{CONF}.distribution": "normal"},
@@ -184,26 +247,57 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     "logarithm-range": (
         [
             {f"{CONF}.distribution": "logNormal", f"{CONF}.min": "0"},
+            {f"{CONF}.distribution": "logUniform", f"{CONF}.min": "0"} | algorithm("grid"),
+            {f"{EPOCHS}.distribution": "logUniform", f"{EPOCHS}.max": "0"} | algorithm("multivariate-tpe"),
             algorithm("bayesianoptimization") | {f"{CONF}.min": "0"},
         ],
-        {f"{CONF}.min": "0"},
+        algorithm("cmaes") | {f"{CONF}.distribution": "logUniform", f"{CONF}.min": "0"},
+    ),
+    "logarithm-cut": (
+        [{f"{CONF}.distribution": "logUniform", f"{CONF}.min": "0"} | algorithm("multivariate-tpe")],
+        {f"{EPOCHS}.distribution": "logUniform"} | algorithm("multivariate-tpe"),
     ),
     "feasible-space": ([{CONF: GONE}, {CONF: {}}], NOTHING),
     "range-list": ([{f"{CONF}.list": ["1"]}], NOTHING),
     "range-bounds": ([{f"{CONF}.max": GONE}, {f"{CONF}.min": ""}], NOTHING),
     "list-range": ([{f"{PARAMETERS}.2.feasibleSpace.min": "1"}, {f"{PARAMETERS}.3.feasibleSpace.step": "1"}], NOTHING),
     "range-number": (
-        [{f"{CONF}.max": "1,5"}, {f"{CONF}.max": "inf"}, {f"{PARAMETERS}.1.feasibleSpace.max": "9.5"}],
+        [{f"{CONF}.max": "1,5"}, {f"{CONF}.max": "inf"}, {f"{EPOCHS}.max": "9.5"} | algorithm("multivariate-tpe")],
         {f"{CONF}.max": "6e-1"},
     ),
-    "range-order": ([{f"{CONF}.min": "0.6"}], {f"{CONF}.min": "-1"}),
-    "range-step": ([{f"{CONF}.step": "0"}, {f"{CONF}.step": "0.6"}], {f"{CONF}.step": "0.55"}),
-    "step-ignored": ([algorithm("bayesianoptimization")], algorithm("grid")),
+    "range-fraction": ([{f"{EPOCHS}.max": "9.5"}, {f"{EPOCHS}.min": "1.0"}], {f"{EPOCHS}.max": "90"}),
+    "range-order": (
+        [
+            {f"{CONF}.min": "0.7"},
+            {f"{CONF}.min": "0.6"},  # as max is
+            {f"{EPOCHS}.min": "9"} | algorithm("bayesianoptimization"),
+            {f"{EPOCHS}.min": "9"} | algorithm("cmaes"),
+            {f"{EPOCHS}.min": "10"} | algorithm("sobol"),
+        ],
+        {f"{CONF}.min": "0.6"} | algorithm("multivariate-tpe"),
+    ),
+    "range-reversed": (
+        [HYPERBAND | {f"{CONF}.min": "0.7"}, PBT | {f"{CONF}.min": "0.7", f"{CONF}.step": "-0.1"}],
+        HYPERBAND | {f"{CONF}.min": "0.6"},
+    ),
+    "range-step": (
+        [{f"{CONF}.step": "0"}, {f"{CONF}.step": "-0.1"} | algorithm("grid")],
+        {f"{CONF}.step": "0"} | algorithm("bayesianoptimization"),
+    ),
+    "step-fit": ([{f"{CONF}.step": "0.6"}, {f"{CONF}.step": "-0.1"}], {f"{CONF}.step": "0.55"}),
+    "step-ignored": (
+        [algorithm("bayesianoptimization"), {f"{CONF}.distribution": "logUniform"} | algorithm("multivariate-tpe")],
+        algorithm("grid"),
+    ),
     "list-missing": ([{f"{PARAMETERS}.2.feasibleSpace": {"list": [], "distribution": "uniform"}}], NOTHING),
     "list-repeated": ([{f"{PARAMETERS}.2.feasibleSpace.list": ["a", "a"]}], NOTHING),
     "discrete-number": (
         [{f"{PARAMETERS}.3.feasibleSpace.list": ["8", "many"]}],
         {f"{PARAMETERS}.3.feasibleSpace.list": ["-1e3"]},
+    ),
+    "hyperband-discrete": (
+        [HYPERBAND | {f"{PARAMETERS}.3.feasibleSpace.list": ["0.5", "1"]}],
+        {f"{PARAMETERS}.3.feasibleSpace.list": ["0.5", "1"]},
     ),
     "grid-step": ([algorithm("grid") | {f"{CONF}.step": GONE}], algorithm("grid")),
     "grid-size": ([algorithm("grid") | {"spec.maxTrialCount": 397}], algorithm("grid") | {"spec.maxTrialCount": 396}),
@@ -260,10 +354,21 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     "image-shell": ([NOTHING], {f"{COLLECTOR}.collector.kind": "Push"}),
     "shell-words": (
         [
-            {f"{TRAINER}.command.0": "train model"},
+            {f"{TRAINER}.args": ["train model"]},
             {f"{TRAINER}.command.0": "a;b"},
             {f"{TRAINER}.args": ['--map={"a": 1}']},
+            {f"{TRAINER}.args": ['--map={"a":1}']},  # the quotes would be gone
             {f"{TRAINER}.args": [""]},
+        ],
+        {f"{TRAINER}.command.1": '--conf="${trialParameters.conf}"', f"{TRAINER}.args": ["'a b'", '--text="a b"']},
+    ),
+    "shell-syntax": (
+        [
+            {f"{TRAINER}.command.0": "train model"},
+            {f"{TRAINER}.args": ["--out=$HOME"]},
+            {f"{TRAINER}.args": ["&&", "echo", "done"]},
+            {f"{TRAINER}.args": ["--files=*.h5"]},
+            {f"{PARAMETERS}.2.feasibleSpace.list": ["none", "all*"]},
         ],
         {
             f"{TRAINER}.command": [
@@ -275,8 +380,18 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     ),
     "shell-variable": ([{f"{TRAINER}.args": ["--out=$(HOME)"]}], NOTHING),
     "shell-values": (
-        [{f"{PARAMETERS}.2.feasibleSpace.list": ["none", "all but heads"]}],
-        {f"{PARAMETERS}.2.feasibleSpace.list": ["from:12"]},
+        [
+            {f"{PARAMETERS}.2.feasibleSpace.list": ["none", "all but heads"]},
+            {
+                f"{PARAMETERS}.2.feasibleSpace.list": ['a"b'],
+                f"{TRAINER}.command.3": '--freeze="${trialParameters.freeze}"',
+            },
+            {f"{PARAMETERS}.2.feasibleSpace.list": [""], f"{TRAINER}.command.3": "${trialParameters.freeze}"},
+        ],
+        {
+            f"{PARAMETERS}.2.feasibleSpace.list": ["from:12", "all but heads", ""],
+            f"{TRAINER}.command.3": '--freeze="${trialParameters.freeze}"',
+        },
     ),
     "shell-script": (
         [{f"{TRAINER}.command": ["sh", "-c"], f"{TRAINER}.args": ["a", "b"]}],
@@ -289,6 +404,20 @@ CASES: dict[str, tuple[list[Change], Change]] = {
     ),
     "restart-repeats": ([{f"{POD}.restartPolicy": "OnFailure"}], NOTHING),
     "backoff-limit": ([{f"{JOB}.spec.backoffLimit": 2}, {f"{JOB}.spec.backoffLimit": GONE}], NOTHING),
+    "trial-suspended": (
+        [
+            {f"{JOB}.spec.suspend": True},
+            {f"{JOB}.spec.parallelism": 0},
+            {f"{JOB}.spec.completions": 0},
+            {JOB: {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "spec": {"runPolicy": {"suspend": True}}}},
+        ],
+        {f"{JOB}.spec.suspend": False},
+    ),
+    "job-pods": ([{f"{JOB}.spec.parallelism": 2}, {f"{JOB}.spec.completions": 3}], {f"{JOB}.spec.parallelism": 1}),
+    "job-stay": (
+        [{f"{JOB}.spec.ttlSecondsAfterFinished": 0}, {f"{JOB}.spec.ttlSecondsAfterFinished": 5}],
+        {f"{JOB}.spec.ttlSecondsAfterFinished": 3600},
+    ),
     "istio": (
         [
             {f"{JOB}.spec.template.metadata": GONE},
@@ -359,6 +488,8 @@ CASES: dict[str, tuple[list[Change], Change]] = {
         ],
         {"spec.objective.objectiveMetricName": "val/map", FORMAT: r"([\w/]+)=([0-9.]+)"},
     ),
+    # Fifty times and more is no line that is made up here, and yet nothing speaks against it
+    "metric-line": ([{FORMAT: r"(\w+)x{60}=([0-9.]+)"}], {FORMAT: r"(\w+)x{3}=([0-9.]+)"}),
     "unknown-key": (
         [
             {"spec.maxTrialsCount": 3},
@@ -459,6 +590,28 @@ def test_a_broken_experiment_never_has_a_traceback_in_text_or_json(rule: str, ch
     assert f"[{rule}]" in report.to_text()
     assert report.to_json()["counts"]["error"] == report.count("error")
     assert report.exit_code == int(report.count("error") > 0)
+
+
+ERRORS = [
+    pytest.param(changes[0], id=rule)
+    for rule, (changes, _) in CASES.items()
+    if rule not in OF_EDITS and RULES[rule].severity == "error"
+]
+
+
+@pytest.mark.parametrize("change", ERRORS)
+def test_a_run_with_every_error_ignored_is_opened_or_refused_in_one_line(change: Change, tmp_path: Path) -> None:
+    """Ignoring must not lead to a traceback: what the runner cannot do without it refuses itself."""
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(changed(change)))
+    errors = sorted({finding.rule for finding in check_document(changed(change)) if finding.severity == "error"})
+    refused = ""
+    try:
+        open_run(file, tmp_path / "out", nas_root=tmp_path, ignore=errors, tell=lambda _line: None)
+    except OptionsError as error:
+        refused = str(error)
+    assert len(refused.splitlines()) <= 1
+    assert "lists them" not in refused  # the checker has nothing more to say
 
 
 ENDED = {"type": "Succeeded", "status": "True", "reason": "ExperimentMaxTrialsReached"}

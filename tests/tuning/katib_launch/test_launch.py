@@ -1,28 +1,23 @@
-"""The launcher against an API server that behaves like one: conflicts, losses, faults; and without a cluster.
-
-The server is ours, since no cluster is at hand: it keeps objects as a real one does, and moves an Experiment's status on
-a step with each request for it, as Katib's controller would.
-"""
+"""The launcher against an API server that behaves like one: conflicts, losses, faults; and without a cluster."""
 
 import json
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from kubernetes import client
+from katib_server import KatibServer
 
 from traffic_yolo.errors import ClusterError, OptionsError
+from traffic_yolo.tuning.katib_check.findings import RULES
 from traffic_yolo.tuning.katib_launch import cluster, launch
 from traffic_yolo.tuning.katib_launch.cluster import Experiments
 from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, experiment_of, unique_name
+from traffic_yolo.tuning.katib_launch.stopping import Patience
 
-PATH = "/apis/kubeflow.org/v1beta1/namespaces/team/experiments"
-OPTIONS = LaunchOptions("run-1", poll_s=0.01, timeout_s=600)
+QUICK = Patience(passes=3, pause_s=0.01)
+OPTIONS = LaunchOptions("run-1", poll_s=0.01, timeout_s=600, patience=QUICK)
 BEST = {
     "bestTrialName": "thresholds-abc",
     "parameterAssignments": [
@@ -45,91 +40,8 @@ def condition(kind: str, message: str = "") -> dict[str, str]:
 SUCCEEDED = {"conditions": [condition("Created"), condition("Succeeded")], "currentOptimalTrial": BEST, "trials": 3}
 
 
-class Server:
-    """`objects` by name; `statuses` that an object takes on, one a request; `faults`: answers in place of the next."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, Any]] = {}
-        self.statuses: list[dict[str, Any]] = []
-        self.faults: list[int | str] = []
-        self.requests: list[str] = []
-
-    def answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
-        name = path.removeprefix(PATH).strip("/")
-        if not path.startswith(PATH):
-            return 404, {"message": "the server could not find the requested resource"}
-        if method == "POST" and body is not None:
-            name = body["metadata"]["name"]
-            if name in self.objects:
-                return 409, {"message": f'experiments.kubeflow.org "{name}" already exists'}
-            self.objects[name] = body
-            return 201, body
-        if name not in self.objects:
-            return 404, {"message": f'experiments.kubeflow.org "{name}" not found'}
-        if method == "DELETE":
-            return 200, self.objects.pop(name)
-        if self.statuses:
-            self.objects[name]["status"] = self.statuses.pop(0)
-        return 200, self.objects[name]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self) -> None:
-            state.requests.append(self.command)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fault = state.faults.pop(0) if state.faults else 0
-            if fault == "hang up":
-                self.connection.close()
-                return
-            if fault == "lose the answer":
-                state.answer(self.command, self.path, json.loads(body) if body else None)
-                fault = 504
-            status, value = (
-                (int(fault), {"message": "a fault"})
-                if fault
-                else state.answer(self.command, self.path, json.loads(body) if body else None)
-            )
-            data = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_DELETE = _do
-
-        def log_message(self, format: str, *args: Any) -> None:
-            del format, args
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{httpd.server_address[1]}"  # type: ignore[attr-defined]
-    yield state
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def experiments(server: Server, monkeypatch: pytest.MonkeyPatch) -> Experiments:
-    monkeypatch.setattr(cluster, "LONGEST_WAIT_S", 0.01)
-    configuration = client.Configuration(host=server.url)  # type: ignore[attr-defined]
-    configuration.retries = False
-    return Experiments("team", api=client.CustomObjectsApi(client.ApiClient(configuration)))
-
-
-@pytest.fixture
-def document(repository: Path) -> dict[str, Any]:
-    return experiment_of((repository / "katib" / "thresholds_experiment.yaml").read_text(), OPTIONS)
-
-
 def test_an_experiment_is_created_waited_for_and_kept(
-    server: Server, experiments: Experiments, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    server: KatibServer, experiments: Experiments, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     running = {"conditions": [condition("Running")], "trials": 2, "trialsRunning": 1, "trialsSucceeded": 1}
     server.statuses = [{}, running, running, SUCCEEDED]
@@ -146,7 +58,7 @@ def test_an_experiment_is_created_waited_for_and_kept(
 
 
 def test_a_restarted_task_takes_up_its_experiment_and_may_remove_it(
-    server: Server, experiments: Experiments, document: dict[str, Any]
+    server: KatibServer, experiments: Experiments, document: dict[str, Any]
 ) -> None:
     assert experiments.create(document)
     server.statuses = [{}, SUCCEEDED]
@@ -157,7 +69,7 @@ def test_a_restarted_task_takes_up_its_experiment_and_may_remove_it(
 
 
 def test_another_experiment_of_the_name_is_left_alone(
-    server: Server, experiments: Experiments, document: dict[str, Any]
+    server: KatibServer, experiments: Experiments, document: dict[str, Any]
 ) -> None:
     foreign = {**document, "metadata": {"name": document["metadata"]["name"]}}
     experiments.create(foreign)
@@ -168,7 +80,7 @@ def test_another_experiment_of_the_name_is_left_alone(
 
 @pytest.mark.parametrize("fault", [500, 503, 429, "hang up", "lose the answer"])
 def test_a_server_that_is_away_for_a_moment_is_asked_again(
-    server: Server, experiments: Experiments, document: dict[str, Any], fault: int | str
+    server: KatibServer, experiments: Experiments, document: dict[str, Any], fault: int | str
 ) -> None:
     server.faults = [fault, fault if fault != "lose the answer" else 503]
     server.statuses = [SUCCEEDED]
@@ -176,7 +88,7 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(
     assert len(server.objects) == 1
 
 
-def test_a_server_that_stays_away_is_given_up_in_one_line(experiments: Experiments, server: Server) -> None:
+def test_a_server_that_stays_away_is_given_up_in_one_line(experiments: Experiments, server: KatibServer) -> None:
     server.faults = [500] * 9
     with pytest.raises(ClusterError, match=r"^get experiment in team: the server answered 500: a fault$"):
         experiments.get("x")
@@ -189,29 +101,38 @@ def test_a_server_that_stays_away_is_given_up_in_one_line(experiments: Experimen
 @pytest.mark.parametrize(
     ("status", "message"),
     [
+        (401, r"answered 401: a fault; the server does not take the token of the task's service account: .*expired"),
         (403, "the task's service account needs the rights of katib/rbac.yaml in team"),
         (404, "is Katib installed"),
         (422, "the server answered 422: a fault"),
     ],
 )
 def test_a_refusal_is_not_repeated(
-    server: Server, experiments: Experiments, document: dict[str, Any], status: int, message: str
+    server: KatibServer, experiments: Experiments, document: dict[str, Any], status: int, message: str
 ) -> None:
     server.faults = [status]
     with pytest.raises(ClusterError, match=message):
         experiments.create(document)
     assert server.requests == ["POST"]
+    server.faults = [status]
+    with pytest.raises(ClusterError) as refused:
+        experiments.trials("x")
+    assert ("rbac" in str(refused.value)) is (status == 403)
 
 
 @pytest.mark.parametrize(
     ("statuses", "message"),
     [
-        ([{"conditions": [condition("Failed", "max failed count has reached")]}], "failed: max failed count has"),
+        (
+            [{"conditions": [condition("Failed", "max failed count has reached")], "failedTrialList": ["t-1"]}],
+            r"failed: max failed count has reached; see `kubectl -n team logs -l katib.kubeflow.org/trial=t-1 ",
+        ),
+        ([{"conditions": [condition("Failed", "no")]}], r"failed: no; see `kubectl -n team describe experiment"),
         ([{"conditions": [condition("Succeeded")]}], "ended without a trial that has f1"),
     ],
 )
 def test_an_experiment_that_came_to_nothing_is_an_error_and_stays(
-    server: Server,
+    server: KatibServer,
     experiments: Experiments,
     document: dict[str, Any],
     statuses: list[dict[str, Any]],
@@ -223,17 +144,8 @@ def test_an_experiment_that_came_to_nothing_is_an_error_and_stays(
     assert len(server.objects) == 1
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_the_time_limit_ends_the_wait(
-    server: Server, experiments: Experiments, document: dict[str, Any], keep: bool
-) -> None:
-    with pytest.raises(ClusterError, match=r"took longer than 0\.05 s \(no trial yet\)"):
-        launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=0.05, keep=keep))
-    assert len(server.objects) == int(keep)
-
-
 def test_an_experiment_that_somebody_removed_is_an_error(
-    server: Server, experiments: Experiments, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    server: KatibServer, experiments: Experiments, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiments, "get", lambda _name: None)
     with pytest.raises(ClusterError, match="was removed while it ran"):
@@ -242,16 +154,18 @@ def test_an_experiment_that_somebody_removed_is_an_error(
 
 
 def test_a_restarted_task_has_no_more_time_than_the_first_had(
-    experiments: Experiments, server: Server, document: dict[str, Any]
+    experiments: Experiments, server: KatibServer, document: dict[str, Any]
 ) -> None:
     """The limit counts from the Experiment's creation: this one was made an hour ago, by a pod that is gone."""
     experiments.create(document)
     made = datetime.now(UTC) - timedelta(hours=1)
     server.objects[document["metadata"]["name"]]["metadata"]["creationTimestamp"] = made.strftime("%Y-%m-%dT%H:%M:%SZ")
     with pytest.raises(ClusterError, match="took longer than 3000 s"):
-        launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=3000))
+        launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=3000, patience=QUICK))
     server.statuses = [SUCCEEDED]  # it may end late: an Experiment that succeeded is taken as it is
-    assert launch.launch(document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=3000)).trial
+    assert launch.launch(
+        document, experiments, LaunchOptions("run-1", poll_s=0.01, timeout_s=3000, patience=QUICK)
+    ).trial
 
 
 def test_removing_what_is_gone_is_no_fault(experiments: Experiments) -> None:
@@ -270,8 +184,24 @@ def test_the_name_comes_from_the_run_alone(repository: Path) -> None:
 def test_a_broken_experiment_never_reaches_the_server() -> None:
     with pytest.raises(OptionsError, match="experiment: "):
         experiment_of("kind: Experiment", OPTIONS)
+    with pytest.raises(OptionsError, match="ignore 'metrics-name': no such rule; write metric-name"):
+        LaunchOptions("run", ignore=("metrics-name",))
     with pytest.raises(OptionsError, match="expected times above 0"):
         LaunchOptions("run", timeout_s=0)
+
+
+def test_an_ignored_rule_reaches_the_server(repository: Path) -> None:
+    text = (
+        (repository / "katib" / "thresholds_experiment.yaml")
+        .read_text()
+        .replace("maxTrialCount: 60", "maxTrialCount: 1")
+    )
+    with pytest.raises(OptionsError, match=r"above spec.maxTrialCount: .* \[max-failed-above-max\].*ignore: RULE"):
+        experiment_of(text, OPTIONS)
+    rules = ("max-failed-above-max", "parallel-above-max")
+    assert experiment_of(text, LaunchOptions("run-1", ignore=rules))["spec"]["maxTrialCount"] == 1
+    with pytest.raises(OptionsError, match="without them there is nothing to run"):
+        experiment_of("kind: Experiment", LaunchOptions("run-1", ignore=tuple(RULES)))
 
 
 def test_outside_a_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,5 +297,7 @@ def test_committed_yaml_is_what_the_source_compiles_to(
 def test_a_failing_experiment_fails_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
     text = shell_experiment(tmp_path / "e.yaml", ["test", "${trialParameters.confidence_threshold}", "-gt", "9"])
-    with pytest.raises(ClusterError, match="experiment tiny failed: Experiment has failed because max failed count"):
+    with pytest.raises(
+        ClusterError, match=r"experiment tiny failed: Experiment has .*; tiny-\w+: exit code 2: sh: .*Illegal number"
+    ):
         launch.run_experiment(text, OPTIONS, tmp_path / "work")

@@ -88,6 +88,107 @@ def test_failed_trials_and_those_without_metrics_end_it(experiment: Experiment, 
     assert "currentOptimalTrial" not in status
 
 
+def test_the_last_line_of_a_failed_trial_is_in_terminal_table_and_report(
+    experiment: Experiment, nas: Path, tmp_path: Path
+) -> None:
+    (nas / "behaviour.py").write_text("print('loading'); raise ValueError('layer 7, \\'neck\\', is not there')")
+    out = tmp_path / "out"
+    answered = run(experiment(maxTrialCount=4, parallelTrialCount=1), out, "--nas-root", str(nas))
+    assert answered.exit_code == 1, answered.output
+    why = "exit code 1: ValueError: layer 7, 'neck', is not there"
+    lines = answered.output.splitlines()
+    assert sum(line.endswith(why) for line in lines) == 3  # each trial as it fails
+    assert "why trials failed:" in lines
+    assert any(line.startswith(f"  3 of 3: {why} ({out / 'trials'}") for line in lines)
+    rows = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
+    assert [(row["state"], row["message"]) for row in rows] == [("Failed", why)] * 3
+    page = (out / "report.html").read_text()
+    assert "Why trials came to nothing" in page
+    assert page.count("ValueError: layer 7, &#x27;neck&#x27;, is not there") >= 3
+
+
+def test_a_trial_without_the_objective_tells_its_last_line(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    (nas / "behaviour.py").write_text("print('score: 0.5'); sys.exit(0)")
+    out = tmp_path / "out"
+    run(experiment(maxFailedTrialCount=0, parallelTrialCount=1), out, "--nas-root", str(nas))
+    (row,) = csv.DictReader((out / "trials.csv").read_text().splitlines())
+    assert row["message"] == "the log has no line of the objective score; its last line: score: 0.5"
+
+
+def test_what_the_end_cuts_off_is_killed_and_runs_again_when_the_experiment_goes_on(
+    experiment: Experiment, nas: Path, tmp_path: Path
+) -> None:
+    """The second trial fails while the first still runs; with a higher limit both and more are run to their end."""
+    (nas / "behaviour.py").write_text(
+        "first = os.environ['KATIB_TRIAL_NAME'] == open(here / 'started').readline().split()[0]\n"
+        "if (here / 'sound').exists(): pass\n"
+        "elif first: time.sleep(600)\n"
+        "else: sys.exit(1)\n"
+    )
+    out = tmp_path / "out"
+    answered = run(experiment(maxFailedTrialCount=0), out, "--nas-root", str(nas))
+    assert "1 Failed, 1 Killed" in answered.output
+    status = status_of(out)
+    assert (status["trialsKilled"], len(status["killedTrialList"])) == (1, 1)
+    assert not {"trialsRunning", "runningTrialList"} & set(status)
+    states = {row["state"]: row["message"] for row in csv.DictReader((out / "trials.csv").read_text().splitlines())}
+    assert states["Killed"] == "cut off by the experiment's end"
+    (nas / "sound").touch()
+    assert run(experiment(maxFailedTrialCount=2), out, "--nas-root", str(nas)).exit_code == 0
+    again = status_of(out)
+    assert (again["trialsSucceeded"], again["trialsFailed"]) == (5, 1)
+    assert status["killedTrialList"][0] in again["succeededTrialList"]
+
+
+def test_ended_by_sigterm_no_trial_goes_on(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    (nas / "behaviour.py").write_text("time.sleep(600)")
+    out = tmp_path / "out"
+    process = program(experiment(), out, nas)
+    until = time.monotonic() + 300
+    while not alive(nas) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(300) == 143
+    assert all_gone(nas)
+    messages = [row["message"] for row in csv.DictReader((out / "trials.csv").read_text().splitlines())]
+    assert set(messages) == {"cut off by an interrupt"}
+    (nas / "behaviour.py").write_text("")
+    assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
+    assert status_of(out)["trialsSucceeded"] == 6
+
+
+def test_a_trial_that_a_killed_run_left_is_never_called_running(
+    experiment: Experiment, nas: Path, tmp_path: Path
+) -> None:
+    """The run was killed when one trial had failed; the next one finds that the experiment is over at once."""
+    out = tmp_path / "out"
+    document = yaml.safe_load(experiment(maxFailedTrialCount=0).read_text())
+    journal = Journal(out / "journal.jsonl")
+    journal.begin(document)
+    for name, state in (("small-1", "Failed"), ("small-2", "Running")):
+        journal.add(name, {"x": "0.5"})
+        if state == "Failed":
+            journal.end(name, "Failed", message="exit code 1: no")
+    assert run(experiment(maxFailedTrialCount=0), out, "--nas-root", str(nas)).exit_code == 1
+    rows = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
+    assert [(row["state"], row["message"]) for row in rows] == [
+        ("Failed", "exit code 1: no"),
+        ("Killed", "cut off: the run was killed"),
+    ]
+
+
+def test_an_ignored_rule_does_not_stop_a_run(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
+    file = experiment(maxTrialCount=1, maxFailedTrialCount=1)  # more at once than there are
+    refused = run(file, tmp_path / "out", "--nas-root", str(nas))
+    assert str(refused.exception).endswith(
+        "above spec.maxTrialCount: 2 [parallel-above-max]; "
+        "`traffic-yolo katib check` lists them, --ignore RULE passes over one"
+    )
+    answered = run(file, tmp_path / "out", "--nas-root", str(nas), "--ignore", "parallel-above-max")
+    assert answered.exit_code == 0, answered.output
+    assert len(started(nas)) == 1
+
+
 def test_a_grid_ends_when_it_is_through(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
     grid = [{"name": "x", "parameterType": "double", "feasibleSpace": {"min": "0", "max": "1", "step": "0.25"}}]
     file = experiment(parameters=grid, algorithm={"algorithmName": "grid"}, maxTrialCount=5)
@@ -211,7 +312,7 @@ def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
     process.send_signal(signal.SIGINT)
     assert process.wait(300) == 130
     assert all_gone(nas)
-    assert status_of(out)["trialsRunning"] >= 1
+    assert status_of(out)["trialsKilled"] >= 1
     (nas / "behaviour.py").write_text("")
     assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
     assert status_of(out)["trialsSucceeded"] == 6
@@ -323,7 +424,7 @@ def test_a_volume_that_no_folder_stands_for_is_said_and_so_are_trials_that_the_e
     answered = run(experiment(maxFailedTrialCount=0), tmp_path / "with", "--nas-root", str(nas))
     assert "note: /nas" not in answered.output
     assert answered.exit_code == 1
-    assert "1 cut off" in answered.output
+    assert "1 Killed" in answered.output
 
 
 def test_interrupted_during_start_up_it_says_so(

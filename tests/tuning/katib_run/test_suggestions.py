@@ -8,7 +8,7 @@ import pytest
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.tuning.katib_run.suggestions import Suggester, make_suggester
-from traffic_yolo.tuning.katib_spec.space import Parameter
+from traffic_yolo.tuning.katib_spec.space import Parameter, read_space
 
 SPACE = (
     Parameter("rate", "double", 1e-4, 1e-1, distribution="logUniform"),
@@ -157,3 +157,37 @@ def test_what_cannot_run_here_is_refused_with_the_reason(algorithm: str, message
 def test_hyperband_needs_its_resource_among_the_parameters() -> None:
     with pytest.raises(OptionsError, match="resource_name 'epochs' is no parameter"):
         make_suggester("hyperband", {"r_l": "9", "resource_name": "epochs"}, SPACE, maximise=True)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "parameter"),
+    [
+        # What the checker lets pass because Katib's service takes it
+        ("multivariate-tpe", Parameter("x", "double", 0.0, 1.0, distribution="logUniform")),
+        ("multivariate-tpe", Parameter("x", "int", -3, 9, distribution="logUniform")),
+        ("multivariate-tpe", Parameter("x", "double", 0.5, 0.5)),
+        ("cmaes", Parameter("x", "double", -1.0, 1.0, distribution="logNormal")),
+        ("sobol", Parameter("x", "int", -1, 9, distribution="logUniform")),
+        ("random", Parameter("x", "double", 0.0, 1.0, 5.0)),
+        ("random", Parameter("x", "int", 1, 9, 50.0)),
+        ("tpe", Parameter("x", "double", 0.1, 1.0, distribution="unknown")),
+    ],
+)
+def test_ranges_that_katibs_services_take_are_drawn_from(algorithm: str, parameter: Parameter) -> None:
+    settings = {"random_state": "-1", "sigma": "-1"} if algorithm == "cmaes" else SETTINGS
+    suggester = make_suggester(algorithm, settings, (parameter, SPACE[1]), maximise=True)
+    for _ in range(3):
+        assignments = suggester.ask()
+        assert assignments is not None
+        assert parameter.least <= float(assignments["x"]) <= parameter.most
+        suggester.tell(assignments, 0.5)
+
+
+def test_a_range_is_read_in_one_form() -> None:
+    def read(kind: str, **space: str) -> Parameter:
+        return read_space({"parameters": [{"name": "x", "parameterType": kind, "feasibleSpace": space}]})[0]
+
+    assert read("double", min="2", max="1", step="-0.1") == Parameter("x", "double", 1.0, 2.0, 0.1)
+    assert read("int", min="1.0", max="9.5", step="2.0") == Parameter("x", "int", 1.0, 9.0, 2.0)
+    with pytest.raises(OptionsError, match="expected a known type with min and max"):
+        read("double", min="1", max="many")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from traffic_yolo.tuning.katib_check.filter_lines import verdict
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_search import metric_names
 from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, text_at
@@ -14,7 +15,6 @@ SOURCE = "spec.metricsCollectorSpec.source"
 FILTER = f"{SOURCE}.filter.metricsFormat"
 # Katib's own test of "two groups", validator.go: a look at the text, so \(a\)\(b\) passes it
 TWO_BRACKETS = re.compile(r".*\(.*\).*\(.*\).*")
-SAMPLES = ("0.5", "0.123456", "-1", "1e-05")
 
 
 @rule("collector-kind", "error", "admission")
@@ -151,25 +151,32 @@ def source_ignored(subject: Subject) -> Iterator[Problem]:
 @rule("metric-name", "error", "later")
 def metric_name(subject: Subject) -> Iterator[Problem]:
     """Some metricsFormat can give each metric's name: without one, only letters, digits, '_', '-' and '|' can."""
-    if kind_of(subject) not in ("StdOut", "File") or _file(subject, "format") == "JSON":
-        return
-    given = [pattern for _, pattern in formats(subject)]
-    patterns = given or [DEFAULT_METRICS_FORMAT]
-    if not all(_compiles(pattern) and compile_go(pattern).groups >= 2 for pattern in patterns):
-        return
-    for path, name in metric_names(subject.spec):
-        if not any(_gives(pattern, name) for pattern in patterns):
-            message = f"a line {shown(name)}=0.5 gives the collector no {shown(name)}"
-            expected = "letters, digits, '_', '-'" if not given else "a name that the filter matches"
+    for path, name, verdicts in _verdicts(subject):
+        if verdicts == {"none"}:
+            given = any(True for _ in formats(subject))
+            message = f"no line gives the collector a metric {shown(name)}"
+            expected = "a name that the first group of metricsFormat takes" if given else "letters, digits, '_', '-'"
             yield Problem(path, message, expected, shown(name), "rename the metric, or change metricsFormat")
 
 
-def _gives(pattern: str, name: str) -> bool:
-    """Whether a plain line with the metric and a number gives name and number."""
-    lines = [line for value in SAMPLES for line in (f"{name}={value}", f"{name}: {value}", f"{name} {value}")]
-    lines += [f'{{"{name}": "0.5"}}', f"{{metricName: {name}, metricValue: 0.5}}"]  # Katib's own examples
-    found = (match for line in lines for match in compile_go(pattern).finditer(line))
-    return any(match[1] is not None and match[1].strip() == name and (match[2] or "").strip() for match in found)
+@rule("metric-line", "warning", "nobody")
+def metric_line(subject: Subject) -> Iterator[Problem]:
+    """Some metricsFormat is seen to give each metric: a line that it takes can be made up here."""
+    for path, name, verdicts in _verdicts(subject):
+        if "line" not in verdicts and "unknown" in verdicts:
+            message = f"nothing here shows that a line gives the collector {shown(name)}"
+            expected = "an expression for which a line can be made up"
+            yield Problem(path, message, expected, shown(name), "try a line of your program's by `katib run`")
+
+
+def _verdicts(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:
+    """(path, metric, what each expression makes of it), where a collector reads text by sound expressions."""
+    if kind_of(subject) not in ("StdOut", "File") or _file(subject, "format") == "JSON":
+        return
+    patterns = [pattern for _, pattern in formats(subject)] or [DEFAULT_METRICS_FORMAT]
+    if all(_compiles(pattern) and compile_go(pattern).groups >= 2 for pattern in patterns):
+        for path, name in metric_names(subject.spec):
+            yield path, name, {verdict(pattern, name) for pattern in patterns}
 
 
 def kind_of(subject: Subject) -> str:

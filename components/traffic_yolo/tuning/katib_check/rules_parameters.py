@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
-from traffic_yolo.tuning.katib_check.rules_search import algorithm_of
 from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import (
     DISTRIBUTIONS,
@@ -79,33 +78,6 @@ def distribution(subject: Subject) -> Iterator[Problem]:
             yield Problem(where, "unknown distribution", ", ".join(DISTRIBUTIONS[:4]), shown(found), "take one")
 
 
-@rule("distribution-ignored", "warning", "nobody")
-def distribution_ignored(subject: Subject) -> Iterator[Problem]:
-    """A distribution is one that the algorithm's service honours."""
-    algorithm = algorithm_of(subject)
-    if algorithm is None or algorithm.searches_architectures:
-        return
-    for path, space in spaces(subject):
-        found = text_at(space, "distribution")
-        if found in DISTRIBUTIONS[:4] and found not in algorithm.distributions:
-            message = f"Katib's {algorithm.service} service does not draw from it"
-            fix = "take random or tpe, or leave the distribution out"
-            yield Problem(f"{path}.distribution", message, ", ".join(algorithm.distributions), found, fix)
-
-
-@rule("logarithm-range", "error", "later")
-def logarithm_range(subject: Subject) -> Iterator[Problem]:
-    """A range whose logarithm is taken starts above 0 (bayesianoptimization takes it of every double)."""
-    everywhere = text_at(subject.spec, "algorithm", "algorithmName") == "bayesianoptimization"
-    for path, parameter in parameters(subject):
-        kind, space = text_at(parameter, "parameterType"), mapping_at(parameter, "feasibleSpace")
-        logarithmic = text_at(space, "distribution").startswith("log") or (everywhere and kind == "double")
-        least = number(text_at(space, "min"), kind)
-        if logarithmic and kind in NUMERIC_TYPES and least is not None and least <= 0:
-            message = "no logarithm of this"
-            yield Problem(f"{path}.feasibleSpace.min", message, "a number above 0", shown(space.get("min")), "raise it")
-
-
 @rule("feasible-space", "error", "admission")
 def feasible_space(subject: Subject) -> Iterator[Problem]:
     """Every parameter has a feasibleSpace."""
@@ -147,50 +119,6 @@ def list_range(subject: Subject) -> Iterator[Problem]:
                 )
 
 
-@rule("range-number", "error", "later")
-def range_number(subject: Subject) -> Iterator[Problem]:
-    """min, max and step can be read as numbers; of an int, as whole ones."""
-    for path, parameter in parameters(subject, NUMERIC_TYPES):
-        kind = text_at(parameter, "parameterType")
-        for key in (*BOUNDS, "step"):
-            found = text_at(parameter, "feasibleSpace", key)
-            if found and number(found, kind) is None:
-                expected = "a whole number" if kind == "int" else "a number"
-                yield Problem(f"{path}.feasibleSpace.{key}", "no number", expected, shown(found), "correct it")
-
-
-@rule("range-order", "error", "later")
-def range_order(subject: Subject) -> Iterator[Problem]:
-    """Min is below max."""
-    for path, parameter in numeric(subject):
-        if parameter.least >= parameter.most:
-            found = f"{parameter.least:g} to {parameter.most:g}"
-            where = f"{path}.feasibleSpace.min"
-            yield Problem(where, "min is not below max", f"less than {parameter.most:g}", found, "correct the range")
-
-
-@rule("range-step", "error", "later")
-def range_step(subject: Subject) -> Iterator[Problem]:
-    """A step is above 0 and not larger than the range."""
-    for path, parameter in numeric(subject):
-        width = max(parameter.most - parameter.least, 0)
-        if parameter.step is not None and not 0 < parameter.step <= width * (1 + 1e-9):  # 0.6 - 0.05 < 0.55 in floats
-            where, expected = f"{path}.feasibleSpace.step", f"above 0, at most {width:g}"
-            yield Problem(where, "the step does not fit", expected, f"{parameter.step:g}", "correct it")
-
-
-@rule("step-ignored", "warning", "nobody")
-def step_ignored(subject: Subject) -> Iterator[Problem]:
-    """A step is one that the service looks at: bayesianoptimization and hyperband do not."""
-    name = text_at(subject.spec, "algorithm", "algorithmName")
-    if name in ("bayesianoptimization", "hyperband"):
-        for path, parameter in parameters(subject, NUMERIC_TYPES):
-            if text_at(parameter, "feasibleSpace", "step"):
-                message = f"{name} draws from the whole range"
-                where = f"{path}.feasibleSpace.step"
-                yield Problem(where, message, "no step", shown(parameter["feasibleSpace"]["step"]), "take tpe or grid")
-
-
 @rule("list-missing", "error", "later")
 def list_missing(subject: Subject) -> Iterator[Problem]:
     """A categorical or discrete parameter has a list with something in it."""
@@ -201,9 +129,9 @@ def list_missing(subject: Subject) -> Iterator[Problem]:
             )
 
 
-@rule("list-repeated", "error", "later")
+@rule("list-repeated", "warning", "nobody")
 def list_repeated(subject: Subject) -> Iterator[Problem]:
-    """A list holds each value once."""
+    """A list holds each value once: the services try one that stands there twice the more often."""
     for path, parameter in parameters(subject, LIST_TYPES):
         values = texts_at(parameter, "feasibleSpace", "list")
         for value in sorted({value for value in values if values.count(value) > 1}):
@@ -212,14 +140,28 @@ def list_repeated(subject: Subject) -> Iterator[Problem]:
             )
 
 
-@rule("discrete-number", "error", "later")
+@rule("discrete-number", "warning", "nobody")
 def discrete_number(subject: Subject) -> Iterator[Problem]:
-    """A discrete parameter's list holds numbers."""
+    """A discrete parameter's list holds numbers: the services take any text, as for a categorical one."""
+    if text_at(subject.spec, "algorithm", "algorithmName") == "hyperband":
+        return  # `hyperband-discrete` has more to say
     for path, parameter in parameters(subject, ("discrete",)):
         for index, value in enumerate(texts_at(parameter, "feasibleSpace", "list")):
             if not PLAIN_NUMBER.fullmatch(value):
                 where = f"{path}.feasibleSpace.list[{index}]"
                 yield Problem(where, "no number", "a number", shown(value), "take categorical, or a number")
+
+
+@rule("hyperband-discrete", "error", "later")
+def hyperband_discrete(subject: Subject) -> Iterator[Problem]:
+    """With hyperband, a discrete parameter's list holds whole numbers: its service reads them as such."""
+    if text_at(subject.spec, "algorithm", "algorithmName") != "hyperband":
+        return
+    for path, parameter in parameters(subject, ("discrete",)):
+        for index, value in enumerate(texts_at(parameter, "feasibleSpace", "list")):
+            if number(value, "int") is None:
+                where = f"{path}.feasibleSpace.list[{index}]"
+                yield Problem(where, "no whole number", "a whole number", shown(value), "take categorical")
 
 
 @rule("grid-step", "error", "later")
@@ -280,7 +222,8 @@ def _numeric(parameter: dict[str, Any]) -> Parameter | None:
     step = number(text_at(space, "step"), kind)
     if least is None or most is None or (text_at(space, "step") and step is None):
         return None
-    return Parameter(text_at(parameter, "name"), kind, least, most, step)
+    distribution = text_at(space, "distribution") or "uniform"
+    return Parameter(text_at(parameter, "name"), kind, least, most, step, distribution)
 
 
 def _size(parameter: dict[str, Any]) -> int | None:

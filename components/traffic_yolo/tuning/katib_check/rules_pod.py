@@ -7,13 +7,11 @@ from typing import Any
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_collector import kind_of
 from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
-from traffic_yolo.tuning.katib_spec.constants import LIST_TYPES, PLACEHOLDER
+from traffic_yolo.tuning.katib_spec.constants import LIST_TYPES, placeholder
+from traffic_yolo.tuning.katib_spec.shell_words import VARIABLE, Quotes, breaks, fate, has_pattern, quotes_around
 from traffic_yolo.tuning.katib_spec.template import containers, pod_path
 
 TEMPLATE = "spec.trialTemplate.trialSpec"
-# What a POSIX shell does not take literally in an unquoted word
-SHELL_CHARACTERS = re.compile(r"[\s;&|<>()$`\\\"'*?\[\]#~!{}]")
-VARIABLE = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_]*\)")
 ISTIO = "sidecar.istio.io/inject"
 GPU = re.compile(r"[^/]+/(gpu|mig-.*)")
 WRAPPED = ("StdOut", "File", "TensorFlowEvent", "Custom")
@@ -71,14 +69,28 @@ def image_shell(subject: Subject) -> Iterator[Problem]:
 
 @rule("shell-words", "error", "nobody")
 def shell_words(subject: Subject) -> Iterator[Problem]:
-    """No word of the command needs quotes: Katib joins the words with spaces and gives them to sh -c."""
-    for path, word in _command_words(subject):
-        plain = VARIABLE.sub("", PLACEHOLDER.sub("", word))
-        found = SHELL_CHARACTERS.search(plain)
-        if found is not None or not word:
-            message = f"the shell would not take {shown(found[0]) if found else 'an empty word'} literally"
-            fix = 'write the word without it, or make the command ["sh", "-c", "…"] with quotes of your own'
+    """No word of the command falls apart: Katib joins the words with spaces and gives them to sh -c."""
+    for place, (path, word) in enumerate(_command_words(subject)):
+        what, text = fate(word)
+        if what == "cut" and not (place == 0 and " " in word):
+            message = f"the shell would not take {_named(text)} literally"
+            fix = 'quote the whole value (--name="a b"), or make the command ["sh", "-c", "…"] with quotes of your own'
             yield Problem(path, message, "a word that needs no quotes", shown(word), fix)
+
+
+@rule("shell-syntax", "warning", "nobody")
+def shell_syntax(subject: Subject) -> Iterator[Problem]:
+    """No word of the command means something to sh: $NAME, *, &&, a whole command line as the first word."""
+    for place, (path, word) in enumerate(_command_words(subject)):
+        what, text = fate(word)
+        if what == "syntax" or (what == "cut" and place == 0 and " " in word):
+            message = f"Katib's sh takes {_named(text)} for its own; without Katib the program would get it"
+            fix = 'leave it where that is meant; ["sh", "-c", "…"] says so'
+            yield Problem(path, message, "a word that means nothing to a shell", shown(word), fix)
+    for path, value, quotes, _ in _listed_values(subject):
+        if not quotes and has_pattern(value) and not breaks(value, quotes):
+            message = "a pattern of file names: the shell replaces it where files fit"
+            yield Problem(path, message, "a value without * ? [", shown(value), "choose another word, or quote it")
 
 
 @rule("shell-variable", "warning", "nobody")
@@ -92,22 +104,14 @@ def shell_variable(subject: Subject) -> Iterator[Problem]:
 
 @rule("shell-values", "error", "nobody")
 def shell_values(subject: Subject) -> Iterator[Problem]:
-    """No value of a list needs quotes where the command takes it."""
-    used = " ".join(word for _, word in _all_words(subject))
-    names = {
-        text_at(entry, "reference"): text_at(entry, "name")
-        for _, entry in mappings_at(subject.template, "trialParameters")
-    }
-    for index, parameter in mappings_at(subject.spec, "parameters"):
-        taken = f"${{trialParameters.{names.get(text_at(parameter, 'name'), '')}}}" in used
-        if not taken or text_at(parameter, "parameterType") not in LIST_TYPES:
-            continue
-        for place, value in enumerate(texts_at(parameter, "feasibleSpace", "list")):
-            found = SHELL_CHARACTERS.search(value)
-            if found is not None or not value:
-                message = f"the shell would not take {shown(found[0]) if found else 'an empty value'} literally"
-                path = f"spec.parameters[{index}].feasibleSpace.list[{place}]"
-                yield Problem(path, message, "a value that needs no quotes", shown(value), "choose another word for it")
+    """No value of a list needs other quotes than those in which the command takes it."""
+    for path, value, quotes, stands_alone in _listed_values(subject):
+        found = breaks(value, quotes)
+        if found or (not value and stands_alone):
+            message = f"the shell would not take {_named(found)} literally"
+            expected = f"a value without it inside {quotes}" if quotes else "a value that needs no quotes"
+            fix = f"choose another word{'' if quotes else ', or quote its placeholder'}"
+            yield Problem(path, message, expected, shown(value), fix)
 
 
 @rule("shell-script", "error", "nobody")
@@ -264,6 +268,32 @@ def _command_words(subject: Subject) -> Iterator[tuple[str, str]]:
     words = list(_all_words(subject))
     if not _is_script([word for _, word in words]):
         yield from words
+
+
+def _named(text: str) -> str:
+    """What a shell makes something of, as a message shows it."""
+    if not text:
+        return "an empty word"
+    return shown(text) if text.strip() else "a blank"
+
+
+def _listed_values(subject: Subject) -> Iterator[tuple[str, str, Quotes, bool]]:
+    """(path, value, the quotes around its placeholder, whether that is a whole word) of lists in the command."""
+    names = {
+        text_at(entry, "reference"): text_at(entry, "name")
+        for _, entry in mappings_at(subject.template, "trialParameters")
+    }
+    words = [word for _, word in _all_words(subject)]
+    is_script = _is_script(words)
+    for index, parameter in mappings_at(subject.spec, "parameters"):
+        taken = placeholder(names.get(text_at(parameter, "name"), ""))
+        if text_at(parameter, "parameterType") not in LIST_TYPES:
+            continue
+        quotes: set[Quotes] = set().union(*(quotes_around(word, taken) for word in words))
+        for place, value in enumerate(texts_at(parameter, "feasibleSpace", "list")):
+            path = f"spec.parameters[{index}].feasibleSpace.list[{place}]"
+            for kind in sorted(quotes):
+                yield path, value, kind, taken in words and not is_script
 
 
 def _is_script(words: list[Any]) -> bool:

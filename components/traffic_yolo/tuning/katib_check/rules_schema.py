@@ -8,7 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from jsonschema.validators import Draft202012Validator
-from kubeflow_katib_api.models import V1beta1Experiment
+from kubeflow_katib_api.models import (
+    IoK8sApimachineryPkgApiResourceQuantity,
+    IoK8sApimachineryPkgUtilIntstrIntOrString,
+    V1beta1Experiment,
+)
 from kubernetes_validate import utils as schemas
 from pydantic import BaseModel, ValidationError
 from referencing import Registry, Resource
@@ -43,8 +47,14 @@ def wrong_type(subject: Subject) -> Iterator[Problem]:
         V1beta1Experiment.model_validate(subject.document)
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_context=False):
+            if _is_of_either_type(entry["loc"], entry["input"]):
+                continue
             path = _path(entry["loc"])
             found = shown(entry["input"])
+            either = _EITHER.get(_model_at(entry["loc"]))
+            if either is not None:
+                yield Problem(path, "neither a number nor a text that fits", either, found, "correct it")
+                continue
             kind = entry["type"].removesuffix("_type").removesuffix("_parsing")
             yield Problem(path, entry["msg"], _KINDS.get(kind, kind), found, _fix(kind, entry["input"]))
 
@@ -84,6 +94,46 @@ def trial_kind_unseen(subject: Subject) -> Iterator[Problem]:
         yield Problem(f"{TRIAL_SPEC}.kind", message, "a kind of Kubernetes", "not visible from here", "")
 
 
+def _is_of_either_type(location: tuple[int | str, ...], value: Any) -> bool:
+    """Whether a value is one of those that Kubernetes writes as a number or as a text, and the models as neither.
+
+    A port (IntOrString) is a whole number or a text, a quantity a number or a text that reads as one.
+    """
+    model = _model_at(location)
+    if model not in _EITHER or isinstance(value, bool):
+        return False
+    if value is None or model is IoK8sApimachineryPkgUtilIntstrIntOrString:
+        return value is None or isinstance(value, int | str)
+    return isinstance(value, int | float | str) and QUANTITY.fullmatch(str(value)) is not None
+
+
+def _model_at(location: tuple[int | str, ...]) -> Any:
+    """The model that the API has at a place of a document, None where it has a plain value."""
+    annotation: Any = V1beta1Experiment
+    for part in location:
+        if isinstance(part, str) and part.startswith("constrained-"):
+            continue
+        inner = _plain(annotation)
+        if isinstance(part, int) or typing.get_origin(inner) is dict:
+            arguments = typing.get_args(inner)
+            annotation = arguments[-1] if arguments else None
+        else:
+            fields = getattr(inner, "model_fields", {})
+            annotation = next((f.annotation for name, f in fields.items() if part in (name, f.alias)), None)
+    return _plain(annotation)
+
+
+def _plain(annotation: Any) -> Any:
+    """An annotation without None and without constraints."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return _plain(next(part for part in typing.get_args(annotation) if part is not type(None)))
+    return _plain(typing.get_args(annotation)[0]) if typing.get_origin(annotation) is typing.Annotated else annotation
+
+
+_EITHER = {
+    IoK8sApimachineryPkgUtilIntstrIntOrString: "a whole number, or a text",
+    IoK8sApimachineryPkgApiResourceQuantity: "2, 500m or 8Gi, say",
+}
 _KINDS = {"string": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list"}
 
 

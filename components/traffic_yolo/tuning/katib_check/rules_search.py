@@ -111,9 +111,17 @@ def algorithm_unknown(subject: Subject) -> Iterator[Problem]:
 
 @rule("algorithm-setting-unknown", "error", "later")
 def algorithm_setting_unknown(subject: Subject) -> Iterator[Problem]:
-    """The algorithm knows each of its settings (goptuna and hyperband ignore others without a word)."""
+    """The algorithm's service knows each of its settings, where it refuses others."""
     algorithm = algorithm_of(subject)
-    if algorithm is not None:
+    if algorithm is not None and algorithm.checked:
+        yield from _unknown_settings("spec.algorithm", subject.spec["algorithm"], algorithm.settings)
+
+
+@rule("algorithm-setting-ignored", "warning", "nobody")
+def algorithm_setting_ignored(subject: Subject) -> Iterator[Problem]:
+    """The service reads each setting: cmaes, sobol, hyperband and pbt pass over others, darts' trial gets them."""
+    algorithm = algorithm_of(subject)
+    if algorithm is not None and not algorithm.checked:
         yield from _unknown_settings("spec.algorithm", subject.spec["algorithm"], algorithm.settings)
 
 
@@ -138,6 +146,16 @@ def algorithm_setting_missing(subject: Subject) -> Iterator[Problem]:
             yield Problem(path, f"{name} is missing", setting.expected, "nothing", f"write {name}")
 
 
+@rule("algorithm-setting-pair", "error", "later")
+def algorithm_setting_pair(subject: Subject) -> Iterator[Problem]:
+    """With bayesianoptimization, acq_optimizer lbfgs goes with base_estimator GP alone: the others have no gradient."""
+    given = settings_of(mapping_at(subject.spec, "algorithm"))
+    estimator = given.get("base_estimator", "GP")
+    if _name(subject) == "bayesianoptimization" and given.get("acq_optimizer") == "lbfgs" and estimator != "GP":
+        path, message = "spec.algorithm.algorithmSettings", "acq_optimizer lbfgs needs a gradient"
+        yield Problem(path, message, "base_estimator GP", shown(estimator), "take acq_optimizer auto or sampling")
+
+
 @rule("algorithm-setting-repeated", "warning", "nobody")
 def algorithm_setting_repeated(subject: Subject) -> Iterator[Problem]:
     """No setting stands there twice: the last one would count."""
@@ -157,6 +175,57 @@ def architecture_search(subject: Subject) -> Iterator[Problem]:
     if not at(subject.spec, wanted) and at(subject.spec, other):
         message = f"{subject.spec['algorithm']['algorithmName']} cannot search in {other}"
         yield Problem(f"spec.{other}", message, wanted, other, f"write {wanted}, or take another algorithm")
+
+
+@rule("nas-graph", "error", "later")
+def nas_graph(subject: Subject) -> Iterator[Problem]:
+    """For enas, nasConfig.graphConfig has numLayers, inputSizes and outputSizes."""
+    if _name(subject) != "enas" or not mapping_at(subject.spec, "nasConfig"):
+        return
+    for key in ("numLayers", "inputSizes", "outputSizes"):
+        if not at(subject.spec, "nasConfig", "graphConfig", key):
+            path = f"spec.nasConfig.graphConfig.{key}"
+            found = shown(at(subject.spec, "nasConfig", "graphConfig", key))
+            yield Problem(path, f"{key} is missing", "a number above 0, or a list of them", found, "write it")
+
+
+@rule("nas-operation", "error", "later")
+def nas_operation(subject: Subject) -> Iterator[Problem]:
+    """For enas and darts, every operation has a type and parameters: a list, or a range (a double's with a step)."""
+    algorithm = algorithm_of(subject)
+    if algorithm is None or not algorithm.searches_architectures:
+        return
+    for number, operation in mappings_at(subject.spec, "nasConfig", "operations"):
+        path = f"spec.nasConfig.operations[{number}]"
+        if not text_at(operation, "operationType"):
+            yield Problem(f"{path}.operationType", "no type", "a text", "nothing", "name it")
+        if not list_at(operation, "parameters"):
+            yield Problem(f"{path}.parameters", "no parameters", "one or more", "nothing", "write one")
+        for index, parameter in mappings_at(operation, "parameters"):
+            yield from _operation_parameter(f"{path}.parameters[{index}]", parameter)
+
+
+def _operation_parameter(path: str, parameter: Mapping[str, Any]) -> Iterator[Problem]:
+    kind, space = text_at(parameter, "parameterType"), mapping_at(parameter, "feasibleSpace")
+    if not text_at(parameter, "name"):
+        yield Problem(f"{path}.name", "no name", "a text", shown(parameter.get("name")), "name it")
+    if kind in LIST_TYPES and not list_at(space, "list"):
+        yield Problem(f"{path}.feasibleSpace.list", "nothing to choose from", "a list", "nothing", "write it")
+    elif kind in NUMERIC_TYPES and not (space.get("min") or space.get("max")):
+        yield Problem(f"{path}.feasibleSpace", "no range", "min and max", "neither", "write both")
+    elif kind == "double" and not _above_zero(text_at(space, "step")):
+        found = shown(text_at(space, "step"))
+        yield Problem(f"{path}.feasibleSpace.step", "a double needs a step", "a number above 0", found, "write it")
+    elif kind not in (*LIST_TYPES, *NUMERIC_TYPES):
+        expected = ", ".join((*NUMERIC_TYPES, *LIST_TYPES))
+        yield Problem(f"{path}.parameterType", "unknown type", expected, shown(kind), "take one")
+
+
+def _above_zero(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
 
 
 @rule("cmaes-dimensions", "error", "later")
@@ -254,6 +323,15 @@ def early_stopping_collector(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule("early-stopping-retain", "warning", "nobody")
+def early_stopping_retain(subject: Subject) -> Iterator[Problem]:
+    """With early stopping, retain is true: Katib may delete a stopped trial before it has read its metrics."""
+    template = mapping_at(subject.spec, "trialTemplate")
+    if mapping_at(subject.spec, "earlyStopping") and template and template.get("retain") is not True:
+        path, message = "spec.trialTemplate.retain", "a stopped trial may lose its metrics; the search waits for them"
+        yield Problem(path, message, "true", "false", "write retain: true")
+
+
 def metric_names(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(path, name) of the objective and the additional metrics, the objective first."""
     objective = text_at(spec, "objective", "objectiveMetricName")
@@ -279,7 +357,8 @@ def hyperband_width(spec: Mapping[str, Any]) -> int | None:
     given = settings_of(mapping_at(spec, "algorithm"))
     try:
         r_l, eta = float(given["r_l"]), float(int(float(given.get("eta", "3"))))
-        if not (1 < r_l < math.inf and 2 <= eta < math.inf):
+        eta = 3.0 if eta <= 0 else eta
+        if not (0 < r_l < math.inf and 2 <= eta < math.inf):
             return None
         return math.ceil(eta ** int(math.log(r_l) / math.log(eta)))
     except (KeyError, ValueError, OverflowError):

@@ -17,6 +17,7 @@ def search(
     namespace: str = "",
     timeout_hours: float = 24.0,
     keep: bool = True,
+    ignore: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]  # kfp reads the fields where the function is
     "Best",
     [
@@ -38,6 +39,7 @@ def search(
         namespace: Where it runs; empty: the task's own.
         timeout_hours: Longest time to wait, since it was made.
         keep: Whether the Experiment and its trials stay on the cluster.
+        ignore: A rule of `katib check` that does not count, by its name. Several with commas between.
 
     Returns:
         The best trial's parameters; one that is not varied is 0.25, 0.45, "" or 0 (the trial's defaults).
@@ -57,7 +59,8 @@ def search(
         text = task.experiment
         if "\n" not in text:
             text = existing_path(text, what="experiment").read_text(encoding="utf-8")
-        options = LaunchOptions(run_id, task.namespace, timeout_s=task.timeout_hours * 3600, keep=task.keep)
+        timeout_s = task.timeout_hours * 3600
+        options = LaunchOptions(run_id, task.namespace, timeout_s=timeout_s, keep=task.keep, ignore=task.ignore)
         work = Path(finished.path).with_name("local-run")
         best = run_experiment(text, options, work)
         write_document(best, Path(finished.path))

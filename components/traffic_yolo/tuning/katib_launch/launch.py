@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,17 @@ import yaml
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo.html_report import page, paragraph, table
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, write_text
-from traffic_yolo.tuning.katib_check.check import check_text
+from traffic_yolo.tuning.katib_check.check import check_rule_names, check_text
 from traffic_yolo.tuning.katib_launch.cluster import Experiments
-from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at
+from traffic_yolo.tuning.katib_launch.stopping import Patience, end_work, is_suspended, resume
+from traffic_yolo.tuning.katib_run.interrupts import Terminated, interrupts_put_off, terminations_raised
+from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import MAX_NAME_LENGTH
 from traffic_yolo.tuning.katib_spec.defaults import strategies, with_defaults
 from traffic_yolo.tuning.katib_spec.document import parse_object
 
 SPEC_ANNOTATION = "traffic-yolo/spec-sha256"
+TRIAL_LABEL = "katib.kubeflow.org/trial"  # of a trial's pods; controller.v1beta1/consts/const.go
 CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"  # set in every pod
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -35,7 +38,8 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 class LaunchOptions:
     """How an Experiment is run. `timeout_s`: since it was made; `keep`: whether it stays when it is over.
 
-    `run_id`: of the pipeline run; `namespace` empty: the task's own. Raises `OptionsError` for a time that is none.
+    `run_id`: of the pipeline run; `namespace` empty: the task's own; `ignore`: rules of the checker that do not count.
+    Raises `OptionsError` for a time that is none, or an unknown rule.
     """
 
     run_id: str
@@ -43,8 +47,11 @@ class LaunchOptions:
     timeout_s: float = 24 * 3600
     poll_s: float = 15
     keep: bool = True
+    ignore: tuple[str, ...] = ()
+    patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
+        check_rule_names(self.ignore, flag="ignore")
         if not (self.timeout_s > 0 and self.poll_s > 0):
             raise OptionsError(f"launch: expected times above 0, found {self.timeout_s:g} and {self.poll_s:g} s")
 
@@ -69,12 +76,14 @@ def experiment_of(text: str, options: LaunchOptions) -> dict[str, Any]:
 
     Raises `OptionsError` with the checker's first error.
     """
-    report = check_text(text)
-    for finding in report.findings:
-        if finding.severity == "error":
-            raise OptionsError(f"experiment: {finding.path or 'text'}: {finding.message}: {finding.found}")
+    report = check_text(text, ignore=options.ignore)
+    if report.first_error:
+        advice = "`traffic-yolo katib check` lists them, ignore: RULE passes over one"
+        raise OptionsError(f"experiment: {report.first_error}; {advice}")
     document, _ = parse_object(text)
     assert document is not None  # the checker has read it
+    if not (mapping_at(document, "spec") and text_at(document, "metadata", "name")):
+        raise OptionsError("experiment: expected metadata.name and a spec: without them there is nothing to run")
     named = copy.deepcopy(document)
     sha256 = hashlib.sha256(json.dumps(named["spec"], sort_keys=True).encode()).hexdigest()
     metadata = named["metadata"]
@@ -95,26 +104,58 @@ def run_experiment(text: str, options: LaunchOptions, work: Path) -> Best:
     if os.environ.get(CLUSTER_VARIABLE):
         namespace = options.namespace or _own_namespace()
         return launch(experiment_of(text, options), Experiments(namespace), options)
-    return _run_here(text, work)
+    return _run_here(text, work, options)
 
 
 def launch(document: Mapping[str, Any], experiments: Experiments, options: LaunchOptions) -> Best:
     """Creates the Experiment, or takes up the one that is there, waits for it, and returns its best trial.
 
     Raises `ClusterError` where it failed, took longer than allowed, was removed by somebody, or is another
-    experiment's; the Experiment is then kept for a look at it, except after the time limit with `keep` false.
+    experiment's, and after SIGTERM. A failed one stays for a look at it; at the time limit and after SIGTERM it is
+    deleted, or kept with its trials suspended, as `keep` says. A task that takes it up again lets them go on.
     """
     name = document["metadata"]["name"]
-    if experiments.create(document):
-        print(f"experiment {experiments.namespace}/{name} created", flush=True)
-    else:
-        _check_ours(experiments.get(name), document, name)
-        print(f"experiment {experiments.namespace}/{name} stands there already; waiting for it", flush=True)
-    finished = _wait(experiments, name, options)
-    best = best_of(finished)
-    if not options.keep:
-        experiments.delete(name)
+    with terminations_raised():
+        try:
+            with interrupts_put_off():  # cut in two, it would leave an Experiment that nobody knows of
+                is_new = experiments.create(document)
+            if is_new:
+                print(f"experiment {experiments.namespace}/{name} created", flush=True)
+            else:
+                _take_up(experiments, document, options)
+            best = best_of(_wait(experiments, name, options))
+            if not options.keep:
+                experiments.delete(name)
+        except KeyboardInterrupt as interrupt:
+            what = "SIGTERM" if isinstance(interrupt, Terminated) else "an interrupt"
+            with interrupts_put_off():
+                came = _end_if_ours(experiments, document, options)
+            raise ClusterError(f"experiment {name}: {what} ended the task; {came}") from interrupt
     return best
+
+
+def _take_up(experiments: Experiments, document: Mapping[str, Any], options: LaunchOptions) -> None:
+    name = document["metadata"]["name"]
+    found = experiments.get(name)
+    _check_ours(found, document, name)
+    print(f"experiment {experiments.namespace}/{name} stands there already; waiting for it", flush=True)
+    if found is not None and is_suspended(found) and _age_s(found) < options.timeout_s:
+        resume(experiments, found, document)
+        print("its trials were suspended; they go on", flush=True)
+
+
+def _end_if_ours(experiments: Experiments, document: Mapping[str, Any], options: LaunchOptions) -> str:
+    """`_end_work`, but not of another's Experiment: the interrupt may have come before anybody looked at it."""
+    name = document["metadata"]["name"]
+    try:
+        _check_ours(experiments.get(name), document, name)
+    except ClusterError as error:
+        return f"its Experiment was left as it is: {error}"
+    return _end_work(experiments, name, options)
+
+
+def _end_work(experiments: Experiments, name: str, options: LaunchOptions) -> str:
+    return end_work(experiments, name, keep=options.keep, patience=options.patience)
 
 
 def _check_ours(found: Mapping[str, Any] | None, document: Mapping[str, Any], name: str) -> None:
@@ -141,16 +182,25 @@ def _wait(experiments: Experiments, name: str, options: LaunchOptions) -> dict[s
             return found
         if "Failed" in ended:
             message = text_at(ended["Failed"], "message") or text_at(ended["Failed"], "reason")
-            raise ClusterError(f"experiment {name} failed: {message}; see `kubectl describe experiment {name}`")
+            raise ClusterError(f"experiment {name} failed: {message}; {_where_to_look(experiments, found, name)}")
         counts = _counts(found)
         if counts != told:
             print(counts, flush=True)
             told = counts
         if time.monotonic() >= until:
-            if not options.keep:
-                experiments.delete(name)
-            raise ClusterError(f"experiment {name} took longer than {options.timeout_s:g} s ({counts})")
+            came = _end_work(experiments, name, options)
+            raise ClusterError(f"experiment {name} took longer than {options.timeout_s:g} s ({counts}); {came}")
         time.sleep(min(options.poll_s, max(0.0, until - time.monotonic())))
+
+
+def _where_to_look(experiments: Experiments, found: Mapping[str, Any], name: str) -> str:
+    """How to see why: the log of a trial that failed, or the Experiment's own events."""
+    status = mapping_at(found, "status")
+    failed = [*texts_at(status, "failedTrialList"), *texts_at(status, "metricsUnavailableTrialList")]
+    if not failed:
+        return f"see `kubectl -n {experiments.namespace} describe experiment {name}`"
+    label = f"{TRIAL_LABEL}={failed[0]}"
+    return f"see `kubectl -n {experiments.namespace} logs -l {label} --all-containers --tail=20`"
 
 
 def _age_s(found: Mapping[str, Any]) -> float:
@@ -213,20 +263,35 @@ def write_document(best: Best, path: Path) -> None:
     write_text(path, yaml.safe_dump(best.document, sort_keys=False, width=120, allow_unicode=True))
 
 
-def _run_here(text: str, work: Path) -> Best:
+def _run_here(text: str, work: Path, options: LaunchOptions) -> Best:
     """By the local runner; the folder of `TRAFFIC_YOLO_NAS_ROOT` stands for the trial's volumes."""
-    from traffic_yolo.tuning.katib_run.results import experiment_with_status, summary_text, write_results
+    from traffic_yolo.tuning.katib_run.results import (
+        experiment_with_status,
+        first_reason,
+        summary_text,
+        write_results,
+    )
     from traffic_yolo.tuning.katib_run.runner import open_run
 
     root = os.environ.get(NAS_ROOT_VARIABLE)
     file = work / "submitted.yaml"
     write_text(file, text)
-    run = open_run(file, work, nas_root=Path(root) if root else None, tell=lambda line: print(line, flush=True))
-    over = run.run()
+    run = open_run(
+        file,
+        work,
+        nas_root=Path(root) if root else None,
+        ignore=options.ignore,
+        tell=lambda line: print(line, flush=True),
+    )
+    try:
+        over = run.run()
+    except Terminated as interrupt:
+        write_results(run, None)
+        raise ClusterError(f"experiment {run.name}: SIGTERM ended the task, and its trials with it") from interrupt
     write_results(run, over)
     print(summary_text(run, over), flush=True)
     if over.condition != "Succeeded":
-        raise ClusterError(f"experiment {run.name} failed: {over.message}")
+        raise ClusterError(f"experiment {run.name} failed: {over.message}; {first_reason(run)}")
     return best_of(experiment_with_status(run, over))
 
 

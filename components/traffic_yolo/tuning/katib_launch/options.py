@@ -19,6 +19,7 @@ class SearchTaskOptions:
     namespace: str = option("", "Where it runs; empty: the task's own.", headline=True)
     timeout_hours: float = option(24.0, "Longest time to wait, since it was made.", least=0, headline=True)
     keep: bool = option(True, "Whether the Experiment and its trials stay on the cluster.", headline=True)
+    ignore: tuple[str, ...] = option((), "A rule of `katib check` that does not count, by its name.", headline=True)
 
     def __post_init__(self) -> None:
         check_options(self)

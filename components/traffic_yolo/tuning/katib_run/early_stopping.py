@@ -27,7 +27,10 @@ class MedianStop:
         """Raises `OptionsError` for a setting that medianstop does not have."""
         if unknown := sorted(set(settings) - set(MEDIANSTOP_DEFAULTS)):
             raise OptionsError(f"medianstop: unknown setting {unknown[0]!r}; expected {', '.join(MEDIANSTOP_DEFAULTS)}")
-        numbers = MEDIANSTOP_DEFAULTS | {name: int(value) for name, value in settings.items()}
+        try:
+            numbers = MEDIANSTOP_DEFAULTS | {name: int(value) for name, value in settings.items()}
+        except ValueError as error:
+            raise OptionsError(f"medianstop: expected whole numbers, found {dict(settings)}") from error
         return cls(maximise, numbers["min_trials_required"], numbers["start_step"])
 
     def add_finished(self, values: Sequence[float]) -> None:

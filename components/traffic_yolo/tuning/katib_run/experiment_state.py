@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from traffic_yolo.tuning.katib_run.collector import LogFormat
-from traffic_yolo.tuning.katib_run.journal import Journal, Trial
+from traffic_yolo.tuning.katib_run.journal import UNFINISHED, Journal, Trial
 from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at, whole_at
+from traffic_yolo.tuning.katib_spec.constants import DEFAULT_PARALLEL_TRIALS
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Limits:
             goal=float(goal) if isinstance(goal, int | float) and math.isfinite(goal) else None,
             max_trials=whole_at(spec, "maxTrialCount"),
             max_failed=whole_at(spec, "maxFailedTrialCount"),
-            parallel=whole_at(spec, "parallelTrialCount") or 3,
+            parallel=max(1, whole_at(spec, "parallelTrialCount") or DEFAULT_PARALLEL_TRIALS),
         )
 
 
@@ -72,7 +73,7 @@ def ending(journal: Journal, log_format: LogFormat, limits: Limits, *, exhausted
         return Ending(
             "Failed", "ExperimentMaxFailedTrialsExceeded", "Experiment has failed because max failed count has reached"
         )
-    completed = sum(trial.state != "Running" for trial in journal.trials.values())
+    completed = sum(trial.state not in UNFINISHED for trial in journal.trials.values())
     if limits.max_trials is not None and completed >= limits.max_trials:
         return Ending(
             "Succeeded", "ExperimentMaxTrialsReached", "Experiment has succeeded because max trial count has reached"

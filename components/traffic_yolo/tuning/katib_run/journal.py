@@ -15,7 +15,8 @@ from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import json_value
 from traffic_yolo.tuning.katib_run.collector import ObservedMetric
 
-State = Literal["Running", "Succeeded", "Failed", "MetricsUnavailable", "EarlyStopped"]
+State = Literal["Running", "Succeeded", "Failed", "MetricsUnavailable", "EarlyStopped", "Killed"]
+UNFINISHED: tuple[State, ...] = ("Running", "Killed")  # a later run starts them again, under their names
 
 
 @dataclass
@@ -71,7 +72,11 @@ class Journal:
         elif kind == "trial":
             self.trials[event["name"]] = Trial(event["name"], event["assignments"], event["time"])
         elif kind == "process":
-            self.trials[event["name"]].process = event["process"]
+            trial = self.trials[event["name"]]
+            trial.process, trial.state, trial.message = event["process"], "Running", ""
+        elif kind == "killed":
+            trial = self.trials[event["name"]]
+            trial.state, trial.message = "Killed", event["message"]
         elif kind == "ended":
             trial = self.trials[event["name"]]
             trial.state, trial.ended_at, trial.message = event["state"], event["time"], event["message"]
@@ -127,6 +132,10 @@ class Journal:
             }
         )
         return self.trials[name]
+
+    def cut_off(self, name: str, message: str) -> None:
+        """Notes that a trial was ended before its own end, and why: a later run starts it again."""
+        self._write({"event": "killed", "name": name, "message": message})
 
     def in_state(self, *states: State) -> Iterator[Trial]:
         """The trials in these states, in the order in which they were made."""

@@ -25,6 +25,7 @@ from traffic_yolo.tuning.katib_spec.template import containers
 
 COLLECTORS = ("StdOut", "File")
 SHELLS = ("sh", "bash")
+OUTPUT_NAME = "output.txt"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class PodSetup:
     log: Path
     redirects: bool
     notes: tuple[str, ...]
+
+    @property
+    def output(self) -> Path:
+        """The file of the script's output: the log itself with StdOut."""
+        return self.log if self.redirects else self.folder / OUTPUT_NAME
+
+    def log_text(self) -> str:
+        """What stands in the file with the metrics, "" as long as there is none."""
+        return _text(self.log)
+
+    def output_text(self) -> str:
+        """What the script has written, "" as long as there is nothing."""
+        return _text(self.output)
 
 
 def pod_setup(
@@ -93,10 +107,9 @@ def start(setup: PodSetup) -> "subprocess.Popen[bytes]":
 def _start(setup: PodSetup) -> "subprocess.Popen[bytes]":
     for name in ("tmp", "log"):
         (setup.folder / name).mkdir(parents=True, exist_ok=True)
-    output = setup.log if setup.redirects else setup.folder / "output.txt"
     script = f"{setup.script} && echo completed > {shlex.quote(str(setup.folder / 'completed'))}"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    with output.open("wb") as file:
+    with setup.output.open("wb") as file:
         return subprocess.Popen(
             [setup.shell, "-c", script],
             stdin=subprocess.DEVNULL,
@@ -106,6 +119,13 @@ def _start(setup: PodSetup) -> "subprocess.Popen[bytes]":
             env={**os.environ, **setup.environment, "PATH": path},
             start_new_session=True,
         )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
 
 
 def process_record(pid: int) -> dict[str, Any]:

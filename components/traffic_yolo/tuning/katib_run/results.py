@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from traffic_yolo.html_report import figure_svg, page, paragraph, table
 from traffic_yolo.storage import AnyPath, output_path, write_text
 from traffic_yolo.tuning.katib_run.experiment_state import Ending, best_trial
 from traffic_yolo.tuning.katib_run.journal import State, Trial, now
-from traffic_yolo.tuning.katib_run.runner import LocalRun
+from traffic_yolo.tuning.katib_run.runner import TRIALS_FOLDER, LocalRun
 from traffic_yolo.tuning.katib_spec.space import Parameter, read_space
 
 STATUS_NAME, TABLE_NAME, REPORT_NAME = "experiment.yaml", "trials.csv", "report.html"
@@ -25,8 +26,11 @@ _LISTS: Mapping[State, tuple[str, str]] = {
     "Failed": ("failedTrialList", "trialsFailed"),
     "EarlyStopped": ("earlyStoppedTrialList", "trialsEarlyStopped"),
     "MetricsUnavailable": ("metricsUnavailableTrialList", "trialMetricsUnavailable"),
+    "Killed": ("killedTrialList", "trialsKilled"),
     "Running": ("runningTrialList", "trialsRunning"),
 }
+FAILED: tuple[State, ...] = ("Failed", "MetricsUnavailable")
+MOST_REASONS = 5  # why trials failed, on a terminal
 
 
 def write_results(run: LocalRun, over: Ending | None) -> None:
@@ -70,7 +74,9 @@ def _condition(kind: str, is_so: str, reason: str, message: str, time: str) -> d
 
 
 def trials_csv(run: LocalRun) -> str:
-    """One line a trial, in the order in which they were made: name, state, parameters, metrics by their strategy."""
+    """One line a trial, in the order in which they were made: name, state, parameters, metrics by their strategy, and
+    why it came to nothing.
+    """
     headers, rows = _rows(run, list(run.journal.trials.values()))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -81,17 +87,33 @@ def trials_csv(run: LocalRun) -> str:
 
 def summary_text(run: LocalRun, over: Ending) -> str:
     """The end and the best trial for a terminal."""
-    # Nothing runs any more: what the end of the experiment cut off is still listed as Running, as Katib leaves it
-    words = {state: "cut off" if state == "Running" else state for state in _LISTS}
-    counts = {word: len(list(run.journal.in_state(state))) for state, word in words.items()}
-    states = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    lines = [f"{over.condition}: {over.message} ({states or 'no trial'})"]
+    counts = {state: len(list(run.journal.in_state(state))) for state in _LISTS}
+    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"{over.condition}: {over.message} ({states or 'no trial'})", *_reasons(run)]
     best = best_trial(run.journal, run.log_format, run.limits)
     if best is not None:
         metrics = "  ".join(f"{name}={value}" for name, value in _metrics(run, best).items())
         lines.append(f"best trial {best.name}: {metrics}")
         lines += [f"  {name} = {value}" for name, value in best.assignments.items()]
     return "\n".join(lines)
+
+
+def _reasons(run: LocalRun) -> list[str]:
+    """Why trials failed, each reason once, the commonest first."""
+    failed = list(run.journal.in_state(*FAILED))
+    counted = Counter(trial.message for trial in failed).most_common()
+    lines = ["why trials failed:"] if failed else []
+    for message, count in counted[:MOST_REASONS]:
+        first = next(trial.name for trial in failed if trial.message == message)
+        lines.append(f"  {count} of {len(failed)}: {message} ({run.out / TRIALS_FOLDER / first})")
+    left = len(counted) - MOST_REASONS
+    return [*lines, *([f"  and {left} other reasons in {run.out / TABLE_NAME}"] if left > 0 else [])]
+
+
+def first_reason(run: LocalRun) -> str:
+    """Why the first trial that failed did, with its name; "" where none failed."""
+    failed = next(run.journal.in_state(*FAILED), None)
+    return f"{failed.name}: {failed.message}" if failed is not None else ""
 
 
 def report_html(run: LocalRun, over: Ending | None) -> str:
@@ -106,6 +128,9 @@ def report_html(run: LocalRun, over: Ending | None) -> str:
         picture = figure_svg(_parallel_coordinates(run, measured), title=f"Parameters of every trial and its {name}")
         told = f"One line a trial, from its parameters to its {name}; dark is better, the best is wide."
         sections.append(("Trials", f"{picture}{paragraph(told, quiet=True)}"))
+    reasons = [[trial.name, trial.state, trial.message] for trial in trials if trial.message]
+    if reasons:
+        sections.append(("Why trials came to nothing", table(["trial", "state", "its last line"], reasons)))
     sections.append(("Table", table(headers, rows, caption=f"From the best {name} down")))
     return page(f"Katib experiment {run.name}, run on one machine", sections)
 
@@ -126,10 +151,16 @@ def _metrics(run: LocalRun, trial: Trial) -> dict[str, float | None]:
 def _rows(run: LocalRun, trials: Sequence[Trial]) -> tuple[list[str], list[list[str | float | None]]]:
     parameters = [parameter.name for parameter in read_space(run.spec)]
     rows: list[list[str | float | None]] = [
-        [trial.name, trial.state, *(trial.assignments[name] for name in parameters), *_metrics(run, trial).values()]
+        [
+            trial.name,
+            trial.state,
+            *(trial.assignments[name] for name in parameters),
+            *_metrics(run, trial).values(),
+            trial.message,
+        ]
         for trial in trials
     ]
-    return ["trial", "state", *parameters, *run.log_format.metrics], rows
+    return ["trial", "state", *parameters, *run.log_format.metrics, "message"], rows
 
 
 def _parallel_coordinates(run: LocalRun, trials: Sequence[Trial]) -> Figure:

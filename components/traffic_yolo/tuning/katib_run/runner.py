@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import AnyPath, input_path, output_path
-from traffic_yolo.tuning.katib_check.check import CheckReport, check_file
+from traffic_yolo.tuning.katib_check.check import check_file
 from traffic_yolo.tuning.katib_run.collector import LogFormat
 from traffic_yolo.tuning.katib_run.early_stopping import MedianStop
 from traffic_yolo.tuning.katib_run.experiment_state import Ending, Limits, ending
-from traffic_yolo.tuning.katib_run.interrupts import interrupts_put_off
-from traffic_yolo.tuning.katib_run.journal import Journal, State, Trial
+from traffic_yolo.tuning.katib_run.interrupts import interrupts_put_off, terminations_raised
+from traffic_yolo.tuning.katib_run.journal import UNFINISHED, Journal, State, Trial
+from traffic_yolo.tuning.katib_run.last_words import why_failed, why_without_metrics
 from traffic_yolo.tuning.katib_run.pod import (
     PodSetup,
     kill_group,
@@ -39,11 +40,10 @@ from traffic_yolo.tuning.katib_spec.document import parse_object, read_text
 from traffic_yolo.tuning.katib_spec.space import read_space
 from traffic_yolo.tuning.katib_spec.template import containers, fill, trial_values
 
-JOURNAL_NAME = "journal.jsonl"
+JOURNAL_NAME, TRIALS_FOLDER = "journal.jsonl", "trials"
 POLL_S = 0.05
 # What Katib lets an experiment change while it stands there
 CHANGEABLE = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
-LAST_LINES = 3  # of a failed trial's output, in its message
 
 Listener = Callable[[str], None]
 
@@ -80,7 +80,13 @@ class LocalRun:
         algorithm = mapping_at(self.spec, "algorithm")
         settings = {text_at(s, "name"): text_at(s, "value") for _, s in mappings_at(algorithm, "algorithmSettings")}
         space = read_space(self.spec)
-        return make_suggester(text_at(algorithm, "algorithmName"), settings, space, maximise=self.limits.maximise)
+        name = text_at(algorithm, "algorithmName")
+        try:
+            return make_suggester(name, settings, space, maximise=self.limits.maximise)
+        except OptionsError:
+            raise
+        except (ValueError, ArithmeticError, LookupError) as error:  # of an Experiment whose errors were ignored
+            raise OptionsError(f"algorithm {name!r} cannot run here with this space and settings: {error}") from error
 
     def _median_stop(self) -> MedianStop | None:
         stopping = mapping_at(self.spec, "earlyStopping")
@@ -90,10 +96,14 @@ class LocalRun:
         return MedianStop.of_settings(settings, maximise=self.limits.maximise)
 
     def run(self) -> Ending:
-        """Runs to the experiment's end. A `KeyboardInterrupt` ends the running trials, which a later run repeats."""
+        """Runs to the experiment's end.
+
+        A `KeyboardInterrupt`, or SIGTERM, which is raised as `Terminated`, ends the running trials; a later run repeats
+        them.
+        """
         self._replay()
-        again = list(self.journal.in_state("Running"))
-        with self._trials_ended():
+        again = list(self.journal.in_state(*UNFINISHED))
+        with terminations_raised(), self._trials_ended():
             while True:
                 over = ending(self.journal, self.log_format, self.limits, exhausted=self.suggester.is_exhausted)
                 if (over is not None and not (self._running or again)) or (over and over.reason in _AT_ONCE):
@@ -108,18 +118,31 @@ class LocalRun:
         """Ends what still runs when the block ends: the goal was reached, too many failed, or someone interrupted."""
         try:
             yield
-        finally:
-            for running in self._running:
+        except BaseException as error:
+            why = "an interrupt" if isinstance(error, KeyboardInterrupt) else "a fault of the run"
+            with contextlib.suppress(StorageError):  # what ended the run says more; the next one finds them as running
+                self._cut_off(why)
+            raise
+        self._cut_off("the experiment's end")
+
+    def _cut_off(self, why: str) -> None:
+        """Ends the running trials, all of them before the first word about it is written."""
+        stopped = list(self._running)
+        with interrupts_put_off():
+            for running in stopped:
                 stop(running.process)
             self._running.clear()
+            for running in stopped:
+                self.journal.cut_off(running.trial.name, f"cut off by {why}")
 
     def _replay(self) -> None:
         """Tells the algorithm what was tried before this run, and ends processes that a killed run left."""
         for trial in self.journal.trials.values():
             if trial.state == "Running":
                 kill_group(trial.process)
-                continue
-            self._learn(trial)
+                self.journal.cut_off(trial.name, "cut off: the run was killed")
+            if trial.state not in UNFINISHED:
+                self._learn(trial)
 
     def _learn(self, trial: Trial) -> None:
         value = self.log_format.objective_of(trial.observation) if trial.state in _WITH_VALUE else None
@@ -144,7 +167,7 @@ class LocalRun:
         return self.limits.max_trials is None or len(self.journal.trials) < self.limits.max_trials
 
     def _start(self, trial: Trial) -> None:
-        folder = self.out / "trials" / trial.name
+        folder = self.out / TRIALS_FOLDER / trial.name
         shutil.rmtree(folder, ignore_errors=True)  # of the run that was killed
         template = mapping_at(self.spec, "trialTemplate")
         namespace = text_at(self.filled, "metadata", "namespace") or "default"
@@ -176,7 +199,7 @@ class LocalRun:
     def _is_to_be_stopped(self, running: _Running) -> bool:
         if self.median_stop is None or running.limit is None:
             return False
-        log = _text(running.setup.log)
+        log = running.setup.log_text()
         whole = log[: log.rfind("\n") + 1]  # the last line may still be being written
         return self.median_stop.stops(running.limit, self._reports(whole))
 
@@ -190,13 +213,12 @@ class LocalRun:
         return tuple(values)
 
     def _note_end(self, running: _Running, state: State, code: int | None) -> None:
-        log, message = _text(running.setup.log), ""
+        log, message = running.setup.log_text(), ""
         observation = None
         reports: tuple[float, ...] = ()
         if state == "Failed":
-            output = _text(running.setup.log if running.setup.redirects else running.setup.folder / "output.txt")
-            last = " | ".join(line for line in output.splitlines() if line.strip())[-300:]
-            message = f"exit code {code}: {last}"
+            assert code is not None  # it has ended by itself
+            message = why_failed(code, running.setup.output_text())
         else:
             try:
                 observation = self.log_format.observe(self.log_format.read(log))
@@ -205,7 +227,8 @@ class LocalRun:
                 message = str(error)
             if observation is None and state == "Succeeded":
                 state = "MetricsUnavailable"
-                message = message or f"the log has no line of the objective {self.log_format.metrics[0]}"
+                objective, output = self.log_format.metrics[0], running.setup.output_text()
+                message = message or why_without_metrics(objective, output)
         trial = self.journal.end(running.trial.name, state, message=message, observation=observation, reports=reports)
         self._learn(trial)
         value = self.log_format.objective_of(observation)
@@ -218,18 +241,27 @@ _WITH_VALUE = ("Succeeded", "EarlyStopped")
 
 
 def open_run(
-    file: AnyPath, out: AnyPath, *, nas_root: AnyPath | None = None, mounts: Sequence[str] = (), tell: Listener = print
+    file: AnyPath,
+    out: AnyPath,
+    *,
+    nas_root: AnyPath | None = None,
+    mounts: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    tell: Listener = print,
 ) -> LocalRun:
     """The run of the Experiment in `file`, new or to be continued, in the folder `out`.
 
     `nas_root`: the folder here that stands for every volume of the trial's container; `mounts`: PATH=FOLDER for single
-    ones. Raises `OptionsError` for an Experiment with errors (the checker's first), one that cannot run on one machine,
-    or another one than `out` belongs to, `StorageError` for files that cannot be read or written.
+    ones; `ignore`: rules of the checker that do not count. Raises `OptionsError` for an Experiment with errors (the
+    checker's first), one that cannot run on one machine, or another one than `out` belongs to, `StorageError` for files
+    that cannot be read or written.
     """
     file, out = input_path(file, what="experiment"), output_path(out)
     root = output_path(nas_root) if nas_root else None
-    report = check_file(file)
-    _refuse_errors(report)
+    report = check_file(file, ignore=ignore)
+    if report.first_error:
+        advice = "`traffic-yolo katib check` lists them, --ignore RULE passes over one"
+        raise OptionsError(f"{report.file}: {report.first_error}; {advice}")
     document, _ = parse_object(read_text(file))
     assert document is not None  # the checker has read it
     trial_spec = mapping_at(document, "spec", "trialTemplate", "trialSpec")
@@ -245,15 +277,6 @@ def open_run(
     if journal.experiment != document:
         journal.begin(document)
     return run
-
-
-def _refuse_errors(report: CheckReport) -> None:
-    errors = [finding for finding in report.findings if finding.severity == "error"]
-    if errors:
-        first, more = errors[0], f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        details = f": {first.found}" if first.found else ""
-        advice = "`traffic-yolo katib check` lists them"
-        raise OptionsError(f"{report.file}: {first.path or 'file'}: {first.message}{details}{more}; {advice}")
 
 
 def _unchangeable(document: dict[str, Any]) -> str:
@@ -274,13 +297,6 @@ def _notes(run: LocalRun) -> tuple[str, ...]:
     }
     advice = "is this machine's own path: no --nas-root or --mount says which folder stands for the volume"
     return (*notes, *(f"{path} {advice}" for path in sorted(mounted - set(run.mounts))))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
 
 
 def _shown(assignments: Mapping[str, str]) -> str:

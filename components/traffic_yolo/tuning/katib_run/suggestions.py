@@ -3,6 +3,7 @@
 A member answers `ask` with assignments or None (nothing at present), and is told what came of each.
 """
 
+import dataclasses
 import itertools
 import math
 import random
@@ -19,6 +20,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, Ra
 from optuna.trial import TrialState
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.tuning.katib_spec.algorithms import ALGORITHMS, MOST_SEED
+from traffic_yolo.tuning.katib_spec.constants import LEAST_LOGARITHMIC
 from traffic_yolo.tuning.katib_spec.space import Parameter, grid_values
 
 Assignments = dict[str, str]
@@ -179,9 +182,12 @@ def make_suggester(
     algorithm: str, settings: Mapping[str, str], space: Sequence[Parameter], *, maximise: bool
 ) -> Suggester:
     """The member for Katib's `algorithm`. Raises `OptionsError` for one that cannot run here, with the reason."""
-    seed = int(settings["random_state"]) if "random_state" in settings else None
+    # goptuna takes numbers that NumPy does not
+    seed = int(settings["random_state"]) % (MOST_SEED + 1) if "random_state" in settings else None
     if algorithm == "grid":
         return GridSuggester(space, seed=seed)
+    if algorithm in ALGORITHMS:
+        space = [_honoured(parameter, algorithm) for parameter in space]
     if algorithm == "hyperband":
         return HyperbandSuggester.of(space, settings, RandomSampler(seed=seed), maximise=maximise)
     if algorithm not in _SAMPLERS:
@@ -192,6 +198,13 @@ def make_suggester(
         warnings.simplefilter("ignore", ExperimentalWarning)  # Optuna's word for its Sobol sampler; we pin Optuna
         sampler = _SAMPLERS[algorithm](settings, seed)
     return OptunaSuggester(space, sampler, maximise=maximise)
+
+
+def _honoured(parameter: Parameter, algorithm: str) -> Parameter:
+    """The parameter with a distribution that Katib's service for the algorithm draws from: uniform for the others."""
+    if parameter.distribution in ALGORITHMS[algorithm].distributions:
+        return parameter
+    return dataclasses.replace(parameter, distribution="uniform")
 
 
 def _tpe(settings: Mapping[str, str], seed: int | None) -> BaseSampler:
@@ -209,7 +222,7 @@ def _multivariate_tpe(settings: Mapping[str, str], seed: int | None) -> BaseSamp
 
 def _cmaes(settings: Mapping[str, str], seed: int | None) -> BaseSampler:
     sigma = float(settings["sigma"]) if "sigma" in settings else None
-    return CmaEsSampler(seed=seed, sigma0=sigma or None)
+    return CmaEsSampler(seed=seed, sigma0=sigma if sigma and sigma > 0 else None)
 
 
 def _gp(settings: Mapping[str, str], seed: int | None) -> BaseSampler:
@@ -237,9 +250,12 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     if parameter.distribution in ("normal", "logNormal"):
         return _UNIT
     log = parameter.distribution == "logUniform"
+    # Katib's multivariate-tpe cuts a logarithmic range off there; the other services take none that starts below
+    least = max(parameter.least, LEAST_LOGARITHMIC[parameter.kind]) if log else parameter.least
+    step = None if log or not parameter.step else min(parameter.step, parameter.most - least) or None
     if parameter.kind == "int":
-        return IntDistribution(int(parameter.least), int(parameter.most), log=log, step=int(parameter.step or 1))
-    return FloatDistribution(parameter.least, parameter.most, log=log, step=None if log else parameter.step)
+        return IntDistribution(int(least), int(parameter.most), log=log, step=int(step or 1))
+    return FloatDistribution(least, parameter.most, log=log, step=step)
 
 
 def _text(parameter: Parameter, value: Any) -> str:

@@ -13,6 +13,16 @@ JOB_FAILURE = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
 KUBEFLOW_SUCCESS = 'status.conditions.#(type=="Succeeded")#|#(status=="True")#'
 KUBEFLOW_JOB_KINDS = ("TFJob", "PyTorchJob", "XGBoostJob", "MPIJob")
 TRAIN_JOB_KIND = "TrainJob"
+# Where a trial's object says that it is not to run: kind -> (API group, version, plural, keys). Katib has no such field
+# for an Experiment; these are the kinds of KatibConfig's trialResources
+SUSPENDABLE = {
+    "Job": ("batch", "v1", "jobs", ("spec", "suspend")),
+    TRAIN_JOB_KIND: ("trainer.kubeflow.org", "v1alpha1", "trainjobs", ("spec", "suspend")),
+    **{
+        kind: ("kubeflow.org", "v1", f"{kind.lower()}s", ("spec", "runPolicy", "suspend"))
+        for kind in KUBEFLOW_JOB_KINDS
+    },
+}
 
 # common/v1beta1/common_types.go
 OBJECTIVE_TYPES = ("maximize", "minimize")
@@ -29,6 +39,7 @@ PARAMETER_TYPES = ("double", "int", "discrete", "categorical", "unknown")
 DISTRIBUTIONS = ("uniform", "logUniform", "normal", "logNormal", "unknown")
 NUMERIC_TYPES = ("double", "int")
 LIST_TYPES = ("categorical", "discrete")
+LEAST_LOGARITHMIC = {"int": 1.0, "double": 1e-10}  # suggestion/v1beta1/optuna/base_service.py
 
 # metricscollector/v1beta1/common/const.go
 DEFAULT_METRICS_FORMAT = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"

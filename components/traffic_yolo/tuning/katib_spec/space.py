@@ -30,7 +30,11 @@ class Parameter:
 
 
 def read_space(spec: dict[str, Any]) -> tuple[Parameter, ...]:
-    """The parameters of a spec that the checker found without errors; `OptionsError` for what is no parameter."""
+    """The parameters of a spec that the checker found without errors; `OptionsError` for what is no parameter.
+
+    What some of Katib's services take, and others do not, is brought into one form: ends in order, an int's ends whole
+    and inside, a step above 0.
+    """
     return tuple(_read(parameter) for _, parameter in mappings_at(spec, "parameters"))
 
 
@@ -39,11 +43,15 @@ def _read(parameter: dict[str, Any]) -> Parameter:
     space = mapping_at(parameter, "feasibleSpace")
     if kind in LIST_TYPES:
         return Parameter(name, kind, choices=tuple(texts_at(space, "list")))
-    numbers = {key: number(text_at(space, key), kind) for key in ("min", "max", "step")}
+    numbers = {key: number(text_at(space, key), "double") for key in ("min", "max", "step")}
     if kind not in NUMERIC_TYPES or numbers["min"] is None or numbers["max"] is None:
         raise OptionsError(f"parameter {name!r}: expected a known type with min and max; `katib check` says more")
-    distribution = text_at(space, "distribution") or "uniform"
-    return Parameter(name, kind, numbers["min"], numbers["max"], numbers["step"], distribution)
+    least, most = sorted((numbers["min"], numbers["max"]))
+    step = abs(numbers["step"]) if numbers["step"] else None
+    if kind == "int":
+        least, most = float(math.ceil(least)), float(math.floor(most))
+        step = max(1.0, float(int(step))) if step else None
+    return Parameter(name, kind, least, most, step, text_at(space, "distribution") or "uniform")
 
 
 def number(text: str, kind: str) -> float | None:
