@@ -52,7 +52,7 @@ def fine_tuning_plan(max_batches: int) -> FineTunePlan:
     """What a fine-tuning changes unless the user or the cfg's own keys say so: the heads for half the run, then all.
 
     Measured beside all at once, heads alone and fixed batch-norm statistics. In 40 updates all at half the rate gains
-    more; in 200, the least that a fine-tuning has, this does, in two thirds of the time.
+    more; in 200, the least that a fine-tuning has, this does, in six tenths of the time.
     """
     return FineTunePlan.parse(f"heads@{max_batches // 2},all" if max_batches > 1 else "all")
 
