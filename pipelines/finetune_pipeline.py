@@ -54,7 +54,7 @@ def finetune_pipeline(
     model_name: str = "traffic-small",
     train_work: str = "",
     nas_claim: str = "nas-data",
-    gpus: int = 0,
+    gpus: str = "0",
 ) -> None:
     """Fine-tune a YOLO network on traffic recordings, choose its thresholds, check it for DeepStream, publish it.
 
@@ -96,7 +96,7 @@ def finetune_pipeline(
         train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
             empty: in the pod, from the start.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
-        gpus: GPUs of the training task; 0 trains on CPUs.
+        gpus: GPUs of the training task; 0 trains on CPUs. A whole number.
     """
     form = dict(locals())
     snapshot_task = snapshot(**form_parameters(snapshot, form))
@@ -118,6 +118,7 @@ def finetune_pipeline(
     # Weights on the NAS may change under the same path, which KFP's cache key does not see.
     train_task.set_caching_options(False)
     train_task.set_cpu_request("2").set_memory_request("8G").set_memory_limit("32G")
+    # A text: of a number KFP's driver reads "", and sets no limit
     train_task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus)
     # DataLoader workers hand pictures over through shared memory; a pod has 64 MiB of it by default.
     kubernetes.empty_dir_mount(train_task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="4Gi")

@@ -51,6 +51,12 @@ def test_it_says_nodes_processes_resources_image_and_claim() -> None:
     assert pod["containers"][0]["volumeMounts"][0] == {"name": "nas", "mountPath": "/nas"}
 
 
+def test_pods_that_ask_for_gpus_never_fall_back_on_cpus() -> None:
+    assert "--device=cuda" in document()["spec"]["trainer"]["command"]
+    command = document(TrainJobOptions())["spec"]["trainer"]["command"]
+    assert not any(flag.startswith("--device") for flag in command)
+
+
 @pytest.mark.parametrize(
     "job", [JOB, TrainJobOptions(), TrainJobOptions(cpus_per_node="500m")], ids=["gpus", "cpus", "half"]
 )
