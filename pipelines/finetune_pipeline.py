@@ -6,7 +6,7 @@ Only wires. The same function is compiled for Kubeflow (`python pipelines/finetu
 
 from kfp import dsl, kubernetes
 
-from traffic_yolo.dataset.component import convert
+from traffic_yolo.dataset.component import convert, convert_files
 from traffic_yolo.deepstream.component import validate
 from traffic_yolo.evaluation.component import evaluate
 from traffic_yolo.export.component import export
@@ -100,13 +100,14 @@ def finetune_pipeline(
     """
     form = dict(locals())
     snapshot_task = snapshot(**form_parameters(snapshot, form))
-    # A share changes without KFP knowing: a cached listing would hide new recordings.
-    snapshot_task.set_caching_options(False)
+    files_task = convert_files(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(convert_files, form))
+    # What lies on a share changes without KFP knowing: a cached listing would hide new recordings.
+    for task in (snapshot_task, files_task):
+        task.set_caching_options(False)
 
+    # Texts alone, no artifact: the key holds what they say, where of an artifact of an uncached task it holds the id
     convert_task = convert(
-        listing=snapshot_task.outputs["listing"],
-        fingerprint=snapshot_task.outputs["Output"],
-        **form_parameters(convert, form),
+        fingerprint=snapshot_task.outputs["Output"], files=files_task.output, **form_parameters(convert, form)
     )
     dataset = convert_task.outputs["dataset"]
 
@@ -150,7 +151,7 @@ def finetune_pipeline(
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
 
-    for task in (snapshot_task, convert_task, train_task, publish_task):
+    for task in (snapshot_task, files_task, convert_task, train_task, publish_task):
         kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
         task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
 

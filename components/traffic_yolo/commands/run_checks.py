@@ -31,7 +31,7 @@ def check_cluster_run(parameters: Mapping[str, Any]) -> None:
 
 
 def check_gpus(gpus: int, training: TrainingOptions, *, here: bool) -> None:
-    """Raises `TrafficYoloError` for a number of GPUs that the training would refuse; `here`: it runs on this machine."""
+    """Raises `TrafficYoloError` for a number of GPUs that the training would refuse; `here`: on this machine."""
     if gpus < 0:
         raise OptionsError(f"--gpus: expected a whole number of 0 or more, found {gpus}")
     if gpus and training.device == "cpu":

@@ -58,7 +58,8 @@ def search(
         text = task.experiment
         if "\n" not in text:
             text = existing_path(text, what="experiment").read_text(encoding="utf-8")
-        options = LaunchOptions(known_run_id(run_id), task.namespace, timeout_s=task.timeout_hours * 3600, keep=task.keep)
+        timeout_s = task.timeout_hours * 3600
+        options = LaunchOptions(known_run_id(run_id), task.namespace, timeout_s=timeout_s, keep=task.keep)
         work = Path(finished.path).with_name("local-run")
         best = run_experiment(text, options, work)
         write_document(best, Path(finished.path))
