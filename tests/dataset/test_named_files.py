@@ -50,7 +50,9 @@ def test_every_file_that_an_option_names_is_hashed_under_its_name(share: Any, na
     check_named_files(line, options(share, named), str(named["settings"]))
 
 
-@pytest.mark.parametrize("name", ["settings", "layout", "mapping", "class_map", "policy.keep_splits", "policy.report_cfg"])
+@pytest.mark.parametrize(
+    "name", ["settings", "layout", "mapping", "class_map", "policy.keep_splits", "policy.report_cfg"]
+)
 def test_one_changed_byte_is_told_by_the_option(share: Any, named: dict[str, Path], name: str) -> None:
     settings = str(named["settings"])
     line = named_files(options(share, named), settings, "run-1")
@@ -128,7 +130,9 @@ def test_folder_that_holds_all_of_its_pictures_is_keyed_by_its_content(share: An
     chosen = ConvertOptions(str(exported(share, tmp_path / "files", to)))
     assert named_files(chosen, "", "run-1") == "none"
     wanted = ContentToMatch(ShareContent.of(take_snapshot(chosen.source)))
-    assert convert(chosen, tmp_path / "one", content=wanted).fingerprint == convert(chosen, tmp_path / "two").fingerprint
+    assert (
+        convert(chosen, tmp_path / "one", content=wanted).fingerprint == convert(chosen, tmp_path / "two").fingerprint
+    )
 
 
 def content(share: Any) -> ContentToMatch:
