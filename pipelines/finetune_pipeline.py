@@ -151,7 +151,9 @@ def finetune_pipeline(
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
 
-    for task in (snapshot_task, files_task, convert_task, train_task, publish_task):
+    # Settings of every step may lie on the NAS; export alone is told of no place there
+    reading = (snapshot_task, files_task, convert_task, train_task, evaluate_task, tune_task, validate_task)
+    for task in (*reading, publish_task):
         kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
         task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
 
