@@ -136,12 +136,13 @@ class Scope(NamedTuple):
 class Server:
     """A server with a `memory` of what has run: the cache, and numbers for artifacts.
 
-    `outputs`: what a task that really runs returns, by its name without loops; left out, values of the right type.
+    `outputs`: what a task that really runs returns, of its name without loops, its component and its parameters; what is
+    left out gets a value of the right type.
     """
 
     version: tuple[int, int] = HEAD
     memory: Memory = field(default_factory=Memory)
-    outputs: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = lambda _name, _parameters: {}
+    outputs: Callable[[str, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda *_: {}
     run_id: str = ""
 
     def run(self, pipeline: Compiled, parameters: Mapping[str, Any]) -> dict[str, Task]:
@@ -297,7 +298,7 @@ class Server:
     def _ran(self, name: str, component: Mapping[str, Any], parameters: Mapping[str, Any]) -> Outputs:
         """What a task leaves that runs: its parameters, and artifacts of new numbers."""
         stated = component.get("outputDefinitions", {})
-        told = self.outputs(name.rpartition("/")[2], parameters)
+        told = self.outputs(name.rpartition("/")[2], component, parameters)
         values = {
             key: told.get(key, SAMPLES.get(spec["parameterType"], f"{name}-{key}".lower()))
             for key, spec in stated.get("parameters", {}).items()
