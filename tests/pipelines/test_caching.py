@@ -14,7 +14,7 @@ from driver_replay import HEAD, OLD, Compiled, Server, Task
 from kfp import dsl
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
-from traffic_yolo.dataset.component import convert_files, plan_shards
+from traffic_yolo.dataset.component import convert, convert_files, convert_shard, plan_shards
 from traffic_yolo.options import SETTINGS, fields_of
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
@@ -164,6 +164,36 @@ def test_one_changed_byte_is_converted_anew(
     assert hits(server.run(finetune, parameters)) == set()
     found = hits(server.run(sharded, in_shards))
     assert not any(name.endswith(("convert-shard", "merge-shards")) for name in found)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("component", [convert, convert_shard], ids=lambda component: component.name)
+def test_conversion_that_would_not_be_what_its_key_says_ends_with_one_line(
+    component: Any, share: Path, tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What changed after the first tasks looked must not come under a key that tells of what they saw."""
+    given = form(share)
+    given["settings"] = given.pop("convert_settings")
+    kinds = {"metrics": dsl.Metrics}
+    outputs = component.component_spec.outputs or {}
+    artifacts = {name: kinds.get(name, dsl.Artifact)(uri=str(tmp_path / name)) for name in outputs}
+    looked = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("listing", "changes")}
+    fingerprint = snapshot.python_func(**looked, source=given["source"], labels=given["labels"])
+    texts = {"fingerprint": fingerprint, "files": convert_files.python_func(run_id="run-1", **given)}
+    if component is convert_shard:
+        (shard,) = plan_shards.python_func(shards=1, **texts)
+        texts = {"shard": shard, "hashes": dsl.Artifact(uri=str(tmp_path / "none"))}
+    CHANGES[change](share)
+    capsys.readouterr()
+    if change == "new recording":  # is left for the next run
+        component.python_func(**artifacts, **texts, **given)
+        return
+    with pytest.raises(SystemExit) as caught:
+        component.python_func(**artifacts, **texts, **given)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("start the run again")
 
 
 @pytest.mark.parametrize("change", ["source", "val_sites", "nas_claim"])
