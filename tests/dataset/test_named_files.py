@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arrivals import made_last
 
 from traffic_yolo.atm.layouts import LAYOUT_FOLDER
 from traffic_yolo.dataset.convert import ContentToMatch, convert
@@ -146,7 +147,7 @@ def plain(share: Any) -> ConvertOptions:
 def test_recordings_that_came_later_change_nothing(share: Any, tmp_path: Path) -> None:
     wanted = content(share)
     before = convert(plain(share), tmp_path / "before", content=wanted)
-    share.site("D", 7)
+    made_last(share.site("D", 7), share.root)
     after = convert(plain(share), tmp_path / "after", content=wanted)
     assert after.counts == before.counts
     assert "1 recordings newer than the snapshot left alone" in after.notes
@@ -167,6 +168,7 @@ def test_picture_that_came_later_to_a_data_set_is_refused(share: Any, tmp_path: 
     chosen = ConvertOptions(str(exported(share, tmp_path / "files", "yolo")))
     wanted = ContentToMatch(ShareContent.of(take_snapshot(chosen.source)))
     (tmp_path / "files" / "later.jpg").write_bytes(b"later")
+    made_last(tmp_path / "files" / "later.jpg", tmp_path / "files")
     with pytest.raises(StorageError, match=r"later\.jpg came since the run began; start the run again"):
         convert(chosen, tmp_path / "out", content=wanted)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arrivals import made_last
 from driver_replay import HEAD, OLD, Compiled, Server, Task
 from kfp import dsl
 
@@ -134,7 +135,8 @@ def a_recording(share: Path) -> Path:
 
 
 def add_a_recording(share: Path) -> None:
-    shutil.copyfile(a_recording(share), a_recording(share).with_name("20991231235959_0.h5"))
+    added = shutil.copyfile(a_recording(share), a_recording(share).with_name("20991231235959_0.h5"))
+    made_last(added, share)
 
 
 def move_a_label(share: Path) -> None:

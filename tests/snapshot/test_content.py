@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from arrivals import made_last
 
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.snapshot.component import hash_share
@@ -70,25 +72,29 @@ def test_what_came_later_is_told_from_the_rest_whatever_its_name_and_time(share:
     early.parent.mkdir()
     early.write_bytes(b"sent late by its sensor")
     os.utime(early, (1, 1))  # copied with its own time
+    made_last(early, share)
     found = held(share, wanted)
     assert (found.names, found.newer) == (NAMES, ("20230101_siteC/0.h5",))
 
 
 def test_old_file_that_was_touched_does_not_hide_what_came_later(share: Path) -> None:
     wanted = content(share)
-    (share / "20240501_siteA" / "z.h5").write_bytes(b"later")
-    (share / "20240501_siteA" / "a.h5").chmod(0o600)  # a new ctime, the old time of writing
+    later = share / "20240501_siteA" / "0.h5"
+    later.write_bytes(b"came later")
+    os.utime(later, ns=(0, time.time_ns() + 10**9))
+    made_last(share / "20240501_siteA" / "a.h5", share)  # a new ctime, the old time of writing
     assert held(share, wanted).names == NAMES
 
 
-def test_recording_that_was_cut_off_long_ago_is_left_out_again(share: Path) -> None:
+def test_recording_that_was_cut_off_long_ago_is_left_out_again(share: Path, tmp_path: Path) -> None:
     (share / "0.h5").write_bytes(CUT_OFF)
     for number, name in enumerate(("0.h5", *sorted(NAMES))):  # older than the others, in both times
         data = (share / name).read_bytes()
         (share / name).write_bytes(data)
         os.utime(share / name, (number + 1, number + 1))
     wanted = content(share)
-    (share / "later.h5").write_bytes(b"later")
+    (share / "later.h5").write_bytes(b"came later")
+    made_last(share / "later.h5", tmp_path)
     found = held(share, wanted)
     assert (found.names, found.newer) == (NAMES, ("0.h5", "later.h5"))
 
@@ -124,6 +130,7 @@ def change_labels(share: Path) -> None:
 
 def add_labels(share: Path) -> None:
     (share.parent / "labels" / "two.json").write_text("{}")
+    made_last(share.parent / "labels" / "two.json", share.parent)
 
 
 @pytest.mark.parametrize(
