@@ -1,5 +1,6 @@
 """The TrainJob: what the API's models and, where it is at hand, the CRD's schema say of it; its command is a real one."""
 
+import dataclasses
 import json
 import os
 import re
@@ -106,10 +107,11 @@ def test_its_command_is_one_that_the_command_line_takes() -> None:
     assert command[:5] == ["torchrun", "--max-restarts=3", "-m", "traffic_yolo.cli", "train"]
     context = train.command.make_context("train", command[5:])
     names = set(TrainingOptions.__dataclass_fields__)
-    assert TrainingOptions(**{name: value for name, value in context.params.items() if name in names}) == TRAINING
+    on_gpus = dataclasses.replace(TRAINING, device="cuda")
+    assert TrainingOptions(**{name: value for name, value in context.params.items() if name in names}) == on_gpus
     assert (context.params["dataset"], str(context.params["out"])) == WHERE
     assert context.params["resume"] == "auto"
-    assert training_command(*WHERE, TRAINING, max_restarts=3) == command
+    assert training_command(*WHERE, on_gpus, max_restarts=3) == command
 
 
 def test_switches_are_passed_in_both_directions() -> None:
