@@ -7,7 +7,7 @@ from typing import Any
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown as shown_value
-from traffic_yolo.options import SETTINGS, WORD_OF_TYPE, check_value, fields_of, type_of
+from traffic_yolo.options import SETTINGS, WORD_OF_TYPE, check_plain, check_value, fields_of, type_of
 from traffic_yolo.storage import existing_path, parse_yaml, shown
 
 
@@ -67,6 +67,7 @@ def task_options(options_types: Sequence[type[Any]], given: Mapping[str, Any]) -
         value = _of_form(field, given[name]) if name in given else field.default
         if value == field.default:
             continue
+        check_plain(field, value, taker="a parameter")
         if name in values and values[name] != value:
             raise OptionsError(
                 f"{name}: the parameter says {shown_value(value)}, {SETTINGS} says {shown_value(values[name])}; "

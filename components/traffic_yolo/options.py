@@ -33,6 +33,7 @@ def option(
     headline: bool = False,
     location: LocationUse = "",
     alias: str = "",
+    settings_only: str = "",
 ) -> Any:
     """A field of an options dataclass; its annotation is bool, int, float, str, one of them `| None`, or
     `tuple[str, ...]`, which a flag gives by being repeated, a form with commas between, and settings as a list.
@@ -41,6 +42,7 @@ def option(
     it required. `choices`: the allowed words. `least` and `most`: the closed range of a number. `headline`: a parameter
     of its own in the forms of Kubeflow; the others are reached there through the step's `settings`. `location`: a path,
     nas:// or s3:// that is read, written, or both (keep). `alias`: a second flag of the same meaning ("--format").
+    `settings_only`: a text that begins so is for settings files and Python, see `check_plain`.
     """
     metadata: dict[str, Any] = {"help": help_text}
     metadata |= {"choices": choices} if choices else {}
@@ -49,6 +51,7 @@ def option(
     metadata |= {"headline": True} if headline else {}
     metadata |= {"location": location} if location else {}
     metadata |= {"alias": alias} if alias else {}
+    metadata |= {"settings_only": settings_only} if settings_only else {}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -119,6 +122,32 @@ def _check_range(field: "dataclasses.Field[Any]", value: float) -> None:
         else:
             expected = f"a number from {least:g} to {most:g}"
         raise OptionsError(f"{field.name}: expected {expected}, found {value:g}")
+
+
+def is_plain(field: "dataclasses.Field[Any]", value: Any) -> bool:
+    """Whether a flag, a field of a form or a value of Katib may give `value`; the others need a settings file."""
+    beginning = field.metadata.get("settings_only", "")
+    return not (beginning and isinstance(value, str) and value.lstrip().startswith(beginning))
+
+
+def check_plain(
+    field: "dataclasses.Field[Any]",
+    value: Any,
+    *,
+    taker: str,
+    name: str = "",
+    instead: str = "in a settings file (--settings FILE; in a pipeline, the step's settings) or in Python",
+) -> None:
+    """Raises `OptionsError` unless `is_plain`: Katib hands values to a shell and loses their quotes.
+
+    `taker`: what was to take the value, such as "a flag"; `name`: what the user calls the option, by default as its
+    field; `instead`: where it may be given.
+    """
+    if not is_plain(field, value):
+        raise OptionsError(
+            f"{name or field.name}: {taker} takes no text that begins with {field.metadata['settings_only']}, found "
+            f"{shown_value(value)}; give it {instead}"
+        )
 
 
 def form_value(field: "dataclasses.Field[Any]", value: Any) -> Any:

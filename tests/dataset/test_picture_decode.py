@@ -13,7 +13,7 @@ import pytest
 from traffic_yolo.atm.jpeg import check_jpeg_complete
 from traffic_yolo.dataset import picture_decode
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.dataset.picture_decode import decode_file, decode_picture, stated_size
+from traffic_yolo.dataset.picture_decode import decode_file, decode_picture, decode_rgb, stated_size
 from traffic_yolo.dataset.picture_look import look_at, look_once
 from traffic_yolo.dataset.pictures import check_picture_decodes, picture_size
 from traffic_yolo.dataset.report_samples import draw_boxes
@@ -101,3 +101,26 @@ def test_a_bitmap_whose_rows_run_from_the_top_has_its_size() -> None:
     assert stated_size(bytes(data)) == (12, 10)
     core = b"BM" + bytes(12) + (12).to_bytes(4, "little") + struct.pack("<HH", 7, 9) + bytes(8)
     assert stated_size(core) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("at_least_wh", "found_wh"),
+    [
+        ((321, 100), (321, 241)),  # 7/8 would do, and takes longer than the whole
+        ((161, 121), (161, 121)),
+        ((150, 122), (321, 241)),
+        ((60, 60), (81, 61)),
+        ((1, 1), (41, 31)),
+        (None, (321, 241)),
+    ],
+)
+def test_a_jpeg_comes_at_halves_no_smaller_than_asked(
+    at_least_wh: tuple[int, int] | None, found_wh: tuple[int, int]
+) -> None:
+    slope = np.linspace(0, 255, 321)[None, :, None] * np.linspace(0.2, 1, 241)[:, None, None]
+    whole = np.repeat(slope, 3, axis=2).astype(np.uint8)
+    data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    found = decode_rgb(data, what="p", at_least_wh=at_least_wh)
+    assert found.shape[1::-1] == found_wh
+    small = cv2.resize(whole, found_wh, interpolation=cv2.INTER_AREA)
+    assert np.abs(found.astype(int) - small).mean() < 4

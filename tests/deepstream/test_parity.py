@@ -90,7 +90,9 @@ def test_matching_is_symmetric() -> None:
     assert (one.only_left, one.only_right) == (other.only_right, other.only_left)
 
 
-def test_a_class_beyond_the_model_is_refused() -> None:
-    side = detections((1, 0, 0, 10, 10, 0.9, 3))
-    with pytest.raises(EvaluationError, match="class_id 3 found, expected below 2"):
-        compare(side, detections(), num_classes=2, confidence_threshold=0.25)
+@pytest.mark.parametrize("class_id", [-1, 2, 3])
+def test_a_class_beyond_the_model_is_refused(class_id: int) -> None:
+    side = detections((1, 0, 0, 10, 10, 0.9, 1), (1, 0, 0, 10, 10, 0.8, class_id))
+    for left, right in ((side, detections()), (detections(), side)):
+        with pytest.raises(EvaluationError, match=f"class_id {class_id} found, expected 0 to 1"):
+            compare(left, right, num_classes=2, confidence_threshold=0.25)

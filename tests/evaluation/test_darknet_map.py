@@ -68,6 +68,14 @@ def test_pictures_are_found_beside_the_files_that_name_them_and_judged(tmp_path:
     assert result.average_iou == pytest.approx(0.5)
 
 
+def test_two_classes_of_one_name_are_two_classes_as_in_darknet(tmp_path: Path, network: Network) -> None:
+    path = data_file(tmp_path, colours=["red", "red"], labels=["1 .5 .5 .5 .5\n", "0 .5 .5 .5 .5\n"])
+    (tmp_path / "my.names").write_text("car\ncar\n")
+    result = evaluate_map(network, read_darknet_data(path))
+    assert [one.num_truths for one in result.classes] == [1, 1]
+    assert [(one.true_positives, one.false_positives) for one in result.classes] == [(1, 1), (0, 0)]
+
+
 @pytest.mark.parametrize(("letter_box", "overlap"), [(0, 1.0), (1, 0.75)])
 def test_letter_box_of_the_cfg_decides_how_boxes_lie(tmp_path: Path, letter_box: int, overlap: float) -> None:
     data = read_darknet_data(data_file(tmp_path, colours=["red"], labels=["0 .5 .5 .5 .5\n"]))

@@ -52,8 +52,7 @@ def test_picture_without_augmentation_is_what_inference_sees() -> None:
         rng=np.random.default_rng(0),
     )
     difference = np.abs(found.image.transpose(2, 0, 1) / 255 - stretch(source, (64, 96)))
-    assert difference.max() < 0.03  # OpenCV's fixed-point interpolation has 32 steps to a pixel
-    assert difference.mean() < 0.004
+    assert difference.max() < 0.5 / 255 + 1e-5  # a byte's rounding
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -164,18 +163,17 @@ def test_drawing_a_part_shows_that_part_of_the_view() -> None:
 def test_colours_keep_greys_grey_and_move_hue_and_brightness() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
     image[:2], image[2:] = (200, 40, 40), (100, 100, 100)
-    found = np.empty_like(image)
     augmentation = Augmentation(hue=0.1, saturation=1.5, exposure=1.5)
-    change_colours(image, augmentation, np.random.default_rng(3), out=found)
-    assert np.ptp(found[3, 0].astype(int)) <= 2
-    assert 100 / 1.5 - 1 <= found[3, 0, 0] <= 151
-    assert found[0, 0].tolist() != [200, 40, 40]
+    change_colours(image, (0, 0, 4, 4), augmentation, np.random.default_rng(3))
+    assert np.ptp(image[3, 0].astype(int)) == 0
+    assert 100 / 1.5 - 1 <= image[3, 0, 0] <= 151
+    assert image[0, 0].tolist() != [200, 40, 40]
 
 
 def test_colours_without_ranges_are_untouched() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    found = np.empty_like(image)
-    change_colours(image, Augmentation(), np.random.default_rng(0), out=found)
+    found = image.copy()
+    change_colours(found, (0, 0, 8, 8), Augmentation(), np.random.default_rng(0))
     np.testing.assert_array_equal(found, image)
 
 

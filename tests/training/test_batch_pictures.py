@@ -18,6 +18,7 @@ from traffic_yolo.training.batch_pictures import (
     prediction_key,
     prediction_pictures,
     write_pictures,
+    written_batches,
 )
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.targets import Truths, join_truths
@@ -73,6 +74,21 @@ def test_pictures_are_written_under_their_names(tmp_path: Path) -> None:
     (path,) = write_pictures(tmp_path / "batches", [batch_picture(batch_of(1, truths), CLASSES, iteration=2)])
     assert path == tmp_path / "batches" / "000002.jpg"
     assert cv2.imread(str(path)).shape == (64, 96, 3)
+
+
+def test_batches_that_were_written_come_back_and_others_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    truths = join_truths([np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], [np.zeros(0, bool)])
+    shown = [batch_picture(batch_of(1, truths), CLASSES, iteration=iteration) for iteration in (1, 3, 4)]
+    write_pictures(tmp_path, shown)
+    (tmp_path / "000002.jpg").write_bytes(b"half")
+    (tmp_path / "mine.jpg").write_bytes(shown[0].jpeg)
+    assert written_batches(tmp_path) == shown[:2]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / '000002.jpg'} is not shown in the report: expected a JPEG with a JFIF header, found other bytes"
+    ]
+    assert written_batches(tmp_path / "nothing") == []
 
 
 @pytest.fixture

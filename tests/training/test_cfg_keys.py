@@ -13,6 +13,8 @@ from traffic_yolo.training.cfg_keys import (
     EVERY_LAYER,
     NET,
     PASSED_OVER,
+    REFUSED,
+    SECTIONS,
     YOLO,
     check_keys,
     markdown_table,
@@ -49,7 +51,11 @@ def test_keys_of_published_cfgs_are_known_or_passed_over_by_darknet_too(referenc
 @pytest.mark.parametrize(
     ("section", "line", "message"),
     [
-        ("net", "time_steps=20", r"\[net\]: time_steps=20 cannot be obeyed in training: training on sequences of frames"),
+        (
+            "net",
+            "time_steps=20",
+            r"\[net\]: time_steps=20 cannot be obeyed in training: training on sequences of frames",
+        ),
         ("net", "try_fix_nan=1", "try_fix_nan=1 cannot be obeyed in training: a loss that is no number"),
         ("net", "contrastive=1", "contrastive and unsupervised training are not supported; remove it"),
         ("convolutional", "grad_centr=1", "grad_centr=1 cannot be obeyed"),
@@ -62,6 +68,27 @@ def test_keys_that_cannot_be_obeyed_are_refused_by_name(section: str, line: str,
     text = "".join(f"[{name}]\n{line if name == section else ''}\n" for name in ("net", "convolutional", "yolo"))
     with pytest.raises(TrainingError, match=message):
         check_keys(Cfg.parse(text))
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (section, key)
+        for section, table in {**SECTIONS, "every layer": EVERY_LAYER}.items()
+        for key, rule in table.items()
+        if rule.what == REFUSED
+    ],
+)
+def test_every_key_that_the_table_refuses_is_refused_with_what_to_do(section: str, key: str) -> None:
+    place = "convolutional" if section == "every layer" else section
+    rule = rule_of(place, key)
+    assert rule is not None
+    text = "".join(f"[{name}]\n{f'{key}=7' if name == place else ''}\n" for name in ("net", "convolutional", "yolo"))
+    with pytest.raises(TrainingError) as caught:
+        check_keys(Cfg.parse(text, file="my.cfg"))
+    line = {"net": 2, "convolutional": 4, "yolo": 6}[place]
+    assert str(caught.value) == f"my.cfg line {line} [{place}]: {key}=7 cannot be obeyed in training: {rule.note}"
+    check_keys(Cfg.parse(text.replace("=7", f"={rule.harmless:g}")))
 
 
 def test_refused_keys_with_darknets_own_default_are_harmless() -> None:

@@ -1,6 +1,8 @@
 """Two processes that train together: the same losses as one, one that writes, and what is said when they cannot meet."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,6 +46,56 @@ def test_two_processes_train_as_one_does(rectangles: Path, tiny_cfg: Path, tmp_p
     assert sorted(path.name for path in (tmp_path / "2").iterdir()) == sorted(
         path.name for path in (tmp_path / "1").iterdir()
     )
+
+
+SKIPPING = """
+import sys
+from traffic_yolo.errors import one_line_errors
+from traffic_yolo.training.distributed import process_group
+from traffic_yolo.training.skipped_pictures import SkippedPicture, SkippedPictures
+
+updates = (((0,), ()), ((), ()), ((1, 2), (0, 3)), ((), (4,)))  # pictures that each of two processes meets, by update
+with one_line_errors(), process_group("cpu") as processes:
+    skipped = SkippedPictures(10, most=0.4, processes=processes)
+    for number, met in enumerate(updates, start=1):
+        try:
+            skipped.add([SkippedPicture(f"{n}.png", ("missing", "damaged")[n % 2], f"{n}.png") for n in met[processes.rank]])
+        finally:
+            print(number, skipped.counts, flush=True)
+"""
+
+
+def test_pictures_that_any_process_skips_are_counted_by_all_and_end_all(tmp_path: Path) -> None:
+    (tmp_path / "skipping.py").write_text(SKIPPING)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    started = []
+    with contextlib.ExitStack() as stack:
+        for rank in ("0", "1"):
+            group = {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+            command = [sys.executable, str(tmp_path / "skipping.py")]
+            process = subprocess.Popen(
+                command, env=ENVIRONMENT | group, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            stack.callback(process.kill)  # where one fails, the other waits for it
+            started.append(process)
+        ended = [(*process.communicate(timeout=300), process.returncode) for process in started]
+    for out, err, code in ended:
+        assert out.splitlines() == [
+            "1 {'missing': 1}", "2 {'missing': 1}", "3 {'damaged': 2, 'missing': 2}", "4 {'damaged': 2, 'missing': 3}",
+        ]  # fmt: skip
+        assert code == 2
+        assert err.splitlines()[-1] == (
+            "error: 5 of 10 training pictures cannot be used, more than max_bad_pictures=0.4 of them: 0.png (missing), "
+            "1.png (damaged), 2.png (missing) and 2 more; mend the data set or raise --max-bad-pictures"
+        )
+    assert [err.count("training picture skipped") for _, err, _ in ended] == [5, 0]
 
 
 @pytest.mark.parametrize(

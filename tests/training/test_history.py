@@ -53,3 +53,28 @@ def test_start_has_a_row_without_losses(tmp_path: Path) -> None:
 def test_missing_history_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="history cannot be read"):
         History(tmp_path / "history.csv", keep=3)
+
+
+@pytest.mark.parametrize(
+    "line", ["junk,16,0.1,1,1,1,1,1,,,,", "4,,0.1,1,1,1,1,1,,,,", "4,64", "\x00\x00", "4,64,\ufffd,1,1,1,1,1"]
+)
+def test_a_line_that_is_no_row_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "history.csv"
+    history = History(path)
+    for row in ROWS:
+        history.append(row)
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(
+        StorageError, match=r"history.csv line 5: expected numbers under iteration,seen,learning_rate,…; found '"
+    ):
+        read_history(path)
+
+
+def test_bytes_that_are_no_text_are_a_line_that_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    History(path).append(ROWS[0])
+    with path.open("ab") as file:
+        file.write(b"2,\xff\n")
+    with pytest.raises(StorageError, match="history.csv line 3: expected numbers"):
+        read_history(path)

@@ -1,16 +1,19 @@
 """Batches: every picture once an epoch, the same for one seed, however they are prepared."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.data_set import DataSet, LabelledImage
 from traffic_yolo.errors import DatasetError
+from traffic_yolo.training import picture_store
 from traffic_yolo.training.augment import Augmentation
-from traffic_yolo.training.loader import Batch, Samples, batches
+from traffic_yolo.training.loader import MOSAIC_WINDOW, Batch, Samples, batches
 from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.picture_cache import PictureCache
 from traffic_yolo.training.picture_store import PictureStore
@@ -56,22 +59,48 @@ def test_batches_depend_on_seed_and_place_alone(rectangles: Path, how: str) -> N
         assert a.file_names == b.file_names
 
 
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_each_picture_is_read_once_an_epoch_where_only_the_last_ones_are_kept(
+    rectangles: Path, monkeypatch: pytest.MonkeyPatch, mosaic: float
+) -> None:
+    """Of 4,000 pictures the memory holds those that a mosaic may take, and none besides."""
+    read: list[int] = []
+    pixels = np.zeros((128, 192, 3), np.uint8)
+
+    def counting(image: LabelledImage, **_choices: object) -> np.ndarray:
+        read.append(image.image_id)
+        return pixels
+
+    monkeypatch.setattr(picture_store, "read_rgb", counting)
+    (image, *_) = DataSet.open(rectangles).split("train")
+    images = [replace(image, image_id=number) for number in range(4000)]
+    cache = PictureCache(0)
+    cache.left = 2 * (MOSAIC_WINDOW + 1) * pixels.nbytes
+    store = PictureStore(images, cache=cache, window=MOSAIC_WINDOW + 1)
+    assert store.num_kept == MOSAIC_WINDOW + 1  # the other half of the budget, for the first ones
+    sizes = NetworkSizes(32, 32, batch=10, max_batches=100, seed=0)
+    samples = Samples(store, Augmentation(mosaic=mosaic), sizes=sizes, letterbox=False, seed=0)
+    for iteration in range(100, 131):
+        if iteration == 107:  # by now the window is full
+            read.clear()
+        samples.batch(iteration)
+    # The first pictures are kept from the first time on
+    shown = [samples.order.index(k) for k in range(1070, 1310)]
+    assert [index for index in read if index > MOSAIC_WINDOW] == [index for index in shown if index > MOSAIC_WINDOW]
+
+
 def test_another_seed_gives_other_batches(rectangles: Path) -> None:
     one, two = (next(run(samples_of(rectangles, seed=seed))).images.numpy() for seed in (0, 1))
     assert (one != two).any()
 
 
 def test_crowds_count_as_ignored(rectangles: Path) -> None:
-    from dataclasses import replace
-
     images = DataSet.open(rectangles).split("train")
     crowd = replace(images[0], is_crowd=np.array([True, False]))
     assert PictureStore([crowd], cache=PictureCache(0)).picture(0).ignore.tolist() == [True, False]
 
 
 def test_file_that_is_no_picture_is_refused(tmp_path: Path, rectangles: Path) -> None:
-    from dataclasses import replace
-
     image = DataSet.open(rectangles).split("train")[0]
     (tmp_path / "a.jpg").write_bytes(b"not a picture")
     with pytest.raises(DatasetError, match=r"picture cannot be decoded: .*a.jpg; convert"):
@@ -100,3 +129,18 @@ def test_processes_prepare_pictures_after_opencv_has_used_its_threads(rectangles
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(kept)
+
+
+@pytest.fixture
+def one_processor() -> Iterator[None]:
+    """A single processor for this process."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    yield
+    os.sched_setaffinity(0, mine)
+
+
+def test_more_processes_than_processors_are_the_callers_choice_and_warned_of_nowhere(
+    rectangles: Path, one_processor: None
+) -> None:
+    assert len(list(run(samples_of(rectangles), workers=2))) == 4  # a warning would be an error here

@@ -1,8 +1,8 @@
 """How a training begins, is interrupted, goes on and ends: baseline, verdict, patience, time, signals, checkpoints."""
 
-import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +19,7 @@ from written_data_set import write_manifest
 
 from traffic_yolo.cli import main
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.errors import StorageError, TrainingError
-from traffic_yolo.training import checkpoint as checkpoints
+from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.checkpoint import read_checkpoint, write_checkpoint
 from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.history import read_history
@@ -147,6 +146,16 @@ def test_a_network_that_has_lost_its_numbers_ends_the_training_and_keeps_the_sta
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt").iteration == 0
 
 
+def with_own_val(dataset: Path) -> Path:
+    """Gives split val pictures of its own, since validation wants every one; the folder of the training's."""
+    pictures = dataset / "images" / "recording"
+    shutil.copytree(pictures, dataset / "images" / "val")
+    annotations = dataset / "annotations" / "instances_val.json"
+    annotations.write_text(annotations.read_text().replace("recording/", "val/"))
+    write_manifest(dataset)
+    return pictures
+
+
 def test_pictures_that_are_missing_or_damaged_are_skipped_counted_and_named(
     make_rectangles: Callable[..., Path],
     options: TrainingOptions,
@@ -154,11 +163,7 @@ def test_pictures_that_are_missing_or_damaged_are_skipped_counted_and_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     dataset = make_rectangles(tmp_path / "dataset")
-    pictures = dataset / "images" / "recording"
-    shutil.copytree(pictures, dataset / "images" / "val")  # validation wants every picture
-    annotations = dataset / "annotations" / "instances_val.json"
-    annotations.write_text(annotations.read_text().replace("recording/", "val/"))
-    write_manifest(dataset)
+    pictures = with_own_val(dataset)
     (pictures / "0.png").unlink()
     (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:-40])
     summary = train(dataset, tmp_path / "run", replace(options, max_bad_pictures=0.5))
@@ -203,6 +208,43 @@ def test_a_signal_saves_the_update_and_the_run_goes_on_as_if_it_had_not_come(
         for name in ("whole", "parts")
     )
     assert rows == whole_rows  # with no validation more, which would be one candidate more
+
+
+def test_a_run_that_went_on_reports_what_its_first_part_was_given_and_skipped(
+    make_rectangles: Callable[..., Path],
+    options: TrainingOptions,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The pictures are back when it goes on, so that only the checkpoint knows of them."""
+    dataset = make_rectangles(tmp_path / "dataset")
+    pictures = with_own_val(dataset)
+    (pictures / "0.png").rename(tmp_path / "0.png")
+    (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:-40])
+    options = replace(options, max_bad_pictures=0.5)
+    whole = train(dataset, tmp_path / "whole", options)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        signalled(monkeypatch, signal.SIGTERM, after=3)
+        with pytest.raises(TrainingInterrupted):
+            train(dataset, tmp_path / "parts", options)
+    shutil.copytree(dataset / "images" / "val", pictures, dirs_exist_ok=True)
+    caplog.clear()
+    parts = train(dataset, tmp_path / "parts", options, resume=True)
+    assert parts.skipped == whole.skipped == {"damaged": 1, "missing": 1}
+    assert not any("skipped" in record.getMessage() for record in caplog.records)
+    shown = [section_of(tmp_path / name / "report.html", "What it was given") for name in ("whole", "parts")]
+    assert shown[0] == shown[1]
+    assert shown[0].count("<img") == 3
+    assert [f"Batch of iteration {number}: all pictures" in shown[0] for number in (1, 2, 3, 4)] == [True] * 3 + [False]
+    left_out = section_of(tmp_path / "parts" / "report.html", "Boxes and pictures left out")
+    assert re.search(
+        r"pictures</td><td[^>]*>damaged</td><td[^>]*>1<.*pictures</td><td[^>]*>missing</td><td[^>]*>1<", left_out, re.S
+    )
+
+
+def section_of(page: Path, heading: str) -> str:
+    """What stands under a heading of an HTML report."""
+    return page.read_text().partition(f"<h2>{heading}</h2>")[2].partition("<h2>")[0]
 
 
 def test_a_signal_during_a_validation_does_not_wait_for_its_end(
@@ -256,9 +298,7 @@ def test_a_signal_while_a_validation_is_taken_in_waits_until_it_is_saved(
     assert last.choice["best_iteration"] == best.iteration
 
 
-def test_a_best_that_the_last_checkpoint_does_not_know_is_kept(
-    rectangles: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_a_best_that_the_last_checkpoint_does_not_know_is_kept(rectangles: Path, trained: Path, tmp_path: Path) -> None:
     """The process died after it wrote the best weights and before the state of the run."""
     options, run = fine_tuning(trained, learning_rate=0.03, optimizer="sgd", burn_in=0), tmp_path / "run"
     train(rectangles, run, options)
@@ -318,21 +358,6 @@ def test_sigterm_to_the_command_is_exit_code_143(rectangles: Path, tiny_cfg: Pat
     assert not (run / "run.lock").exists()
 
 
-def test_two_runs_in_one_folder_are_refused(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    script = "import time; from pathlib import Path; from traffic_yolo.training.run_lock import run_lock\n"
-    script += f"with run_lock(Path({str(tmp_path / 'run')!r})): print('held', flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        output: IO[str] | None = process.stdout
-        assert output is not None
-        assert output.readline() == "held\n"
-        try:
-            with pytest.raises(TrainingError, match=f"process {process.pid}"):
-                train(rectangles, tmp_path / "run", options, resume="auto")
-        finally:
-            process.kill()
-    assert train(rectangles, tmp_path / "run", options, resume="auto").iteration == 6
-
-
 # ---------------------------------------------------------------- going on
 
 
@@ -349,46 +374,6 @@ def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
     } <= {record.getMessage() for record in caplog.records}
     with pytest.raises(TrainingError, match="max_batches was 8, now 6; train into a new folder"):
         train(rectangles, tmp_path / "run", options, resume="auto")
-
-
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
-    rectangles: Path, options: TrainingOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = train(rectangles, tmp_path / "whole", options)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        signalled(monkeypatch, signal.SIGTERM, after=4)
-        with pytest.raises(TrainingInterrupted):
-            train(rectangles, tmp_path / "parts", options)
-    last = tmp_path / "parts" / "checkpoints" / "last.pt"
-    last.write_bytes(last.read_bytes()[:1000])
-    parts = train(rectangles, tmp_path / "parts", options, resume=True)
-    assert any("last.pt is not a checkpoint that can be read" in record.getMessage() for record in caplog.records)
-    assert replace(parts, seconds=0) == replace(whole, seconds=0)
-
-
-def test_a_full_disk_keeps_the_checkpoint_before(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    whole = train(rectangles, tmp_path / "whole", options)
-    save, count = torch.save, [0]
-
-    def full(values: Any, file: Any) -> None:
-        count[0] += 1
-        if count[0] > 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(values, file)
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(checkpoints.torch, "save", full)
-        with pytest.raises(StorageError, match="the disk is full"):
-            train(rectangles, tmp_path / "parts", options)
-    assert read_checkpoint(tmp_path / "parts" / "checkpoints" / "last.pt").iteration >= 0
-    parts = train(rectangles, tmp_path / "parts", options, resume=True)
-    assert replace(parts, seconds=0) == replace(whole, seconds=0)
-
-
-def test_a_checkpoint_of_another_network_is_refused(rectangles: Path, options: TrainingOptions, tmp_path: Path) -> None:
-    train(rectangles, tmp_path / "run", options)
-    with pytest.raises(TrainingError, match=r"options differ from .*: seed was 0, now 1; train into a new folder"):
-        train(rectangles, tmp_path / "run", replace(options, seed=1), resume="auto")
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -43,8 +43,8 @@ def test_recipe_darknet_takes_every_number_of_the_cfg(network: Network, weights:
 def test_fine_tuning_has_numbers_of_its_own_that_fit_pictures_and_memory(network: Network, weights: str) -> None:
     settings = resolve(TrainingOptions(weights=weights), network, num_pictures=1000)
     assert numbers(settings) == (16, 2, 2500, 250, "adamw")
-    assert str(settings.plan) == "heads@1250,all"
-    assert (settings.schedule.learning_rate, settings.schedule.policy) == (0.001, "cosine")
+    assert str(settings.plan) == "all"
+    assert (settings.schedule.learning_rate, settings.schedule.policy) == (0.0005, "cosine")
 
 
 def test_training_from_nothing_takes_the_cfgs_numbers_cut_to_darknets_advice(network: Network) -> None:

@@ -11,7 +11,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights, write_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError, StorageError, TrainingError
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.training.start import cfg_for_classes, start_network
+from traffic_yolo.training.start import carried_classes, cfg_for_classes, class_change, start_network
 
 
 @pytest.fixture
@@ -101,6 +101,40 @@ def test_other_classes_keep_their_rows_by_name_and_seed(tiny_cfg: Path, trained:
     assert new[:, 6].equal(old[:, 5])  # CAR = car
     assert new[:, 7].equal(old[:, 6])  # LONG_TRUCK from truck
     assert states(changed)["layers.1.conv.weight"].equal(states(network)["layers.1.conv.weight"])
+
+
+def test_classes_whose_rows_are_kept_are_the_carried_ones(tiny_cfg: Path, trained: tuple[Path, Network]) -> None:
+    """What the heads take over is what a verdict can compare: `CAR` has the rows of `car`."""
+    path, _ = trained
+    names = tiny_cfg.with_name("old.names")
+    names.write_text("car\ntruck\n")
+    options = TrainingOptions(
+        cfg=str(tiny_cfg), weights=str(path), weights_names=str(names), class_seeds="LONG_TRUCK=truck"
+    )
+    for classes, carried in (
+        (["PERSON", "CAR", "LONG_TRUCK"], ("CAR", "LONG_TRUCK")),
+        (["truck", "LONG_TRUCK"], ("truck", "LONG_TRUCK")),
+        (["PERSON", "LONG_TRUCK", "bus"], ("LONG_TRUCK",)),
+    ):
+        assert carried_classes(options, start_network(options, classes), classes) == carried
+
+
+def test_heads_for_another_number_of_classes_are_told_of(tiny_cfg: Path, trained: tuple[Path, Network]) -> None:
+    path, _ = trained
+    names = tiny_cfg.with_name("old.names")
+    names.write_text("car\ntruck\n")
+    whole = TrainingOptions(cfg=str(tiny_cfg), weights=str(path), weights_names=str(names))
+
+    def told(options: TrainingOptions, *classes: str) -> str:
+        return class_change(options, start_network(options, classes), classes)
+
+    assert told(TrainingOptions(cfg=str(tiny_cfg)), "x", "y") == ""
+    assert told(whole, "CAR", "PERSON") == ""
+    assert told(whole, "CAR", "PERSON", "bus") == (
+        f"classes: {tiny_cfg} has heads for 2, the data set has 3 (CAR, PERSON, bus): the heads are made anew for these; "
+        "CAR from the weights, others at random"
+    )
+    assert told(TrainingOptions(), "x", "y") == ""  # the package's own, which is for any classes
 
 
 def test_names_that_are_the_data_sets_change_nothing(tiny_cfg: Path, trained: tuple[Path, Network]) -> None:

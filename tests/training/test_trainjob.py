@@ -1,9 +1,15 @@
 """The TrainJob: what the API's models and, where it is at hand, the CRD's schema say of it; its command is a real one."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +17,16 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from written_data_set import write_manifest
 
+from traffic_yolo.cli import traffic_yolo
 from traffic_yolo.commands import train
 from traffic_yolo.container_images import image
+from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.training.history import read_history
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.sampling import SampleOrder
 from traffic_yolo.training.trainjob_options import TrainJobOptions
 
 pytest.importorskip("kubeflow_trainer_api", reason="kubeflow-trainer-api is not installed")
@@ -114,6 +125,61 @@ def test_its_command_is_one_that_the_command_line_takes() -> None:
     assert training_command(*WHERE, on_gpus, max_restarts=3) == command
 
 
+def test_two_nodes_train_together_by_the_manifest_s_own_command(
+    make_rectangles: Callable[..., Path], tiny_cfg_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the Trainer's torch plugin gives each pod (torch.go, EnforceMLPolicy), here for two on this machine."""
+    nas = tmp_path / "nas"
+    nas.mkdir()
+    (nas / "tiny.cfg").write_text(tiny_cfg_text)
+    dataset = make_rectangles(nas / "dataset")
+    shutil.copytree(dataset / "images" / "recording", dataset / "images" / "val")
+    annotations = dataset / "annotations" / "instances_val.json"
+    annotations.write_text(annotations.read_text().replace("recording/", "val/"))
+    write_manifest(dataset)
+    order = SampleOrder(4, seed=0)
+    of_second = {order.index(place) for place in (2, 3)} & {order.index(place) for place in (6, 7)}
+    (dataset / "images" / "recording" / f"{min(of_second)}.png").unlink()  # the first node never comes upon it
+    monkeypatch.delenv("TRAFFIC_YOLO_NAS_ROOT", raising=False)  # who writes the manifest need not have the NAS
+    options = "--cfg nas://tiny.cfg --batch 4 --max-batches 2 --max-bad-pictures 0.25 --device cpu"
+    job = f"train --dataset nas://dataset {options} --out nas://run --emit trainjob --nodes 2 --cpus-per-node 1"
+    emitted = CliRunner().invoke(traffic_yolo, job.split(), catch_exceptions=False)
+    trainer = yaml.safe_load(emitted.output)["spec"]["trainer"]
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    pod = {**os.environ, **{entry["name"]: entry["value"] for entry in trainer["env"]}, "PATH": programs}
+    pod |= {
+        "TRAFFIC_YOLO_NAS_ROOT": str(nas), "PET_NNODES": str(trainer["numNodes"]),
+        "PET_NPROC_PER_NODE": str(trainer["numProcPerNode"]), "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port),
+    }  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        pods = [
+            subprocess.Popen(
+                [*trainer["command"], *trainer.get("args", [])], env=pod | {"PET_NODE_RANK": str(rank)}, cwd=tmp_path,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for rank in range(trainer["numNodes"])
+        ]  # fmt: skip
+        for process in pods:  # where one fails, the other waits for it
+            stack.callback(process.kill)
+        ended = [(*process.communicate(timeout=300), process.returncode) for process in pods]
+    assert [code for _, _, code in ended] == [0, 0], ended
+    (first, _, _), (second, _, _) = ended
+    assert "cpu (1 threads, 2 processes)" in first
+    assert "training pictures skipped: 1 missing" in first.splitlines()
+    assert second == ""
+    assert sorted(path.name for path in nas.iterdir()) == ["dataset", "run", "tiny.cfg"]
+    assert {"model.cfg", "model.weights", "report.html", "verdict.json"} <= {
+        path.name for path in (nas / "run").iterdir()
+    }
+    assert not (nas / "run" / "run.lock").exists()
+    assert [row.iteration for row in read_history(nas / "run" / "history.csv")] == [1, 2]
+    delivered = Network.from_cfg(nas / "run" / "model.cfg")
+    assert delivered.load_weights(nas / "run" / "model.weights").header.seen == 8
+
+
 def test_switches_are_passed_in_both_directions() -> None:
     for field in TrainingOptions.__dataclass_fields__.values():
         if field.type is bool:
@@ -130,6 +196,28 @@ def test_train_emit_prints_it_and_trains_nothing(tmp_path: Path) -> None:
     assert found["spec"]["trainer"]["numNodes"] == 3
     assert "--batch=8" in found["spec"]["trainer"]["command"]
     assert result.output.startswith("# Written by `traffic-yolo train --emit trainjob`")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            "--dataset=nas://d --out=s3://bucket/run",
+            "--out: s3://bucket/run: no output can be written into object storage",
+        ),
+        ("--dataset=nas://d --out=runs/one", "--out: expected nas:// or a path below /nas, .* found 'runs/one'"),
+        ("--dataset=gs://d --out=nas://run", "--dataset: .*gs://"),
+        ("--dataset=nas://d --out=nas://run --settings=nas://settings.yaml", "--settings: .*TRAFFIC_YOLO_NAS_ROOT"),
+    ],
+    ids=["object-storage", "relative", "unknown-scheme", "settings-are-read-here"],
+)
+def test_emit_takes_locations_of_the_pods_and_refuses_others(
+    flags: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRAFFIC_YOLO_NAS_ROOT", raising=False)
+    result = CliRunner().invoke(train.command, [*flags.split(), "--emit=trainjob"])
+    assert isinstance(result.exception, OptionsError)
+    assert re.match(message, str(result.exception)), result.exception
 
 
 @pytest.mark.parametrize(
@@ -156,12 +244,18 @@ def test_what_kubernetes_would_refuse_is_refused(values: dict[str, Any], message
 
 @pytest.mark.parametrize(
     ("dataset", "out", "weights", "name"),
-    [("data", WHERE[1], "", "dataset"), (WHERE[0], "/tmp/run", "", "out"), (*WHERE, "model.weights", "weights")],
+    [
+        ("data", WHERE[1], "", "dataset"),
+        (WHERE[0], "/tmp/run", "", "out"),
+        (*WHERE, "model.weights", "weights"),
+        (*WHERE, "file:///home/model.weights", "weights"),
+    ],
 )
 def test_a_location_that_no_pod_has_is_refused_by_the_name_of_its_flag(
     dataset: str, out: str, weights: str, name: str
 ) -> None:
-    expected = f"^{name}: expected nas://, s3:// or a path below /nas, where the pods have the claim; found"
+    kinds = "nas://" if name == "out" else "nas://, s3://"
+    expected = f"^{name}: expected {kinds} or a path below /nas, where the pods have the claim; found"
     with pytest.raises(OptionsError, match=expected):
         trainjob_document(dataset, out, TrainingOptions(weights=weights), JOB)
     trainjob_document("nas://data", "nas://run", TrainingOptions(), JOB)

@@ -242,8 +242,17 @@ def freeze(cfg: str, fine_tune_layers: str, adapt_statistics: bool, out: Path) -
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
     from traffic_yolo.darknet.network import Network
+    from traffic_yolo.options import check_plain, fields_of
     from traffic_yolo.training.freeze import trainable_layers
+    from traffic_yolo.training.options import TrainingOptions
 
+    check_plain(
+        fields_of(TrainingOptions)["fine_tune_layers"],
+        fine_tune_layers,
+        name="--fine-tune-layers",
+        taker="a flag",
+        instead="in Python (traffic_yolo.training.freeze)",
+    )
     network = Network(Cfg.read(cfg), seed=None)
     layers = trainable_layers(network, fine_tune_layers)
     plan = plan_for_trainable(network.sections, layers, adapt_statistics=adapt_statistics)

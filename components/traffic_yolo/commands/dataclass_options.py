@@ -11,7 +11,7 @@ import click
 from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, SETTINGS_TYPE, WRITE_TEXT, LocationType
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import read_settings
-from traffic_yolo.options import SETTINGS, fields_of, type_of
+from traffic_yolo.options import SETTINGS, check_plain, fields_of, type_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -119,4 +119,18 @@ def _option(field: "dataclasses.Field[Any]", locations: Mapping[str, LocationTyp
     if required:  # click takes default=None for a default, and would let the flag be left out
         return click.option(*flags, field.name, type=taken, required=True, help=help_text)
     shown = field.default not in ("", None)
-    return click.option(*flags, field.name, type=taken, default=field.default, show_default=shown, help=help_text)
+    callback = _plain(field, flag) if "settings_only" in field.metadata else None
+    return click.option(
+        *flags, field.name, type=taken, default=field.default, show_default=shown, help=help_text, callback=callback
+    )
+
+
+def _plain(field: "dataclasses.Field[Any]", flag: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that refuses what only settings may give, where it came as a flag."""
+
+    def take(context: click.Context, _: click.Parameter, value: Any) -> Any:
+        if context.get_parameter_source(field.name) is click.core.ParameterSource.COMMANDLINE:
+            check_plain(field, value, name=flag, taker="a flag")
+        return value
+
+    return take

@@ -2,7 +2,7 @@
 
 They refuse at once, in one line that names the flag, what can be no location (docs/storage.md); whether anything lies
 there, the library says. No command has click's own Path or File: those know no scheme, and `nas://x` would be a folder
-called `nas:`.
+called `nas:`. What only describes work for other machines says `of_other_machines`: their NAS has another root.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,12 +11,15 @@ import click
 
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.option_settings import is_settings_text
-from traffic_yolo.storage import check_location, check_scheme, output_path
+from traffic_yolo.storage import check_location, check_scheme, is_s3, output_path
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any, Any]
 else:
     _ParamType = click.ParamType  # generic only in newer versions of click
+
+
+_ELSEWHERE = "traffic_yolo.locations_of_other_machines"
 
 
 class LocationType(_ParamType):
@@ -25,18 +28,25 @@ class LocationType(_ParamType):
     name = "location"
     use: ClassVar[str]
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value of the flag; `OptionsError` that begins with the flag's name for what is no location."""
         if not value and param is not None and not param.required:
             return value  # "" leaves an option out, as its default does
+        elsewhere = ctx is not None and ctx.meta.get(_ELSEWHERE, False)
         try:
-            return self.checked(value)
+            return self.checked_elsewhere(value) if elsewhere else self.checked(value)
         except StorageError as error:
             raise OptionsError(f"{_flag_of(param)}: {error}") from error
 
     def checked(self, value: Any) -> Any:
         """The value where it is a location; raises `StorageError`."""
         check_location(value)
+        return value
+
+    def checked_elsewhere(self, value: Any) -> Any:
+        """The text where it is a location of another machine; raises `StorageError`."""
+        if not value.lstrip().startswith("{"):
+            check_scheme(value)
         return value
 
 
@@ -58,6 +68,9 @@ class _Settings(LocationType):
     def checked(self, value: Any) -> Any:
         return value if is_settings_text(value) else super().checked(value)
 
+    def checked_elsewhere(self, value: Any) -> Any:
+        return self.checked(value)  # they are read here
+
 
 class _Write(LocationType):
     """What is written: the value is the path on this machine; object storage is refused."""
@@ -67,11 +80,14 @@ class _Write(LocationType):
     def checked(self, value: Any) -> Any:
         return output_path(value)
 
+    def checked_elsewhere(self, value: Any) -> Any:
+        if is_s3(value):
+            output_path(value)  # says what to do instead
+        return super().checked_elsewhere(value)
 
-class _WriteText(LocationType):
+
+class _WriteText(_Write):
     """What is written, as text for an options dataclass."""
-
-    use = "write"
 
     def checked(self, value: Any) -> Any:
         output_path(value)
@@ -101,9 +117,7 @@ class _Pipeline(LocationType):
     use = "pipeline"
 
     def checked(self, value: Any) -> Any:
-        if not value.lstrip().startswith("{"):
-            check_scheme(value)
-        return value
+        return self.checked_elsewhere(value)
 
 
 READ = _Read()
@@ -113,6 +127,14 @@ KEEP = _Keep()
 SETTINGS_TYPE = _Settings()
 MOUNT = _Mount()
 PIPELINE = _Pipeline()
+
+
+def of_other_machines(context: click.Context) -> None:
+    """Makes locations of this call, but settings, those of other machines: their text, and no look at this one's NAS.
+
+    For the callback of an eager flag, which click calls before it reads the others.
+    """
+    context.meta[_ELSEWHERE] = True
 
 
 def _flag_of(param: click.Parameter | None) -> str:

@@ -213,7 +213,7 @@ class DataSet:
         class_ids = coco.category_ids - category_id(0)
         foreign = (class_ids < 0) | (class_ids >= len(self.classes))
         class_ids[foreign] = NO_CLASS
-        foreign &= ~coco.ignore & ~coco.is_crowd
+        foreign &= ~coco.ignore  # a crowd is one of a class, in the truth as well
         if foreign.any():
             entry = coco.annotations[int(np.flatnonzero(foreign)[0])]
             raise DatasetError(

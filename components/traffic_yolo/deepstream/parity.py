@@ -76,11 +76,12 @@ def compare(
 
     `confidence_threshold`: the one that both sides were cut at, or that of each class.
 
-    Raises `EvaluationError` for a class_id that is not below `num_classes`.
+    Raises `EvaluationError` for a class_id below 0 or not below `num_classes`.
     """
     for side in (left, right):
-        if len(side) and not 0 <= side.class_ids.min() <= side.class_ids.max() < num_classes:
-            raise EvaluationError(f"parity: class_id {side.class_ids.max()} found, expected below {num_classes}")
+        foreign = side.class_ids[(side.class_ids < 0) | (side.class_ids >= num_classes)]
+        if len(foreign):
+            raise EvaluationError(f"parity: class_id {foreign[0]} found, expected 0 to {num_classes - 1}")
     left_rows, right_rows, ious = _match(left, right, iou)
     only_left = np.setdiff1d(np.arange(len(left)), left_rows)
     only_right = np.setdiff1d(np.arange(len(right)), right_rows)

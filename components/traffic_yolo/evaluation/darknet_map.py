@@ -112,9 +112,10 @@ def _results(network: Network, data: DarknetData, reader: Reader) -> Iterator[Pi
 def _truth(picture: Path, names: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Boxes (T, 4) cx, cy, w, h in shares of the picture, and class ids (T,)."""
     path = label_path_of(picture)
-    labels = read_yolo_labels(path, names, (1, 1)) if path.is_file() else []
+    numbers = [str(class_id) for class_id in range(len(names))]  # two classes may have one name, as in Darknet
+    labels = read_yolo_labels(path, numbers, (1, 1)) if path.is_file() else []
     boxes = [(x + w / 2, y + h / 2, w, h) for x, y, w, h in (label.xywh for label in labels)]
-    class_ids = [names.index(label.class_name) for label in labels]
+    class_ids = [int(label.class_name) for label in labels]
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int64)
 
 

@@ -49,6 +49,11 @@ class GroundTruth:
             raise EvaluationError("ground truth: boxes must stand picture by picture")
         if ((self.class_ids == ALL_CLASSES) & ~self.ignore).any():
             raise EvaluationError("ground truth: only an ignore region may belong to all classes")
+        foreign = (self.class_ids < ALL_CLASSES) | (self.class_ids >= len(self.classes))
+        if foreign.any():
+            raise EvaluationError(
+                f"ground truth: class id {int(self.class_ids[foreign][0])}, expected 0 to {len(self.classes) - 1}"
+            )
 
     @property
     def num_truths(self) -> NDArray[np.int64]:

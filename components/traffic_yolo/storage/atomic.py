@@ -99,6 +99,7 @@ def storage_error(error: OSError, path: Path, *, what: str = "file") -> StorageE
     advice = {
         errno.ENOSPC: "the disk is full; free some space and run again (nothing was left half-written)",
         errno.EDQUOT: "the disk quota is used up; free some space and run again (nothing was left half-written)",
+        errno.EFBIG: "a file may not be so large here (ulimit -f, or the file system); nothing was left half-written",
         errno.EACCES: "permission denied",
         errno.EROFS: "the file system is read-only",
         errno.ENOENT: f"{what} not found",

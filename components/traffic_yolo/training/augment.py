@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import area_xyxy
+from traffic_yolo.training.bilinear import sample
+from traffic_yolo.training.colours import turn_colours
 from traffic_yolo.training.picture_effects import add_noise, blurred
 
 UInt8Array = NDArray[np.uint8]
@@ -130,17 +132,19 @@ def draw(
     Boxes are clipped at the region, or, if not `bound`, at the canvas; see `keep_visible`.
     """
     height, width = canvas.shape[:2]
-    left, top, right, bottom = region_xyxy
-    size_wh = (right - left, bottom - top)
+    left, top = region_xyxy[:2]
     # Corner alignment as in darknet/resize.py: pixel c of the canvas comes from c * (source - 1) / (canvas - 1).
     step_x, step_y = (view.width - 1) / max(width - 1, 1), (view.height - 1) / max(height - 1, 1)
     start_x, start_y = view.left + step_x * offset_xy[0], view.top + step_y * offset_xy[1]
     if view.mirrored:
         start_x, step_x = view.left + step_x * (width - 1 - offset_xy[0]), -step_x
-    matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], np.float64)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    canvas[top:bottom, left:right] = cv2.warpAffine(
-        picture.image, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY)
+    sample(
+        picture.image,
+        canvas,
+        region_xyxy,
+        start_xy=(start_x, start_y),
+        step_xy=(step_x, step_y),
+        outside=GREY,
     )
     boxes = boxes_in_view(picture.boxes_xyxy, view, (width, height))
     boxes += np.array([left - offset_xy[0], top - offset_xy[1]] * 2, np.float32)
@@ -150,48 +154,39 @@ def draw(
 
 def boxes_in_view(boxes_xyxy: FloatArray, view: View, canvas_wh: tuple[int, int]) -> FloatArray:
     """Boxes (n, 4) in source pixels -> in pixels of a canvas that shows the whole view. A new float32 array."""
-    width, height = canvas_wh
-    xs = (boxes_xyxy[:, 0::2] - view.left) * (width / view.width)  # (n, 2)
-    ys = (boxes_xyxy[:, 1::2] - view.top) * (height / view.height)
+    scale_x, scale_y = canvas_wh[0] / view.width, canvas_wh[1] / view.height
+    boxes = boxes_xyxy - np.array([view.left, view.top] * 2, np.float32)
+    boxes *= np.array([scale_x, scale_y] * 2, np.float32)
     if view.mirrored:
-        xs = width - xs[:, ::-1]
-    return np.stack([xs[:, 0], ys[:, 0], xs[:, 1], ys[:, 1]], axis=1).astype(np.float32)
+        boxes[:, 0::2] = canvas_wh[0] - boxes[:, 2::-2]
+    return boxes
 
 
 def keep_visible(picture: Picture, region_xyxy: tuple[int, int, int, int]) -> Picture:
     """Clips the boxes at the region; drops those with a side under a pixel; those mostly cut off become `ignore`."""
-    left, top, right, bottom = region_xyxy
-    limits = np.array([left, top, right, bottom], np.float32)
-    boxes = np.clip(picture.boxes_xyxy, limits[[0, 1, 0, 1]], limits[[2, 3, 2, 3]])
+    boxes, cut_off = visible_part(picture.boxes_xyxy, region_xyxy)
     kept = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
-    whole = area_xyxy(picture.boxes_xyxy)
-    cut_off = area_xyxy(boxes) < MIN_VISIBLE * whole
     return Picture(picture.image, boxes[kept], picture.class_ids[kept], (picture.ignore | cut_off)[kept])
 
 
-def change_colours(image: UInt8Array, augmentation: Augmentation, rng: np.random.Generator, *, out: UInt8Array) -> None:
-    """Writes a picture (H, W, 3) RGB with hue turned and saturation and brightness multiplied (in HSV) into `out`.
+def visible_part(
+    boxes_xyxy: FloatArray, region_xyxy: tuple[int, int, int, int]
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Boxes (n, 4) clipped at a region, and (n,) which of them have less than `MIN_VISIBLE` of their area in it."""
+    left, top, right, bottom = region_xyxy
+    boxes = np.maximum(boxes_xyxy, np.array([left, top] * 2, np.float32))  # np.clip takes three times as long
+    np.minimum(boxes, np.array([right, bottom] * 2, np.float32), out=boxes)
+    return boxes, area_xyxy(boxes) < MIN_VISIBLE * area_xyxy(boxes_xyxy)
 
-    `out` may be `image`.
-    """
+
+def change_colours(
+    canvas: UInt8Array, region_xyxy: tuple[int, int, int, int], augmentation: Augmentation, rng: np.random.Generator
+) -> None:
+    """In a region of (H, W, 3) RGB, in place: hue is turned, saturation and brightness (in HSV) are multiplied."""
     turn = rng.uniform(-augmentation.hue, augmentation.hue)
     saturation, exposure = (_factor(largest, rng) for largest in (augmentation.saturation, augmentation.exposure))
-    if turn == 0 and saturation == exposure == 1:
-        if out is not image:
-            out[:] = image
-        return
-    levels = np.arange(256)
-    table = np.stack(
-        [
-            (levels + round(256 * turn)) % 256,  # HSV_FULL: the circle has 256 steps
-            np.minimum(np.rint(levels * saturation), 255),
-            np.minimum(np.rint(levels * exposure), 255),
-        ],
-        axis=-1,
-    ).astype(np.uint8)
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    cv2.LUT(hsv, table[None], dst=hsv)
-    cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=out)
+    if turn != 0 or saturation != 1 or exposure != 1:
+        turn_colours(canvas, region_xyxy, turn=turn, saturation=saturation, exposure=exposure)
 
 
 def _factor(largest: float, rng: np.random.Generator) -> float:
@@ -207,20 +202,21 @@ def augmented(
     *,
     letterbox: bool,
     rng: np.random.Generator,
+    canvas: UInt8Array | None = None,
 ) -> Picture:
     """One training picture of `network_wh` made of `pictures[0]`, or, as often as `mosaic` and `mixup` say, of 4 or 2.
 
     `pictures` may be a function of 0..3, so that the other three are only read when they are needed. Mixup is the mean
-    of two pictures with the boxes of both (data.c blend_truth).
+    of two pictures with the boxes of both (data.c blend_truth). `canvas`: what its pixels are written into, in place.
     """
     picture = pictures if callable(pictures) else pictures.__getitem__
     width, height = network_wh
+    if canvas is None:
+        canvas = _canvas(network_wh)
     kind = rng.random()
     if kind < augmentation.mosaic:
         cut_x, cut_y = (int(size * rng.uniform(*MOSAIC_CUT)) for size in (width, height))
-        parts = _mosaic(picture, network_wh, (cut_x, cut_y), augmentation, rng)
-        return _joined(parts[0].image, parts)
-    canvas = _canvas(network_wh)
+        return _joined(canvas, _mosaic(canvas, picture, (cut_x, cut_y), augmentation, rng))
     whole = _part(canvas, picture(0), (0, 0, width, height), augmentation, rng, letterbox=letterbox)
     if kind >= augmentation.mosaic + augmentation.mixup:
         return whole
@@ -234,15 +230,14 @@ def _canvas(network_wh: tuple[int, int]) -> UInt8Array:
 
 
 def _mosaic(
+    canvas: UInt8Array,
     picture: Callable[[int], Picture],
-    network_wh: tuple[int, int],
     cut_xy: tuple[int, int],
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> list[Picture]:
-    """The four parts on one canvas; Darknet has no mosaic of letterboxed pictures."""
-    (width, height), (cut_x, cut_y) = network_wh, cut_xy
-    canvas = _canvas(network_wh)
+    """The four parts on one canvas, in place; Darknet has no mosaic of letterboxed pictures."""
+    (height, width), (cut_x, cut_y) = canvas.shape[:2], cut_xy
     regions = [(0, 0, cut_x, cut_y), (cut_x, 0, width, cut_y), (0, cut_y, cut_x, height), (cut_x, cut_y, width, height)]
     return [
         _part(canvas, picture(number), region, augmentation, rng, letterbox=False)
@@ -266,8 +261,8 @@ def _part(
     view = jittered_view(view, augmentation, rng)
     offset = (int(rng.integers(0, width - (right - left) + 1)), int(rng.integers(0, height - (bottom - top) + 1)))
     part = draw(canvas, source, view, region, offset, bound=augmentation.mosaic_bound)
+    change_colours(canvas, region, augmentation, rng)
     window = canvas[top:bottom, left:right]
-    change_colours(window, augmentation, rng, out=window)
     if augmentation.blur:
         blurred(window, part.boxes_xyxy - np.array([left, top] * 2, np.float32), augmentation.blur, rng)
     if augmentation.gaussian_noise:

@@ -4,6 +4,7 @@ Most mistakes of a recipe or of labels are seen at once in the first batches, af
 classes, objects that are too small to be seen at the network's size.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from traffic_yolo.html_report import Html, colour_key
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.matching import CORRECT, MATCH_IOU, NO_TRUTH, WRONG, match
 from traffic_yolo.storage import write_bytes
+from traffic_yolo.training.jpeg_caption import with_caption, without_caption
 from traffic_yolo.training.loader import Batch
 
 BATCHES_FOLDER, PREDICTIONS_FOLDER = "batches", "predictions"
@@ -40,6 +42,8 @@ SHOWN_PREDICTIONS = 6
 TILE_PIXELS = 320 * 320  # of any shape
 BATCH_BYTES = 100_000  # of three batches and six pictures a page stays below 1 MB
 GAP_PX = 4
+
+log = logging.getLogger(__name__)
 
 UInt8Array = NDArray[np.uint8]
 
@@ -71,7 +75,7 @@ def batch_picture(batch: Batch, classes: Sequence[str], *, iteration: int) -> Sh
         tiles.append(with_boxes(np.ascontiguousarray(image[..., ::-1]), drawn, pixels=TILE_PIXELS))
     shown = f"{len(tiles)} of its {len(batch.images)} pictures" if len(tiles) < len(batch.images) else "all pictures"
     caption = f"Batch of iteration {iteration}: {shown}, {len(batch.truths.class_ids)} boxes in all"
-    return ShownPicture(f"{iteration:06d}", sample_jpeg(_grid(tiles), most_bytes=BATCH_BYTES), caption)
+    return ShownPicture(_batch_name(iteration), sample_jpeg(_grid(tiles), most_bytes=BATCH_BYTES), caption)
 
 
 def prediction_pictures(
@@ -119,11 +123,37 @@ def prediction_key() -> Html:
 
 
 def write_pictures(folder: Path, shown: Sequence[ShownPicture]) -> list[Path]:
-    """Writes each as `<name>.jpg` into a folder, which is made; returns the paths, in order. Raises `StorageError`."""
+    """Writes each as `<name>.jpg`, its caption inside, into a folder, which is made; returns the paths, in order.
+
+    Raises `StorageError`.
+    """
     paths = [folder / f"{picture.name}.jpg" for picture in shown]
     for path, picture in zip(paths, shown, strict=True):
-        write_bytes(path, picture.jpeg)
+        write_bytes(path, with_caption(picture.jpeg, picture.caption))
     return paths
+
+
+def written_batches(folder: Path) -> list[ShownPicture]:
+    """The pictures of a run's first batches that lie in a folder, whichever process of the run made them, in order.
+
+    One that cannot be read, or is no JPEG with a caption, is left out with a warning.
+    """
+    found = []
+    for iteration in range(1, SHOWN_BATCHES + 1):
+        path = folder / f"{_batch_name(iteration)}.jpg"
+        try:
+            jpeg, caption = without_caption(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            log.warning("%s is not shown in the report: %s", path, error)
+            continue
+        found.append(ShownPicture(path.stem, jpeg, caption))
+    return found
+
+
+def _batch_name(iteration: int) -> str:
+    return f"{iteration:06d}"
 
 
 def _trained_box(box: Sequence[float], class_id: int, ignore: bool, classes: Sequence[str]) -> DrawnBox:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.errors import DatasetError
-from traffic_yolo.training.augment import MIN_SIDE, MIN_VISIBLE, boxes_in_view, whole_view
+from traffic_yolo.training.augment import MIN_SIDE, boxes_in_view, visible_part, whole_view
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class BoxCounts:
     no_area: int = 0
     outside: int = 0
     below_one_pixel: int = 0
+
+    @property
+    def total(self) -> int:
+        """All boxes of the split."""
+        return sum(getattr(self, field.name) for field in fields(self))
 
     @property
     def dropped(self) -> int:
@@ -53,24 +58,28 @@ def count_boxes(
     for image in images:
         ignored = image.ignore | image.is_crowd
         _check_classes(image, ~ignored, num_classes)
-        boxes = image.boxes_xyxy.astype(np.float64)
-        sides = boxes[:, 2:] - boxes[:, :2]  # (n, 2)
-        shown = np.clip(boxes, 0, [image.width, image.height] * 2)
-        shown_sides = shown[:, 2:] - shown[:, :2]
+        boxes = image.boxes_xyxy.astype(np.float32)
+        shown, cut_off = visible_part(boxes, (0, 0, image.width, image.height))
         view = whole_view((image.height, image.width), network_wh, letterbox=letterbox)
-        on_network = boxes_in_view(shown.astype(np.float32), view, network_wh)
+        on_network = boxes_in_view(shown, view, network_wh)
         left = np.ones(len(boxes), bool)
         for name, found in (
             ("ignored", ignored),
-            ("no_area", sides.min(axis=1, initial=np.inf) <= 0),
-            ("outside", shown_sides.min(axis=1, initial=np.inf) <= 0),
-            ("below_one_pixel", (on_network[:, 2:] - on_network[:, :2]).min(axis=1, initial=np.inf) < MIN_SIDE),
-            ("mostly_cut_off", shown_sides.prod(axis=1) < MIN_VISIBLE * sides.prod(axis=1)),
+            ("no_area", _shorter_sides(boxes) <= 0),
+            ("outside", _shorter_sides(shown) <= 0),
+            ("below_one_pixel", _shorter_sides(on_network) < MIN_SIDE),
+            ("mostly_cut_off", cut_off),
         ):
             counts[name] += int((left & found).sum())
             left &= ~found
         counts["trained"] += int(left.sum())
     return BoxCounts(**counts)
+
+
+def _shorter_sides(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) of boxes (n, 4)."""
+    shorter: NDArray[np.float32] = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
+    return shorter
 
 
 def _check_classes(image: LabelledImage, counting: NDArray[np.bool_], num_classes: int) -> None:

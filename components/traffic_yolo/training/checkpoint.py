@@ -1,15 +1,17 @@
 """Checkpoints: everything that a run needs to go on, in a file that `torch.load(weights_only=True)` reads."""
 
+import itertools
 import logging
-import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from traffic_yolo.errors import TrainingError
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import atomic_file
 
 SCHEMA_VERSION = 3
@@ -23,9 +25,10 @@ class Checkpoint:
     """A run after `iteration` updates. Tensors lie on the CPU; the rest are numbers, texts, lists and dicts.
 
     `network` and `averaged` are state dicts, `optimizer` the optimiser's, `scaler` the loss scaling's, `loss` what the
-    loss remembers, `choice` which weights are the best so far (`Choice.state`), `random_state` torch's generator
-    (dropout), `learning_rate` the run's, which a rate test may have set; `options` are the fields of
-    `TrainingOptions`. `is_validated`: whether the validation after `iteration` updates was taken in, where one was due.
+    loss remembers, `choice` which weights are the best so far (`Choice.state`), `skipped` the pictures that could not
+    be used (`SkippedPictures.state`), `random_state` torch's generator (dropout), `learning_rate` the run's, which a
+    rate test may have set; `options` are the fields of `TrainingOptions`. `is_validated`: whether the validation after
+    `iteration` updates was taken in, where one was due.
     """
 
     iteration: int
@@ -38,6 +41,7 @@ class Checkpoint:
     scaler: dict[str, Any]
     loss: dict[str, Any]
     choice: dict[str, Any]
+    skipped: list[dict[str, str]]
     random_state: torch.Tensor
     learning_rate: float
     options: dict[str, Any]
@@ -51,7 +55,36 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Writes the file atomically; raises `StorageError` where the system refuses."""
     values = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     with atomic_file(path) as file:
-        torch.save(values, file)
+        _save(values, file)
+
+
+def _save(values: dict[str, Any], file: IO[bytes]) -> None:
+    """`torch.save` that raises the `OSError` of a write: torch makes a `RuntimeError` about a position of it."""
+    told = _ToldWriter(file)
+    try:
+        torch.save(values, told)  # type: ignore[arg-type]
+    except RuntimeError as error:
+        if told.refusal is None:
+            raise
+        raise told.refusal from error
+
+
+class _ToldWriter:
+    """What torch needs of a file, and what the system refused first."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.refusal: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.refusal = self.refusal or error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def write_last(folder: Path, checkpoint: Checkpoint) -> None:
@@ -77,22 +110,38 @@ def read_last(folder: Path) -> Checkpoint:
         for problem in problems:
             _log.warning("%s; going on from %s, iteration %d", problem, folder / name, checkpoint.iteration)
         return checkpoint
-    raise TrainingError(problems[0] if problems else f"checkpoint not found: {folder / LAST}")
+    if not problems:
+        raise TrainingError(f"checkpoint not found: {folder / LAST}")
+    neither = f"; {PREVIOUS} neither" if len(problems) > 1 else ""
+    raise TrainingError(f"{problems[0]}{neither}; bring a whole one back, or train into a new folder")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a file; raises `TrainingError` for a missing, damaged or foreign one."""
     try:
+        _check_sums(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f"checkpoint not found: {path}") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a flipped bit of names or pickles comes out as anything, an AttributeError even
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TrainingError(f"{path} is not a checkpoint that can be read: {reason}") from error
     names = {field.name for field in fields(Checkpoint)}
     if not isinstance(values, dict) or set(values) != names or values["schema_version"] != SCHEMA_VERSION:
         raise TrainingError(f"{path}: expected a checkpoint of schema version {SCHEMA_VERSION}, found another file")
     return Checkpoint(**values)
+
+
+def _check_sums(path: Path) -> None:
+    """Raises `zipfile.BadZipFile` where a part has not the CRC-32 that was written with it: torch does not look.
+
+    Nor does it see a flag that makes a folder of a part; it then hands out memory that nothing was read into.
+    """
+    with zipfile.ZipFile(path) as archive:
+        flagged = (part.filename for part in archive.infolist() if part.external_attr)
+        damaged = next(flagged, None) or archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} in it has not the checksum that it was written with")
 
 
 # What a resumed run may have otherwise: none of it changes which updates are made
@@ -121,8 +170,10 @@ def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[lis
     ]
 
 
-def check_same_run(checkpoint: Checkpoint, options: Any, classes: tuple[str, ...], fingerprint: str) -> None:
-    """Raises `TrainingError` where a checkpoint was made with other options, classes or pictures."""
+def check_same_run(
+    checkpoint: Checkpoint, options: Any, classes: tuple[str, ...], fingerprint: str, *, cfg: str
+) -> None:
+    """Raises `TrainingError` where a checkpoint was made with other options, classes or pictures, or another cfg."""
     allowed, refused = differences(checkpoint.options, asdict(options))
     if refused:
         expected = "resume: expected the options of the interrupted run"
@@ -131,3 +182,10 @@ def check_same_run(checkpoint: Checkpoint, options: Any, classes: tuple[str, ...
         _log.warning("resume: %s", difference)
     if checkpoint.classes != list(classes) or checkpoint.dataset_fingerprint != fingerprint:
         raise TrainingError("resume: the data set is not the one of the interrupted run; take a new folder")
+    if checkpoint.cfg != cfg:
+        pairs = itertools.zip_longest(checkpoint.cfg.splitlines(), cfg.splitlines(), fillvalue="")
+        number, (before, now) = next((n, pair) for n, pair in enumerate(pairs, start=1) if pair[0] != pair[1])
+        raise TrainingError(
+            f"resume: the cfg is not that of the interrupted run: line {number} was {shown(before)}, now {shown(now)}; "
+            f"take that cfg again, or a new folder"
+        )

@@ -6,9 +6,10 @@ nothing where a process trains alone.
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -16,6 +17,7 @@ from torch import Tensor, distributed
 from traffic_yolo.errors import TrainingError
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+Value = TypeVar("Value")
 PATIENCE = timedelta(hours=4)  # the others wait while the first process validates
 
 
@@ -58,6 +60,16 @@ class Processes:
         shared = torch.tensor([value], dtype=torch.int64, device=device)
         distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
         return int(shared.item())
+
+    def joined(self, values: Sequence[Value]) -> list[Value]:
+        """What the processes hand in, in the order of their ranks; a small message where nobody has anything."""
+        if self.world_size == 1:
+            return list(values)
+        if not self.largest(len(values)):
+            return []
+        handed_in: list[list[Value]] = [[] for _ in range(self.world_size)]
+        distributed.all_gather_object(handed_in, list(values))
+        return [value for of_one in handed_in for value in of_one]
 
     def from_first(self, value: object) -> object:
         """What the first process hands in; the others hand in anything, and wait."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import write_text
 
 LOSSES = ("loss", "box", "objectness", "classes")
@@ -76,15 +77,25 @@ def _lines(rows: list[list[str]]) -> str:
 
 
 def read_history(path: Path) -> list[HistoryRow]:
-    """The complete rows of a history.csv; a last line that a kill cut short is left out."""
+    """The complete rows of a history.csv; a last line that a kill cut short is left out.
+
+    Raises `StorageError` for a file that cannot be read, and for a line that is no row, by its number.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise StorageError(f"history cannot be read: {path}: {error.strerror}") from error
     whole = text[: text.rfind("\n") + 1]
     names = [field.name for field in fields(HistoryRow)]
-    rows = []
-    for record in csv.DictReader(io.StringIO(whole)):
-        numbers = dict.fromkeys(LOSSES, math.nan) | {name: float(record[name]) for name in names if record[name]}
-        rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
+    rows, reader = [], csv.DictReader(io.StringIO(whole))
+    for record in reader:
+        try:
+            numbers = dict.fromkeys(LOSSES, math.nan) | {name: float(record[name]) for name in names if record[name]}
+            rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
+        except (KeyError, TypeError, ValueError) as error:
+            found = shown(",".join(str(value) for value in record.values() if value))
+            raise StorageError(
+                f"{path} line {reader.line_num}: expected numbers under {names[0]},{names[1]},{names[2]},…; found "
+                f"{found}; mend the line or take it out"
+            ) from error
     return rows

@@ -5,6 +5,7 @@ would have seen, however many processes prepare the pictures, and the processes 
 the very batches that one alone would see.
 """
 
+import contextlib
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from traffic_yolo.boxes import xyxy_to_cxcywh
 from traffic_yolo.errors import DatasetError, PictureError, TrafficYoloError, TrainingError
-from traffic_yolo.training.augment import Augmentation, Picture, augmented
+from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, augmented
 from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.picture_store import PictureStore
 from traffic_yolo.training.sampling import SampleOrder, rarity_weights
@@ -80,8 +81,12 @@ class Samples:
         self._unusable: dict[int, SkippedPicture] = {}
         self._new: list[SkippedPicture] = []
 
-    def sample(self, k: int, network_wh: tuple[int, int]) -> tuple[Picture, tuple[str, ...]]:
+    def sample(
+        self, k: int, network_wh: tuple[int, int], canvas: UInt8Array | None = None
+    ) -> tuple[Picture, tuple[str, ...]]:
         """The augmented picture number k, k = 0, 1, … without end, and the names of the files in it.
+
+        `canvas` (H, W, 3) of the network's size: what its pixels are written into, in place.
 
         A picture that cannot be used is replaced by the next of a random stream of its place; `take_skipped` names it.
         Raises `TrainingError` where nothing usable is found.
@@ -96,7 +101,7 @@ class Samples:
             names[number] = self.store.images[index].file_name
             return found
 
-        made = augmented(picture, network_wh, self.augmentation, letterbox=self.letterbox, rng=rng)
+        made = augmented(picture, network_wh, self.augmentation, letterbox=self.letterbox, rng=rng, canvas=canvas)
         return made, tuple(names[number] for number in sorted(names))
 
     def batch(self, iteration: int, *, rank: int = 0, world_size: int = 1) -> Batch:
@@ -104,10 +109,11 @@ class Samples:
         width, height, count = self.sizes.at(iteration)
         first = self.sizes.first_place(iteration)
         places = range(first + count * rank // world_size, first + count * (rank + 1) // world_size)
-        made = [self.sample(k, (width, height)) for k in places]
+        images = np.empty((len(places), height, width, 3), np.uint8)
+        made = [self.sample(k, (width, height), canvas) for k, canvas in zip(places, images, strict=True)]
         return collate(
+            images,
             [picture for picture, _ in made],
-            network_wh=(width, height),
             file_names=[names for _, names in made],
             num_pictures=count,
             skipped=self.take_skipped(),
@@ -123,7 +129,7 @@ class Samples:
         for _ in range(MOST_SPARES):
             if index not in self._unusable:
                 try:
-                    return index, self.store.picture(index)
+                    return index, self.store.picture(index, shown=number == 0)
                 except PictureError as error:
                     name = self.store.images[index].file_name
                     self._unusable[index] = SkippedPicture(name, error.reason, str(error))
@@ -135,18 +141,15 @@ class Samples:
 
 
 def collate(
+    images: UInt8Array,
     pictures: Sequence[Picture],
     *,
-    network_wh: tuple[int, int],
     file_names: Sequence[tuple[str, ...]] = (),
     num_pictures: int = 0,
     skipped: tuple[SkippedPicture, ...] = (),
 ) -> Batch:
-    """Pictures of `network_wh` -> a batch, boxes in shares of that size."""
-    width, height = network_wh
-    images = np.empty((len(pictures), height, width, 3), np.uint8)
-    for row, picture in enumerate(pictures):
-        images[row] = picture.image
+    """A batch of pixels (B, H, W, 3), which it keeps, and of its pictures' boxes, which become shares of that size."""
+    height, width = images.shape[1:3]
     size = np.array([width, height, width, height], np.float32)
     truths = join_truths(
         [xyxy_to_cxcywh(picture.boxes_xyxy / size) for picture in pictures],
@@ -170,8 +173,8 @@ def batches(
     """The batches of iterations `first` to `last` - 1, counted from 0; always some are prepared ahead.
 
     `workers`: processes that prepare them; with 0 a thread of this one does. `rank` of `world_size`: the slice of each
-    batch that is this process's. `skipped` is told of pictures that could not be used, and raises `TrainingError` where
-    they are too many; without it, none may be.
+    batch that is this process's. `skipped` is told of pictures that could not be used, here and in the processes that
+    train with this one, and raises `TrainingError` where they are too many; without it, none may be.
     """
     if skipped is None:  # one that has met none yet is empty, and false
         skipped = SkippedPictures(len(samples.store), most=0.0)
@@ -219,8 +222,7 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
     def start(_worker: int) -> None:
         samples.store.share_among(workers)
 
-    with warnings.catch_warnings():  # of more processes than processors: the caller's choice
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
+    with _forking():
         loader = DataLoader(
             _Iterations(made),
             batch_size=None,
@@ -232,14 +234,7 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
             multiprocessing_context="fork",  # the cache and the samples are handed down, not copied
             generator=torch.Generator(),  # PyTorch's own would move on, and with it the dropout masks of the training
         )
-    # The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for
-    # them for ever: so they end before it, and come back in this process.
-    kept = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
         prepared = iter(loader)
-    finally:
-        cv2.setNumThreads(kept)
     for _ in iterations:
         try:
             batch = next(prepared)
@@ -252,6 +247,24 @@ def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: ra
         if isinstance(batch, TrafficYoloError):
             raise batch
         yield batch
+
+
+@contextlib.contextmanager
+def _forking() -> Iterator[None]:
+    """Around the start of processes: without OpenCV's threads, and without PyTorch's warning of many processes.
+
+    The processes are the threads. OpenCV's own do not survive a fork, and a child that sets their number waits for them
+    for ever: so they end before it, and come back in this process. More processes than processors are the caller's
+    choice; PyTorch warns of them when the loader is made, and again when it begins.
+    """
+    kept = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            yield
+    finally:
+        cv2.setNumThreads(kept)
 
 
 def _as_it_is(batch: Batch | TrafficYoloError) -> Batch | TrafficYoloError:

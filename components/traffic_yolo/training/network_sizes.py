@@ -32,9 +32,9 @@ class NetworkSizes:
     """`at(iteration)`, counted from 0: the cfg's `width` x `height`, or drawn around it where `factor` is not 1.
 
     `batch`: pictures of an update at the cfg's size, in `subdivisions` mini-batches. `factor`: the largest one, its
-    inverse being the smallest; Darknet's 1.4 for random=1. `step`: sizes are its multiples (resize_step), which must be
-    multiples of `stride`, the network's largest. `dynamic_minibatch`: a smaller size takes more pictures, as many as
-    need no more memory than the largest size does.
+    inverse being the smallest; Darknet's 1.4 for random=1. `step`: other sizes than the cfg's are its multiples
+    (resize_step), which must be multiples of `stride`, the network's largest. `dynamic_minibatch`: a smaller size takes
+    more pictures, as many as need no more memory than the largest size does.
 
     Raises `OptionsError` for a step that is no multiple of the stride.
     """
@@ -50,6 +50,7 @@ class NetworkSizes:
     stride: int = 32
     dynamic_minibatch: bool = False
     _drawn: dict[int, NetworkSize] = field(default_factory=dict, repr=False, compare=False)
+    _starts: dict[int, int] = field(default_factory=lambda: {0: 0}, repr=False, compare=False)  # by group
 
     def __post_init__(self) -> None:
         if self.varies and (self.step < 1 or self.step % self.stride):
@@ -84,8 +85,9 @@ class NetworkSizes:
         if not (self.varies and self.dynamic_minibatch):
             return iteration * self.batch
         groups, rest = divmod(iteration, GROUP)
-        before = sum(self.at(group * GROUP).batch for group in range(groups)) * GROUP
-        return before + (rest * self.at(iteration).batch if rest else 0)
+        for group in range(min(len(self._starts) - 1, groups), groups):
+            self._starts[group + 1] = self._starts[group] + GROUP * self.at(group * GROUP).batch
+        return self._starts[groups] + (rest * self.at(iteration).batch if rest else 0)
 
     def _of_group(self, group: int) -> NetworkSize:
         if not self.varies:

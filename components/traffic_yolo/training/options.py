@@ -16,7 +16,7 @@ from traffic_yolo.options import check_options, described, option
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_yaml, write_text
 from traffic_yolo.training.batch_norm import BatchNormPolicy
 from traffic_yolo.training.log_to import read_log_to
-from traffic_yolo.training.plan import WORDS, FineTunePlan
+from traffic_yolo.training.plan import EXPRESSION, WORDS, FineTunePlan
 
 RECIPES = ("default", "darknet")
 OPTIMIZERS = ("sgd", "adamw", "adam")
@@ -60,6 +60,7 @@ class TrainingOptions:
         "What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as heads@100,all; "
         "by default the recipe's.",
         headline=True,
+        settings_only=EXPRESSION,
     )
     width: int | None = option(
         None, "Network width in pixels, a multiple of 32; by default the cfg's.", least=32, headline=True

@@ -98,6 +98,6 @@ def _shared_memory(size: int, folder: str) -> mmap.mmap:
             return mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise StorageError(
-            f"cache_folder {place}: {size >> 20} MiB for decoded pictures: {error.strerror}; give another folder or a "
-            f"smaller cache_mib"
+            f"cache_folder {place}: {-(-size >> 20)} MiB for decoded pictures: {error.strerror}; give another folder "
+            f"or a smaller cache_mib"
         ) from error

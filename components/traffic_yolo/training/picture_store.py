@@ -5,15 +5,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.detection.detect import read_rgb
-from traffic_yolo.training.augment import Augmentation, Picture, UInt8Array, finest_scale
+from traffic_yolo.errors import PictureError
+from traffic_yolo.training.augment import GREY, Augmentation, Picture, UInt8Array, finest_scale, visible_part
+from traffic_yolo.training.bilinear import sample
 from traffic_yolo.training.picture_cache import PictureCache
 
 REDUCE_BELOW = 0.5  # share of the pixels: what saves less memory than half is kept as it is, and sampled once only
+LONGEST_SIDE = 32766  # pixels; OpenCV's warpAffine counts in 16 bits
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class NeededSize:
     def _wh(self, image_wh: tuple[int, int], augmentation: Augmentation) -> tuple[int, int]:
         image_hw = image_wh[1], image_wh[0]
         scales = finest_scale(image_hw, self.largest_wh, augmentation, letterbox=self.letterbox)
+        # Rounding: 551 * (416 / 551) is 416 and a little, and a 417th pixel would blur what fits exactly
         width, height = (
-            math.ceil(side * scale) if scale < 1 else side for side, scale in zip(image_wh, scales, strict=True)
+            math.ceil(round(side * scale, 6)) if scale < 1 else side
+            for side, scale in zip(image_wh, scales, strict=True)
         )
         return width, height
 
@@ -60,7 +64,7 @@ class PictureStore:
     ) -> None:
         """Decodes nothing yet. Without `needed`, pictures are as they are stored.
 
-        `window`: pictures used last that are kept besides, if the cache cannot hold all of them, within half of its
+        `window`: pictures shown last that are kept besides, if the cache cannot hold all of them, within half of its
         budget. Raises `StorageError` as `PictureCache.take` does.
         """
         self.images = images
@@ -84,29 +88,39 @@ class PictureStore:
         """Divides the memory of recent pictures, in each of so many processes, each of which has its own."""
         self._recent_bytes //= max(processes, 1)
 
-    def pixels(self, index: int) -> UInt8Array:
-        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does."""
+    def pixels(self, index: int, *, shown: bool = True) -> UInt8Array:
+        """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does.
+
+        With `needed`, a picture with a side above `LONGEST_SIDE` is one too.
+
+        `shown`: it is this picture's turn. One that a mosaic takes besides keeps its place in the window, or stays out
+        of it: it would drive out another that is still in it, which would be read again and drive out the next.
+        """
         pixels = self._arena.get(index)
         if pixels is not None:
             return pixels
         if index in self._recent:
-            self._recent.move_to_end(index)
+            if shown:
+                self._recent.move_to_end(index)
             return self._recent[index]
         pixels = self._read(self.images[index])
         self._arena.put(index, pixels)
-        if self._arena.get(index) is None:
+        if shown and self._arena.get(index) is None:
             self._remember(index, pixels)
         return pixels
 
-    def picture(self, index: int) -> Picture:
-        """Pixels and boxes in their pixels; crowds count as ignored. Raises `PictureError` as `pixels` does."""
+    def picture(self, index: int, *, shown: bool = True) -> Picture:
+        """Pixels and boxes in their pixels, cut at their edges: a view may reach outside, where no object is.
+
+        Crowds count as ignored, and so does what is mostly cut off. Arguments and errors are those of `pixels`.
+        """
         image = self.images[index]
-        pixels = self.pixels(index)
+        pixels = self.pixels(index, shown=shown)
         height, width = pixels.shape[:2]
-        boxes = image.boxes_xyxy.astype(np.float32)
+        boxes, cut_off = visible_part(image.boxes_xyxy.astype(np.float32), (0, 0, image.width, image.height))
         if (width, height) != (image.width, image.height):
             boxes *= np.array([width / image.width, height / image.height] * 2, np.float32)
-        return Picture(pixels, boxes, image.class_ids, image.ignore | image.is_crowd)
+        return Picture(pixels, boxes, image.class_ids, image.ignore | image.is_crowd | cut_off)
 
     def _kept_wh(self, image: LabelledImage) -> tuple[int, int]:
         size = (image.width, image.height)
@@ -115,6 +129,12 @@ class PictureStore:
     def _read(self, image: LabelledImage) -> UInt8Array:
         if self.needed is None:
             return read_rgb(image)
+        if max(image.width, image.height) > LONGEST_SIDE:
+            raise PictureError(
+                f"{image.path} is {image.width} x {image.height} pixels: expected sides up to {LONGEST_SIDE} for "
+                f"training; cut it into parts",
+                reason="too large",
+            )
         pixels = read_rgb(image, at_least_wh=self.needed.decoded_wh((image.width, image.height)))
         kept = self._kept_wh(image)
         if kept == (image.width, image.height):
@@ -135,7 +155,7 @@ def sampled(image: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:
     (height, width), (new_width, new_height) = image.shape[:2], size_wh
     if (new_width, new_height) == (width, height):
         return image
-    step_x, step_y = (width - 1) / max(new_width - 1, 1), (height - 1) / max(new_height - 1, 1)
-    matrix = np.array([[step_x, 0, 0], [0, step_y, 0]], np.float64)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(image, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    smaller = np.empty((new_height, new_width, 3), np.uint8)
+    step_xy = (width - 1) / max(new_width - 1, 1), (height - 1) / max(new_height - 1, 1)
+    sample(image, smaller, (0, 0, new_width, new_height), start_xy=(0.0, 0.0), step_xy=step_xy, outside=GREY)
+    return smaller

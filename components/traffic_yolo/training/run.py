@@ -39,7 +39,7 @@ from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.rate_test import try_rate, wants_test
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
-from traffic_yolo.training.start import carried_classes, start_network
+from traffic_yolo.training.start import carried_classes, class_change, start_network
 from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
@@ -128,7 +128,13 @@ class Run:
             stride=self.network.max_stride,
         )
         self.pictures = TrainingPictures.open(
-            self.data_set, self.images, self.network, options, augmentation=self.settings.augmentation, sizes=sizes
+            self.data_set,
+            self.images,
+            self.network,
+            options,
+            augmentation=self.settings.augmentation,
+            sizes=sizes,
+            processes=self.processes,
         )
         self.validation = Validation(self.data_set, options.validation(), cache=self.pictures.cache)
         self.validation.prepare(self.averaged.network)
@@ -146,6 +152,8 @@ class Run:
 
     def begin(self) -> None:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
+        if change := class_change(self.options, self.network, self.data_set.classes):
+            self.tell(change)
         self.tell(self._what_trains())
         self.tell(self.pictures.box_counts.describe())
         if self.choice.text:
@@ -209,13 +217,15 @@ class Run:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over a checkpoint's state, in place."""
-        check_same_run(checkpoint, self.options, self.data_set.classes, self.data_set.fingerprint)
+        cfg = self.network.cfg.to_text()
+        check_same_run(checkpoint, self.options, self.data_set.classes, self.data_set.fingerprint, cfg=cfg)
         self.network.load_state_dict(checkpoint.network)
         self.averaged.network.load_state_dict(checkpoint.averaged)
         self.updates.optimizer.load_state_dict(checkpoint.optimizer)
         self.updates.scaler.load_state_dict(checkpoint.scaler)
         self.updates.loss.load_state_dict(checkpoint.loss)
         self.choice.restore(checkpoint.choice)
+        self.pictures.skipped.restore(checkpoint.skipped)
         self.iteration, self.seconds_before = checkpoint.iteration, checkpoint.seconds
         self.validated_at = self.iteration if checkpoint.is_validated else -1
         self._take_rate(checkpoint.learning_rate)
@@ -298,6 +308,11 @@ class Run:
         """Of the whole run, interruptions left out."""
         return round(self.seconds_before + time.monotonic() - self.started, 3)
 
+    @property
+    def seen(self) -> int:
+        """Pictures that the updates so far have taken, all processes together."""
+        return self.pictures.samples.sizes.first_place(self.iteration)
+
     def _update(self, batch: Batch) -> None:
         updated: Updated = self.updates.update(batch, self.iteration)
         self.iteration += 1
@@ -307,9 +322,8 @@ class Run:
             self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
             speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
-            seen = self.iteration * self.settings.batch
             speed = None if speed is None else round(speed, 2)
-            self.history.append(HistoryRow(self.iteration, seen, *parts, self.seconds, images_per_s=speed))
+            self.history.append(HistoryRow(self.iteration, self.seen, *parts, self.seconds, images_per_s=speed))
             self.on_row(self.history.rows[-1])
 
     def _validate(self, interrupts: Interrupts) -> None:
@@ -401,7 +415,7 @@ class Run:
 
         return Checkpoint(
             iteration=self.iteration,
-            seen=self.iteration * self.settings.batch,
+            seen=self.seen,
             seconds=self.seconds,
             is_validated=self.validated_at == self.iteration,
             network=on_cpu(self.network.state_dict()),
@@ -410,6 +424,7 @@ class Run:
             scaler=self.updates.scaler.state_dict(),
             loss=self.updates.loss.state_dict(),
             choice=self.choice.state(),
+            skipped=self.pictures.skipped.state(),
             random_state=torch.get_rng_state(),
             learning_rate=self.settings.schedule.learning_rate,
             options=asdict(self.options),

@@ -17,6 +17,7 @@ from traffic_yolo.training.batch_pictures import (
     batch_picture,
     prediction_pictures,
     write_pictures,
+    written_batches,
 )
 from traffic_yolo.training.curves import curves_svg
 from traffic_yolo.training.event_log import EventLogs, Outcome
@@ -40,7 +41,6 @@ class RunOutputs:
 
     def __init__(self, run: Run, logs: EventLogs) -> None:
         self._run, self._logs = run, logs
-        self._batches: list[ShownPicture] = []
         self._advice: SizeAdvice | None = None
         self._anchors: AnchorFit | None = None
 
@@ -60,7 +60,6 @@ class RunOutputs:
         if iteration < SHOWN_BATCHES:
             shown = batch_picture(batch, self._run.data_set.classes, iteration=iteration + 1)
             write_pictures(self._run.out / BATCHES_FOLDER, [shown])
-            self._batches.append(shown)
             self._logs.picture("batches", shown, iteration + 1)
 
     def row(self, row: HistoryRow) -> None:
@@ -80,7 +79,7 @@ class RunOutputs:
             settings=dataclasses.asdict(resolved_options(run.options, run.settings)),
             numbers=_tiles(summary),
             classes=self._classes(),
-            batches=self._batches,
+            batches=written_batches(run.out / BATCHES_FOLDER),
             predictions=predictions,
             anchors=self._anchors,
             size_advice=[self._advice.text] if self._advice else [],

@@ -15,14 +15,11 @@ from traffic_yolo.training.layer_plan import LayerPlan
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.plan import FineTunePlan
 from traffic_yolo.training.recipe import (
-    BATCH,
     Known,
     Numbers,
     cfg_numbers,
     darknet_numbers,
     fine_tuning_numbers,
-    fine_tuning_plan,
-    fine_tuning_updates,
 )
 from traffic_yolo.training.schedule import Schedule, schedule_of
 from traffic_yolo.training.start import starts_whole
@@ -82,9 +79,7 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
     net = cfg.net
     has_keys = any(section.get_int(key, 0) for section in cfg.layers for key in FREEZE_KEYS)
     fine_tunes = options.recipe == "default" and starts_whole(options, network)
-    plan = options.plan() or (
-        _recipe_plan(options, num_pictures) if fine_tunes and not has_keys else FineTunePlan.parse("all")
-    )
+    plan = options.plan() or FineTunePlan.parse("all")
     numbers = _numbers(options, network, plan, num_pictures, fine_tunes)
     subdivisions = options.subdivisions or numbers.subdivisions
     if numbers.batch % subdivisions:
@@ -121,10 +116,6 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
     )
     settings.layer_plan(network)  # refuses layers that the network has not
     return settings
-
-
-def _recipe_plan(options: TrainingOptions, num_pictures: int) -> FineTunePlan:
-    return fine_tuning_plan(options.max_batches or fine_tuning_updates(num_pictures, options.batch or BATCH))
 
 
 def _numbers(

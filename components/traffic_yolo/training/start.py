@@ -14,9 +14,10 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network, count_weights
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
-from traffic_yolo.darknet.surgery import change_classes
+from traffic_yolo.darknet.surgery import change_classes, class_parents
 from traffic_yolo.darknet.weights import read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError, StorageError, TrainingError
+from traffic_yolo.messages import shown_names
 from traffic_yolo.storage import existing_path
 from traffic_yolo.training.options import TrainingOptions
 
@@ -44,15 +45,16 @@ def start_network(options: TrainingOptions, classes: Sequence[str]) -> Network:
 
 
 def carried_classes(options: TrainingOptions, network: Network, classes: Sequence[str]) -> tuple[str, ...]:
-    """Those of `classes` that the start weights know already, by their name or by the class that seeds them.
+    """Those of `classes` whose rows come from the start weights: by their name, in capitals or not, or by a seed.
 
     None without weights, or with a backbone cut.
     """
     if not options.weights:
         return ()
     if options.weights_names:
-        known = {*read_names(options.weights_names), *options.seeds_of_classes()}
-        return tuple(name for name in classes if name in known)
+        names = read_names(options.weights_names)
+        parents = class_parents(len(names), names, classes, renames={}, seeds=options.seeds_of_classes())
+        return tuple(name for name, parent in zip(classes, parents, strict=True) if parent is not None)
     return tuple(classes) if starts_whole(options, network) else ()
 
 
@@ -95,6 +97,26 @@ def cfg_for_classes(cfg: Cfg, num_classes: int) -> Cfg:
         section.remove("counters_per_class")  # counts of the old classes
         before.set("filters", num_anchors * (5 + num_classes))
     return changed
+
+
+def class_change(options: TrainingOptions, network: Network, classes: Sequence[str]) -> str:
+    """What becomes of heads that the cfg has for another number of classes, in a sentence; "" where it has not.
+
+    `network`: of `start_network`. The package's own cfg is for any number.
+    """
+    if not options.cfg:
+        return ""
+    cfg = read_cfg(options)
+    counts = {section.get_int("classes", 20) for section in cfg.layers if section.name == "yolo"}
+    if counts <= {len(classes)}:
+        return ""
+    stated = " and ".join(str(count) for count in sorted(counts))
+    carried = carried_classes(options, network, classes)
+    start = f"; {shown_names(carried)} from the weights, others at random" if carried else ", at random"
+    return (
+        f"classes: {cfg.file} has heads for {stated}, the data set has {len(classes)} ({shown_names(classes)}): the "
+        f"heads are made anew for these{start}"
+    )
 
 
 def random_network(cfg: Cfg, *, seed: int) -> Network:

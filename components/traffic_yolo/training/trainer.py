@@ -69,6 +69,7 @@ def train(
         found = goes_on and any((run.checkpoints / name).exists() for name in (LAST, PREVIOUS))
         resumes = bool(processes.from_first(found))
         if resumes:
+            _check_start_weights(out, options)
             run.restore(read_last(run.checkpoints))
         if not processes.is_first:
             if not resumes:
@@ -119,6 +120,21 @@ def _trained_on(run: Run) -> TrainedOn:
         start_weights=start.name if start else "",
         start_weights_sha256=sha256_of_file(start) if start else "",
     )
+
+
+def _check_start_weights(out: Path, options: TrainingOptions) -> None:
+    """Raises `TrainingError` where the start weights are not those of the interrupted run: verdicts compare with them,
+    and layers that were never trained have their values.
+    """
+    if not options.weights:
+        return
+    path, stated = existing_path(options.weights, what="weights"), TrainedOn.read(out / TRAINED_ON_NAME)
+    found = sha256_of_file(path)
+    if found != stated.start_weights_sha256:
+        raise TrainingError(
+            f"resume: {path} is not the file that the run started from: expected SHA-256 "
+            f"{stated.start_weights_sha256[:12]}…, found {found[:12]}…; put that file back, or train into a new folder"
+        )
 
 
 def _goes_on(out: Path, options: TrainingOptions, resume: str) -> bool:

@@ -5,6 +5,7 @@ that all pods share, and `--resume=auto` goes on from its last checkpoint.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -40,7 +41,7 @@ from kubeflow_trainer_api.models import (
 from traffic_yolo.container_images import image
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
-from traffic_yolo.options import changed
+from traffic_yolo.options import SETTINGS, changed, fields_of, is_plain
 from traffic_yolo.processors import THREADS_VARIABLE
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainjob_options import NAS_MOUNT_PATH, TrainJobOptions
@@ -57,12 +58,18 @@ Needs Kubeflow Trainer 2.2 or later (spec.runtimePatches) and a claim that all n
 
 def training_command(dataset: str, out: str, training: TrainingOptions, *, max_restarts: int) -> list[str]:
     """What each pod runs: torchrun, which takes nodes, ranks and the meeting point from the PET_ variables that the
-    Trainer sets, and in each process `traffic-yolo train` with every option that is not at its default.
+    Trainer sets, and in each process `traffic-yolo train` with every option that is not at its default: as a flag,
+    or in `--settings` where no flag takes its text.
 
     Locations are the pods'. Runs without a cluster too: `torchrun --standalone --nproc-per-node=2` says the same as
     PET_STANDALONE=1 and PET_NPROC_PER_NODE=2.
     """
-    given = {"dataset": dataset, **changed(training), "out": out, "resume": "auto"}
+    fields, options = fields_of(TrainingOptions), changed(training)
+    plain = {name: value for name, value in options.items() if is_plain(fields[name], value)}
+    others = {name: value for name, value in options.items() if name not in plain}
+    if others:  # no shell reads the command: the text arrives as it is
+        plain[SETTINGS] = yaml.safe_dump(others, default_flow_style=True, width=math.inf, allow_unicode=True).strip()
+    given = {"dataset": dataset, **plain, "out": out, "resume": "auto"}
     flags = [_flag(name, value) for name, value in given.items()]
     return ["torchrun", f"--max-restarts={max_restarts}", "-m", "traffic_yolo.cli", "train", *flags]
 
@@ -108,8 +115,10 @@ def _check_locations(dataset: str, out: str, training: TrainingOptions) -> None:
     located = [field.name for field in dataclasses.fields(training) if field.metadata.get("location")]
     places = {"dataset": dataset, "out": out, **{name: getattr(training, name) for name in located}}
     for name, place in places.items():
-        if place and "://" not in place and not PurePosixPath(place).is_relative_to(NAS_MOUNT_PATH):
-            expected = f"nas://, s3:// or a path below {NAS_MOUNT_PATH}, where the pods have the claim"
+        path = place.removeprefix("file://")
+        if place and "://" not in path and not PurePosixPath(path).is_relative_to(NAS_MOUNT_PATH):
+            kinds = "nas://" if name == "out" else "nas://, s3://"
+            expected = f"{kinds} or a path below {NAS_MOUNT_PATH}, where the pods have the claim"
             raise OptionsError(f"{name}: expected {expected}; found {shown(place)}")
 
 

@@ -59,7 +59,10 @@ class Validation:
         split: str = SPLIT,
         nms: NmsOptions | None = None,
     ) -> None:
-        """`nms`: `evaluate`'s by default. Raises `TrainingError` for a split without pictures."""
+        """`nms`: `evaluate`'s by default.
+
+        Raises `TrainingError` for a split without pictures, and for val without a box that counts.
+        """
         self.split, self.images = split, data.split(split)
         if not self.images:
             raise TrainingError(
@@ -68,6 +71,11 @@ class Validation:
         self._classes = data.classes
         path = data.coco_path(split)
         self.truth = read_ground_truth(path, data.classes)
+        if split == SPLIT and not self.truth.num_truths.any():
+            raise TrainingError(
+                f"{path}: split {split} has no box that counts, so the best weights cannot be told; look at its "
+                f"labels, or convert with other splits (shares such as 0.8/0.1/0.1) or val_sites"
+            )
         self.labels = read_label_attributes(path, self.truth)
         self._fingerprint = images_fingerprint(data, split)
         self._options, self.nms = options, nms or NmsOptions()

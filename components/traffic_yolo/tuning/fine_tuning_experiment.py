@@ -6,7 +6,7 @@ from typing import Any
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.metrics.objective import MetricOptions
-from traffic_yolo.options import changed
+from traffic_yolo.options import changed, check_plain, fields_of
 from traffic_yolo.training.options import FINE_TUNE_WORDS, TrainingOptions
 from traffic_yolo.tuning.experiment import (
     PodOptions,
@@ -44,6 +44,7 @@ class FineTuningOptions:
         if not self.fine_tune_layers or len(set(self.fine_tune_layers)) != len(self.fine_tune_layers):
             raise OptionsError(f"fine_tune_layers: expected different words, found {self.fine_tune_layers}")
         for words in self.fine_tune_layers:
+            check_plain(fields_of(TrainingOptions)["fine_tune_layers"], words, taker="a value of Katib")
             dataclasses.replace(self.training, fine_tune_layers=words)
         if self.learning_rate_range is not None:
             least, most = self.learning_rate_range

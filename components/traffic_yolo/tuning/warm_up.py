@@ -1,4 +1,4 @@
-"""Compiles every loop that evaluation and tuning use, so that the first trial of an image need not wait for it.
+"""Compiles every loop that evaluation, tuning and training use, so that the first trial of an image need not wait.
 
 `python -m traffic_yolo.tuning.warm_up`, once, when an image is built (docker/train/Dockerfile).
 """
@@ -11,12 +11,13 @@ from traffic_yolo.metrics.bootstrap import groups_of
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.objective import Objective
 from traffic_yolo.metrics.thresholds import threshold_metrics
+from traffic_yolo.training.augment import Augmentation, Picture, augmented
 from traffic_yolo.tuning.search import intervals_of, search
 from traffic_yolo.tuning.sweep_options import SweepOptions
 
 
 def warm_up() -> None:
-    """Measures, sweeps and resamples two imaginary pictures."""
+    """Measures, sweeps and resamples two imaginary pictures, and augments one."""
     boxes = np.array([[10, 10, 40, 40], [11, 11, 41, 41]], np.float32)
     raw = RawDetections.from_dense(
         image_ids=np.array([1, 2]),
@@ -41,6 +42,10 @@ def warm_up() -> None:
     threshold_metrics(raw, truth, nms, Objective())
     found = search(raw, truth, SweepOptions(confidences=(0.1, 0.5), iou_thresholds=(0.3, 0.5)), nms)
     intervals_of(raw, truth, found.nms, found.point, groups_of(["a", "b"], of="recording", least=2))
+    picture = Picture(
+        np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
+    )
+    augmented([picture], (8, 8), Augmentation(exposure=2.0), letterbox=False, rng=np.random.default_rng(0))
 
 
 if __name__ == "__main__":

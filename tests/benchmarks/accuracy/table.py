@@ -1,4 +1,4 @@
-"""The cells that were measured as one table: car AP50 and mAP50 over the five sites, with intervals; what is empty."""
+"""The cells that were measured as one table: car AP50 and mAP50 over the sites, with intervals; what is empty."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cells import SITES, UNTOUCHED, Cell
+from cells import UNTOUCHED, Cell
 from measure import Judged, kept_detections
 from numpy.typing import NDArray
 
@@ -22,7 +22,10 @@ SETTINGS = CocoSettings(iou_thresholds=(0.5,))
 
 @dataclass(frozen=True)
 class Line:
-    """One recipe at one size and length: values, and gains over the untouched weights, over `seeds` seeds."""
+    """One recipe at one size and length: values, and gains over the untouched weights, over `seeds` seeds.
+
+    `minutes` of the clock and of processors are means over the cells; the latter "" where a cell has none.
+    """
 
     network: str
     size: str
@@ -34,6 +37,7 @@ class Line:
     mean: str
     mean_gain: str
     minutes: float
+    cpu_minutes: str
 
 
 def ap50s(table: MatchTable, weights: NDArray[np.int64] | None = None) -> tuple[float, float]:
@@ -44,10 +48,21 @@ def ap50s(table: MatchTable, weights: NDArray[np.int64] | None = None) -> tuple[
     return float(car.mean()), float(np.mean(by_class))
 
 
-def resamples(sites: Sequence[str], *, count: int = RESAMPLES, seed: int = 0) -> NDArray[np.int64]:
-    """(count, M): how often a picture counts when sites are drawn, and pictures within each drawn site."""
+def resamples(
+    sites: Sequence[str], counted: NDArray[np.bool_], *, count: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.int64]:
+    """(count, M): how often a picture counts when sites are drawn, and pictures within each drawn site.
+
+    `counted` (M,): which pictures there are to draw from; the others count 0 times.
+    """
     rng = np.random.default_rng(seed)
-    groups = groups_of(list(sites), of="site")
+    found = np.zeros((count, len(sites)), np.int64)
+    found[:, counted] = _resamples(np.array(sites)[counted].tolist(), rng, count=count, seed=seed)
+    return found
+
+
+def _resamples(sites: list[str], rng: np.random.Generator, *, count: int, seed: int) -> NDArray[np.int64]:
+    groups = groups_of(sites, of="site", least=2)
     by_site = resample_weights(groups, resamples=count, seed=seed)  # (count, M)
     weights = np.zeros_like(by_site)
     for place in range(groups.count):
@@ -66,17 +81,22 @@ class _Scores:
     samples: NDArray[np.float64]
 
 
-def lines(done: Mapping[Cell, Mapping[str, float]], folder: Path, judged: Judged) -> Iterable[Line]:
-    """A line for each recipe whose five sites are all there for at least one seed."""
+def lines(
+    done: Mapping[Cell, Mapping[str, float]], folder: Path, judged: Judged, sites: Sequence[str]
+) -> Iterable[Line]:
+    """A line over the pictures of `sites` for each recipe that has all of them for at least one seed."""
     groups: dict[tuple[str, str, int, str], dict[int, dict[str, Cell]]] = defaultdict(lambda: defaultdict(dict))
     for cell in done:
-        groups[cell.network, cell.size, cell.iterations, cell.recipe][cell.seed][cell.site] = cell
-    weights = resamples(judged.sites)
+        if cell.site in sites:
+            groups[cell.network, cell.size, cell.iterations, cell.recipe][cell.seed][cell.site] = cell
+    counted = np.isin(judged.sites, sites)
+    # The first row is the pictures as they are
+    weights = np.concatenate([counted[None].astype(np.int64), resamples(judged.sites, counted)])
     scores: dict[tuple[str, str, int, str], _Scores] = {}
     seeds: dict[tuple[str, str, int, str], int] = {}
     for group, by_seed in groups.items():
         whole = [
-            _scores(cells.values(), folder, judged, weights) for cells in by_seed.values() if len(cells) == len(SITES)
+            _scores(cells.values(), folder, judged, weights) for cells in by_seed.values() if len(cells) == len(sites)
         ]
         if whole:
             scores[group] = _Scores(
@@ -85,31 +105,38 @@ def lines(done: Mapping[Cell, Mapping[str, float]], folder: Path, judged: Judged
             seeds[group] = len(whole)
     for group, found in sorted(scores.items()):
         base = scores.get((group[0], group[1], 0, UNTOUCHED))
-        minutes = [done[cell]["seconds"] / 60 for cells in groups[group].values() for cell in cells.values()]
+        spent = [done[cell] for cells in groups[group].values() for cell in cells.values()]
+        known = all("cpu_seconds" in entry for entry in spent)
         yield Line(
             *group,
             seeds[group],
-            *(text for index in (0, 1) for text in (_shown(found, index), _gain(found, base, index, group[3]))),
-            float(np.mean(minutes)),
+            *(
+                text
+                for index in (0, 1)
+                for text in (_shown(found, index, len(sites)), _gain(found, base, index, group[3], len(sites)))
+            ),
+            float(np.mean([entry["seconds"] for entry in spent])) / 60,
+            f"{np.mean([entry['cpu_seconds'] for entry in spent]) / 60:.1f}" if known else "",
         )
 
 
 def _scores(cells: Iterable[Cell], folder: Path, judged: Judged, weights: NDArray[np.int64]) -> _Scores:
     found = Detections.concatenate([kept_detections(folder / f"{cell.key}.npz", judged) for cell in cells])
     table = match_table(found, judged.truth, SETTINGS)
-    return _Scores(np.array(ap50s(table)), np.array([ap50s(table, row) for row in weights]))
+    rows = np.array([ap50s(table, row) for row in weights])
+    return _Scores(rows[0], rows[1:])
 
 
-def _shown(scores: _Scores, index: int) -> str:
-    found = interval(float(scores.values[index]), scores.samples[:, index], groups=len(SITES))
+def _shown(scores: _Scores, index: int, sites: int) -> str:
+    found = interval(float(scores.values[index]), scores.samples[:, index], groups=sites)
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
-def _gain(scores: _Scores, base: _Scores | None, index: int, recipe: str) -> str:
+def _gain(scores: _Scores, base: _Scores | None, index: int, recipe: str, sites: int) -> str:
     if base is None or recipe == UNTOUCHED:
         return ""
     samples = scores.samples[:, index] - base.samples[:, index]
-    found = interval(float(scores.values[index] - base.values[index]), samples, groups=len(SITES))
+    found = interval(float(scores.values[index] - base.values[index]), samples, groups=sites)
     return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
@@ -117,16 +144,16 @@ def markdown(found: Iterable[Line], wanted: Iterable[Cell]) -> str:
     """The table, and below it which lines of the selection are still empty."""
     rows = list(found)
     text = [
-        "| network | size | iterations | recipe | seeds | car AP50 | gain | mAP50 | gain | min |",
-        "|---|---|---:|---|---:|---|---|---|---|---:|",
+        "| network | size | iterations | recipe | seeds | car AP50 | gain | mAP50 | gain | min | CPU min |",
+        "|---|---|---:|---|---:|---|---|---|---|---:|---:|",
     ]
     for row in rows:
         text.append(
             f"| {row.network} | {row.size} | {row.iterations} | {row.recipe} | {row.seeds} | {row.car} | {row.car_gain} "
-            f"| {row.mean} | {row.mean_gain} | {row.minutes:.1f} |"
+            f"| {row.mean} | {row.mean_gain} | {row.minutes:.1f} | {row.cpu_minutes} |"
         )
     filled = {(row.network, row.size, row.iterations, row.recipe) for row in rows}
     for group in dict.fromkeys((cell.network, cell.size, cell.iterations, cell.recipe) for cell in wanted):
         if group not in filled:
-            text.append(f"| {' | '.join(map(str, group))} | 0 | empty | | empty | | |")
+            text.append(f"| {' | '.join(map(str, group))} | 0 | empty | | empty | | | |")
     return "\n".join(text)

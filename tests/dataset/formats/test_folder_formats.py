@@ -112,6 +112,8 @@ def test_kitti_lines_become_boxes_with_their_third_dimension_as_attributes(tmp_p
         ("Car 0 0 0 1 2 3 4", "expected 15 columns, or 16 with a score; found 8"),
         ("Car 0 0 0 1 2 x 4 0 0 0 0 0 0 0", "column 7 must be a number; found 'x'"),
         ("Car 0 0 0 1 2 inf 4 0 0 0 0 0 0 0", "column 7 must be a number"),
+        ("Car 0 0 0 1 2 3_0 4 0 0 0 0 0 0 0", "column 7 must be a number; found '3_0'"),
+        ("Car 0 0 0 1 2 \u0663 4 0 0 0 0 0 0 0", "column 7 must be a number"),
         ("Car 0 0 0 1 2 3 4 0 0 0 0 0 0 0 nan", "column 16 must be a number; found 'nan'"),
     ],
 )

@@ -87,6 +87,9 @@ def test_outlines_become_boxes_and_predictions_keep_their_confidence(folder: Pat
         ("0.5 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),
         ("2 0.5 0.5 0.5 0.5", "unknown class 2; there are 2, numbered from 0"),
         ("-1 0.5 0.5 0.5 0.5", "unknown class -1"),
+        ("0_1 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),  # one, to Python
+        ("\u0661 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),  # an Arabic one, to Python too
+        ("1 0.5 0.5 0.2_5 0.5", "expected 'class_id cx cy width height'"),
         ("0 50 50 20 20", r"expected numbers relative to the picture \(0 to 1\)"),
         ("0 0.5 0.5 nan 0.5", "expected numbers relative"),
         ("0 0.5 0.5 -inf 0.5", "expected numbers relative"),

@@ -12,10 +12,15 @@ LABEL_SOURCE, CONFIDENCE, IGNORE, IS_CROWD = "label_source", "confidence", "igno
 TRUE_WORDS, FALSE_WORDS = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no", ""})
 
 
+def is_plain(text: str) -> bool:
+    """Whether Python reads a number in it as others do: it takes 1_0 for ten, and the digits of any script."""
+    return text.isascii() and "_" not in text
+
+
 def number(text: Any, what: str, where: str) -> float:
     """A finite number; `LabelError` naming `where` and `what` for anything else."""
     try:
-        value = float(text)
+        value = float(text) if not isinstance(text, str) or is_plain(text) else math.nan
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value) or isinstance(text, bool):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from traffic_yolo.dataset.formats.fields import CONFIDENCE, IGNORE, IS_CROWD, LABEL_SOURCE, is_flag
+from traffic_yolo.dataset.formats.fields import CONFIDENCE, IGNORE, IS_CROWD, LABEL_SOURCE, is_flag, is_plain
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation
 from traffic_yolo.errors import LabelError
 
@@ -107,6 +107,8 @@ def as_human(annotation: Annotation) -> Annotation:
 def _number(value: Any, key: str) -> float | None:
     """The number that an attribute is; None for a word. `LabelError` for one that is not finite."""
     if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and not is_plain(value):
         return None
     try:
         found = float(value)

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.fields import is_plain
 from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
@@ -77,6 +78,8 @@ def _read_line(
     width, height = image_wh
     first, *others = line.split()
     try:
+        if not is_plain(line):
+            raise ValueError
         class_id, values = int(first), list(map(float, others))
     except ValueError as error:
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
