@@ -6,8 +6,8 @@ Kubeflow by `python pipelines/convert_pipeline.py`, which rewrites `convert_pipe
 
 from kfp import dsl, kubernetes
 
-from traffic_yolo.dataset.component import convert_shard, merge_shards, plan_shards
-from traffic_yolo.snapshot.component import snapshot
+from traffic_yolo.dataset.component import convert_files, convert_shard, merge_shards, plan_shards
+from traffic_yolo.snapshot.component import hash_share, snapshot
 from traffic_yolo_pipelines.wiring import form_parameters
 
 NAS_MOUNT_PATH = "/nas"
@@ -50,21 +50,26 @@ def convert_pipeline(
     """
     form = dict(locals())
     snapshot_task = snapshot(**form_parameters(snapshot, form))
-    # A share changes without KFP knowing: a cached listing would hide new recordings.
-    snapshot_task.set_caching_options(False)
+    files_task = convert_files(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(convert_files, form))
+    # What lies on a share changes without KFP knowing: a cached listing would hide new recordings.
+    for task in (snapshot_task, files_task):
+        task.set_caching_options(False)
+    fingerprint = snapshot_task.outputs["Output"]
 
+    # Not the snapshot's own artifact: of an uncached task it has another id in each run, and the shards' key holds it
+    hashes_task = hash_share(fingerprint=fingerprint, **form_parameters(hash_share, form))
     # A task of its own: a loop takes the list of a task, not a number
-    names_task = plan_shards(shards=shards, fingerprint=snapshot_task.outputs["Output"])
+    names_task = plan_shards(shards=shards, fingerprint=fingerprint, files=files_task.output)
     with dsl.ParallelFor(items=names_task.output, parallelism=PARALLEL_SHARDS) as shard:
         shard_task = convert_shard(
-            listing=snapshot_task.outputs["listing"], shard=shard, **form_parameters(convert_shard, form)
+            hashes=hashes_task.outputs["hashes"], shard=shard, **form_parameters(convert_shard, form)
         )
         shard_task.set_cpu_request("1").set_memory_request("2G")
 
     merge_task = merge_shards(parts=dsl.Collected(shard_task.outputs["part"]))
     merge_task.set_cpu_request("1").set_memory_request("2G")
 
-    for task in (snapshot_task, shard_task):
+    for task in (snapshot_task, files_task, hashes_task, shard_task):
         kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
         task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
 

@@ -6,7 +6,7 @@ Only wires. The same function is compiled for Kubeflow (`python pipelines/finetu
 
 from kfp import dsl, kubernetes
 
-from traffic_yolo.dataset.component import convert
+from traffic_yolo.dataset.component import convert, convert_files
 from traffic_yolo.deepstream.component import validate
 from traffic_yolo.evaluation.component import evaluate
 from traffic_yolo.export.component import export
@@ -54,7 +54,7 @@ def finetune_pipeline(
     model_name: str = "traffic-small",
     train_work: str = "",
     nas_claim: str = "nas-data",
-    gpus: int = 0,
+    gpus: str = "0",
 ) -> None:
     """Fine-tune a YOLO network on traffic recordings, choose its thresholds, check it for DeepStream, publish it.
 
@@ -96,17 +96,18 @@ def finetune_pipeline(
         train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
             empty: in the pod, from the start.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
-        gpus: GPUs of the training task; 0 trains on CPUs.
+        gpus: GPUs of the training task; 0 trains on CPUs. A whole number.
     """
     form = dict(locals())
     snapshot_task = snapshot(**form_parameters(snapshot, form))
-    # A share changes without KFP knowing: a cached listing would hide new recordings.
-    snapshot_task.set_caching_options(False)
+    files_task = convert_files(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(convert_files, form))
+    # What lies on a share changes without KFP knowing: a cached listing would hide new recordings.
+    for task in (snapshot_task, files_task):
+        task.set_caching_options(False)
 
+    # Texts alone, no artifact: the key holds what they say, where of an artifact of an uncached task it holds the id
     convert_task = convert(
-        listing=snapshot_task.outputs["listing"],
-        fingerprint=snapshot_task.outputs["Output"],
-        **form_parameters(convert, form),
+        fingerprint=snapshot_task.outputs["Output"], files=files_task.output, **form_parameters(convert, form)
     )
     dataset = convert_task.outputs["dataset"]
 
@@ -118,6 +119,7 @@ def finetune_pipeline(
     # Weights on the NAS may change under the same path, which KFP's cache key does not see.
     train_task.set_caching_options(False)
     train_task.set_cpu_request("2").set_memory_request("8G").set_memory_limit("32G")
+    # A text: of a number KFP's driver reads "", and sets no limit
     train_task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus)
     # DataLoader workers hand pictures over through shared memory; a pod has 64 MiB of it by default.
     kubernetes.empty_dir_mount(train_task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="4Gi")
@@ -149,7 +151,9 @@ def finetune_pipeline(
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
 
-    for task in (snapshot_task, convert_task, train_task, publish_task):
+    # Settings of every step may lie on the NAS; export alone is told of no place there
+    reading = (snapshot_task, files_task, convert_task, train_task, evaluate_task, tune_task, validate_task)
+    for task in (*reading, publish_task):
         kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
         task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
 

@@ -85,13 +85,18 @@ def generated_parameters(target: Target) -> list[Parameter]:
                 found.setdefault(name, parameter_of(field))
         if set(fields_of(*STEP_OPTIONS[step])) - (own[step] & set(found)):
             name = settings_name(step) if target.is_pipeline else SETTINGS
-            found[name] = Parameter(name, "str", '""', SETTINGS_TEXT.format(step=step.removesuffix("_shard")))
+            found[name] = Parameter(name, "str", '""', SETTINGS_TEXT.format(step=whole_step(step)))
     return list(found.values())
 
 
 def settings_name(step: str) -> str:
     """The parameter of a pipeline that is handed to a step as its `settings`."""
-    return f"{step.removesuffix('_shard')}_{SETTINGS}"
+    return f"{whole_step(step)}_{SETTINGS}"
+
+
+def whole_step(step: str) -> str:
+    """The step that a component is a part of: `convert` for `convert_files` and `convert_shard`."""
+    return step.removesuffix("_shard").removesuffix("_files")
 
 
 def parameter_of(field: "dataclasses.Field[Any]") -> Parameter:

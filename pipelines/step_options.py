@@ -20,6 +20,7 @@ from traffic_yolo.tuning.tune_options import TuneOptions
 STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "snapshot": (SnapshotOptions,),
     "gate": (GateOptions,),
+    "convert_files": (ConvertOptions,),
     "convert": (ConvertOptions,),
     "convert_shard": (ConvertOptions,),
     "train": (TrainingOptions,),

@@ -42,6 +42,7 @@ OPEN_TO_ALL = {
     "processes",
     "processors",
     "progress",
+    "run_id",
     "storage",
     "trained_on",
     "verdict_file",

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from traffic_yolo.dataset.component import convert, convert_shard
+from traffic_yolo.dataset.component import convert, convert_files, convert_shard
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.registry.component import publish
-from traffic_yolo.snapshot.component import gate, keep_snapshot, snapshot
+from traffic_yolo.snapshot.component import gate, hash_share, keep_snapshot, snapshot
+from traffic_yolo.snapshot.content import ShareContent
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.katib_launch.component import search
 
-COMPONENTS = (snapshot, gate, keep_snapshot, convert, convert_shard, train, publish, search)
+COMPONENTS = (snapshot, hash_share, gate, keep_snapshot, convert_files, convert, convert_shard, train, publish, search)
 OPTIONS = (*dataclasses.fields(ConvertOptions), *dataclasses.fields(TrainingOptions))
 LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} | {
     "previous", "snapshot_cache", "settings", "location", "zoo", "experiment", "work",
@@ -26,7 +27,8 @@ LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} 
 # Parameters of text that are no places
 OTHER = {
     "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
-    "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace", "ignore",
+    "files", "gpus", "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
+    "ignore",
     "width", "height", "learning_rate", "batch", "max_batches",  # numbers that may be left out
 }  # fmt: skip
 
@@ -45,15 +47,19 @@ def given(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path) -> dic
     """What a component needs beside the location in question."""
     folder = tmp_path_factory.mktemp("component")
     share = small_data_set.parent / "nas"
-    write_snapshot(folder / "listing.json", take_snapshot(share / "recordings", labels=share / "human_labels.json"))
+    taken = take_snapshot(share / "recordings", labels=share / "human_labels.json")
+    write_snapshot(folder / "listing.json", taken)
+    content = ShareContent.of(taken)
     return {
         "source": str(share / "recordings"),
         "labels": str(share / "human_labels.json"),
         "listing": dsl.Artifact(uri=str(folder / "listing.json")),
         "dataset": dsl.Dataset(uri=str(small_data_set)),
         "zoo": str(folder / "zoo"),
-        "fingerprint": "",
-        "shard": "1/1 of ",
+        "fingerprint": str(content),
+        "files": "none",
+        "shard": f"1/1 of {content}, none",
+        "hashes": dsl.Artifact(uri=str(folder / "no hashes")),
         "model_name": "any",
         "run_id": "any",
         "weights": str(share / "human_labels.json"),  # any file: it is read after its names

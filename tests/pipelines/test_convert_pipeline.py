@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
-from traffic_yolo.dataset.component import convert_shard, merge_shards, plan_shards
+from traffic_yolo.dataset.component import convert_files, convert_shard, merge_shards, plan_shards
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.snapshot.component import hash_share
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
 from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.convert_pipeline import convert_pipeline
@@ -43,7 +44,11 @@ def test_committed_yaml_is_what_the_source_compiles_to(
     )
 
 
-@pytest.mark.parametrize("component", [plan_shards, convert_shard, merge_shards], ids=lambda component: component.name)
+@pytest.mark.parametrize(
+    "component",
+    [hash_share, convert_files, plan_shards, convert_shard, merge_shards],
+    ids=lambda component: component.name,
+)
 def test_every_parameter_of_a_component_is_described(component: Any) -> None:
     documented = inspect.getdoc(component.python_func) or ""
     for name in inspect.signature(component.python_func).parameters:

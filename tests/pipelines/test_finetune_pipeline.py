@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from traffic_yolo.container_images import IMAGES, image
-from traffic_yolo.dataset.component import convert
+from traffic_yolo.dataset.component import convert, convert_files
 from traffic_yolo.deepstream.component import validate
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import TrafficYoloError
@@ -28,7 +28,7 @@ from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.local_run import run_locally
 
-COMPONENTS = (snapshot, convert, train, export, evaluate, tune, validate, publish)
+COMPONENTS = (snapshot, convert_files, convert, train, export, evaluate, tune, validate, publish)
 # kfp draws each with a decorator that warns about nothing we could change (see setup.cfg)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver_replay import Compiled, Server
 
 from traffic_yolo.cli import main
 from traffic_yolo.errors import OptionsError
@@ -70,10 +71,14 @@ def test_run_carries_the_committed_pipeline_and_the_parameters(
     assert body["experiment_id"] == "e-1"
     parameters = body["runtime_config"]["parameters"]
     assert parameters["source"] == "nas://recordings"  # not made absolute: the pod resolves it
-    assert parameters["gpus"] == 1
+    assert parameters["gpus"] == "1"
     assert parameters["max_batches"] == "50"
     specification = body["pipeline_spec"].get("pipeline_spec", body["pipeline_spec"])
     assert specification["pipelineInfo"]["name"] == "traffic-yolo-finetune"
+    submitted = Compiled.of([specification, body["pipeline_spec"]["platform_spec"]])
+    training = Server().run(submitted, parameters)["train"]  # which refuses values of other types than the form's
+    assert training.resources[1]["nvidia.com/gpu"] == "1"
+    assert training.claims == {"/nas": "nas-data"}
 
 
 def test_server_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from traffic_yolo.atm.recording import find_recordings
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.errors import StorageError
 from traffic_yolo.snapshot import reading
+from traffic_yolo.snapshot.content import ShareContent, held_files
+from traffic_yolo.snapshot.options import RecordingsChoice
 from traffic_yolo.snapshot.snapshot import load_snapshot, take_snapshot, write_snapshot
 
 
@@ -49,3 +51,26 @@ def test_share_in_a_bucket_is_told_as_on_a_disk(tmp_path: Path, monkeypatch: pyt
             load_snapshot(f"{bucket}/kept/broken.json")
         with pytest.raises(StorageError, match="source is empty: s3://.*/nothing"):
             take_snapshot(f"{bucket}/nothing")
+
+
+def test_share_in_a_bucket_holds_what_it_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAFFIC_YOLO_CACHE", str(tmp_path / "cache"))
+    with moto_server() as server:
+        bucket = f"s3://{use(server, monkeypatch)}"
+        for name in ("a.h5", "b.h5"):
+            storage.put(f"{bucket}/recordings/{name}", name.encode() * 9)
+        storage.put(f"{bucket}/labels.json", b"{}")
+        choice = RecordingsChoice(f"{bucket}/recordings", labels=f"{bucket}/labels.json")
+        content = ShareContent.of(take_snapshot(choice.source, labels=choice.labels))
+        held = held_files(content, choice)
+        assert held.names == {"a.h5", "b.h5"}
+        storage.put(f"{bucket}/hashes", held.hashes.dump())
+        monkeypatch.setattr("traffic_yolo.snapshot.content.existing_path", lambda *_, **__: pytest.fail("read"))
+        assert held_files(content, choice, cache=f"{bucket}/hashes").names == held.names
+        storage.put(f"{bucket}/recordings/a.h5", b"A.h5" * 9)
+        monkeypatch.undo()
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("TRAFFIC_YOLO_CACHE", str(tmp_path / "cache"))
+        with pytest.raises(StorageError, match="s3://.*/recordings: the files have the names and sizes .*other content"):
+            held_files(content, choice, cache=f"{bucket}/hashes")

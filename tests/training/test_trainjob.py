@@ -1,6 +1,7 @@
 """The TrainJob: what the API's models and, where it is at hand, the CRD's schema say of it; its command is a real one."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -62,6 +63,12 @@ def test_it_says_nodes_processes_resources_image_and_claim() -> None:
     assert pod["containers"][0]["volumeMounts"][0] == {"name": "nas", "mountPath": "/nas"}
 
 
+def test_pods_that_ask_for_gpus_never_fall_back_on_cpus() -> None:
+    assert "--device=cuda" in document()["spec"]["trainer"]["command"]
+    command = document(TrainJobOptions())["spec"]["trainer"]["command"]
+    assert not any(flag.startswith("--device") for flag in command)
+
+
 @pytest.mark.parametrize(
     "job", [JOB, TrainJobOptions(), TrainJobOptions(cpus_per_node="500m")], ids=["gpus", "cpus", "half"]
 )
@@ -111,10 +118,11 @@ def test_its_command_is_one_that_the_command_line_takes() -> None:
     assert command[:5] == ["torchrun", "--max-restarts=3", "-m", "traffic_yolo.cli", "train"]
     context = train.command.make_context("train", command[5:])
     names = set(TrainingOptions.__dataclass_fields__)
-    assert TrainingOptions(**{name: value for name, value in context.params.items() if name in names}) == TRAINING
+    on_gpus = dataclasses.replace(TRAINING, device="cuda")
+    assert TrainingOptions(**{name: value for name, value in context.params.items() if name in names}) == on_gpus
     assert (context.params["dataset"], str(context.params["out"])) == WHERE
     assert context.params["resume"] == "auto"
-    assert training_command(*WHERE, TRAINING, max_restarts=3) == command
+    assert training_command(*WHERE, on_gpus, max_restarts=3) == command
 
 
 def test_two_nodes_train_together_by_the_manifest_s_own_command(

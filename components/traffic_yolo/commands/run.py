@@ -63,13 +63,13 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit).")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
-@click.option("--gpus", default=0, show_default=True, help="GPUs of the training task (cluster).")
+@click.option("--gpus", default=0, show_default=True, help="GPUs of the training task; it fails where it sees none.")
 @_flags_of_steps
 def command(
     where: str, out: Path, host: str, namespace: str, experiment: str, nas_claim: str, gpus: int, **flags: Any
 ) -> None:
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
-    from traffic_yolo.commands.run_checks import check_cluster_run, check_local_run, check_locations
+    from traffic_yolo.commands.run_checks import check_cluster_run, check_gpus, check_local_run, check_locations
 
     if where == "submit" and not host:
         raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
@@ -79,13 +79,14 @@ def command(
     made = resolved_options(flags)
     values = {name: getattr(options, name) for step in WITH_ALL_FLAGS for options in made[step]
               for name in fields_of(type(options)) if name in OWN_NAMES[step]}  # fmt: skip
+    check_gpus(gpus, made["train"][0], here=where == "local")
     if where == "submit":
         check_cluster_run(values)
     else:
         check_local_run(values, out, convert=made["convert"][0], training=made["train"][0])
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     form = set(inspect.signature(pipeline.pipeline_func).parameters)
-    parameters = {**form_of(flags, form, absolute=where == "local"), "nas_claim": nas_claim, "gpus": gpus}
+    parameters = {**form_of(flags, form, absolute=where == "local"), "nas_claim": nas_claim, "gpus": str(gpus)}
     if where == "submit":
         package = Path(str(importlib.import_module(PIPELINES).__file__)).with_name("finetune_pipeline.yaml")
         submit = importlib.import_module(f"{PIPELINES}.submit").submit

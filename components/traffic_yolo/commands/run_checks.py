@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.errors import OptionsError, StorageError, TrainingError
 from traffic_yolo.storage import check_location, check_writable, exists, is_s3, local_path, output_path, shown
 from traffic_yolo.training.options import TrainingOptions
 
@@ -28,6 +28,21 @@ def check_cluster_run(parameters: Mapping[str, Any]) -> None:
                 f"{_flag(name)}: {shown(value)}: a relative path means nothing in a pod; "
                 "give nas://, s3:// or the path that it has there"
             )
+
+
+def check_gpus(gpus: int, training: TrainingOptions, *, here: bool) -> None:
+    """Raises `TrafficYoloError` for a number of GPUs that the training would refuse; `here`: on this machine."""
+    if gpus < 0:
+        raise OptionsError(f"--gpus: expected a whole number of 0 or more, found {gpus}")
+    if gpus and training.device == "cpu":
+        raise OptionsError(f"--gpus asks for {gpus}, but --device is cpu; leave one of them out")
+    if gpus and here:
+        from traffic_yolo.training.gpus import on_gpus  # loads torch
+
+        try:
+            on_gpus(training, gpus)
+        except TrainingError as error:
+            raise TrainingError(f"--{error}") from error
 
 
 def check_locations(parameters: Mapping[str, Any], fields: Iterable["dataclasses.Field[Any]"]) -> None:

@@ -149,6 +149,12 @@ class AtmSource:
                     classes |= dict.fromkeys(known[key] for key in sorted(known))
             except RecordingError as error:
                 unfinished = _why_unfinished(path, error)
+                if unfinished and self._options.only is not None:
+                    # What the snapshot holds must come out whole: a data set may be kept under its fingerprint
+                    raise RecordingInUseError(
+                        f"{path}: expected a complete recording, as in the snapshot, found one that is being written "
+                        f"({unfinished}); run again when it is complete"
+                    ) from error
                 if unfinished:
                     self._unfinished |= {name, path.stem}
                     self.notes.append(f"{path}: left out: still being written ({unfinished})")

@@ -8,14 +8,62 @@ from traffic_yolo.container_images import image
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
+def convert_files(
+    run_id: str,
+    source: str,
+    labels: str = "",
+    layout: str = "",
+    class_map: str = "",
+    val_sites: str = "",
+    test_sites: str = "",
+    splits: str = "auto",
+    policy: str = "",
+    settings: str = "",
+) -> str:
+    """Check the options of a conversion, and hash the files that they name.
+
+    To be run uncached: such files change without KFP knowing.
+
+    Args:
+        run_id: Id of the pipeline run.
+        source: Recordings, or a data set: a folder, or its label file.
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        class_map: YAML file that renames, merges, drops or ignores classes.
+        val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
+        test_sites: Comma-separated sites of the test split; empty: a hash chooses.
+        splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
+        policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+
+    Returns:
+        Option and SHA-256 of each file. A conversion that takes it is found in KFP's cache as long as they are the
+        same.
+    """
+    given = dict(locals())
+
+    from traffic_yolo.dataset.named_files import named_files
+    from traffic_yolo.dataset.options import ConvertOptions
+    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.option_settings import task_options
+
+    with one_line_errors():
+        (options,) = task_options([ConvertOptions], given)
+        files = named_files(options, settings, run_id)
+        print(files)
+    return files
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
 def convert(
-    listing: dsl.Input[dsl.Artifact],
     fingerprint: str,
+    files: str,
     dataset: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
     source: str,
+    snapshot_cache: str = "",
     labels: str = "",
     layout: str = "",
     class_map: str = "",
@@ -27,14 +75,18 @@ def convert(
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
 
+    It takes no artifact, and checks that it reads what the two texts say: so that KFP's cache, whose key they are in,
+    gives its data set again for the same content and for nothing else.
+
     Args:
-        listing: The snapshot of the source.
-        fingerprint: The snapshot's fingerprint; it makes KFP's cache miss when the share changes.
+        fingerprint: What the task snapshot returned: the share's files, and their content.
+        files: What the task convert_files returned: the other files, and their content.
         dataset: The data set folder.
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
         source: Recordings, or a data set: a folder, or its label file.
+        snapshot_cache: The task snapshot's own: with it the share is not read once more to be checked.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         class_map: YAML file that renames, merges, drops or ignores classes.
@@ -49,18 +101,21 @@ def convert(
     import shutil
     from pathlib import Path
 
+    from traffic_yolo.dataset.convert import ContentToMatch
     from traffic_yolo.dataset.convert import convert as convert_source
+    from traffic_yolo.dataset.named_files import check_named_files, reads_elsewhere
     from traffic_yolo.dataset.options import ConvertOptions
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
+    from traffic_yolo.snapshot.content import ShareContent
 
     with one_line_errors():
         (options,) = task_options([ConvertOptions], given)
         print(described(options))
-        converted = convert_source(
-            options, Path(dataset.path), snapshot_path=Path(listing.path), expected_fingerprint=fingerprint
-        )
+        check_named_files(files, options, settings)
+        wanted = ContentToMatch(ShareContent.parse(fingerprint), snapshot_cache, reads_elsewhere(files))
+        converted = convert_source(options, Path(dataset.path), content=wanted)
         print(converted.text)
     shutil.copyfile(Path(dataset.path) / "report.html", report.path)
     Path(summary.path).write_text(converted.markdown)
@@ -69,27 +124,28 @@ def convert(
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
-def plan_shards(shards: int, fingerprint: str) -> List[str]:  # noqa: UP006
+def plan_shards(shards: int, fingerprint: str, files: str) -> List[str]:  # noqa: UP006
     """Name the shards of a conversion.
 
     Args:
         shards: How many.
-        fingerprint: The snapshot's fingerprint.
+        fingerprint: What the task snapshot returned.
+        files: What the task convert_files returned.
 
     Returns:
-        "1/N of <fingerprint>" and so on. A task in a loop that takes another task's only output beside the loop's item
-        gets the item in its place under kfp.local; so the item carries the fingerprint too.
+        "1/N of <fingerprint>, <files>" and so on. A task in a loop that takes another task's only output beside the
+        loop's item gets the item in its place under kfp.local; so the item carries both.
     """
     from traffic_yolo.dataset.shards import shard_names
     from traffic_yolo.errors import one_line_errors
 
     with one_line_errors():
-        return shard_names(shards, fingerprint)
+        return shard_names(shards, fingerprint, files)
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)
 def convert_shard(
-    listing: dsl.Input[dsl.Artifact],
+    hashes: dsl.Input[dsl.Artifact],
     shard: str,
     part: dsl.Output[dsl.Dataset],
     source: str,
@@ -105,8 +161,8 @@ def convert_shard(
     """Convert one shard of a source; `merge_shards` makes the data set of all of them.
 
     Args:
-        listing: The snapshot of the source.
-        shard: Which part of how many, of which fingerprint; KFP's cache misses when the share changes.
+        hashes: What the task hash_share kept, so that no shard reads all of the share.
+        shard: Which part of how many, of which content of the share and of the other files, which are checked.
         part: Pictures, YOLO text and records of the shard.
         source: Recordings, or a data set: a folder, or its label file.
         labels: Label file or folder with the human labels of the recordings.
@@ -122,19 +178,22 @@ def convert_shard(
 
     from pathlib import Path
 
-    from traffic_yolo.dataset.convert import SnapshotToMatch
+    from traffic_yolo.dataset.convert import ContentToMatch
+    from traffic_yolo.dataset.named_files import check_named_files, reads_elsewhere
     from traffic_yolo.dataset.options import ConvertOptions
     from traffic_yolo.dataset.shards import convert_shard, named_shard
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
+    from traffic_yolo.snapshot.content import ShareContent
 
     with one_line_errors():
         (options,) = task_options([ConvertOptions], given)
         print(described(options))
-        wanted, fingerprint = named_shard(shard)
-        listed = SnapshotToMatch(Path(listing.path), fingerprint)
-        print(convert_shard(options, Path(part.path), wanted, snapshot=listed).text)
+        wanted, fingerprint, files = named_shard(shard)
+        check_named_files(files, options, settings)
+        content = ContentToMatch(ShareContent.parse(fingerprint), hashes.path, reads_elsewhere(files))
+        print(convert_shard(options, Path(part.path), wanted, snapshot=content).text)
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import is_data_set
+from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Stage
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.frame_writer import FrameWriter
@@ -32,8 +33,10 @@ from traffic_yolo.limits import in_force
 from traffic_yolo.processes import in_processes
 from traffic_yolo.processors import processors
 from traffic_yolo.progress import progress
+from traffic_yolo.snapshot.content import AGAIN, ShareContent, held_files
+from traffic_yolo.snapshot.reading import RECORDING_SUFFIX
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
-from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path
+from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path, shown
 
 FEW_FRAMES = 500  # are written before further processes have started
 MAX_PROCESSES = 8  # unless asked for: a NAS serves a few readers well, and many badly
@@ -60,6 +63,44 @@ class SnapshotToMatch:
     path: AnyPath
     fingerprint: str = ""
 
+    def match(self, options: ConvertOptions) -> "Matched":
+        """Raises `StorageError` for another snapshot, and for a file that is gone or has another size now."""
+        snapshot = _checked_snapshot(self)
+        return Matched(snapshot.fingerprint, _unchanged_files(snapshot, options))
+
+
+@dataclass(frozen=True)
+class ContentToMatch:
+    """The content of the share that a conversion keeps to; `cache`: location of hashes that spare reading it all.
+
+    `elsewhere`: whether pictures may lie where the content does not tell of them.
+    """
+
+    content: ShareContent
+    cache: AnyPath = ""
+    elsewhere: bool = False
+
+    def match(self, options: ConvertOptions) -> "Matched":
+        """Raises `StorageError` for a share that holds something else."""
+        held = held_files(self.content, options, cache=self.cache)
+        newer = [name for name in held.newer if not name.endswith(RECORDING_SUFFIX)]
+        if newer and not any(name.endswith(RECORDING_SUFFIX) for name in held.names):
+            # Recordings are read one by one, the files of a data set all together
+            raise StorageError(f"{shown(options.source)}: {shown(newer[0])} came since the run began; {AGAIN}")
+        return Matched(self.content.fingerprint, held.names, is_all=not self.elsewhere)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a conversion keeps to, found again: its `fingerprint`, and the files of the source.
+
+    `is_all`: no picture may lie anywhere else.
+    """
+
+    fingerprint: str
+    names: frozenset[str]
+    is_all: bool = False
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -79,6 +120,7 @@ def convert(
     *,
     snapshot_path: AnyPath | None = None,
     expected_fingerprint: str = "",
+    content: ContentToMatch | None = None,
     plugged: PlugInsFactory = plug_ins,
     processes: int = 0,
 ) -> ConvertSummary:
@@ -86,15 +128,16 @@ def convert(
 
     The same source and options give the same bytes, whatever the number of `processes` (0: as many as there are cores,
     eight at most, and one for a few frames). With `snapshot_path`, recordings that came later are left alone,
-    and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. Raises what the
-    source raises, `LabelError` for labels that fit no class or frame, `OptionsError` for sites that do not exist or
-    data that cannot be split, `DatasetError` for a broken picture or a split without pictures, `StorageError` for a
-    source that is not as the snapshot says, or a full disk.
+    and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. `content` does that
+    without the snapshot's file: the share is read, and must hold it. Raises what the source raises, `LabelError` for
+    labels that fit no class or frame, `OptionsError` for sites that do not exist or data that cannot be split,
+    `DatasetError` for a broken picture or a split without pictures, `StorageError` for a source that is not as the
+    snapshot says, or a full disk.
     """
     target = output_path(out)
     with in_force(policy_at(options.policy).reading_limits):
         extras = plugged(options)
-        snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else None
+        snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else content
         prepared = prepare(options, extras, snapshot)
         with atomic_folder(target) as folder:
             jobs = [
@@ -109,10 +152,10 @@ def convert(
         return summary
 
 
-def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch | None) -> Prepared:
+def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch | ContentToMatch | None) -> Prepared:
     """Opens the source and decides classes and splits; nothing is written. Raises what `convert` raises."""
-    listed = _checked_snapshot(snapshot) if snapshot else None
-    only = _unchanged_files(listed, options) if listed else None
+    matched = snapshot.match(options) if snapshot else None
+    only = matched.names if matched else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
     wants_device = frozenset() if options.device_labels == "never" else frozenset({"detections"})
     noted = Noted()
@@ -121,6 +164,8 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     parts = needed | wants_device
     how = SourceOptions(only=only, parts=parts, on_problem=on_problem, labels_only=options.labels_only)
     source = open_source(options, how)
+    if matched and matched.is_all and isinstance(source, FileSource):
+        source.check_pictures(existing_path(options.source, what="source"), matched.names)
     _check_survey(unread, extras)
     for observer in extras.observers:
         if isinstance(observer, NoteTaker) and (refusal := observer.refusal(noted)):
@@ -136,7 +181,7 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     required = tuple(split for split in choice.names if split in plan.filled)
     described = SetDescription(
         source={"location": options.source, "labels": options.labels, "description": source.description},
-        parent_fingerprint=listed.fingerprint if listed else None,
+        parent_fingerprint=matched.fingerprint if matched else None,
         split_rule=plan.rule,
         device_labels=options.device_labels,
         min_confidence=options.min_confidence,

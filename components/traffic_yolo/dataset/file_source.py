@@ -5,7 +5,7 @@ import bisect
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +65,15 @@ class FileSource:
                 frame = self._frame(labels, path, recording, scan)
                 if frame is not None:
                     yield frame
+
+    def check_pictures(self, root: Path, names: Collection[str]) -> None:
+        """Raises `DatasetError` for a picture that is not among `names`, which are relative to `root`."""
+        for labels, path, _, _ in self._located(already_told):
+            if os.path.relpath(path, root) not in names:
+                raise DatasetError(
+                    f"{labels.where}: picture {path} lies outside of what was fingerprinted below {root}; give the "
+                    f"folder that holds both as source"
+                )
 
     def _notes(self) -> list[str]:
         """Lines for the report, known once everything was surveyed."""

@@ -1,6 +1,6 @@
 """Labels of pictures that are not there, or are not wanted, as a source of frames: sizes are what the labels state."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from traffic_yolo.dataset.file_source import FileSource, recording_of
@@ -21,6 +21,10 @@ class LabelsOnlySource(FileSource):
     def description(self) -> str:
         """What it is, for the manifest."""
         return f"labels of {self.num_frames} pictures"
+
+    def check_pictures(self, root: Path, names: Collection[str]) -> None:
+        """Nothing: no picture is read."""
+        del root, names
 
     def _survey(self) -> int:
         self._implied = 0

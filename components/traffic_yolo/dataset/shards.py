@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
-from traffic_yolo.dataset.convert import ConvertSummary, SnapshotToMatch, complete, prepare, write_frames
+from traffic_yolo.dataset.convert import (
+    ContentToMatch,
+    ConvertSummary,
+    SnapshotToMatch,
+    complete,
+    prepare,
+    write_frames,
+)
 from traffic_yolo.dataset.folder_writer import SetDescription, Stage
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
@@ -51,16 +58,17 @@ class Shard:
         return f"{self.index + 1}/{self.count}"
 
 
-def shard_names(count: int, fingerprint: str) -> list[str]:
-    """`1/N of <fingerprint>` to `N/N of ...`; `OptionsError` for a number of shards that makes no sense."""
+def shard_names(count: int, fingerprint: str, files: str) -> list[str]:
+    """`1/N of <fingerprint>, <files>` to `N/N of ...`; `OptionsError` for a number of shards that makes no sense."""
     shards = [Shard.parse(f"{number}/{count}") for number in range(1, max(count, 1) + 1)]
-    return [f"{shard} of {fingerprint}" for shard in shards]
+    return [f"{shard} of {fingerprint}, {files}" for shard in shards]
 
 
-def named_shard(name: str) -> tuple[Shard, str]:
-    """(shard, fingerprint) of a name that `shard_names` gave."""
-    text, _, fingerprint = name.partition(" of ")
-    return Shard.parse(text), fingerprint
+def named_shard(name: str) -> tuple[Shard, str, str]:
+    """(shard, fingerprint, line of the named files) of a name that `shard_names` gave."""
+    shard, _, rest = name.partition(" of ")
+    fingerprint, _, files = rest.partition(", ")
+    return Shard.parse(shard), fingerprint, files
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def convert_shard(
     out: AnyPath,
     shard: Shard,
     *,
-    snapshot: SnapshotToMatch | None = None,
+    snapshot: SnapshotToMatch | ContentToMatch | None = None,
     plugged: PlugInsFactory = plug_ins,
 ) -> ShardSummary:
     """Writes the frames of a shard into the folder `out`, which appears whole or not at all.

@@ -21,6 +21,8 @@ def snapshot(
 ) -> str:
     """List what lies on the share and fingerprint it; the output changes only when the content does.
 
+    To be run uncached: a share changes without KFP knowing.
+
     Args:
         listing: Every file with size and SHA-256 (JSON).
         changes: What is new since the previous snapshot.
@@ -33,7 +35,8 @@ def snapshot(
         settings: Other options of snapshot: YAML text `name: value`, or a file of it (path, nas:// or s3://).
 
     Returns:
-        The fingerprint. It is a parameter of the step after, so that KFP's cache misses when the share changes.
+        The fingerprint, with what tells its files from later ones. A step that takes it in the place of the listing is
+        found in KFP's cache as long as the share's content is the same, wherever and whenever it was copied.
     """
     given = dict(locals())
 
@@ -43,6 +46,7 @@ def snapshot(
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
     from traffic_yolo.snapshot.changes import compare
+    from traffic_yolo.snapshot.content import ShareContent
     from traffic_yolo.snapshot.options import SnapshotOptions
     from traffic_yolo.snapshot.snapshot import load_snapshot, look_at, write_snapshot
     from traffic_yolo.storage import exists
@@ -59,7 +63,38 @@ def snapshot(
         print(found.summary)
         for name, reason in (*taken.skipped, *taken.totals.unreadable):
             print(f"note: {name}: {reason}")
-    return taken.fingerprint
+    return str(ShareContent.of(taken))
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
+def hash_share(
+    fingerprint: str,
+    hashes: dsl.Output[dsl.Artifact],
+    source: str,
+    labels: str = "",
+    snapshot_cache: str = "",
+) -> None:
+    """Keep the hashes of a share's files, so that the tasks after it need not read the share to know it.
+
+    Args:
+        fingerprint: What the task snapshot returned: the files, and their content.
+        hashes: Checksums with sizes and times, for the tasks of a loop.
+        source: Recordings, or a data set: a folder, or its label file.
+        labels: Label file or folder with the human labels of the recordings.
+        snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
+            once more.
+    """
+    from pathlib import Path
+
+    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.snapshot.content import ShareContent, held_files
+    from traffic_yolo.snapshot.options import RecordingsChoice
+    from traffic_yolo.storage import put
+
+    with one_line_errors():
+        choice = RecordingsChoice(source, labels=labels)
+        held = held_files(ShareContent.parse(fingerprint), choice, cache=snapshot_cache)
+        put(Path(hashes.path), held.hashes.dump())
 
 
 @dsl.component(base_image=image("train"), install_kfp_package=False)

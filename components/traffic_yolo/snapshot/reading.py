@@ -4,12 +4,13 @@ A file whose identity (size, mtime, ctime, inode) is not the same before and aft
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,16 +68,24 @@ def read_files(
     here meanwhile, by `layout` or, without one, by each recording's own. Raises `StorageError` for a file that cannot
     be read.
     """
-    counted = set(known_censuses)
+    readings = hash_files(tasks, jobs=jobs, layout=layout)
+    with contextlib.closing(readings):
+        yield from _with_censuses(readings, set(known_censuses), layout)
+
+
+def hash_files(
+    tasks: Sequence[ReadTask], *, jobs: int, layout: Layout | None = None
+) -> Generator[FileReading, None, None]:
+    """`read_files` that counts nothing, but for recordings in object storage."""
     batches = list(_batches(tasks))
     if len(batches) <= 1 or jobs == 1:
-        readings: Iterator[FileReading] = (reading for batch in batches for reading in _read_batch(batch, layout))
-        yield from _with_censuses(readings, counted, layout)
+        for batch in batches:
+            yield from _read_batch(batch, layout)
         return
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
             done = pool.map(_read_batch, batches, itertools.repeat(layout))
-            yield from _with_censuses(itertools.chain.from_iterable(done), counted, layout)
+            yield from itertools.chain.from_iterable(done)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -227,7 +227,7 @@ class _Look:
         self.layout = layout
         # Counts that another version or another layout made are made again
         self.rules = f"{__version__} {hashlib.sha256(repr(layout).encode()).hexdigest()}"
-        self.cache = _load_cache(cache)
+        self.cache = load_cache(cache)
         kept = self.cache.extra if isinstance(self.cache.extra, dict) else {}
         same_rules = kept.get("rules") == self.rules
         self.censuses: dict[str, Any] = kept.get("censuses", {}) if same_rules else {}
@@ -361,7 +361,8 @@ class _Look:
         put(self.cache_location, self.cache.dump())
 
 
-def _load_cache(location: str) -> HashCache:
+def load_cache(location: str) -> HashCache:
+    """The hashes that an earlier look kept at a location; none where it is empty or nothing lies there."""
     if not location:
         return HashCache()
     try:

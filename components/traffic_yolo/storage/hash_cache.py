@@ -92,8 +92,13 @@ def tick_ns(identity: bytes) -> int:
 
     Nobody but the system sets a ctime, so digits below the second show that the file system keeps them.
     """
-    (ctime_ns,) = _CTIME.unpack_from(identity, 16)
-    return COARSE_TICK_NS if ctime_ns % 1_000_000_000 == 0 else FINE_TICK_NS
+    return COARSE_TICK_NS if ctime_ns(identity) % 1_000_000_000 == 0 else FINE_TICK_NS
+
+
+def ctime_ns(identity: bytes) -> int:
+    """When a file on this machine or a mounted share came, or was last changed, by the share's own clock."""
+    (found,) = _CTIME.unpack_from(identity, 16)
+    return int(found)
 
 
 def entry_of(file: StoredFile, digest: bytes, *, seen_ns: int, read_ns: int, immutable: bool) -> CachedHash:

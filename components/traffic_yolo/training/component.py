@@ -13,6 +13,7 @@ def train(
     metrics: dsl.Output[dsl.Metrics],
     work: str = "",
     run_id: str = "",
+    gpus: str = "0",
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
@@ -36,6 +37,7 @@ def train(
         metrics: AP50 on val of start and best, the verdict, iterations, seconds.
         work: Folder on the share to train in, so that a pod that is started anew goes on; empty: in the pod alone.
         run_id: Name of this run's folder below `work`.
+        gpus: GPUs that the task asks for; with 1 or more the training fails where it sees none. A whole number.
         cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
@@ -59,14 +61,17 @@ def train(
 
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
+    from traffic_yolo.run_id import known_run_id
     from traffic_yolo.storage import output_path
+    from traffic_yolo.training.gpus import gpu_count, on_gpus
     from traffic_yolo.training.options import TrainingOptions
     from traffic_yolo.training.trainer import train as train_network
 
     with one_line_errors():
         (options,) = task_options([TrainingOptions], given)
+        options = on_gpus(options, gpu_count(gpus))
         # A pod that is started anew has an empty disk: only what lies on the share is there to go on from
-        folder = output_path(work) / run_id if work else Path(run.path)
+        folder = output_path(work) / known_run_id(run_id) if work else Path(run.path)
         trained = train_network(Path(dataset.path), folder, options, resume="auto", tell=print)
         if work:
             shutil.copytree(folder, run.path, dirs_exist_ok=True)

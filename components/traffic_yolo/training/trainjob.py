@@ -77,9 +77,12 @@ def training_command(dataset: str, out: str, training: TrainingOptions, *, max_r
 def trainjob_document(dataset: str, out: str, training: TrainingOptions, job: TrainJobOptions) -> dict[str, Any]:
     """The TrainJob as a plain document, ready for YAML or for the API server.
 
-    Raises `OptionsError` for a location that no pod could find: a path that is not below the claim's mount.
+    With GPUs the device is cuda and not auto, which an image without CUDA would take for CPUs. Raises `OptionsError`
+    for a location that no pod could find: a path that is not below the claim's mount.
     """
     _check_locations(dataset, out, training)
+    if job.gpus_per_node and training.device == "auto":
+        training = dataclasses.replace(training, device="cuda")
     model = TrainerV1alpha1TrainJob(
         apiVersion=API_VERSION,
         kind=KIND,

@@ -50,6 +50,7 @@ def search(
 
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
+    from traffic_yolo.run_id import known_run_id
     from traffic_yolo.storage import existing_path
     from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, run_experiment, write_document
     from traffic_yolo.tuning.katib_launch.options import SearchTaskOptions
@@ -60,7 +61,9 @@ def search(
         if "\n" not in text:
             text = existing_path(text, what="experiment").read_text(encoding="utf-8")
         timeout_s = task.timeout_hours * 3600
-        options = LaunchOptions(run_id, task.namespace, timeout_s=timeout_s, keep=task.keep, ignore=task.ignore)
+        options = LaunchOptions(
+            known_run_id(run_id), task.namespace, timeout_s=timeout_s, keep=task.keep, ignore=task.ignore
+        )
         work = Path(finished.path).with_name("local-run")
         best = run_experiment(text, options, work)
         write_document(best, Path(finished.path))

@@ -1,0 +1,45 @@
+"""The GPUs that a pipeline's run asks for: their number as its form has it, and a training held to them.
+
+A number of GPUs that does not reach the pod, or an image without CUDA, must not end as a slow training on CPUs that
+nobody asked for.
+"""
+
+import dataclasses
+
+from traffic_yolo.errors import OptionsError, TrainingError
+from traffic_yolo.messages import shown
+from traffic_yolo.training.options import TrainingOptions
+
+MOST_DIGITS = 4  # of a number of GPUs: Kubernetes takes more, no pod gets them
+
+
+def gpu_count(text: str) -> int:
+    """The number in a form's `gpus`; `OptionsError` for anything but a whole number of 0 or more.
+
+    It is a text there because KFP's driver reads a parameter that a resource names as one: a number arrives as "".
+    """
+    number = text.strip()
+    if not (number.isascii() and number.isdecimal()) or len(number) > MOST_DIGITS:
+        raise OptionsError(f"gpus: expected a whole number of 0 or more, found {shown(text)}")
+    return int(number)
+
+
+def on_gpus(options: TrainingOptions, asked: int) -> TrainingOptions:
+    """`options` with the device `cuda` where GPUs were `asked` for; 0 leaves them as they are.
+
+    Raises `TrainingError` where PyTorch sees none, and `OptionsError` where the options want another device.
+    """
+    if not asked:
+        return options
+    if options.device == "cpu":
+        raise OptionsError(f"gpus asks for {asked}, but device is cpu; leave one of them out")
+    import torch  # to read the number alone, as the command line does, takes none of its seconds
+
+    if not torch.cuda.is_available():
+        why = (
+            "this image's PyTorch has no CUDA: build the train image with CUDA's TORCH_INDEX_URL"
+            if torch.version.cuda is None
+            else f"look whether the pod has a limit nvidia.com/gpu and a driver for CUDA {torch.version.cuda}"
+        )
+        raise TrainingError(f"gpus: {asked} asked for, PyTorch sees none; {why}, or train on CPUs with gpus 0")
+    return dataclasses.replace(options, device="cuda")
