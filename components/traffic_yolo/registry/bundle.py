@@ -40,6 +40,9 @@ MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME, EXP
 BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME)
 # What the weights have seen, and whether they gained: only a training of ours says it, published weights come without.
 OPTIONAL_FILES = (TRAINED_ON_NAME, VERDICT_NAME)
+# nvinfer writes beside the ONNX file what it builds of it (model.onnx_b1_gpu0_fp16.engine): one machine's own, no part
+# of the model, so never copied and never in SHA256SUMS
+GENERATED_SUFFIX = ".engine"
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,14 @@ def gather_bundle(model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validati
 def verify_bundle(folder: AnyPath) -> dict[str, Any]:
     """The card of a bundle in which every file has its checksum, none is missing and none is surplus.
 
-    Raises `ModelError` naming the file otherwise.
+    Engines that TensorRT built there are no part of it and may lie beside it. Raises `ModelError` naming the file
+    otherwise.
     """
     folder = input_path(folder, what="bundle")
     if not folder.is_dir():
         raise ModelError(f"bundle not found: {folder}")
     expected = _read_sums(folder / SUMS_NAME)
-    present = {path.name for path in folder.iterdir()} - {SUMS_NAME}
+    present = {path.name for path in folder.iterdir() if not _is_generated(path)} - {SUMS_NAME}
     if missing := sorted(set(BUNDLE_FILES) - set(expected)) or sorted(set(expected) - present):
         raise ModelError(f"{folder}: {missing[0]} is missing; the bundle is incomplete, publish it again")
     if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES) - set(OPTIONAL_FILES)):
@@ -123,6 +127,10 @@ def verify_bundle(folder: AnyPath) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(f"{folder / CARD_NAME}: not a model card of schema version {SCHEMA_VERSION}")
     return card
+
+
+def _is_generated(path: Path) -> bool:
+    return path.name.endswith(GENERATED_SUFFIX) and path.is_file() and not path.is_symlink()
 
 
 def _read_sums(path: Path) -> dict[str, str]:

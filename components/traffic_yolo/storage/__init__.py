@@ -41,7 +41,7 @@ from traffic_yolo.storage.operations import (
     verify,
 )
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
-from traffic_yolo.storage.whole_folder import atomic_folder
+from traffic_yolo.storage.whole_folder import atomic_folder, remove_abandoned
 
 __all__ = [
     "CHUNK_BYTES",
@@ -76,6 +76,7 @@ __all__ = [
     "read",
     "read_json",
     "read_yaml",
+    "remove_abandoned",
     "sha256_of_file",
     "shown",
     "stat",
