@@ -129,6 +129,11 @@ def verify_bundle(folder: AnyPath) -> dict[str, Any]:
     return card
 
 
+def checksums_of(folder: AnyPath) -> dict[str, str]:
+    """File name -> SHA-256 of what a bundle states it holds; `ModelError` where that cannot be read."""
+    return _read_sums(input_path(folder, what="bundle") / SUMS_NAME)
+
+
 def _is_generated(path: Path) -> bool:
     return path.name.endswith(GENERATED_SUFFIX) and path.is_file() and not path.is_symlink()
 
