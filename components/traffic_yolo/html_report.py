@@ -42,6 +42,20 @@ caption { caption-side: bottom; color: var(--quiet); font-size: .9em; padding: .
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: left; vertical-align: top; }
 th { font-weight: 600; } tbody tr:nth-child(even) { background: var(--band); }
 td.number, th.number { text-align: right; }
+body:has(table.many) { max-width: 110rem; }
+table.many { font-size: .85em; width: 100%; }
+.many th, .many td { overflow-wrap: anywhere; padding: .25rem .4rem; } .many td.number { white-space: nowrap; }
+@media (max-width: 75rem) {
+  .many, .many tbody { display: block; } .many thead { display: none; }
+  .many tr { border: 1px solid var(--line); break-inside: avoid; display: grid; margin: .5rem 0; padding: .4rem;
+    grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
+  .many td, .many td.number { border: 0; text-align: left; }
+  .many td::before { color: var(--quiet); content: attr(data-name); display: block; font-size: .9em; }
+}
+@media print {
+  body { max-width: none; padding: 0; } .wide { overflow: visible; } h2 { break-after: avoid; }
+  tr, figure, svg.figure { break-inside: avoid; }
+}
 svg.figure { display: block; height: auto; margin: .5rem 0; max-width: 100%; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pictures figure { flex: 1 1 20rem; margin: 0; max-width: 30rem; }
@@ -90,20 +104,35 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: st
 
     Raises `ValueError` for a row whose length is not that of `headers`.
     """
+    return _table(headers, rows, caption, kind="")
+
+
+def table_of_many_columns(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Html:
+    """A `table` that needs no scrolling: below 1,200 pixels, and on paper, each row is a block of names and values."""
+    return _table(headers, rows, caption, kind="many")
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, *, kind: str) -> Html:
     body = [tuple(row) for row in rows]
     for row in body:
         if len(row) != len(headers):
             raise ValueError(f"table row has {len(row)} cells, expected {len(headers)}: {row!r}")
     numeric = [bool(body) and all(not isinstance(row[column], str) for row in body) for column in range(len(headers))]
     marks = [' class="number"' if right else "" for right in numeric]
-    head = "".join(f"<th{mark}>{_cell_html(name)}</th>" for mark, name in zip(marks, headers, strict=True))
+    names = [f' data-name="{html.escape(name)}"' if kind else "" for name in headers]
+    shown_headers = [_cell_html(name).replace("_", "_<wbr>") if kind else _cell_html(name) for name in headers]
+    head = "".join(f"<th{mark}>{name}</th>" for mark, name in zip(marks, shown_headers, strict=True))
+    cell_marks = [f"{mark}{name}" for mark, name in zip(marks, names, strict=True)]
     lines = [
-        "<tr>" + "".join(f"<td{mark}>{_cell_html(cell)}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{mark}>{_cell_html(cell)}</td>" for mark, cell in zip(cell_marks, row, strict=True))
+        + "</tr>"
         for row in body
     ]
     shown = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     content = f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
-    return Html(f'<div class="wide"><table>{shown}{content}</table></div>')
+    opening = f'<table class="{kind}">' if kind else "<table>"
+    return Html(f'<div class="wide">{opening}{shown}{content}</table></div>')
 
 
 def paragraph(text: str, *, quiet: bool = False) -> Html:

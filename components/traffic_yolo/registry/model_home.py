@@ -3,6 +3,7 @@
 `folder_home.py` is such a place on a path or the NAS.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -134,8 +135,13 @@ def chosen_version(home: ModelHome, version: str) -> str:
 
 def in_order(versions: Iterable[str]) -> list[str]:
     """Names of versions, oldest first; what is no such name is left out."""
-    matches = [match for version in versions if (match := VERSION_NAME.fullmatch(version))]
-    return [match[0] for match in sorted(matches, key=lambda match: (int(match[1]), match[0]))]
+    return sorted((version for version in versions if VERSION_NAME.fullmatch(version)), key=version_key)
+
+
+def version_key(version: str) -> tuple[float, str]:
+    """What puts versions in order: 9999 comes before 10000, and what has no number last."""
+    match = VERSION_NAME.fullmatch(version)
+    return (int(match[1]) if match else math.inf, version)
 
 
 def next_version(versions: list[str], version_hash: str) -> str:
