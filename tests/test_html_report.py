@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from traffic_yolo.html_report import Html, figure_svg, format_cell, page, paragraph, picture, pictures, table
+from traffic_yolo.html_report import (
+    Html,
+    figure_svg,
+    format_cell,
+    page,
+    paragraph,
+    picture,
+    pictures,
+    table,
+    table_of_many_columns,
+)
 
 
 def curve(height: float = 1.0) -> Figure:
@@ -100,3 +110,10 @@ def test_pictures_stand_side_by_side() -> None:
     markup = pictures([picture(b"\xff\xd8\xff", 'a "quoted" name')])
     assert markup.startswith('<div class="pictures"><figure><img src="data:image/jpeg;base64,/9j/"')
     assert 'alt="a &quot;quoted&quot; name"' in markup
+
+
+def test_a_table_of_many_columns_names_every_value_for_narrow_pages() -> None:
+    text = table_of_many_columns(["model", "iou_threshold"], [["a<b", 0.5]])
+    assert '<td data-name="model">a&lt;b</td><td class="number" data-name="iou_threshold">0.5</td>' in text
+    assert "iou_<wbr>threshold</th>" in text
+    assert "data-name" not in table(["model"], [["a"]])

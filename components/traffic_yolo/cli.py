@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tune": ("tune", "Choose confidence and IoU threshold from raw detections."),
     "validate": ("validate", "Check that DeepStream's rules leave the model's results as they are."),
     "publish": ("publish", "Put a checked bundle into the model zoo and a record into its ledger."),
+    "zoo": ("zoo", "The versions of a model zoo: list, show, verify, fetch, and choose which one is in use."),
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
     "storage": ("storage", "List, fetch, put, verify and sync files: paths, nas:// and s3:// alike."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),

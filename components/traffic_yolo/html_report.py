@@ -25,6 +25,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 CELL_COLOURS = 64  # of a heat map: neighbours differ by less than an eye can tell side by side
+LONG_WORD = 12  # characters
 
 STYLE = """
 :root { color-scheme: light dark;
@@ -42,6 +43,20 @@ caption { caption-side: bottom; color: var(--quiet); font-size: .9em; padding: .
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: left; vertical-align: top; }
 th { font-weight: 600; } tbody tr:nth-child(even) { background: var(--band); }
 td.number, th.number { text-align: right; }
+body:has(table.many) { max-width: 110rem; }
+table.many { font-size: .8em; width: 100%; }
+.many th, .many td { padding: .25rem .3rem; } .many td.long { min-width: 5rem; overflow-wrap: anywhere; }
+@media (max-width: 75rem) {
+  .many, .many tbody { display: block; } .many thead { display: none; }
+  .many tr { border: 1px solid var(--line); break-inside: avoid; display: grid; margin: .5rem 0; padding: .4rem;
+    grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
+  .many td, .many td.number { border: 0; text-align: left; }
+  .many td::before { color: var(--quiet); content: attr(data-name); display: block; font-size: .9em; }
+}
+@media print {
+  body { max-width: none; padding: 0; } .wide { overflow: visible; } h2 { break-after: avoid; }
+  tr, figure, svg.figure { break-inside: avoid; }
+}
 svg.figure { display: block; height: auto; margin: .5rem 0; max-width: 100%; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pictures figure { flex: 1 1 20rem; margin: 0; max-width: 30rem; }
@@ -90,20 +105,35 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: st
 
     Raises `ValueError` for a row whose length is not that of `headers`.
     """
+    return _table(headers, rows, caption, kind="")
+
+
+def table_of_many_columns(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Html:
+    """A `table` that needs no scrolling: below 1,200 pixels, and on paper, each row is a block of names and values."""
+    return _table(headers, rows, caption, kind="many")
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, *, kind: str) -> Html:
     body = [tuple(row) for row in rows]
     for row in body:
         if len(row) != len(headers):
             raise ValueError(f"table row has {len(row)} cells, expected {len(headers)}: {row!r}")
     numeric = [bool(body) and all(not isinstance(row[column], str) for row in body) for column in range(len(headers))]
     marks = [' class="number"' if right else "" for right in numeric]
-    head = "".join(f"<th{mark}>{_cell_html(name)}</th>" for mark, name in zip(marks, headers, strict=True))
-    lines = [
-        "<tr>" + "".join(f"<td{mark}>{_cell_html(cell)}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>"
-        for row in body
-    ]
+    names = [f' data-name="{html.escape(name)}"' for name in headers] if kind else [""] * len(headers)
+    shown_headers = [_cell_html(name).replace("_", "_<wbr>") if kind else _cell_html(name) for name in headers]
+    head = "".join(f"<th{mark}>{name}</th>" for mark, name in zip(marks, shown_headers, strict=True))
+    lines = []
+    for row in body:
+        row_marks = [' class="long"' if kind and _has_long_word(cell) else "" for cell in row]
+        cells = zip(marks, row_marks, names, row, strict=True)
+        lines.append(
+            "<tr>" + "".join(f"<td{a or b}{name}>{_cell_html(cell)}</td>" for a, b, name, cell in cells) + "</tr>"
+        )
     shown = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     content = f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
-    return Html(f'<div class="wide"><table>{shown}{content}</table></div>')
+    opening = f'<table class="{kind}">' if kind else "<table>"
+    return Html(f'<div class="wide">{opening}{shown}{content}</table></div>')
 
 
 def paragraph(text: str, *, quiet: bool = False) -> Html:
@@ -257,6 +287,11 @@ def _salted_ids(text: str, title: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="f{salt}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#f{salt}-\1"', text)
     return re.sub(r"url\(#([^)]+)\)", rf"url(#f{salt}-\1)", text)
+
+
+def _has_long_word(cell: Cell) -> bool:
+    """Whether a narrow column has to break one of its words."""
+    return isinstance(cell, str) and any(len(word) > LONG_WORD for word in cell.split())
 
 
 def _cell_html(value: Cell) -> str:

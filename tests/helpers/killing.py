@@ -14,12 +14,16 @@ also hits the middle of a write.
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from traffic_yolo.errors import StorageError
 
 KILL_AT_VARIABLE = "TRAFFIC_YOLO_TEST_KILL_AT"
 COUNT_FILE_VARIABLE = "TRAFFIC_YOLO_TEST_COUNT_FILE"
@@ -28,6 +32,7 @@ EVENTS = frozenset(
      "os.chmod", "os.utime", "os.truncate", "fcntl.flock", "sqlite3.connect", "socket.connect", "shutil.rmtree")
 )  # fmt: skip
 TIMEOUT_S = 300
+DONE, REFUSED = 77, 78  # exit codes of `at_each_point`
 
 
 def run_undisturbed(
@@ -95,6 +100,62 @@ def seconds_of(arguments: Sequence[str], *, environment: Mapping[str, str] | Non
     started = time.monotonic()
     run_undisturbed(arguments, environment=environment)
     return time.monotonic() - started
+
+
+def at_each_point(
+    function: Callable[[], object], *, below: Path | None = None, full: bool = False, step: int = 1
+) -> Iterator[int]:
+    """Runs a function in a forked process that is killed right before its n-th operation, for n = 1, 2, ... to the end.
+
+    With `step`, only every so many operations.
+
+    The operations are those on files below a folder or, without `below`, what is sent to an HTTP server: the head and
+    the body of each request. Yields n each time, when the process has ended; the last time, it came to its end
+    undisturbed. With `full`, the disk is full from that point on instead (no file may grow), and the function must
+    raise `StorageError` or end well.
+    """
+    at = 1 - step
+    while True:
+        at += step
+        process = os.fork()
+        if process == 0:
+            _forked(function, at, below, full)
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        assert code in (0, -signal.SIGKILL, REFUSED, DONE), f"point {at}: exit code {code}"
+        yield at
+        if code == DONE:
+            return
+
+
+def _forked(function: Callable[[], object], at: int, below: Path | None, full: bool) -> None:
+    seen = 0
+
+    def counts(event: str, arguments: tuple[object, ...]) -> bool:
+        if below is None:
+            return event == "http.client.send"
+        path = arguments[0] if event in EVENTS and arguments else None
+        return isinstance(path, str | os.PathLike) and Path(path).is_relative_to(below)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if counts(event, arguments):
+            seen += 1
+            if seen == at and full:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            elif seen == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    code = 1
+    try:
+        sys.addaudithook(hook)
+        function()
+        code = DONE if seen < at else 0
+    except StorageError as error:
+        code = REFUSED if full and "\n" not in str(error) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

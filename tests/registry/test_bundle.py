@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -73,9 +74,36 @@ def test_a_missing_file_is_refused_by_name(bundle: Path, name: str) -> None:
         verify_bundle(bundle)
 
 
-def test_a_surplus_file_is_refused_by_name(bundle: Path) -> None:
-    (bundle / "model.onnx_b1_gpu0_fp32.engine").touch()
-    with pytest.raises(ModelError, match=r"engine does not belong there"):
+@pytest.mark.parametrize("name", ["notes.txt", "model.engine.txt", ".hidden", "other.onnx"])
+def test_a_surplus_file_is_refused_by_name(bundle: Path, name: str) -> None:
+    (bundle / name).touch()
+    with pytest.raises(ModelError, match=rf"{re.escape(name)} does not belong there"):
+        verify_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["model.onnx_b1_gpu0_fp16.engine", "model_b1_gpu0_fp32.engine"])
+def test_an_engine_that_was_built_there_is_no_part_of_the_bundle(bundle: Path, name: str) -> None:
+    card = verify_bundle(bundle)
+    (bundle / name).write_bytes(b"engine")
+    assert verify_bundle(bundle) == card
+
+
+def test_only_a_plain_file_is_taken_for_an_engine(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "a.engine").mkdir()
+    with pytest.raises(ModelError, match=r"a\.engine does not belong there"):
+        verify_bundle(bundle)
+    (bundle / "a.engine").rmdir()
+    (tmp_path / "elsewhere").touch()
+    (bundle / "a.engine").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match=r"a\.engine does not belong there"):
+        verify_bundle(bundle)
+
+
+def test_an_engine_with_a_checksum_does_not_belong_there(bundle: Path) -> None:
+    (bundle / "a.engine").write_bytes(b"engine")
+    with (bundle / SUMS_NAME).open("a") as sums:
+        sums.write(f"{hashlib.sha256(b'engine').hexdigest()}  a.engine\n")
+    with pytest.raises(ModelError, match=r"a\.engine"):
         verify_bundle(bundle)
 
 

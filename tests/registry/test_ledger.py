@@ -18,7 +18,7 @@ from traffic_yolo.commands.ledger import command
 from traffic_yolo.errors import EvaluationError, OptionsError, StorageError
 from traffic_yolo.registry.ledger import LedgerEntry, add_entry, read_ledger
 from traffic_yolo.registry.ledger_table import COLUMNS, LedgerTable, differing
-from traffic_yolo.registry.zoo import publish
+from traffic_yolo.registry.zoo import publish, set_current
 
 MakeRun = Callable[..., dict[str, Path]]
 
@@ -65,13 +65,60 @@ def test_markdown_has_a_table_for_each_group(zoo: str) -> None:
     assert (values["confidence_threshold"], values["iou_threshold"], values["f1"]) == ("0.35", "0.5", "0.75")
     assert values["parity"] == "passed"
     undefined = next(line for line in text.splitlines() if line.startswith("| empty "))
-    assert undefined.split("|")[5].strip() == "–"
+    assert dict(zip(COLUMNS, undefined.strip("|").split("|"), strict=True))["ap"].strip() == "–"
+
+
+def test_what_is_in_use_is_marked_where_the_zoo_is_asked(zoo: str) -> None:
+    set_current(zoo, "small", "1")
+    table = LedgerTable.read(zoo)
+    states = {(entry.name, entry.version[:4]): table.row(entry)["state"] for entry in table.entries}
+    assert states == {
+        ("small", "0001"): "current",
+        ("small", "0002"): "",
+        ("large", "0001"): "current",
+        ("empty", "0001"): "current",
+    }
+    assert "| current |" in table.markdown()
+    assert table.html().count(">current</td>") == 3
+    assert {row["state"] for row in csv.DictReader(io.StringIO(table.csv()))} == {"current", ""}
+    alone = LedgerTable.of_ledger(f"{zoo}/ledger")
+    assert {alone.row(entry)["state"] for entry in alone.entries} == {""}
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("ap", ["d 1", "c 2", "b 10000", "b 9999"]),
+        ("f1", ["b 9999", "c 2", "d 1", "b 10000"]),
+        ("version", ["d 1", "c 2", "b 9999", "b 10000"]),
+        ("model", ["b 10000", "b 9999", "c 2", "d 1"]),
+        ("added", ["b 10000", "b 9999", "c 2", "d 1"]),
+        ("state", ["b 10000", "d 1", "c 2", "b 9999"]),
+    ],
+)
+def test_rows_are_sorted_by_any_column(column: str, expected: list[str]) -> None:
+    entries = []
+    for number, (name, version, ap, f1) in enumerate(
+        [("d", 1, 0.9, 0.1), ("c", 2, 0.8, 0.2), ("b", 9999, None, 0.3), ("b", 10000, 0.4, None)]
+    ):
+        record = made_up_record(metrics={"ap": ap, "f1": f1})
+        entry = LedgerEntry.of_record(name, f"{version:04d}-{'a' * 12}", record)
+        entries.append(dataclasses.replace(entry, added_at=f"2026010{number + 1}T000000Z"))
+    table = LedgerTable(tuple(reversed(entries)), (), in_use={"b": entries[3].version})
+    found = table.sorted_by(column)
+    assert [f"{entry.name} {int(entry.version.split('-')[0])}" for entry in found.entries] == expected
+    assert list(found.groups().values()) == [list(found.entries)]
+
+
+def test_an_unknown_column_is_refused_with_those_there_are() -> None:
+    with pytest.raises(OptionsError, match="--sort 'x': expected one of model, version, state"):
+        LedgerTable((), ()).sorted_by("x")
 
 
 def test_html_is_a_page_with_the_same_rows(zoo: str) -> None:
     text = LedgerTable.read(zoo).html()
     assert text.startswith("<!DOCTYPE html>")
-    assert text.count("<table>") == 2
+    assert text.count('<table class="many">') == 2
     assert "large" in text
 
 
@@ -237,6 +284,7 @@ def test_add_table_and_show_on_the_command_line(tmp_path: Path) -> None:
     assert "added" in run(*add)
     assert "is there already" in run(*add)
     assert "| m | v1 |" in run("table")
+    assert "| m | v1 |" in run("table", "--sort", "added")
     assert run("table", "--format", "csv").startswith("protocol,model,version")
     assert json.loads(run("show", "v1"))["record"]["metrics"]["ap"] == 0.4
     run("table", "--format", "html", "--out", str(tmp_path / "t.html"))

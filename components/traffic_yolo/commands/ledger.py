@@ -40,16 +40,18 @@ def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str) -
 @click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
 @click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
+@click.option("--sort", default="ap", show_default=True, help="Column that the rows of a group are sorted by.")
 @click.option("--strict", is_flag=True, help="Fail where an object of the ledger is no record.")
 @click.option("--compare", type=READ, help="Data set folder: paired differences of evaluations at hand.")
 @click.option("--out", type=WRITE, help="File to write instead of printing.")
-def table(ledger: str, zoo: str, form: str, strict: bool, compare: str | None, out: Path | None) -> None:
-    """Print every record, grouped by what makes them comparable."""
+def table(ledger: str, zoo: str, form: str, sort: str, strict: bool, compare: str | None, out: Path | None) -> None:
+    """Print every record, grouped by what makes them comparable; with --zoo, also what is in use."""
     from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.storage import write_text
 
     location = _location(ledger, zoo)
-    found = LedgerTable.read(zoo) if zoo and not strict else LedgerTable.of_ledger(location, strict=strict)
+    found = LedgerTable.read(zoo, strict=strict) if zoo else LedgerTable.of_ledger(location, strict=strict)
+    found = found.sorted_by(sort)
     if compare is not None:
         found = found.compared(compare)
     text = {"markdown": found.markdown, "html": found.html, "csv": found.csv}[form]()

@@ -74,7 +74,7 @@ def check_local_run(
 
 
 def _check_zoo(parameters: Mapping[str, Any]) -> None:
-    from traffic_yolo.registry.zoo import check_model_name
+    from traffic_yolo.registry.model_home import check_model_name
 
     check_model_name(parameters["model_name"])
     if is_s3(parameters["zoo"]):

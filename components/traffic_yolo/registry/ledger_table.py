@@ -1,40 +1,61 @@
 """The table of a ledger: comparable rows side by side, others in groups of their own that say what differs."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.errors import EvaluationError, StorageError, TrafficYoloError
+from traffic_yolo.errors import EvaluationError, OptionsError, TrafficYoloError
 from traffic_yolo.evaluation.compare import compare
 from traffic_yolo.evaluation.provenance import MAY_HAVE_SEEN, NOT_SEEN, SEEN
-from traffic_yolo.html_report import Cell, Html, callout, format_cell, page, paragraph, table
+from traffic_yolo.html_report import Cell, Html, callout, format_cell, page, paragraph, table_of_many_columns
 from traffic_yolo.registry.ledger import LedgerEntry, ledger_of_zoo, read_ledger
+from traffic_yolo.registry.model_home import check_zoo, version_key
+from traffic_yolo.registry.zoo_list import IN_USE, current_versions
 from traffic_yolo.storage import AnyPath, exists
 
 METRIC_COLUMNS = ("ap", "ap50", "ap75", "ar100")
 POINT_COLUMNS = ("confidence_threshold", "iou_threshold", "precision", "recall", "f1")
-COLUMNS = ("model", "version", "added", "seen", *METRIC_COLUMNS, *POINT_COLUMNS, "agreement", "parity", "weights")
+COLUMNS = (
+    "model",
+    "version",
+    "state",
+    "added",
+    "seen",
+    *METRIC_COLUMNS,
+    *POINT_COLUMNS,
+    "agreement",
+    "parity",
+    "weights",
+)
+RANK = "ap"  # the column that a table is sorted by unless another is asked for
 NUMBERS = (*METRIC_COLUMNS, *POINT_COLUMNS, "agreement")
 
 
 @dataclass(frozen=True)
 class LedgerTable:
-    """The entries of a ledger; `problems`: a line for each object that is no record; `differences`: see `compared`."""
+    """The entries of a ledger; `problems`: a line for each object that is no record; `differences`: see `compared`.
+
+    `in_use`: model -> the version that its zoo has in use; empty where no zoo was asked. `order`: the column that the
+    rows of a group are sorted by.
+    """
 
     entries: tuple[LedgerEntry, ...]
     problems: tuple[str, ...]
     differences: tuple[str, ...] = ()
+    in_use: Mapping[str, str] = field(default_factory=dict)
+    order: str = RANK
 
     @classmethod
-    def read(cls, zoo: AnyPath) -> "LedgerTable":
-        """All records of a zoo at a location; `StorageError` where the zoo itself is missing."""
-        if not exists(zoo):
-            raise StorageError(f"model zoo not found: {zoo}; check the path, or that the share is mounted")
+    def read(cls, zoo: AnyPath, *, strict: bool = False) -> "LedgerTable":
+        """All records of a zoo at a location; `StorageError` where the zoo itself is missing. `strict`: `of_ledger`."""
+        check_zoo(zoo)
         ledger = ledger_of_zoo(zoo)
-        return cls.of_ledger(ledger) if exists(ledger) else cls((), ())  # nothing was published yet
+        found = cls.of_ledger(ledger, strict=strict) if exists(ledger) else cls((), ())  # nothing was published yet
+        return dataclasses.replace(found, in_use=current_versions(zoo))
 
     @classmethod
     def of_ledger(cls, ledger: AnyPath, *, strict: bool = False) -> "LedgerTable":
@@ -45,18 +66,50 @@ class LedgerTable:
             raise EvaluationError(f"{ledger}: {problems[0]}{more}; remove it from the ledger, or read without --strict")
         return cls(tuple(sorted(entries, key=_rank)), tuple(problems))
 
+    def sorted_by(self, column: str) -> "LedgerTable":
+        """With the rows of each group in the order of a column; `OptionsError` for one that the table has not.
+
+        Numbers come highest first, times newest first, what is in use first, and other texts by the alphabet; what a
+        row does not state comes last. Ties stay in the order of AP.
+        """
+        if column not in COLUMNS:
+            raise OptionsError(f"--sort {column!r}: expected one of {', '.join(COLUMNS)}")
+        rows = [(self.row(entry)[column], entry) for entry in sorted(self.entries, key=_rank)]
+        if column == "version":
+            rows.sort(key=lambda row: version_key(str(row[0])))
+        elif column in NUMBERS:
+            rows.sort(key=lambda row: -row[0] if isinstance(row[0], int | float) else float("inf"))
+        else:
+            rows.sort(key=lambda row: str(row[0]), reverse=column in ("added", "state"))
+        return dataclasses.replace(self, entries=tuple(entry for _, entry in rows), order=column)
+
+    def row(self, entry: LedgerEntry) -> dict[str, Cell]:
+        """The columns of an entry."""
+        return {
+            "model": entry.name,
+            "version": entry.version,
+            "state": IN_USE if self.in_use.get(entry.name) == entry.version else "",
+            "added": entry.added_at,
+            "seen": _seen(entry),
+            **{key: entry.record.metrics.get(key) for key in METRIC_COLUMNS},
+            **{key: entry.point.get(key) for key in POINT_COLUMNS},
+            "agreement": entry.parity.get("agreement"),
+            "parity": ("passed" if entry.parity.get("passed") else "FAILED") if entry.parity else "–",
+            "weights": entry.weights_sha256[:12],
+        }
+
     def groups(self) -> dict[str, list[LedgerEntry]]:
-        """Protocol hash -> its entries, best AP first; largest groups first."""
+        """Protocol hash -> its entries, best AP first unless sorted otherwise; largest groups first."""
         groups: dict[str, list[LedgerEntry]] = {}
         for entry in self.entries:
             groups.setdefault(entry.protocol_hash, []).append(entry)
-        return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0].name, item[0])))
+        return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), min(item[1], key=_rank).name, item[0])))
 
     def compared(self, dataset: AnyPath) -> "LedgerTable":
         """With the paired difference of each row to the best of its group, where both evaluations are at hand."""
         lines = []
         for entries in self.groups().values():
-            best = next((entry for entry in entries if _at_hand(entry)), None)
+            best = min((entry for entry in entries if _at_hand(entry)), key=_rank, default=None)
             for other in entries:
                 if best is None or other is best or not _at_hand(other):
                     continue
@@ -65,7 +118,7 @@ class LedgerTable:
                 except TrafficYoloError as error:
                     text = f"not compared: {error}"
                 lines.append(f"{other.name} {other.version} against {best.name} {best.version}: {text}")
-        return LedgerTable(self.entries, self.problems, tuple(lines))
+        return dataclasses.replace(self, differences=tuple(lines))
 
     def markdown(self) -> str:
         """For each group a heading, what sets it apart, and a table; then differences and footnotes."""
@@ -73,7 +126,9 @@ class LedgerTable:
         align = "|".join("---:" if name in NUMBERS else "---" for name in COLUMNS)
         for protocol_hash, entries in self.groups().items():
             lines = [f"| {' | '.join(COLUMNS)} |", f"|{align}|"]
-            lines += [f"| {' | '.join(_markdown_cell(row(entry)[name]) for name in COLUMNS)} |" for entry in entries]
+            lines += [
+                f"| {' | '.join(_markdown_cell(self.row(entry)[name]) for name in COLUMNS)} |" for entry in entries
+            ]
             notes = "".join(f"{note}\n\n" for note in self._notes(protocol_hash, entries))
             parts.append(f"### {_title(protocol_hash, entries[0])}\n\n{notes}" + "\n".join(lines) + "\n")
         if not parts:
@@ -86,8 +141,8 @@ class LedgerTable:
         sections: list[tuple[str, str]] = []
         for protocol_hash, entries in self.groups().items():
             notes = "".join(paragraph(note, quiet=True) for note in self._notes(protocol_hash, entries))
-            rows = [[row(entry)[name] for name in COLUMNS] for entry in entries]
-            sections.append((_title(protocol_hash, entries[0]), Html(notes + table(COLUMNS, rows))))
+            rows = [[self.row(entry)[name] for name in COLUMNS] for entry in entries]
+            sections.append((_title(protocol_hash, entries[0]), Html(notes + table_of_many_columns(COLUMNS, rows))))
         if not sections:
             sections.append(("", paragraph("The ledger has no records yet.")))
         if self.differences:
@@ -103,9 +158,12 @@ class LedgerTable:
         writer.writerow(["protocol", *COLUMNS])
         for protocol_hash, entries in self.groups().items():
             for entry in entries:
-                cells = row(entry)
+                cells = self.row(entry)
                 writer.writerow([protocol_hash, *("" if cells[name] is None else cells[name] for name in COLUMNS)])
         return out.getvalue()
+
+    def _sorted_as(self) -> str:
+        return "Ranked by AP" if self.order == RANK else f"Sorted by {self.order}"
 
     def _notes(self, protocol_hash: str, entries: Sequence[LedgerEntry]) -> list[str]:
         notes = []
@@ -116,7 +174,9 @@ class LedgerTable:
         thresholds = {entry.point["confidence_threshold"] for entry in entries}
         if len(thresholds) > 1:
             shown = ", ".join(f"{value:g}" for value in sorted(thresholds))
-            notes.append(f"Ranked by AP. Precision, recall and F1 stand at different confidence thresholds: {shown}.")
+            notes.append(
+                f"{self._sorted_as()}. Precision, recall and F1 stand at different confidence thresholds: {shown}."
+            )
         for entry in entries:
             if entry.record.provenance["verdict"] in (SEEN, MAY_HAVE_SEEN):
                 reasons = "; ".join(entry.record.provenance["reasons"])
@@ -136,21 +196,6 @@ def differing(reference: Mapping[str, Any], other: Mapping[str, Any], prefix: st
     return found
 
 
-def row(entry: LedgerEntry) -> dict[str, Cell]:
-    """The columns of the table."""
-    return {
-        "model": entry.name,
-        "version": entry.version,
-        "added": entry.added_at,
-        "seen": _seen(entry),
-        **{key: entry.record.metrics.get(key) for key in METRIC_COLUMNS},
-        **{key: entry.point.get(key) for key in POINT_COLUMNS},
-        "agreement": entry.parity.get("agreement"),
-        "parity": ("passed" if entry.parity.get("passed") else "FAILED") if entry.parity else "–",
-        "weights": entry.weights_sha256[:12],
-    }
-
-
 def _seen(entry: LedgerEntry) -> str:
     found = entry.record.provenance
     if found["verdict"] in (SEEN, MAY_HAVE_SEEN):
@@ -162,9 +207,9 @@ def _at_hand(entry: LedgerEntry) -> bool:
     return bool(entry.evaluation) and (Path(entry.evaluation) / "record.json").is_file()
 
 
-def _rank(entry: LedgerEntry) -> tuple[float, str, str]:
-    ap = entry.record.metrics.get("ap")
-    return (-ap if isinstance(ap, int | float) else 1.0, entry.name, entry.version)
+def _rank(entry: LedgerEntry) -> tuple[float, str, tuple[float, str]]:
+    ap = entry.record.metrics.get(RANK)
+    return (-ap if isinstance(ap, int | float) else 1.0, entry.name, version_key(entry.version))
 
 
 def _title(protocol_hash: str, entry: LedgerEntry) -> str:

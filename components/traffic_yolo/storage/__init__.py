@@ -34,14 +34,16 @@ from traffic_yolo.storage.operations import (
     input_path,
     list_files,
     put,
+    put_if_unchanged,
     put_new,
     read,
+    remove,
     stat,
     stream,
     verify,
 )
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
-from traffic_yolo.storage.whole_folder import atomic_folder
+from traffic_yolo.storage.whole_folder import atomic_folder, remove_abandoned
 
 __all__ = [
     "CHUNK_BYTES",
@@ -72,10 +74,13 @@ __all__ = [
     "parse_json",
     "parse_yaml",
     "put",
+    "put_if_unchanged",
     "put_new",
     "read",
     "read_json",
     "read_yaml",
+    "remove",
+    "remove_abandoned",
     "sha256_of_file",
     "shown",
     "stat",

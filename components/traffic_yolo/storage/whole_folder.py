@@ -31,7 +31,7 @@ def atomic_folder(path: AnyPath) -> Iterator[Path]:
     lock: _Lock | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
+        _remove_abandoned(path.parent, temporary_prefix(path))
         if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
             raise StorageError(f"output exists already: {path}; remove it or choose another --out")
         lock = _Lock.taken(path)
@@ -116,10 +116,15 @@ class _Lock:
         os.close(self.descriptor)
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Removes temporary folders of `target` whose processes are dead; what cannot be told or removed stays."""
+def remove_abandoned(folder: AnyPath) -> None:
+    """Removes the temporary folders, directly inside `folder`, of all writers that are dead."""
+    _remove_abandoned(output_path(folder), ".")
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """Removes temporary folders with names like this whose processes are dead; what cannot be told or removed stays."""
     with contextlib.suppress(OSError):
-        for path in target.parent.glob(f"{glob.escape(temporary_prefix(target))}*{LOCK_SUFFIX}"):
+        for path in folder.glob(f"{glob.escape(prefix)}*{LOCK_SUFFIX}"):
             with contextlib.suppress(OSError):
                 descriptor = os.open(path, os.O_RDWR)
                 try:

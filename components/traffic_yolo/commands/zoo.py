@@ -1,0 +1,138 @@
+"""`traffic-yolo zoo`: what a model zoo holds, which version is in use, and changes of that."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.location_types import KEEP, WRITE
+from traffic_yolo.errors import OptionsError
+
+DAMAGED_EXIT_CODE = 1
+KEEP_DAYS = 90
+MOST_DAYS = 36_500
+
+
+def zoo_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The flag that every command of the group has."""
+    option = click.option("--zoo", required=True, type=KEEP, help="The model zoo: a path, file://, nas:// or s3://.")
+    return option(function)
+
+
+@click.group()
+def command() -> None:
+    """List, show, verify and fetch the versions of a model zoo, and choose which one is in use.
+
+    VERSION is a version's name or its number; where it may be left out, the one in use is meant.
+    """
+
+
+@command.command("list")
+@zoo_option
+@click.argument("name", required=False, default="")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list, with where each bundle lies.")
+def list_command(zoo: str, name: str, as_json: bool) -> None:
+    """List the versions of all models, or of model NAME: what is in use, and what was in use before."""
+    import json
+
+    from traffic_yolo.registry.zoo_list import list_text, list_zoo
+
+    found = list_zoo(zoo, name)
+    if as_json:
+        click.echo(json.dumps([version.as_dict() for version in found], indent=1, ensure_ascii=False))
+    else:
+        click.echo(list_text(found))
+
+
+@command.command()
+@zoo_option
+@click.argument("name")
+@click.argument("version", required=False, default="")
+@click.option("--json", "as_json", is_flag=True, help="The card as it lies in the bundle.")
+def show(zoo: str, name: str, version: str, as_json: bool) -> None:
+    """Print the card of a version, after verifying its bundle."""
+    import json
+
+    from traffic_yolo.registry.bundle import verify_bundle
+    from traffic_yolo.registry.card_text import card_markdown
+    from traffic_yolo.registry.model_home import chosen_version, known_home
+
+    home = known_home(zoo, name)
+    chosen = chosen_version(home, version)
+    card = verify_bundle(home.bundle(chosen))
+    text = json.dumps(card, indent=1, ensure_ascii=False) if as_json else card_markdown(f"{name} {chosen}", card)
+    click.echo(text.rstrip("\n"))
+
+
+@command.command()
+@zoo_option
+@click.argument("name", required=False, default="")
+@click.argument("version", required=False, default="")
+def verify(zoo: str, name: str, version: str) -> None:
+    """Hold one version, those of one model, or the whole zoo to their checksums: exit code 1 where one is damaged."""
+    from traffic_yolo.registry.zoo_list import verify_version, verify_zoo
+
+    damaged = 0
+    for finding in [verify_version(zoo, name, version)] if version else verify_zoo(zoo, name):
+        click.echo(finding.text)
+        damaged += bool(finding.problem)
+    if damaged:
+        raise SystemExit(DAMAGED_EXIT_CODE)
+
+
+@command.command("set-current")
+@zoo_option
+@click.argument("name")
+@click.argument("version")
+def set_current_command(zoo: str, name: str, version: str) -> None:
+    """Make VERSION of model NAME the one in use, after verifying it."""
+    from traffic_yolo.registry.zoo import set_current
+
+    click.echo(f"{name}: in use (current): {set_current(zoo, name, version)}")
+
+
+@command.command()
+@zoo_option
+@click.argument("name")
+def rollback(zoo: str, name: str) -> None:
+    """Make the version of model NAME current that was in use before; twice goes back two versions."""
+    from traffic_yolo.registry.zoo import roll_back
+
+    given_up, bundle = roll_back(zoo, name)
+    click.echo(f"{name}: rolled back from {given_up}; in use (current): {bundle}")
+
+
+@command.command()
+@zoo_option
+@click.argument("name")
+@click.argument("version", required=False, default="")
+@click.option("--out", required=True, type=WRITE, help="Folder to make, which appears whole and verified.")
+def fetch(zoo: str, name: str, version: str, out: Path) -> None:
+    """Copy the bundle of a version to a folder, to deploy it from there."""
+    from traffic_yolo.registry.zoo_fetch import fetch_version
+
+    chosen, folder = fetch_version(zoo, name, version, out)
+    click.echo(f"{name} {chosen}: {folder}")
+
+
+@command.command()
+@zoo_option
+@click.argument("name", required=False, default="")
+@click.option("--keep-days", default=KEEP_DAYS, show_default=True, help="Days for which a record keeps its version.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def gc(zoo: str, name: str, keep_days: int, dry_run: bool) -> None:
+    """Take away old versions that are neither in use, nor what a roll-back takes, nor the newest."""
+    from datetime import UTC, datetime
+
+    from traffic_yolo.registry.zoo_collection import collect, fates
+
+    if not 0 <= keep_days <= MOST_DAYS:
+        raise OptionsError(f"--keep-days: expected 0 to {MOST_DAYS} days, found {keep_days}")
+    step = fates if dry_run else collect
+    gone = []
+    for fate in step(zoo, name, keep_days=keep_days, now=datetime.now(UTC)):
+        click.echo(fate.text)
+        gone += [] if fate.stays else [fate.size]
+    verb = "would go" if dry_run else "went"
+    click.echo(f"{len(gone)} versions, {sum(gone) / 1e6:.1f} MB {verb}")

@@ -1,0 +1,157 @@
+"""Where a zoo keeps one model, as publishing and the zoo's commands see it; and which models a zoo has.
+
+`folder_home.py` is such a place on a path or the NAS, `object_home.py` in object storage.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from traffic_yolo.errors import ModelError, OptionsError, StorageError
+from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.registry.bundle import Bundle
+from traffic_yolo.registry.ledger import LEDGER_FOLDER
+from traffic_yolo.storage import AnyPath, StoredFile, exists, is_s3
+
+CURRENT_NAME = "current"
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+VERSION_NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
+
+
+@dataclass(frozen=True)
+class InUse:
+    """What `current` says: the version, or None where none is in use. `seen`: what lay there, for `write_current`."""
+
+    version: str | None
+    seen: StoredFile | None = None
+
+
+class ModelHome(Protocol):
+    """One model of a zoo. Every method raises `StorageError`, in one line, for what it cannot do."""
+
+    name: str
+
+    @property
+    def location(self) -> str:
+        """Where the model's versions, `current` and history lie."""
+        ...
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other writers of this model waiting where the place can; `write_current` copes where it cannot."""
+        ...
+
+    def versions(self) -> list[str]:
+        """The names of the whole versions, oldest first; empty where the zoo has no such model."""
+        ...
+
+    def bundle(self, version: str) -> Path | str:
+        """Where the bundle of a version lies."""
+        ...
+
+    def current(self) -> InUse:
+        """What is in use."""
+        ...
+
+    def write_current(self, version: str, before: InUse) -> None:
+        """Makes a version the one in use. `ChangedMeanwhileError` where another writer was seen to be faster."""
+        ...
+
+    def place(self, bundle: Bundle) -> str:
+        """Writes a bundle that the model does not have, whole or not at all, and gives it its name."""
+        ...
+
+    def remove(self, version: str) -> None:
+        """Takes a version away; killed in the middle, it leaves nothing that looks like one."""
+        ...
+
+    def remove_abandoned(self) -> None:
+        """Takes away what killed writers left behind."""
+        ...
+
+
+def open_home(zoo: AnyPath, name: str) -> ModelHome:
+    """The place of a model, there or not. `OptionsError` for a name that cannot be a model's."""
+    from traffic_yolo.registry.folder_home import FolderHome
+    from traffic_yolo.registry.object_home import ObjectHome
+
+    check_model_name(name)
+    return ObjectHome(zoo, name) if is_s3(zoo) else FolderHome(zoo, name)
+
+
+def known_home(zoo: AnyPath, name: str) -> ModelHome:
+    """The place of a model that the zoo has; `StorageError` for a missing zoo, `ModelError` naming the models else."""
+    home = open_home(zoo, name)
+    if not home.versions():
+        found = shown_names([each.name for each in homes(zoo)], most=20)
+        raise ModelError(f"{zoo}: no model {name!r}; found {found or 'none'}")
+    return home
+
+
+def homes(zoo: AnyPath) -> list[ModelHome]:
+    """The models of a zoo, by name; `StorageError` where there is no zoo."""
+    from traffic_yolo.registry.folder_home import folder_names
+    from traffic_yolo.registry.object_home import prefix_names
+
+    check_zoo(zoo)
+    there = prefix_names(zoo) if is_s3(zoo) else folder_names(zoo)
+    names = sorted(name for name in there if MODEL_NAME.fullmatch(name) and name != LEDGER_FOLDER)
+    found = [open_home(zoo, name) for name in names]
+    return [home for home in found if home.versions() or home.current().version is not None]
+
+
+def check_zoo(zoo: AnyPath) -> None:
+    """Raises `StorageError` where there is no zoo."""
+    if not exists(zoo):
+        raise StorageError(f"model zoo not found: {zoo}; check the path, or that the share is mounted")
+
+
+def check_model_name(name: str) -> None:
+    """Raises `OptionsError` for a name that cannot be that of a model's folder in a zoo."""
+    if not MODEL_NAME.fullmatch(name) or name == LEDGER_FOLDER:
+        expected = f"letters, digits, '.', '_' and '-', and not {LEDGER_FOLDER!r}"
+        raise OptionsError(f"model name {name!r}: expected {expected}")
+
+
+def chosen_version(home: ModelHome, version: str) -> str:
+    """A version that is there, by its name or its number; the one in use for "".
+
+    Raises `ModelError`, naming those that are there.
+    """
+    known = home.versions()
+    if not version:
+        in_use = home.current().version
+        if in_use is None:
+            raise ModelError(f"{home.location}: no version is in use; publish one, or set one current")
+        if in_use not in known:
+            raise ModelError(f"{home.location}: current names {shown(in_use)}, which is not there; set another current")
+        return in_use
+    found = [name for name in known if name == version or _number_of(name) == version.lstrip("0")]
+    if len(found) != 1:
+        several = f"{version!r} names {len(found)} versions" if found else f"no version {version!r}"
+        raise ModelError(f"{home.location}: {several}; found {shown_names(found or known, most=20) or 'none'}")
+    return found[0]
+
+
+def in_order(versions: Iterable[str]) -> list[str]:
+    """Names of versions, oldest first; what is no such name is left out."""
+    return sorted((version for version in versions if VERSION_NAME.fullmatch(version)), key=version_key)
+
+
+def version_key(version: str) -> tuple[float, str]:
+    """What puts versions in order: 9999 comes before 10000, and what has no number last."""
+    match = VERSION_NAME.fullmatch(version)
+    return (int(match[1]) if match else math.inf, version)
+
+
+def next_version(versions: list[str], version_hash: str) -> str:
+    """The name of the version that comes after these, which are in order."""
+    number = int(versions[-1].split("-")[0]) + 1 if versions else 1
+    return f"{number:04d}-{version_hash}"
+
+
+def _number_of(version: str) -> str:
+    return version.split("-")[0].lstrip("0")
