@@ -42,12 +42,6 @@ def test_a_zoo_on_the_nas_takes_text_and_lies_below_the_root(
     assert not (tmp_path / "nas:").exists()
 
 
-def test_a_zoo_in_object_storage_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    nothing = dict.fromkeys(("model", "evaluation", "tuning", "validation"), tmp_path / "none")
-    with pytest.raises(StorageError, match="s3://bucket/zoo: no output can be written into object storage"):
-        publish(**nothing, zoo="s3://bucket/zoo", name="m")
-
-
 def test_the_same_content_is_published_once(make_run: MakeRun, tmp_path: Path) -> None:
     zoo = str(tmp_path / "zoo")
     first = publish(**make_run(), zoo=zoo, name="m")

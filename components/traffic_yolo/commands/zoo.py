@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.location_types import WRITE, WRITE_TEXT
+from traffic_yolo.commands.location_types import KEEP, WRITE
 from traffic_yolo.errors import OptionsError
 
 DAMAGED_EXIT_CODE = 1
@@ -16,7 +16,7 @@ MOST_DAYS = 36_500
 
 def zoo_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """The flag that every command of the group has."""
-    option = click.option("--zoo", required=True, type=WRITE_TEXT, help="The model zoo: a path, file:// or nas://.")
+    option = click.option("--zoo", required=True, type=KEEP, help="The model zoo: a path, file://, nas:// or s3://.")
     return option(function)
 
 

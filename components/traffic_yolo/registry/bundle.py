@@ -6,12 +6,13 @@ Its bytes follow from its inputs alone (no time, no host), so the same model giv
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from traffic_yolo._version import __version__
-from traffic_yolo.errors import ModelError
+from traffic_yolo.errors import ModelError, NotFoundError
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
 from traffic_yolo.model_folder import (
     CFG_NAME,
@@ -23,7 +24,21 @@ from traffic_yolo.model_folder import (
     ModelFolder,
     labels_text,
 )
-from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, sha256_of_file
+from traffic_yolo.storage import (
+    AnyPath,
+    input_path,
+    is_s3,
+    join,
+    list_files,
+    local_path,
+    output_path,
+    parse_json,
+    read,
+    read_json,
+    sha256_of_file,
+    shown,
+    verify,
+)
 from traffic_yolo.trained_on import TRAINED_ON_NAME
 from traffic_yolo.verdict_file import VERDICT_NAME
 
@@ -65,11 +80,18 @@ class Bundle:
     def write(self, folder: AnyPath) -> None:
         """Copies everything into an existing empty folder and reads it back; `ModelError` where it does not verify."""
         folder = output_path(folder)
-        for name, source in self.files.items():
-            shutil.copyfile(source, folder / name)
-        (folder / CARD_NAME).write_bytes(_json_bytes(self.card))
-        (folder / SUMS_NAME).write_text(self.sums, encoding="utf-8")
+        for name, content in self.contents():
+            if isinstance(content, Path):
+                shutil.copyfile(content, folder / name)
+            else:
+                (folder / name).write_bytes(content)
         verify_bundle(folder)
+
+    def contents(self) -> Iterator[tuple[str, Path | bytes]]:
+        """Name and content of each file; the checksums come last, so what has them is whole."""
+        yield from self.files.items()
+        yield CARD_NAME, _json_bytes(self.card)
+        yield SUMS_NAME, self.sums.encode()
 
 
 def gather_bundle(model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validation: AnyPath) -> Bundle:
@@ -108,47 +130,53 @@ def verify_bundle(folder: AnyPath) -> dict[str, Any]:
     Engines that TensorRT built there are no part of it and may lie beside it. Raises `ModelError` naming the file
     otherwise.
     """
-    folder = input_path(folder, what="bundle")
-    if not folder.is_dir():
-        raise ModelError(f"bundle not found: {folder}")
-    expected = _read_sums(folder / SUMS_NAME)
-    present = {path.name for path in folder.iterdir() if not _is_generated(path)} - {SUMS_NAME}
+    where, present = shown(str(folder)), _names_in(folder)
+    if not present:
+        raise ModelError(f"bundle not found: {where}")
+    expected = checksums_of(folder)
+    present.discard(SUMS_NAME)
     if missing := sorted(set(BUNDLE_FILES) - set(expected)) or sorted(set(expected) - present):
-        raise ModelError(f"{folder}: {missing[0]} is missing; the bundle is incomplete, publish it again")
+        raise ModelError(f"{where}: {missing[0]} is missing; the bundle is incomplete, publish it again")
     if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES) - set(OPTIONAL_FILES)):
-        raise ModelError(f"{folder}: {surplus[0]} does not belong there; remove it, or publish again")
+        raise ModelError(f"{where}: {surplus[0]} does not belong there; remove it, or publish again")
     for name, digest in expected.items():
-        found = sha256_of_file(folder / name)
+        found = verify(join(folder, name)).sha256 if is_s3(folder) else sha256_of_file(join(folder, name))
         if found != digest:
             raise ModelError(
-                f"{folder}: {name} was changed after publishing (SHA-256 {found[:12]}…, expected {digest[:12]}…)"
+                f"{where}: {name} was changed after publishing (SHA-256 {found[:12]}…, expected {digest[:12]}…)"
             )
-    card = read_json(folder / CARD_NAME, what="model card")
+    card = parse_json(read(join(folder, CARD_NAME)), where=f"model card {where}/{CARD_NAME}")
     if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
-        raise ModelError(f"{folder / CARD_NAME}: not a model card of schema version {SCHEMA_VERSION}")
+        raise ModelError(f"{where}/{CARD_NAME}: not a model card of schema version {SCHEMA_VERSION}")
     return card
 
 
 def checksums_of(folder: AnyPath) -> dict[str, str]:
-    """File name -> SHA-256 of what a bundle states it holds; `ModelError` where that cannot be read."""
-    return _read_sums(input_path(folder, what="bundle") / SUMS_NAME)
+    """File name -> SHA-256 of what a bundle states that it holds; `ModelError` where that cannot be read."""
+    try:
+        text = read(join(folder, SUMS_NAME)).decode(errors="replace")
+    except NotFoundError as error:
+        raise ModelError(f"{shown(str(folder))}: {SUMS_NAME} is missing; this is no bundle") from error
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        digest, separator, name = line.partition("  ")
+        if not separator or len(digest) != 64 or "/" in name or name in sums:
+            where = f"{shown(str(folder))}/{SUMS_NAME} line {number}"
+            raise ModelError(f"{where}: expected a SHA-256, two blanks and a file name, found {line!r}")
+        sums[name] = digest
+    return sums
+
+
+def _names_in(folder: AnyPath) -> set[str]:
+    """What lies in a bundle, engines that were built there left out; empty where nothing is."""
+    if is_s3(folder):
+        return {file.name for file in list_files(folder).files if not file.name.endswith(GENERATED_SUFFIX)}
+    path = local_path(folder)
+    return {each.name for each in path.iterdir() if not _is_generated(each)} if path.is_dir() else set()
 
 
 def _is_generated(path: Path) -> bool:
     return path.name.endswith(GENERATED_SUFFIX) and path.is_file() and not path.is_symlink()
-
-
-def _read_sums(path: Path) -> dict[str, str]:
-    """File name -> digest, as `sha256sum` writes them."""
-    if not path.is_file():
-        raise ModelError(f"{path.parent}: {SUMS_NAME} is missing; this is no bundle")
-    sums: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        digest, separator, name = line.partition("  ")
-        if not separator or len(digest) != 64 or "/" in name or name in sums:
-            raise ModelError(f"{path} line {number}: expected a SHA-256, two blanks and a file name, found {line!r}")
-        sums[name] = digest
-    return sums
 
 
 def _check_export(path: Path, export: Any, hashes: dict[str, str]) -> None:

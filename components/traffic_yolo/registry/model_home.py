@@ -1,6 +1,6 @@
 """Where a zoo keeps one model, as publishing and the zoo's commands see it; and which models a zoo has.
 
-`folder_home.py` is such a place on a path or the NAS.
+`folder_home.py` is such a place on a path or the NAS, `object_home.py` in object storage.
 """
 
 import math
@@ -15,7 +15,7 @@ from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.messages import shown, shown_names
 from traffic_yolo.registry.bundle import Bundle
 from traffic_yolo.registry.ledger import LEDGER_FOLDER
-from traffic_yolo.storage import AnyPath, exists
+from traffic_yolo.storage import AnyPath, StoredFile, exists, is_s3
 
 CURRENT_NAME = "current"
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -27,7 +27,7 @@ class InUse:
     """What `current` says: the version, or None where none is in use. `seen`: what lay there, for `write_current`."""
 
     version: str | None
-    seen: object = None
+    seen: StoredFile | None = None
 
 
 class ModelHome(Protocol):
@@ -76,9 +76,10 @@ class ModelHome(Protocol):
 def open_home(zoo: AnyPath, name: str) -> ModelHome:
     """The place of a model, there or not. `OptionsError` for a name that cannot be a model's."""
     from traffic_yolo.registry.folder_home import FolderHome
+    from traffic_yolo.registry.object_home import ObjectHome
 
     check_model_name(name)
-    return FolderHome(zoo, name)
+    return ObjectHome(zoo, name) if is_s3(zoo) else FolderHome(zoo, name)
 
 
 def known_home(zoo: AnyPath, name: str) -> ModelHome:
@@ -93,9 +94,11 @@ def known_home(zoo: AnyPath, name: str) -> ModelHome:
 def homes(zoo: AnyPath) -> list[ModelHome]:
     """The models of a zoo, by name; `StorageError` where there is no zoo."""
     from traffic_yolo.registry.folder_home import folder_names
+    from traffic_yolo.registry.object_home import prefix_names
 
     check_zoo(zoo)
-    names = sorted(name for name in folder_names(zoo) if MODEL_NAME.fullmatch(name) and name != LEDGER_FOLDER)
+    there = prefix_names(zoo) if is_s3(zoo) else folder_names(zoo)
+    names = sorted(name for name in there if MODEL_NAME.fullmatch(name) and name != LEDGER_FOLDER)
     found = [open_home(zoo, name) for name in names]
     return [home for home in found if home.versions() or home.current().version is not None]
 

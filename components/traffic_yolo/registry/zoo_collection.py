@@ -49,7 +49,7 @@ def collect(zoo: AnyPath, name: str = "", *, keep_days: int, now: datetime) -> I
         with home.locked():
             home.remove_abandoned()
             for fate in fates(zoo, home.name, keep_days=keep_days, now=now) if home.versions() else ():
-                if not fate.stays:
+                if not fate.stays and fate.version != home.current().version:  # object storage has no lock
                     home.remove(fate.version)
                 yield fate
 

@@ -187,6 +187,13 @@ class LocalPlace:
                     os.unlink(temporary)
         return self._put_answer(hashlib.sha256(data).hexdigest())
 
+    def put_if_unchanged(self, data: bytes, before: StoredFile | None) -> None:
+        """See `Place`."""
+        now = self.stat()
+        if (now and now.identity) != (before and before.identity):
+            raise ChangedMeanwhileError(f"{shown(str(self.path))}: was changed by another writer")
+        self.put(data)
+
     def _put_answer(self, sha256: str) -> StoredFile:
         stored = self.stat()
         if stored is None:

@@ -110,6 +110,20 @@ def put_new(location: AnyPath, data: bytes) -> StoredFile:
     return open_place(location).put_new(data)
 
 
+def put_if_unchanged(location: AnyPath, data: bytes, before: StoredFile | None) -> None:
+    """As `put`, where what lies there is still `before`, an answer of `stat`; `ChangedMeanwhileError` otherwise.
+
+    None stands for nothing. On S3, of two writers that saw the same exactly one succeeds, by `If-Match`; on a path only
+    those that keep each other away by a lock.
+    """
+    open_place(location).put_if_unchanged(data, before)
+
+
+def remove(location: AnyPath) -> None:
+    """Removes one file or object; nothing to do where there is none."""
+    open_place(location).remove()
+
+
 def verify(location: AnyPath, *, sha256: str = "") -> StoredFile:
     """Reads one file or object wholly and compares; the answer has the SHA-256 that was found.
 

@@ -80,3 +80,10 @@ class Place(Protocol):
     def put_new(self, data: bytes) -> StoredFile:
         """As `put`, but `AlreadyExistsError` where something is: of two writers exactly one succeeds."""
         ...
+
+    def put_if_unchanged(self, data: bytes, before: StoredFile | None) -> None:
+        """As `put`, but `ChangedMeanwhileError` where what is here is not `before`, an answer of `stat`; None: nothing.
+
+        On S3, of two writers that saw the same exactly one succeeds; on a path, their own lock must keep them apart.
+        """
+        ...

@@ -137,6 +137,28 @@ class S3Place:
         self._retried(write)
         return self._written(len(data), sha256)
 
+    def put_if_unchanged(self, data: bytes, before: StoredFile | None) -> None:
+        """See `Place`; by `If-Match`, or `If-None-Match: *`, which the server must know (docs/storage.md)."""
+        self._require_key()
+        head = self._retried(self._find)
+        sha256, writer = hashlib.sha256(data).hexdigest(), uuid.uuid4().hex
+        condition = {"If-Match": f'"{head.etag}"'} if head else {"If-None-Match": "*"}
+        headers = _headers({SHA256_KEY: sha256, WRITER_KEY: writer, **condition})
+
+        def write() -> bool:
+            try:
+                self._client._put_object(self.location.bucket, self.location.key, data, dict(headers))
+            except Exception as error:
+                if not is_code(error, "PreconditionFailed", "NoSuchKey"):
+                    raise
+                now = self._find()  # an earlier attempt of ours may have come through although its answer did not
+                return now is not None and now.headers.get(WRITER_KEY) == writer
+            return True
+
+        same = (head and head.stored.identity) == (before and before.identity)
+        if not same or not self._retried(write):
+            raise ChangedMeanwhileError(f"{self.location}: was changed by another writer")
+
     def _list(self, start_after: str) -> Iterator[Any]:
         found: Iterator[Any] = self._client.list_objects(
             self.location.bucket, prefix=self._prefix, recursive=True, start_after=start_after or None
