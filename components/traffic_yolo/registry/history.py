@@ -4,8 +4,9 @@
 finds there, so every version that was in use is named by one of the two, whatever is killed in between.
 """
 
+import contextlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -66,10 +67,6 @@ class History:
         """What was in use last, as far as it is written down."""
         return self.uses[-1].version if self.uses else None
 
-    def since(self, number: int) -> frozenset[str]:
-        """The versions that came into use after the use of this number."""
-        return frozenset(use.version for use in self.uses if use.number > number)
-
     def before(self, version: str) -> str | None:
         """What was in use before `version`, which is in use now; None where nothing was.
 
@@ -82,13 +79,17 @@ class History:
 
 def note_use(home: AnyPath, version: str, how: How, *, after: int) -> None:
     """Writes down that a version came into use, unless the uses with numbers above `after` name it already."""
-    while version not in (history := History.read(home)).since(after):
-        number = max(history.last_number, _highest_number(home)) + 1
+    folder = join(home, HISTORY_FOLDER)
+    while True:
+        numbers = {_number(file.name): file.name for file in list_files(folder).files}
+        numbers.pop(0, None)
+        if version in (_version_in(read(join(folder, name))) for number, name in numbers.items() if number > after):
+            return
         content = {"schema_version": SCHEMA_VERSION, "version": version, "how": how, "at": _now()}
-        try:
-            put_new(join(home, HISTORY_FOLDER, f"{number:06d}.json"), json.dumps(content).encode() + b"\n")
-        except AlreadyExistsError:
-            continue  # another writer took the number: perhaps with the same to say
+        number = max([*numbers, after]) + 1  # damaged files have their numbers too
+        with contextlib.suppress(AlreadyExistsError):  # another writer took the number: perhaps with the same to say
+            put_new(join(folder, f"{number:06d}.json"), json.dumps(content).encode() + b"\n")
+            return
 
 
 def _chain(uses: Sequence[Use]) -> list[str]:
@@ -105,9 +106,8 @@ def _chain(uses: Sequence[Use]) -> list[str]:
 
 def _parse(name: str, data: bytes) -> Use:
     """Raises `ValueError` saying what is wrong."""
-    number = name.removesuffix(".json")
-    if not number.isascii() or not number.isdigit() or name == number:
-        raise ValueError("not named as an entry of the history is (a number, then .json)")
+    if not (number := _number(name)):
+        raise ValueError("not named as an entry of the history is (a number from 1, then .json)")
     try:
         content = json_value(data)
     except ValueError as error:
@@ -117,13 +117,20 @@ def _parse(name: str, data: bytes) -> Use:
     version, how, at = content.get("version"), content.get("how"), content.get("at")
     if not isinstance(version, str) or how not in HOWS or not isinstance(at, str):
         raise ValueError("expected version and at (texts) and how")
-    return Use(int(number), version, how, at)
+    return Use(number, version, how, at)
 
 
-def _highest_number(home: AnyPath) -> int:
-    """Of all files of the history, damaged ones included: their numbers are taken."""
-    names: Collection[str] = [file.name.removesuffix(".json") for file in list_files(join(home, HISTORY_FOLDER)).files]
-    return max((int(name) for name in names if name.isascii() and name.isdigit()), default=0)
+def _version_in(data: bytes) -> str | None:
+    try:
+        return _parse("1.json", data).version
+    except ValueError:
+        return None
+
+
+def _number(name: str) -> int:
+    """Of an entry; 0 for what is not named as one."""
+    stem = name.removesuffix(".json")
+    return int(stem) if stem != name and stem.isascii() and stem.isdigit() else 0
 
 
 def _now() -> str:

@@ -59,6 +59,14 @@ class Published:
         return f"{line}\nNOT MADE CURRENT: {'; '.join(self.problems)}" if self.problems else line
 
 
+@dataclass(frozen=True)
+class _Now:
+    """What one attempt starts from; the last use of the history is that of the version in use."""
+
+    in_use: InUse
+    history: History
+
+
 def publish(
     *, model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validation: AnyPath, zoo: AnyPath, name: str
 ) -> Published:
@@ -77,19 +85,18 @@ def publish(
     verdict = read_verdict(model)
     with home.locked():
         home.remove_abandoned()
-        return _retried(home, lambda in_use: _publish(zoo, home, bundle, verdict, in_use))
+        return _retried(home, lambda now: _publish(zoo, home, bundle, verdict, now))
 
 
-def _publish(
-    zoo: AnyPath, home: ModelHome, bundle: Bundle, verdict: TrainingVerdict | None, in_use: InUse
-) -> Published:
+def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, verdict: TrainingVerdict | None, now: _Now) -> Published:
     """One attempt, in an order in which a kill leaves what the next attempt can finish: bundle, `current`, record.
 
     A record never names a version that is not there; and what neither `current`, nor the history, nor a record has ever
     named was never decided on.
     """
+    in_use = now.in_use
     there = next((each for each in home.versions() if each.endswith(f"-{bundle.version_hash}")), None)
-    decided = there is not None and _was_decided(zoo, home, there, in_use)
+    decided = there is not None and _was_decided(zoo, home, there, now)
     if verdict is not None and not verdict.learnt and in_use.version is not None:
         if there is not None and decided:
             _record(zoo, home, there, bundle)
@@ -99,7 +106,7 @@ def _publish(
     version = there or home.place(bundle)
     problems = reasons_against(Candidate(bundle, verdict, zoo, home.name, in_use.version))
     if not decided and not problems:
-        _use(home, version, in_use, "publish")
+        _use(home, version, now, "publish")
     _record(zoo, home, version, bundle)
     return Published(
         home.bundle(version),
@@ -139,7 +146,7 @@ def set_current(zoo: AnyPath, name: str, version: str) -> Path | str:
     chosen = chosen_version(home, version)
     verify_bundle(home.bundle(chosen))
     with home.locked():
-        _retried(home, lambda in_use: _use(home, chosen, in_use, "set-current"))
+        _retried(home, lambda now: _use(home, chosen, now, "set-current"))
     return home.bundle(chosen)
 
 
@@ -150,13 +157,14 @@ def roll_back(zoo: AnyPath, name: str) -> tuple[str, Path | str]:
     """
     home = known_home(zoo, name)
     with home.locked():
-        return _retried(home, lambda in_use: _roll_back(home, in_use))
+        return _retried(home, lambda now: _roll_back(home, now))
 
 
-def _roll_back(home: ModelHome, in_use: InUse) -> tuple[str, Path | str]:
+def _roll_back(home: ModelHome, now: _Now) -> tuple[str, Path | str]:
+    in_use = now.in_use
     if in_use.version is None:
         raise ModelError(f"{home.location}: no version is in use; publish one, or set one current")
-    before = History.read(home.location).before(in_use.version)
+    before = now.history.before(in_use.version)
     known = home.versions()
     if before is None or before not in known:
         missing = "no version was in use" if before is None else f"{shown(before)}, which is not there any more, was"
@@ -165,13 +173,13 @@ def _roll_back(home: ModelHome, in_use: InUse) -> tuple[str, Path | str]:
             f"{', '.join(known)}"
         )
     verify_bundle(home.bundle(before))
-    _use(home, before, in_use, "rollback")
+    _use(home, before, now, "rollback")
     return in_use.version, home.bundle(before)
 
 
-def _was_decided(zoo: AnyPath, home: ModelHome, version: str, in_use: InUse) -> bool:
+def _was_decided(zoo: AnyPath, home: ModelHome, version: str, now: _Now) -> bool:
     """Whether an earlier attempt got as far as deciding whether this version comes into use."""
-    if version == in_use.version or version in History.read(home.location).versions:
+    if version == now.in_use.version or version in now.history.versions:
         return True
     ledger = ledger_of_zoo(zoo)
     entries = read_ledger(ledger)[0] if exists(ledger) else []
@@ -183,24 +191,23 @@ def _record(zoo: AnyPath, home: ModelHome, version: str, bundle: Bundle) -> None
     add_entry(ledger_of_zoo(zoo), LedgerEntry.of_bundle(home.name, version, bundle.card, bundle.record))
 
 
-def _use(home: ModelHome, version: str, in_use: InUse, how: How) -> None:
-    """Moves `current`, and writes down what was there before it is lost; nothing to do where it is in use."""
-    if version == in_use.version:
-        return
-    number = History.read(home.location).last_number
-    home.write_current(version, in_use)
-    note_use(home.location, version, how, after=number)
+def _use(home: ModelHome, version: str, now: _Now, how: How) -> None:
+    """Moves `current`, whose old content was written down; nothing to do where it is in use."""
+    if version != now.in_use.version:
+        home.write_current(version, now.in_use)
+        note_use(home.location, version, how, after=now.history.last_number)
 
 
-def _retried(home: ModelHome, attempt: Callable[[InUse], Result]) -> Result:
+def _retried(home: ModelHome, attempt: Callable[[_Now], Result]) -> Result:
     """What `attempt` makes of the version in use, which is written down first; once more where that moved meanwhile."""
     for _ in range(MOST_ATTEMPTS):
+        history = History.read(home.location)  # first: what moves `current` in between is then noted only once
         in_use = home.current()
-        history = History.read(home.location)
         if in_use.version is not None and in_use.version != history.last_version:
             note_use(home.location, in_use.version, "found", after=history.last_number)
+            history = History.read(home.location)
         try:
-            return attempt(in_use)
+            return attempt(_Now(in_use, history))
         except ChangedMeanwhileError:
             continue
     raise StorageError(
