@@ -81,6 +81,7 @@ def publish(
     `StorageError` for a full disk.
     """
     home = open_home(zoo, name)
+    home.current()  # what cannot be read is said before gigabytes are hashed
     bundle = gather_bundle(model, evaluation, tuning, validation)
     verdict = read_verdict(model)
     with home.locked():

@@ -141,8 +141,15 @@ class S3Place:
         """See `Place`; by `If-Match`, or `If-None-Match: *`, which the server must know (docs/storage.md)."""
         self._require_key()
         head = self._retried(self._find)
+        # Ceph 16 compares the ETag with the header as it stands; the standard wants quotation marks
+        conditions = [{"If-Match": f'"{head.etag}"'}, {"If-Match": head.etag}] if head else [{"If-None-Match": "*"}]
+        same = (head and head.stored.identity) == (before and before.identity)
+        if not same or not any(self._put_if(data, condition) for condition in conditions):
+            raise ChangedMeanwhileError(f"{self.location}: was changed by another writer")
+
+    def _put_if(self, data: bytes, condition: dict[str, str]) -> bool:
+        """Whether a conditional write came through."""
         sha256, writer = hashlib.sha256(data).hexdigest(), uuid.uuid4().hex
-        condition = {"If-Match": f'"{head.etag}"'} if head else {"If-None-Match": "*"}
         headers = _headers({SHA256_KEY: sha256, WRITER_KEY: writer, **condition})
 
         def write() -> bool:
@@ -155,9 +162,7 @@ class S3Place:
                 return now is not None and now.headers.get(WRITER_KEY) == writer
             return True
 
-        same = (head and head.stored.identity) == (before and before.identity)
-        if not same or not self._retried(write):
-            raise ChangedMeanwhileError(f"{self.location}: was changed by another writer")
+        return self._retried(write)
 
     def _list(self, start_after: str) -> Iterator[Any]:
         found: Iterator[Any] = self._client.list_objects(
