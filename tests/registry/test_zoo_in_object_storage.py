@@ -28,7 +28,7 @@ from traffic_yolo.storage import join, list_files, put, put_if_unchanged, read, 
 
 MakeRun = Callable[..., dict[str, Path]]
 SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
-EVERY = 1 if SLOW else 17  # requests
+EVERY = 1 if SLOW else 29  # requests
 
 
 @pytest.fixture(scope="module")
