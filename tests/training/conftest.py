@@ -1,7 +1,8 @@
 """A tiny data set of coloured rectangles, a tiny network that can learn it in seconds, and Darknet's loss cases."""
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
 from written_data_set import write_manifest
@@ -174,6 +176,24 @@ def write_rectangles(root: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     return root
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Tiny tensors: more threads only wait for one another, ten times as long beside other work."""
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(kept)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_one_thread() -> Iterator[None]:
+    """Every test of this folder, and what its modules prepare."""
+    with one_thread():
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, rectangles: Path, tiny_cfg_text: str) -> Path:
     """A run that has learnt the rectangles by heart."""
@@ -183,7 +203,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, rectangles: Path, tiny_cfg
         cfg=str(folder / "tiny.cfg"), batch=4, max_batches=120, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0,
         ema_alpha=0.9, device="cpu",
     )  # fmt: skip
-    assert train(rectangles, folder / "run", options).best_ap50 > 0.9
+    with one_thread():  # a session's fixture is made before a module's
+        assert train(rectangles, folder / "run", options).best_ap50 > 0.9
     return folder / "run"
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from written_data_set import write_manifest
 
 from traffic_yolo.cli import main
@@ -25,15 +24,6 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.training.checkpoint import BEST, LAST, PREVIOUS, read_checkpoint, write_checkpoint
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainer import train
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors: more threads only wait for one another."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
 
 
 @dataclass(frozen=True)

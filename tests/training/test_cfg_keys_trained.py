@@ -5,7 +5,7 @@ it. `Run` is the training as the command makes it, which updates here without va
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,16 +91,7 @@ Train = Callable[..., Trained]
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Tiny tensors: more threads only wait for one another."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
-
-
-@pytest.fixture(scope="module")
-def train(rectangles: Path, tiny_cfg_text: str, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Train:
+def train(rectangles: Path, tiny_cfg_text: str, tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Trains the tiny network with changes of its cfg, by Darknet's own recipe without a warm-up; each once."""
     folder, known = tmp_path_factory.mktemp("keys"), dict[Any, Trained]()
     data_set = DataSet.open(rectangles)

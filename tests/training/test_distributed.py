@@ -32,10 +32,13 @@ def losses(rows: list[HistoryRow]) -> np.ndarray:
 
 
 def test_two_processes_train_as_one_does(rectangles: Path, tiny_cfg: Path, tmp_path: Path) -> None:
-    options = TrainingOptions(cfg=str(tiny_cfg), batch=4, max_batches=6, optimizer="sgd", device="cpu")
+    # A rate so small that rounding stays rounding: at the cfg's own it grows fivefold with each update
+    options = TrainingOptions(
+        cfg=str(tiny_cfg), batch=4, max_batches=6, optimizer="sgd", learning_rate=0.001, device="cpu"
+    )
     train(rectangles, tmp_path / "1", options)
-    flags = ("--cfg", tiny_cfg, "--batch", 4, "--max-batches", 6, "--optimizer", "sgd", "--device", "cpu")
-    done = train_in_two(tmp_path / "2", "--dataset", rectangles, *flags)
+    flags = ("--cfg", tiny_cfg, "--batch", 4, "--max-batches", 6, "--optimizer", "sgd", "--learning-rate", 0.001)
+    done = train_in_two(tmp_path / "2", "--dataset", rectangles, *flags, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("best AP50 on val") == 1
     one, two = (read_history(tmp_path / name / "history.csv") for name in ("1", "2"))

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from written_data_set import write_manifest
 
 from traffic_yolo.cli import main
@@ -27,15 +26,6 @@ from traffic_yolo.training.interrupts import TrainingInterrupted
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.run import Run
 from traffic_yolo.training.trainer import train
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors: more threads only wait for one another."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Whole trainings of the tiny network: it learns, resumes, freezes, and refuses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,6 @@ def options(tiny_cfg: Path) -> TrainingOptions:
     return TrainingOptions(
         cfg=str(tiny_cfg), batch=4, max_batches=8, evaluate_every=4, mosaic=0.5, hue=0.1, ema_alpha=0.9, device="cpu"
     )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors: more threads only wait for one another."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
 
 
 def test_tiny_network_learns_four_pictures_by_heart(rectangles: Path, tmp_path: Path, tiny_cfg: Path) -> None:
