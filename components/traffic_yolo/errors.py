@@ -61,7 +61,7 @@ class DatasetError(TrafficYoloError, ValueError):
 
 
 class PictureError(DatasetError):
-    """A picture of a data set that is missing, unreadable, damaged, of another size or too large; `reason` says."""
+    """A picture of a data set that is missing, unreadable, damaged or of another size; `reason` says which."""
 
     def __init__(self, message: str, *, reason: str = "damaged") -> None:
         """`reason` is what such pictures are counted under."""

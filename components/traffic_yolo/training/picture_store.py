@@ -9,13 +9,11 @@ import numpy as np
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.detection.detect import read_rgb
-from traffic_yolo.errors import PictureError
 from traffic_yolo.training.augment import GREY, Augmentation, Picture, UInt8Array, finest_scale, visible_part
 from traffic_yolo.training.bilinear import sample
 from traffic_yolo.training.picture_cache import PictureCache
 
 REDUCE_BELOW = 0.5  # share of the pixels: what saves less memory than half is kept as it is, and sampled once only
-LONGEST_SIDE = 32766  # pixels; OpenCV's warpAffine counts in 16 bits
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,6 @@ class PictureStore:
     def pixels(self, index: int, *, shown: bool = True) -> UInt8Array:
         """(H, W, 3) uint8 RGB, not to be written to; raises `PictureError` as `read_rgb` does.
 
-        With `needed`, a picture with a side above `LONGEST_SIDE` is one too.
-
         `shown`: it is this picture's turn. One that a mosaic takes besides keeps its place in the window, or stays out
         of it: it would drive out another that is still in it, which would be read again and drive out the next.
         """
@@ -129,12 +125,6 @@ class PictureStore:
     def _read(self, image: LabelledImage) -> UInt8Array:
         if self.needed is None:
             return read_rgb(image)
-        if max(image.width, image.height) > LONGEST_SIDE:
-            raise PictureError(
-                f"{image.path} is {image.width} x {image.height} pixels: expected sides up to {LONGEST_SIDE} for "
-                f"training; cut it into parts",
-                reason="too large",
-            )
         pixels = read_rgb(image, at_least_wh=self.needed.decoded_wh((image.width, image.height)))
         kept = self._kept_wh(image)
         if kept == (image.width, image.height):

@@ -37,7 +37,7 @@ class SkippedPictures:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures by reason: missing, unreadable, damaged, of another size, too large."""
+        """Pictures by reason: missing, unreadable, damaged, of another size."""
         return dict(sorted(Counter(picture.reason for picture in self._found.values()).items()))
 
     def add(self, pictures: Sequence[SkippedPicture]) -> None:

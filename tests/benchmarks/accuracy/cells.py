@@ -11,9 +11,10 @@ ITERATIONS = (40, 200, 1000)
 SIZES = ("320x320", "640x384")
 BATCH = 16  # pictures an update, in every recipe, so that equal iterations are equal work
 UNTOUCHED = "untouched"
-# The numbers of recipe darknet in Darknet's own program, whose weights after the last update are judged; and ours after
-# the last update, since our trainings otherwise deliver what was best on val, the start included
-BINARY, LAST = "darknet-binary", "darknet-last"
+# The numbers of recipe darknet in Darknet's own program, whose weights after the last update are judged
+BINARY = "darknet-binary"
+# Recipes of which the same weights are judged; the others deliver what was best on val, the start included
+LAST = ("darknet-last", "default-last")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def _adamw(rate: float, **more: Any) -> Mapping[str, Any]:
 
 RECIPES |= {
     BINARY: RECIPES["darknet"],
-    LAST: RECIPES["darknet"],
+    **{recipe: RECIPES[recipe.removesuffix("-last")] for recipe in LAST},
     "adamw-1e-3": _adamw(1e-3, fine_tune_layers="all", batch_norm="train"),
     "adamw-2e-3": _adamw(2e-3, fine_tune_layers="all", batch_norm="train"),
     "adamw-5e-4": _adamw(5e-4, fine_tune_layers="all", batch_norm="train"),

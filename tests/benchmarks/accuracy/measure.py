@@ -97,7 +97,7 @@ def measure(cell: Cell, place: Workplace, keep: Path) -> dict[str, float]:
         else:
             train(data.root, run, TrainingOptions(**start, **cell.options()))
         seconds, cpu_seconds = time.monotonic() - started, _processor_seconds() - busy
-        if cell.recipe == LAST:
+        if cell.recipe in LAST:
             deliver_last(run)
         raw = detect_split(ModelFolder.open(run), data, "test")
     found = suppressed_to_floor(raw, NmsOptions())
