@@ -1,6 +1,5 @@
 """What a Kubeflow Pipelines server says against a run, on one line: where, what was asked, its reason, what to do."""
 
-import json
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
@@ -11,6 +10,7 @@ from kfp_server_api import ApiException
 
 from traffic_yolo.errors import ClusterError
 from traffic_yolo.messages import one_line
+from traffic_yolo.storage.documents import json_value
 
 TOKEN_VARIABLE = "TRAFFIC_YOLO_KFP_TOKEN"
 COOKIE_VARIABLE = "TRAFFIC_YOLO_KFP_COOKIE"
@@ -28,7 +28,7 @@ def refuse_other_than_json(answer: Any, *, host: str, asked: str) -> None:
     """
     text = _text(answer.data)
     try:
-        if isinstance(json.loads(text), dict):
+        if isinstance(json_value(text, keys_once=False), dict):
             return
     except ValueError:
         pass
@@ -53,7 +53,7 @@ def said_by(error: Exception, *, host: str, asked: str, namespace: str) -> str:
 def said_in(body: str) -> str:
     """A server's own words in the body of its answer, on one line: of JSON its message, of a page its title."""
     try:
-        found = _message(json.loads(body))
+        found = _message(json_value(body, keys_once=False))
     except ValueError:
         found = _title(body) if _is_page(body) else body
     return _cut(one_line(" ".join(found.split())))

@@ -2,16 +2,17 @@
 
 import contextlib
 import io
+import logging
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import kfp
-import yaml
 
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo_pipelines.compile import compile_to
@@ -64,56 +65,73 @@ def submit(pipeline: Any, parameters: Mapping[str, Any], *, host: str, namespace
     `ClusterError` when the server cannot be reached, refuses the run, or answers with anything but a run.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        # kfp names the run after the file
-        package = Path(folder, f"{pipeline.name.removeprefix('traffic-yolo-')}_pipeline.yaml")
+        package = Path(folder, "pipeline.yaml")
         compile_to(pipeline, package)
-        images = images_of(package)
-        asked = "asked how it is"
+        started = _Started(host=host, namespace=namespace)
         try:
-            client = _Client(
-                host=host,
-                namespace=namespace or NO_NAMESPACE,
-                existing_token=os.environ.get(TOKEN_VARIABLE) or None,
-                cookies=os.environ.get(COOKIE_VARIABLE) or None,
-            )
-            health = client.get_kfp_healthz()
-            namespace = namespace or client.get_user_namespace()
-            if health.multi_user and not namespace:
-                raise OptionsError(f"the server at {host} is one of several users; give --namespace, yours on it")
-            asked = f"asked for the experiment {experiment}"
-            found = client.create_experiment(experiment, namespace=namespace or None)
-            client.check_answer(asked)
-            _require_id(found.experiment_id, host, asked)
-            asked = "told to start the run"
-            run = client.run_pipeline(
-                found.experiment_id, package.stem, pipeline_package_path=str(package), params=dict(parameters)
-            )
-            client.check_answer(asked)
-            _require_id(run.run_id, host, asked)
+            run_id = started.run(pipeline.name, package, parameters, experiment)
         except (ClusterError, OptionsError):
             raise
-        except (
-            Exception
-        ) as error:  # kfp lets urllib3's, its own and generated REST exceptions through, of no common root
-            raise ClusterError(said_by(error, host=host, asked=asked, namespace=namespace)) from error
-    return Submitted(str(run.run_id), images, f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
+        except Exception as error:  # kfp lets urllib3's, its own and generated exceptions through, of no common root
+            line = said_by(error, host=host, asked=started.asked, namespace=started.namespace)
+            raise ClusterError(line) from error
+    return Submitted(run_id, images_of(pipeline), f"{host.rstrip('/')}/#/runs/details/{run_id}")
 
 
-def images_of(package: Path) -> tuple[str, ...]:
-    """The images of a compiled pipeline's tasks, each once, in the order of their names."""
-    spec = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
-    executors = spec["deploymentSpec"]["executors"].values()
+@dataclass
+class _Started:
+    """The calls to the server at `host`, one after the other; `asked`: the one under way, in words."""
+
+    host: str
+    namespace: str
+    asked: str = "asked how it is"
+
+    def run(self, name: str, package: Path, parameters: Mapping[str, Any], experiment: str) -> str:
+        """The id of a run of the compiled `package`, named after the pipeline and the time."""
+        client = _Client(
+            host=self.host,
+            namespace=self.namespace or NO_NAMESPACE,
+            existing_token=os.environ.get(TOKEN_VARIABLE) or None,
+            cookies=os.environ.get(COOKIE_VARIABLE) or None,
+        )
+        is_of_several = client.get_kfp_healthz().multi_user
+        self.namespace = self.namespace or client.get_user_namespace()
+        if is_of_several and not self.namespace:
+            raise OptionsError(f"the server at {self.host} is one of several users; give --namespace, yours on it")
+
+        self.asked = f"asked for the experiment {experiment}"
+        found = client.create_experiment(experiment, namespace=self.namespace or None)
+        client.check_answer(self.asked)
+        experiment_id = self._id(found.experiment_id)
+
+        self.asked = "told to start the run"
+        title = f"{name} {datetime.now():%Y-%m-%d %H-%M-%S}"
+        run = client.run_pipeline(experiment_id, title, str(package), params=dict(parameters))
+        client.check_answer(self.asked)
+        return self._id(run.run_id)
+
+    def _id(self, found: str | None) -> str:
+        if not found:
+            answer = f"the server at {self.host}, {self.asked}, answered without an id"
+            raise ClusterError(f"{answer}; {LOG_IN}, and {CHECK_HOST}")
+        return str(found)
+
+
+def images_of(pipeline: Any) -> tuple[str, ...]:
+    """The images of a pipeline's tasks, each once, in the order of their names."""
+    executors = pipeline.pipeline_spec.deployment_spec["executors"].values()
     return tuple(sorted({one["container"]["image"] for one in executors if "container" in one}))
-
-
-def _require_id(found: str | None, host: str, asked: str) -> None:
-    if not found:
-        raise ClusterError(f"the server at {host}, {asked}, answered without an id; {LOG_IN}, and {CHECK_HOST}")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what kfp prints: links to pages of runs that are not there, and that it suits servers since 2.0."""
+    """Without what kfp and urllib3 tell: links to runs that are not there, versions, a line for each attempt."""
+    attempts = logging.getLogger("urllib3.connectionpool")
+    level = attempts.level
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        yield
+        attempts.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            attempts.setLevel(level)

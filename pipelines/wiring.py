@@ -7,15 +7,8 @@ from kfp import kubernetes
 
 from traffic_yolo.options import SETTINGS
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
 from traffic_yolo_pipelines.signatures import settings_name
-
-NAS_MOUNT_PATH = "/nas"
-# No secret has the name. A driver refuses an empty one (since 2.5), and in a loop one that is left out
-NO_SECRET = "none"
-# Keys of the secret for object storage; each is the environment variable of docs/storage.md
-S3_SECRET_KEYS = (
-    "TRAFFIC_YOLO_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
-)  # fmt: skip
 
 
 def form_parameters(component: Any, form: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from kfp import dsl, kubernetes
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.options import SETTINGS, fields_of
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
+from traffic_yolo.storage.in_pods import NO_SECRET, S3_SECRET_KEYS
 from traffic_yolo.storage.s3_settings import S3Settings
 from traffic_yolo.training.component import train
 from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
-from traffic_yolo_pipelines.wiring import NO_SECRET, S3_SECRET_KEYS
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"

@@ -209,8 +209,11 @@ def test_call_of_another_kind_is_not_taken(server: KfpServer) -> None:
     assert len(server.faults) == len(sent)
 
 
-def test_server_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     line = refused(KfpServer(host="http://127.0.0.1:9"), capsys)
     assert "gave no answer" in line
     assert "Connection refused" in line
     assert "object at 0x" not in line
+    assert caplog.records == []  # which the command line would print

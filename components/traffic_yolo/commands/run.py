@@ -16,6 +16,7 @@ from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import read_settings, task_options
 from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines
+from traffic_yolo.storage.in_pods import NO_SECRET
 
 PIPELINES = "traffic_yolo_pipelines"
 _STEP_OPTIONS = importlib.import_module(f"{PIPELINES}.step_options")
@@ -66,7 +67,7 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
 @click.option(
     "--s3-secret",
-    default="none",
+    default=NO_SECRET,
     show_default=True,
     help="Kubernetes secret with address and credentials of the object storage (cluster).",
 )
@@ -103,7 +104,7 @@ def command(
     check_gpus(gpus, made["train"][0], here=where == "local")
     if where == "submit":
         check_cluster_names({"--nas-claim": nas_claim, "--s3-secret": s3_secret})
-        check_cluster_run(values, places_in(made), has_secret=s3_secret != "none")
+        check_cluster_run(values, places_in(made), has_secret=s3_secret != NO_SECRET)
     else:
         check_local_run(values, out, convert=made["convert"][0], training=made["train"][0])
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline

@@ -16,11 +16,12 @@ from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.errors import OptionsError, StorageError, TrainingError
 from traffic_yolo.messages import shown as shown_value
 from traffic_yolo.storage import check_location, check_writable, exists, is_s3, local_path, output_path, shown
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 from traffic_yolo.training.options import TrainingOptions
 
 MOST_NAME = 253  # RFC 1123, as Kubernetes has it
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_IN_A_POD = "give nas://, s3:// or the path below /nas, where a pod has the NAS"
+_IN_A_POD = f"give nas://, s3:// or the path below {NAS_MOUNT_PATH}, where a pod has the NAS"
 MOST_RECORDINGS = 500  # whose structure is looked at: a second or two here, some more on a NAS
 MOST_LABEL_BYTES = 64 << 20  # of label files that are read: a second or two
 
@@ -52,7 +53,7 @@ def check_cluster_run(parameters: Mapping[str, Any], places: Iterable[tuple[str,
             continue
         if not path.startswith("/"):
             raise OptionsError(f"{flag}: {shown(location)}: a relative path means nothing in a pod; {_IN_A_POD}")
-        if PurePosixPath(os.path.normpath(path)).parts[:2] != ("/", "nas"):
+        if not PurePosixPath(os.path.normpath(path)).is_relative_to(NAS_MOUNT_PATH):
             raise OptionsError(
                 f"{flag}: {shown(location)}: a path of this machine, which a pod does not have; {_IN_A_POD}"
             )
