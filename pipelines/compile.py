@@ -1,5 +1,6 @@
 """Compiles a pipeline to the YAML file beside its source."""
 
+import copy
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from traffic_yolo_pipelines.step_options import STEP_OPTIONS
 SERVER_VARIABLE = "TRAFFIC_YOLO_KFP_SERVER"
 DEFAULT_SERVER = "2.17"
 LITERALS_SINCE = (2, 16)  # kubeflow/pipelines#12607; an older server refuses a spec with a field that it does not know
+OPTIONAL_SECRETS_SINCE = (2, 15)  # an older server makes a pod that waits for the secret for ever
 
 
 def compile_beside(pipeline: Any, source_file: str) -> Path:
@@ -33,11 +35,16 @@ def compile_to(pipeline: Any, target: Path, *, server: str = "") -> None:
 
     `server`: the oldest release of Kubeflow Pipelines that must read it, such as "2.4"; empty: the one that the
     environment states. Where that knows them, the words of a parameter are written as `literals`: the UI offers them in
-    a list, and the server refuses others.
+    a list, and the server refuses others. Where it would wait for a secret that is not there, no task is given one.
     """
-    if server_version(server or os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER)) >= LITERALS_SINCE:
-        add_literals(pipeline.pipeline_spec)
-    compiler.Compiler().compile(pipeline, str(target))
+    version = server_version(server or os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER))
+    made = copy.deepcopy(pipeline)
+    if version >= LITERALS_SINCE:
+        add_literals(made.pipeline_spec)
+    if version < OPTIONAL_SECRETS_SINCE:
+        for executor in made.platform_spec.platforms["kubernetes"].deployment_spec.executors.values():
+            executor.fields.pop("secretAsEnv", None)
+    compiler.Compiler().compile(made, str(target))
 
 
 def server_version(text: str) -> tuple[int, int]:

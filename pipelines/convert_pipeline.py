@@ -4,13 +4,12 @@ Only wires. The data set is byte for byte the one that the task `convert` of the
 Kubeflow by `python pipelines/convert_pipeline.py`, which rewrites `convert_pipeline.yaml` beside this file.
 """
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from traffic_yolo.dataset.component import convert_files, convert_shard, merge_shards, plan_shards
 from traffic_yolo.snapshot.component import hash_share, snapshot
-from traffic_yolo_pipelines.wiring import form_parameters
+from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
 
-NAS_MOUNT_PATH = "/nas"
 PARALLEL_SHARDS = 8  # more wait: a NAS serves a few readers well, and many badly
 
 
@@ -29,6 +28,7 @@ def convert_pipeline(
     convert_settings: str = "",
     shards: int = 4,
     nas_claim: str = "nas-data",
+    s3_secret: str = "none",
 ) -> None:
     """Make a data set of recordings or of another data set, in shards that are converted side by side and merged.
 
@@ -47,6 +47,7 @@ def convert_pipeline(
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         shards: How many parts the source is cut into; a recording is never cut.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
+        s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
     """
     form = dict(locals())
     snapshot_task = snapshot(**form_parameters(snapshot, form))
@@ -70,8 +71,7 @@ def convert_pipeline(
     merge_task.set_cpu_request("1").set_memory_request("2G")
 
     for task in (snapshot_task, files_task, hashes_task, shard_task):
-        kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
-        task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
+        reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
-from traffic_yolo_pipelines.wiring import form_parameters
-
-NAS_MOUNT_PATH = "/nas"
+from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
 
 
 @dsl.pipeline(name="traffic-yolo-finetune")
@@ -54,6 +52,7 @@ def finetune_pipeline(
     model_name: str = "traffic-small",
     train_work: str = "",
     nas_claim: str = "nas-data",
+    s3_secret: str = "none",
     gpus: str = "0",
 ) -> None:
     """Fine-tune a YOLO network on traffic recordings, choose its thresholds, check it for DeepStream, publish it.
@@ -96,6 +95,7 @@ def finetune_pipeline(
         train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
             empty: in the pod, from the start.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
+        s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
         gpus: GPUs of the training task; 0 trains on CPUs. A whole number.
     """
     form = dict(locals())
@@ -154,8 +154,7 @@ def finetune_pipeline(
     # Settings of every step may lie on the NAS; export alone is told of no place there
     reading = (snapshot_task, files_task, convert_task, train_task, evaluate_task, tune_task, validate_task)
     for task in (*reading, publish_task):
-        kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
-        task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
+        reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
 
 
 if __name__ == "__main__":

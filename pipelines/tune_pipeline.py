@@ -3,12 +3,10 @@
 On a cluster Katib runs the trials; under kfp.local the same task runs them on this machine. Only wires.
 """
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from traffic_yolo.tuning.katib_launch.component import search
-from traffic_yolo_pipelines.wiring import form_parameters
-
-NAS_MOUNT_PATH = "/nas"
+from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
 
 
 @dsl.pipeline(name="traffic-yolo-tune")
@@ -19,6 +17,7 @@ def tune_pipeline(
     keep: bool = True,
     ignore: str = "",
     nas_claim: str = "nas-data",
+    s3_secret: str = "none",
 ) -> None:
     """Search thresholds and fine-tuning layers with Katib; the run shows the best trial.
 
@@ -29,6 +28,7 @@ def tune_pipeline(
         keep: Whether the Experiment and its trials stay on the cluster.
         ignore: A rule of `katib check` that does not count, by its name. Several with commas between.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas, where the Experiment's file may lie.
+        s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
     """
     form = dict(locals())
     task = search(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(search, form))
@@ -36,8 +36,7 @@ def tune_pipeline(
     task.set_caching_options(False)
     # A pod that is evicted while it waits comes back and finds its Experiment.
     task.set_retry(2)
-    kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
-    task.set_env_variable("TRAFFIC_YOLO_NAS_ROOT", NAS_MOUNT_PATH)
+    reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
 
 
 if __name__ == "__main__":

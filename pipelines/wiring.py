@@ -1,9 +1,13 @@
-"""Hands the parameters of a pipeline's form to its tasks by name, so that no pipeline lists options."""
+"""What pipelines wire alike: the form's parameters, handed to tasks by name, and the storage that tasks reach."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from kfp import kubernetes
+
 from traffic_yolo.options import SETTINGS
+from traffic_yolo.storage import NAS_ROOT_VARIABLE
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
 from traffic_yolo_pipelines.signatures import settings_name
 
 
@@ -18,3 +22,14 @@ def form_parameters(component: Any, form: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: form[shown] for name, shown in named.items() if name in component.component_spec.inputs and shown in form
     }
+
+
+def reach_storage(task: Any, *, nas_claim: Any, s3_secret: Any) -> None:
+    """Gives `task` the NAS, and object storage where the run names a secret: for every task that is told of a place.
+
+    Mounts the claim at `NAS_MOUNT_PATH`; the keys of the secret, `S3_SECRET_KEYS`, become environment variables.
+    """
+    kubernetes.mount_pvc(task, pvc_name=nas_claim, mount_path=NAS_MOUNT_PATH)
+    task.set_env_variable(NAS_ROOT_VARIABLE, NAS_MOUNT_PATH)
+    # Optional: most runs have no secret, and few a session token; a task that misses a key says so in one line
+    kubernetes.use_secret_as_env(task, s3_secret, {key: key for key in S3_SECRET_KEYS}, optional=True)

@@ -19,6 +19,14 @@ def test_prefix_names_a_teams_own_registry(monkeypatch: pytest.MonkeyPatch) -> N
     assert image("deepstream") == f"registry.example/vision/deepstream:{__version__}"
 
 
+@pytest.mark.parametrize(
+    ("prefix", "name"), [("", "traffic-yolo/train"), ("registry.example/", "registry.example/train")]
+)
+def test_prefix_is_never_half_a_name(prefix: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAFFIC_YOLO_IMAGE_PREFIX", prefix)
+    assert image("train") == f"{name}:{__version__}"
+
+
 def test_unknown_image_is_refused_with_the_known_ones() -> None:
     with pytest.raises(OptionsError, match="train, deepstream"):
         image("gpu")

@@ -17,5 +17,5 @@ def image(name: str) -> str:
     """
     if name not in IMAGES:
         raise OptionsError(f"image {name!r} is not one of ours: expected one of {', '.join(IMAGES)}")
-    prefix = os.environ.get("TRAFFIC_YOLO_IMAGE_PREFIX", DEFAULT_PREFIX)
+    prefix = os.environ.get("TRAFFIC_YOLO_IMAGE_PREFIX", "").rstrip("/") or DEFAULT_PREFIX
     return f"{prefix}/{name}:{__version__}"

@@ -82,7 +82,7 @@ class EvaluationError(TrafficYoloError, ValueError):
 
 
 class ClusterError(TrafficYoloError, RuntimeError):
-    """What a Kubernetes API server refuses, or an experiment on it that failed or took too long."""
+    """What a server of Kubernetes or Kubeflow Pipelines refuses; an experiment on it that failed or took too long."""
 
 
 @contextlib.contextmanager

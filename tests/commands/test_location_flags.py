@@ -17,6 +17,7 @@ NO_LOCATION = {
     ("convert", "shard"): "K/N",
     ("run", "host"): "an address of an API",
     ("run", "nas_claim"): "the name of a claim",
+    ("run", "s3_secret"): "the name of a secret",
     ("train", "nas_claim"): "the name of a claim",
     ("run", "log_to"): "words; the help names a variable that holds an address",
     ("train", "log_to"): "words; the help names a variable that holds an address",

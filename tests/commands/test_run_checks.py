@@ -89,11 +89,29 @@ def test_local_run_that_can_start_hands_on_locations_that_tasks_find(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--zoo s3://bucket/zoo --source nas://x", "--zoo: s3://bucket/zoo: no output can be written"),
-        ("--zoo nas://zoo --source recordings", "--source: recordings: a relative path means nothing in a pod"),
-        ("--zoo nas://zoo --source ftp://x", "--source: ftp://x: unknown scheme"),
-        ("--zoo nas://zoo --source nas://x --model-name a/b", "model name"),
-        ("--zoo nas://zoo --source nas://x --weights w --class-seeds A", "--class-seeds"),
+        ("--zoo s3://bucket/zoo", "--zoo: s3://bucket/zoo: no output can be written"),
+        ("--source recordings", "--source: recordings: a relative path means nothing in a pod"),
+        ("--labels ./x", "--labels: ./x: a relative path means nothing in a pod; give nas://, s3:// or"),
+        ("--source /home/me/y", "--source: /home/me/y: a path of this machine, which a pod does not have"),
+        ("--weights file:///home/me/y", "--weights: file:///home/me/y: a path of this machine"),
+        ("--source /nas/../home/me", "--source: /nas/../home/me: a path of this machine"),
+        ("--zoo /nasty/zoo", "--zoo: /nasty/zoo: a path of this machine"),
+        ("--snapshot-cache cache", "--snapshot-cache: cache: a relative path"),
+        ("--policy {keep_splits:/home/me/y}", "--policy: keep_splits: /home/me/y: a path of this machine"),
+        ("--evaluate-settings {trained_on:[coco,data]}", "--evaluate-settings: trained_on: data: a relative path"),
+        ("--convert-settings {mapping:/home/me/y}", "--mapping: /home/me/y: a path of this machine"),
+        (
+            "--source s3://bucket/x",
+            "--source: s3://bucket/x: a pod has no credentials for object storage; give --s3-secret",
+        ),
+        ("--source s3://bucket/x --s3-secret none", "--source: s3://bucket/x: a pod has no credentials"),
+        ("--s3-secret Lab_S3", "--s3-secret: expected a name in Kubernetes"),
+        ("--s3-secret=", "--s3-secret: expected a name in Kubernetes"),
+        ("--nas-claim=", "--nas-claim: expected a name in Kubernetes"),
+        ("--gpus -1", "--gpus: expected a whole number of 0 or more, found -1"),
+        ("--source ftp://x", "--source: ftp://x: unknown scheme"),
+        ("--model-name a/b", "model name"),
+        ("--weights w --class-seeds A", "--class-seeds"),
     ],
 )
 def test_submitting_refuses_what_no_pod_could_do(
@@ -101,7 +119,30 @@ def test_submitting_refuses_what_no_pod_could_do(
 ) -> None:
     monkeypatch.delenv(NAS_ROOT_VARIABLE, raising=False)
     monkeypatch.setattr("traffic_yolo_pipelines.submit.submit", lambda *_, **__: pytest.fail("a run was started"))
+    given = [part.replace(":", ": ") if part.startswith("{") else part for part in flags.split()]
+    for name in ("--source", "--zoo"):
+        given += [] if name in given else [name, f"nas://{name.strip('-')}"]
     with pytest.raises(SystemExit) as caught:
-        main(["run", "--submit", "--host", "http://127.0.0.1:9", *flags.split()])
+        main(["run", "--submit", "--host", "http://127.0.0.1:9", *given])
+    printed = capsys.readouterr().err.strip()
     assert caught.value.code == 2
-    assert words in capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert words in printed
+    assert "\n" not in printed
+
+
+def test_submitting_takes_what_a_pod_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("traffic_yolo_pipelines.submit.submit", lambda _, given, **__: started.append(given))
+    flags = ["--source", "s3://bucket/x", "--s3-secret", "lab.s3", "--zoo", "/nas/zoo", "--weights", "file:///nas/w"]
+    flags += ["--layout", "atm-2024", "--class-map", "nas://map.yaml", "--policy", "{leak_check: report}"]
+    settings = [
+        "--train-settings",
+        "{cache_folder: /tmp/pictures}",
+        "--evaluate-settings",
+        "{trained_on: [coco/val2017]}",
+    ]
+    with pytest.raises(AttributeError):  # there is no run to name
+        main(["run", "--submit", "--host", "http://127.0.0.1:9", *flags, *settings, "--nas-claim", "share"])
+    (given,) = started
+    assert (given["s3_secret"], given["nas_claim"], given["source"]) == ("lab.s3", "share", "s3://bucket/x")

@@ -1,5 +1,6 @@
 """Compiling: the words of a parameter stand in the spec where the stated server knows the field."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -23,21 +24,20 @@ def test_words_are_literals_of_the_form_and_of_the_task(repository: Path) -> Non
 
 
 def test_an_older_server_gets_a_spec_without_a_field_that_it_does_not_know(tmp_path: Path) -> None:
-    for parameters in (
-        finetune_pipeline.pipeline_spec.root.input_definitions.parameters,
-        finetune_pipeline.pipeline_spec.components["comp-tune"].input_definitions.parameters,
-    ):
-        del parameters["objective"].literals[:]
-    compile_to(finetune_pipeline, tmp_path / "old.yaml", server="2.4")
-    assert "literals" not in (tmp_path / "old.yaml").read_text()
-    compile_to(finetune_pipeline, tmp_path / "new.yaml", server="2.17.3")
-    assert "literals" in (tmp_path / "new.yaml").read_text()
+    for name, server, has_literals, has_secrets in (
+        ("new", "2.17.3", True, True), ("between", "2.15", False, True), ("old", "2.4", False, False),
+    ):  # fmt: skip
+        compile_to(finetune_pipeline, tmp_path / f"{name}.yaml", server=server)
+        text = (tmp_path / f"{name}.yaml").read_text()
+        assert ("literals" in text) == has_literals, name
+        assert ("secretAsEnv" in text) == has_secrets, name
 
 
 def test_literals_are_written_once() -> None:
-    add_literals(finetune_pipeline.pipeline_spec)
-    add_literals(finetune_pipeline.pipeline_spec)
-    parameter = finetune_pipeline.pipeline_spec.root.input_definitions.parameters["objective"]
+    spec = copy.deepcopy(finetune_pipeline.pipeline_spec)
+    add_literals(spec)
+    add_literals(spec)
+    parameter = spec.root.input_definitions.parameters["objective"]
     assert [value.string_value for value in parameter.literals] == ["f1", "map", "map50", "recall_at_fppi", "cost"]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import importlib
 import inspect
 from pathlib import Path
 from typing import Any, Optional
@@ -16,6 +17,8 @@ from kfp import dsl, kubernetes
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.options import SETTINGS, fields_of
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
+from traffic_yolo.storage.in_pods import NO_SECRET, S3_SECRET_KEYS
+from traffic_yolo.storage.s3_settings import S3Settings
 from traffic_yolo.training.component import train
 from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
@@ -26,7 +29,7 @@ PACKAGES = sorted(FOLDER.glob("*.yaml"))
 SERVERS = {"2.4": OLD, "HEAD": HEAD}
 # Parameters of components that may say where something lies
 PLACES = {name for step in STEP_OPTIONS.values() for name, field in fields_of(*step).items()
-          if field.metadata.get("location")} | {SETTINGS, "work", "snapshot_cache"}  # fmt: skip
+          if field.metadata.get("location")} | {SETTINGS, "work", "snapshot_cache", "experiment"}  # fmt: skip
 
 
 def form(pipeline: Compiled, **given: Any) -> dict[str, Any]:
@@ -87,6 +90,41 @@ def test_task_that_is_told_of_places_has_the_nas(pipeline: Compiled) -> None:
             assert task.claims, task.name
 
 
+def test_task_that_is_told_of_places_has_the_secret_of_the_object_storage(pipeline: Compiled) -> None:
+    told = []
+    for task in tasks(pipeline, s3_secret="lab-s3").values():
+        taken = {name: value for name, value in task.environment.items() if isinstance(value, dict)}
+        if PLACES & set(task.component.get("inputDefinitions", {}).get("parameters", {})):
+            told.append(task.name)
+            reference = {"name": "lab-s3", "optional": True}
+            assert taken == {key: {"secretKeyRef": {"key": key} | reference} for key in S3_SECRET_KEYS}, task.name
+        else:
+            assert not taken, task.name
+    assert told
+
+
+def test_secret_s_keys_are_the_variables_that_object_storage_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ("https://s3.example:9000", "key-id", "secret-key", "token", "eu-west-9")
+    for key, value in zip(S3_SECRET_KEYS, values, strict=True):
+        monkeypatch.setenv(key, value)
+    read = S3Settings.from_environment()
+    found = (read.url, read.access_key, read.secret_key, read.session_token, read.region)
+    assert found == values
+
+
+def test_run_without_object_storage_needs_no_secret(pipeline: Compiled, tmp_path: Path) -> None:
+    """Every reference is to a name that no secret has, and may be missing; a server without `optional` gets none."""
+    for task in tasks(pipeline).values():
+        references = [one["secretKeyRef"] for one in task.environment.values() if isinstance(one, dict)]
+        assert {(one["name"], one["optional"]) for one in references} <= {(NO_SECRET, True)}, task.name
+    name = str(pipeline.spec["pipelineInfo"]["name"]).removeprefix("traffic-yolo-")
+    source = importlib.import_module(f"traffic_yolo_pipelines.{name}_pipeline")
+    compile_to(getattr(source, f"{name}_pipeline"), tmp_path / "old.yaml", server="2.14")
+    for version in (OLD, (2, 14)):
+        for task in tasks(Compiled.read(tmp_path / "old.yaml"), version).values():
+            assert not [one for one in task.environment.values() if isinstance(one, dict)], task.name
+
+
 def test_no_parameter_that_a_pod_s_settings_name_is_of_a_type_that_the_driver_drops(pipeline: Compiled) -> None:
     found = references(pipeline)
     assert found
@@ -104,6 +142,11 @@ def test_gpus_that_are_asked_for_reach_the_pod_and_the_component(
     assert requests == {"memory": "8G", "cpu": "2"}
     assert found["train"].parameters["gpus"] == gpus
     assert [name for name, task in found.items() if "nvidia.com/gpu" in task.resources[1]] in (["train"], [])
+
+
+def test_secret_without_a_name_is_refused(finetune: Compiled) -> None:
+    with pytest.raises(DriverError, match="Expected a non-empty string"):
+        tasks(finetune, s3_secret="")
 
 
 def test_training_shares_memory_and_is_begun_again(finetune: Compiled) -> None:

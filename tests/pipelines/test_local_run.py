@@ -8,7 +8,8 @@ from kfp import dsl
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
-from traffic_yolo_pipelines.finetune_pipeline import NAS_MOUNT_PATH, finetune_pipeline
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
+from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.local_run import run_locally, without_cluster_roots
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")

@@ -1,89 +1,219 @@
-"""Submitting: what a Kubeflow Pipelines server would receive, read from a server on the loopback that records it."""
+"""Submitting: what a Kubeflow Pipelines server receives, and the one line for whatever else stands at the address."""
 
-import json
-import threading
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from driver_replay import Compiled, Server
+from driver_replay import Server
+from kfp_server import API, EXPERIMENTS, HEALTH, NEW_EXPERIMENT, RUNS, Answer, Call, KfpServer, kfp_server, pipeline_of
 
+from traffic_yolo._version import __version__
 from traffic_yolo.cli import main
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import ClusterError
+from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
+from traffic_yolo_pipelines.server_answers import COOKIE_VARIABLE, TOKEN_VARIABLE, said_in
 from traffic_yolo_pipelines.submit import submit
 
-EXPERIMENT = {"experiment_id": "e-1", "display_name": "traffic-yolo", "namespace": "team-vision"}
+LOGIN_PAGE = """<!DOCTYPE html>
+<html><head><title>Log in to
+ Your Account</title><style>p {color: red}</style></head><body><form action=/dex/auth>login</form></body></html>"""
+FLAGS = ["--namespace", "team-vision", "--source", "nas://recordings", "--zoo", "nas://zoo"]
 
 
-class _Server(BaseHTTPRequestHandler):
-    received: list[tuple[str, Any]]
-
-    def do_GET(self) -> None:
-        if self.path.endswith("/healthz"):
-            self._answer({"multi_user": True})
-        else:
-            self._answer({"experiments": [EXPERIMENT], "total_size": 1})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.received.append((self.path, body))
-        self._answer({"run_id": "r-1", "display_name": body.get("display_name")})
-
-    def _answer(self, value: Any) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_arguments: Any) -> None:
-        pass
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No token, proxy or context file of whoever runs the tests."""
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    for name in list(os.environ):
+        if name.startswith(("KF_PIPELINES_", "TRAFFIC_YOLO_KFP_")) or name.lower() in ("http_proxy", "all_proxy"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    monkeypatch.setenv("HOME", str(tmp_path))  # kfp.Client keeps a context file there
-    handler = type("Handler", (_Server,), {"received": []})
-    httpd = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}", handler.received  # type: ignore[attr-defined]
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+def server() -> Iterator[KfpServer]:
+    """A server that takes what the API takes."""
+    with kfp_server() as running:
+        yield running
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_run_carries_the_committed_pipeline_and_the_parameters(
-    server: tuple[str, list[tuple[str, Any]]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    host, received = server
-    arguments = ["run", "--submit", "--host", host, "--namespace", "team-vision", "--source", "nas://recordings"]
+def run(server: KfpServer, *flags: str) -> int:
+    """The exit code of `run --submit` against `server`."""
     with pytest.raises(SystemExit) as caught:
-        main([*arguments, "--zoo", "nas://zoo", "--gpus", "1", "--max-batches", "50"])
-    assert caught.value.code == 0
-    assert "submitted run r-1" in capsys.readouterr().out
-    ((path, body),) = received
-    assert path == "/apis/v2beta1/runs"
-    assert body["experiment_id"] == "e-1"
+        main(["run", "--submit", "--host", server.host, *FLAGS, *flags])
+    return int(caught.value.code or 0)
+
+
+def refused(server: KfpServer, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    """The one line with which `run --submit` ends with exit code 2; no run is spoken of."""
+    assert run(server, *flags) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    assert server.host in line
+    return line
+
+
+def test_run_carries_the_pipeline_and_the_parameters(server: KfpServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(server, "--gpus", "1", "--max-batches", "50", "--weights", "s3://lab/w", "--s3-secret", "lab-s3") == 0
+    assert server.faults == []
+    assert [one.call for one in server.calls] == [HEALTH, EXPERIMENTS, NEW_EXPERIMENT, RUNS]
+    printed = capsys.readouterr()
+    assert "submitted run r-1" in printed.out
+    assert f"{server.host}/#/runs/details/r-1" in printed.out
+    assert printed.err == ""
+    (body,) = server.runs
     parameters = body["runtime_config"]["parameters"]
     assert parameters["source"] == "nas://recordings"  # not made absolute: the pod resolves it
-    assert parameters["gpus"] == "1"
-    assert parameters["max_batches"] == "50"
-    specification = body["pipeline_spec"].get("pipeline_spec", body["pipeline_spec"])
-    assert specification["pipelineInfo"]["name"] == "traffic-yolo-finetune"
-    submitted = Compiled.of([specification, body["pipeline_spec"]["platform_spec"]])
-    training = Server().run(submitted, parameters)["train"]  # which refuses values of other types than the form's
+    assert (parameters["gpus"], parameters["max_batches"]) == ("1", "50")
+    submitted = pipeline_of(body)
+    assert submitted.spec["pipelineInfo"]["name"] == "traffic-yolo-finetune"
+    training = Server().run(submitted, parameters)["train"]
     assert training.resources[1]["nvidia.com/gpu"] == "1"
     assert training.claims == {"/nas": "nas-data"}
+    assert training.environment["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"] == "lab-s3"
 
 
-def test_server_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    package = Path(__file__).parents[2] / "pipelines" / "finetune_pipeline.yaml"
-    with pytest.raises(OptionsError, match=r"http://127\.0\.0\.1:9 did not take the run") as caught:
-        submit(package, {}, host="http://127.0.0.1:9", namespace="", experiment="traffic-yolo")
-    assert "\n" not in str(caught.value)
+def test_experiment_that_is_there_is_used(server: KfpServer) -> None:
+    other = {"experiment_id": "e-0", "display_name": "traffic-yolo", "namespace": "another"}
+    mine = {"experiment_id": "e-7", "display_name": "traffic-yolo", "namespace": "team-vision"}
+    server.experiments |= {"e-0": other, "e-7": mine}
+    assert run(server) == 0
+    assert server.faults == []
+    assert [one.call for one in server.calls] == [HEALTH, EXPERIMENTS, RUNS]
+    assert server.runs[0]["experiment_id"] == "e-7"
+
+
+def test_images_are_those_of_the_prefix_and_are_named(server: KfpServer) -> None:
+    """In a process of its own: a prefix is read when the pipeline is imported."""
+    environment = {**os.environ, "TRAFFIC_YOLO_IMAGE_PREFIX": "registry.example/vision"}
+    program = str(Path(sys.executable).with_name("traffic-yolo"))
+    command = [program, "run", "--submit", "--host", server.host, *FLAGS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    executors = pipeline_of(server.runs[0]).spec["deploymentSpec"]["executors"].values()
+    images = {one["container"]["image"] for one in executors}
+    assert images == {f"registry.example/vision/train:{__version__}"}
+    assert f"with the images {', '.join(images)}" in done.stdout
+
+
+@pytest.mark.parametrize("call", [HEALTH, EXPERIMENTS, NEW_EXPERIMENT, RUNS], ids=" ".join)
+def test_login_page_is_no_run(server: KfpServer, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    server.instead[call] = Answer(200, LOGIN_PAGE, "text/html")
+    line = refused(server, capsys)
+    assert "answered with a web page (Log in to Your Account)" in line
+    assert f"set {TOKEN_VARIABLE} to a token, or {COOKIE_VARIABLE}" in line
+
+
+def test_login_page_behind_a_redirect_is_no_run(server: KfpServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.instead[HEALTH] = Answer(302, "", "text/html", {"Location": "/dex/auth"})
+    server.instead["GET", "/dex/auth"] = Answer(200, LOGIN_PAGE, "text/html")
+    assert "answered with a web page" in refused(server, capsys)
+
+
+@pytest.mark.parametrize("call", [NEW_EXPERIMENT, RUNS], ids=" ".join)
+@pytest.mark.parametrize(("body", "words"), [({}, "answered without an id"), ("", "answered with no JSON")])
+def test_answer_without_an_id_is_no_run(
+    server: KfpServer, call: Call, body: object, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.instead[call] = Answer(200, body)
+    assert words in refused(server, capsys)
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "body", "words"),
+    [
+        (HEALTH, 401, {"error": "Unauthorized", "message": "no token"},
+         "refused: 401 Unauthorized: no token; log in to the server and set"),
+        (EXPERIMENTS, 403, {"error": "x", "message": "User alice is not authorized\nwith reason: team-x", "code": 7},
+         "asked for the experiment traffic-yolo, refused: 403 Forbidden: User alice is not authorized with reason: "
+         "team-x; ask for the right to start runs in the namespace team-vision"),
+        (RUNS, 400, {"error": "a", "code": 3, "message": "InvalidInputError: the parameter gpus is not a number"},
+         "told to start the run, refused: 400 Bad Request: InvalidInputError: the parameter gpus is not a number; correct"),
+        (RUNS, 400, {"error_message": "name too long", "error_details": "the long story"}, "Request: name too long;"),
+        (RUNS, 403, {"error": {"code": 403, "message": "quota of runs reached"}}, "Forbidden: quota of runs reached;"),
+        (RUNS, 400, {"code": 3, "details": [{"@type": "x", "error_message": "of details"}]}, "Request: of details;"),
+        (RUNS, 500, {"error": "db down"}, "500 Internal Server Error: db down; the fault is the server's"),
+        (HEALTH, 404, "<html><title>Not here</title></html>", "404 Not Found: Not here; check that --host"),
+        (HEALTH, 503, "", "503 Service Unavailable: no reason given; the fault"),
+        (HEALTH, 403, "RBAC: access denied", "403 Forbidden: RBAC: access denied; ask"),
+    ],
+)  # fmt: skip
+def test_refusal_gives_the_server_s_own_reason(
+    server: KfpServer, call: Call, status: int, body: object, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.instead[call] = Answer(status, body, "text/html" if isinstance(body, str) else "application/json")
+    assert words in refused(server, capsys)
+
+
+def test_long_reason_is_cut() -> None:
+    assert said_in('{"message": "%s"}' % ("x" * 5000)).endswith("xxx...")
+    assert len(said_in("y\n" * 5000)) == 400
+
+
+def test_token_and_cookie_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kfp_server(token="hush-token", cookie="session=hush-cookie") as server:
+        assert "401 Unauthorized: the token is missing or wrong" in refused(server, capsys)
+        monkeypatch.setenv(TOKEN_VARIABLE, "hush-token")
+        line = refused(server, capsys)
+        assert "the cookie is missing or wrong" in line
+        assert "hush" not in line
+        monkeypatch.setenv(COOKIE_VARIABLE, "session=hush-cookie")
+        assert run(server) == 0
+        assert "hush" not in capsys.readouterr().out
+        assert "hush" not in str(server.runs)
+
+
+def test_server_of_several_users_wants_a_namespace(server: KfpServer) -> None:
+    with pytest.raises(ValueError, match="is one of several users; give --namespace"):
+        submit(finetune_pipeline, {}, host=server.host, namespace="", experiment="traffic-yolo")
+    assert {one.call for one in server.calls} == {HEALTH}
+
+
+def test_server_of_one_user_needs_no_namespace() -> None:
+    places = {"source": "nas://recordings", "zoo": "nas://zoo"}
+    with kfp_server(multi_user=False) as server:
+        made = submit(finetune_pipeline, places, host=server.host, namespace="", experiment="nightly")
+        assert server.faults == []
+        assert made.run_id == "r-1"
+        assert [one["display_name"] for one in server.experiments.values()] == ["nightly"]
+
+
+def test_parameter_that_the_form_does_not_have_is_the_server_s_to_refuse(server: KfpServer) -> None:
+    with pytest.raises(ClusterError, match="told to start the run"):
+        submit(finetune_pipeline, {"sauce": "x"}, host=server.host, namespace="team-vision", experiment="e")
+
+
+def test_call_of_another_kind_is_not_taken(server: KfpServer) -> None:
+    """The recorder itself: an address, a method, a type or a field that the API does not have is refused and kept."""
+    from urllib3 import request
+
+    run_of = {"experiment_id": "e", "display_name": "d"}
+    sent = [
+        ("GET", f"{API}/runs", {}, 404),
+        ("GET", "/apis/v1beta1/healthz", {}, 404),
+        ("GET", f"{API}/healthz?deep=1", {}, 400),
+        ("POST", f"{API}/runs", {"body": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
+        ("POST", f"{API}/runs", {"json": {**run_of, "pipeline_id": "p"}}, 400),
+        ("POST", f"{API}/experiments", {"json": {"name": "old field", "namespace": "n"}}, 400),
+        ("POST", f"{API}/experiments", {"json": {"display_name": "no namespace"}}, 400),
+    ]
+    for method, path, given, status in sent:
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **given.pop("headers", {})}
+        assert request(method, server.host + path, headers=headers, **given).status == status, path
+    assert len(server.faults) == len(sent)
+
+
+def test_server_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    line = refused(KfpServer(host="http://127.0.0.1:9"), capsys)
+    assert "gave no answer" in line
+    assert "Connection refused" in line
+    assert "object at 0x" not in line
+    assert caplog.records == []  # which the command line would print

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import yaml
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.commands.dataclass_options import options_of
 from traffic_yolo.commands.location_types import SETTINGS_TYPE, WRITE
+from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import read_settings, task_options
 from traffic_yolo.options import SETTINGS, fields_of, form_value, headlines
+from traffic_yolo.storage.in_pods import NO_SECRET
 
 PIPELINES = "traffic_yolo_pipelines"
 _STEP_OPTIONS = importlib.import_module(f"{PIPELINES}.step_options")
@@ -63,13 +65,33 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit).")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
+@click.option(
+    "--s3-secret",
+    default=NO_SECRET,
+    show_default=True,
+    help="Kubernetes secret with address and credentials of the object storage (cluster).",
+)
 @click.option("--gpus", default=0, show_default=True, help="GPUs of the training task; it fails where it sees none.")
 @_flags_of_steps
 def command(
-    where: str, out: Path, host: str, namespace: str, experiment: str, nas_claim: str, gpus: int, **flags: Any
+    where: str,
+    out: Path,
+    host: str,
+    namespace: str,
+    experiment: str,
+    nas_claim: str,
+    s3_secret: str,
+    gpus: int,
+    **flags: Any,
 ) -> None:
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
-    from traffic_yolo.commands.run_checks import check_cluster_run, check_gpus, check_local_run, check_locations
+    from traffic_yolo.commands.run_checks import (
+        check_cluster_names,
+        check_cluster_run,
+        check_gpus,
+        check_local_run,
+        check_locations,
+    )
 
     if where == "submit" and not host:
         raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
@@ -81,17 +103,18 @@ def command(
               for name in fields_of(type(options)) if name in OWN_NAMES[step]}  # fmt: skip
     check_gpus(gpus, made["train"][0], here=where == "local")
     if where == "submit":
-        check_cluster_run(values)
+        check_cluster_names({"--nas-claim": nas_claim, "--s3-secret": s3_secret})
+        check_cluster_run(values, places_in(made), has_secret=s3_secret != NO_SECRET)
     else:
         check_local_run(values, out, convert=made["convert"][0], training=made["train"][0])
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     form = set(inspect.signature(pipeline.pipeline_func).parameters)
-    parameters = {**form_of(flags, form, absolute=where == "local"), "nas_claim": nas_claim, "gpus": str(gpus)}
+    parameters = {**form_of(flags, form, absolute=where == "local"), "gpus": str(gpus)}
+    parameters |= {"nas_claim": nas_claim, "s3_secret": s3_secret}
     if where == "submit":
-        package = Path(str(importlib.import_module(PIPELINES).__file__)).with_name("finetune_pipeline.yaml")
         submit = importlib.import_module(f"{PIPELINES}.submit").submit
-        run_id = submit(package, parameters, host=host, namespace=namespace, experiment=experiment)
-        click.echo(f"submitted run {run_id}")
+        run = submit(pipeline, parameters, host=host, namespace=namespace, experiment=experiment)
+        click.echo(f"submitted run {run.run_id}, with the images {', '.join(run.images)}\n{run.link}")
         return
     finished = importlib.import_module(f"{PIPELINES}.local_run").run_locally(pipeline, parameters, out)
     from traffic_yolo.commands.run_summary import run_summary
@@ -110,6 +133,35 @@ def resolved_options(flags: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
             text = str(error)
             raise OptionsError(f"--{step}-{text}" if text.startswith(SETTINGS) else text) from error
     return made
+
+
+def places_in(made: Mapping[str, tuple[Any, ...]]) -> Iterator[tuple[str, str]]:
+    """How each location among the steps' options was given (`--source`, `--evaluate-settings: trained_on`), and it.
+
+    Those that a policy in braces names are among them; no name of a layout or of a public data set is.
+    """
+    for step, every in made.items():
+        for options in every:
+            for name, field in fields_of(type(options)).items():
+                if not field.metadata.get("location") or name == "cache_folder":  # which is on a disk of the pod's own
+                    continue
+                given = getattr(options, name)
+                flag = f"--{name.replace('_', '-')}" if name in _with_flags(step) else f"--{step}-{SETTINGS}: {name}"
+                for value in (given,) if isinstance(given, str) else given:
+                    if name == "policy" and value.lstrip().startswith("{"):
+                        policy = policy_at(value)
+                        named = {one: getattr(policy, one) for one, of in fields_of(type(policy)).items()
+                                 if of.metadata.get("location")}  # fmt: skip
+                        yield from ((f"{flag}: {one}", where) for one, where in named.items() if where)
+                    elif value and not _is_name(name, value):
+                        yield flag, value
+
+
+def _is_name(option: str, value: str) -> bool:
+    """Whether an option that may be a location is a name instead, or text in braces."""
+    is_layout = option == "layout" and value in builtin_layouts()
+    is_public = option == "trained_on" and value.partition("/")[0] == "coco"
+    return is_layout or is_public or value.lstrip().startswith("{")
 
 
 def form_of(flags: Mapping[str, Any], form: Collection[str], *, absolute: bool = False) -> dict[str, Any]:

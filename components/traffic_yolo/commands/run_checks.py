@@ -6,27 +6,56 @@ and weights. For a cluster only what its NAS and its object storage have no part
 
 import contextlib
 import dataclasses
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.errors import OptionsError, StorageError, TrainingError
+from traffic_yolo.messages import shown as shown_value
 from traffic_yolo.storage import check_location, check_writable, exists, is_s3, local_path, output_path, shown
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 from traffic_yolo.training.options import TrainingOptions
 
+MOST_NAME = 253  # RFC 1123, as Kubernetes has it
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_IN_A_POD = f"give nas://, s3:// or the path below {NAS_MOUNT_PATH}, where a pod has the NAS"
 MOST_RECORDINGS = 500  # whose structure is looked at: a second or two here, some more on a NAS
 MOST_LABEL_BYTES = 64 << 20  # of label files that are read: a second or two
 
 
-def check_cluster_run(parameters: Mapping[str, Any]) -> None:
-    """Raises `TrafficYoloError` for options of the pipeline's steps that a pod would refuse wherever it runs."""
+def check_cluster_names(names: Mapping[str, str]) -> None:
+    """Raises `OptionsError` for a value, by its flag, that no object of Kubernetes can be called."""
+    for flag, name in names.items():
+        if len(name) > MOST_NAME or not _NAME.fullmatch(name):
+            expected = f"a name in Kubernetes (at most {MOST_NAME} of a-z, 0-9, - and .)"
+            raise OptionsError(f"{flag}: expected {expected}, found {shown_value(name)}")
+
+
+def check_cluster_run(parameters: Mapping[str, Any], places: Iterable[tuple[str, str]], *, has_secret: bool) -> None:
+    """Raises `TrafficYoloError` for options of the pipeline's steps that a pod would refuse wherever it runs.
+
+    `places`: how each location was given, and the location; `has_secret`: whether the pods get credentials.
+    """
     _check_zoo(parameters)
-    for name, value in locations_given(parameters):
-        if "://" not in value and not value.startswith("/"):
+    for flag, location in places:
+        if is_s3(location):
+            if not has_secret:
+                raise OptionsError(
+                    f"{flag}: {shown(location)}: a pod has no credentials for object storage; give --s3-secret, the "
+                    "Kubernetes secret that holds them (docs/pipelines.md)"
+                )
+            continue
+        path = location.removeprefix("file://")
+        if "://" in path:
+            continue
+        if not path.startswith("/"):
+            raise OptionsError(f"{flag}: {shown(location)}: a relative path means nothing in a pod; {_IN_A_POD}")
+        if not PurePosixPath(os.path.normpath(path)).is_relative_to(NAS_MOUNT_PATH):
             raise OptionsError(
-                f"{_flag(name)}: {shown(value)}: a relative path means nothing in a pod; "
-                "give nas://, s3:// or the path that it has there"
+                f"{flag}: {shown(location)}: a path of this machine, which a pod does not have; {_IN_A_POD}"
             )
 
 

@@ -43,8 +43,9 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.options import SETTINGS, changed, fields_of, is_plain
 from traffic_yolo.processors import THREADS_VARIABLE
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.training.trainjob_options import NAS_MOUNT_PATH, TrainJobOptions
+from traffic_yolo.training.trainjob_options import TrainJobOptions
 
 API_VERSION, KIND = "trainer.kubeflow.org/v1alpha1", "TrainJob"
 # The runtime torch-distributed names its replicated job, and the container in it, so (manifests/base/runtimes)

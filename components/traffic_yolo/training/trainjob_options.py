@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.options import check_options, option
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 
-NAS_MOUNT_PATH = "/nas"
 MOST_NAME = 50  # of a Service's 63 letters the JobSet's own parts take up to 13
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # RFC 1035, which the Trainer's webhook asks of a TrainJob
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGTPE]i?|k)?")
