@@ -4,9 +4,11 @@ Everything that Kubernetes would add (claims, resources, GPUs) is ignored here; 
 artifacts between them are those of the cluster.
 """
 
+import builtins
 import contextlib
 import copy
 import io
+import logging
 import os
 import re
 import sys
@@ -53,7 +55,7 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         pipeline_root=str(root),
         raise_on_error=True,
     )
-    with warnings.catch_warnings(), _task_output() as output:
+    with warnings.catch_warnings(), _print_and_log_as_before(), _task_output() as output:
         # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".
         warnings.filterwarnings("ignore", message="You may be attemping to run a task that uses custom")
         # Resources and GPUs are the cluster's; that this machine ignores them is what local means
@@ -134,6 +136,23 @@ class _TaskOutput(io.TextIOBase):
             return True
         self._in_executor_input = "Got executor_input:" in line
         return any(words in line for words in _EXECUTOR_TALK)
+
+
+@contextlib.contextmanager
+def _print_and_log_as_before() -> Iterator[None]:
+    """Puts `print` and the root logger back as they were.
+
+    kfp.local exchanges both for each task and puts back what it found. Tasks of a loop run at once: one finds what
+    another has put there, and leaves it behind when it ends last.
+    """
+    root = logging.getLogger()
+    kept, level, handlers = builtins.print, root.level, root.handlers[:]
+    try:
+        yield
+    finally:
+        builtins.print = kept
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 @contextlib.contextmanager

@@ -1,9 +1,12 @@
-"""Local runs: the tasks see this machine's NAS, whatever path the pipeline gives it on a cluster."""
+"""Local runs: the tasks see this machine's NAS, whatever path the pipeline gives it; what kfp exchanges is put back."""
 
+import builtins
+import logging
 from pathlib import Path
 
 import pytest
 from kfp import dsl
+from kfp.local import logging_utils
 
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.snapshot.component import snapshot
@@ -50,3 +53,25 @@ def test_only_the_nas_root_is_taken_out_and_only_of_the_copy(pipeline: object) -
     assert NAS_ROOT_VARIABLE in before
     assert variables(without_cluster_roots(pipeline)) == [name for name in before if name != NAS_ROOT_VARIABLE]
     assert variables(pipeline) == before
+
+
+def test_tasks_that_run_at_once_leave_print_and_logger_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tasks of a loop enter and leave kfp's context in this order; the second puts the first one's print back."""
+    first, second = logging_utils.indented_print(), logging_utils.indented_print()
+    one_logger, other_logger = logging_utils.local_logger_context(), logging_utils.local_logger_context()
+
+    def run_loop(_: object) -> None:
+        for context in (first, one_logger, second, other_logger):
+            context.__enter__()
+        for context in (first, one_logger, second, other_logger):
+            context.__exit__(None, None, None)
+        assert builtins.print is not kept[0]
+
+    root = logging.getLogger()
+    kept = builtins.print, root.level, root.handlers[:]
+    monkeypatch.setattr("traffic_yolo_pipelines.local_run.without_cluster_roots", lambda _: lambda: run_loop(None))
+    with pytest.raises(ValueError, match="not enough values"):  # it wrote no folder of a run
+        run_locally(one_task, {}, tmp_path / "runs")
+    assert (builtins.print, root.level, root.handlers) == kept

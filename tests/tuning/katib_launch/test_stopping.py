@@ -68,6 +68,7 @@ def send_sigterm_once_it_runs(server: KatibServer) -> threading.Thread:
     return thread
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # of the request that the signal came into
 @pytest.mark.parametrize("keep", [True, False])
 def test_after_sigterm_nothing_runs_and_a_new_task_goes_on(
     running: KatibServer, experiments: Experiments, document: dict[str, Any], keep: bool
