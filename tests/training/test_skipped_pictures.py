@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,15 @@ def test_more_than_the_share_end_the_batches_with_one_line(damaged: list[Labelle
         list(stream)
     assert str(caught.value).count("\n") == 0
     assert "of 12 training pictures cannot be used, more than max_bad_pictures=0.2 of them: " in str(caught.value)
+
+
+def test_no_thread_goes_on_after_batches_that_ended_in_an_error(damaged: list[LabelledImage]) -> None:
+    """The error's traceback keeps all that was at work, as long as somebody has the error."""
+    stream = batches(samples_of(damaged), first=0, last=12, workers=0, skipped=SkippedPictures(len(damaged), most=0.2))
+    with pytest.raises(TrainingError) as caught:
+        list(stream)
+    assert caught.tb is not None
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
 
 
 def test_without_a_share_none_may_be_unusable(damaged: list[LabelledImage]) -> None:

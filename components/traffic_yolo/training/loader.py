@@ -8,7 +8,7 @@ the very batches that one alone would see.
 import contextlib
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -169,7 +169,7 @@ def batches(
     rank: int = 0,
     world_size: int = 1,
     skipped: SkippedPictures | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches of iterations `first` to `last` - 1, counted from 0; always some are prepared ahead.
 
     `workers`: processes that prepare them; with 0 a thread of this one does. `rank` of `world_size`: the slice of each
@@ -184,12 +184,13 @@ def batches(
 
     iterations = range(first, last)
     prepared = _in_processes(samples, made, iterations, workers) if workers else _ahead(made, iterations)
-    for batch in prepared:
-        skipped.add(batch.skipped)
-        yield batch
+    with contextlib.closing(prepared):  # left to the garbage collector, a thread might come to wait for itself
+        for batch in prepared:
+            skipped.add(batch.skipped)
+            yield batch
 
 
-def _ahead(made: Callable[[int], Batch], iterations: range) -> Iterator[Batch]:
+def _ahead(made: Callable[[int], Batch], iterations: range) -> Generator[Batch, None, None]:
     """The batches in order, those to come being made in a thread."""
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="pictures") as thread:
@@ -218,7 +219,9 @@ class _Iterations(Dataset[Batch | TrafficYoloError]):
             return error  # PyTorch would wrap it in its own traceback, as text
 
 
-def _in_processes(samples: Samples, made: Callable[[int], Batch], iterations: range, workers: int) -> Iterator[Batch]:
+def _in_processes(
+    samples: Samples, made: Callable[[int], Batch], iterations: range, workers: int
+) -> Generator[Batch, None, None]:
     def start(_worker: int) -> None:
         samples.store.share_among(workers)
 

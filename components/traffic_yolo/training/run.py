@@ -285,7 +285,7 @@ class Run:
         )
         bar: tqdm[Any] = progress_bar(description="train", unit="it", total=last)
         self._pace = Pace(time.monotonic(), iteration=self.iteration, last=last)
-        with bar:
+        with bar, contextlib.closing(stream):
             bar.update(self.iteration)
             for batch in stream:
                 if self.processes.is_first:

@@ -1,7 +1,7 @@
 """The pictures of a training, opened: samples, the cache shared with the validation, what was found about them."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.network import Network
@@ -75,7 +75,9 @@ class TrainingPictures:
         )
         return cls(samples, skipped, counts, cache)
 
-    def batches(self, *, first: int, last: int, workers: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+    def batches(
+        self, *, first: int, last: int, workers: int, rank: int = 0, world_size: int = 1
+    ) -> Generator[Batch, None, None]:
         """As `loader.batches`; pictures that cannot be used are counted in `skipped`."""
         return batches(
             self.samples,
