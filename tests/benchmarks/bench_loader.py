@@ -33,6 +33,7 @@ from traffic_yolo.training.picture_store import NeededSize, PictureStore
 
 TOPIC = "loader"
 CFG = "cfg/yolov4.cfg"  # jitter .3, hue .1, saturation and exposure 1.5, mosaic
+MINI_BATCH = 8  # pictures of a batch that a training of this cfg runs at once: 64 / 8
 SIZE = 416
 EPOCH = 10_000  # pictures of the data set that no cache holds: names for the same files again and again
 CACHE_MIB = 1024  # the option's default
@@ -89,7 +90,7 @@ def _rows(pictures: list[LabelledImage], augmentation: Augmentation) -> Iterator
 
 
 class Ours:
-    """The next batch of our loader at each call, as the training takes it into its first layer."""
+    """The next batch of our loader at each call, made into float32 as the training does it, slice by slice."""
 
     def __init__(
         self, pictures: list[LabelledImage], augmentation: Augmentation, *, reduced_decode: bool = False
@@ -120,10 +121,11 @@ class Ours:
             self.samples.store.pixels(self.samples.order.index(place))
         return self
 
-    def __call__(self) -> torch.Tensor:
+    def __call__(self) -> None:
         batch = self.samples.batch(self.iteration)
         self.iteration += 1
-        return batch.images.float().div_(255)
+        for part in batch.images.split(MINI_BATCH):
+            part.float().div_(255)
 
 
 class Decoding:
