@@ -50,6 +50,12 @@ def area_xyxy(boxes_xyxy: FloatArray) -> FloatArray:
     return area
 
 
+def shorter_sides(boxes_xyxy: FloatArray) -> FloatArray:
+    """The shorter side of boxes (n, 4), shape (n,); below 0 for a box turned inside out."""
+    sides: FloatArray = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
+    return sides
+
+
 def pairwise_intersection(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """Shared area of every box of `a` (N, 4) with every box of `b` (M, 4), shape (N, M)."""
     # One axis at a time and in place: (N, M, 2) temporaries cost three times as much, all of it memory traffic

@@ -1,5 +1,6 @@
 """What a training starts from: random weights, whole weights, other classes, a backbone cut; and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_heads_for_another_number_of_classes_are_told_of(tiny_cfg: Path, trained
     whole = TrainingOptions(cfg=str(tiny_cfg), weights=str(path), weights_names=str(names))
 
     def told(options: TrainingOptions, *classes: str) -> str:
-        return class_change(options, start_network(options, classes), classes)
+        return class_change(options, classes, carried_classes(options, start_network(options, classes), classes))
 
     assert told(TrainingOptions(cfg=str(tiny_cfg)), "x", "y") == ""
     assert told(whole, "CAR", "PERSON") == ""
@@ -134,6 +135,8 @@ def test_heads_for_another_number_of_classes_are_told_of(tiny_cfg: Path, trained
         f"classes: {tiny_cfg} has heads for 2, the data set has 3 (CAR, PERSON, bus): the heads are made anew for these; "
         "CAR from the weights, others at random"
     )
+    seeded = replace(whole, class_seeds="bus=truck")
+    assert told(seeded, "CAR", "truck", "bus").endswith("; CAR, truck, bus from the weights")
     assert told(TrainingOptions(), "x", "y") == ""  # the package's own, which is for any classes
 
 

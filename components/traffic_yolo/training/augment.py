@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.boxes import area_xyxy
+from traffic_yolo.boxes import area_xyxy, shorter_sides
 from traffic_yolo.training.bilinear import sample
 from traffic_yolo.training.colours import turn_colours
 from traffic_yolo.training.picture_effects import add_noise, blurred
@@ -165,7 +165,7 @@ def boxes_in_view(boxes_xyxy: FloatArray, view: View, canvas_wh: tuple[int, int]
 def keep_visible(picture: Picture, region_xyxy: tuple[int, int, int, int]) -> Picture:
     """Clips the boxes at the region; drops those with a side under a pixel; those mostly cut off become `ignore`."""
     boxes, cut_off = visible_part(picture.boxes_xyxy, region_xyxy)
-    kept = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
+    kept = shorter_sides(boxes) >= MIN_SIDE
     return Picture(picture.image, boxes[kept], picture.class_ids[kept], (picture.ignore | cut_off)[kept])
 
 

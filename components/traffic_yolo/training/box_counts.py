@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.boxes import shorter_sides
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.training.augment import MIN_SIDE, boxes_in_view, visible_part, whole_view
@@ -65,21 +66,15 @@ def count_boxes(
         left = np.ones(len(boxes), bool)
         for name, found in (
             ("ignored", ignored),
-            ("no_area", _shorter_sides(boxes) <= 0),
-            ("outside", _shorter_sides(shown) <= 0),
-            ("below_one_pixel", _shorter_sides(on_network) < MIN_SIDE),
+            ("no_area", shorter_sides(boxes) <= 0),
+            ("outside", shorter_sides(shown) <= 0),
+            ("below_one_pixel", shorter_sides(on_network) < MIN_SIDE),
             ("mostly_cut_off", cut_off),
         ):
             counts[name] += int((left & found).sum())
             left &= ~found
         counts["trained"] += int(left.sum())
     return BoxCounts(**counts)
-
-
-def _shorter_sides(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) of boxes (n, 4)."""
-    shorter: NDArray[np.float32] = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
-    return shorter
 
 
 def _check_classes(image: LabelledImage, counting: NDArray[np.bool_], num_classes: int) -> None:

@@ -8,10 +8,11 @@ Where half the rate ends clearly lower, or the start does, half the rate is aske
 learning rates", looks for the best rate by raising it; this asks of one rate only whether it does harm.)
 """
 
+import contextlib
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -101,7 +102,7 @@ def wants_test(options: TrainingOptions, settings: Settings, network: Network) -
 def try_rate(
     network: Network,
     settings: Settings,
-    batches: Callable[[int, int], Iterator[Batch]],
+    batches: Callable[[int, int], Generator[Batch, None, None]],
     *,
     loss: str,
     precision: str,
@@ -131,12 +132,13 @@ def try_rate(
             device=device,
             processes=processes,
         )
-        try:
-            stream = batches(0, updates) if updates else iter(())
-            for iteration, batch in enumerate(progress(stream, description=f"rate {rate:g}", unit="it", total=updates)):
-                tried.update(batch, iteration)
-        except NotFiniteError:
-            return math.nan
+        shown = progress(range(updates), description=f"rate {rate:g}", unit="it", total=updates)
+        with contextlib.closing(batches(0, updates)) as stream:
+            try:
+                for iteration, batch in zip(shown, stream, strict=True):
+                    tried.update(batch, iteration)
+            except NotFiniteError:
+                return math.nan
         return _loss_per_picture(tried, judged)
 
     rate = settings.schedule.learning_rate

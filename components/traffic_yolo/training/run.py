@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ class Run:
 
     def begin(self) -> None:
         """Says what will be done, measures the start, where there is one, and writes the first checkpoint."""
-        if change := class_change(self.options, self.network, self.data_set.classes):
+        if change := class_change(self.options, self.data_set.classes, self.carried):
             self.tell(change)
         self.tell(self._what_trains())
         self.tell(self.pictures.box_counts.describe())
@@ -179,7 +179,7 @@ class Run:
     def _test_rate(self) -> None:
         """Tries the recipe's rate on a copy, and takes a smaller one where it does harm."""
 
-        def batches(first: int, last: int) -> Iterator[Batch]:
+        def batches(first: int, last: int) -> Generator[Batch, None, None]:
             return self.pictures.batches(
                 first=first, last=last, workers=0, rank=self.processes.rank, world_size=self.processes.world_size
             )

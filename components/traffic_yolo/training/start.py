@@ -99,10 +99,10 @@ def cfg_for_classes(cfg: Cfg, num_classes: int) -> Cfg:
     return changed
 
 
-def class_change(options: TrainingOptions, network: Network, classes: Sequence[str]) -> str:
+def class_change(options: TrainingOptions, classes: Sequence[str], carried: Sequence[str]) -> str:
     """What becomes of heads that the cfg has for another number of classes, in a sentence; "" where it has not.
 
-    `network`: of `start_network`. The package's own cfg is for any number.
+    `carried`: those of `carried_classes`. The package's own cfg is for any number.
     """
     if not options.cfg:
         return ""
@@ -111,8 +111,8 @@ def class_change(options: TrainingOptions, network: Network, classes: Sequence[s
     if counts <= {len(classes)}:
         return ""
     stated = " and ".join(str(count) for count in sorted(counts))
-    carried = carried_classes(options, network, classes)
-    start = f"; {shown_names(carried)} from the weights, others at random" if carried else ", at random"
+    others = ", others at random" if len(carried) < len(classes) else ""
+    start = f"; {shown_names(carried)} from the weights{others}" if carried else ", at random"
     return (
         f"classes: {cfg.file} has heads for {stated}, the data set has {len(classes)} ({shown_names(classes)}): the "
         f"heads are made anew for these{start}"

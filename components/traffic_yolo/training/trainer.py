@@ -109,11 +109,10 @@ def _device(options: TrainingOptions, processes: Processes) -> torch.device:
 def _trained_on(run: Run) -> TrainedOn:
     """What the weights will have seen when the training is done; a picture that is not there is not seen."""
     data_set, weights = run.data_set, run.options.weights
-    trained = [image.file_name for image in run.images if image.path.is_file()]
     start = existing_path(weights, what="weights") if weights else None
     return TrainedOn(
         data_fingerprint=data_set.fingerprint,
-        pictures=picture_hashes(data_set.root, data_set.manifest, trained),
+        pictures=picture_hashes(data_set.root, data_set.manifest, run.pictures.there),
         chosen_on=picture_hashes(
             data_set.root, data_set.manifest, [image.file_name for image in run.validation.images]
         ),

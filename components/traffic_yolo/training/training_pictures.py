@@ -25,9 +25,13 @@ SPLIT = "train"
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Split train of a data set for one run. `cache` has what the training left of the budget, for the validation."""
+    """Split train of a data set for one run. `cache` has what the training left of the budget, for the validation.
+
+    `there`: the names of the files that lay there when it was opened.
+    """
 
     samples: Samples
+    there: tuple[str, ...]
     skipped: SkippedPictures
     box_counts: BoxCounts
     cache: PictureCache
@@ -60,7 +64,9 @@ class TrainingPictures:
             raise _nothing_to_learn(data_set, counts)
         skipped = SkippedPictures(len(images), most=options.max_bad_pictures, processes=processes)
         # Now, and not when a batch meets them after a validation; those that are not too many are counted as they come
-        skipped.check([_missing(image) for image in images if not image.path.is_file()])
+        missing = [_missing(image) for image in images if not image.path.is_file()]
+        skipped.check(missing)
+        absent = {picture.file_name for picture in missing}
         for sentence in keys_without_effect(network.cfg):
             log.info("%s", sentence)
         cache = PictureCache(options.cache_mib, options.cache_folder)
@@ -73,7 +79,8 @@ class TrainingPictures:
             seed=options.seed,
             balanced_classes=network.num_classes if options.balanced_sampling else 0,
         )
-        return cls(samples, skipped, counts, cache)
+        there = tuple(image.file_name for image in images if image.file_name not in absent)
+        return cls(samples, there, skipped, counts, cache)
 
     def batches(
         self, *, first: int, last: int, workers: int, rank: int = 0, world_size: int = 1
