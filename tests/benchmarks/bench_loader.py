@@ -43,7 +43,7 @@ REPEATS = 9
 
 def rows() -> Iterator[Row]:
     """Samples a second, both sizes, uncached, cached and with decoding at a reduced scale."""
-    cfg = reference_cfg(CFG, size=SIZE)
+    cfg = reference_cfg(CFG, size_wh=(SIZE, SIZE))
     if cfg is None:
         return
     augmentation = augmentation_of(TrainingOptions(mosaic=1.0), cfg)

@@ -27,7 +27,7 @@ LIKELY = 0.3  # probability of every class: above a quarter, from which on Darkn
 def networks() -> Iterator[tuple[str, Cfg]]:
     """Name and cfg."""
     yield "traffic-small", package_cfg()
-    if (cfg := reference_cfg("weights/yolo-fastest-1.1.cfg", size=320)) is not None:
+    if (cfg := reference_cfg("weights/yolo-fastest-1.1.cfg", size_wh=(320, 320))) is not None:
         yield "Yolo-Fastest@320", cfg
 
 

@@ -13,51 +13,21 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
-from harness import Row, interleaved, peak_memory_mib
-from training_data import BATCH, package_cfg, random_truths, reference_cfg
+from harness import Row, interleaved
+from step_memory import memory_of_step
+from training_data import BATCH, package_cfg, reference_cfg
+from training_steps import batch_of, updates_of
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.training.distributed import Processes, process_group
+from traffic_yolo.training.distributed import process_group
 from traffic_yolo.training.loader import Batch
-from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.training.settings import resolve
 from traffic_yolo.training.update import Updates
 
 TOPIC = "training"
-FASTEST = "weights/yolo-fastest-1.1.cfg"
+FASTEST, SIZE_WH = "weights/yolo-fastest-1.1.cfg", (320, 320)
 STEPS = 6  # that a process of the distributed row is timed over, after two
-
-
-def batch_of(network: Network, *, rank: int = 0, world_size: int = 1) -> Batch:
-    """Noise with boxes of a few percent of the picture; a process's share of the very same batch."""
-    height, width = network.input_hw
-    images = np.random.default_rng(0).integers(0, 256, (BATCH, height, width, 3), dtype=np.uint8)
-    first, last = BATCH * rank // world_size, BATCH * (rank + 1) // world_size
-    tensor = torch.from_numpy(images[first:last]).permute(0, 3, 1, 2)
-    return Batch(tensor, random_truths(network.num_classes).of_images(first, last), (), BATCH)
-
-
-def updates_of(
-    cfg: Cfg, *, words: str = "all", precision: str = "float32", processes: Processes | None = None
-) -> Updates:
-    """A network whose layers of this plan train."""
-    network = Network.from_cfg(cfg, seed=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    options = TrainingOptions(batch=BATCH, max_batches=1000, learning_rate=1e-6, optimizer="sgd")
-    object.__setattr__(options, "fine_tune_layers", words)  # random weights, which the options would refuse to freeze
-    settings = resolve(options, network, num_pictures=100)
-    return Updates(
-        network,
-        settings,
-        settings.layer_plan(network),
-        loss=options.loss,
-        precision=precision,
-        compile=False,
-        device=torch.device("cpu"),
-        processes=processes or Processes(),
-    )
 
 
 def bare_step(network: Network, batch: Batch) -> None:
@@ -76,8 +46,10 @@ def repeated(updates: Updates, batch: Batch) -> Callable[[], object]:
 
 def rows() -> Iterator[Row]:
     """All rows that this machine can give."""
-    fastest = reference_cfg(FASTEST, size=320)
-    for name, cfg in (("traffic-small", package_cfg()), ("Yolo-Fastest@320", fastest)):
+    fastest = reference_cfg(FASTEST, size_wh=SIZE_WH)
+    for name, cfg, path, size_wh in (
+        ("traffic-small", package_cfg(), "", None), ("Yolo-Fastest@320", fastest, FASTEST, SIZE_WH)
+    ):  # fmt: skip
         if cfg is None:
             continue
         updates = updates_of(cfg)
@@ -91,7 +63,12 @@ def rows() -> Iterator[Row]:
             TOPIC, f"{name}, batch {BATCH}: a step", 1e3 * step, "ms", f"bare forward and backward {1e3 * bare:.0f} ms",
             bare / step, "at least 0.95",
         )  # fmt: skip
-        yield from heads_rows(name, cfg)
+        yield heads_row(name, cfg)
+        memory = {words: memory_of_step(path, size_wh=size_wh, words=words) for words in ("all", "heads")}
+        yield Row(
+            TOPIC, f"{name}: memory of a step of heads", memory["heads"], "MiB", f"all layers {memory['all']:.0f} MiB",
+            memory["heads"] / memory["all"], "at most 0.3334",
+        )  # fmt: skip
     if fastest is not None:
         yield distributed_row()
     if (cfg := reference_cfg("cfg/yolov4-tiny.cfg")) is not None and _has_bfloat16():
@@ -104,22 +81,15 @@ def rows() -> Iterator[Row]:
         )
 
 
-def heads_rows(name: str, cfg: Cfg) -> Iterator[Row]:
-    """Heads alone against the whole network: time and memory of a step."""
+def heads_row(name: str, cfg: Cfg) -> Row:
+    """Heads alone against the whole network."""
     rivals = {words: updates_of(cfg, words=words) for words in ("all", "heads")}
     batch = batch_of(rivals["all"].network)
     found = interleaved({words: repeated(updates, batch) for words, updates in rivals.items()}, repeats=5)
     whole, heads = found["all"].median_s, found["heads"].median_s
-    yield Row(
+    return Row(
         TOPIC, f"{name}: a step of heads", 1e3 * heads, "ms", f"all layers {1e3 * whole:.0f} ms", whole / heads,
         "at least 2.5",
-    )  # fmt: skip
-    memory = {
-        words: peak_memory_mib(lambda words=words: updates_of(cfg, words=words).update(batch, 10)) for words in rivals
-    }
-    yield Row(
-        TOPIC, f"{name}: memory of a step of heads", memory["heads"], "MiB", f"all layers {memory['all']:.0f} MiB",
-        memory["heads"] / memory["all"], "at most 0.3334",
     )  # fmt: skip
 
 
@@ -149,7 +119,7 @@ def _has_bfloat16() -> bool:
 def main(told: Path) -> None:
     """One process of the distributed row: writes the median seconds of a step."""
     torch.set_num_threads(1)
-    cfg = reference_cfg(FASTEST, size=320)
+    cfg = reference_cfg(FASTEST, size_wh=SIZE_WH)
     assert cfg is not None
     with process_group("cpu") as processes:
         updates = updates_of(cfg, processes=processes)

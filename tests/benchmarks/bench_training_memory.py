@@ -6,17 +6,15 @@ while a gradient is computed the gradients of a layer or two and the convolution
 count against the peak of a real step, so that a wrong count would be seen.
 """
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-from bench_training import batch_of, updates_of
 from harness import Row
+from step_memory import memory_of_step
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from training_data import BATCH, reference_cfg
+from training_data import BATCH, reference_cfg, sized
+from training_steps import batch_of, updates_of
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.training.update import AUTOCAST, Updates
@@ -68,15 +66,15 @@ def of_each_picture(cfg: Cfg, *, words: str = "all", precision: str = "float32")
 def rows() -> Iterator[Row]:
     """Each network at each size: all layers, heads alone and bfloat16; then what does not grow with the pictures."""
     for name, path in NETWORKS.items():
-        if reference_cfg(path) is None:
+        if (cfg := reference_cfg(path)) is None:
             continue
         for size in SIZES_WH:
-            cfg = sized(path, size)
+            sized(cfg, size)
             whole = of_each_picture(cfg)
             half, heads = of_each_picture(cfg, precision="bfloat16"), of_each_picture(cfg, words="heads")
             what = f"{name}, {size[0]}x{size[1]}: kept for a picture"
             yield Row(TOPIC, what, whole, "MiB", f"bfloat16 {half:.0f} MiB, heads alone {heads:.0f} MiB")
-        updates = updates_of(sized(path, SIZES_WH[0]))
+        updates = updates_of(sized(cfg, SIZES_WH[0]))
         parameters = sum(parameter.numel() for parameter in updates.network.parameters())
         adamw, sgd = (parameters * BYTES_OF_PARAMETER[kind] / MIB for kind in ("adamw", "sgd"))
         yield Row(TOPIC, f"{name}: weights, gradients, average and AdamW", adamw, "MiB", f"SGD {sgd:.0f} MiB")
@@ -85,42 +83,12 @@ def rows() -> Iterator[Row]:
 
 def real_step_row() -> Iterator[Row]:
     """The count of a whole batch against the peak of resident memory in a step, in a process that did nothing else."""
-    if reference_cfg(NETWORKS["yolov4-tiny"]) is None:
+    path, size = NETWORKS["yolov4-tiny"], SIZES_WH[0]
+    if (cfg := reference_cfg(path, size_wh=size)) is None:
         return
-    updates = updates_of(sized(NETWORKS["yolov4-tiny"], (416, 416)))
-    counted = saved_bytes(updates, BATCH) / MIB
-    peak = float(subprocess.run([sys.executable, __file__], check=True, capture_output=True, text=True).stdout)
+    counted = saved_bytes(updates_of(cfg), BATCH) / MIB
+    peak = memory_of_step(path, size_wh=size)
     yield Row(
-        TOPIC, f"yolov4-tiny, 416x416: memory of a step of {BATCH}", peak, "MiB", f"counted {counted:.0f} MiB",
-        counted / peak, "at least 0.6",
+        TOPIC, f"yolov4-tiny, {size[0]}x{size[1]}: memory of a step of {BATCH}", peak, "MiB",
+        f"counted {counted:.0f} MiB", counted / peak, "at least 0.6",
     )  # fmt: skip
-
-
-def main() -> None:
-    """One step; prints the MiB by which its peak lies above what there was before."""
-    updates = updates_of(sized(NETWORKS["yolov4-tiny"], (416, 416)))
-    batch = batch_of(updates.network)
-    before = peak_mib()
-    updates.update(batch, 10)
-    print(peak_mib() - before)
-
-
-def peak_mib() -> float:
-    """The largest resident memory since this program began; getrusage counts that of the program before it too."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("/proc/self/status: expected a line VmHWM")
-
-
-def sized(path: str, size_wh: tuple[int, int]) -> Cfg:
-    """A cfg of the reference folder at another size."""
-    cfg = reference_cfg(path)
-    assert cfg is not None
-    for key, value in zip(("width", "height"), size_wh, strict=True):
-        cfg.net.set(key, value)
-    return cfg
-
-
-if __name__ == "__main__":
-    main()

@@ -87,7 +87,10 @@ def interleaved(
 
 
 def peak_memory_mib(work: Work) -> float:
-    """MiB by which the peak of resident memory grows while `work()` runs, in a forked child of its own."""
+    """MiB by which the peak of resident memory grows while `work()` runs, in a forked child of its own.
+
+    Not for what PyTorch computes: its threads are not there in a child, which waits for them for ever (`step_memory`).
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
 

@@ -19,13 +19,17 @@ def package_cfg() -> Cfg:
     return Cfg.parse(text)
 
 
-def reference_cfg(path: str, *, size: int = 0) -> Cfg | None:
+def reference_cfg(path: str, *, size_wh: tuple[int, int] | None = None) -> Cfg | None:
     """A cfg below the reference folder, at another size where one is given; None where it is not there."""
     if not (REFERENCE / path).is_file():
         return None
-    cfg = Cfg.read(REFERENCE / path)
-    for key in ("width", "height") if size else ():
-        cfg.net.set(key, size)
+    return sized(Cfg.read(REFERENCE / path), size_wh)
+
+
+def sized(cfg: Cfg, size_wh: tuple[int, int] | None) -> Cfg:
+    """The same cfg, its size set where one is given."""
+    for key, value in zip(("width", "height"), size_wh or (), strict=False):
+        cfg.net.set(key, value)
     return cfg
 
 

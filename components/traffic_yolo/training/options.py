@@ -3,7 +3,6 @@
 The field names are the command line's flags and the parameters of the KFP component and of Katib.
 """
 
-
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.class_pairs import read_class_pairs
@@ -139,9 +138,7 @@ class TrainingOptions:
         None, "Iterations between validations and checkpoints; by default four times a run or oftener.", least=1
     )
     best_by: str = option("map50", "What the best weights are chosen by, on val.", choices=METRICS)
-    patience: int | None = option(
-        None, "Ends the training after so many validations in a row without a gain.", least=1
-    )
+    patience: int | None = option(None, "Ends the training after so many validations in a row without a gain.", least=1)
     time_limit_minutes: float | None = option(
         None, "Ends the training, whole and validated, after so long; interruptions do not count.", least=0
     )

@@ -140,23 +140,6 @@ def test_what_the_end_cuts_off_is_killed_and_runs_again_when_the_experiment_goes
     assert status["killedTrialList"][0] in again["succeededTrialList"]
 
 
-def test_ended_by_sigterm_no_trial_goes_on(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
-    (nas / "behaviour.py").write_text("time.sleep(600)")
-    out = tmp_path / "out"
-    process = program(experiment(), out, nas)
-    until = time.monotonic() + 300
-    while not alive(nas) and time.monotonic() < until:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(300) == 143
-    assert all_gone(nas)
-    messages = [row["message"] for row in csv.DictReader((out / "trials.csv").read_text().splitlines())]
-    assert set(messages) == {"cut off by an interrupt"}
-    (nas / "behaviour.py").write_text("")
-    assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
-    assert status_of(out)["trialsSucceeded"] == 6
-
-
 def test_a_trial_that_a_killed_run_left_is_never_called_running(
     experiment: Experiment, nas: Path, tmp_path: Path
 ) -> None:
@@ -300,8 +283,9 @@ def test_killed_at_any_moment_the_same_command_goes_on(
     assert all_gone(nas)
 
 
-def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
-    experiment: Experiment, nas: Path, tmp_path: Path
+@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_ends_its_trials_and_the_next_run_goes_on(
+    experiment: Experiment, nas: Path, tmp_path: Path, sent: signal.Signals, exit_code: int
 ) -> None:
     (nas / "behaviour.py").write_text("time.sleep(600)")
     out = tmp_path / "out"
@@ -309,10 +293,12 @@ def test_interrupted_it_ends_its_trials_and_says_how_to_go_on(
     until = time.monotonic() + 300
     while not alive(nas) and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(300) == 130
+    process.send_signal(sent)
+    assert process.wait(300) == exit_code
     assert all_gone(nas)
     assert status_of(out)["trialsKilled"] >= 1
+    messages = [row["message"] for row in csv.DictReader((out / "trials.csv").read_text().splitlines())]
+    assert set(messages) == {"cut off by an interrupt"}
     (nas / "behaviour.py").write_text("")
     assert run(experiment(), out, "--nas-root", str(nas)).exit_code == 0
     assert status_of(out)["trialsSucceeded"] == 6
