@@ -58,7 +58,7 @@ def test_example_and_page_say_every_field(example: Path, repository: Path) -> No
     page = (repository / "docs" / "cluster-settings.md").read_text()
     for name in names_in(ClusterSettings):
         assert re.search(rf"\b{name}:", text) or name == "claim", name
-        assert f"`{name}`" in page or f".{name}`" in page, name
+        assert re.search(rf"`(\S+\.)?{name}(\.\S+)?`", page), name
 
 
 def test_every_field_says_what_it_is() -> None:
@@ -129,7 +129,7 @@ REFUSED = {
     "default: {timeout: 0s}": "default.timeout: expected a time such as 90s",
     "default: {retries: {count: 200}}": "default.retries.count: expected a whole number from 0 to 100",
     "default: {retries: {factor: 0.5}}": "default.retries.factor: expected a number from 1",
-    "default: {retries: {factor: .nan}}": "default.retries.factor: expected a number from 1",
+    "default: {retries: {factor: .nan}}": "line 1: '.nan' is not finite",
     "default: {retries: {backoff: 2h}}": "default.retries.backoff: expected at most `most`, 10m, found 2h",
     "a: 1\na: 2": "line 2",
 }  # fmt: skip
