@@ -1,8 +1,9 @@
 """Writes the settings of a cluster into a compiled pipeline: images, claims, nodes, amounts, times, retries.
 
-Works on the spec that kfp made, executor by executor, so a pipeline's source knows nothing of clusters: what it wires (a
-claim at /nas, a secret, an accelerator, shared memory, a retry) is what gets the cluster's value. What the file names
-once and for all, the claim and the secret, leaves the form; the number of GPUs stays there, with the file's default.
+Works on the spec that kfp made, executor by executor, so a pipeline's source knows nothing of clusters: what it wires
+(a claim at /nas, a secret, an accelerator, shared memory, a retry) is what gets the cluster's value. What the file
+names once and for all, the claim and the secret, leaves the form; the number of GPUs stays there, with the file's
+default.
 """
 
 import difflib
@@ -14,22 +15,31 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as platform_pb
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from traffic_yolo.cluster.kubernetes_rules import seconds
+from traffic_yolo.cluster.kubernetes_rules import SCRATCH_VOLUME, seconds
 from traffic_yolo.cluster.settings import Amounts, ClusterSettings, Retries, Toleration, check_request
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 
 SCRATCH_PATH = "/scratch"
-SCRATCH_VOLUME = "traffic-yolo-scratch"
-SHARED_MEMORY_PATH = "/dev/shm"  # noqa: S108 (a mount point, no file of ours)
+SHARED_MEMORY_PATH = "/dev/shm"
 CLAIM_PARAMETER, SECRET_PARAMETER, GPUS_PARAMETER = "nas_claim", "s3_secret", "gpus"
 REPORT_STEP = "report_run"
 # Steps whose tasks write nothing on the share, whatever their options say. A step that is not named here gets the claim
 # that can be written: one that wrongly read only would fail hours later.
 READ_ONLY_STEPS = frozenset(
-    {"convert_files", "convert_shard", "export", "evaluate", "tune", "validate", "search", "plan_shards", "merge_shards",
-     REPORT_STEP}
+    {
+        "convert_files",
+        "convert_shard",
+        "export",
+        "evaluate",
+        "tune",
+        "validate",
+        "search",
+        "plan_shards",
+        "merge_shards",
+        REPORT_STEP,
+    }
 )
 _REQUEST, _LIMIT = "Request", "Limit"
 
@@ -37,7 +47,7 @@ _REQUEST, _LIMIT = "Request", "Limit"
 def apply_settings(pipeline: Any, settings: ClusterSettings) -> None:
     """Writes `settings` into `pipeline`, a copy of a compiled one (in place).
 
-    Raises `OptionsError` for amounts that do not fit the pipeline's own, and for a claim of another volume's name.
+    Raises `OptionsError` for amounts that do not fit the pipeline's own.
     """
     spec = pipeline.pipeline_spec
     containers = spec.deployment_spec["executors"]

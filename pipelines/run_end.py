@@ -1,4 +1,4 @@
-"""Ends a pipeline's run with a report, whatever happened: its tasks in an exit handler, and the report's task after it."""
+"""Ends a pipeline's run with a report, whatever happened: its tasks in an exit handler, the report after it."""
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ from traffic_yolo.run_report.webhook import WEBHOOK_VARIABLE
 from traffic_yolo_pipelines.wiring import reach_storage
 
 _OF_THE_FORM = ("zoo", "model_name")
-_CLAIM, _SECRET = "nas_claim", "s3_secret"  # noqa: S105 (names of parameters)
+_CLAIM, _SECRET = "nas_claim", "s3_secret"
 
 
 def with_summary(pipeline: Any, stated: Summary, *, host: str = "") -> Any:

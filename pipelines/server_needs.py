@@ -1,4 +1,4 @@
-"""Which release of Kubeflow Pipelines a compiled pipeline needs, and why: each field that an older server drops or refuses.
+"""Which release of Kubeflow Pipelines a compiled pipeline needs, and why: fields that an older one drops or refuses.
 
 Since when a server knows a field was read in its driver's sources (`docs/cluster-settings.md`).
 """

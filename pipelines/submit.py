@@ -72,12 +72,12 @@ def submit(
     pipeline: Any, parameters: Mapping[str, Any], *, host: str, namespace: str, experiment: str,
     cluster: ClusterSettings | None = None,
 ) -> Submitted:  # fmt: skip
-    """Compiles `pipeline`, with the settings of a cluster where they are given, and starts a run on the server at `host`.
+    """Compiles `pipeline`, with the settings of a cluster where they are given, and starts a run of it at `host`.
 
-    The images are those of the settings, else of this process's environment (`traffic_yolo.container_images`), not those
-    of a file that was compiled before. A token or a cookie comes from the environment, `TOKEN_VARIABLE` and
-    `COOKIE_VARIABLE`. Raises `ClusterError` when the server cannot be reached, is older than what the run needs, refuses
-    the run, or answers with anything but a run; `OptionsError` for settings that do not fit the pipeline.
+    The images are those of the settings, else of this process's environment (`traffic_yolo.container_images`), not
+    those of a file that was compiled before. A token or a cookie comes from the environment, `TOKEN_VARIABLE` and
+    `COOKIE_VARIABLE`. Raises `ClusterError` when the server cannot be reached, is older than what the run needs,
+    refuses the run, or answers with anything but a run; `OptionsError` for settings that do not fit the pipeline.
     """
     made = compiled_for(pipeline, cluster=cluster)
     with tempfile.TemporaryDirectory() as folder, _quiet():

@@ -1,4 +1,4 @@
-"""What pipelines wire alike: the form's parameters, handed to tasks by name, the storage that tasks reach, the first task.
+"""What pipelines wire alike: the form's parameters, handed to tasks by name, storage, the first task.
 
 Values of one cluster are not wired here: `platform_settings` writes them into what is.
 """

@@ -26,7 +26,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "registry": {"metrics", "evaluation"},
     "cluster": set(),
-    "preflight": {"atm", "snapshot", "dataset", "detection", "training", "evaluation", "tuning", "deepstream", "registry"},
+    "preflight": {
+        "atm",
+        "snapshot",
+        "dataset",
+        "detection",
+        "training",
+        "evaluation",
+        "tuning",
+        "deepstream",
+        "registry",
+    },
     "run_report": {"registry"},
 }
 OPEN_TO_ALL = {

@@ -91,6 +91,8 @@ REFUSED = {
     "images: {pull_secrets: [1]}": "images.pull_secrets[0]: expected a text, found 1; write it in quotes",
     "images: {pull_policy: Sometimes}": "images.pull_policy: expected one of Always, IfNotPresent, Never",
     "nas: {claim: ''}": "nas.claim: expected a name in Kubernetes",
+    "nas: {claim: nas.data}": "nas.claim: expected a name in Kubernetes that a volume may have (at most 63",
+    "nas: {claim: shm}": "nas.claim: expected a name in Kubernetes that a volume may have",
     "nas: {claim: share, read_only_claim: share}": "nas.read_only_claim: expected another claim than `claim`",
     "scratch: {}": "scratch.claim or size: expected one of them",
     "scratch:": "scratch.claim or size: expected one of them",

@@ -55,18 +55,24 @@ def test_without_a_cluster_the_files_are_those_of_the_repository(tmp_path: Path,
 @pytest.mark.parametrize(
     ("text", "arguments", "words"),
     [
-        ("steps: {trian: {timeout: 1h}}", [], "cluster file: steps.'trian': no pipeline has this step; did you mean train?"),
+        (
+            "steps: {trian: {timeout: 1h}}",
+            [],
+            "cluster file: steps.'trian': no pipeline has this step; did you mean train?",
+        ),
         ("steps: {zzz: {timeout: 1h}}", [], "no pipeline has this step; known: convert, convert_files"),
         ("", ["finetun"], "'finetun' is no pipeline; did you mean finetune?"),
         ("steps: {train: {requests: {memory: 99G}}}", [], "expected at most the limit, 32G, found 99G"),
-        ("min_server: '2.4'", [], "cluster file: min_server 2.4: retries needs 2.5"),
+        ("min_server: '2.4'", [], "cluster file: min_server 2.4 does not know retries (since 2.5)"),
     ],
 )
 def test_where_one_cannot_be_made_none_is_written(
     text: str, arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cluster.yaml").write_text(text)
-    assert run("pipeline", "compile", "--cluster", tmp_path / "cluster.yaml", "--out", tmp_path / "made", *arguments) == 2
+    assert (
+        run("pipeline", "compile", "--cluster", tmp_path / "cluster.yaml", "--out", tmp_path / "made", *arguments) == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "made").exists()
@@ -75,7 +81,10 @@ def test_where_one_cannot_be_made_none_is_written(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--submit", "--host", "http://x", "--nas-claim", "a"], "--nas-claim: the cluster file names it; leave the flag"),
+        (
+            ["--submit", "--host", "http://x", "--nas-claim", "a"],
+            "--nas-claim: the cluster file names it; leave the flag",
+        ),
         (["--submit", "--host", "http://x", "--s3-secret", "a"], "--s3-secret: the cluster file names it"),
         (["--submit"], "--submit needs --host, the address of the Kubeflow Pipelines API, or --cluster with its host"),
         (["--local"], "--cluster is for --submit"),

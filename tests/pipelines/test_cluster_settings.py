@@ -83,7 +83,9 @@ def test_everything_that_the_file_says_is_in_every_pod(made: Compiled) -> None:
         assert task.main["imagePullPolicy"] == "IfNotPresent"
         assert pod["imagePullSecrets"] == [{"name": "registry-login"}]
         assert pod["nodeSelector"]["team.example/pool"] == "vision"
-        assert {"key": "dedicated", "operator": "Equal", "value": "vision", "effect": "NoSchedule"} in pod["tolerations"]
+        assert {"key": "dedicated", "operator": "Equal", "value": "vision", "effect": "NoSchedule"} in pod[
+            "tolerations"
+        ]
         assert pod["tolerations"][1]["tolerationSeconds"] == 60
         assert (task.main["securityContext"]["runAsUser"], task.main["securityContext"]["runAsGroup"]) == (12345, 12345)
         assert task.environment["TMPDIR"] == SCRATCH_PATH
@@ -200,10 +202,13 @@ def test_scratch_claim_is_shared_by_all_pods(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (ClusterSettings(min_server="2.15", run_as=RunAs(user=1)), "min_server 2.15: run_as needs 2.16"),
-        (ClusterSettings(min_server="2.13", summary=Summary()), "a summary at the end of a run needs 2.14"),
-        (ClusterSettings(min_server="2.14", s3_secret="lab"), "a secret whose keys may be missing needs 2.15"),
-        (ClusterSettings(min_server="2.4"), "retries needs 2.5"),
+        (
+            ClusterSettings(min_server="2.15", run_as=RunAs(user=1)),
+            r"min_server 2.15 does not know run_as \(since 2.16\)",
+        ),
+        (ClusterSettings(min_server="2.13", summary=Summary()), r"a summary at the end of a run \(since 2.14\)"),
+        (ClusterSettings(min_server="2.14", s3_secret="lab"), r"a secret whose keys may be missing \(since 2.15\)"),
+        (ClusterSettings(min_server="2.4"), r"retries \(since 2.5\)"),
         (
             ClusterSettings(steps={"train": Step(requests=Amounts(memory="40G"))}),
             "steps.train, with what the pipeline gives it: requests.memory: expected at most the limit, 32G, found 40G",

@@ -1,7 +1,6 @@
 """No secret of whoever compiles, submits or runs stands in a file, a run, a log or an artifact."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ WORDS = [value.partition("=")[2] or value for value in SECRETS.values()]
 
 
 @pytest.fixture(autouse=True)
-def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment full of them, as a shell of an engineer and a pod have it."""
     assert set(S3_SECRET_KEYS) - {"TRAFFIC_YOLO_S3_ENDPOINT", "AWS_REGION"} <= set(SECRETS)
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
@@ -39,7 +38,6 @@ def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in list(os.environ):
         if name.lower() in ("http_proxy", "all_proxy"):
             monkeypatch.delenv(name)
-    yield
 
 
 def found_in(text: str) -> list[str]:

@@ -169,6 +169,28 @@ def test_token_and_cookie_come_from_the_environment(
         assert "hush" not in str(server.runs)
 
 
+def test_server_that_is_older_than_the_run_needs_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with kfp_server(tag="2.15.0") as server:
+        line = refused(server, capsys)
+        assert (
+            f"the server at {server.host} is Kubeflow Pipelines 2.15.0 and does not know the words of a parameter (since 2.16)"
+            in line
+        )
+        assert [one.call for one in server.calls] == [HEALTH]
+
+
+@pytest.mark.parametrize("tag", ["unknown", "2.16.1", "v2.18.0-rc.1", "our-build-7"])
+def test_newer_server_and_one_that_does_not_say_are_taken(tag: str) -> None:
+    with kfp_server(tag=tag) as server:
+        assert run(server) == 0
+
+
+def test_older_server_takes_what_was_compiled_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAFFIC_YOLO_KFP_SERVER", "2.14")
+    with kfp_server(tag="2.14.3") as server:
+        assert run(server) == 0
+
+
 def test_server_of_several_users_wants_a_namespace(server: KfpServer) -> None:
     with pytest.raises(ValueError, match="is one of several users; give --namespace"):
         submit(finetune_pipeline, {}, host=server.host, namespace="", experiment="traffic-yolo")

@@ -1,7 +1,7 @@
 """What Kubernetes takes as a name, a label, an amount, a toleration; each rule refuses with `OptionsError`.
 
-Written after k8s.io/apimachinery (util/validation, api/resource) and the API reference. Every function takes the field's
-own name for the message, and returns the value as it is to be used.
+Written after k8s.io/apimachinery (util/validation, api/resource) and the API reference. Every function takes the
+field's own name for the message, and returns the value as it is to be used.
 """
 
 import re
@@ -24,8 +24,12 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_IMAGE_PREFIX = re.compile(rf"(?:[A-Za-z0-9][-A-Za-z0-9.]*(?::\d{{1,5}})?/)?{_PART}(?:/{_PART})*|[A-Za-z0-9.-]+:\d{{1,5}}")
+_IMAGE_PREFIX = re.compile(
+    rf"(?:[A-Za-z0-9][-A-Za-z0-9.]*(?::\d{{1,5}})?/)?{_PART}(?:/{_PART})*|[A-Za-z0-9.-]+:\d{{1,5}}"
+)
 LEAST_MEMORY = Decimal(2**20)
+# Volumes that the pipelines' pods have already
+SHARED_MEMORY_VOLUME, SCRATCH_VOLUME = OWN_VOLUMES = ("shm", "traffic-yolo-scratch")
 EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -33,6 +37,14 @@ def check_name(field: str, name: str) -> str:
     """The name of an object such as a claim or a secret (a DNS subdomain)."""
     if len(name) > MOST_NAME or not _SUBDOMAIN.fullmatch(name):
         raise _refusal(field, f"a name in Kubernetes (at most {MOST_NAME} of a-z, 0-9, - and .)", name)
+    return name
+
+
+def check_claim(field: str, name: str) -> str:
+    """The name of a claim that a task can mount: Kubeflow's driver calls the volume like it, so it has no dots."""
+    if len(name) > MOST_LABEL or not re.fullmatch(_LABEL, name) or name in OWN_VOLUMES:
+        expected = f"a name in Kubernetes that a volume may have (at most {MOST_LABEL} of a-z, 0-9 and -"
+        raise _refusal(field, f"{expected}, and none of {', '.join(OWN_VOLUMES)})", name)
     return name
 
 
@@ -49,7 +61,9 @@ def check_label_key(field: str, key: str) -> str:
     if slash and (len(domain) > MOST_NAME or not _SUBDOMAIN.fullmatch(domain)):
         raise _refusal(field, "a key such as team.example/pool, its domain of a-z, 0-9, - and .", key)
     if len(name) > MOST_LABEL or not _QUALIFIED.fullmatch(name):
-        expected = f"a key (at most {MOST_LABEL} letters, digits, -, _ and ., after a domain and a slash if there is one)"
+        expected = (
+            f"a key (at most {MOST_LABEL} letters, digits, -, _ and ., after a domain and a slash if there is one)"
+        )
         raise _refusal(field, expected, key)
     return key
 
@@ -79,7 +93,9 @@ def check_secret_key(field: str, key: str) -> str:
 def check_image_prefix(field: str, prefix: str) -> str:
     """Registry and path before an image's name, such as registry.example/vision."""
     if not _IMAGE_PREFIX.fullmatch(prefix):
-        expected = "registry and path before an image's name, such as registry.example:5000/vision, without https:// or tag"
+        expected = (
+            "registry and path before an image's name, such as registry.example:5000/vision, without https:// or tag"
+        )
         raise _refusal(field, expected, prefix)
     return prefix
 

@@ -57,7 +57,9 @@ def check_target(field: str, target: Release, needs: Iterable[Need]) -> None:
     """Raises `OptionsError` where a server of the release `target` would not know what is needed."""
     missing = _since(needs, target)
     if missing:
-        raise OptionsError(f"{field} {release_text(target)}: {missing}; raise it, or leave out what asks for it")
+        raise OptionsError(
+            f"{field} {release_text(target)} does not know {missing}; raise it, or leave out what asks for it"
+        )
 
 
 def check_server(host: str, tag: str | None, needs: Iterable[Need]) -> None:
@@ -66,11 +68,11 @@ def check_server(host: str, tag: str | None, needs: Iterable[Need]) -> None:
     missing = _since(needs, stated) if stated else ""
     if missing:
         raise ClusterError(
-            f"the server at {host} is Kubeflow Pipelines {one_line(tag or '')}: {missing}; compile for it "
+            f"the server at {host} is Kubeflow Pipelines {one_line(tag or '')} and does not know {missing}; compile for it "
             "(min_server in the cluster file, or TRAFFIC_YOLO_KFP_SERVER), or take a newer server"
         )
 
 
 def _since(needs: Iterable[Need], stated: Release) -> str:
     """What a server of a release does not know, in words; "" where it knows all."""
-    return ", ".join(f"{what} needs {release_text(since)}" for since, what in sorted(set(needs)) if since > stated)
+    return ", ".join(f"{what} (since {release_text(since)})" for since, what in sorted(set(needs)) if since > stated)

@@ -5,12 +5,11 @@ Kubernetes' own rules here, so that no pod is refused for it later. Names of sec
 """
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from traffic_yolo.cluster import kubernetes_rules as rules
 from traffic_yolo.cluster.server_release import Release, release
-from traffic_yolo.cluster.settings_reader import read_settings_file
+from traffic_yolo.cluster.settings_reader import read_settings_file, setting
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath
@@ -19,13 +18,6 @@ MOST_GPUS = 9999
 MOST_RETRIES = 100
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod")
 PULL_POLICIES = ("", "Always", "IfNotPresent", "Never")
-
-
-def setting(default: Any, help_text: str) -> Any:
-    """A field of the settings; `default` may be a type that makes one."""
-    if isinstance(default, type):
-        return field(default_factory=default, metadata={"help": help_text})
-    return field(default=default, metadata={"help": help_text})
 
 
 @dataclass(frozen=True)
@@ -52,9 +44,9 @@ class Nas:
     read_only_claim: str = setting("", "Claim of a read-only volume of the same share; empty: all tasks get `claim`.")
 
     def __post_init__(self) -> None:
-        rules.check_name("claim", self.claim)
+        rules.check_claim("claim", self.claim)
         if self.read_only_claim:
-            rules.check_name("read_only_claim", self.read_only_claim)
+            rules.check_claim("read_only_claim", self.read_only_claim)
         if self.claim == self.read_only_claim:
             raise OptionsError(f"read_only_claim: expected another claim than `claim`, found {shown(self.claim)} twice")
 
@@ -72,9 +64,11 @@ class Scratch:
         if bool(self.claim) == bool(self.size):
             raise OptionsError("claim or size: expected one of them")
         if self.claim:
-            rules.check_name("claim", self.claim)
+            rules.check_claim("claim", self.claim)
             if self.storage_class:
-                raise OptionsError("storage_class: a claim has its own; leave it out, or give size in the claim's place")
+                raise OptionsError(
+                    "storage_class: a claim has its own; leave it out, or give size in the claim's place"
+                )
         else:
             rules.check_bytes("size", self.size)
         if self.storage_class:

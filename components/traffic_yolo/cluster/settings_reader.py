@@ -1,4 +1,4 @@
-"""Reads nested dataclasses of settings from YAML: each value of its type, each name known, each fault with its place."""
+"""Reads nested dataclasses of settings from YAML: values of their types, known names, faults with their place."""
 
 import dataclasses
 import difflib
@@ -13,6 +13,13 @@ from traffic_yolo.storage import AnyPath, read_yaml
 from traffic_yolo.storage import shown as shown_location
 
 _WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def setting(default: Any, help_text: str) -> Any:
+    """A field of the settings; `default` may be a type that makes one."""
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata={"help": help_text})
+    return dataclasses.field(default=default, metadata={"help": help_text})
 
 
 def read_settings_file(path: AnyPath, kind: type[Any]) -> Any:

@@ -62,8 +62,12 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--local", "where", flag_value="local", default=True, help="Run here, under kfp.local (default).")
 @click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host.")
 @click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs.")
-@click.option("--cluster", "cluster_file", default="", type=READ, help="Settings of the cluster, a YAML file (with --submit).")
-@click.option("--host", default="", help="Address of the Kubeflow Pipelines API (with --submit); else the cluster file's.")
+@click.option(
+    "--cluster", "cluster_file", default="", type=READ, help="Settings of the cluster, a YAML file (with --submit)."
+)
+@click.option(
+    "--host", default="", help="Address of the Kubeflow Pipelines API (with --submit); else the cluster file's."
+)
 @click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit); else the cluster file's.")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
@@ -83,6 +87,7 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     where: str,
     out: Path,
     cluster_file: str,
@@ -109,7 +114,9 @@ def command(
         s3_secret, gpus = settings.s3_secret or NO_SECRET, settings.gpu.count if gpus is None else gpus
     gpus = gpus or 0
     if where == "submit" and not host:
-        raise OptionsError("--submit needs --host, the address of the Kubeflow Pipelines API, or --cluster with its host")
+        raise OptionsError(
+            "--submit needs --host, the address of the Kubeflow Pipelines API, or --cluster with its host"
+        )
     # Checked here as well as in the tasks: a wrong value should not cost a started pod.
     if where == "local":
         check_locations(flags, [field for step in STEPS for field in fields_of(*STEP_OPTIONS[step]).values()])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_yolo.cluster.kubernetes_rules import check_name
+from traffic_yolo.cluster.kubernetes_rules import check_claim, check_name
 from traffic_yolo.errors import OptionsError, ProblemsError, StorageError, TrainingError
 from traffic_yolo.preflight.checks import find_problems
 from traffic_yolo.registry.model_home import check_model_name
@@ -25,7 +25,7 @@ _IN_A_POD = f"give nas://, s3:// or the path below {NAS_MOUNT_PATH}, where a pod
 def check_cluster_names(names: Mapping[str, str]) -> None:
     """Raises `OptionsError` for a value, by its flag, that no object of Kubernetes can be called."""
     for flag, name in names.items():
-        check_name(flag, name)
+        (check_claim if flag == "--nas-claim" else check_name)(flag, name)
 
 
 def check_cluster_run(places: Iterable[tuple[str, str]], *, model_name: str, has_secret: bool) -> None:

@@ -33,12 +33,11 @@ class _Found:
         self.options: set[str] = set()
 
     def look(self, check: Callable[[], Any], option: str = "") -> Any:
-        """The check's result; None where it found a problem. `option`: named before a fault of storage."""
+        """The check's result; None where it found a problem. `option`: whose place it looks at."""
         try:
             return check()
         except TrafficYoloError as error:
-            named = f"{option}: {error}" if option and isinstance(error, StorageError) else str(error)
-            self.lines[named] = None
+            self.lines[f"{option}: {error}" if option else str(error)] = None
             self.options.add(option)
             return None
 

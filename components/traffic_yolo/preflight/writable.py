@@ -1,7 +1,9 @@
 """Whether a place can really be written: a private name is put there and taken away again."""
 
+import contextlib
 import secrets
 
+from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import AnyPath, check_writable, is_s3, join, local_path, put, remove
 
 PREFIX = ".traffic-yolo-preflight-"
@@ -23,5 +25,8 @@ def try_to_write(folder: AnyPath) -> None:
     name = join(place, f"{PREFIX}{secrets.token_hex(8)}")
     try:
         put(name, b"traffic-yolo looks whether it can write here\n")
-    finally:
-        remove(name)
+    except StorageError:
+        with contextlib.suppress(StorageError):  # which would hide why
+            remove(name)
+        raise
+    remove(name)

@@ -41,8 +41,8 @@ class RunReport:
         if self.tasks:
             lines += ["| task | state | minutes | what it said |", "|---|---|---|---|"]
             lines += [
-                f"| {_cell(task.name)} | {_cell(task.state.lower())} | {_minutes(task.seconds)} | {_cell(task.reason)} |"
-                for task in self.tasks
+                f"| {_cell(one.name)} | {_cell(one.state.lower())} | {_minutes(one.seconds)} | {_cell(one.reason)} |"
+                for one in self.tasks
             ]
             lines.append("")
         lines += [f"- {_cell(figure)}" for figure in self.figures]

@@ -18,12 +18,14 @@ from traffic_yolo.storage import parse_json
 API_VARIABLE = "TRAFFIC_YOLO_KFP_API"
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"  # where the server is by its own manifests
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # kfp's own
-TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (where it lies, as kfp has it)
+TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
 TIMEOUT_S = 10.0
 MOST_BYTES = 32 << 20
 MOST_REASON = 300  # characters of a task's own words
 # Nodes of the workflow that are no task: graphs, and what Kubeflow runs before and around each
-_OWN_NODES = re.compile(r"(root|executor|driver|.*-driver|for-loop-\d+|condition-\d+|condition-branches-\d+|exit-hook.*)")
+_OWN_NODES = re.compile(
+    r"(root|executor|driver|.*-driver|for-loop-\d+|condition-\d+|condition-branches-\d+|exit-hook.*)"
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tells an address how a run ended. The address is a secret: it stands in no message, and comes from the environment."""
+"""Tells an address how a run ended. The address is a secret: from the environment, in no message."""
 
 import json
 import os
