@@ -59,7 +59,7 @@ def finetune_pipeline(
 
     Args:
         source: Recordings, or a data set: a folder, or its label file.
-        zoo: Folder of the model zoo: a path, file:// or nas://.
+        zoo: Folder of the model zoo: a path, nas:// or s3://.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file

@@ -68,8 +68,8 @@ def check_server(host: str, tag: str | None, needs: Iterable[Need]) -> None:
     missing = _since(needs, stated) if stated else ""
     if missing:
         raise ClusterError(
-            f"the server at {host} is Kubeflow Pipelines {one_line(tag or '')} and does not know {missing}; compile for it "
-            "(min_server in the cluster file, or TRAFFIC_YOLO_KFP_SERVER), or take a newer server"
+            f"the server at {host} is Kubeflow Pipelines {one_line(tag or '')} and does not know {missing}; compile "
+            "for it (min_server in the cluster file, or TRAFFIC_YOLO_KFP_SERVER), or take a newer server"
         )
 
 
