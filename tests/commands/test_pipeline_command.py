@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from traffic_yolo.cli import main
+from traffic_yolo.storage import NAS_ROOT_VARIABLE
 from traffic_yolo_pipelines.catalogue import pipeline_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -33,9 +34,10 @@ def test_pipelines_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[st
 
 
 def test_pipeline_is_compiled_into_any_folder(
-    cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("pipeline", "compile", "--cluster", cluster, "--out", tmp_path / "made", "convert") == 0
+    monkeypatch.setenv(NAS_ROOT_VARIABLE, str(tmp_path))
+    assert run("pipeline", "compile", "--cluster", cluster, "--out", "nas://made", "convert") == 0
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["convert_pipeline.yaml"]
     spec, platform = yaml.safe_load_all((tmp_path / "made" / "convert_pipeline.yaml").read_text())
     assert "nas_claim" not in spec["root"]["inputDefinitions"]["parameters"]

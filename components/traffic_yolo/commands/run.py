@@ -68,7 +68,7 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--host", default="", help="Address of the Kubeflow Pipelines API (with --submit); else the cluster file's."
 )
-@click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit); else the cluster file's.")
+@click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit); else that of --cluster.")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
 @click.option(
