@@ -12,7 +12,7 @@ from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.options import fields_of, type_of
 from traffic_yolo_pipelines.platform_settings import SECRET_PARAMETER, apply_settings
 from traffic_yolo_pipelines.run_end import with_summary
-from traffic_yolo_pipelines.server_needs import LITERALS, OPTIONAL_SECRETS, server_needs
+from traffic_yolo_pipelines.server_needs import LITERALS, OPTIONAL_SECRETS, RETRIES, server_needs
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
 
 SERVER_VARIABLE = "TRAFFIC_YOLO_KFP_SERVER"
@@ -47,13 +47,16 @@ def compiled_for(pipeline: Any, *, server: str = "", cluster: ClusterSettings | 
     `server`: the oldest release of Kubeflow Pipelines that must read it, such as "2.4"; empty: the one that the cluster
     file or the environment states. Where that knows them, the words of a parameter are written as `literals`: the UI
     offers them in a list, and the server refuses others. Where it would wait for a secret that is not there, no task is
-    given one. Raises `OptionsError` for settings that such a server does not know.
+    given one; where it knows no retries, none are written. Raises `OptionsError` for settings that such a server does
+    not know.
     """
     stated = server or (cluster.min_server if cluster else os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER))
     field = "cluster file: min_server" if cluster and not server else SERVER_VARIABLE
     target = release(field, stated)
     summary = cluster.summary if cluster else None
     made = with_summary(pipeline, summary, host=cluster.host) if cluster and summary else copy.deepcopy(pipeline)
+    if target < RETRIES.since:  # which would be dropped; those of the settings are refused below
+        _drop_retries(made.pipeline_spec)
     if cluster:
         apply_settings(made, cluster)
     if target >= LITERALS.since:
@@ -92,6 +95,12 @@ def add_literals(spec: Any) -> None:
                     del parameter.literals[:]
                     for word in words[step, name]:
                         parameter.literals.add().string_value = word
+
+
+def _drop_retries(spec: Any) -> None:
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            task.ClearField("retry_policy")
 
 
 def _drop_secrets_of_the_form(made: Any) -> None:

@@ -16,7 +16,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2 as platform_pb
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from traffic_yolo.cluster.kubernetes_rules import SCRATCH_VOLUME, seconds
-from traffic_yolo.cluster.settings import Amounts, ClusterSettings, Retries, Toleration, check_request
+from traffic_yolo.cluster.settings import Amounts, ClusterSettings, Retries, Step, Toleration, check_request
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
@@ -41,6 +41,9 @@ READ_ONLY_STEPS = frozenset(
         REPORT_STEP,
     }
 )
+# Not begun again unless the file says so of the step itself: a mistake in the form would be told after minutes, and the
+# webhook twice
+ONCE_STEPS = ("preflight", REPORT_STEP)
 _REQUEST, _LIMIT = "Request", "Limit"
 
 
@@ -76,8 +79,9 @@ def apply_settings(pipeline: Any, settings: ClusterSettings) -> None:
         _set_user(message, settings)
         platform[label].Clear()
         platform[label].update(json_format.MessageToDict(message))
-        if stated.retries is not None and step != REPORT_STEP:  # begun again, it would tell the webhook twice
-            retries[name] = stated.retries
+        wanted = settings.steps.get(step, Step()).retries if step in ONCE_STEPS else stated.retries
+        if wanted is not None:
+            retries[name] = wanted
     for task in _tasks(spec):
         if task.component_ref.name in retries:
             _set_retry(task, retries[task.component_ref.name])

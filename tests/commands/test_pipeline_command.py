@@ -65,7 +65,11 @@ def test_without_a_cluster_the_files_are_those_of_the_repository(tmp_path: Path,
         ("steps: {zzz: {timeout: 1h}}", [], "no pipeline has this step; known: convert, convert_files"),
         ("", ["finetun"], "'finetun' is no pipeline; did you mean finetune?"),
         ("steps: {train: {requests: {memory: 99G}}}", [], "expected at most the limit, 32G, found 99G"),
-        ("min_server: '2.4'", [], "cluster file: min_server 2.4 does not know retries (since 2.5)"),
+        (
+            "min_server: '2.4'\ndefault: {retries: {}}",
+            [],
+            "cluster file: min_server 2.4 does not know retries (since 2.5)",
+        ),
     ],
 )
 def test_where_one_cannot_be_made_none_is_written(

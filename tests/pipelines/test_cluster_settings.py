@@ -105,7 +105,7 @@ def test_amounts_times_and_retries_are_those_of_the_step(made: Compiled) -> None
         assert requests == amounts, task.name
         assert limits["memory"] == limit
         assert (task.pod or {})["activeDeadlineSeconds"] == seconds
-        if step(task) in ("publish", "report_run"):
+        if step(task) in ("publish", "preflight", "report_run"):
             assert task.retry is None
         else:
             assert task.retry is not None
@@ -208,7 +208,7 @@ def test_scratch_claim_is_shared_by_all_pods(tmp_path: Path) -> None:
         ),
         (ClusterSettings(min_server="2.13", summary=Summary()), r"a summary at the end of a run \(since 2.14\)"),
         (ClusterSettings(min_server="2.14", s3_secret="lab"), r"a secret whose keys may be missing \(since 2.15\)"),
-        (ClusterSettings(min_server="2.4"), r"retries \(since 2.5\)"),
+        (ClusterSettings(min_server="2.4", default=Step(retries=Retries())), r"retries \(since 2.5\)"),
         (
             ClusterSettings(steps={"train": Step(requests=Amounts(memory="40G"))}),
             "steps.train, with what the pipeline gives it: requests.memory: expected at most the limit, 32G, found 40G",
