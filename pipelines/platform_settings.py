@@ -197,6 +197,9 @@ def _set_storage(message: Any, settings: ClusterSettings, *, reads_only: bool) -
         mounted = message.pvc_mount.add(mount_path=SCRATCH_PATH, constant=scratch.claim)
         mounted.pvc_name_parameter.runtime_value.constant.string_value = scratch.claim
         return
+    if scratch.place == "node":
+        message.empty_dir_mounts.add(volume_name=SCRATCH_VOLUME, mount_path=SCRATCH_PATH, size_limit=scratch.size)
+        return
     message.generic_ephemeral_volume.add(
         volume_name=SCRATCH_VOLUME, mount_path=SCRATCH_PATH, access_modes=[scratch.access_mode], size=scratch.size,
         default_storage_class=not scratch.storage_class, storage_class_name=scratch.storage_class,

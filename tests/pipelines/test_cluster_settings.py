@@ -194,6 +194,13 @@ def test_file_that_says_little_changes_little(tmp_path: Path) -> None:
         assert task.retry == before[name].retry
 
 
+def test_scratch_on_the_node_is_bounded(tmp_path: Path) -> None:
+    for task in tasks(compiled("convert", ClusterSettings(scratch=Scratch(size="50Gi")), tmp_path)).values():
+        (room,) = (volume for volume in (task.pod or {})["volumes"] if "emptyDir" in volume)
+        assert room["emptyDir"] == {"sizeLimit": "50Gi"}
+        assert {"name": room["name"], "mountPath": SCRATCH_PATH} in task.main["volumeMounts"]
+
+
 def test_scratch_claim_is_shared_by_all_pods(tmp_path: Path) -> None:
     found = tasks(compiled("convert", ClusterSettings(scratch=Scratch(claim="scratch")), tmp_path))
     assert {task.claims[SCRATCH_PATH] for task in found.values()} == {"scratch"}

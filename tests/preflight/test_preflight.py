@@ -113,6 +113,16 @@ def test_share_that_is_not_mounted_is_told(
     assert line == "nothing is mounted at /nas; check the claim of the NAS (nas_claim)"
 
 
+def test_room_for_temporary_files_that_cannot_be_written_is_told(
+    share: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file" / "scratch"))
+    (line,) = look(share, capsys)
+    assert line.startswith("temporary files (TMPDIR): ")
+    assert "cannot be written" in line
+
+
 def test_full_disk_is_told_though_the_folder_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

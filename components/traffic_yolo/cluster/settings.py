@@ -17,6 +17,7 @@ from traffic_yolo.storage import AnyPath
 MOST_GPUS = 9999
 MOST_RETRIES = 100
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod")
+PLACES = ("node", "volume")
 PULL_POLICIES = ("", "Always", "IfNotPresent", "Never")
 
 
@@ -53,22 +54,28 @@ class Nas:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Room for temporary files at /scratch: a claim that pods share, or a volume that comes and goes with each pod."""
+    """Room for temporary files at /scratch: a claim that pods share, or room that comes and goes with each pod.
+
+    A volume belongs to root as a rule, and a pipeline cannot say `fsGroup`: the first task looks whether its user can
+    write there.
+    """
 
     claim: str = setting("", "Claim that all pods share.")
-    size: str = setting("", "Size of a volume that each pod gets for itself, such as 200Gi.")
-    storage_class: str = setting("", "Its StorageClass; empty: the cluster's default.")
-    access_mode: str = setting("ReadWriteOnce", f"Its access mode: {', '.join(ACCESS_MODES)}.")
+    size: str = setting("", "Size of the room that each pod gets for itself, such as 200Gi.")
+    place: str = setting("node", "Where that is: node (its disk) or volume (an ephemeral one).")
+    storage_class: str = setting("", "StorageClass of the volume; empty: the cluster's default.")
+    access_mode: str = setting("ReadWriteOnce", f"Access mode of the volume: {', '.join(ACCESS_MODES)}.")
 
     def __post_init__(self) -> None:
         if bool(self.claim) == bool(self.size):
             raise OptionsError("claim or size: expected one of them")
+        _one_of("place", self.place, PLACES)
+        if self.storage_class and self.place != "volume":
+            raise OptionsError("storage_class: only place: volume takes one; leave it out")
         if self.claim:
             rules.check_claim("claim", self.claim)
-            if self.storage_class:
-                raise OptionsError(
-                    "storage_class: a claim has its own; leave it out, or give size in the claim's place"
-                )
+            if self.place == "volume":
+                raise OptionsError("place: a claim is where it is; leave place out, or give size in the claim's place")
         else:
             rules.check_bytes("size", self.size)
         if self.storage_class:

@@ -52,6 +52,8 @@ def find_problems(
     """
     found = _Found()
     found.look(check_nas_mounted)
+    if os.environ.get("TMPDIR"):  # Python takes another folder without a word where it cannot write this one
+        found.look(lambda: try_to_write(os.environ["TMPDIR"]), "temporary files (TMPDIR)")
     for option, location in _read_places(made):
         found.look(lambda location=location: _check_there(location), option)  # type: ignore[misc]
     for option, folder in _written_places(made, train_work):
