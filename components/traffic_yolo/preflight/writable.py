@@ -4,7 +4,7 @@ import contextlib
 import secrets
 
 from traffic_yolo.errors import StorageError
-from traffic_yolo.storage import AnyPath, check_writable, is_s3, join, local_path, put, remove
+from traffic_yolo.storage import AnyPath, check_writable, is_s3, join, local_path, put, remove, shown
 
 PREFIX = ".traffic-yolo-preflight-"
 
@@ -25,8 +25,8 @@ def try_to_write(folder: AnyPath) -> None:
     name = join(place, f"{PREFIX}{secrets.token_hex(8)}")
     try:
         put(name, b"traffic-yolo looks whether it can write here\n")
-    except StorageError:
+    except StorageError as error:
         with contextlib.suppress(StorageError):  # which would hide why
             remove(name)
-        raise
+        raise StorageError(f"{shown(str(folder))}: cannot be written: {error}") from error
     remove(name)
