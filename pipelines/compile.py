@@ -1,21 +1,22 @@
-"""Compiles a pipeline to the YAML file beside its source."""
+"""Compiles a pipeline to YAML: beside its source as it is, or with the settings of a cluster."""
 
 import copy
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from kfp import compiler
 
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.cluster.server_release import Release, check_target, release
+from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.options import fields_of, type_of
+from traffic_yolo_pipelines.platform_settings import SECRET_PARAMETER, apply_settings
+from traffic_yolo_pipelines.run_end import with_summary
+from traffic_yolo_pipelines.server_needs import LITERALS, OPTIONAL_SECRETS, RETRIES, server_needs
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
 
 SERVER_VARIABLE = "TRAFFIC_YOLO_KFP_SERVER"
 DEFAULT_SERVER = "2.17"
-LITERALS_SINCE = (2, 16)  # kubeflow/pipelines#12607; an older server refuses a spec with a field that it does not know
-OPTIONAL_SECRETS_SINCE = (2, 15)  # an older server makes a pod that waits for the secret for ever
 
 
 def compile_beside(pipeline: Any, source_file: str) -> Path:
@@ -31,28 +32,45 @@ def compile_beside(pipeline: Any, source_file: str) -> Path:
 
 
 def compile_to(pipeline: Any, target: Path, *, server: str = "") -> None:
-    """Writes the compiled pipeline to `target`.
+    """Writes the pipeline to `target` as `compiled_for` makes it for a server, without a cluster's settings."""
+    write_package(compiled_for(pipeline, server=server), target)
 
-    `server`: the oldest release of Kubeflow Pipelines that must read it, such as "2.4"; empty: the one that the
-    environment states. Where that knows them, the words of a parameter are written as `literals`: the UI offers them in
-    a list, and the server refuses others. Where it would wait for a secret that is not there, no task is given one.
-    """
-    version = server_version(server or os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER))
-    made = copy.deepcopy(pipeline)
-    if version >= LITERALS_SINCE:
-        add_literals(made.pipeline_spec)
-    if version < OPTIONAL_SECRETS_SINCE:
-        for executor in made.platform_spec.platforms["kubernetes"].deployment_spec.executors.values():
-            executor.fields.pop("secretAsEnv", None)
+
+def write_package(made: Any, target: Path) -> None:
+    """Writes what `compiled_for` made, as the file that the UI, kfp.Client and `kfp` take."""
     compiler.Compiler().compile(made, str(target))
 
 
-def server_version(text: str) -> tuple[int, int]:
+def compiled_for(pipeline: Any, *, server: str = "", cluster: ClusterSettings | None = None) -> Any:
+    """A copy of a pipeline that a server takes, with the settings of a cluster where they are given.
+
+    `server`: the oldest release of Kubeflow Pipelines that must read it, such as "2.4"; empty: the one that the cluster
+    file or the environment states. Where that knows them, the words of a parameter are written as `literals`: the UI
+    offers them in a list, and the server refuses others. Where it would wait for a secret that is not there, no task is
+    given one; where it knows no retries, none are written. Raises `OptionsError` for settings that such a server does
+    not know.
+    """
+    stated = server or (cluster.min_server if cluster else os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER))
+    field = "cluster file: min_server" if cluster and not server else SERVER_VARIABLE
+    target = release(field, stated)
+    summary = cluster.summary if cluster else None
+    made = with_summary(pipeline, summary, host=cluster.host) if cluster and summary else copy.deepcopy(pipeline)
+    if target < RETRIES.since:  # which would be dropped; those of the settings are refused below
+        _drop_retries(made.pipeline_spec)
+    if cluster:
+        apply_settings(made, cluster)
+    if target >= LITERALS.since:
+        add_literals(made.pipeline_spec)
+    if target < OPTIONAL_SECRETS.since and not (cluster and cluster.s3_secret):
+        _drop_secrets_of_the_form(made)
+    if cluster:
+        check_target(field, target, server_needs(made))
+    return made
+
+
+def server_version(text: str) -> Release:
     """(major, minor) of a release such as "2.17" or "2.17.0"; raises `OptionsError` for another form."""
-    found = re.fullmatch(r"(\d+)\.(\d+)(\.\d+)?", text)
-    if not found:
-        raise OptionsError(f"{SERVER_VARIABLE}: expected a release of Kubeflow Pipelines such as 2.17, found {text!r}")
-    return int(found[1]), int(found[2])
+    return release(SERVER_VARIABLE, text)
 
 
 def add_literals(spec: Any) -> None:
@@ -77,3 +95,15 @@ def add_literals(spec: Any) -> None:
                     del parameter.literals[:]
                     for word in words[step, name]:
                         parameter.literals.add().string_value = word
+
+
+def _drop_retries(spec: Any) -> None:
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            task.ClearField("retry_policy")
+
+
+def _drop_secrets_of_the_form(made: Any) -> None:
+    for executor in made.platform_spec.platforms["kubernetes"].deployment_spec.executors.values():
+        if SECRET_PARAMETER in str(executor):
+            executor.fields.pop("secretAsEnv", None)

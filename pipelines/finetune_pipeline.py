@@ -14,7 +14,7 @@ from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
-from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
+from traffic_yolo_pipelines.wiring import check_first, form_parameters, reach_storage
 
 
 @dsl.pipeline(name="traffic-yolo-finetune")
@@ -59,7 +59,7 @@ def finetune_pipeline(
 
     Args:
         source: Recordings, or a data set: a folder, or its label file.
-        zoo: Folder of the model zoo: a path, file:// or nas://.
+        zoo: Folder of the model zoo: a path, nas:// or s3://.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
         snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
@@ -104,6 +104,7 @@ def finetune_pipeline(
     # What lies on a share changes without KFP knowing: a cached listing would hide new recordings.
     for task in (snapshot_task, files_task):
         task.set_caching_options(False)
+    check_first(form, snapshot_task, files_task)
 
     # Texts alone, no artifact: the key holds what they say, where of an artifact of an uncached task it holds the id
     convert_task = convert(

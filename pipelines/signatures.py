@@ -56,7 +56,7 @@ def component_targets() -> list[Target]:
 
 
 def pipeline_targets() -> list[Target]:
-    """The pipelines whose forms show options of steps."""
+    """The pipelines whose forms show options of steps, and the component that is handed a whole form."""
     # What chooses thresholds by cost is for a few; the form leaves it to tune_settings. A first look has no `previous`.
     hidden = ("previous", "false_positives_per_picture", "miss_cost", "false_alarm_cost")
     # The thresholds that the models are compared at, and the splits, are the pipeline's business
@@ -64,6 +64,7 @@ def pipeline_targets() -> list[Target]:
     steps = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
     return [
         Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", steps, is_pipeline=True, hidden=hidden),
+        Target(LIBRARY / "preflight" / "component.py", "preflight", steps, is_pipeline=True, hidden=hidden),
         Target(
             PIPELINES / "convert_pipeline.py",
             "convert_pipeline",

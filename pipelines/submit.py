@@ -14,8 +14,11 @@ from typing import Any
 
 import kfp
 
+from traffic_yolo.cluster.server_release import Need, check_server
+from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.errors import ClusterError, OptionsError
-from traffic_yolo_pipelines.compile import compile_to
+from traffic_yolo.storage.documents import json_value
+from traffic_yolo_pipelines.compile import compiled_for, write_package
 from traffic_yolo_pipelines.server_answers import (
     CHECK_HOST,
     COOKIE_VARIABLE,
@@ -24,6 +27,7 @@ from traffic_yolo_pipelines.server_answers import (
     refuse_other_than_json,
     said_by,
 )
+from traffic_yolo_pipelines.server_needs import server_needs
 
 NO_NAMESPACE = "kubeflow"  # kfp.Client's default, by which it takes the namespace of its own context file, or none
 
@@ -52,22 +56,35 @@ class _Client(kfp.Client):
             self.check_answer("asked for its experiments")
             raise
 
+    @property
+    def server_tag(self) -> str | None:
+        """The release that the server, asked how it is, called itself; kfp's own model of the answer leaves it out."""
+        answer = json_value(self._healthz_api.api_client.last_response.data, keys_once=False)
+        tag = answer.get("tag_name")
+        return tag if isinstance(tag, str) else None
+
     def check_answer(self, asked: str) -> None:
         """Raises `ClusterError` where the last answer is no JSON: kfp reads a web page as an answer without fields."""
         refuse_other_than_json(self._healthz_api.api_client.last_response, host=self._existing_config.host, asked=asked)
 
 
-def submit(pipeline: Any, parameters: Mapping[str, Any], *, host: str, namespace: str, experiment: str) -> Submitted:
-    """Compiles `pipeline` and starts a run of it on the server at `host`.
+def submit(
+    pipeline: Any, parameters: Mapping[str, Any], *, host: str, namespace: str, experiment: str,
+    cluster: ClusterSettings | None = None,
+) -> Submitted:  # fmt: skip
+    """Compiles `pipeline`, with the settings of a cluster where they are given, and starts a run of it at `host`.
 
-    The images are those of this process's environment (`traffic_yolo.container_images`), not those of a file that was
-    compiled before. A token or a cookie comes from the environment, `TOKEN_VARIABLE` and `COOKIE_VARIABLE`. Raises
-    `ClusterError` when the server cannot be reached, refuses the run, or answers with anything but a run.
+    The images are those of the settings, else of this process's environment (`traffic_yolo.container_images`), not
+    those of a file that was compiled before. A token or a cookie comes from the environment, `TOKEN_VARIABLE` and
+    `COOKIE_VARIABLE`. Raises `ClusterError` when the server cannot be reached, is older than what the run needs,
+    refuses the run, or answers with anything but a run; `OptionsError` for settings that do not fit the pipeline.
     """
+    made = compiled_for(pipeline, cluster=cluster)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         package = Path(folder, "pipeline.yaml")
-        compile_to(pipeline, package)
-        started = _Started(host=host, namespace=namespace)
+        write_package(made, package)
+        account = cluster.service_account if cluster else ""
+        started = _Started(host=host, namespace=namespace, service_account=account, needs=server_needs(made))
         try:
             run_id = started.run(pipeline.name, package, parameters, experiment)
         except (ClusterError, OptionsError):
@@ -75,15 +92,20 @@ def submit(pipeline: Any, parameters: Mapping[str, Any], *, host: str, namespace
         except Exception as error:  # kfp lets urllib3's, its own and generated exceptions through, of no common root
             line = said_by(error, host=host, asked=started.asked, namespace=started.namespace)
             raise ClusterError(line) from error
-    return Submitted(run_id, images_of(pipeline), f"{host.rstrip('/')}/#/runs/details/{run_id}")
+    return Submitted(run_id, images_of(made), f"{host.rstrip('/')}/#/runs/details/{run_id}")
 
 
 @dataclass
 class _Started:
-    """The calls to the server at `host`, one after the other; `asked`: the one under way, in words."""
+    """The calls to the server at `host`, one after the other; `asked`: the one under way, in words.
+
+    `service_account`: whose rights the run's pods have, "" for the server's choice; `needs`: what the server must know.
+    """
 
     host: str
     namespace: str
+    service_account: str
+    needs: tuple[Need, ...]
     asked: str = "asked how it is"
 
     def run(self, name: str, package: Path, parameters: Mapping[str, Any], experiment: str) -> str:
@@ -95,6 +117,7 @@ class _Started:
             cookies=os.environ.get(COOKIE_VARIABLE) or None,
         )
         is_of_several = client.get_kfp_healthz().multi_user
+        check_server(self.host, client.server_tag, self.needs)
         self.namespace = self.namespace or client.get_user_namespace()
         if is_of_several and not self.namespace:
             raise OptionsError(f"the server at {self.host} is one of several users; give --namespace, yours on it")
@@ -106,7 +129,10 @@ class _Started:
 
         self.asked = "told to start the run"
         title = f"{name} {datetime.now():%Y-%m-%d %H-%M-%S}"
-        run = client.run_pipeline(experiment_id, title, str(package), params=dict(parameters))
+        account = self.service_account or None
+        run = client.run_pipeline(
+            experiment_id, title, str(package), params=dict(parameters), service_account=account
+        )  # fmt: skip
         client.check_answer(self.asked)
         return self._id(run.run_id)
 

@@ -28,6 +28,13 @@ def test_user_error_becomes_one_line_and_exit_code_two(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "error: data set not found: x; give the folder that convert wrote\n"
 
 
+def test_several_problems_are_a_line_each_and_one_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, errors.one_line_errors():
+        raise errors.ProblemsError(["source: not found", "zoo: cannot be written"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: source: not found\nerror: zoo: cannot be written\n"
+
+
 def test_fault_of_ours_keeps_its_type_and_traceback() -> None:
     with pytest.raises(ZeroDivisionError), errors.one_line_errors():
         1 / 0  # noqa: B018

@@ -25,6 +25,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tuning": {"dataset", "darknet", "detection", "metrics", "training", "evaluation"},
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "registry": {"metrics", "evaluation"},
+    "cluster": set(),
+    "preflight": {
+        "atm",
+        "snapshot",
+        "dataset",
+        "detection",
+        "training",
+        "evaluation",
+        "tuning",
+        "deepstream",
+        "registry",
+    },
+    "run_report": {"registry"},
 }
 OPEN_TO_ALL = {
     "boxes",

@@ -6,7 +6,7 @@ A message has one line: what is wrong, where, what was expected, what was found,
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 USER_ERROR_EXIT_CODE = 2
 ERROR_PREFIX = "error: "
@@ -18,6 +18,15 @@ class TrafficYoloError(Exception):
 
 class OptionsError(TrafficYoloError, ValueError):
     """An option, or a combination of options, that makes no sense."""
+
+
+class ProblemsError(OptionsError):
+    """Several things that are wrong with one request, each a line of its own."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        """`lines`: one or more, each as a message of an error is."""
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
 
 
 class StorageError(TrafficYoloError, OSError):
@@ -89,6 +98,8 @@ class ClusterError(TrafficYoloError, RuntimeError):
 def one_line_errors() -> Iterator[None]:
     """Turns a `TrafficYoloError` inside the block into one line on stderr and exit code 2, without a traceback.
 
+    A `ProblemsError` has a line for each problem.
+
     Both doors to the library use it: the command line, and the KFP components, where it is the difference between one
     line and forty in the pod's log. So this is also where the threads of both are held to the container's limit.
     """
@@ -98,5 +109,6 @@ def one_line_errors() -> Iterator[None]:
         limit_threads()
         yield
     except TrafficYoloError as error:
-        print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
+        for line in error.lines if isinstance(error, ProblemsError) else (str(error),):
+            print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR_EXIT_CODE) from None

@@ -51,6 +51,7 @@ TOO_LONG = {
     "export --out": "draws an ONNX file, in tests/export",
     "tune --out": "sweeps as sweep does, and reads an evaluation",
     "validate --out": "needs a whole export, in tests/deepstream",
+    "pipeline compile --out": "loads kfp and every component, in test_pipeline_command",
     "zoo fetch --out": "there is no zoo without publish",
     "atm inspect --draft": "refused for recordings of a known layout, which these are",
     "katib run --nas-root": "stands for volumes; the trials write there",

@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrain
 START = "--cfg model/model.cfg --weights model/model.weights"
 NAMED = f"{START} --weights-names model/classes.names"
 REFUSED = {
-    "--zoo s3://bucket/zoo": "--zoo: s3://bucket/zoo: no output can be written into object storage",
+    "--zoo s3://bucket/zoo": "--zoo: object storage: set TRAFFIC_YOLO_S3_ENDPOINT",
     "--zoo file/zoo": "--zoo: file/zoo: cannot be written",
     "--out file": "file: cannot be written",
     "--snapshot-cache file/cache": "--snapshot-cache: file: cannot be written",
@@ -53,7 +53,8 @@ def test_local_run_refuses_before_the_first_task(
     flags: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(home)
-    monkeypatch.delenv(NAS_ROOT_VARIABLE, raising=False)
+    for variable in (NAS_ROOT_VARIABLE, "TRAFFIC_YOLO_S3_ENDPOINT"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("traffic_yolo_pipelines.local_run.run_locally", lambda *_: pytest.fail("a task was started"))
     before = sorted(home.rglob("*"))
     given = flags.split()
@@ -89,7 +90,10 @@ def test_local_run_that_can_start_hands_on_locations_that_tasks_find(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--zoo s3://bucket/zoo", "--zoo: s3://bucket/zoo: no output can be written"),
+        (
+            "--zoo s3://bucket/zoo",
+            "--zoo: s3://bucket/zoo: a pod has no credentials for object storage; give --s3-secret",
+        ),
         ("--source recordings", "--source: recordings: a relative path means nothing in a pod"),
         ("--labels ./x", "--labels: ./x: a relative path means nothing in a pod; give nas://, s3:// or"),
         ("--source /home/me/y", "--source: /home/me/y: a path of this machine, which a pod does not have"),
@@ -146,3 +150,17 @@ def test_submitting_takes_what_a_pod_has(monkeypatch: pytest.MonkeyPatch) -> Non
         main(["run", "--submit", "--host", "http://127.0.0.1:9", *flags, *settings, "--nas-claim", "share"])
     (given,) = started
     assert (given["s3_secret"], given["nas_claim"], given["source"]) == ("lab.s3", "share", "s3://bucket/x")
+
+
+def test_all_problems_of_a_local_run_are_told_at_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    flags = ["--source", "nothing", "--zoo", "file/zoo", "--weights", "none.weights", "--snapshot-cache", "file/cache"]
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--local", *flags])
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["error", flag] for flag in ("--source", "--weights", "--zoo", "--snapshot-cache")
+    ]

@@ -25,6 +25,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 OLD, HEAD = (2, 4), (2, 99)  # the oldest server that is spoken of, and the newest sources that were read
 RUN_PLACEHOLDERS_SINCE = NULLS_SINCE = RETRIES_SINCE = (2, 5)
+FINAL_STATUS_SINCE = (2, 14)
 LITERALS_SINCE = (2, 16)
 RUN_ID = "{{$.pipeline_job_uuid}}"
 KINDS: dict[str, tuple[type, ...]] = {
@@ -265,6 +266,8 @@ class Server:
             output = source["taskOutputParameter"]
             return scope.results[output["producerTask"]].parameters[output["outputParameterKey"]]
         if "taskFinalStatus" in source:
+            if self.version < FINAL_STATUS_SINCE:
+                raise DriverError(f"{task}: parameter spec of type taskFinalStatus not implemented yet")
             return {"state": "COMPLETE", "pipelineTaskName": source["taskFinalStatus"]["producerTask"]}
         constant = source["runtimeValue"]["constant"]
         if constant == RUN_ID and self.version >= RUN_PLACEHOLDERS_SINCE:

@@ -55,10 +55,12 @@ class RefusedError(Exception):
 class KfpServer:
     """The server's state. `instead`: what is answered to a call in place of the API, such as by a proxy before it.
 
-    `token` and `cookie`: what each call has to bring, where they are set; `multi_user`: then each call names a namespace.
+    `token` and `cookie`: what each call has to bring, where they are set; `multi_user`: then each call names a namespace;
+    `tag`: the release that it calls itself.
     """
 
     multi_user: bool = True
+    tag: str = "2.17.0"
     token: str = ""
     cookie: str = ""
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -102,7 +104,9 @@ class KfpServer:
 
     def _health(self, recorded: Recorded) -> dict[str, Any]:
         _allow(recorded.query, ())
-        return {"multi_user": self.multi_user}
+        # What backend/src/apiserver/main.go writes, which is more than the API's definition of the answer has
+        told = {"commit_sha": "2f3b5e9", "tag_name": self.tag, "multi_user": self.multi_user}
+        return told | {"pipeline_store": "database"}
 
     def _list(self, recorded: Recorded) -> dict[str, Any]:
         query = {name: only for name, (only,) in recorded.query.items()}
@@ -129,7 +133,7 @@ class KfpServer:
 
     def _run(self, recorded: Recorded) -> dict[str, Any]:
         body = recorded.body
-        _allow(body, ("experiment_id", "display_name", "pipeline_spec", "runtime_config"))
+        _allow(body, ("experiment_id", "display_name", "pipeline_spec", "runtime_config", "service_account"))
         if body.get("experiment_id") not in self.experiments:
             raise RefusedError(404, f"Experiment {body.get('experiment_id')!r} not found")
         if not isinstance(body.get("display_name"), str) or not body["display_name"]:

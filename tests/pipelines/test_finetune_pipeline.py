@@ -20,6 +20,7 @@ from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.evaluation.component import evaluate
 from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
 from traffic_yolo.export.component import export
+from traffic_yolo.preflight.component import preflight
 from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
@@ -28,7 +29,7 @@ from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 from traffic_yolo_pipelines.local_run import run_locally
 
-COMPONENTS = (snapshot, convert_files, convert, train, export, evaluate, tune, validate, publish)
+COMPONENTS = (preflight, snapshot, convert_files, convert, train, export, evaluate, tune, validate, publish)
 # kfp draws each with a decorator that warns about nothing we could change (see setup.cfg)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

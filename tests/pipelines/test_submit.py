@@ -169,6 +169,52 @@ def test_token_and_cookie_come_from_the_environment(
         assert "hush" not in str(server.runs)
 
 
+def test_server_that_is_older_than_the_run_needs_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with kfp_server(tag="2.15.0") as server:
+        line = refused(server, capsys)
+        assert (
+            f"the server at {server.host} is Kubeflow Pipelines 2.15.0 and does not know the words of a parameter (since 2.16)"
+            in line
+        )
+        assert [one.call for one in server.calls] == [HEALTH]
+
+
+@pytest.mark.parametrize("tag", ["unknown", "2.16.1", "v2.18.0-rc.1", "our-build-7"])
+def test_newer_server_and_one_that_does_not_say_are_taken(tag: str) -> None:
+    with kfp_server(tag=tag) as server:
+        assert run(server) == 0
+
+
+@pytest.mark.parametrize(("stated", "tag"), [("2.14", "2.14.3"), ("2.4", "2.4.1")])
+def test_older_server_takes_what_was_compiled_for_it(stated: str, tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAFFIC_YOLO_KFP_SERVER", stated)
+    with kfp_server(tag=tag) as server:
+        assert run(server) == 0
+
+
+def test_run_with_a_cluster_file_has_its_names_and_its_gpus(server: KfpServer, repository: Path) -> None:
+    file = str(repository / "docs" / "cluster.example.yaml")
+    assert run(server, "--cluster", file, "--weights", "s3://lab/w") == 0
+    assert run(server, "--cluster", file, "--gpus", "0") == 0
+    assert server.faults == []
+    first, second = server.runs
+    assert first["service_account"] == "pipeline-runner"
+    parameters = first["runtime_config"]["parameters"]
+    assert (parameters["gpus"], second["runtime_config"]["parameters"]["gpus"]) == ("1", "0")
+    assert not {"nas_claim", "s3_secret"} & set(parameters)
+    training = Server().run(pipeline_of(first), parameters)["exit-handler-1/train"]
+    assert training.claims == {"/nas": "nas-data"}
+    assert training.environment["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"] == "lab-s3"
+
+
+def test_host_and_namespace_may_be_the_cluster_file_s(server: KfpServer, tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(f"host: {server.host}\nnamespace: team-file\n")
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--submit", "--cluster", str(tmp_path / "cluster.yaml"), *FLAGS[2:]])
+    assert not caught.value.code
+    assert [one["namespace"] for one in server.experiments.values()] == ["team-file"]
+
+
 def test_server_of_several_users_wants_a_namespace(server: KfpServer) -> None:
     with pytest.raises(ValueError, match="is one of several users; give --namespace"):
         submit(finetune_pipeline, {}, host=server.host, namespace="", experiment="traffic-yolo")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, SETTINGS_TYPE, WRITE_TEXT, LocationType
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import OptionsError, ProblemsError
 from traffic_yolo.option_settings import read_settings
 from traffic_yolo.options import SETTINGS, check_plain, fields_of, type_of
 
@@ -92,8 +92,9 @@ def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
         except OptionsError as error:
             if not flags:
                 raise
-            named = pattern.sub(lambda match: flags[match[0].strip("`")], str(error))
-            raise OptionsError(named) from error
+            lines = error.lines if isinstance(error, ProblemsError) else (str(error),)
+            named = [pattern.sub(lambda match: flags[match[0].strip("`")], line) for line in lines]
+            raise ProblemsError(named) from error
 
     return call  # type: ignore[return-value]
 

@@ -10,8 +10,9 @@ import click
 import yaml
 
 from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.commands.dataclass_options import options_of
-from traffic_yolo.commands.location_types import SETTINGS_TYPE, WRITE
+from traffic_yolo.commands.location_types import READ, SETTINGS_TYPE, WRITE
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import read_settings, task_options
@@ -61,8 +62,13 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--local", "where", flag_value="local", default=True, help="Run here, under kfp.local (default).")
 @click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host.")
 @click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs.")
-@click.option("--host", default="", help="Address of the Kubeflow Pipelines API (with --submit).")
-@click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit).")
+@click.option(
+    "--cluster", "cluster_file", default="", type=READ, help="Settings of the cluster, a YAML file (with --submit)."
+)
+@click.option(
+    "--host", default="", help="Address of the Kubeflow Pipelines API (with --submit); else the cluster file's."
+)
+@click.option("--namespace", default="", help="Kubeflow namespace of the run (with --submit); else that of --cluster.")
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
 @click.option("--nas-claim", default="nas-data", show_default=True, help="PersistentVolumeClaim of the NAS (cluster).")
 @click.option(
@@ -71,17 +77,26 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Kubernetes secret with address and credentials of the object storage (cluster).",
 )
-@click.option("--gpus", default=0, show_default=True, help="GPUs of the training task; it fails where it sees none.")
+@click.option(
+    "--gpus",
+    default=None,
+    type=int,
+    help="GPUs of the training task, which fails where it sees none; by default the cluster file's, else 0.",
+)
 @_flags_of_steps
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     where: str,
     out: Path,
+    cluster_file: str,
     host: str,
     namespace: str,
     experiment: str,
     nas_claim: str,
     s3_secret: str,
-    gpus: int,
+    gpus: int | None,
     **flags: Any,
 ) -> None:
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
@@ -93,33 +108,59 @@ def command(
         check_locations,
     )
 
+    settings = _cluster_settings(context, cluster_file, where)
+    if settings:
+        host, namespace, nas_claim = host or settings.host, namespace or settings.namespace, settings.nas.claim
+        s3_secret, gpus = settings.s3_secret or NO_SECRET, settings.gpu.count if gpus is None else gpus
+    gpus = gpus or 0
     if where == "submit" and not host:
-        raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
+        raise OptionsError(
+            "--submit needs --host, the address of the Kubeflow Pipelines API, or --cluster with its host"
+        )
     # Checked here as well as in the tasks: a wrong value should not cost a started pod.
     if where == "local":
         check_locations(flags, [field for step in STEPS for field in fields_of(*STEP_OPTIONS[step]).values()])
     made = resolved_options(flags)
-    values = {name: getattr(options, name) for step in WITH_ALL_FLAGS for options in made[step]
-              for name in fields_of(type(options)) if name in OWN_NAMES[step]}  # fmt: skip
     check_gpus(gpus, made["train"][0], here=where == "local")
     if where == "submit":
         check_cluster_names({"--nas-claim": nas_claim, "--s3-secret": s3_secret})
-        check_cluster_run(values, places_in(made), has_secret=s3_secret != NO_SECRET)
+        model_name = made["publish"][0].model_name
+        check_cluster_run(places_in(made), model_name=model_name, has_secret=s3_secret != NO_SECRET)
     else:
-        check_local_run(values, out, convert=made["convert"][0], training=made["train"][0])
+        check_local_run(made, out)
     pipeline = importlib.import_module(f"{PIPELINES}.finetune_pipeline").finetune_pipeline
     form = set(inspect.signature(pipeline.pipeline_func).parameters)
     parameters = {**form_of(flags, form, absolute=where == "local"), "gpus": str(gpus)}
-    parameters |= {"nas_claim": nas_claim, "s3_secret": s3_secret}
+    if not settings:  # whose names are in the compiled pipeline
+        parameters |= {"nas_claim": nas_claim, "s3_secret": s3_secret}
     if where == "submit":
         submit = importlib.import_module(f"{PIPELINES}.submit").submit
-        run = submit(pipeline, parameters, host=host, namespace=namespace, experiment=experiment)
+        run = submit(
+            pipeline, parameters, host=host, namespace=namespace, experiment=experiment, cluster=settings
+        )  # fmt: skip
         click.echo(f"submitted run {run.run_id}, with the images {', '.join(run.images)}\n{run.link}")
         return
     finished = importlib.import_module(f"{PIPELINES}.local_run").run_locally(pipeline, parameters, out)
     from traffic_yolo.commands.run_summary import run_summary
 
     click.echo(run_summary(finished.folder, flags["zoo"]))
+
+
+def _cluster_settings(context: click.Context, file: str, where: str) -> ClusterSettings | None:
+    """The settings in the file of --cluster; None without one.
+
+    Raises `OptionsError` for a flag beside it that would name again what the file does, and for a local run.
+    """
+    if not file:
+        return None
+    if where != "submit":
+        raise OptionsError("--cluster is for --submit; a run on this machine uses no cluster")
+    for name in ("nas_claim", "s3_secret"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise OptionsError(f"--{name.replace('_', '-')}: the cluster file names it; leave the flag out")
+    settings = ClusterSettings.read(file)
+    importlib.import_module(f"{PIPELINES}.cluster_package").check_steps_of(settings)
+    return settings
 
 
 def resolved_options(flags: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:

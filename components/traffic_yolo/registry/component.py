@@ -23,7 +23,7 @@ def publish(
         tuning: Folder of the step tune.
         validation: Folder of the step validate.
         table: The ledger, models side by side.
-        zoo: Folder of the model zoo: a path, file:// or nas://.
+        zoo: Folder of the model zoo: a path, nas:// or s3://.
         model_name: Name under which the zoo keeps the model's versions.
 
     Returns:

@@ -11,7 +11,7 @@ class PublishOptions:
     """Where a bundle goes. Raises `OptionsError` for values that make no sense."""
 
     zoo: str = option(
-        dataclasses.MISSING, "Folder of the model zoo: a path, file:// or nas://.", headline=True, location="keep"
+        dataclasses.MISSING, "Folder of the model zoo: a path, nas:// or s3://.", headline=True, location="keep"
     )
     model_name: str = option("traffic-small", "Name under which the zoo keeps the model's versions.", headline=True)
 
