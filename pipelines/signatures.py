@@ -26,6 +26,7 @@ PART_OF = {
     "convert_files": "convert",
     "convert_shard": "convert",
     "import_dataset": "convert",
+    "train_on_cluster": "train",
     "plan_detection": "evaluate",
     "detect_shard": "evaluate",
 }
@@ -72,7 +73,10 @@ def pipeline_targets() -> list[Target]:
     hidden += ("split", "confidence_threshold", "iou_threshold")
     steps = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
     return [
-        Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", steps, is_pipeline=True, hidden=hidden),
+        *(
+            Target(PIPELINES / f"{name}.py", name, steps, is_pipeline=True, hidden=hidden)
+            for name in ("finetune_pipeline", "shards_pipeline", "trainjob_pipeline")
+        ),
         Target(
             PIPELINES / "convert_pipeline.py",
             "convert_pipeline",
@@ -197,7 +201,9 @@ def _written_parameters(source: str, function: ast.FunctionDef, texts: Mapping[s
 
 def _line(parameter: Parameter) -> str:
     default = f" = {parameter.default}" if parameter.default else ""
-    note = "  # noqa: UP006" if "List[" in parameter.annotation else ""  # kfp 2.17 takes no other spelling
+    # kfp 2.17 takes no other spelling
+    rules = {"List[": "UP006", "Optional[": "UP045"}
+    note = next((f"  # noqa: {rule}" for word, rule in rules.items() if word in parameter.annotation), "")
     return f"    {parameter.name}: {parameter.annotation}{default},{note}\n"
 
 

@@ -27,6 +27,7 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "import_dataset": (DataSetChoice,),
     "import_model": (ModelChoice,),
     "train": (TrainingOptions,),
+    "train_on_cluster": (TrainingOptions,),
     "plan_detection": (EvaluationPlanOptions, EvaluateOptions, NmsOptions, InferenceOptions),
     "evaluate": (EvaluateOptions, NmsOptions, InferenceOptions),
     "tune": (TuneOptions,),

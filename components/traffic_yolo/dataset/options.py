@@ -85,8 +85,10 @@ class ConvertOptions(SourceChoice):
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
     policy: str = _option(
-        "", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.",
-        headline=True, location="read",
+        "",
+        "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.",
+        headline=True,
+        location="read",
     )
 
     def __post_init__(self) -> None:
@@ -117,7 +119,7 @@ class ConvertOptions(SourceChoice):
 
 @dataclass(frozen=True)
 class DataSetChoice(ConvertOptions):
-    """A data set that is there already, or what one is converted of. Raises `OptionsError` for both, and for neither."""
+    """A data set that is there, or what one is converted of. Raises `OptionsError` for both, and for neither."""
 
     source: str = option(
         "",

@@ -60,7 +60,7 @@ def read_detections(folder: AnyPath, model: ModelFolder, data: DataSet, split: s
     if raw.classes != model.classes:
         raise EvaluationError(f"{path}: detections of classes {raw.classes}, the model has {model.classes}")
     if raw.shard:
-        raise EvaluationError(f"{path}: shard {raw.shard} of the split, not all of it; join the shards (merge-detections)")
+        raise EvaluationError(f"{path}: shard {raw.shard} of the split, not all of it; join them by merge-detections")
     if len(raw) != data.num_images[split]:  # a picture without boxes counts: one that is missing would look like it
         raise EvaluationError(
             f"{path}: detections on {len(raw)} pictures, split {split} has {data.num_images[split]}; detect again"

@@ -73,7 +73,8 @@ def merge_planned(shards: Sequence[AnyPath], names: Sequence[str], out: AnyPath)
             raise EvaluationError(f"{found[key]} and {path} are both shard {' '.join(key)}")
         found[key] = path
     if missing := [" ".join(key) for key in wanted if key not in found]:
-        raise EvaluationError(f"shard {missing[0]} is missing ({len(found)} of {len(wanted)} are there); detect it again")
+        there = f"{len(found)} of {len(wanted)} are there"
+        raise EvaluationError(f"shard {missing[0]} is missing ({there}); detect it again")
     merged = {}
     with atomic_folder(target) as folder:
         for split in dict.fromkeys(split for split, _ in wanted):

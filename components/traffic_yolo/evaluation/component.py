@@ -81,7 +81,11 @@ def evaluate(
 def plan_detection(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
+    shards: int = 1,
+    last_step: str = "evaluate",
     split: str = "test",
+    confidence_threshold: float = 0.25,
+    iou_threshold: float = 0.45,
     settings: str = "",
 ) -> List[str]:  # noqa: UP006
     """Name the shards of an inference, and refuse what the tasks after it would refuse.
@@ -89,7 +93,12 @@ def plan_detection(
     Args:
         model: Model folder.
         dataset: Data set folder, or a reference to one.
+        shards: How many parts the pictures of a split are cut into, detected side by side.
+        last_step: How far it goes: evaluate, tune (and choose thresholds on the validation split) or validate (and
+            compare with DeepStream's rules).
         split: Split that the metrics are of.
+        confidence_threshold: Detections with a score not above this are dropped; [0, 1).
+        iou_threshold: NMS: overlap above which the weaker box of a class goes; (0, 1].
         settings: Other options of evaluate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
 
     Returns:

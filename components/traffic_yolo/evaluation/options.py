@@ -32,8 +32,8 @@ class EvaluationPlanOptions:
     )
     last_step: str = option(
         "evaluate",
-        "How far it goes: evaluate, tune (thresholds, chosen on the validation split) or validate (both, and DeepStream's "
-        "rules).",
+        "How far it goes: evaluate, tune (and choose thresholds on the validation split) or validate (and compare with "
+        "DeepStream's rules).",
         choices=("evaluate", "tune", "validate"),
         headline=True,
     )

@@ -11,6 +11,14 @@ def import_model(
     model: dsl.Output[dsl.Model],
     summary: dsl.Output[dsl.Markdown],
     cfg: str = "",
+    weights: str = "",
+    weights_names: str = "",
+    zoo: str = "",
+    model_name: str = "",
+    version: str = "",
+    class_seeds: str = "",
+    width: str = "",
+    height: str = "",
 ) -> None:
     """Take a model that is there already: Darknet's files, or a version of a zoo.
 
@@ -21,6 +29,15 @@ def import_model(
         model: Model folder, its heads cut to those classes.
         summary: Which model it is, and which of its classes stand for which.
         cfg: Darknet .cfg file of the model.
+        weights: Its Darknet .weights, whole.
+        weights_names: File with the class names that the weights were trained for, one a line.
+        zoo: Model zoo (a path, nas:// or s3://), in the place of cfg and weights.
+        model_name: Name of the model in the zoo.
+        version: Its version in the zoo, or its number; empty: the one in use.
+        class_seeds: Classes of the data set and those of the model that stand for them, where names differ:
+            LONG_TRUCK=truck,MOTORCYCLE=motorbike.
+        width: Network width in pixels, a multiple of 32; by default the model's. A whole number, or empty.
+        height: Network height in pixels, a multiple of 32; by default the model's. A whole number, or empty.
     """
     given = dict(locals())
 
