@@ -23,7 +23,7 @@ Train = Callable[[Any, Mapping[str, Any]], Any]
 
 
 def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
-    """All tasks from share to zoo. `form`: the pipeline function's `locals()`; `train_task_of`: makes the training's."""
+    """All tasks from share to zoo. `form`: the pipeline function's `locals()`; `train_task_of`: makes the training."""
 
     def reach(task: Any) -> None:
         reach_storage(task, nas_claim=form["nas_claim"], s3_secret=form["s3_secret"])
