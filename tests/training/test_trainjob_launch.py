@@ -336,7 +336,7 @@ def test_settings_of_the_form() -> None:
     )
     assert (job.nodes, job.gpus_per_node, job.nas_claim, follow.keep) == (4, 8, "share", False)
     assert trainjob_settings("", nas_claim="nas-data", s3_secret="none")[0] == TrainJobOptions()
-    with pytest.raises(OptionsError, match=r"^trainjob: settings: unknown option node; did you mean nodes\?"):
+    with pytest.raises(OptionsError, match=r"^trainjob: unknown option 'node'; did you mean nodes\?"):
         trainjob_settings("{node: 4}", nas_claim="share")
     with pytest.raises(OptionsError, match="^trainjob: nas_claim: the form says share, the text other"):
         trainjob_settings("{nas_claim: other}", nas_claim="share")

@@ -18,6 +18,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.errors import ClusterError, OptionsError, TrainingError
 from traffic_yolo.option_settings import read_settings
+from traffic_yolo.options import SETTINGS
 from traffic_yolo.processors import THREADS_VARIABLE, processors
 from traffic_yolo.run_id import known_run_id
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, join, output_path, shown
@@ -49,7 +50,7 @@ def trainjob_settings(text: str, *, nas_claim: str, s3_secret: str = "") -> tupl
             for options_type in (TrainJobOptions, TrainJobTaskOptions)
         )
     except OptionsError as error:
-        raise OptionsError(f"trainjob: {error}") from error
+        raise OptionsError(f"trainjob: {str(error).removeprefix(f'{SETTINGS}: ')}") from error
     assert isinstance(job, TrainJobOptions)
     assert isinstance(task, TrainJobTaskOptions)
     return job, task
