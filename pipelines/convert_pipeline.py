@@ -24,6 +24,7 @@ def convert_pipeline(
     policy: str = "",
     convert_settings: str = "",
     shards: int = 4,
+    dataset_store: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
 ) -> None:
@@ -43,12 +44,17 @@ def convert_pipeline(
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         shards: How many parts the source is cut into; a recording is never cut.
+        dataset_store: Folder on the share that keeps the data set, such as nas://.datasets, for runs that take it from
+            there; empty: an artifact.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
     """
     form = dict(locals())
     convert_in_shards(
-        form, shards=shards, reach=lambda task: reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
+        form,
+        shards=shards,
+        store=dataset_store,
+        reach=lambda task: reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret),
     )
 
 

@@ -28,7 +28,7 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
     def reach(task: Any) -> None:
         reach_storage(task, nas_claim=form["nas_claim"], s3_secret=form["s3_secret"])
 
-    dataset = convert_in_shards(form, shards=form["shards"], reach=reach)
+    dataset = convert_in_shards(form, shards=form["shards"], reach=reach, store=form["dataset_store"])
     train_task = train_task_of(dataset, form)
     # Weights on the NAS may change under the same path, which KFP's cache key does not see.
     train_task.set_caching_options(False)
@@ -56,7 +56,8 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
     )
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
-    for task in (train_task, evaluate_task, tune_task, validate_task, publish_task):
+    # Export too: the data set may be a reference to a place on the share
+    for task in (train_task, export_task, evaluate_task, tune_task, validate_task, publish_task):
         reach(task)
 
 

@@ -44,6 +44,7 @@ def shards_pipeline(
     model_name: str = "traffic-small",
     shards: int = 4,
     train_work: str = "",
+    dataset_store: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
     gpus: str = "0",
@@ -88,6 +89,8 @@ def shards_pipeline(
         shards: How many parts the source, and the pictures of each split, are cut into; a recording is never cut.
         train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
             empty: in the pod, from the start.
+        dataset_store: Folder on the share that keeps the data set, such as nas://.datasets, so that no step copies it;
+            empty: an artifact, which every step copies.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
         gpus: GPUs of the training task; 0 trains on CPUs. A whole number.

@@ -45,6 +45,7 @@ def trainjob_pipeline(
     model_name: str = "traffic-small",
     shards: int = 4,
     trainjob: str = "",
+    dataset_store: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
 ) -> None:
@@ -88,6 +89,8 @@ def trainjob_pipeline(
         model_name: Name under which the zoo keeps the model's versions.
         shards: How many parts the source, and the pictures of each split, are cut into; a recording is never cut.
         trainjob: Nodes, GPUs and so on: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        dataset_store: Folder on the share that keeps the data set, such as nas://.datasets, so that no step copies it;
+            empty: an artifact, which every step copies.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
     """

@@ -203,6 +203,8 @@ def merge_shards(
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
+    store: str = "",
+    run_id: str = "",
 ) -> None:
     """Make the data set of all shards of a conversion: the same bytes as in one piece.
 
@@ -212,15 +214,22 @@ def merge_shards(
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
+        store: Folder on the share to keep the data set in, which is then handed on by reference; empty: an artifact.
+        run_id: Id of the pipeline run, where there is a store.
     """
     import shutil
     from pathlib import Path
 
     from traffic_yolo.dataset.shards import merge_shards
+    from traffic_yolo.dataset.store import merge_into_store
     from traffic_yolo.errors import one_line_errors
 
     with one_line_errors():
-        merged = merge_shards([Path(part.path) for part in parts], Path(dataset.path))
+        folders = [Path(part.path) for part in parts]
+        if store:
+            merged = merge_into_store(folders, store, Path(dataset.path), run_id=run_id)
+        else:
+            merged = merge_shards(folders, Path(dataset.path))
         print(merged.text)
     shutil.copyfile(Path(dataset.path) / "report.html", report.path)
     Path(summary.path).write_text(merged.markdown)

@@ -15,9 +15,9 @@ def comparison_markdown(evaluation: AnyPath, zoo: AnyPath = "", *, name: str) ->
 
     Raises `StorageError` for a zoo that is not there, and for a folder without a record.
     """
+    read = LedgerTable.read(zoo) if zoo else LedgerTable((), ())
     record = EvaluationRecord.read(input_path(evaluation, what="evaluation") / RECORD_NAME)
     own = LedgerEntry.of_record(name, THIS_RUN, record)
-    read = LedgerTable.read(zoo) if zoo else LedgerTable((), ())
     alike = [entry for entry in read.entries if entry.protocol_hash == own.protocol_hash]
     text = dataclasses.replace(read, entries=(own, *alike)).sorted_by(read.order).markdown()
     others = len(read.entries) - len(alike)

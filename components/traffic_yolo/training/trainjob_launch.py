@@ -71,7 +71,7 @@ class TrainJobs:
     def set_suspended(self, name: str, *, suspended: bool) -> bool:
         """Takes its pods away, or lets it go on; False where it is gone. The annotation says that it was our doing."""
         key = SUSPENDED_ANNOTATION.replace("/", "~1")
-        changes = [
+        changes: list[dict[str, Any]] = [
             {"op": "add", "path": f"/metadata/annotations/{key}", "value": "true" if suspended else "false"},
             {"op": "add", "path": "/spec/suspend", "value": suspended},
         ]

@@ -18,10 +18,10 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.errors import ClusterError, OptionsError, TrainingError
 from traffic_yolo.option_settings import read_settings
-from traffic_yolo.options import SETTINGS
+from traffic_yolo.options import SETTINGS, fields_of
 from traffic_yolo.processors import THREADS_VARIABLE, processors
 from traffic_yolo.run_id import known_run_id
-from traffic_yolo.storage import AnyPath, atomic_folder, input_path, join, output_path, shown
+from traffic_yolo.storage import AnyPath, atomic_folder, check_scheme, input_path, join, output_path, shown
 from traffic_yolo.storage.in_pods import NO_SECRET
 from traffic_yolo.terminations import Terminated, terminations_raised
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
@@ -79,8 +79,12 @@ class TrainJobTask:
         another data set.
         """
         known_run_id(self.run_id)
+        for name, each in fields_of(TrainingOptions).items():  # before pods are asked for
+            if each.metadata.get("location") == "read" and getattr(self.training, name):
+                check_scheme(getattr(self.training, name))
         if not self.work:
             raise OptionsError("train_work: expected a folder on the share, where the pods of the TrainJob train")
+        check_scheme(self.work)
         data, out = DataSet.open(dataset), join(self.work, self.run_id)
         output_path(out)  # refuses object storage before anything is copied
         where = self._on_the_claim(dataset, data)
