@@ -11,11 +11,15 @@ import yaml
 from driver_replay import HEAD, Compiled, Server
 
 from traffic_yolo.dataset.component import import_dataset
+from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.reference import REFERENCE_NAME
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.evaluation.component import detect_shard, evaluate, merge_detections, plan_detection
 from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
+from traffic_yolo.pretrained.comparison import comparison_markdown
 from traffic_yolo.pretrained.component import compare_with_zoo, import_model
+from traffic_yolo.pretrained.import_model import import_model as take_model
+from traffic_yolo.pretrained.options import ModelChoice
 from traffic_yolo.training.component import train_on_cluster
 from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.evaluate_pipeline import evaluate_pipeline
@@ -147,7 +151,9 @@ def test_shards_ask_for_gpus_only_where_the_form_says_so(repository: Path, name:
 
 
 @pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: every step, a minute")
-def test_version_of_a_zoo_goes_through_every_step(untrained_model: Path, small_data_set: Path, tmp_path: Path) -> None:
+def test_last_step_is_validation_where_it_is_asked_for(
+    untrained_model: Path, small_data_set: Path, tmp_path: Path
+) -> None:
     parameters = {**model_of(untrained_model), "dataset": str(small_data_set), "last_step": "validate"}
     run = run_locally(evaluate_pipeline, parameters, tmp_path / "runs")
     tasks = {path.parent.name for path in run.folder.rglob("executor_output.json")}
@@ -168,10 +174,16 @@ def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(name: str, 
         "tune_settings": "{confidences: 0.1:0.9:9}", "model_name": "smoke",
     }  # fmt: skip
     whole = run_locally(finetune_pipeline, {**parameters, "zoo": str(tmp_path / "zoo")}, tmp_path / "whole")
-    more = {"shards": 2, "zoo": str(tmp_path / "other"), "train_work": str(tmp_path / "work")}
+    more = {
+        "shards": 2,
+        "zoo": str(tmp_path / "other"),
+        "train_work": str(tmp_path / "work"),
+        "dataset_store": str(tmp_path / "data"),
+    }
     cut = run_locally(PIPELINES[name], {**parameters, **more}, tmp_path / "cut")
     made = cut.artifact("merge-shards", "dataset"), whole.artifact("convert", "dataset")
-    files = [{str(p.relative_to(each)): p.read_bytes() for p in each.rglob("*") if p.is_file()} for each in made]
+    roots = [DataSet.open(each).root for each in made]
+    files = [{str(p.relative_to(each)): p.read_bytes() for p in each.rglob("*") if p.is_file()} for each in roots]
     assert files[0] == files[1]
     weights = [run.artifact("export", "model") / "model.weights" for run in (cut, whole)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -180,6 +192,15 @@ def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(name: str, 
         assert len({(each / f"detections_{split}.npz").read_bytes() for each in evaluations}) == 1
     assert record_of(evaluations[0]) == record_of(evaluations[1])
     assert len({(run.artifact("tune", "tuning") / "sweep.csv").read_bytes() for run in (cut, whole)}) == 1
+    # The data set was kept on the share, and the version that came of it can be taken from the zoo
+    assert set(content(made[0])) == {REFERENCE_NAME, "report.html"}
+    choice = ModelChoice(zoo=str(tmp_path / "other"), model_name="smoke")
+    imported = take_model(choice, tmp_path / "taken", dataset=made[0])
+    assert (tmp_path / "taken" / "model.weights").read_bytes() == weights[0].read_bytes()
+    assert imported.judged == ()
+    table = comparison_markdown(evaluations[0], choice.zoo, name="again")
+    assert "| again | this run |" in table
+    assert "| smoke | 0001-" in table
 
 
 def test_mistake_ends_the_run_in_one_line(small_data_set: Path, tmp_path: Path) -> None:
