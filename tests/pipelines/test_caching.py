@@ -105,11 +105,11 @@ def test_same_share_twice_is_converted_once(server: Server, finetune: Compiled, 
     assert {name for name, task in again.items() if task.key} == {"convert", "export", "evaluate", "tune", "validate"}
 
 
-def test_shards_and_their_merge_are_found_again(server: Server, sharded: Compiled, share: Path) -> None:
+def test_shards_are_found_again_and_merged_into_what_may_have_been_removed(server: Server, sharded: Compiled, share: Path) -> None:
     parameters = {**form(share), "shards": 2}
     assert hits(server.run(sharded, parameters)) == set()
     assert hits(server.run(sharded, parameters)) == {
-        "hash-share", "plan-shards", "for-loop-1/0/convert-shard", "for-loop-1/1/convert-shard", "merge-shards",
+        "hash-share", "plan-shards", "for-loop-1/0/convert-shard", "for-loop-1/1/convert-shard",
     }  # fmt: skip
 
 

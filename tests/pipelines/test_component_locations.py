@@ -9,26 +9,32 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from traffic_yolo.dataset.component import convert, convert_files, convert_shard
+from traffic_yolo.dataset.component import convert, convert_files, convert_shard, import_dataset, merge_shards
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.evaluation.component import detect_shard, plan_detection
+from traffic_yolo.pretrained.component import compare_with_zoo, import_model
 from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import gate, hash_share, keep_snapshot, snapshot
 from traffic_yolo.snapshot.content import ShareContent
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
-from traffic_yolo.training.component import train
+from traffic_yolo.training.component import train, train_on_cluster
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.katib_launch.component import search
 
-COMPONENTS = (snapshot, hash_share, gate, keep_snapshot, convert_files, convert, convert_shard, train, publish, search)
+COMPONENTS = (
+    snapshot, hash_share, gate, keep_snapshot, convert_files, convert, convert_shard, train, publish, search,
+    import_dataset, import_model, merge_shards, plan_detection, detect_shard, compare_with_zoo, train_on_cluster,
+)  # fmt: skip
 OPTIONS = (*dataclasses.fields(ConvertOptions), *dataclasses.fields(TrainingOptions))
 LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} | {
-    "previous", "snapshot_cache", "settings", "location", "zoo", "experiment", "work",
+    "previous", "snapshot_cache", "settings", "location", "zoo", "experiment", "work", "store", "compare_with", "dataset",
+    "trainjob",
 }  # fmt: skip
 # Parameters of text that are no places
 OTHER = {
     "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
     "files", "gpus", "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
-    "ignore",
+    "ignore", "split", "last_step", "version", "image_name", "nas_claim", "s3_secret",
     "width", "height", "learning_rate", "batch", "max_batches",  # numbers that may be left out
 }  # fmt: skip
 
@@ -63,6 +69,11 @@ def given(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path) -> dic
         "model_name": "any",
         "run_id": "any",
         "weights": str(share / "human_labels.json"),  # any file: it is read after its names
+        "cfg": str(share / "human_labels.json"),
+        "weights_names": str(share / "human_labels.json"),
+        "parts": [],
+        "work": str(folder / "work"),
+        "image_name": "any",
     }
 
 
@@ -89,6 +100,13 @@ def test_what_is_no_location_ends_the_task_in_one_line(
         arguments["dataset"] = dsl.Dataset(uri=str(tmp_path / "artifacts" / "dataset"))
     if name == "weights_names":
         arguments["weights"] = given["weights"]
+    if component is import_dataset and name == "dataset":
+        del arguments["labels"]
+    elif component is import_dataset and name != "source":
+        arguments["source"] = given["source"]
+    if component is import_model:  # by its files, or by its name in a zoo
+        others = ("model_name",) if name == "zoo" else ("cfg", "weights", "weights_names")
+        arguments |= {other: given[other] for other in others if other != name}
     with pytest.raises(SystemExit) as caught:
         component.python_func(**arguments)
     assert caught.value.code == 2

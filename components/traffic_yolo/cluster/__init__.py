@@ -1,1 +1,1 @@
-"""What a team states once of its Kubernetes cluster, and what Kubernetes allows there; knows nothing of YOLO."""
+"""What a team states of its Kubernetes cluster, what Kubernetes allows there, calls to it; knows nothing of YOLO."""
