@@ -91,7 +91,9 @@ def test_code_is_copied_before_the_index_that_names_it_and_nothing_twice(
     for name in ("f.nbi", "f.1.nbc", "g.nbi", "g.1.nbc"):
         (tmp_path / "built" / "a" / name).write_text(name)
     copied: list[str] = []
-    monkeypatch.setattr(jit.shutil, "copyfileobj", lambda code, file: (copied.append(Path(code.name).name), _fill(file)))
+    monkeypatch.setattr(
+        jit.shutil, "copyfileobj", lambda code, file: (copied.append(Path(code.name).name), _fill(file))
+    )
     copy_cache(tmp_path / "built", tmp_path / "private")
     assert [Path(name).suffix for name in copied] == [".nbc", ".nbc", ".nbi", ".nbi"]
     copy_cache(tmp_path / "built", tmp_path / "private")

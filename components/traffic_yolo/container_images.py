@@ -12,7 +12,7 @@ from traffic_yolo._version import __version__
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 
-# name -> the flavours that its Dockerfile builds (FLAVOUR, a build argument), the one first that needs no GPU; none: one
+# name -> the flavours that its Dockerfile builds (FLAVOUR, a build argument), first the one that needs no GPU
 IMAGES: dict[str, tuple[str, ...]] = {"train": ("cpu", "cuda"), "deepstream": ()}
 DEFAULT_PREFIX = "traffic-yolo"
 USER_ID = 1000  # of every image, and so the owner of what pods write to a share where the platform chooses no other

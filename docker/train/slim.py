@@ -1,4 +1,4 @@
-"""Takes out of an environment what running never needs, and compiles the rest: run by its own Python when an image is built.
+"""Takes out of an environment what running never needs, and compiles the rest; its own Python runs it in a build.
 
 Gone are tests, what serves building against a library, variants of data that nothing here reads, and the symbols that
 only debuggers look up. Licences stay, wherever they lie. pip knows nothing of it: the image has none.
