@@ -91,9 +91,10 @@ else
 endif
 	TRAFFIC_YOLO_CONTAINERS=$(CONTAINER_ENGINE) PIP_CONF=$(PIP_CONF) CA_CERT=$(CA_CERT) $(BIN)/python -m pytest -q -s tests/containers
 
-audit: install  ## known vulnerabilities and licences of what the images hold; build/audit
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[audit]"
-	$(BIN)/python tests/audit/audit.py --out build/audit
+audit: install  ## licences and known vulnerabilities of what the images hold; what is found lies in build/audit
+	$(PYTHON) -m venv build/audit/venv
+	build/audit/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt pip-audit
+	$(BIN)/python tests/audit/audit.py --out build/audit --pip-audit build/audit/venv/bin/pip-audit
 
 compile: install  ## rewrite the signatures that options decide, the compiled pipelines and the experiments
 	$(BIN)/python -m traffic_yolo_pipelines.signatures

@@ -1,29 +1,29 @@
 """What the images hold, its licences, and what is known to be wrong with it: `make audit`.
 
-`python tests/audit/audit.py --out FOLDER` writes `requirements.txt` (every distribution, exact), `licences.csv`, and
-`vulnerabilities.json` of pip-audit. Where its database cannot be reached, that is said, and `hashes.txt` is written instead:
-what pip would install, held to SHA-256, for an audit elsewhere. Exit code 1: something is wrong; 2: it could not be looked at.
+`python tests/audit/audit.py --out FOLDER --pip-audit PROGRAM` writes `requirements.txt` (every distribution, exact),
+`licences.csv`, and `vulnerabilities.json` of pip-audit. Where its database cannot be asked, that is said, and `hashes.txt` is
+written besides: what pip would install, held to SHA-256, for an audit elsewhere. Exit code 1: something is wrong; 2: not all
+could be looked up.
 """
 
 import argparse
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from licences import PACKAGE, Licence, complaints, installed, licence_of
-
-UNREACHED = ("ServiceError", "ConnectionError", "Could not connect", "Max retries exceeded", "HTTPError", "SSLError")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of what is found")
-    out: Path = parser.parse_args(arguments).out
+    parser.add_argument("--pip-audit", required=True, metavar="PROGRAM", help="pip-audit, of an environment of its own")
+    given = parser.parse_args(arguments)
+    out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     found = [one for one in map(licence_of, installed()) if one.name != PACKAGE]
     write_licences(found, out / "licences.csv")
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in refused:
         print(f"licence: {line}")
     print(f"{len(found)} distributions; licences: {len(refused)} to look at ({out / 'licences.csv'})")
-    code = vulnerabilities(requirements, out)
+    code = vulnerabilities(given.pip_audit, requirements, out)
     return max(code, 1 if refused else 0)
 
 
@@ -46,42 +46,38 @@ def write_licences(found: Iterable[Licence], path: Path) -> None:
         writer.writerows([one.name, one.version, one.licence, " ".join(one.carries)] for one in found)
 
 
-def vulnerabilities(requirements: Path, out: Path) -> int:
-    """Asks pip-audit; 0 where nothing is known, 1 where something is, 2 where nobody could be asked."""
+def vulnerabilities(program: str, requirements: Path, out: Path) -> int:
+    """Asks pip-audit; 0 where nothing is known, 1 where something is, 2 where not everything could be looked up."""
     report = out / "vulnerabilities.json"
     report.unlink(missing_ok=True)
-    if importlib.util.find_spec("pip_audit") is None:
-        print("vulnerabilities: pip-audit is not installed; run `make audit`", file=sys.stderr)
-        return 2
-    command = [
-        sys.executable, "-m", "pip_audit", "-r", str(requirements), "--no-deps", "--disable-pip",
-        "--progress-spinner", "off", "-f", "json", "-o", str(report),
-    ]  # fmt: skip
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["--no-deps", "--disable-pip", "--progress-spinner", "off", "-f", "json", "-o", str(report)]
+    finished = subprocess.run([program, "-r", str(requirements), *options], capture_output=True, text=True, check=False)
     if report.is_file():
-        return tell_vulnerabilities(json.loads(report.read_text()), report)
-    last = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
-    print(f"vulnerabilities: not looked up: {last}", file=sys.stderr)
-    if not any(word in finished.stderr for word in UNREACHED):
-        return 2
-    print(f"the database of vulnerabilities was not reached; pinned instead: {hashes(requirements, out)}", file=sys.stderr)
-    return 2
-
-
-def tell_vulnerabilities(report: dict[str, list[dict[str, object]]], path: Path) -> int:
-    """Prints one line for each; 1 where there is one, 2 where a distribution was passed over."""
-    code = 0
-    for one in report["dependencies"]:
-        if "skip_reason" in one:
-            print(f"{one['name']}: not looked up: {one['skip_reason']}")
-            code = max(code, 2)
-            continue
-        for known in one["vulns"]:  # type: ignore[attr-defined]
-            mended = ", ".join(known["fix_versions"]) or "no release"
-            print(f"{one['name']} {one['version']}: {known['id']}; mended in {mended}")
-            code = 1
-    print(f"vulnerabilities: {path}")
+        lines, code = told(json.loads(report.read_text())["dependencies"])
+    else:
+        last = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
+        lines, code = [f"the database was not reached: {last}"], 2
+    for line in lines:
+        print(f"vulnerabilities: {line}")
+    if code == 2:
+        print(f"vulnerabilities: for a look elsewhere: {hashes(requirements, out)}")
     return code
+
+
+def told(dependencies: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
+    """Lines on what pip-audit reports, and the exit code. It says of what it does not know that nothing is known of it."""
+    passed_over = [one["name"] for one in dependencies if "skip_reason" in one]
+    lines = [
+        f"{one['name']} {one['version']}: {known['id']}; mended in {', '.join(known['fix_versions']) or 'no release'}"
+        for one in dependencies
+        for known in one.get("vulns", [])
+    ]
+    code = 1 if lines else 2 if passed_over or not dependencies else 0
+    looked_up = len(dependencies) - len(passed_over)
+    lines.append(f"{looked_up} of {len(dependencies)} distributions looked up")
+    if passed_over:
+        lines.append(f"the database does not know {', '.join(passed_over[:5])}{' …' if len(passed_over) > 5 else ''}")
+    return lines, code
 
 
 def hashes(requirements: Path, out: Path) -> str:
