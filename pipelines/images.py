@@ -1,25 +1,33 @@
 """Which image each task of a compiled pipeline runs in: the one place where a compiled spec's images are changed."""
 
 import re
-from collections.abc import Collection
 from typing import Any
 
 from traffic_yolo.container_images import in_flavour
 
-GPU_STEPS = ("train", "detect", "evaluate")  # those that run a network on whatever device there is
 
+def set_flavour(spec: Any, flavour: str, *steps: str) -> list[str]:
+    """Gives every task that may ask for a GPU the image in `flavour` (cpu, cuda), in place; returns their executors.
 
-def set_flavour(spec: Any, flavour: str, steps: Collection[str] = GPU_STEPS) -> list[str]:
-    """Gives the tasks of `steps` the image in `flavour` (cpu, cuda), in place; returns their executors' labels.
-
-    `spec`: a `PipelineSpec`, such as `pipeline.pipeline_spec`. A step is a component's name, with `_` or `-`. kfp
-    numbers the executors of a component that is used with several settings (`exec-train`, `exec-train-2`): all are
-    meant. Steps that the pipeline has not are left out. Raises `OptionsError` for an unknown flavour, or an image that is not ours.
+    `spec`: a `PipelineSpec`, such as `pipeline.pipeline_spec`. Such a task is one that has an accelerator among its
+    resources, however many: what a run asks for may be a field of its form, and is known to whoever submits it.
+    `steps`: components' names, with `_` or `-`, that get it besides; those that the pipeline has not are left out.
+    Raises `OptionsError` for an unknown flavour, or an image that is not ours.
     """
-    names = "|".join(re.escape(step.replace("_", "-")) for step in steps)
+    # kfp numbers the executors of a component that is used with several settings: exec-train, exec-train-2
+    named = re.compile("|".join(rf"exec-{re.escape(step.replace('_', '-'))}(-\d+)?" for step in steps) or r"(?!)")
     executors = spec.deployment_spec["executors"]
-    found = [label for label in executors if re.fullmatch(rf"exec-({names})(-\d+)?", label)]
+    found = [
+        label
+        for label in executors
+        if "container" in executors[label]
+        and (named.fullmatch(label) or _may_ask_for_gpus(executors[label]["container"]))
+    ]
     for label in found:
         container = executors[label]["container"]
         container["image"] = in_flavour(container["image"], flavour)
     return sorted(found)
+
+
+def _may_ask_for_gpus(container: Any) -> bool:
+    return "resources" in container and "accelerator" in container["resources"]

@@ -17,6 +17,7 @@ from typing import Any
 
 from licences import PACKAGE, Licence, complaints, installed, licence_of
 
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)

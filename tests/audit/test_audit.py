@@ -5,8 +5,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import audit
 import pytest
+
+import audit
 
 KNOWN = {"name": "some", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"], "aliases": []}]}
 SAFE: dict[str, Any] = {"name": "other", "version": "2.0", "vulns": []}
@@ -41,7 +42,7 @@ def test_audit_writes_what_it_found_and_ends_with_the_worst_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = json.dumps({"dependencies": [KNOWN]})
-    answering = program(tmp_path, f"for last in \"$@\"; do :; done; echo '{report}' > \"$last\"; exit 1")
+    answering = program(tmp_path, f'for last in "$@"; do :; done; echo \'{report}\' > "$last"; exit 1')
     assert audit.main(["--out", str(tmp_path / "out"), "--pip-audit", answering]) == 1
     assert "vulnerabilities: some 1.0: PYSEC-1; mended in 1.1" in capsys.readouterr().out
     lines = (tmp_path / "out" / "requirements.txt").read_text().splitlines()

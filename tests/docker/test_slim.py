@@ -73,6 +73,7 @@ def test_a_link_goes_and_what_it_leads_to_stays(site: Path, tmp_path: Path) -> N
 @pytest.mark.skipif(shutil.which("strip") is None, reason="binutils are not installed")
 def test_a_stripped_library_still_loads(tmp_path: Path) -> None:
     import ctypes
+
     import llvmlite.binding
 
     source = next(Path(llvmlite.binding.__file__).parent.glob("libllvmlite*"))

@@ -1,4 +1,4 @@
-"""Images of a compiled pipeline: the steps that run a network can be given the other flavour, and no others."""
+"""Images of a compiled pipeline: the tasks that may ask for a GPU can be given the other flavour, and no others."""
 
 import copy
 from typing import Any
@@ -19,21 +19,22 @@ def images(spec: Any) -> dict[str, str]:
     return {label: executors[label]["container"]["image"] for label in executors}
 
 
-def test_training_and_evaluation_get_cuda_and_the_rest_stays() -> None:
+def test_tasks_with_an_accelerator_get_cuda_and_the_rest_stays() -> None:
     spec = copy.deepcopy(finetune_pipeline.pipeline_spec)
     before = images(spec)
     changed = set_flavour(spec, "cuda")
-    assert changed == ["exec-evaluate", "exec-train"]
+    assert "exec-train" in changed
+    assert {"exec-convert", "exec-export", "exec-publish"}.isdisjoint(changed)
     after = images(spec)
     assert {label for label in before if before[label] != after[label]} == set(changed)
     assert {after[label] for label in changed} == {image("train", "cuda")}
     assert set(before.values()) == {image("train", "cpu")}
-    set_flavour(spec, "cpu")
+    assert set_flavour(spec, "cpu") == changed
     assert images(spec) == before
     assert images(finetune_pipeline.pipeline_spec) == before
 
 
-def test_every_executor_of_a_component_is_meant_and_none_of_a_longer_name() -> None:
+def test_every_executor_of_a_named_component_is_meant_and_none_of_a_longer_name() -> None:
     @dsl.component(base_image=image("train"), install_kfp_package=False)
     def train(seed: int) -> int:
         return seed
@@ -49,10 +50,11 @@ def test_every_executor_of_a_component_is_meant_and_none_of_a_longer_name() -> N
         train_report(seed=3)
 
     spec = copy.deepcopy(two.pipeline_spec)
-    assert set_flavour(spec, "cuda", ["train"]) == ["exec-train", "exec-train-2"]
+    assert set_flavour(spec, "cuda") == []
+    assert set_flavour(spec, "cuda", "train") == ["exec-train", "exec-train-2"]
     assert images(spec)["exec-train-report"] == image("train", "cpu")
-    assert set_flavour(spec, "cuda", ["detect"]) == []
-    assert set_flavour(spec, "cuda", ["train_report"]) == ["exec-train-report"]
+    assert set_flavour(spec, "cuda", "detect") == []
+    assert set_flavour(spec, "cuda", "train_report") == ["exec-train-report"]
 
 
 def test_unknown_flavour_is_refused() -> None:
