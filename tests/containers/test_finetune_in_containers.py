@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from container_engine import GID, UID, Engine
-from container_server import ContainerServer
+from container_server import ContainerServer, TaskFailedError
 from driver_replay import Compiled
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
@@ -97,3 +97,11 @@ def test_loops_were_not_compiled_again_and_no_task_complained_of_its_folders(run
     for task, log in run.logs.items():
         for complaint in ("MPLCONFIGDIR", "NumbaWarning", "Read-only file system", "Permission denied", "getpwuid"):
             assert complaint not in log, task
+
+
+def test_a_zoo_that_cannot_be_written_to_is_told_in_one_line(run: ContainerServer, share: Path) -> None:
+    before = hashes(share)
+    with pytest.raises(TaskFailedError, match=r"publish: exit code 2\n(.*\n)*error: .*zoo.*Read-only file system"):
+        run.again("publish", writable=())
+    assert "Traceback" not in run.logs["publish"]
+    assert hashes(share) == before
