@@ -11,7 +11,7 @@ ACCURACY ?=
 FUZZ_SECONDS ?= 60
 FUZZ ?= build/fuzz
 # Images: names follow TRAFFIC_YOLO_IMAGE_PREFIX; PIP_CONF and CA_CERT are files that reach the build alone, as its secrets
-CONTAINER_ENGINE ?= $(notdir $(firstword $(shell command -v podman docker 2>/dev/null)))
+CONTAINER_ENGINE ?= $(notdir $(shell command -v podman || command -v docker))
 FLAVOURS ?= cpu cuda
 BUILD_OPTIONS ?=
 PIP_CONF ?=
