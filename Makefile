@@ -10,12 +10,23 @@ BENCH ?=
 ACCURACY ?=
 FUZZ_SECONDS ?= 60
 FUZZ ?= build/fuzz
+# Images: names follow TRAFFIC_YOLO_IMAGE_PREFIX; PIP_CONF and CA_CERT are files that reach the build alone, as its secrets
+CONTAINER_ENGINE ?= $(notdir $(shell command -v podman || command -v docker))
+FLAVOURS ?= cpu cuda
+BUILD_OPTIONS ?=
+PIP_CONF ?=
+CA_CERT ?=
+# PyTorch's package indexes, as pytorch.org names them; where pip's own index has the build, none
+TORCH_CPU_INDEX_URL ?=
+TORCH_CUDA_INDEX_URL ?=
+# debootstrap: make base images of Debian's packages, where no registry of images can be reached
+BASE ?= registry
 
 # A hundred tests start the command line as a process: without compiled files each would compile the sources anew
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz bench bench-accuracy clean
+.PHONY: help install demo test test-shuffled check compile slow fuzz bench bench-accuracy images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -57,6 +68,33 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 
 bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCURACY="network=yolo-fastest iterations=40" cuts it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/accuracy $(ACCURACY)
+
+images: install  ## build the training image, FLAVOURS="cpu cuda", named as the pipelines want it; no GPU is needed for either
+	@test -n "$(CONTAINER_ENGINE)" || { echo "images: no podman and no docker on the PATH; name one: CONTAINER_ENGINE=…" >&2; exit 2; }
+	$(foreach flavour,$(FLAVOURS),$(call build_image,$(flavour)) &&) true
+
+# One flavour. The indexes are arguments; what may be secret is never one
+build_image = DOCKER_BUILDKIT=1 $(CONTAINER_ENGINE) build -f docker/train/Dockerfile --build-arg FLAVOUR=$(1) \
+	$(if $(filter cpu,$(1)),$(if $(TORCH_CPU_INDEX_URL),--build-arg TORCH_INDEX_URL=$(TORCH_CPU_INDEX_URL))) \
+	$(if $(filter cuda,$(1)),$(if $(TORCH_CUDA_INDEX_URL),--build-arg TORCH_INDEX_URL=$(TORCH_CUDA_INDEX_URL))) \
+	$(if $(PIP_CONF),--secret id=pip.conf$(comma)src=$(PIP_CONF)) $(if $(CA_CERT),--secret id=ca.crt$(comma)src=$(CA_CERT)) \
+	$(BUILD_OPTIONS) -t $$($(BIN)/python -m traffic_yolo.container_images train $(1)) .
+comma := ,
+
+test-containers: BASE_IMAGES = localhost/traffic-yolo-base/build:bookworm localhost/traffic-yolo-base/python:bookworm
+test-containers: install  ## build the CPU image and run the pipeline in it: unknown user, read-only root and share; four minutes
+ifeq ($(BASE),debootstrap)
+	sh tests/containers/debootstrap_base.sh $(CONTAINER_ENGINE) $(BASE_IMAGES)
+	$(MAKE) images FLAVOURS=cpu BUILD_OPTIONS='$(BUILD_OPTIONS) --build-arg BUILD_IMAGE=$(word 1,$(BASE_IMAGES)) --build-arg PYTHON_IMAGE=$(word 2,$(BASE_IMAGES))'
+else
+	$(MAKE) images FLAVOURS=cpu
+endif
+	TRAFFIC_YOLO_CONTAINERS=$(CONTAINER_ENGINE) PIP_CONF=$(PIP_CONF) CA_CERT=$(CA_CERT) $(BIN)/python -m pytest -q -s tests/containers
+
+audit: install  ## licences and known vulnerabilities of what the images hold; what is found lies in build/audit
+	$(PYTHON) -m venv build/audit/venv
+	build/audit/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt pip-audit
+	$(BIN)/python tests/audit/audit.py --out build/audit --pip-audit build/audit/venv/bin/pip-audit
 
 compile: install  ## rewrite the signatures that options decide, the compiled pipelines and the experiments
 	$(BIN)/python -m traffic_yolo_pipelines.signatures

@@ -10,6 +10,7 @@ from kfp import compiler
 from traffic_yolo.cluster.server_release import Release, check_target, release
 from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.options import fields_of, type_of
+from traffic_yolo_pipelines.images import set_flavour
 from traffic_yolo_pipelines.platform_settings import SECRET_PARAMETER, apply_settings
 from traffic_yolo_pipelines.run_end import with_summary
 from traffic_yolo_pipelines.server_needs import LITERALS, OPTIONAL_SECRETS, RETRIES, server_needs
@@ -41,14 +42,18 @@ def write_package(made: Any, target: Path) -> None:
     compiler.Compiler().compile(made, str(target))
 
 
-def compiled_for(pipeline: Any, *, server: str = "", cluster: ClusterSettings | None = None) -> Any:
+def compiled_for(
+    pipeline: Any, *, server: str = "", cluster: ClusterSettings | None = None, gpus: str | None = None
+) -> Any:
     """A copy of a pipeline that a server takes, with the settings of a cluster where they are given.
 
     `server`: the oldest release of Kubeflow Pipelines that must read it, such as "2.4"; empty: the one that the cluster
     file or the environment states. Where that knows them, the words of a parameter are written as `literals`: the UI
     offers them in a list, and the server refuses others. Where it would wait for a secret that is not there, no task is
-    given one; where it knows no retries, none are written. Raises `OptionsError` for settings that such a server does
-    not know.
+    given one; where it knows no retries, none are written.
+
+    `gpus`: how many the run asks for; None: as many as the cluster file says. For any at all, the tasks that may ask
+    for them get the image with CUDA. Raises `OptionsError` for settings that such a server does not know.
     """
     stated = server or (cluster.min_server if cluster else os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER))
     field = "cluster file: min_server" if cluster and not server else SERVER_VARIABLE
@@ -59,6 +64,8 @@ def compiled_for(pipeline: Any, *, server: str = "", cluster: ClusterSettings | 
         _drop_retries(made.pipeline_spec)
     if cluster:
         apply_settings(made, cluster)
+    if (gpus or str(cluster.gpu.count if cluster else 0)) != "0":
+        set_flavour(made.pipeline_spec, "cuda")
     if target >= LITERALS.since:
         add_literals(made.pipeline_spec)
     if target < OPTIONAL_SECRETS.since and not (cluster and cluster.s3_secret):

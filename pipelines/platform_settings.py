@@ -24,6 +24,7 @@ from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 SCRATCH_PATH = "/scratch"
 SHARED_MEMORY_PATH = "/dev/shm"
 CLAIM_PARAMETER, SECRET_PARAMETER, GPUS_PARAMETER = "nas_claim", "s3_secret", "gpus"
+IMAGE_PARAMETER = "image_name"
 REPORT_STEP = "report_run"
 # Steps whose tasks write nothing on the share, whatever their options say. A step that is not named here gets the claim
 # that can be written: one that wrongly read only would fail hours later.
@@ -83,6 +84,9 @@ def apply_settings(pipeline: Any, settings: ClusterSettings) -> None:
         if wanted is not None:
             retries[name] = wanted
     for task in _tasks(spec):
+        if settings.images.prefix and IMAGE_PARAMETER in task.inputs.parameters:  # of pods that a task makes itself
+            constant = task.inputs.parameters[IMAGE_PARAMETER].runtime_value.constant
+            constant.string_value = _with_prefix(constant.string_value, settings.images.prefix)
         if task.component_ref.name in retries:
             _set_retry(task, retries[task.component_ref.name])
     fix_parameter(spec, CLAIM_PARAMETER, settings.nas.claim)
@@ -135,7 +139,11 @@ def _is_of_kubeflow(container: Any) -> bool:
 
 def _set_image(container: Any, prefix: str) -> None:
     if prefix:
-        container["image"] = f"{prefix}/{str(container['image']).rpartition('/')[2]}"
+        container["image"] = _with_prefix(str(container["image"]), prefix)
+
+
+def _with_prefix(image: str, prefix: str) -> str:
+    return f"{prefix}/{image.rpartition('/')[2]}"
 
 
 def _set_resources(container: Any, requests: Amounts, limits: Amounts, accelerator: str) -> bool:

@@ -36,7 +36,7 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
     model = export_task.outputs["model"]
 
     # GPUs are for the training: a node that has some is too dear for eight shards side by side
-    detections = detect_in_shards(model, dataset, form, gpus="0", reach=reach)
+    detections = detect_in_shards(model, dataset, form, reach=reach)
     evaluate_task = evaluate(model=model, dataset=dataset, detections=detections, **form_parameters(evaluate, form))
     evaluate_task.set_cpu_request("2").set_memory_request("4G")
     evaluation = evaluate_task.outputs["evaluation"]

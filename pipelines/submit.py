@@ -19,6 +19,7 @@ from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo.storage.documents import json_value
 from traffic_yolo_pipelines.compile import compiled_for, write_package
+from traffic_yolo_pipelines.platform_settings import GPUS_PARAMETER
 from traffic_yolo_pipelines.server_answers import (
     CHECK_HOST,
     COOKIE_VARIABLE,
@@ -79,7 +80,7 @@ def submit(
     `COOKIE_VARIABLE`. Raises `ClusterError` when the server cannot be reached, is older than what the run needs,
     refuses the run, or answers with anything but a run; `OptionsError` for settings that do not fit the pipeline.
     """
-    made = compiled_for(pipeline, cluster=cluster)
+    made = compiled_for(pipeline, cluster=cluster, gpus=parameters.get(GPUS_PARAMETER))
     with tempfile.TemporaryDirectory() as folder, _quiet():
         package = Path(folder, "pipeline.yaml")
         write_package(made, package)

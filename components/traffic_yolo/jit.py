@@ -3,10 +3,13 @@
 numba keeps compiled code in `NUMBA_CACHE_DIR`, beside the source, or in the user's cache folder, whichever it may write
 to. A container may have none of them (no home, a read-only image): then a private folder below the system's temporary
 folder serves. Code is kept for one kind of processor; an image that is built on one machine and runs on another sets
-`NUMBA_CPU_NAME` (docker/train/Dockerfile does).
+`NUMBA_CPU_NAME` (docker/train/Dockerfile does). numba passes over a `NUMBA_CACHE_DIR` that it cannot write to, with all
+that was compiled there when the image was built: such a folder is copied into the private one first.
 """
 
+import functools
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -30,12 +33,48 @@ def kernel(function: Function) -> Function:
     No fast-math: sums and divisions are IEEE, in the order of the source, as in C without -ffast-math; a division by
     zero gives infinity or NaN, since a test before each division would keep loops from using vectors.
     """
+    _take_over_built_cache()
     try:
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
         config.CACHE_DIR = str(private_cache_folder(Path(tempfile.gettempdir())))
         compiled = numba.njit(cache=bool(config.CACHE_DIR), nogil=True, error_model="numpy")(function)
     return cast(Function, compiled)
+
+
+@functools.cache  # once in a process
+def _take_over_built_cache() -> None:
+    """Has numba use a private copy of its cache folder where that is there to be read alone."""
+    built = Path(config.CACHE_DIR)
+    if not config.CACHE_DIR or not built.is_dir() or os.access(built, os.W_OK):
+        return
+    private = private_cache_folder(Path(tempfile.gettempdir()))
+    if private:
+        try:
+            copy_cache(built, Path(private))
+        except OSError:  # a full disk, say: loops are compiled anew, wherever numba finds room
+            return
+        config.CACHE_DIR = str(private)
+
+
+def copy_cache(built: Path, private: Path) -> None:
+    """Copies what numba compiled below `built` to `private`, but for files that are there. Safe beside other processes.
+
+    An index (.nbi) comes after the code (.nbc) that it names, and each appears whole.
+    """
+    for source in sorted((path for path in built.rglob("*") if path.is_file()), key=lambda path: path.suffix == ".nbi"):
+        target = private / source.relative_to(built)
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".copying-")
+        try:
+            with os.fdopen(handle, "wb") as file, source.open("rb") as code:
+                shutil.copyfileobj(code, file)
+            Path(partial).replace(target)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
 
 
 def in_chunks(

@@ -96,7 +96,7 @@ def test_images_are_those_of_the_prefix_and_are_named(server: KfpServer) -> None
     assert (done.returncode, done.stderr) == (0, "")
     executors = pipeline_of(server.runs[0]).spec["deploymentSpec"]["executors"].values()
     images = {one["container"]["image"] for one in executors}
-    assert images == {f"registry.example/vision/train:{__version__}"}
+    assert images == {f"registry.example/vision/train:{__version__}-cpu"}
     assert f"with the images {', '.join(images)}" in done.stdout
 
 

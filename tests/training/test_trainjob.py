@@ -49,7 +49,7 @@ def test_it_says_nodes_processes_resources_image_and_claim() -> None:
     assert (found["apiVersion"], found["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
     assert found["metadata"] == {"name": "traffic-yolo-train", "namespace": "vision"}
     trainer = found["spec"]["trainer"]
-    assert (trainer["image"], trainer["numNodes"], trainer["numProcPerNode"]) == (image("train"), 2, 4)
+    assert (trainer["image"], trainer["numNodes"], trainer["numProcPerNode"]) == (image("train", "cuda"), 2, 4)
     amounts = {"cpu": "16", "memory": "16Gi", "nvidia.com/gpu": "4"}
     assert trainer["resourcesPerNode"] == {"requests": amounts, "limits": amounts}
     assert {entry["name"]: entry["value"] for entry in trainer["env"]} == {

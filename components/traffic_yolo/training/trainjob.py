@@ -20,6 +20,7 @@ from kubeflow_trainer_api.models import (
     IoK8sApiCoreV1PersistentVolumeClaimVolumeSource,
     IoK8sApiCoreV1ResourceRequirements,
     IoK8sApiCoreV1SecretKeySelector,
+    IoK8sApiCoreV1SecurityContext,
     IoK8sApiCoreV1Toleration,
     IoK8sApiCoreV1Volume,
     IoK8sApiCoreV1VolumeMount,
@@ -41,7 +42,7 @@ from kubeflow_trainer_api.models import (
     TrainerV1alpha1TrainJobSpec,
 )
 
-from traffic_yolo.container_images import image
+from traffic_yolo.container_images import image, in_flavour, security_context
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.options import SETTINGS, changed, fields_of, is_plain
@@ -97,7 +98,7 @@ def trainjob_document(
         spec=TrainerV1alpha1TrainJobSpec(
             runtimeRef=TrainerV1alpha1RuntimeRef(name=job.runtime),
             trainer=TrainerV1alpha1Trainer(
-                image=image_name or image("train"),
+                image=in_flavour(image_name or image("train"), "cuda" if job.gpus_per_node else "cpu"),
                 command=training_command(dataset, out, training, max_restarts=job.max_restarts),
                 env=[
                     *(IoK8sApiCoreV1EnvVar(name=name, value=value) for name, value in _environment(job).items()),
@@ -192,6 +193,7 @@ def _patch(job: TrainJobOptions) -> TrainerV1alpha1RuntimePatch:
         containers=[
             TrainerV1alpha1ContainerPatch(
                 name=NODE,
+                securityContext=IoK8sApiCoreV1SecurityContext.from_dict(security_context()),
                 volumeMounts=[IoK8sApiCoreV1VolumeMount(name=n, mountPath=path) for n, path in mounts.items()],
             )
         ],

@@ -28,7 +28,7 @@ from kubeflow_katib_api.models import (
     V1beta1TrialTemplate,
 )
 
-from traffic_yolo.container_images import image
+from traffic_yolo.container_images import image, security_context
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
 from traffic_yolo.tuning.katib_check.check import check_document
@@ -195,13 +195,14 @@ def _job(pod: PodOptions, command: Sequence[str]) -> dict[str, Any]:
         "containers": [
             {
                 "name": CONTAINER_NAME,
-                "image": image("train"),
+                "image": image("train", "cuda" if pod.gpus else "cpu"),
                 "command": list(command),
                 "env": [
                     {"name": "TRAFFIC_YOLO_NAS_ROOT", "value": NAS_MOUNT_PATH},
                     {"name": "TRAFFIC_YOLO_PROGRESS", "value": "0"},
                 ],
                 "resources": resources,
+                "securityContext": security_context(),
                 "volumeMounts": [{"name": "nas", "mountPath": NAS_MOUNT_PATH}],
             }
         ],
