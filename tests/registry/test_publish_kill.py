@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from judged_runs import publish
 from killing import at_each_point
 
 from traffic_yolo.registry.bundle import verify_bundle
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger_table import LedgerTable
-from traffic_yolo.registry.zoo import Published, current_version, publish, roll_back, set_current, versions
+from traffic_yolo.registry.zoo import Published, current_version, roll_back, set_current, versions
 
 MakeRun = Callable[..., dict[str, Path]]
 EVERY = 1 if os.environ.get("TRAFFIC_YOLO_SLOW") == "1" else 5

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from judged_runs import publish
 
 from traffic_yolo.cli import main
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger import TIME_FORMAT
-from traffic_yolo.registry.zoo import current_version, publish, versions
+from traffic_yolo.registry.zoo import current_version, versions
 
 MakeRun = Callable[..., dict[str, Path]]
 Run = Callable[..., str]

@@ -29,6 +29,7 @@ COLUMNS = (
     *POINT_COLUMNS,
     "agreement",
     "parity",
+    "gates",
     "weights",
 )
 RANK = "ap"  # the column that a table is sorted by unless another is asked for
@@ -64,7 +65,7 @@ class LedgerTable:
         if strict and problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise EvaluationError(f"{ledger}: {problems[0]}{more}; remove it from the ledger, or read without --strict")
-        return cls(tuple(sorted(entries, key=_rank)), tuple(problems))
+        return cls(tuple(sorted(_newest(entries), key=_rank)), tuple(problems))
 
     def sorted_by(self, column: str) -> "LedgerTable":
         """With the rows of each group in the order of a column; `OptionsError` for one that the table has not.
@@ -95,6 +96,7 @@ class LedgerTable:
             **{key: entry.point.get(key) for key in POINT_COLUMNS},
             "agreement": entry.parity.get("agreement"),
             "parity": ("passed" if entry.parity.get("passed") else "FAILED") if entry.parity else "–",
+            "gates": _gates(entry),
             "weights": entry.weights_sha256[:12],
         }
 
@@ -201,6 +203,20 @@ def _seen(entry: LedgerEntry) -> str:
     if found["verdict"] in (SEEN, MAY_HAVE_SEEN):
         return f"{found['verdict'].upper()} {found['pictures']} of {found['of']}"
     return "no" if found["verdict"] == NOT_SEEN else "unknown"
+
+
+def _gates(entry: LedgerEntry) -> str:
+    """ "passed", or what speaks against the version; used or not, which `state` says."""
+    against = [gate.name for gate in entry.gates if gate.blocks]
+    return f"FAILED: {', '.join(against)}" if against else "passed" if entry.gates else "–"
+
+
+def _newest(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Of records that say the same of a version and differ in its gates alone, the newest: gates are asked again."""
+    last: dict[str, LedgerEntry] = {}
+    for entry in sorted(entries, key=lambda entry: entry.added_at):
+        last[dataclasses.replace(entry, gates=()).digest] = entry
+    return list(last.values())
 
 
 def _at_hand(entry: LedgerEntry) -> bool:
