@@ -282,7 +282,7 @@ def test_gc_that_was_killed_leaves_no_half_version(zoo: Path, run: Run, tmp_path
             verify_bundle(path)
         run("gc", "--keep-days", "0")
         assert sorted(path.name for path in (zoo / "small").iterdir()) == sorted(
-            [".lock", "current", "history", two, three]
+            [".lock", "current", "history", "publications", two, three]
         )
         shutil.rmtree(zoo)
         shutil.copytree(start, zoo)

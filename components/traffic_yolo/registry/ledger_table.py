@@ -29,7 +29,6 @@ COLUMNS = (
     *POINT_COLUMNS,
     "agreement",
     "parity",
-    "gates",
     "weights",
 )
 RANK = "ap"  # the column that a table is sorted by unless another is asked for
@@ -96,7 +95,6 @@ class LedgerTable:
             **{key: entry.point.get(key) for key in POINT_COLUMNS},
             "agreement": entry.parity.get("agreement"),
             "parity": ("passed" if entry.parity.get("passed") else "FAILED") if entry.parity else "–",
-            "gates": _gates(entry),
             "weights": entry.weights_sha256[:12],
         }
 
@@ -183,6 +181,8 @@ class LedgerTable:
             if entry.record.provenance["verdict"] in (SEEN, MAY_HAVE_SEEN):
                 reasons = "; ".join(entry.record.provenance["reasons"])
                 notes.append(f"{entry.name} {entry.version} {_seen(entry)} of the pictures: {reasons}.")
+            if against := [gate.text for gate in entry.gates if gate.blocks]:
+                notes.append(f"Gates were against {entry.name} {entry.version}: {'; '.join(against)}.")
         return notes
 
 
@@ -203,12 +203,6 @@ def _seen(entry: LedgerEntry) -> str:
     if found["verdict"] in (SEEN, MAY_HAVE_SEEN):
         return f"{found['verdict'].upper()} {found['pictures']} of {found['of']}"
     return "no" if found["verdict"] == NOT_SEEN else "unknown"
-
-
-def _gates(entry: LedgerEntry) -> str:
-    """ "passed", or what speaks against the version; used or not, which `state` says."""
-    against = [gate.name for gate in entry.gates if gate.blocks]
-    return f"FAILED: {', '.join(against)}" if against else "passed" if entry.gates else "–"
 
 
 def _newest(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:

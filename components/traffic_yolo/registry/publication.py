@@ -4,6 +4,7 @@ A record of its own beside the bundles, because it belongs to the publication an
 against other versions is the same version. One small file for each decision, and nothing is ever overwritten.
 """
 
+import contextlib
 import getpass
 import hashlib
 import json
@@ -70,14 +71,14 @@ class Publication:
 def write_publication(home: AnyPath, publication: Publication) -> None:
     """Writes down a decision about a version of the model whose folder this is; the same one twice is kept once."""
     folder = join(home, PUBLICATIONS_FOLDER)
-    if any(file.name.endswith(f"-{publication.digest}.json") for file in list_files(folder).files):
+    names = [file.name for file in list_files(folder).files]
+    if any(name.endswith(f"-{publication.digest}.json") for name in names):
         return
-    at = datetime.now(UTC).strftime(TIME_FORMAT)
-    content = json.dumps({**publication.document(), "at": at}, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    try:
-        put_new(join(folder, f"{at}-{publication.digest}.json"), content.encode())
-    except AlreadyExistsError:  # another writer, the same second, the same content
-        return
+    numbers = [int(number) for number in (name.partition("-")[0] for name in names) if _is_number(number)]
+    name = f"{max(numbers, default=0) + 1:06d}-{publication.digest}.json"
+    content = json.dumps({**publication.document(), "at": _now()}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    with contextlib.suppress(AlreadyExistsError):  # another writer, the same number, the same content
+        put_new(join(folder, name), content.encode())
 
 
 def read_publications(home: AnyPath) -> tuple[list[Publication], list[str]]:
@@ -85,7 +86,7 @@ def read_publications(home: AnyPath) -> tuple[list[Publication], list[str]]:
     found: list[Publication] = []
     problems: list[str] = []
     folder = join(home, PUBLICATIONS_FOLDER)
-    for file in list_files(folder).files:  # by name, which begins with the time
+    for file in list_files(folder).files:  # by name, which begins with a number that counts up
         try:
             found.append(_parse(read(join(folder, file.name))))
         except (TrafficYoloError, ValueError) as error:
@@ -104,6 +105,14 @@ def publisher() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime(TIME_FORMAT)
 
 
 def _parse(data: bytes) -> Publication:
