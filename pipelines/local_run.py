@@ -53,8 +53,8 @@ class StoppedByGates(GateError):
 def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> LocalRun:
     """Runs `pipeline` with `parameters`; its artifacts go below `out`, in a new folder named after pipeline and time.
 
-    Raises `TrafficYoloError` with the failed task's own one-line message where it left one, `StoppedByGates` where gates
-    made it fail; a fault of ours has printed its traceback already and raises kfp's `RuntimeError`.
+    Raises `TrafficYoloError` with the failed task's own one-line message where it left one, `StoppedByGates` where
+    gates made it fail; a fault of ours has printed its traceback already and raises kfp's `RuntimeError`.
     """
     root = output_path(out)
     root.mkdir(parents=True, exist_ok=True)

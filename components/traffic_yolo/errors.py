@@ -1,4 +1,4 @@
-"""The exceptions that a user can cause or meet; the command line turns each into one line and exit code 2 (a gate's: 1).
+"""The exceptions that a user can cause or meet; the command line turns each into one line and exit code 2 (gates: 1).
 
 A message has one line: what is wrong, where, what was expected, what was found, what to do. Anything that is not a
 `TrafficYoloError` is a fault of ours and keeps its traceback.

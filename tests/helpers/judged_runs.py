@@ -16,7 +16,7 @@ from traffic_yolo.registry.zoo import Published
 from traffic_yolo.registry.zoo import publish as publish_run
 
 CLASSES = ("CAR", "traffic light")
-WIDTH, HEIGHT = 320, 192
+WIDTH, HEIGHT = 320, 640
 
 
 def write_set(

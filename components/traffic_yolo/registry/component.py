@@ -17,8 +17,16 @@ def publish(
     metrics: dsl.Output[dsl.Metrics],
     publication: dsl.Output[dsl.Artifact],
     zoo: str,
-    model_name: str = "traffic-small",
     champion: dsl.Input[dsl.Artifact] = None,
+    model_name: str = "traffic-small",
+    gate: str = "no-worse",
+    gate_metric: str = "map50",
+    minimum: str = "",
+    accept_few: bool = False,
+    on_failed_gate: str = "stop",
+    force: bool = False,
+    force_reason: str = "",
+    settings: str = "",
 ) -> str:
     """Put a checked bundle into the model zoo and a record into its ledger; use it where its gates let it.
 
@@ -33,8 +41,18 @@ def publish(
         metrics: What each gate measured, and how many speak against the version.
         publication: The same as JSON.
         zoo: Folder of the model zoo: a path, file:// or nas://.
-        model_name: Name under which the zoo keeps the model's versions.
         champion: Folder of the step evaluate of the version in use on the same data set, which is then not inferred.
+        model_name: Name under which the zoo keeps the model's versions.
+        gate: What the new version must be shown to be, against the one in use and the best ever in use: no-worse (by
+            more than .01), better, or any.
+        gate_metric: The number that versions are compared by. One of map50, map, f1.
+        minimum: What the new version must reach on the evaluated split: map50=.3,f1=.5 (also map, precision, recall).
+        accept_few: Let fewer than 5 recordings in the split decide; recorded.
+        on_failed_gate: What a failed or undecided gate makes of the step; the version is kept either way, and not used.
+            stop: exit code 1; keep: success.
+        force: Use the new version in spite of failed gates; recorded.
+        force_reason: Why, for the record: of force and accept_few.
+        settings: Other options of publish: YAML text `name: value`, or a file of it (path, nas:// or s3://).
 
     Returns:
         The folder of the published bundle, or of the one in use where there was nothing new to publish.

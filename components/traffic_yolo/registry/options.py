@@ -24,7 +24,9 @@ class PublishOptions:
         choices=GATES,
         headline=True,
     )
-    gate_metric: str = option("map50", "The number that versions are compared by.", choices=tuple(METRICS), headline=True)
+    gate_metric: str = option(
+        "map50", "The number that versions are compared by.", choices=tuple(METRICS), headline=True
+    )
     minimum: str = option(
         "", "What the new version must reach on the evaluated split: map50=.3,f1=.5 (also map, precision, recall).",
         headline=True,

@@ -28,10 +28,10 @@ TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 class Publication:
     """One decision about `version`; `at`: UTC as `TIME_FORMAT`.
 
-    `made_current`: whether it was to come into use; `forced`: in spite of its gates. `by`, `reason`: who and why, as far
-    as it was said. `rules`: gate, metric, minimum and accept_few. `pictures`: fingerprint, ground_truth_sha256 and split
-    that all was measured on. `values`: version -> metric -> number, of this version and those it was compared with, on
-    those pictures alike.
+    `made_current`: whether it was to come into use; `forced`: in spite of its gates. `by`, `reason`: who and why, as
+    far as it was said. `rules`: gate, metric, minimum and accept_few. `pictures`: fingerprint, ground_truth_sha256 and
+    split that all was measured on. `values`: version -> metric -> number, of this version and those it was compared
+    with, on those pictures alike.
     """
 
     version: str

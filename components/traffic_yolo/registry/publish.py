@@ -182,7 +182,9 @@ def _standing(zoo: AnyPath, home: ModelHome, bundle: Bundle, rules: GateRules, n
             known=known,
             publications=read_publications(home.location)[0],
             metric=rules.metric,
-            recorded={entry.version: value for entry in entries if (value := _recorded(entry, rules.metric)) is not None},
+            recorded={
+                entry.version: value for entry in entries if (value := _recorded(entry, rules.metric)) is not None
+            },
         )
     return _Standing(own, _state(own, now, entries, rules), opponents)
 

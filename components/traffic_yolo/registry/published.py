@@ -86,7 +86,9 @@ class Published:
     def check(self, on_failed_gate: str) -> None:
         """Raises `GateError` where gates kept the version out of use and `on_failed_gate` is "stop"."""
         if self.problems and on_failed_gate == STOP:
+            first, *others = [gate for gate in self.gates if gate.blocks]
+            more = f"; also against it: {', '.join(gate.name for gate in others)}" if others else ""
             raise GateError(
-                f"{self.name} {self.version} is in the zoo, but not in use: {'; '.join(self.problems)}. Publish it again "
-                f"with force, or use `traffic-yolo zoo set-current`, if you know better"
+                f"{self.name} {self.version} is in the zoo, but not in use: {first.text}{more}. To use it "
+                f"nevertheless: publish it again with force, or `traffic-yolo zoo set-current`"
             )

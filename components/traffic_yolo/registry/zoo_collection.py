@@ -35,9 +35,10 @@ class Fate:
 def fates(zoo: AnyPath, name: str = "", *, keep_days: int, now: datetime) -> list[Fate]:
     """What a collection would do, by model and oldest first.
 
-    A version stays that `current` names, that a roll-back would take, that is the newest of its model, that new ones are
-    held against as the best ever in use, that a record or a use of the last `keep_days` days names, or that is younger
-    than that and has no record (a publication may be going on, or wait for its retry). Raises `ModelError` where a record that young cannot be read: what does it name?
+    A version stays that `current` names, that a roll-back would take, that is the newest of its model, that new ones
+    are held against as the best ever in use, that a record or a use of the last `keep_days` days names, or that is
+    younger than that and has no record (a publication may be going on, or wait for its retry). Raises `ModelError`
+    where a record that young cannot be read: what does it name?
     """
     since = now - timedelta(days=keep_days)
     records = _records_since(zoo, since)

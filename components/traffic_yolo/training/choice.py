@@ -69,7 +69,8 @@ class Choice:
         """Takes in a validation; whether its weights are the best so far. Of equals, the earlier ones stay."""
         first = self.first_half
         weights = np.stack([first, ~first]).astype(np.int64)
-        numbers = sampled(detections_of_classes(found, self._all.classes, self.classes), self._truth, self._threshold, weights)
+        known = detections_of_classes(found, self._all.classes, self.classes)
+        numbers = sampled(known, self._truth, self._threshold, weights)
         if is_start:
             self.start = found
         halves = numbers.samples.get(self._name, np.full(2, np.nan))

@@ -30,7 +30,9 @@ from traffic_yolo.registry.gates.gate import (
 from traffic_yolo.registry.gates.rules import BETTER, NO_WORSE, GateRules, parse_minimum
 
 
-def change(value: float, low: float, high: float, *, groups: int = 10, of: str = "recording", pictures: int = 200) -> Change:
+def change(
+    value: float, low: float, high: float, *, groups: int = 10, of: str = "recording", pictures: int = 200
+) -> Change:
     return Change(0.5, 0.5 + value, Interval(value, low, high), groups, of, pictures)
 
 

@@ -19,7 +19,9 @@ def name(number: int) -> str:
     return f"{number:04d}-{'a' * 12}"
 
 
-def ask(own: str | None, in_use: str | None, used: set[str], *compared: Mapping[str, float], **changes: object) -> Opponents:
+def ask(
+    own: str | None, in_use: str | None, used: set[str], *compared: Mapping[str, float], **changes: object
+) -> Opponents:
     given = {"known": used | ({in_use} if in_use else set()), "recorded": {}, **changes}
     found = [publication(values) for values in compared]
     return opponents_of(own, in_use=in_use, used=used, publications=found, metric="map50", **given)  # type: ignore[arg-type]
@@ -57,7 +59,9 @@ def test_versions_that_were_set_current_without_being_compared_are_measured_once
 
 
 def test_who_wins_a_later_comparison_is_back() -> None:
-    assert unbeaten({ONE, TWO}, [publication({ONE: 0.5, TWO: 0.6}), publication({ONE: 0.7, TWO: 0.6})], "map50") == {ONE}
+    assert unbeaten({ONE, TWO}, [publication({ONE: 0.5, TWO: 0.6}), publication({ONE: 0.7, TWO: 0.6})], "map50") == {
+        ONE
+    }
 
 
 def test_versions_that_never_came_into_use_beat_nobody() -> None:

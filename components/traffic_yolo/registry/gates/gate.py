@@ -73,7 +73,7 @@ class Change:
 
     @property
     def text(self) -> str:
-        """ "0.671 instead of 0.655: +0.016, 95 % interval -0.004 to +0.036 over 12 recordings"."""
+        """As "0.671 instead of 0.655: +0.016, 95 % interval -0.004 to +0.036 over 12 recordings"."""
         value, low, high = (signed(each) for each in dataclasses.astuple(self.difference))
         share = f"{100 * self.confidence:.4g} %"
         moved = f"{value}, {share} interval {low} to {high} over {counted(self.groups, self.of)}"
@@ -120,11 +120,11 @@ def needed_groups(change: Change, limit: float) -> int | None:
     end that has to cross the limit L is w, and may be |d - L|; so it takes n · (w / |d - L|)² groups. Of d above L that
     is the lower end, else the upper one.
     """
-    value, low, high = dataclasses.astuple(change.difference)
-    room = value - limit
+    found = change.difference
+    room = found.value - limit
     if room == 0:
         return None
-    width = value - low if room > 0 else high - value
+    width = found.value - found.low if room > 0 else found.high - found.value
     return max(math.ceil(change.groups * (width / room) ** 2), change.groups + 1)
 
 
@@ -132,19 +132,25 @@ def what_would_decide(change: Change, limit: float) -> str:
     """A sentence on the labelled pictures that would decide."""
     needed = needed_groups(change, limit)
     if needed is None:
-        return "The interval is too wide to say, and no number of pictures would decide if the change stays at the limit"
+        return (
+            "The interval is too wide to say, and no number of pictures would decide if the change stays at the limit"
+        )
     groups = counted(needed, change.of)
     pictures = math.ceil(needed * change.pictures / max(change.groups, 1))
     of_them = "" if change.of == "picture" else f", about {pictures:,} pictures"
     way = "for it" if change.difference.value > limit else "against it"
-    return f"The interval is too wide to say: about {groups}{of_them}, labelled, would decide {way}, if the change stays"
+    return (
+        f"The interval is too wide to say: about {groups}{of_them}, labelled, would decide {way}, if the change stays"
+    )
 
 
 def minimum(name: str, measured: float | None, least: float | None) -> Gate:
     """At least `least`, or above 0 with None."""
     limit = "above 0" if least is None else f"at least {least:g}"
     if measured is None:
-        return Gate(name, UNDECIDED, None, limit, "it is not stated, because the split has no true boxes or was not judged")
+        return Gate(
+            name, UNDECIDED, None, limit, "it is not stated, because the split has no true boxes or was not judged"
+        )
     passed = measured > 0 if least is None else measured >= least
     sentence = "" if passed else "it finds nothing" if least is None else "too low"
     return Gate(name, PASSED if passed else FAILED, measured, limit, sentence)
@@ -198,5 +204,5 @@ def signed(value: float) -> str:
 
 
 def counted(count: int, of: str) -> str:
-    """ "1 recording", "1,200 recordings"."""
+    """As "1 recording", "1,200 recordings"."""
     return f"{count:,} {of}{'' if count == 1 else 's'}"

@@ -189,8 +189,8 @@ class Judge:
         stated, found = self._record.data, self._data.fingerprint
         if stated["fingerprint"] != found:
             raise EvaluationError(
-                f"{dataset}: its fingerprint is {found[:12]}…, the model was evaluated on {stated['fingerprint'][:12]}…; "
-                f"give the data set of the evaluation"
+                f"{dataset}: its fingerprint is {found[:12]}…, the model was evaluated on "
+                f"{stated['fingerprint'][:12]}…; give the data set of the evaluation"
             )
         path = self._data.coco_path(self.split)
         if sha256_of_file(path) != stated["ground_truth_sha256"]:
@@ -234,9 +234,7 @@ class Judge:
         )
         own = model.point.get("class_thresholds") or {}
         thresholds = [own.get(name, model.point["confidence_threshold"]) for name in truth.classes]
-        return numbers_of(
-            found, reported, truth, metric=self._metric, thresholds=thresholds, weights=self._weights
-        )
+        return numbers_of(found, reported, truth, metric=self._metric, thresholds=thresholds, weights=self._weights)
 
 
 def open_version(bundle: AnyPath) -> tuple[ModelFolder, Mapping[str, Any]]:

@@ -72,7 +72,8 @@ def mean_of_defined(values: NDArray[np.float64], axes: tuple[int, ...]) -> NDArr
     defined = np.isfinite(values)
     count = defined.sum(axis=axes)
     total = np.where(defined, values, 0.0).sum(axis=axes)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    mean: NDArray[np.float64] = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return mean
 
 
 def _counts(reported: Detections, truth: GroundTruth, thresholds: Sequence[float]) -> PictureCounts:
