@@ -28,6 +28,13 @@ def test_user_error_becomes_one_line_and_exit_code_two(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "error: data set not found: x; give the folder that convert wrote\n"
 
 
+def test_gates_end_a_program_with_exit_code_one_and_a_line_that_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, errors.one_line_errors():
+        raise errors.GateError("m 0002 is in the zoo, but not in use")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "gates failed: m 0002 is in the zoo, but not in use\n"
+
+
 def test_fault_of_ours_keeps_its_type_and_traceback() -> None:
     with pytest.raises(ZeroDivisionError), errors.one_line_errors():
         1 / 0  # noqa: B018
