@@ -81,14 +81,22 @@ def write_publication(home: AnyPath, publication: Publication) -> None:
         put_new(join(folder, name), content.encode())
 
 
-def read_publications(home: AnyPath) -> tuple[list[Publication], list[str]]:
-    """The decisions about a model's versions, oldest first, and a line for each file that is none."""
+def read_publications(
+    home: AnyPath, *, known: dict[str, Publication] | None = None
+) -> tuple[list[Publication], list[str]]:
+    """The decisions about a model's versions, oldest first, and a line for each file that is none.
+
+    `known`: name of a file -> what was read of it before, to which this adds: no file ever changes.
+    """
+    known = {} if known is None else known
     found: list[Publication] = []
     problems: list[str] = []
     folder = join(home, PUBLICATIONS_FOLDER)
     for file in list_files(folder).files:  # by name, which begins with a number that counts up
         try:
-            found.append(_parse(read(join(folder, file.name))))
+            if file.name not in known:
+                known[file.name] = _parse(read(join(folder, file.name)))
+            found.append(known[file.name])
         except (TrafficYoloError, ValueError) as error:
             problems.append(f"{PUBLICATIONS_FOLDER}/{file.name}: {error}")
     return found, problems

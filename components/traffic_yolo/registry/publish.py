@@ -82,14 +82,15 @@ def publish(
         earlier_detections=rules.earlier_detections,
     )
     by = rules.by or publisher()
+    known: dict[str, Publication] = {}
     for _ in range(MOST_ATTEMPTS):
-        standing = _standing(zoo, home, bundle, rules, Now(home.current(), History.read(home.location)))
+        standing = _standing(zoo, home, bundle, rules, Now(home.current(), History.read(home.location)), known)
         nothing_new = _nothing_new(home, bundle, verdict, standing, rules)
         is_asked = standing.state != "decided" and not nothing_new
         answers = (
             ask(bundle, verdict, rules, judge, standing.opponents, home.bundle) if is_asked else Answers((), {}, {})
         )
-        decision = _Decision(standing, nothing_new, answers, rules, judge.pictures, by)
+        decision = _Decision(standing, nothing_new, answers, rules, judge.pictures, by, known)
         with contextlib.suppress(_StandingChangedError), home.locked():
             home.remove_abandoned()
             return retried(home, lambda now: _publish(zoo, home, bundle, decision, now))  # noqa: B023 (called at once)
@@ -106,6 +107,7 @@ class _Decision:
     rules: GateRules
     pictures: Mapping[str, str]
     by: str
+    known: dict[str, Publication]  # what was read of others, for the look under the lock
 
     def publication(self, version: str) -> Publication:
         """The record of what is decided about a version."""
@@ -136,7 +138,7 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
     The bundle, what was decided about it, `current`, the record. A record never names a version that is not there; and
     what neither `current`, nor the history, nor a record of the ledger has ever named was never decided on.
     """
-    standing = _standing(zoo, home, bundle, decision.rules, now)
+    standing = _standing(zoo, home, bundle, decision.rules, now, decision.known)
     if standing != decision.standing:
         raise _StandingChangedError
     own = standing.own
@@ -167,46 +169,51 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
     )
 
 
-def _standing(zoo: AnyPath, home: ModelHome, bundle: Bundle, rules: GateRules, now: Now) -> _Standing:
-    """Where a bundle stands in a zoo, and what it would be held against."""
-    known, in_use = home.versions(), now.in_use.version
-    own = next((each for each in known if each.endswith(f"-{bundle.version_hash}")), None)
-    ledger = ledger_of_zoo(zoo)
-    entries = [each for each in (read_ledger(ledger)[0] if exists(ledger) else []) if each.name == home.name]
-    opponents = Opponents(in_use)
-    if rules.gate != ANY:
+def _standing(
+    zoo: AnyPath, home: ModelHome, bundle: Bundle, rules: GateRules, now: Now, known: dict[str, Publication]
+) -> _Standing:
+    """Where a bundle stands in a zoo, and what it would be held against; `known`: see `read_publications`."""
+    there = home.versions()
+    own = next((each for each in there if each.endswith(f"-{bundle.version_hash}")), None)
+    state = _state(zoo, home, own, now, rules)
+    opponents = Opponents(now.in_use.version)
+    if rules.gate != ANY and state != "decided":
         opponents = opponents_of(
             own,
-            in_use=in_use,
+            in_use=now.in_use.version,
             used=now.history.versions,
-            known=known,
-            publications=read_publications(home.location)[0],
+            there=there,
+            publications=read_publications(home.location, known=known)[0],
             metric=rules.metric,
-            recorded={
-                entry.version: value for entry in entries if (value := _recorded(entry, rules.metric)) is not None
-            },
+            recorded=lambda: {entry.version: _recorded(entry, rules.metric) for entry in _entries(zoo, home)},
         )
-    return _Standing(own, _state(own, now, entries, rules), opponents)
+    return _Standing(own, state, opponents)
 
 
-def _state(own: str | None, now: Now, entries: Sequence[LedgerEntry], rules: GateRules) -> str:
+def _state(zoo: AnyPath, home: ModelHome, own: str | None, now: Now, rules: GateRules) -> str:
     if own is None:
         return "new"
     if own == now.in_use.version:
         return "decided"
     if own in now.history.versions:
         return "given up" if rules.force else "decided"
-    mine = [entry for entry in entries if entry.version == own]
+    mine = [entry for entry in _entries(zoo, home) if entry.version == own]
     if not mine:
         return "cut off"
     is_refused = all(any(gate.blocks for gate in entry.gates) for entry in mine)
     return "refused" if is_refused or rules.force else "decided"
 
 
-def _recorded(entry: LedgerEntry, metric: str) -> float | None:
-    """What a version's own evaluation and tuning state of a metric."""
+def _entries(zoo: AnyPath, home: ModelHome) -> list[LedgerEntry]:
+    """The records of the model's versions; all of the ledger is read for them."""
+    ledger = ledger_of_zoo(zoo)
+    return [entry for entry in (read_ledger(ledger)[0] if exists(ledger) else []) if entry.name == home.name]
+
+
+def _recorded(entry: LedgerEntry, metric: str) -> float:
+    """What a version's own evaluation and tuning state of a metric; -1 where they do not."""
     value = entry.point.get(metric) if metric == "f1" else entry.record.metrics.get(METRICS[metric])
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) else -1.0
 
 
 def _nothing_new(

@@ -22,7 +22,7 @@ def name(number: int) -> str:
 def ask(
     own: str | None, in_use: str | None, used: set[str], *compared: Mapping[str, float], **changes: object
 ) -> Opponents:
-    given = {"known": used | ({in_use} if in_use else set()), "recorded": {}, **changes}
+    given = {"there": used | ({in_use} if in_use else set()), "recorded": dict, **changes}
     found = [publication(values) for values in compared]
     return opponents_of(own, in_use=in_use, used=used, publications=found, metric="map50", **given)  # type: ignore[arg-type]
 
@@ -86,13 +86,13 @@ def test_a_version_is_no_opponent_of_itself() -> None:
 
 def test_of_many_that_were_never_compared_the_most_promising_come_first_and_the_rest_is_counted() -> None:
     used = {name(number) for number in range(1, 11)}
-    asked = ask(None, name(10), used, recorded={name(3): 0.9, name(7): 0.8, name(1): 0.7, name(2): 0.1})
+    asked = ask(None, name(10), used, recorded=lambda: {name(3): 0.9, name(7): 0.8, name(1): 0.7, name(2): 0.1})
     assert asked == Opponents(name(10), (name(1), name(3), name(7)), waiting=6)
     assert len(asked.others) == MOST_OTHERS
 
 
 def test_what_is_not_in_the_zoo_any_more_is_named() -> None:
-    assert ask(None, TWO, {ONE, TWO}, known={TWO}) == Opponents(TWO, gone=(ONE,))
+    assert ask(None, TWO, {ONE, TWO}, there={TWO}) == Opponents(TWO, gone=(ONE,))
 
 
 VERSIONS = [name(number) for number in range(1, 6)]

@@ -6,7 +6,7 @@ version is measured until it loses once, and after that a publication needs two 
 holds. Numbers that were measured on different pictures are never compared.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from traffic_yolo.registry.model_home import version_key
@@ -33,21 +33,26 @@ def opponents_of(
     *,
     in_use: str | None,
     used: Collection[str],
-    known: Collection[str],
+    there: Collection[str],
     publications: Sequence[Publication],
     metric: str,
-    recorded: Mapping[str, float],
+    recorded: Callable[[], Mapping[str, float]],
 ) -> Opponents:
     """The opponents of a version (`own`, None for one that the zoo does not have yet).
 
-    `used`: every version that was ever in use; `known`: those whose bundle is there. `recorded`: version -> what its
-    own evaluation says of the metric, whatever pictures it was on: by it, the most promising are measured first.
+    `used`: every version that was ever in use; `there`: those whose bundle is there. `recorded` gives version -> what
+    its own evaluation says of the metric, whatever pictures it was on; asked where there are too many to measure all of
+    them at once, so that the most promising come first.
     """
     ever = {*used, *([in_use] if in_use is not None else [])} - {own}
     left = unbeaten(ever, publications, metric) - {in_use}
-    there = sorted(left & set(known), key=lambda version: (-recorded.get(version, -1.0), version))
-    chosen = tuple(sorted(there[:MOST_OTHERS]))
-    return Opponents(in_use, chosen, len(there) - len(chosen), tuple(sorted(left - set(known))))
+    chosen = sorted(left & set(there), key=version_key)
+    waiting = max(len(chosen) - MOST_OTHERS, 0)
+    if waiting:
+        values = recorded()
+        chosen.sort(key=lambda version: values.get(version, -1.0), reverse=True)
+    gone = sorted(left - set(there), key=version_key)
+    return Opponents(in_use, tuple(sorted(chosen[:MOST_OTHERS], key=version_key)), waiting, tuple(gone))
 
 
 def unbeaten(ever: Collection[str], publications: Sequence[Publication], metric: str) -> set[str]:
