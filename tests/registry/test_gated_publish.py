@@ -219,7 +219,9 @@ def test_set_current_and_roll_back_are_not_gated(make_run: MakeRun, zoo: Path) -
     assert (verdicts(between)["in_use_map50"], verdicts(between)["best_map50"]) == (PASSED, FAILED)
 
 
-def test_every_gate_is_a_line_in_the_record_and_in_the_ledger(make_run: MakeRun, zoo: Path) -> None:
+def test_every_gate_is_a_line_in_the_record_the_card_and_the_ledger(
+    make_run: MakeRun, zoo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     publish(**make_run(0, boxes=10), zoo=zoo, name="m")
     run = make_run(1, boxes=10, found=0.8)
     worse = publish(**run, zoo=zoo, name="m")
@@ -230,6 +232,11 @@ def test_every_gate_is_a_line_in_the_record_and_in_the_ledger(make_run: MakeRun,
         assert sum(line.startswith(f"  {gate.name}: ") for line in worse.text.splitlines()) == 1
         assert f"| {gate.name} | {gate.verdict} |" in worse.markdown
         assert gate.measured is None or worse.scalars[gate.name] == gate.measured
+    with pytest.raises(SystemExit):
+        main(["zoo", "show", "m", "2", "--zoo", str(zoo)])
+    card = capsys.readouterr().out
+    assert "## Publication" in card
+    assert "| in_use_map50 | failed |" in card
     assert worse.scalars["gates_against"] == 3  # and both classes
     assert json.loads(json.dumps(worse.document()))["gates"][0]["name"] == "parity"
     publish(**run, zoo=zoo, name="m", rules=GateRules(force=True))
