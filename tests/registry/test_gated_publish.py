@@ -114,6 +114,16 @@ def test_classes_with_few_boxes_have_no_gate_and_are_named(make_run: MakeRun, zo
     assert "fewer than 50 true boxes: CAR (12), traffic light (12)" in again.text
 
 
+@pytest.mark.parametrize(("recordings", "boxes", "has_gates"), [(5, 10, True), (7, 7, False)], ids=["50", "49"])
+def test_a_class_has_a_gate_from_fifty_boxes_on(
+    make_run: MakeRun, zoo: Path, recordings: int, boxes: int, has_gates: bool
+) -> None:
+    publish(**make_run(0, boxes=boxes, recordings=recordings), zoo=zoo, name="m")
+    again = publish(**make_run(1, boxes=boxes, recordings=recordings), zoo=zoo, name="m")
+    assert ("in_use_ap50_CAR" in verdicts(again)) == has_gates
+    assert ("in_use_ap50_others" in verdicts(again)) != has_gates
+
+
 def test_an_interval_that_is_too_wide_is_undecided_and_says_what_would_decide(make_run: MakeRun, zoo: Path) -> None:
     publish(**make_run(0, boxes=4), zoo=zoo, name="m")
     run = make_run(1, boxes=4)
