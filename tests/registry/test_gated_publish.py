@@ -15,6 +15,7 @@ from traffic_yolo.registry import publish as publishing
 from traffic_yolo.registry.gates.gate import FAILED, PASSED, SKIPPED, UNDECIDED, Gate
 from traffic_yolo.registry.gates.rules import GateRules
 from traffic_yolo.registry.ledger_table import LedgerTable
+from traffic_yolo.registry.options import PublishOptions
 from traffic_yolo.registry.publication import Publication, publisher, read_publications, write_publication
 from traffic_yolo.registry.zoo import Published, current_version, roll_back, set_current, versions
 
@@ -352,3 +353,16 @@ def test_a_damaged_record_of_a_publication_is_named_and_counts_for_nothing(tmp_p
         found_now, problems = read_publications(tmp_path)
         assert found_now == []
         assert problems[0].startswith(f"publications/{path.name}: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "m: a version that is no-worse by map50 comes into use; where gates are against it, the run ends as failed"),
+        ({"gate": "any", "minimum": "f1=.5", "on_failed_gate": "keep"},
+         "m: a version that reaches f1=.5 comes into use; where gates are against it, the run ends as succeeded"),
+        ({"force": True}, "m: the new version is used whatever its gates say (force)"),
+    ],
+)  # fmt: skip
+def test_the_rule_of_a_run_in_one_line(changes: dict[str, Any], text: str) -> None:
+    assert PublishOptions(zoo="/zoo", model_name="m", **changes).in_words == text

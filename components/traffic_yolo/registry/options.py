@@ -57,10 +57,11 @@ class PublishOptions:
         """What must hold before the new version is used, and what becomes of the run where it does not: one line."""
         if self.force:
             return f"{self.model_name}: the new version is used whatever its gates say (force)"
-        rule = "any version" if self.gate == ANY else f"a version that is {self.gate} by {self.gate_metric}"
-        least = f" and reaches {self.minimum}" if self.minimum else ""
+        wanted = [] if self.gate == ANY else [f"is {self.gate} by {self.gate_metric}"]
+        wanted += [f"reaches {self.minimum}"] if self.minimum else []
+        rule = f"a version that {' and '.join(wanted)}" if wanted else "any version"
         ends = "failed" if self.on_failed_gate == STOP else "succeeded"
-        return f"{self.model_name}: {rule}{least} comes into use; where gates are against it, the run ends as {ends}"
+        return f"{self.model_name}: {rule} comes into use; where gates are against it, the run ends as {ends}"
 
     @property
     def rules(self) -> GateRules:
