@@ -50,6 +50,14 @@ def finetune_pipeline(
     tune_settings: str = "",
     validate_settings: str = "",
     model_name: str = "traffic-small",
+    gate: str = "no-worse",
+    gate_metric: str = "map50",
+    minimum: str = "",
+    accept_few: bool = False,
+    on_failed_gate: str = "stop",
+    force: bool = False,
+    force_reason: str = "",
+    publish_settings: str = "",
     train_work: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
@@ -92,6 +100,16 @@ def finetune_pipeline(
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
+        gate: What the new version must be shown to be, against the one in use and the best ever in use: no-worse (by
+            more than .01), better, or any.
+        gate_metric: The number that versions are compared by. One of map50, map, f1.
+        minimum: What the new version must reach on the evaluated split: map50=.3,f1=.5 (also map, precision, recall).
+        accept_few: Let fewer than 5 recordings in the split decide; recorded.
+        on_failed_gate: What a failed or undecided gate makes of the step; the version is kept either way, and not used.
+            stop: exit code 1; keep: success.
+        force: Use the new version in spite of failed gates; recorded.
+        force_reason: Why, for the record: of force and accept_few.
+        publish_settings: Other options of publish: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
             empty: in the pod, from the start.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
@@ -147,8 +165,11 @@ def finetune_pipeline(
         evaluation=evaluate_task.outputs["evaluation"],
         tuning=tune_task.outputs["tuning"],
         validation=validate_task.outputs["validation"],
+        dataset=dataset,
         **form_parameters(publish, form),
     )
+    # The version in use is inferred on the same pictures, as evaluate does it with the new one
+    publish_task.set_cpu_request("2").set_memory_request("4G")
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
 

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from kfp import local
 
-from traffic_yolo.errors import ERROR_PREFIX, TrafficYoloError
+from traffic_yolo.errors import ERROR_PREFIX, GATE_PREFIX, GateError, TrafficYoloError
 from traffic_yolo.progress import INTERVAL_VARIABLE
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, AnyPath, output_path
 
@@ -41,11 +41,20 @@ class LocalRun:
         return self.folder / task / name
 
 
+class StoppedByGates(GateError):
+    """A run whose last step ended as failed because of its gates; `folder` is the run's, with all that it left."""
+
+    def __init__(self, message: str, folder: Path) -> None:
+        """`folder` as `LocalRun` has it."""
+        super().__init__(message)
+        self.folder = folder
+
+
 def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> LocalRun:
     """Runs `pipeline` with `parameters`; its artifacts go below `out`, in a new folder named after pipeline and time.
 
-    Raises `TrafficYoloError` with the failed task's own one-line message where it left one; a fault of ours has
-    printed its traceback already and raises kfp's `RuntimeError`.
+    Raises `TrafficYoloError` with the failed task's own one-line message where it left one, `StoppedByGates` where
+    gates made it fail; a fault of ours has printed its traceback already and raises kfp's `RuntimeError`.
     """
     root = output_path(out)
     root.mkdir(parents=True, exist_ok=True)
@@ -63,6 +72,9 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         try:
             without_cluster_roots(pipeline)(**_as_the_form_has_them(pipeline, parameters))
         except RuntimeError as error:
+            if output.gates_failed is not None:
+                (folder,) = set(root.iterdir()) - before
+                raise StoppedByGates(output.gates_failed, folder) from error
             if output.last_error is None:
                 raise
             raise TrafficYoloError(output.last_error) from error
@@ -104,6 +116,7 @@ class _TaskOutput(io.TextIOBase):
         self._in_executor_input = False
         self._rest = ""
         self.last_error: str | None = None
+        self.gates_failed: str | None = None
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
@@ -118,6 +131,8 @@ class _TaskOutput(io.TextIOBase):
         text = line.strip()
         if text.startswith(ERROR_PREFIX):
             self.last_error = text.removeprefix(ERROR_PREFIX)
+        if text.startswith(GATE_PREFIX):
+            self.gates_failed = text.removeprefix(GATE_PREFIX)
         if self._is_executor_talk(line) or not text:  # kfp also pads every task with blank lines
             return
         line = _EXECUTOR_PREFIX.sub("", line)

@@ -52,8 +52,11 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
         evaluation=evaluation,
         tuning=tuning,
         validation=validate_task.outputs["validation"],
+        dataset=dataset,
         **form_parameters(publish, form),
     )
+    # The version in use is inferred on the same pictures, as evaluate does it with the new one
+    publish_task.set_cpu_request("2").set_memory_request("4G")
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
     # Export too: the data set may be a reference to a place on the share

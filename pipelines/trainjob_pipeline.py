@@ -43,6 +43,14 @@ def trainjob_pipeline(
     tune_settings: str = "",
     validate_settings: str = "",
     model_name: str = "traffic-small",
+    gate: str = "no-worse",
+    gate_metric: str = "map50",
+    minimum: str = "",
+    accept_few: bool = False,
+    on_failed_gate: str = "stop",
+    force: bool = False,
+    force_reason: str = "",
+    publish_settings: str = "",
     shards: int = 4,
     trainjob: str = "",
     dataset_store: str = "",
@@ -87,6 +95,16 @@ def trainjob_pipeline(
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
+        gate: What the new version must be shown to be, against the one in use and the best ever in use: no-worse (by
+            more than .01), better, or any.
+        gate_metric: The number that versions are compared by. One of map50, map, f1.
+        minimum: What the new version must reach on the evaluated split: map50=.3,f1=.5 (also map, precision, recall).
+        accept_few: Let fewer than 5 recordings in the split decide; recorded.
+        on_failed_gate: What a failed or undecided gate makes of the step; the version is kept either way, and not used.
+            stop: exit code 1; keep: success.
+        force: Use the new version in spite of failed gates; recorded.
+        force_reason: Why, for the record: of force and accept_few.
+        publish_settings: Other options of publish: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         shards: How many parts the source, and the pictures of each split, are cut into; a recording is never cut.
         trainjob: Nodes, GPUs and so on: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         dataset_store: Folder on the share that keeps the data set, such as nas://.datasets, so that no step copies it;

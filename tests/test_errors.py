@@ -35,6 +35,13 @@ def test_several_problems_are_a_line_each_and_one_exit_code(capsys: pytest.Captu
     assert capsys.readouterr().err == "error: source: not found\nerror: zoo: cannot be written\n"
 
 
+def test_gates_end_a_program_with_exit_code_one_and_a_line_that_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, errors.one_line_errors():
+        raise errors.GateError("m 0002 is in the zoo, but not in use")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "gates failed: m 0002 is in the zoo, but not in use\n"
+
+
 def test_fault_of_ours_keeps_its_type_and_traceback() -> None:
     with pytest.raises(ZeroDivisionError), errors.one_line_errors():
         1 / 0  # noqa: B018

@@ -1,4 +1,4 @@
-"""The exceptions that a user can cause or meet; the command line turns each into one line and exit code 2.
+"""The exceptions that a user can cause or meet; the command line turns each into one line and exit code 2 (gates: 1).
 
 A message has one line: what is wrong, where, what was expected, what was found, what to do. Anything that is not a
 `TrafficYoloError` is a fault of ours and keeps its traceback.
@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 
 USER_ERROR_EXIT_CODE = 2
+GATE_EXIT_CODE = 1
 ERROR_PREFIX = "error: "
+GATE_PREFIX = "gates failed: "
 
 
 class TrafficYoloError(Exception):
@@ -94,11 +96,16 @@ class ClusterError(TrafficYoloError, RuntimeError):
     """What a server of Kubernetes or Kubeflow Pipelines refuses; an experiment on it that failed or took too long."""
 
 
+class GateError(TrafficYoloError, RuntimeError):
+    """A version that was published and is not used, because a gate failed or could not be decided: no mistake."""
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turns a `TrafficYoloError` inside the block into one line on stderr and exit code 2, without a traceback.
 
-    A `ProblemsError` has a line for each problem.
+    A `ProblemsError` has a line for each problem. A `GateError` is no mistake of anybody's: its line begins otherwise,
+    and the exit code is 1.
 
     Both doors to the library use it: the command line, and the KFP components, where it is the difference between one
     line and forty in the pod's log. So this is also where the threads of both are held to the container's limit.
@@ -108,6 +115,9 @@ def one_line_errors() -> Iterator[None]:
     try:
         limit_threads()
         yield
+    except GateError as error:
+        print(f"{GATE_PREFIX}{error}", file=sys.stderr, flush=True)
+        raise SystemExit(GATE_EXIT_CODE) from None
     except TrafficYoloError as error:
         for line in error.lines if isinstance(error, ProblemsError) else (str(error),):
             print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)

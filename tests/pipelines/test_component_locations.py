@@ -35,6 +35,7 @@ OTHER = {
     "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
     "files", "gpus", "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
     "ignore", "split", "last_step", "version", "image_name", "nas_claim", "s3_secret",
+    "gate", "gate_metric", "minimum", "on_failed_gate", "force_reason",
     "width", "height", "learning_rate", "batch", "max_batches",  # numbers that may be left out
 }  # fmt: skip
 
@@ -122,8 +123,9 @@ def test_zoo_in_object_storage_without_a_server_is_one_line(
     for name in ("TRAFFIC_YOLO_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     nothing = {
-        name: dsl.Artifact(uri=str(tmp_path)) for name in ("model", "evaluation", "tuning", "validation", "table")
-    }
+        name: dsl.Artifact(uri=str(tmp_path))
+        for name in ("model", "evaluation", "tuning", "validation", "dataset", "table", "gates", "publication")
+    } | {"metrics": dsl.Metrics(uri=str(tmp_path))}
     with pytest.raises(SystemExit):
         publish.python_func(**nothing, zoo="s3://bucket/zoo", model_name="any")
     (line,) = capsys.readouterr().err.strip().splitlines()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from traffic_yolo.commands.run_summary import run_summary
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.dataset.component import convert, convert_files
 from traffic_yolo.deepstream.component import validate
@@ -22,6 +23,7 @@ from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
 from traffic_yolo.export.component import export
 from traffic_yolo.preflight.component import preflight
 from traffic_yolo.registry.component import publish
+from traffic_yolo.registry.zoo import current_version
 from traffic_yolo.snapshot.component import snapshot
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
@@ -119,6 +121,7 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
             "train_settings": "mosaic: 0.25\nevaluate_every: 2",
             "tune_settings": "{confidences: 0.1:0.9:9}",
             "model_name": "smoke",
+            "on_failed_gate": "keep",
         },
         tmp_path / "runs",
     )
@@ -130,11 +133,18 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
     assert 0 < chosen["confidence_threshold"] < 1
     for task, report in [("convert", "report"), ("evaluate", "report"), ("tune", "report"), ("validate", "report")]:
         assert "<html" in run.artifact(task, report).read_text()
-    published = Path(
-        json.loads((run.folder / "publish" / "executor_output.json").read_text())["parameterValues"]["Output"]
-    )
+    written = json.loads((run.folder / "publish" / "executor_output.json").read_text())
+    published = Path(written["parameterValues"]["Output"])
     assert {"model.cfg", "model.weights", "model.onnx", "SHA256SUMS"} <= set(os.listdir(published))
     assert published.is_relative_to(tmp_path / "zoo")
+
+    # One recording in the test split decides nothing unless that is accepted: a gate says so, and nothing is in use
+    assert current_version(tmp_path / "zoo", "smoke") is None
+    assert written["artifacts"]["metrics"]["artifacts"][0]["metadata"]["recordings"] == 1
+    summary = run_summary(run.folder, str(tmp_path / "zoo"))
+    assert "FAILED 1 (limit at least 5) split test has 1 recording" in summary
+    assert f"smoke {published.name}" in summary
+    assert "NOT IN USE" in summary
 
     # The evaluation made both splits' detections, and all after it inferred nothing on them again
     assert record["detections"] == {"test": "made", "val": "made"}

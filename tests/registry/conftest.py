@@ -1,6 +1,7 @@
-"""The four folders that a bundle is made of, with made-up contents that agree with each other."""
+"""The four folders that a bundle is made of, and a data set beside them, with contents that agree with each other."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -8,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judged_runs import detections, write_set
 from records import made_up_record
 
+from traffic_yolo.detection.protocol import detections_name
+from traffic_yolo.detection.raw_detections import Protocol
 from traffic_yolo.evaluation.record import EvaluationRecord
+from traffic_yolo.metrics.bootstrap import resample_weights
 
 CFG = """[net]
 width=96
@@ -38,9 +43,19 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@pytest.fixture(autouse=True)
+def a_few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imagined models differ by much or by nothing: a tenth of the resamples tells."""
+    few = functools.partial(resample_weights, resamples=200)
+    monkeypatch.setattr("traffic_yolo.registry.gates.judge.resample_weights", few)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Writes the folders of one run; `seed` changes the weights, `data` the data set."""
+    """Writes the folders of one run, and the data set `dataset` beside them.
+
+    `seed` changes the weights, `data` the data set, `found` what the model finds of the true boxes (`detections`).
+    """
 
     def make(
         seed: int = 0,
@@ -50,6 +65,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         passed: bool = True,
         network_size: int = 96,
         verdict: str = "not seen",
+        found: dict[str, float] | float = 1.0,
+        f1: float | None = 0.75,
+        **of_set: int,
     ) -> dict[str, Path]:
         root = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
         folders = {name: root / name for name in ("model", "evaluation", "tuning", "validation")}
@@ -68,11 +86,14 @@ def make_run(tmp_path: Path) -> MakeRun:
         hashes = {key: sha256(files[f"model.{key}"]) for key in ("cfg", "weights", "onnx")}
         model = {"cfg_sha256": hashes["cfg"], "weights_sha256": hashes["weights"]}
         write(folders["model"] / "export.json", {"seen": 6400, "training": {"seed": seed}, "versions": {"torch": "2"}})
-        evaluation_record(model, ap=ap, data=data, size=network_size, verdict=verdict).write(
-            folders["evaluation"] / "record.json"
-        )
+        judged = write_set(root / "dataset", data, **of_set)
+        truth = sha256(judged.coco_path("test").read_bytes())
+        record = evaluation_record(model, ap=ap, data=data, size=network_size, verdict=verdict, truth=truth)
+        record.write(folders["evaluation"] / "record.json")
+        made = detections(judged, Protocol(**record.protocol), found)
+        made.save(folders["evaluation"] / detections_name("test"))
         thresholds = {"confidence_threshold": 0.35, "iou_threshold": 0.5}
-        at_point = {"precision": 0.8, "recall": 0.7, "f1": 0.75}
+        at_point = {"precision": 0.8, "recall": 0.7, "f1": f1}
         write(folders["tuning"] / "operating_point.json", {**thresholds, "model": model, "test": at_point})
         parity = {
             "passed": passed,
@@ -92,7 +113,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 
 def evaluation_record(
-    model: dict[str, str], *, ap: float | None, data: str, size: int, verdict: str
+    model: dict[str, str], *, ap: float | None, data: str, size: int, verdict: str, truth: str
 ) -> EvaluationRecord:
     made_up = made_up_record()
     seen = {"verdict": verdict, "pictures": 9 if verdict in ("seen", "may have seen") else 0}
@@ -100,7 +121,7 @@ def evaluation_record(
         made_up,
         metrics={**made_up.metrics, "ap": ap, "ap50": ap and ap + 0.05, "ap75": ap},
         protocol={**made_up.protocol, **model, "network_hw": (64, size), "images_fingerprint": f"{data}/test"},
-        data={**made_up.data, "fingerprint": data, "ground_truth_sha256": sha256(data.encode())},
+        data={**made_up.data, "fingerprint": data, "ground_truth_sha256": truth},
         provenance={**made_up.provenance, **seen},
     )
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from judged_runs import publish
 
 from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.registry.bundle import verify_bundle
 from traffic_yolo.registry.ledger_table import LedgerTable
-from traffic_yolo.registry.zoo import current_bundle, current_version, publish, set_current, versions
+from traffic_yolo.registry.zoo import current_bundle, current_version, set_current, versions
 from traffic_yolo.verdict_file import VERDICT_NAME, write_verdict
 
 MakeRun = Callable[..., dict[str, Path]]
@@ -78,7 +79,7 @@ def test_a_model_whose_parity_failed_is_kept_but_not_used(make_run: MakeRun, tmp
     bad = publish(**make_run(1, passed=False), zoo=zoo, name="m")
     assert bad.is_new
     assert not bad.is_current
-    assert "NOT MADE CURRENT: AP50 falls from 0.6 to 0.3" in bad.text
+    assert "NOT MADE CURRENT: parity: FAILED 0.970 AP50 falls from 0.6 to 0.3" in bad.text
     assert current_version(zoo, "m") == good.version
     assert "FAILED" in LedgerTable.read(zoo).markdown()
 
@@ -90,7 +91,7 @@ def test_a_model_that_its_training_made_worse_is_kept_but_not_used(make_run: Mak
     write_verdict(run["model"] / VERDICT_NAME, learnt=True, worse=("test: worse: -5.1 AP50",), details={})
     second = publish(**run, zoo=zoo, name="small")
     assert (second.is_new, second.is_current) == (True, False)
-    assert "NOT MADE CURRENT: test: worse: -5.1 AP50" in second.text
+    assert "NOT MADE CURRENT: training: FAILED 1 test: worse: -5.1 AP50" in second.text
     assert current_bundle(zoo, "small") == first.bundle
     assert (second.bundle / VERDICT_NAME).is_file()
 
@@ -102,7 +103,7 @@ def test_a_training_that_learnt_nothing_makes_no_version(make_run: MakeRun, tmp_
     first = publish(**run, zoo=zoo, name="small")  # there is no other to use
     assert (first.is_new, first.is_current) == (True, True)
     again = publish(**run, zoo=zoo, name="small")
-    assert (again.bundle, again.is_new, again.learnt) == (first.bundle, False, False)
+    assert (again.bundle, again.is_new, again.nothing_new) == (first.bundle, False, "nothing was learnt")
     assert "nothing new to publish" in again.text
     assert [path.name for path in versions(zoo, "small")] == [first.version]
 
@@ -178,7 +179,7 @@ def test_a_full_disk_leaves_the_zoo_as_it_was(
     assert current_version(zoo, "m") == first.version
     assert len(LedgerTable.read(zoo).entries) == 1
     home = tmp_path / "zoo" / "m"
-    assert {path.name for path in home.iterdir()} == {".lock", "current", "history", first.version}
+    assert {path.name for path in home.iterdir()} == {".lock", "current", "history", "publications", first.version}
 
 
 def test_a_copy_that_was_damaged_on_the_way_is_not_published(

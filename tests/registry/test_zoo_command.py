@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from judged_runs import publish
 
 from traffic_yolo.cli import main
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger import TIME_FORMAT
-from traffic_yolo.registry.zoo import current_version, publish, versions
+from traffic_yolo.registry.zoo import current_version, versions
 
 MakeRun = Callable[..., dict[str, Path]]
 Run = Callable[..., str]
@@ -281,7 +282,7 @@ def test_gc_that_was_killed_leaves_no_half_version(zoo: Path, run: Run, tmp_path
             verify_bundle(path)
         run("gc", "--keep-days", "0")
         assert sorted(path.name for path in (zoo / "small").iterdir()) == sorted(
-            [".lock", "current", "history", two, three]
+            [".lock", "current", "history", "publications", two, three]
         )
         shutil.rmtree(zoo)
         shutil.copytree(start, zoo)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from traffic_yolo.detection.nms import Detections
+from traffic_yolo.metrics.class_subset import detections_of_classes, of_classes
 from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
 from traffic_yolo.metrics.label_attributes import LabelAttributes
 from traffic_yolo.training.choice import Choice
@@ -13,9 +14,7 @@ from traffic_yolo.training.verdict import (
     UNPROVED,
     WORSENED,
     Verdict,
-    detections_of_classes,
     judge,
-    of_classes,
 )
 
 PICTURES = 24
@@ -106,7 +105,7 @@ def test_classes_are_renumbered_alike_in_truth_and_detections() -> None:
     part = of_classes(ignored, ("bus",))
     assert part.class_ids.tolist() == [ALL_CLASSES, 0]
     assert part.truth_pictures.tolist() == [0, 0]
-    assert detections_of_classes(found([0], [0, 1]), everything, ("bus",)).class_ids.tolist() == [0, 0]
+    assert detections_of_classes(found([0], [0, 1]), everything.classes, ("bus",)).class_ids.tolist() == [0, 0]
 
 
 def choice(metric: str = "map50") -> Choice:

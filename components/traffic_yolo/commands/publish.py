@@ -14,9 +14,14 @@ from traffic_yolo.registry.options import PublishOptions
 @click.option("--evaluation", required=True, type=READ, help="Folder of `evaluate`.")
 @click.option("--tuning", required=True, type=READ, help="Folder of `tune`.")
 @click.option("--validation", required=True, type=READ, help="Folder of `validate`.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder that the model was evaluated on.")
 @step_options(PublishOptions)
-def command(model: str, evaluation: str, tuning: str, validation: str, **flags: Any) -> None:
-    """Put a checked bundle into the model zoo and a record into its ledger."""
+def command(model: str, evaluation: str, tuning: str, validation: str, dataset: str, **flags: Any) -> None:
+    """Put a checked bundle into the model zoo and a record into its ledger; use it where its gates let it.
+
+    Exit code 1 where a gate failed or could not be decided, unless --on-failed-gate is keep: the version is in the zoo
+    then, and not in use.
+    """
     from traffic_yolo.registry.zoo import publish
 
     options = PublishOptions(**flags)
@@ -25,7 +30,10 @@ def command(model: str, evaluation: str, tuning: str, validation: str, **flags: 
         evaluation=evaluation,
         tuning=tuning,
         validation=validation,
+        dataset=dataset,
         zoo=options.zoo,
         name=options.model_name,
+        rules=options.rules,
     )
     click.echo(published.text)
+    published.check(options.on_failed_gate)

@@ -139,11 +139,17 @@ def command(
             pipeline, parameters, host=host, namespace=namespace, experiment=experiment, cluster=settings
         )  # fmt: skip
         click.echo(f"submitted run {run.run_id}, with the images {', '.join(run.images)}\n{run.link}")
+        click.echo(made["publish"][0].in_words)
         return
-    finished = importlib.import_module(f"{PIPELINES}.local_run").run_locally(pipeline, parameters, out)
     from traffic_yolo.commands.run_summary import run_summary
 
-    click.echo(run_summary(finished.folder, flags["zoo"]))
+    local_run = importlib.import_module(f"{PIPELINES}.local_run")
+    try:
+        folder = local_run.run_locally(pipeline, parameters, out).folder
+    except local_run.StoppedByGates as error:
+        click.echo(run_summary(error.folder, flags["zoo"]))
+        raise
+    click.echo(run_summary(folder, flags["zoo"]))
 
 
 def _cluster_settings(context: click.Context, file: str, where: str) -> ClusterSettings | None:

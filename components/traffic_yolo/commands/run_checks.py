@@ -72,11 +72,12 @@ def check_gpus(gpus: int, training: TrainingOptions, *, here: bool) -> None:
 def check_locations(parameters: Mapping[str, Any], fields: Iterable["dataclasses.Field[Any]"]) -> None:
     """Raises `OptionsError` for an option among `fields` whose value is no location on this machine."""
     for field in fields:
-        value = parameters.get(field.name)
-        is_location = field.metadata.get("location") and isinstance(value, str)
-        if is_location and value and not value.lstrip().startswith("{"):
-            with _named(field.name):
-                check_location(value)
+        given = parameters.get(field.name)
+        values = given if isinstance(given, tuple) else (given,)
+        for value in values if field.metadata.get("location") else ():
+            if isinstance(value, str) and value and not value.lstrip().startswith("{"):
+                with _named(field.name):
+                    check_location(value)
 
 
 def check_local_run(made: Mapping[str, tuple[Any, ...]], out: Path) -> None:

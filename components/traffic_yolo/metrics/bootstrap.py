@@ -97,6 +97,21 @@ def ap_of_resamples(table: MatchTable, weights: NDArray[np.int64]) -> tuple[NDAr
     return pairs[:, 0], pairs[:, 1]
 
 
+def class_ap_of_resamples(table: MatchTable, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AP of each class at each IoU threshold of the table, on resamples (B, M): (B, T, C); NaN without truth."""
+
+    def of_one(counted: NDArray[np.int64]) -> NDArray[np.float64]:
+        curves = table.accumulate(counted, only_ap=True).precision[..., 0, 0]  # (T, R, C)
+        # A class without truth has -1 at every recall, and no other has it at any
+        means: NDArray[np.float64] = np.where(curves[:, 0] > -1, curves.mean(axis=1), np.nan)  # (T, C)
+        return means
+
+    with ThreadPoolExecutor(threads()) as pool:
+        found = list(pool.map(of_one, weights))
+    shape = (len(weights), len(table.settings.iou_thresholds), len(table.classes))
+    return np.array(found, np.float64).reshape(shape)
+
+
 @dataclass(frozen=True)
 class PictureCounts:
     """Right and wrong detections and true boxes of each picture, all classes together: (M,) int64 each."""

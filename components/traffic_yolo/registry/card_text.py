@@ -1,11 +1,11 @@
-"""The model card as Markdown: every value of `card.json`, one section for each of its parts."""
+"""The model card as Markdown: every value of `card.json`, and of what was decided about it, a section for each part."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from traffic_yolo.html_report import format_cell
 
-FIRST = ("evaluation", "operating_point", "parity", "data", "training")  # what people ask for first
+FIRST = ("publication", "evaluation", "operating_point", "parity", "data", "training")  # what people ask for first
 LAST = ("onnx", "versions", "sha256")
 
 

@@ -7,7 +7,7 @@ never lose a record, and adding the same one twice is harmless.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from traffic_yolo.errors import AlreadyExistsError, EvaluationError, StorageError, TrafficYoloError
 from traffic_yolo.evaluation.record import EvaluationRecord
 from traffic_yolo.messages import shown
+from traffic_yolo.registry.gates.gate import Gate, gate_of
 from traffic_yolo.storage import AnyPath, exists, join, json_value, list_files, put_new, read
 
 SCHEMA_VERSION = 2
@@ -22,6 +23,7 @@ LEDGER_FOLDER = "ledger"  # below a zoo
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 OBJECT_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}\.json")
 FIELDS = {"schema_version", "name", "version", "added_at", "point", "parity", "evaluation", "record"}
+GATES = "gates"  # a field of records of published versions alone, and of no record of an older program
 RATIOS = ("precision", "recall", "f1")
 
 
@@ -32,7 +34,7 @@ class LedgerEntry:
     `added_at`: UTC, as `TIME_FORMAT`. `point`: `confidence_threshold`, `iou_threshold` in use, and `precision`,
     `recall`, `f1` there on the evaluated split (None where not stated). `parity`: `passed`, `agreement`, or empty where
     the model was not validated. `evaluation`: the folder of the evaluation where its writer had it, "" where it is not
-    kept.
+    kept. `gates`: what it was asked when it was published (`Gate`), empty where it was not.
     """
 
     name: str
@@ -42,10 +44,13 @@ class LedgerEntry:
     parity: dict[str, Any]
     evaluation: str
     record: EvaluationRecord
+    gates: tuple[Gate, ...] = ()
 
     @classmethod
-    def of_bundle(cls, name: str, version: str, card: dict[str, Any], record: EvaluationRecord) -> "LedgerEntry":
-        """The entry of a bundle with this card, evaluated as `record` says, added now."""
+    def of_bundle(
+        cls, name: str, version: str, card: dict[str, Any], record: EvaluationRecord, gates: Sequence[Gate] = ()
+    ) -> "LedgerEntry":
+        """The entry of a bundle with this card, evaluated as `record` says and held to `gates`, added now."""
         point = card["operating_point"]
         at_point = point.get(record.split) or {}
         return cls(
@@ -59,6 +64,7 @@ class LedgerEntry:
             parity={key: card["parity"][key] for key in ("passed", "agreement", "explained_agreement")},
             evaluation="",
             record=record,
+            gates=tuple(gates),
         )
 
     @classmethod
@@ -108,19 +114,22 @@ class LedgerEntry:
             raise EvaluationError(f"corrupt: not valid JSON ({error})") from error
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise EvaluationError(f"foreign: not a ledger record of schema version {SCHEMA_VERSION}")
-        if set(content) != FIELDS or not all(isinstance(content[key], dict) for key in ("point", "parity")):
+        if set(content) - {GATES} != FIELDS or not all(isinstance(content[key], dict) for key in ("point", "parity")):
             raise EvaluationError("foreign: its fields are not those of a ledger record")
         if reason := _odd_value(content):
             raise EvaluationError(f"foreign: {reason}")
         record = EvaluationRecord.from_dict(content["record"], where="foreign: its record")
-        entry = cls(**{**{key: content[key] for key in FIELDS - {"schema_version"}}, "record": record})
+        gates = _gates(content.get(GATES, []))
+        fields = {key: content[key] for key in FIELDS - {"schema_version"}}
+        entry = cls(**{**fields, "record": record, "gates": gates})
         if entry.object_name != object_name:
             raise EvaluationError("corrupt: its content does not have the time and hash that it is named by")
         return entry
 
     def _content(self) -> dict[str, Any]:
         own = {key: getattr(self, key) for key in FIELDS - {"schema_version", "record"}}
-        return {"schema_version": SCHEMA_VERSION, **own, "record": self.record.as_dict()}
+        gates = {GATES: [gate.document() for gate in self.gates]} if self.gates else {}
+        return {"schema_version": SCHEMA_VERSION, **own, **gates, "record": self.record.as_dict()}
 
 
 def ledger_of_zoo(zoo: AnyPath) -> str:
@@ -191,6 +200,13 @@ def _odd_value(content: Mapping[str, Any]) -> str:
         if not may_lack and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"point.{key} must be a number; found {shown(value)}"
     return ""
+
+
+def _gates(content: Any) -> tuple[Gate, ...]:
+    try:
+        return tuple(gate_of(gate) for gate in content)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"foreign: gates: {error}") from error
 
 
 def _now() -> str:

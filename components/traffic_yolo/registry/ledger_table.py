@@ -64,7 +64,7 @@ class LedgerTable:
         if strict and problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise EvaluationError(f"{ledger}: {problems[0]}{more}; remove it from the ledger, or read without --strict")
-        return cls(tuple(sorted(entries, key=_rank)), tuple(problems))
+        return cls(tuple(sorted(_newest(entries), key=_rank)), tuple(problems))
 
     def sorted_by(self, column: str) -> "LedgerTable":
         """With the rows of each group in the order of a column; `OptionsError` for one that the table has not.
@@ -181,6 +181,8 @@ class LedgerTable:
             if entry.record.provenance["verdict"] in (SEEN, MAY_HAVE_SEEN):
                 reasons = "; ".join(entry.record.provenance["reasons"])
                 notes.append(f"{entry.name} {entry.version} {_seen(entry)} of the pictures: {reasons}.")
+            if against := [gate.text for gate in entry.gates if gate.blocks]:
+                notes.append(f"Gates were against {entry.name} {entry.version}: {'; '.join(against)}.")
         return notes
 
 
@@ -201,6 +203,14 @@ def _seen(entry: LedgerEntry) -> str:
     if found["verdict"] in (SEEN, MAY_HAVE_SEEN):
         return f"{found['verdict'].upper()} {found['pictures']} of {found['of']}"
     return "no" if found["verdict"] == NOT_SEEN else "unknown"
+
+
+def _newest(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Of records that say the same of a version and differ in its gates alone, the newest: gates are asked again."""
+    last: dict[str, LedgerEntry] = {}
+    for entry in sorted(entries, key=lambda entry: entry.added_at):
+        last[dataclasses.replace(entry, gates=()).digest] = entry
+    return list(last.values())
 
 
 def _at_hand(entry: LedgerEntry) -> bool:

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from traffic_yolo.errors import ModelError
 from traffic_yolo.registry.bundle import SUMS_NAME
+from traffic_yolo.registry.gates.opponents import last_winner
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger import OBJECT_NAME, TIME_FORMAT, LedgerEntry, ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import ModelHome, homes, known_home
+from traffic_yolo.registry.publication import read_publications
 from traffic_yolo.storage import AnyPath, exists, join, list_files, stat
 
 TIME_LENGTH = len("20260101T000000Z")
@@ -33,9 +35,10 @@ class Fate:
 def fates(zoo: AnyPath, name: str = "", *, keep_days: int, now: datetime) -> list[Fate]:
     """What a collection would do, by model and oldest first.
 
-    A version stays that `current` names, that a roll-back would take, that is the newest of its model, that a record or
-    a use of the last `keep_days` days names, or that is younger than that and has no record (a publication may be going
-    on, or wait for its retry). Raises `ModelError` where a record that young cannot be read: what does it name?
+    A version stays that `current` names, that a roll-back would take, that is the newest of its model, that new ones
+    are held against as the best ever in use, that a record or a use of the last `keep_days` days names, or that is
+    younger than that and has no record (a publication may be going on, or wait for its retry). Raises `ModelError`
+    where a record that young cannot be read: what does it name?
     """
     since = now - timedelta(days=keep_days)
     records = _records_since(zoo, since)
@@ -57,6 +60,7 @@ def collect(zoo: AnyPath, name: str = "", *, keep_days: int, now: datetime) -> I
 def _fates(home: ModelHome, records: dict[tuple[str, str], list[LedgerEntry]], since: datetime) -> Iterator[Fate]:
     in_use, history, known = home.current().version, History.read(home.location), home.versions()
     before = history.before(in_use) if in_use is not None else None
+    winner = last_winner(history.versions, read_publications(home.location)[0])
     used = {use.version: use.at for use in history.uses if _is_since(use.at, since)}
     for version in known:
         times = [entry.added_at for entry in records.get((home.name, version), [])]
@@ -65,6 +69,7 @@ def _fates(home: ModelHome, records: dict[tuple[str, str], list[LedgerEntry]], s
             "it is in use": version == in_use,
             "it was in use before, and a roll-back would take it": version == before,
             "it is the newest": version == known[-1],
+            "it is the best that was ever in use, as far as versions were compared": version == winner,
             f"its record is of {max(young, default='')}": bool(young),
             f"it came into use at {used.get(version)}": version in used,
             "it has no record and is that young itself": not times and _is_young(home, version, since),

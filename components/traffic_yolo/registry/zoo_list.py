@@ -18,6 +18,7 @@ from traffic_yolo.registry.model_home import (
     homes,
     known_home,
 )
+from traffic_yolo.registry.publication import read_publications
 from traffic_yolo.storage import AnyPath, exists
 
 COLUMNS = ("model", "version", "state", "added", "ap", "ap50", "parity")
@@ -120,7 +121,7 @@ def verify_zoo(zoo: AnyPath, name: str = "") -> Iterator[Finding]:
         in_use = home.current().version
         if in_use is not None and in_use not in known:
             yield Finding(f"{home.name} {CURRENT_NAME}", f"it names {shown(in_use)}, which is not there")
-        for problem in History.read(home.location).problems:
+        for problem in (*History.read(home.location).problems, *read_publications(home.location)[1]):
             yield Finding(f"{home.name} {problem.partition(': ')[0]}", problem.partition(": ")[2])
     ledger = ledger_of_zoo(zoo)
     if not name and exists(ledger):

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.metrics.bootstrap import coarsest_groups
+from traffic_yolo.metrics.class_subset import detections_of_classes, of_classes
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.label_attributes import LabelAttributes
 from traffic_yolo.metrics.paired import sampled
-from traffic_yolo.training.verdict import NUMBER_OF, detections_of_classes, of_classes
+from traffic_yolo.training.verdict import NUMBER_OF
 
 LEAST_BOXES = 50  # of a class on val: from so many on its AP says more of the weights than of the few boxes
 UNDEFINED = -1.0  # of a half without truth: any weights are as good
@@ -68,7 +69,8 @@ class Choice:
         """Takes in a validation; whether its weights are the best so far. Of equals, the earlier ones stay."""
         first = self.first_half
         weights = np.stack([first, ~first]).astype(np.int64)
-        numbers = sampled(detections_of_classes(found, self._all, self.classes), self._truth, self._threshold, weights)
+        known = detections_of_classes(found, self._all.classes, self.classes)
+        numbers = sampled(known, self._truth, self._threshold, weights)
         if is_start:
             self.start = found
         halves = numbers.samples.get(self._name, np.full(2, np.nan))

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.metrics.bootstrap import Groups, coarsest_groups, resample_weights
-from traffic_yolo.metrics.ground_truth import ALL_CLASSES, GroundTruth
+from traffic_yolo.metrics.class_subset import detections_of_classes, of_classes
+from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.label_attributes import LabelAttributes
 from traffic_yolo.metrics.paired import BETTER, WORSE, Difference, differences_of, sampled
 
@@ -72,7 +71,7 @@ def judge(
     part = of_classes(truth, classes)
     weights = resample_weights(groups)
     one, other = (
-        sampled(detections_of_classes(found, truth, classes), part, confidence_threshold, weights)
+        sampled(detections_of_classes(found, truth.classes, classes), part, confidence_threshold, weights)
         for found in (start, result)
     )
     name = NUMBER_OF[metric]
@@ -85,31 +84,3 @@ def judge(
 
 def _named(groups: Groups) -> str:
     return f"{groups.count} {groups.of}{'' if groups.count == 1 else 's'}"
-
-
-def of_classes(truth: GroundTruth, classes: Sequence[str]) -> GroundTruth:
-    """The truth of these classes alone, in this order; ignore regions of all classes stay."""
-    place = _places(truth, classes)
-    kept = (truth.class_ids == ALL_CLASSES) | (place[truth.class_ids] >= 0)
-    class_ids = np.where(truth.class_ids == ALL_CLASSES, ALL_CLASSES, place[truth.class_ids])
-    return GroundTruth(
-        classes=tuple(classes),
-        image_ids=truth.image_ids,
-        truth_pictures=truth.truth_pictures[kept],
-        boxes_xywh=truth.boxes_xywh[kept],
-        class_ids=class_ids[kept],
-        areas=truth.areas[kept],
-        ignore=truth.ignore[kept],
-    )
-
-
-def detections_of_classes(found: Detections, truth: GroundTruth, classes: Sequence[str]) -> Detections:
-    """The detections of these classes alone, with the class ids that `of_classes` gives."""
-    place = _places(truth, classes)
-    chosen = found.select(place[found.class_ids] >= 0)
-    return dataclasses.replace(chosen, class_ids=place[chosen.class_ids])
-
-
-def _places(truth: GroundTruth, classes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Place among `classes` of each class of the truth, -1 for another one."""
-    return np.array([classes.index(name) if name in classes else -1 for name in truth.classes], np.int64)

@@ -1,0 +1,1 @@
+"""What a new version must pass before it comes into use."""
