@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tuning": {"dataset", "darknet", "detection", "metrics", "training", "evaluation"},
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "registry": {"metrics", "evaluation"},
+    "retraining": {"snapshot", "dataset", "registry"},  # registry: the version in use, and what became of an attempt
+    "cluster": set(),
 }
 OPEN_TO_ALL = {
     "boxes",

@@ -1,0 +1,1 @@
+"""What concerns clusters and nothing of YOLO: their settings, and schedules."""
