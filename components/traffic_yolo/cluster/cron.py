@@ -1,9 +1,9 @@
 """Cron expressions of Kubeflow Pipelines: six fields, seconds first; checked, in words, and the times they come to.
 
 After robfig/cron 1.2.0 (parser.go, spec.go, constantdelay.go), by which the API server checks a schedule, and the
-controller of scheduled workflows counts its times (kubeflow/pipelines: backend/src/apiserver/server/api_converter.go,
-backend/src/crd/controller/scheduledworkflow/util/cron_schedule.go). What it takes and what never comes to a time (day 30
-of February, an empty field) is refused here.
+controller of scheduled workflows counts its times (kubeflow/pipelines, backend/src: apiserver/server/api_converter.go,
+crd/controller/scheduledworkflow/util/cron_schedule.go). What it takes and what never comes to a time (day 30 of
+February, an empty field) is refused here.
 """
 
 import re
@@ -181,10 +181,7 @@ class Cron:
         if len(seconds) == 1 and len(hours) * len(minutes) <= SHOWN_TIMES:
             end = f":{seconds[0]:02d}" if seconds[0] else ""
             return f"at {_joined([f'{hour:02d}:{minute:02d}{end}' for hour in hours for minute in minutes])}"
-        parts = [] if seconds == [0] else [self._numbers(0)]
-        if minutes != [0] or parts or not self._is_limited(2):
-            parts.append(self._numbers(1))
-        parts.append(self._numbers(2))
+        parts = [*([] if seconds == [0] else [self._numbers(0)]), self._numbers(1), self._numbers(2)]
         return f"at {' of '.join(parts)}"
 
     def _numbers(self, index: int) -> str:

@@ -25,6 +25,7 @@ from traffic_yolo.dataset.used_frames import UsedFrame, UsedFrames, compressed, 
 from traffic_yolo.errors import AlreadyExistsError, StorageError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, existing_path, join, json_value, list_files, put_new, read
+from traffic_yolo.storage import shown as shown_location
 
 SCHEMA_VERSION = 1
 ATTEMPTS_FOLDER = "attempts"  # below a model's folder in the zoo
@@ -149,7 +150,7 @@ class Attempts:
                 kinds[kind][number] = _KINDS[kind].parse(read(join(folder, name)))
             except ValueError as error:
                 raise StorageError(
-                    f"{shown(join(folder, name))}: no record of an attempt: {error}; what was tried is not known: put "
+                    f"{shown_location(join(folder, name))}: no record of an attempt: {error}; what was tried is not known: put "
                     f"the file back from a copy, or move it away"
                 ) from error
         begun, weights, ended = (kinds[kind] for kind in _KINDS)
@@ -172,9 +173,9 @@ class Attempts:
         try:
             frames = read_compressed(data)
         except ValueError as error:
-            raise StorageError(f"{shown(str(where))}: {error}; put it back from a copy") from error
+            raise StorageError(f"{shown_location(where)}: {error}; put it back from a copy") from error
         if UsedFrames(frames, {}).fingerprint != attempt.begun.data:
-            raise StorageError(f"{shown(str(where))}: other pictures than {attempt.name} had; put it back from a copy")
+            raise StorageError(f"{shown_location(where)}: other pictures than {attempt.name} had; put it back from a copy")
         return frames
 
     def splits_of(self, attempt: Attempt) -> str:
@@ -254,7 +255,5 @@ def _named(folder: str) -> Iterator[tuple[int, str, int, str]]:
 
 def _json_type(hint: Any) -> type:
     """What a field of a record is in JSON."""
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return str
-    return {tuple: list, collections.abc.Mapping: dict}.get(origin, hint)
+    kinds: dict[Any, type] = {tuple: list, collections.abc.Mapping: dict, Literal: str}
+    return kinds.get(typing.get_origin(hint), hint)
