@@ -145,9 +145,7 @@ def retrain_pipeline(
                 dataset=dataset, work=train_work, run_id=run_id, **{**form_parameters(train, form), **start}
             )
             # A node that is taken away, not a mistake in the options: exit code 2 fails again at once
-            train_task.set_retry(
-                num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s"
-            )
+            train_task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
             train_task.set_caching_options(False)
             train_task.set_cpu_request("2").set_memory_request("8G").set_memory_limit("32G")
             # A text: of a number KFP's driver reads "", and sets no limit

@@ -86,8 +86,7 @@ def test_next_time_is_the_first_of_all_that_fit(fields: tuple[str, ...], offset:
     fitting = (
         day + timedelta(hours=hour, minutes=minute, seconds=second)
         for day in (midnight + timedelta(days=number) for number in range(6 * 366))
-        if day.month in months.values
-        and joined([day.day in days.values, day.isoweekday() % 7 in weekdays.values])
+        if day.month in months.values and joined([day.day in days.values, day.isoweekday() % 7 in weekdays.values])
         for hour in sorted(hours.values)
         for minute in sorted(minutes.values)
         for second in sorted(seconds.values)

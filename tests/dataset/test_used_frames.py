@@ -71,7 +71,9 @@ def test_pictures_in_files_are_counted_as_they_are_converted(share: Share, tmp_p
     options = ConvertOptions(str(tmp_path / "source"))
     used = used_frames(options)
     convert(options, tmp_path / "dataset")
-    assert {"/".join(frame.name) for frame in used.frames} == set().union(*in_the_folder(tmp_path / "dataset")[0].values())
+    assert {"/".join(frame.name) for frame in used.frames} == set().union(
+        *in_the_folder(tmp_path / "dataset")[0].values()
+    )
 
 
 def test_fingerprint_follows_labels_and_splits_and_nothing_else(share: Share, tmp_path: Path) -> None:
@@ -126,7 +128,9 @@ def test_frames_come_back_from_their_file(share: Share) -> None:
     assert read_compressed(compressed(odd)) == odd.frames
 
 
-@pytest.mark.parametrize("data", [b"", b"recording,scan\n", compressed(UsedFrames((), {}))[:-9]], ids=["none", "plain", "cut"])
+@pytest.mark.parametrize(
+    "data", [b"", b"recording,scan\n", compressed(UsedFrames((), {}))[:-9]], ids=["none", "plain", "cut"]
+)
 def test_a_file_of_something_else_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"gzip|columns"):
         read_compressed(data)

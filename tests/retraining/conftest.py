@@ -33,7 +33,7 @@ class Scheduled:
 
     root: Path
     share: Share
-    options: NewDataOptions = NewDataOptions(min_new_frames=2)
+    options: NewDataOptions = field(default_factory=lambda: NewDataOptions(min_new_frames=2))
     convert: Mapping[str, Any] = field(default_factory=dict)
     now: datetime = START
     runs: int = 0
@@ -73,7 +73,9 @@ class Scheduled:
         return model
 
     def note(self, seed: int, *, learnt: bool = True) -> None:
-        note_model(f"run-{self.runs}", self.train(seed, learnt=learnt), zoo=self.zoo, model_name=NAME, now=self.later(1))
+        note_model(
+            f"run-{self.runs}", self.train(seed, learnt=learnt), zoo=self.zoo, model_name=NAME, now=self.later(1)
+        )
 
     def place(self, seed: int, *, passed: bool = True) -> str:
         """What publish writes first: a bundle."""
@@ -127,5 +129,3 @@ class Scheduled:
 def scheduled(tmp_path: Path) -> Scheduled:
     """Three sites: A trains, B is for choosing, C for judging."""
     return Scheduled(tmp_path, three_sites(tmp_path / "nas"), convert={"val_sites": "B", "test_sites": "C"})
-
-

@@ -126,8 +126,9 @@ def test_a_look_that_is_killed_at_any_point_begins_one_attempt_or_none(
     shutil.copytree(scheduled.zoo, start)
     scheduled.options = replace(scheduled.options, again=True)
     monkeypatch.setattr("traffic_yolo.retraining.look.used_frames", lambda *_: used.used)  # which writes nothing there
-    points = 0
-    for points in at_each_point(lambda: scheduled.look("run-killed"), below=scheduled.zoo):
+    points = []
+    for point in at_each_point(lambda: scheduled.look("run-killed"), below=scheduled.zoo):
+        points.append(point)
         found = scheduled.attempts.attempts
         assert len(found) in (1, 2)
         for attempt in found:
@@ -136,7 +137,7 @@ def test_a_look_that_is_killed_at_any_point_begins_one_attempt_or_none(
         assert scheduled.look("run-next").attempt == len(found) + 1
         shutil.rmtree(scheduled.zoo)
         shutil.copytree(start, scheduled.zoo)
-    assert points > 10
+    assert len(points) > 10
 
 
 def test_records_come_back_and_others_are_refused(tmp_path: Path) -> None:

@@ -219,7 +219,9 @@ def test_test_split_that_would_lose_a_site_is_refused(scheduled: Scheduled) -> N
     scheduled.label_more("D", 30)
     scheduled.convert = {"val_sites": "B", "test_sites": "C,D"}
     scheduled.whole_run(1)
-    scheduled.share.coco["images"] = [one for one in scheduled.share.coco["images"] if "2021090112300" not in one["recording"]]
+    scheduled.share.coco["images"] = [
+        one for one in scheduled.share.coco["images"] if "2021090112300" not in one["recording"]
+    ]
     kept = {one["id"] for one in scheduled.share.coco["images"]}
     scheduled.share.coco["annotations"] = [a for a in scheduled.share.coco["annotations"] if a["image_id"] in kept]
     scheduled.convert = {}

@@ -149,9 +149,10 @@ class Attempts:
             try:
                 kinds[kind][number] = _KINDS[kind].parse(read(join(folder, name)))
             except ValueError as error:
+                where = shown_location(join(folder, name))
                 raise StorageError(
-                    f"{shown_location(join(folder, name))}: no record of an attempt: {error}; what was tried is not known: put "
-                    f"the file back from a copy, or move it away"
+                    f"{where}: no record of an attempt: {error}; what was tried is not known: put the file back from a "
+                    f"copy, or move it away"
                 ) from error
         begun, weights, ended = (kinds[kind] for kind in _KINDS)
         found = [Attempt(number, begun[number], weights.get(number), ended.get(number)) for number in sorted(begun)]
@@ -175,7 +176,9 @@ class Attempts:
         except ValueError as error:
             raise StorageError(f"{shown_location(where)}: {error}; put it back from a copy") from error
         if UsedFrames(frames, {}).fingerprint != attempt.begun.data:
-            raise StorageError(f"{shown_location(where)}: other pictures than {attempt.name} had; put it back from a copy")
+            raise StorageError(
+                f"{shown_location(where)}: other pictures than {attempt.name} had; put it back from a copy"
+            )
         return frames
 
     def splits_of(self, attempt: Attempt) -> str:
