@@ -102,7 +102,7 @@ def command(
     if where == "local":
         check_locations(flags, [field for step in STEPS for field in fields_of(*STEP_OPTIONS[step]).values()])
     made = resolved_options(flags)
-    values = {name: getattr(options, name) for step in WITH_ALL_FLAGS for options in made[step]
+    values = {name: getattr(options, name) for step in STEPS if step in WITH_ALL_FLAGS for options in made[step]
               for name in fields_of(type(options)) if name in OWN_NAMES[step]}  # fmt: skip
     check_gpus(gpus, made["train"][0], here=where == "local")
     if where == "submit":

@@ -259,4 +259,5 @@ def _named(folder: str) -> Iterator[tuple[int, str, int, str]]:
 def _json_type(hint: Any) -> type:
     """What a field of a record is in JSON."""
     kinds: dict[Any, type] = {tuple: list, collections.abc.Mapping: dict, Literal: str}
-    return kinds.get(typing.get_origin(hint), hint)
+    found: type = kinds.get(typing.get_origin(hint), hint)
+    return found
