@@ -95,6 +95,22 @@ def test_corrections_count(scheduled: Scheduled, change: str) -> None:
     assert (looked.verdict.word, looked.found and looked.found.corrected) == ("retrain", 2)
 
 
+def test_labels_of_the_device_are_new_once_a_human_has_looked(scheduled: Scheduled) -> None:
+    scheduled.convert |= {"device_labels": "train"}
+    recording = scheduled.share.site("A", 28, frames=3, detections=[[3, 0.9, 48, 64, 64, 48]])
+    first = scheduled.whole_run(1)
+    assert first.found is not None
+    assert first.found.labelled == 3  # those of the device open nothing
+    for scan in range(2):
+        scheduled.share.label(recording, scan, [(3, [10.5, 8.25, 20, 16])])
+    scheduled.share.save()
+    looked = scheduled.look()
+    assert looked.found is not None
+    assert (looked.found.labelled, looked.found.corrected) == (2, 0)
+    assert "| train | 5 | " in looked.markdown
+    assert looked.markdown.count(" | 1 |\n") == 1
+
+
 def test_labels_for_judging_alone_open_nothing(scheduled: Scheduled) -> None:
     scheduled.whole_run(1)
     scheduled.label_more("C", 23, frames=3)
@@ -173,6 +189,7 @@ def test_an_attempt_under_way_is_waited_for_and_one_whose_process_is_gone_is_not
 
 def test_a_task_that_is_started_anew_goes_on_with_its_attempt(scheduled: Scheduled) -> None:
     first = scheduled.look("run-x")
+    scheduled.later(-23.5)
     again = scheduled.look("run-x")
     assert (again.verdict.word, again.attempt, again.policy) == ("retrain", first.attempt, first.policy)
     assert len(scheduled.attempts.attempts) == 1
