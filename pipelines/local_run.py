@@ -8,6 +8,7 @@ import builtins
 import contextlib
 import copy
 import io
+import json
 import logging
 import os
 import re
@@ -21,7 +22,9 @@ from typing import Any, TextIO
 from kfp import local
 
 from traffic_yolo.errors import ERROR_PREFIX, GATE_PREFIX, GateError, TrafficYoloError
+from traffic_yolo.process_identity import identity
 from traffic_yolo.progress import INTERVAL_VARIABLE
+from traffic_yolo.run_id import OWNER_VARIABLE
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, AnyPath, output_path
 
 _BAR = re.compile(r"\d+%\|")
@@ -64,7 +67,7 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         pipeline_root=str(root),
         raise_on_error=True,
     )
-    with warnings.catch_warnings(), _print_and_log_as_before(), _task_output() as output:
+    with warnings.catch_warnings(), _print_and_log_as_before(), _as_owner(), _task_output() as output:
         # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".
         warnings.filterwarnings("ignore", message="You may be attemping to run a task that uses custom")
         # Resources and GPUs are the cluster's; that this machine ignores them is what local means
@@ -168,6 +171,20 @@ def _print_and_log_as_before() -> Iterator[None]:
         builtins.print = kept
         root.setLevel(level)
         root.handlers[:] = handlers
+
+
+@contextlib.contextmanager
+def _as_owner() -> Iterator[None]:
+    """Tells the tasks which process drives them: where that is gone, nobody goes on with the run."""
+    before = os.environ.get(OWNER_VARIABLE)
+    os.environ[OWNER_VARIABLE] = json.dumps(identity())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[OWNER_VARIABLE]
+        else:
+            os.environ[OWNER_VARIABLE] = before
 
 
 @contextlib.contextmanager

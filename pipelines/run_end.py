@@ -1,14 +1,17 @@
 """Ends a pipeline's run with a report, whatever happened: its tasks in an exit handler, the report after it."""
 
+import copy
 import functools
 import inspect
 from typing import Any
 
+from google.protobuf import json_format
 from kfp import dsl, kubernetes
+from kfp.kubernetes import kubernetes_executor_config_pb2 as platform_pb
 
 from traffic_yolo.cluster.settings import Summary
 from traffic_yolo.run_report.component import report_run
-from traffic_yolo.run_report.webhook import WEBHOOK_VARIABLE
+from traffic_yolo.webhook import WEBHOOK_VARIABLE
 from traffic_yolo_pipelines.wiring import reach_storage
 
 _OF_THE_FORM = ("zoo", "model_name")
@@ -18,8 +21,12 @@ _CLAIM, _SECRET = "nas_claim", "s3_secret"
 def with_summary(pipeline: Any, stated: Summary, *, host: str = "") -> Any:
     """The pipeline, traced anew with all its tasks inside an exit handler. Its form is the same.
 
-    kfp.local has no server to ask, and a local run ends with a summary of its own: it takes the pipeline as it is.
+    kfp allows one exit handler around everything: a pipeline that has its own ends with that, whose task is handed the
+    webhook. kfp.local has no server to ask, and a local run ends with a summary of its own: it takes the pipeline as it
+    is.
     """
+    if own := _own_exit_executors(pipeline.pipeline_spec):
+        return _with_webhook(pipeline, own, stated)
     function = pipeline.pipeline_func
 
     @functools.wraps(function)
@@ -36,3 +43,30 @@ def with_summary(pipeline: Any, stated: Summary, *, host: str = "") -> Any:
             function(*given, **named)  # what it returns kfp takes from no group
 
     return dsl.pipeline(name=pipeline.name, description=pipeline.description)(whole)
+
+
+def _own_exit_executors(spec: Any) -> list[str]:
+    """The executors of tasks that run whatever happened to those before them."""
+    return [
+        spec.components[task.component_ref.name].executor_label
+        for task in spec.root.dag.tasks.values()
+        if task.trigger_policy.strategy == task.TriggerPolicy.TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
+    ]
+
+
+def _with_webhook(pipeline: Any, executors: list[str], stated: Summary) -> Any:
+    """A copy whose exit tasks have the address of the webhook in their environment, where there is one."""
+    made = copy.deepcopy(pipeline)
+    if not stated.webhook_secret:
+        return made
+    platform = made.platform_spec.platforms["kubernetes"].deployment_spec.executors
+    for label in executors:
+        message = platform_pb.KubernetesExecutorConfig()
+        if label in platform:
+            json_format.ParseDict(json_format.MessageToDict(platform[label]), message)
+        secret = message.secret_as_env.add(secret_name=stated.webhook_secret, optional=False)
+        secret.secret_name_parameter.runtime_value.constant.string_value = stated.webhook_secret
+        secret.key_to_env.add(secret_key=stated.webhook_key, env_var=WEBHOOK_VARIABLE)
+        platform[label].Clear()
+        platform[label].update(json_format.MessageToDict(message))
+    return made

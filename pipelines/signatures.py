@@ -30,6 +30,8 @@ PART_OF = {
     "plan_detection": "evaluate",
     "detect_shard": "evaluate",
 }
+# A component that takes the options of several steps, because it looks ahead at what they will do
+SEVERAL_STEPS = {"new_data": ("convert", "new_data")}
 SETTINGS_TEXT = "Other options of {step}: YAML text `name: value`, or a file of it (path, nas:// or s3://)."
 
 
@@ -45,8 +47,9 @@ class Parameter(NamedTuple):
 class Target(NamedTuple):
     """A function whose parameters are written.
 
-    `steps`: the steps whose options it takes. A component has one, and its `settings`; a pipeline has several, and
-    `<step>_settings` for each. `hidden`: headlines of the steps that a pipeline's form does not show.
+    `steps`: the steps whose options it takes. A component has one, and its `settings`; a pipeline has several, as few
+    components have, and `<step>_settings` for each. `hidden`: headlines of the steps that a pipeline's form does not
+    show.
     """
 
     path: Path
@@ -62,7 +65,7 @@ def component_targets() -> list[Target]:
     for path in sorted(LIBRARY.rglob("component.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name in STEP_OPTIONS:
-                found.append(Target(path, node.name, (node.name,)))
+                found.append(Target(path, node.name, SEVERAL_STEPS.get(node.name, (node.name,))))
     return found
 
 
@@ -93,6 +96,13 @@ def pipeline_targets() -> list[Target]:
             hidden=HIDDEN_COSTS,
         ),
         Target(PIPELINES / "tune_pipeline.py", "tune_pipeline", ("search",), is_pipeline=True),
+        Target(
+            PIPELINES / "retrain_pipeline.py",
+            "retrain_pipeline",
+            ("snapshot", "new_data", *steps[1:]),
+            is_pipeline=True,
+            hidden=hidden,
+        ),
     ]
 
 
@@ -105,7 +115,7 @@ def generated_parameters(target: Target) -> list[Parameter]:
             if name in own[step] and name not in target.hidden:
                 found.setdefault(name, parameter_of(field))
         if set(fields_of(*STEP_OPTIONS[step])) - (own[step] & set(found)):
-            name = settings_name(step) if target.is_pipeline else SETTINGS
+            name = settings_name(step) if target.is_pipeline or len(target.steps) > 1 else SETTINGS
             found[name] = Parameter(name, "str", '""', SETTINGS_TEXT.format(step=whole_step(step)))
     return list(found.values())
 

@@ -11,6 +11,7 @@ from traffic_yolo.evaluation.options import EvaluateOptions, EvaluationPlanOptio
 from traffic_yolo.options import fields_of
 from traffic_yolo.pretrained.options import ModelChoice
 from traffic_yolo.registry.options import PublishOptions
+from traffic_yolo.retraining.options import NewDataOptions
 from traffic_yolo.snapshot.changes import GateOptions
 from traffic_yolo.snapshot.options import SnapshotOptions
 from traffic_yolo.training.options import TrainingOptions
@@ -21,6 +22,7 @@ from traffic_yolo.tuning.tune_options import TuneOptions
 STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "snapshot": (SnapshotOptions,),
     "gate": (GateOptions,),
+    "new_data": (NewDataOptions,),
     "convert_files": (ConvertOptions,),
     "convert": (ConvertOptions,),
     "convert_shard": (ConvertOptions,),

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tuning": {"cluster", "dataset", "darknet", "detection", "metrics", "training", "evaluation"},
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "registry": {"dataset", "detection", "metrics", "evaluation"},  # gates measure versions on the same pictures
+    "retraining": {"snapshot", "dataset", "registry"},  # registry: the version in use, and what became of an attempt
     "preflight": {
         "atm",
         "snapshot",
@@ -62,6 +63,7 @@ OPEN_TO_ALL = {
     "terminations",
     "trained_on",
     "verdict_file",
+    "webhook",
     "_version",
 }
 

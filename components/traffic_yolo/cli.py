@@ -15,6 +15,8 @@ from traffic_yolo.errors import one_line_errors
 # name -> (module under traffic_yolo.commands, what the top-level help says); the order is the order of the pipeline
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run the whole pipeline on this machine, or submit it to Kubeflow."),
+    "retrain": ("retrain", "Train on from the version in use, where enough is new, and publish what is better."),
+    "schedule": ("schedule", "Retrainings on a schedule: on Kubeflow Pipelines, or as a CronJob of Kubernetes."),
     "pipeline": ("pipeline", "The pipelines for a cluster: list them, compile them with its settings."),
     "snapshot": ("snapshot", "List what lies on a share, with checksums, and say what is new."),
     "convert": ("convert", "Make a COCO + YOLO data set of recordings or of another data set."),

@@ -1,8 +1,9 @@
-"""The id of a pipeline run as a task is given it: what names places that must be the run's own."""
+"""The id of a pipeline run as a task is given it: what names places that must be the run's own; and who drives it."""
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 
+OWNER_VARIABLE = "TRAFFIC_YOLO_RUN_OWNER"  # in the tasks of a local run: which process drives them, as JSON
 PLACEHOLDER_START = "{{$."  # what kfp compiles `dsl.PIPELINE_JOB_ID_PLACEHOLDER` to begins so
 
 

@@ -19,6 +19,7 @@ WRITTEN = {
     "atm inspect --json": "inspected.json",
     "atm inspect --html": "inspected.html",
     "snapshot --out": "snapshot.json",
+    "schedule emit-cronjob --out": "job.yaml",
     "snapshot --changes": "changes.json",
     "snapshot --gate": "gate.txt",
     "convert --out": "data",
@@ -47,6 +48,7 @@ TOO_LONG = {
     "train --cache-folder": "decoded pictures go there as they are read, after the training was stopped",
     "trial fine-tuning --cache-folder": "as for train",  # their values are paths below the root all the same, as the first test says
     "run --out": "the tasks are processes of minutes",
+    "retrain --out": "as for run",
     "merge-shards --out": "draws the same report as convert",
     "export --out": "draws an ONNX file, in tests/export",
     "import-model --out": "as export does",
@@ -107,6 +109,7 @@ darknet partial --cfg nas://untrained/model.cfg --weights nas://untrained/model.
 ledger add --ledger nas://ledger --evaluation nas://evaluation --model-name any
 ledger table --ledger nas://ledger --out nas://table.md
 storage fetch nas://untrained/model.cfg --to nas://fetched.cfg
+schedule emit-cronjob weekly --cron @daily --source nas://recordings --zoo nas://zoo --out nas://job.yaml
 train --dataset nas://data {SMALL} --out nas://run
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work --store nas://store

@@ -161,9 +161,9 @@ def _allow(given: Any, names: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def kfp_server(**settings: Any) -> Iterator[KfpServer]:
-    """A running server. `settings` as of `KfpServer`."""
-    server = KfpServer(**settings)
+def kfp_server(kind: type[KfpServer] = KfpServer, **settings: Any) -> Iterator[Any]:
+    """A running server. `settings` as of its `kind`."""
+    server = kind(**settings)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -15,8 +15,8 @@ from traffic_yolo._version import __version__
 from traffic_yolo.cluster.settings import Amounts, ClusterSettings, Gpu, Nas, Retries, RunAs, Scratch, Step, Summary
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import fields_of
-from traffic_yolo.run_report.webhook import WEBHOOK_VARIABLE
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
+from traffic_yolo.webhook import WEBHOOK_VARIABLE
 from traffic_yolo_pipelines.catalogue import pipeline_named, pipeline_names
 from traffic_yolo_pipelines.compile import compiled_for, write_package
 from traffic_yolo_pipelines.platform_settings import READ_ONLY_STEPS, SCRATCH_PATH, step_of, steps_of

@@ -10,6 +10,7 @@ from kfp import dsl
 from traffic_yolo.cluster.settings import Summary
 from traffic_yolo.container_images import image
 from traffic_yolo.run_report.tasks import API_VARIABLE
+from traffic_yolo.webhook import WEBHOOK_VARIABLE
 from traffic_yolo_pipelines.catalogue import pipeline_named, pipeline_names
 from traffic_yolo_pipelines.compile import compiled_for, write_package
 from traffic_yolo_pipelines.local_run import run_locally
@@ -41,7 +42,7 @@ def told(task: Task) -> dict[str, str]:
     return {name: re.sub(r"exit-handler-\d+/|-\d+(?=/)", "", str(value)) for name, value in own.items()}
 
 
-@pytest.mark.parametrize("name", pipeline_names())
+@pytest.mark.parametrize("name", sorted({*pipeline_names()} - {"retrain"}))
 def test_tasks_and_form_are_those_of_the_pipeline(name: str, tmp_path: Path) -> None:
     pipeline = pipeline_named(name)
     write_package(compiled_for(pipeline), tmp_path / "plain.yaml")
@@ -60,7 +61,20 @@ def test_tasks_and_form_are_those_of_the_pipeline(name: str, tmp_path: Path) -> 
     report = after["report-run"]
     assert report.parameters["status"]["pipelineTaskName"] == "exit-handler-1"
     assert report.parameters["run_id"] == "run-1"
-    assert (report.claims != {}) == ("zoo" in given)
+    assert (report.claims != {}) == ("zoo" in plain.parameters)
+
+
+def test_pipeline_with_an_exit_handler_of_its_own_keeps_that_and_tells_the_webhook(tmp_path: Path) -> None:
+    stated = Summary(webhook_secret="team-chat", webhook_key="url")
+    write_package(with_summary(pipeline_named("retrain"), stated), tmp_path / "whole.yaml")
+    tasks = Server().run(Compiled.read(tmp_path / "whole.yaml"), {"source": "nas://r", "zoo": "nas://z"})
+    assert "report-run" not in tasks
+    secret = {"name": "team-chat", "key": "url"}
+    told = {name for name, task in tasks.items() if WEBHOOK_VARIABLE in task.environment}
+    assert told == {"close-attempt"}
+    reference = tasks["close-attempt"].environment[WEBHOOK_VARIABLE]["secretKeyRef"]
+    assert {key: reference[key] for key in secret} == secret
+    assert tasks["close-attempt"].claims == {"/nas": "nas-data"}
 
 
 def test_report_is_written_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

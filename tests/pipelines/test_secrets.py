@@ -11,8 +11,8 @@ from traffic_yolo.cli import main
 from traffic_yolo.preflight.component import preflight
 from traffic_yolo.run_report.component import report_run
 from traffic_yolo.run_report.tasks import API_VARIABLE
-from traffic_yolo.run_report.webhook import WEBHOOK_VARIABLE
 from traffic_yolo.storage.in_pods import S3_SECRET_KEYS
+from traffic_yolo.webhook import WEBHOOK_VARIABLE
 from traffic_yolo_pipelines.server_answers import COOKIE_VARIABLE, TOKEN_VARIABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -212,5 +212,6 @@ def test_a_component_uses_every_parameter_that_is_no_option(target: Target) -> N
     tree = ast.parse(target.path.read_text())
     function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == target.function)
     used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    own = set(_parameters(target)) - set(fields_of(*STEP_OPTIONS[target.function])) - {SETTINGS}
+    options = {name for step in target.steps for name in fields_of(*STEP_OPTIONS[step])}
+    own = set(_parameters(target)) - options - {SETTINGS}
     assert own <= used

@@ -14,7 +14,7 @@ from traffic_yolo.errors import ClusterError
 from traffic_yolo.run_report.component import report_run
 from traffic_yolo.run_report.report import RunReport
 from traffic_yolo.run_report.tasks import API_VARIABLE, TOKEN_FILE_VARIABLE, TaskState, read_tasks, tasks_of
-from traffic_yolo.run_report.webhook import WEBHOOK_VARIABLE, tell_webhook
+from traffic_yolo.webhook import WEBHOOK_VARIABLE, tell_webhook
 
 ID = "0a1b2c"
 

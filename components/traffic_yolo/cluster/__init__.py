@@ -1,1 +1,1 @@
-"""What a team states of its Kubernetes cluster, what Kubernetes allows there, calls to it; knows nothing of YOLO."""
+"""A Kubernetes cluster as a team states it: what is allowed there, calls to it, schedules; knows nothing of YOLO."""

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ _STEP_OPTIONS = importlib.import_module(f"{PIPELINES}.step_options")
 STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = _STEP_OPTIONS.STEP_OPTIONS
 # Steps of the pipeline, in order. Of those that have no flags of their own here, `--<step>-settings` takes the options.
 STEPS = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
-WITH_ALL_FLAGS = ("snapshot", "convert", "train", "publish")
-OWN_NAMES: dict[str, frozenset[str]] = _STEP_OPTIONS.own_names(STEPS)
+RETRAIN_STEPS = ("snapshot", "new_data", *STEPS[1:])  # those of the retraining, which shares the names of these
+WITH_ALL_FLAGS = ("snapshot", "new_data", "convert", "train", "publish")
+OWN_NAMES: dict[str, frozenset[str]] = _STEP_OPTIONS.own_names(RETRAIN_STEPS)
 WITH_FLAGS = (*WITH_ALL_FLAGS, "tune")  # of tune, those of the form
 
 
@@ -36,15 +37,17 @@ def _with_flags(step: str) -> set[str]:
     return set(headlines(*STEP_OPTIONS[step])) & OWN_NAMES[step] if step in WITH_FLAGS else set()
 
 
-def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
+def flags_of_steps(command: Callable[..., Any], steps: Sequence[str] = STEPS) -> Callable[..., Any]:
     """Adds the flags of every step: an option that two steps share stands once."""
     seen: set[str] = set()
     decorators = []
-    for step in STEPS:
+    for step in steps:
         for options_type in STEP_OPTIONS[step]:
             hidden = set(fields_of(options_type)) - (_with_flags(step) - seen)
             decorators.append(options_of(options_type, skip=tuple(hidden), for_pipeline=True))
         seen |= _with_flags(step)
+        if _with_flags(step) == set(fields_of(*STEP_OPTIONS[step])) and step == "new_data":
+            continue  # every option has a flag, and no step before it has one of the names
         decorators.append(
             click.option(
                 f"--{step}-{SETTINGS}",
@@ -83,7 +86,7 @@ def _flags_of_steps(command: Callable[..., Any]) -> Callable[..., Any]:
     type=int,
     help="GPUs of the training task, which fails where it sees none; by default the cluster file's, else 0.",
 )
-@_flags_of_steps
+@flags_of_steps
 @click.pass_context
 def command(
     context: click.Context,
@@ -169,13 +172,13 @@ def _cluster_settings(context: click.Context, file: str, where: str) -> ClusterS
     return settings
 
 
-def resolved_options(flags: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+def resolved_options(flags: Mapping[str, Any], steps: Sequence[str] = STEPS) -> dict[str, tuple[Any, ...]]:
     """Step -> its options as its task will have them; checks them all, and raises `OptionsError`."""
     made = {}
-    for step in STEPS:
+    for step in steps:
         given = {name: flags[name] for name in _with_flags(step)}
         try:
-            made[step] = task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags[f"{step}_{SETTINGS}"]})
+            made[step] = task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags.get(f"{step}_{SETTINGS}", "")})
         except OptionsError as error:
             text = str(error)
             raise OptionsError(f"--{step}-{text}" if text.startswith(SETTINGS) else text) from error
@@ -211,16 +214,18 @@ def _is_name(option: str, value: str) -> bool:
     return is_layout or is_public or value.lstrip().startswith("{")
 
 
-def form_of(flags: Mapping[str, Any], form: Collection[str], *, absolute: bool = False) -> dict[str, Any]:
+def form_of(
+    flags: Mapping[str, Any], form: Collection[str], *, absolute: bool = False, steps: Sequence[str] = STEPS
+) -> dict[str, Any]:
     """The parameters of the pipeline, whose form has the names `form`, that the flags come to.
 
     An option that the form does not show goes into its step's settings, as YAML text: a file on this machine would
     not be there in a pod. With `absolute`, relative paths become absolute: tasks on this machine run elsewhere.
     """
     parameters: dict[str, Any] = {}
-    for step in STEPS:
+    for step in steps:
         fields = fields_of(*STEP_OPTIONS[step])
-        settings = read_settings(flags[f"{step}_{SETTINGS}"], *STEP_OPTIONS[step])
+        settings = read_settings(flags.get(f"{step}_{SETTINGS}", ""), *STEP_OPTIONS[step])
         for name, field in fields.items():
             value = flags[name] if name in _with_flags(step) else settings.get(name, field.default)
             if absolute and field.metadata.get("location"):

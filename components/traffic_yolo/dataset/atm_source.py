@@ -52,13 +52,14 @@ class _Surveyed:
 class AtmOptions:
     """How recordings are read: in which layout (None: each file's own), and which parts of a scan beside the picture.
 
-    `only`: see `sources.open_source`.
+    `only` and `labelled_only`: see `sources.SourceOptions`.
     """
 
     layout: Layout | None = None
     parts: frozenset[str] = frozenset({"detections"})
     only: Collection[str] | None = None
     limits: RecordingLimits = field(default_factory=limits_in_force)
+    labelled_only: bool = False
 
 
 class AtmSource:
@@ -246,6 +247,8 @@ class AtmSource:
 
     def _read_frame(self, name: str, recording: Recording, number: int) -> Frame | None:
         labels = self._labels.get((name, number))
+        if self._options.labelled_only and (labels is None or not labels.labelled):
+            return None
         # Whoever drew the labels that are laid over, the device's own are not wanted there
         parts = self._options.parts if labels is None else self._options.parts - {"detections"}
         try:

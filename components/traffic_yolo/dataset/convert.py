@@ -152,8 +152,17 @@ def convert(
         return summary
 
 
-def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch | ContentToMatch | None) -> Prepared:
-    """Opens the source and decides classes and splits; nothing is written. Raises what `convert` raises."""
+def prepare(
+    options: ConvertOptions,
+    extras: PlugIns,
+    snapshot: SnapshotToMatch | ContentToMatch | None,
+    *,
+    labelled_only: bool = False,
+) -> Prepared:
+    """Opens the source and decides classes and splits; nothing is written. Raises what `convert` raises.
+
+    `labelled_only`: scans that no human labelled are left out unread, for a caller that has no use for them.
+    """
     matched = snapshot.match(options) if snapshot else None
     only = matched.names if matched else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
@@ -162,7 +171,13 @@ def prepare(options: ConvertOptions, extras: PlugIns, snapshot: SnapshotToMatch 
     unread = ProblemCollector(noted)
     on_problem: ProblemSink = unread if extras.problem_observers else noted
     parts = needed | wants_device
-    how = SourceOptions(only=only, parts=parts, on_problem=on_problem, labels_only=options.labels_only)
+    how = SourceOptions(
+        only=only,
+        parts=parts,
+        on_problem=on_problem,
+        labels_only=options.labels_only,
+        labelled_only=labelled_only,
+    )
     source = open_source(options, how)
     if matched and matched.is_all and isinstance(source, FileSource):
         source.check_pictures(existing_path(options.source, what="source"), matched.names)

@@ -17,7 +17,8 @@ from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VE
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
 from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text, read_back
-from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, read_frames
+from traffic_yolo.dataset.frame_selection import judged_frames
+from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame
 from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.manifest import Fingerprint, file_entry
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns
@@ -134,12 +135,7 @@ class FolderWriter:
 
     def _kept(self, stage: Stage, tally: Counter[str]) -> Iterator[SpooledFrame]:
         """The frames that the record filters keep; the files of the others are removed."""
-        filters = self._plug_ins.record_filters
-        for record_filter in filters:
-            record_filter.plan((spooled.frame, spooled.split) for spooled in read_frames(stage.spools))
-        for spooled in read_frames(stage.spools):
-            reasons = (record_filter.keep(spooled.frame, spooled.split) for record_filter in filters)
-            reason = next((found for found in reasons if found), "")
+        for spooled, reason in judged_frames(stage.spools, self._plug_ins.record_filters):
             if reason:
                 tally[reason] += 1
                 for path in spooled.files:

@@ -6,16 +6,15 @@ Knows nothing of other shards; what only the whole set can tell is left to `fold
 import hashlib
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.formats.yolo import yolo_lines
-from traffic_yolo.dataset.frame_mapping import FrameMapping
+from traffic_yolo.dataset.frame_selection import FrameSelection
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.records import Annotation, Frame
+from traffic_yolo.dataset.records import Frame
 
 
 class FrameWriter:
@@ -31,8 +30,8 @@ class FrameWriter:
         self._options = options
         self._plug_ins = plug_ins
         self._made: set[str] = set()
-        self.tally: Counter[str] = Counter()
-        self._mapping = FrameMapping(class_map, self.tally)
+        self._selection = FrameSelection(class_map, options, plug_ins)
+        self.tally: Counter[str] = self._selection.tally
         self.ignored_names: set[str] = set()
         self._spool = spool.open("wb")
 
@@ -44,21 +43,9 @@ class FrameWriter:
 
     def add(self, frame: Frame, split: str) -> None:
         """Writes the frame, unless it has no labels that may be used in the split, or a filter drops it."""
-        if not frame.labelled:
-            usable = self._usable_device_labels(frame, split)
-            if usable is None:
-                return
-            frame = replace(frame, annotations=usable)
-        frame = replace(self._mapping.mapped(frame), stated=frame.annotations)
-        for frame_change in self._plug_ins.changes:
-            frame = frame_change.change(frame)
-        picture = frame.picture()
-        for frame_filter in self._plug_ins.filters:
-            reason = frame_filter.keep(frame, split, picture)
-            if reason:
-                self.tally[reason] += 1
-                return
-        self._write(frame, split, picture)
+        chosen = self._selection.chosen(frame, split)
+        if chosen is not None:
+            self._write(chosen, split, chosen.picture())
 
     def _write(self, frame: Frame, split: str, picture: bytes) -> None:
         lines = yolo_lines(frame.annotations, self._map.classes, (frame.width, frame.height))
@@ -115,24 +102,6 @@ class FrameWriter:
         if "/" in frame.scan:
             os.makedirs(os.path.dirname(f"{folder}/{frame.scan}"), exist_ok=True)
         return folder
-
-    def _usable_device_labels(self, frame: Frame, split: str) -> tuple[Annotation, ...] | None:
-        """What may be used of the boxes of a frame that no human labelled; None to leave the frame out."""
-        if self._options.device_labels == "never":
-            self.tally["pictures without human labels left out"] += 1
-            return None
-        if split != "train":
-            self.tally["pictures without human labels left out, of sites that are not for training"] += 1
-            return None
-        floor = self._options.min_confidence
-        usable = tuple(a for a in frame.annotations if a.is_sure(floor))
-        self.tally[f"device detections below confidence {floor:g} left out"] += len(frame.annotations) - len(usable)
-        if not usable:
-            # The device's silence is no proof of an empty road
-            self.tally["pictures without human labels or a usable device detection left out"] += 1
-            return None
-        self.tally["pictures labelled by the device"] += 1
-        return usable
 
 
 def _write_bytes(path: str, data: bytes) -> None:

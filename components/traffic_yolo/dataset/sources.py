@@ -66,6 +66,7 @@ class SourceOptions:
     `parts`: what is wanted of a recording's scans (`atm.recording.SCAN_PARTS`). `on_problem` takes what cannot be read.
     `recording_limits`: what a recording may state of itself.
     `labels_only`: pictures in files are left alone, and need not be there; a label file has to state their sizes.
+    `labelled_only`: scans of recordings that no human labelled are left out unread.
     """
 
     only: Collection[str] | None = None
@@ -73,6 +74,7 @@ class SourceOptions:
     on_problem: ProblemSink = strict
     recording_limits: RecordingLimits = field(default_factory=limits_in_force)
     labels_only: bool = False
+    labelled_only: bool = False
 
 
 def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> Source:
@@ -90,7 +92,7 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     )
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None
-        atm = AtmOptions(layout, how.parts, how.only, how.recording_limits)
+        atm = AtmOptions(layout, how.parts, how.only, how.recording_limits, how.labelled_only)
         return AtmSource(path, _labels(options, read), atm, on_problem=how.on_problem)
     if options.labels:
         raise OptionsError(f"labels go with ATM recordings; a {found} source has its own: leave labels out")

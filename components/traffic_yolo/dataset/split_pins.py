@@ -81,16 +81,19 @@ class SplitRecorder:
             if not group or groups.setdefault(group, split) != split:
                 del self._found[level]
 
-    def finish(self, folder: Path) -> Findings:
-        """Writes the file, unless only single pictures are whole, or there are no splits."""
+    def pins(self) -> SplitPins | None:
+        """The splits of the groups so far; None where only single pictures are whole, or there are no splits."""
         level = self._level
         if level in ("auto", "picture"):
             level = next(iter(self._found), "")
-        if level not in self._found or not self._num_pictures:
-            return Findings()
-        if ALL in self._found[level].values():
-            return Findings()
+        if level not in self._found or not self._num_pictures or ALL in self._found[level].values():
+            return None
         pinned = dict(self._pins.splits) if self._pins is not None and self._pins.level == level else {}
-        pins = SplitPins(level, pinned | self._found[level])
-        (folder / FILE_NAME).write_text(pins.text(), encoding="utf-8", newline="\n")
+        return SplitPins(level, pinned | self._found[level])
+
+    def finish(self, folder: Path) -> Findings:
+        """Writes the file, where there is anything to remember."""
+        pins = self.pins()
+        if pins is not None:
+            (folder / FILE_NAME).write_text(pins.text(), encoding="utf-8", newline="\n")
         return Findings()

@@ -30,7 +30,7 @@ def report_run(
 
     from traffic_yolo.errors import TrafficYoloError, one_line_errors
     from traffic_yolo.run_report.report import report_of
-    from traffic_yolo.run_report.webhook import tell_webhook
+    from traffic_yolo.webhook import tell_webhook
 
     with one_line_errors():
         report = report_of(
