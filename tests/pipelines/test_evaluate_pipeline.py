@@ -194,7 +194,7 @@ def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(name: str, 
     assert len({(run.artifact("tune", "tuning") / "sweep.csv").read_bytes() for run in (cut, whole)}) == 1
     # The data set was kept on the share, and the version that came of it can be taken from the zoo
     assert set(content(made[0])) == {REFERENCE_NAME, "report.html"}
-    choice = ModelChoice(zoo=str(tmp_path / "other"), model_name="smoke")
+    choice = ModelChoice(zoo=str(tmp_path / "other"), model_name="smoke", version="1")  # not in use: parity failed
     imported = take_model(choice, tmp_path / "taken", dataset=made[0])
     assert (tmp_path / "taken" / "model.weights").read_bytes() == weights[0].read_bytes()
     assert imported.judged == ()
