@@ -162,7 +162,10 @@ def test_last_step_is_validation_where_it_is_asked_for(
 
 @pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: two whole runs, minutes")
 @pytest.mark.parametrize("name", ["shards", "trainjob"])
-def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(name: str, tmp_path: Path) -> None:
+def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # more would round differently, and a training makes much of little
     from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
     from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 
