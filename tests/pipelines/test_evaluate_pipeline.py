@@ -162,7 +162,10 @@ def test_last_step_is_validation_where_it_is_asked_for(
 
 @pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: two whole runs, minutes")
 @pytest.mark.parametrize("name", ["shards", "trainjob"])
-def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(name: str, tmp_path: Path) -> None:
+def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # more would round differently, and a training makes much of little
     from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
     from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 
@@ -194,7 +197,7 @@ def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(name: str, 
     assert len({(run.artifact("tune", "tuning") / "sweep.csv").read_bytes() for run in (cut, whole)}) == 1
     # The data set was kept on the share, and the version that came of it can be taken from the zoo
     assert set(content(made[0])) == {REFERENCE_NAME, "report.html"}
-    choice = ModelChoice(zoo=str(tmp_path / "other"), model_name="smoke")
+    choice = ModelChoice(zoo=str(tmp_path / "other"), model_name="smoke", version="1")  # not in use: parity failed
     imported = take_model(choice, tmp_path / "taken", dataset=made[0])
     assert (tmp_path / "taken" / "model.weights").read_bytes() == weights[0].read_bytes()
     assert imported.judged == ()

@@ -74,6 +74,7 @@ def test_run_folder_holds_what_the_next_step_reads(rectangles: Path, tmp_path: P
         "checkpoints/last.pt",
         "checkpoints/best.pt",
         "checkpoints/previous.pt",
+        "summary.json",
         "verdict.json",
     }
     assert (run / "classes.names").read_text() == "red\nblue\n"

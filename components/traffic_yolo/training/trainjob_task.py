@@ -120,7 +120,9 @@ class TrainJobTask:
         command = training_command(where, out, training, max_restarts=0)
         processes = self.job.processes_per_node
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        environment = {**os.environ, THREADS_VARIABLE: str(max(1, processors() // processes))}
+        environment = dict(os.environ)
+        if processes > 1:  # torchrun gives each one thread; one process has what any training has
+            environment.setdefault(THREADS_VARIABLE, str(max(1, processors() // processes)))
         tell(f"no cluster: {processes} processes train on this machine")
         with terminations_raised():
             process = subprocess.Popen([*torchrun, *command[1:]], env=environment)
