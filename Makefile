@@ -62,6 +62,9 @@ compile: install  ## rewrite the signatures that options decide, the compiled pi
 	$(BIN)/python -m traffic_yolo_pipelines.signatures
 	$(BIN)/python pipelines/finetune_pipeline.py
 	$(BIN)/python pipelines/convert_pipeline.py
+	$(BIN)/python pipelines/evaluate_pipeline.py
+	$(BIN)/python pipelines/shards_pipeline.py
+	$(BIN)/python pipelines/trainjob_pipeline.py
 	$(BIN)/python pipelines/tune_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
 	$(BIN)/python katib/thresholds_experiment.py

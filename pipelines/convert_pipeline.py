@@ -6,11 +6,8 @@ Kubeflow by `python pipelines/convert_pipeline.py`, which rewrites `convert_pipe
 
 from kfp import dsl
 
-from traffic_yolo.dataset.component import convert_files, convert_shard, merge_shards, plan_shards
-from traffic_yolo.snapshot.component import hash_share, snapshot
-from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
-
-PARALLEL_SHARDS = 8  # more wait: a NAS serves a few readers well, and many badly
+from traffic_yolo_pipelines.conversion_shards import convert_in_shards
+from traffic_yolo_pipelines.wiring import reach_storage
 
 
 @dsl.pipeline(name="traffic-yolo-convert")
@@ -50,28 +47,9 @@ def convert_pipeline(
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
     """
     form = dict(locals())
-    snapshot_task = snapshot(**form_parameters(snapshot, form))
-    files_task = convert_files(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(convert_files, form))
-    # What lies on a share changes without KFP knowing: a cached listing would hide new recordings.
-    for task in (snapshot_task, files_task):
-        task.set_caching_options(False)
-    fingerprint = snapshot_task.outputs["Output"]
-
-    # Not the snapshot's own artifact: of an uncached task it has another id in each run, and the shards' key holds it
-    hashes_task = hash_share(fingerprint=fingerprint, **form_parameters(hash_share, form))
-    # A task of its own: a loop takes the list of a task, not a number
-    names_task = plan_shards(shards=shards, fingerprint=fingerprint, files=files_task.output)
-    with dsl.ParallelFor(items=names_task.output, parallelism=PARALLEL_SHARDS) as shard:
-        shard_task = convert_shard(
-            hashes=hashes_task.outputs["hashes"], shard=shard, **form_parameters(convert_shard, form)
-        )
-        shard_task.set_cpu_request("1").set_memory_request("2G")
-
-    merge_task = merge_shards(parts=dsl.Collected(shard_task.outputs["part"]))
-    merge_task.set_cpu_request("1").set_memory_request("2G")
-
-    for task in (snapshot_task, files_task, hashes_task, shard_task):
-        reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
+    convert_in_shards(
+        form, shards=shards, reach=lambda task: reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LIBRARY = REPOSITORY / "components" / "traffic_yolo"
 PIPELINES = REPOSITORY / "pipelines"
 LINE_LENGTH = 120
+# What chooses thresholds by cost is for a few; forms leave it to tune_settings
+HIDDEN_COSTS = ("false_positives_per_picture", "miss_cost", "false_alarm_cost")
+# Component -> the step that it is a part of, whose settings it takes
+PART_OF = {
+    "convert_files": "convert",
+    "convert_shard": "convert",
+    "import_dataset": "convert",
+    "train_on_cluster": "train",
+    "plan_detection": "evaluate",
+    "detect_shard": "evaluate",
+}
 SETTINGS_TEXT = "Other options of {step}: YAML text `name: value`, or a file of it (path, nas:// or s3://)."
 
 
@@ -57,19 +68,28 @@ def component_targets() -> list[Target]:
 
 def pipeline_targets() -> list[Target]:
     """The pipelines whose forms show options of steps."""
-    # What chooses thresholds by cost is for a few; the form leaves it to tune_settings. A first look has no `previous`.
-    hidden = ("previous", "false_positives_per_picture", "miss_cost", "false_alarm_cost")
+    hidden = ("previous", *HIDDEN_COSTS)  # a first look has no `previous`
     # The thresholds that the models are compared at, and the splits, are the pipeline's business
     hidden += ("split", "confidence_threshold", "iou_threshold")
     steps = ("snapshot", "convert", "train", "evaluate", "tune", "validate", "publish")
     return [
-        Target(PIPELINES / "finetune_pipeline.py", "finetune_pipeline", steps, is_pipeline=True, hidden=hidden),
+        *(
+            Target(PIPELINES / f"{name}.py", name, steps, is_pipeline=True, hidden=hidden)
+            for name in ("finetune_pipeline", "shards_pipeline", "trainjob_pipeline")
+        ),
         Target(
             PIPELINES / "convert_pipeline.py",
             "convert_pipeline",
             ("snapshot", "convert_shard"),
             is_pipeline=True,
             hidden=hidden,
+        ),
+        Target(
+            PIPELINES / "evaluate_pipeline.py",
+            "evaluate_pipeline",
+            ("import_dataset", "import_model", "plan_detection", "evaluate", "tune", "validate"),
+            is_pipeline=True,
+            hidden=HIDDEN_COSTS,
         ),
         Target(PIPELINES / "tune_pipeline.py", "tune_pipeline", ("search",), is_pipeline=True),
     ]
@@ -95,8 +115,8 @@ def settings_name(step: str) -> str:
 
 
 def whole_step(step: str) -> str:
-    """The step that a component is a part of: `convert` for `convert_files` and `convert_shard`."""
-    return step.removesuffix("_shard").removesuffix("_files")
+    """The step that a component is a part of: `convert` for `convert_files` and `convert_shard`; else itself."""
+    return PART_OF.get(step, step)
 
 
 def parameter_of(field: "dataclasses.Field[Any]") -> Parameter:
@@ -181,7 +201,9 @@ def _written_parameters(source: str, function: ast.FunctionDef, texts: Mapping[s
 
 def _line(parameter: Parameter) -> str:
     default = f" = {parameter.default}" if parameter.default else ""
-    note = "  # noqa: UP006" if "List[" in parameter.annotation else ""  # kfp 2.17 takes no other spelling
+    # kfp 2.17 takes no other spelling
+    rules = {"List[": "UP006", "Optional[": "UP045"}
+    note = next((f"  # noqa: {rule}" for word, rule in rules.items() if word in parameter.annotation), "")
     return f"    {parameter.name}: {parameter.annotation}{default},{note}\n"
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.options import ConvertOptions, DataSetChoice
 from traffic_yolo.deepstream.options import ValidateOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms_options import NmsOptions
-from traffic_yolo.evaluation.options import EvaluateOptions
+from traffic_yolo.evaluation.options import EvaluateOptions, EvaluationPlanOptions
 from traffic_yolo.options import fields_of
+from traffic_yolo.pretrained.options import ModelChoice
 from traffic_yolo.registry.options import PublishOptions
 from traffic_yolo.snapshot.changes import GateOptions
 from traffic_yolo.snapshot.options import SnapshotOptions
@@ -23,7 +24,11 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "convert_files": (ConvertOptions,),
     "convert": (ConvertOptions,),
     "convert_shard": (ConvertOptions,),
+    "import_dataset": (DataSetChoice,),
+    "import_model": (ModelChoice,),
     "train": (TrainingOptions,),
+    "train_on_cluster": (TrainingOptions,),
+    "plan_detection": (EvaluationPlanOptions, EvaluateOptions, NmsOptions, InferenceOptions),
     "evaluate": (EvaluateOptions, NmsOptions, InferenceOptions),
     "tune": (TuneOptions,),
     "validate": (ValidateOptions, InferenceOptions),

@@ -13,23 +13,26 @@ LIBRARY = REPOSITORY / "components" / "traffic_yolo"
 # folder -> the other folders of the library it may import; what lies beside the folders is open to all of them
 MAY_IMPORT: dict[str, set[str]] = {
     "storage": set(),
+    "cluster": set(),
     "darknet": set(),
     "atm": set(),
     "snapshot": {"atm"},
     "dataset": {"atm", "snapshot", "darknet"},  # darknet: the anchors of a cfg, for the report
-    "training": {"dataset", "darknet", "detection", "metrics"},  # validates with evaluate's own metrics
+    "training": {"cluster", "dataset", "darknet", "detection", "metrics"},  # validates with evaluate's own metrics
     "export": {"dataset", "darknet"},
     "detection": {"dataset", "darknet"},
     "metrics": {"dataset", "detection"},
     "evaluation": {"dataset", "darknet", "detection", "metrics"},
-    "tuning": {"dataset", "darknet", "detection", "metrics", "training", "evaluation"},
+    "tuning": {"cluster", "dataset", "darknet", "detection", "metrics", "training", "evaluation"},
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "registry": {"metrics", "evaluation"},
+    "pretrained": {"dataset", "darknet", "export", "evaluation", "registry"},
 }
 OPEN_TO_ALL = {
     "boxes",
     "container_images",
     "errors",
+    "gpu_count",
     "html_report",
     "jit",
     "limits",
@@ -44,6 +47,7 @@ OPEN_TO_ALL = {
     "progress",
     "run_id",
     "storage",
+    "terminations",
     "trained_on",
     "verdict_file",
     "_version",
@@ -66,7 +70,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "kubeflow_trainer_api": ("components/traffic_yolo/training/trainjob.py", "tests/*"),
     "mlflow": ("components/traffic_yolo/training/event_log_mlflow.py", "tests/*"),
     "tensorboard": ("components/traffic_yolo/training/event_log_tensorboard.py", "tests/*"),
-    "kubernetes": ("components/traffic_yolo/tuning/katib_launch/cluster.py", "tests/*"),
+    "kubernetes": ("components/traffic_yolo/cluster/api_server.py", "tests/*"),
     "kubernetes_validate": ("components/traffic_yolo/tuning/katib_check/*", "tests/*"),
     "re2": ("components/traffic_yolo/tuning/katib_spec/go_regexp.py", "tests/*"),
     "minio": ("components/traffic_yolo/storage/*", "tests/*"),

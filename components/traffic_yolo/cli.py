@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check recordings or a data set: labels, pictures, splits, and the radar's view."),
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
+    "import-model": ("import_model", "Make a model folder of Darknet's files, or of a version of a zoo."),
     "detect": ("detect", "Run the network once over a split: raw detections, whole or in shards."),
     "merge-detections": ("merge_detections", "Join the shards of raw detections."),
     "evaluate": ("evaluate", "Detect once, compute COCO metrics, write record and report."),

@@ -64,7 +64,7 @@ def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ig
     Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted, 143: ended by SIGTERM.
     """
     try:
-        from traffic_yolo.tuning.katib_run.interrupts import Terminated
+        from traffic_yolo.terminations import Terminated
         from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
         from traffic_yolo.tuning.katib_run.runner import open_run
 

@@ -191,6 +191,15 @@ def max_batches_for(num_classes: int, num_images: int = 0) -> int:
     return max(LEAST_BATCHES, BATCHES_PER_CLASS * num_classes, num_images)
 
 
+def keep_schedule(source: Cfg, target: Cfg) -> None:
+    """Gives `target`, in place, the run's length that `source` states: a change of classes writes Darknet's advice."""
+    for key in ("max_batches", "steps", "scales", "seq_scales"):
+        if source.net.has(key):
+            target.net.set(key, source.net.get_str(key, ""))
+        else:
+            target.net.remove(key)
+
+
 def _refuse_class_files(network: Network) -> None:
     """[region] of yolo9000: the files that order its classes would still speak of the old ones."""
     for head in network.heads:

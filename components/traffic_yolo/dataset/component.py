@@ -226,3 +226,62 @@ def merge_shards(
     Path(summary.path).write_text(merged.markdown)
     for name, value in merged.counts.items():
         metrics.log_metric(name, value)
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
+def import_dataset(
+    dataset_folder: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
+    source: str = "",
+    labels: str = "",
+    layout: str = "",
+    class_map: str = "",
+    val_sites: str = "",
+    test_sites: str = "",
+    splits: str = "auto",
+    policy: str = "",
+    dataset: str = "",
+    settings: str = "",
+) -> None:
+    """Take a data set that lies on the share, without copying it, or convert one now.
+
+    To be run uncached: a share changes without KFP knowing.
+
+    Args:
+        dataset_folder: The data set, or a reference to it that every step follows.
+        report: What is in it, as a page.
+        summary: The same in a few lines.
+        metrics: Pictures per split.
+        source: Recordings, or a data set, to be converted first: a folder, or its label file. In the place of dataset.
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        class_map: YAML file that renames, merges, drops or ignores classes.
+        val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
+        test_sites: Comma-separated sites of the test split; empty: a hash chooses.
+        splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
+        policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        dataset: Data set folder that convert wrote, which is read where it lies.
+        settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+    """
+    given = dict(locals())
+
+    import shutil
+    from pathlib import Path
+
+    from traffic_yolo.dataset.import_dataset import import_dataset
+    from traffic_yolo.dataset.options import DataSetChoice
+    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
+
+    with one_line_errors():
+        (choice,) = task_options([DataSetChoice], given)
+        print(described(choice))
+        imported = import_dataset(choice, Path(dataset_folder.path))
+        print(imported.text)
+    shutil.copyfile(Path(dataset_folder.path) / "report.html", report.path)
+    Path(summary.path).write_text(imported.markdown)
+    for name, value in imported.counts.items():
+        metrics.log_metric(name, value)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.coco_entries import CocoEntries
 from traffic_yolo.dataset.records import ALL, SPLITS
+from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, existing_path, input_path, read_json, read_yaml, sha256_of_file
@@ -67,12 +68,21 @@ class DataSet:
 
     @classmethod
     def open(cls, root: AnyPath) -> "DataSet":
-        """Reads manifest and classes.
+        """Reads manifest and classes; a reference (`dataset.reference`) is followed.
 
-        Raises `DatasetError` where the folder is missing or not a data set, or its classes are not those that the
-        manifest states.
+        Raises `DatasetError` where the folder is missing or not a data set, its classes are not those that the manifest
+        states, or it has not the content that a reference says.
         """
         folder = input_path(root, what="data set")
+        reference = DatasetReference.of(folder)
+        if reference is None:
+            return cls._in(folder)
+        found = cls._in(reference.folder())
+        reference.check(found.fingerprint)
+        return found
+
+    @classmethod
+    def _in(cls, folder: Path) -> "DataSet":
         if not folder.is_dir():
             raise DatasetError(f"data set not found: {folder}; give the folder that convert wrote")
         for name in (MANIFEST_NAME, CLASSES_NAME):

@@ -1,11 +1,11 @@
 """What a user may choose about a conversion; the names are those of the command line and of the KFP component."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import LocationUse, option
+from traffic_yolo.options import LocationUse, changed, check_options, option
 from traffic_yolo.snapshot.options import RecordingsChoice
 
 ATM_FORMAT = "atm-h5"
@@ -85,8 +85,10 @@ class ConvertOptions(SourceChoice):
         default=0.5, metadata={"help": "Labels of devices and models with less confidence are not used."}
     )
     policy: str = _option(
-        "", "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.",
-        headline=True, location="read",
+        "",
+        "YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.",
+        headline=True,
+        location="read",
     )
 
     def __post_init__(self) -> None:
@@ -113,6 +115,41 @@ class ConvertOptions(SourceChoice):
     def test_site_names(self) -> tuple[str, ...]:
         """`test_sites` taken apart."""
         return _names(self.test_sites)
+
+
+@dataclass(frozen=True)
+class DataSetChoice(ConvertOptions):
+    """A data set that is there, or what one is converted of. Raises `OptionsError` for both, and for neither."""
+
+    source: str = option(
+        "",
+        "Recordings, or a data set, to be converted first: a folder, or its label file. In the place of dataset.",
+        headline=True,
+        location="read",
+    )
+    dataset: str = option(
+        "",
+        "Data set folder that convert wrote, which is read where it lies.",
+        headline=True,
+        location="read",
+    )
+
+    def __post_init__(self) -> None:
+        if not self.dataset:
+            if not self.source:
+                raise OptionsError("dataset: expected a data set, or a source to convert, found neither")
+            super().__post_init__()
+            return
+        check_options(self)
+        given = [name for name in changed(self) if name != "dataset"]
+        if given:
+            raise OptionsError(
+                f"dataset: it is taken as it was converted, {given[0]} would be without effect; leave one of them out"
+            )
+
+    def convert_options(self) -> ConvertOptions:
+        """The conversion of `source`."""
+        return ConvertOptions(**{each.name: getattr(self, each.name) for each in fields(ConvertOptions)})
 
 
 def check_confidence(value: float) -> None:

@@ -40,13 +40,19 @@ def detect_split(
     read.
     """
     inference, options = inference or InferenceOptions(), options or DetectOptions()
-    if inference.runtime == "auto" and options.shard:
-        raise OptionsError("runtime auto could choose differently for each shard, and they would not merge; name one")
+    if options.shard:
+        check_shardable(inference)
     if inference.processes == 1:
         return _detect(model, data, split, inference, options)
-    if options.shard:
-        raise OptionsError("shard and processes exclude each other: a shard is the work of one process")
     return _by_processes(model, data, split, inference, options)
+
+
+def check_shardable(inference: InferenceOptions) -> None:
+    """Raises `OptionsError` for an inference that cannot be cut into shards which merge."""
+    if inference.runtime == "auto":
+        raise OptionsError("runtime auto could choose differently for each shard, and they would not merge; name one")
+    if inference.processes > 1:
+        raise OptionsError("shard and processes exclude each other: a shard is the work of one process")
 
 
 def read_or_detect(

@@ -1,5 +1,6 @@
 """Where and how a network is run over pictures: the one choice for every command that does it; loads no torch."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
@@ -42,3 +43,18 @@ class InferenceOptions(RuntimeOptions):
     def is_for_cpus(self) -> bool:
         """Whether no GPU could be used, so that "auto" must not take one."""
         return self.runtime in CPU_RUNTIMES or self.processes > 1
+
+
+def on_gpus(options: InferenceOptions, asked: int) -> InferenceOptions:
+    """`options` with the device cuda where GPUs were `asked` for, which then must be there; 0 leaves them as they are.
+
+    Raises `OptionsError` for options that want processors: the GPUs would be held for nothing.
+    """
+    if not asked:
+        return options
+    if options.device == "cpu" or options.is_for_cpus:
+        raise OptionsError(
+            f"gpus asks for {asked}, but device {options.device} and runtime {options.runtime} compute on CPUs; leave "
+            f"one of them out"
+        )
+    return dataclasses.replace(options, device="cuda")

@@ -44,8 +44,8 @@ def check_same_classes(model_classes: tuple[str, ...], data_classes: tuple[str, 
 def read_detections(folder: AnyPath, model: ModelFolder, data: DataSet, split: str) -> RawDetections:
     """The raw detections of one split in an evaluation folder, made by this very model on these very pictures.
 
-    Raises `EvaluationError` that names what differs otherwise. Runtime and precision may be any: they stand in the
-    protocol of what is returned.
+    Raises `EvaluationError` that names what differs otherwise, for a shard, and where a picture is missing. Runtime and
+    precision may be any: they stand in the protocol of what is returned.
     """
     path = input_path(folder, what="raw detections") / detections_name(split)
     raw = RawDetections.load(path)
@@ -59,4 +59,10 @@ def read_detections(folder: AnyPath, model: ModelFolder, data: DataSet, split: s
             )
     if raw.classes != model.classes:
         raise EvaluationError(f"{path}: detections of classes {raw.classes}, the model has {model.classes}")
+    if raw.shard:
+        raise EvaluationError(f"{path}: shard {raw.shard} of the split, not all of it; join them by merge-detections")
+    if len(raw) != data.num_images[split]:  # a picture without boxes counts: one that is missing would look like it
+        raise EvaluationError(
+            f"{path}: detections on {len(raw)} pictures, split {split} has {data.num_images[split]}; detect again"
+        )
     return raw

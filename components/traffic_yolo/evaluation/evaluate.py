@@ -19,6 +19,7 @@ from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.evaluation.analysis import analyse
 from traffic_yolo.evaluation.count_error import picture_counts
+from traffic_yolo.evaluation.options import EvaluateOptions
 from traffic_yolo.evaluation.provenance import provenance
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord, Number, software_versions
 from traffic_yolo.evaluation.report import Evaluation, report_html
@@ -173,6 +174,15 @@ def evaluate(
         write_json(folder / METRICS_NAME, summary.scalars)
         write_text(folder / REPORT_NAME, report_html(record, evaluation))
     return summary
+
+
+def splits_of_pipeline(dataset: AnyPath, options: EvaluateOptions) -> tuple[str, ...]:
+    """The splits that a pipeline wants raw detections of: the one judged, those that `tune` reads, and `also`.
+
+    A data set without splits has none for `tune`.
+    """
+    held_out = [split for split in HELD_OUT_SPLITS if split in DataSet.open(dataset).splits]
+    return tuple(dict.fromkeys((options.split, *held_out, *options.also)))
 
 
 def _subject(model: AnyPath, dataset: AnyPath, split: str) -> _Subject:

@@ -21,3 +21,22 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+@dataclass(frozen=True)
+class EvaluationPlanOptions:
+    """How the evaluation of a pipeline is cut, and how far it goes. Raises `OptionsError` for what makes no sense."""
+
+    shards: int = option(
+        1, "How many parts the pictures of a split are cut into, detected side by side.", least=1, headline=True
+    )
+    last_step: str = option(
+        "evaluate",
+        "How far it goes: evaluate, tune (and choose thresholds on the validation split) or validate (and compare with "
+        "DeepStream's rules).",
+        choices=("evaluate", "tune", "validate"),
+        headline=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -133,7 +133,8 @@ class _Judgement:
 
     def data_set(self, trained_on: TrainedOn) -> None:
         """Weights trained by us: the very pictures are known."""
-        self._trained_on.append(f"data set {trained_on.data_fingerprint[:12]}")
+        if trained_on.data_fingerprint:  # none of weights whose classes alone were changed
+            self._trained_on.append(f"data set {trained_on.data_fingerprint[:12]}")
         self.hashes(trained_on.pictures, "trained on")
         self.hashes(trained_on.chosen_on, "the best weights were chosen on")
 

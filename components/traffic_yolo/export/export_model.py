@@ -17,6 +17,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.tracing import INPUT_NAME
 from traffic_yolo.dataset.picture_decode import decode_file
+from traffic_yolo.dataset.reference import data_set_folder
 from traffic_yolo.errors import ModelError
 from traffic_yolo.export.onnx import OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
 from traffic_yolo.model_folder import (
@@ -36,7 +37,6 @@ from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
     existing_path,
-    input_path,
     output_path,
     read_yaml,
     sha256_of_file,
@@ -172,7 +172,7 @@ def _description(
 
 def _pictures(dataset: AnyPath, network: Network) -> list[NDArray[np.float32]]:
     """Up to 8 pictures of a data set, evenly spread over its sorted paths, as network inputs (3, H, W)."""
-    paths = sorted((input_path(dataset, what="data set") / "images").rglob("*.jpg"))
+    paths = sorted((data_set_folder(dataset) / "images").rglob("*.jpg"))
     if not paths:
         raise ModelError(f"{dataset}: no pictures (images/**/*.jpg) to compare ONNX and PyTorch on")
     step = max(1, len(paths) // MAX_PICTURES)

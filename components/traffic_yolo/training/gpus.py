@@ -1,4 +1,4 @@
-"""The GPUs that a pipeline's run asks for: their number as its form has it, and a training held to them.
+"""A training held to the GPUs that a pipeline's run asks for (`gpu_count` reads their number).
 
 A number of GPUs that does not reach the pod, or an image without CUDA, must not end as a slow training on CPUs that
 nobody asked for.
@@ -7,21 +7,8 @@ nobody asked for.
 import dataclasses
 
 from traffic_yolo.errors import OptionsError, TrainingError
-from traffic_yolo.messages import shown
+from traffic_yolo.gpu_count import gpu_count as gpu_count  # those that ask for a training know it here
 from traffic_yolo.training.options import TrainingOptions
-
-MOST_DIGITS = 4  # of a number of GPUs: Kubernetes takes more, no pod gets them
-
-
-def gpu_count(text: str) -> int:
-    """The number in a form's `gpus`; `OptionsError` for anything but a whole number of 0 or more.
-
-    It is a text there because KFP's driver reads a parameter that a resource names as one: a number arrives as "".
-    """
-    number = text.strip()
-    if not (number.isascii() and number.isdecimal()) or len(number) > MOST_DIGITS:
-        raise OptionsError(f"gpus: expected a whole number of 0 or more, found {shown(text)}")
-    return int(number)
 
 
 def on_gpus(options: TrainingOptions, asked: int) -> TrainingOptions:

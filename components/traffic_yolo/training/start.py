@@ -14,7 +14,7 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network, count_weights
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
-from traffic_yolo.darknet.surgery import change_classes, class_parents
+from traffic_yolo.darknet.surgery import change_classes, class_parents, keep_schedule
 from traffic_yolo.darknet.weights import read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError, StorageError, TrainingError
 from traffic_yolo.messages import shown_names
@@ -164,18 +164,9 @@ def _from_other_classes(cfg: Cfg, path: Path, options: TrainingOptions, classes:
     if list(classes) == names and not options.class_seeds:
         return network
     changed = change_classes(network, names, classes, seeds=options.seeds_of_classes(), seed=options.seed)
-    _copy_schedule(cfg, changed.cfg)
+    keep_schedule(cfg, changed.cfg)
     log.info("weights %s: heads changed from %d to %d classes", path, len(names), len(classes))
     return changed
-
-
-def _copy_schedule(source: Cfg, target: Cfg) -> None:
-    """Gives `target`, in place, the run's length that `source` states: a change of classes writes Darknet's advice."""
-    for key in ("max_batches", "steps", "scales", "seq_scales"):
-        if source.net.has(key):
-            target.net.set(key, source.net.get_str(key, ""))
-        else:
-            target.net.remove(key)
 
 
 def _from_same_classes(cfg: Cfg, path: Path, classes: Sequence[str], *, seed: int) -> Network:

@@ -1,8 +1,14 @@
 """What a training came to, for its last lines, for a table of runs and for the gate on improvement."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from traffic_yolo.errors import TrainingError
+from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, write_json
 from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, WORSENED, Verdict
+
+SUMMARY_NAME = "summary.json"  # in a run folder
+SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,39 @@ class TrainingSummary:
             counts = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
             lines.append(f"training pictures skipped: {counts}")
         return "\n".join([*lines, *(verdict.text for verdict in self.verdicts)])
+
+
+@dataclass(frozen=True)
+class FinishedTraining:
+    """What a run folder says of its own training, for whoever did not run it. Fields as `TrainingSummary` has them."""
+
+    text: str
+    numbers: dict[str, float]
+    verdicts: tuple[str, ...]
+    is_improvement: bool
+
+    @classmethod
+    def of(cls, summary: TrainingSummary) -> "FinishedTraining":
+        """The same of a training that was run here."""
+        verdicts = tuple(verdict.text for verdict in summary.verdicts)
+        return cls(summary.text, summary.numbers(), verdicts, summary.is_improvement)
+
+    def write(self, run: AnyPath) -> None:
+        """Writes the file into a run folder, atomically; it is the last one of a training."""
+        content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "text": self.text, "numbers": self.numbers}
+        content |= {"verdicts": list(self.verdicts), "is_improvement": self.is_improvement}
+        write_json(output_path(run) / SUMMARY_NAME, content)
+
+    @classmethod
+    def read(cls, run: AnyPath) -> "FinishedTraining":
+        """Reads it from a run folder; `TrainingError` where the training has not ended, or for a damaged file."""
+        path = input_path(run, what="training run") / SUMMARY_NAME
+        if not path.is_file():
+            raise TrainingError(f"{path} is missing: the training in this folder has not ended")
+        content = read_json(path, what="summary of a training", error=TrainingError)
+        try:
+            if content.pop("schema_version") != SCHEMA_VERSION:
+                raise TrainingError(f"{path}: expected schema version {SCHEMA_VERSION}; train again")
+            return cls(**{**content, "verdicts": tuple(content["verdicts"])})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise TrainingError(f"{path}: not a summary of a training: {error}") from error

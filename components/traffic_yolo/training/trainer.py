@@ -24,7 +24,7 @@ from traffic_yolo.training.run import Run
 from traffic_yolo.training.run_lock import is_unused, run_lock
 from traffic_yolo.training.run_outputs import RunOutputs
 from traffic_yolo.training.settings import resolved_options
-from traffic_yolo.training.summary import TrainingSummary
+from traffic_yolo.training.summary import FinishedTraining, TrainingSummary
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ def train(
         run.go_on(interrupts)
         summary = run.finish()
         outputs.finish(summary)
+        FinishedTraining.of(summary).write(out)
         processes.from_first(summary)
         return summary
 

@@ -15,8 +15,11 @@ import yaml
 from kubeflow_trainer_api.models import (
     IoK8sApiCoreV1EmptyDirVolumeSource,
     IoK8sApiCoreV1EnvVar,
+    IoK8sApiCoreV1EnvVarSource,
+    IoK8sApiCoreV1LocalObjectReference,
     IoK8sApiCoreV1PersistentVolumeClaimVolumeSource,
     IoK8sApiCoreV1ResourceRequirements,
+    IoK8sApiCoreV1SecretKeySelector,
     IoK8sApiCoreV1Toleration,
     IoK8sApiCoreV1Volume,
     IoK8sApiCoreV1VolumeMount,
@@ -43,7 +46,7 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.options import SETTINGS, changed, fields_of, is_plain
 from traffic_yolo.processors import THREADS_VARIABLE
-from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
+from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainjob_options import TrainJobOptions
 
@@ -75,11 +78,14 @@ def training_command(dataset: str, out: str, training: TrainingOptions, *, max_r
     return ["torchrun", f"--max-restarts={max_restarts}", "-m", "traffic_yolo.cli", "train", *flags]
 
 
-def trainjob_document(dataset: str, out: str, training: TrainingOptions, job: TrainJobOptions) -> dict[str, Any]:
+def trainjob_document(
+    dataset: str, out: str, training: TrainingOptions, job: TrainJobOptions, *, image_name: str = ""
+) -> dict[str, Any]:
     """The TrainJob as a plain document, ready for YAML or for the API server.
 
-    With GPUs the device is cuda and not auto, which an image without CUDA would take for CPUs. Raises `OptionsError`
-    for a location that no pod could find: a path that is not below the claim's mount.
+    `image_name`: of the pods; by default that of this process's environment. With GPUs the device is cuda and not auto,
+    which an image without CUDA would take for CPUs. Raises `OptionsError` for a location that no pod could find: a path
+    that is not below the claim's mount.
     """
     _check_locations(dataset, out, training)
     if job.gpus_per_node and training.device == "auto":
@@ -91,9 +97,12 @@ def trainjob_document(dataset: str, out: str, training: TrainingOptions, job: Tr
         spec=TrainerV1alpha1TrainJobSpec(
             runtimeRef=TrainerV1alpha1RuntimeRef(name=job.runtime),
             trainer=TrainerV1alpha1Trainer(
-                image=image("train"),
+                image=image_name or image("train"),
                 command=training_command(dataset, out, training, max_restarts=job.max_restarts),
-                env=[IoK8sApiCoreV1EnvVar(name=name, value=value) for name, value in _environment(job).items()],
+                env=[
+                    *(IoK8sApiCoreV1EnvVar(name=name, value=value) for name, value in _environment(job).items()),
+                    *_credentials(job),
+                ],
                 numNodes=job.nodes,
                 numProcPerNode=job.processes_per_node,
                 resourcesPerNode=_resources(job),
@@ -141,6 +150,21 @@ def _environment(job: TrainJobOptions) -> dict[str, str]:
     }
 
 
+def _credentials(job: TrainJobOptions) -> list[IoK8sApiCoreV1EnvVar]:
+    """Variables from the secret's keys, each of which may be missing."""
+    if not job.s3_secret:
+        return []
+    return [
+        IoK8sApiCoreV1EnvVar(
+            name=key,
+            valueFrom=IoK8sApiCoreV1EnvVarSource(
+                secretKeyRef=IoK8sApiCoreV1SecretKeySelector(name=job.s3_secret, key=key, optional=True)
+            ),
+        )
+        for key in S3_SECRET_KEYS
+    ]
+
+
 def _resources(job: TrainJobOptions) -> IoK8sApiCoreV1ResourceRequirements:
     amounts = {"cpu": job.cpus_per_node, "memory": job.memory_per_node}
     if job.gpus_per_node:
@@ -160,6 +184,7 @@ def _patch(job: TrainJobOptions) -> TrainerV1alpha1RuntimePatch:
     pod = TrainerV1alpha1PodSpecPatch(
         terminationGracePeriodSeconds=GRACE_S,
         tolerations=tolerations if job.gpus_per_node else None,
+        imagePullSecrets=[IoK8sApiCoreV1LocalObjectReference(name=job.pull_secret)] if job.pull_secret else None,
         volumes=[
             IoK8sApiCoreV1Volume(name="nas", persistentVolumeClaim=claim),
             IoK8sApiCoreV1Volume(name="shm", emptyDir=memory),

@@ -8,7 +8,7 @@ import pytest
 from katib_server import KatibServer, serving
 from kubernetes import client
 
-from traffic_yolo.tuning.katib_launch import cluster
+from traffic_yolo.cluster import api_server
 from traffic_yolo.tuning.katib_launch.cluster import Experiments
 from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, experiment_of
 
@@ -21,10 +21,10 @@ def server() -> Iterator[KatibServer]:
 
 @pytest.fixture
 def experiments(server: KatibServer, monkeypatch: pytest.MonkeyPatch) -> Experiments:
-    monkeypatch.setattr(cluster, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(api_server, "LONGEST_WAIT_S", 0.01)
     configuration = client.Configuration(host=server.url)
     configuration.retries = False
-    return Experiments("team", api=client.CustomObjectsApi(client.ApiClient(configuration)))
+    return Experiments("team", api=client.ApiClient(configuration))
 
 
 @pytest.fixture

@@ -9,11 +9,14 @@ import pytest
 import yaml
 from katib_server import KatibServer
 
+from traffic_yolo.cluster import api_server
+from traffic_yolo.cluster.api_server import CLUSTER_VARIABLE
+from traffic_yolo.cluster.run_objects import unique_name
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo.tuning.katib_check.findings import RULES
-from traffic_yolo.tuning.katib_launch import cluster, launch
+from traffic_yolo.tuning.katib_launch import launch
 from traffic_yolo.tuning.katib_launch.cluster import Experiments
-from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, experiment_of, unique_name
+from traffic_yolo.tuning.katib_launch.launch import LaunchOptions, best_html, experiment_of
 from traffic_yolo.tuning.katib_launch.stopping import Patience
 
 QUICK = Patience(passes=3, pause_s=0.01)
@@ -92,7 +95,7 @@ def test_a_server_that_stays_away_is_given_up_in_one_line(experiments: Experimen
     server.faults = [500] * 9
     with pytest.raises(ClusterError, match=r"^get experiment in team: the server answered 500: a fault$"):
         experiments.get("x")
-    assert server.requests == ["GET"] * cluster.ATTEMPTS
+    assert server.requests == ["GET"] * api_server.ATTEMPTS
     server.faults = ["hang up"] * 9
     with pytest.raises(ClusterError, match="get experiment: the API server cannot be reached"):
         experiments.get("x")
@@ -177,8 +180,8 @@ def test_the_name_comes_from_the_run_alone(repository: Path) -> None:
     first, again = (experiment_of(text, LaunchOptions("run-1")) for _ in range(2))
     assert first == again
     assert experiment_of(text, LaunchOptions("run-2"))["metadata"]["name"] != first["metadata"]["name"]
-    assert len(unique_name("x" * 60, "run")) == 40
-    assert unique_name("a" * 30 + "-" * 10, "run").count("--") == 0
+    assert len(unique_name("x" * 60, "run", most=40)) == 40
+    assert unique_name("a" * 30 + "-" * 10, "run", most=40).count("--") == 0
 
 
 def test_a_broken_experiment_never_reaches_the_server() -> None:
@@ -205,7 +208,7 @@ def test_an_ignored_rule_reaches_the_server(repository: Path) -> None:
 
 
 def test_outside_a_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
+    monkeypatch.delenv(CLUSTER_VARIABLE, raising=False)
     with pytest.raises(ClusterError, match=r"this is no pod of a cluster: .*katib run"):
         Experiments("team")
 
@@ -254,7 +257,7 @@ def test_the_pipeline_runs_to_its_end_without_a_cluster(
     from traffic_yolo_pipelines.local_run import run_locally
     from traffic_yolo_pipelines.tune_pipeline import tune_pipeline
 
-    monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
+    monkeypatch.delenv(CLUSTER_VARIABLE, raising=False)
     experiment = tmp_path / "experiment.yaml"
     shell_experiment(experiment, ["echo", "score=${trialParameters.confidence_threshold}"])
     run = run_locally(tune_pipeline, {"experiment": str(experiment)}, tmp_path / "runs")
@@ -295,7 +298,7 @@ def test_committed_yaml_is_what_the_source_compiles_to(
 
 
 def test_a_failing_experiment_fails_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(launch.CLUSTER_VARIABLE, raising=False)
+    monkeypatch.delenv(CLUSTER_VARIABLE, raising=False)
     text = shell_experiment(tmp_path / "e.yaml", ["test", "${trialParameters.confidence_threshold}", "-gt", "9"])
     with pytest.raises(
         ClusterError, match=r"experiment tiny failed: Experiment has .*; tiny-\w+: exit code 2: sh: .*Illegal number"

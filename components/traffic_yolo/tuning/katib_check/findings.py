@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from traffic_yolo.tuning.katib_spec.access import mapping_at
+from traffic_yolo.cluster.access import mapping_at
 from traffic_yolo.tuning.katib_spec.defaults import with_defaults
 
 Severity = Literal["error", "warning", "info"]

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from traffic_yolo.cluster.access import at, list_at, mapping_at, text_at
 from traffic_yolo.tuning.katib_check.filter_lines import verdict
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_search import metric_names
-from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, text_at
 from traffic_yolo.tuning.katib_spec.constants import COLLECTOR_KINDS, DEFAULT_METRICS_FORMAT
 from traffic_yolo.tuning.katib_spec.go_regexp import compile_go
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from traffic_yolo.cluster.access import at, mapping_at, mappings_at, text_at, whole_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
-from traffic_yolo.tuning.katib_spec.access import at, mapping_at, mappings_at, text_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import (
     API_VERSION,
     KIND,

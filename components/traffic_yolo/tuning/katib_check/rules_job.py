@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from traffic_yolo.cluster.access import at, mapping_at, text_at, whole_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
-from traffic_yolo.tuning.katib_spec.access import at, mapping_at, text_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import SUSPENDABLE
 
 TEMPLATE = "spec.trialTemplate.trialSpec"

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from traffic_yolo.cluster.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
-from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import (
     DISTRIBUTIONS,
     LIST_TYPES,

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from traffic_yolo.cluster.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_collector import kind_of
-from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import LIST_TYPES, placeholder
 from traffic_yolo.tuning.katib_spec.shell_words import VARIABLE, Quotes, breaks, fate, has_pattern, quotes_around
 from traffic_yolo.tuning.katib_spec.template import containers, pod_path

@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from traffic_yolo.cluster.access import mapping_at, text_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_parameters import BOUNDS, numeric, parameters, spaces
 from traffic_yolo.tuning.katib_check.rules_search import algorithm_of, settings_of
-from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at
 from traffic_yolo.tuning.katib_spec.constants import DISTRIBUTIONS, LEAST_LOGARITHMIC, NUMERIC_TYPES
 from traffic_yolo.tuning.katib_spec.space import Parameter, number
 

@@ -17,11 +17,11 @@ from kubernetes_validate import utils as schemas
 from pydantic import BaseModel, ValidationError
 from referencing import Registry, Resource
 
+from traffic_yolo.cluster.access import mapping_at, text_at
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_search import nearest
 from traffic_yolo.tuning.katib_check.rules_template import trial_parameters
-from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at
 from traffic_yolo.tuning.katib_spec.document import child
 from traffic_yolo.tuning.katib_spec.template import TEST_VALUE, containers, fill
 

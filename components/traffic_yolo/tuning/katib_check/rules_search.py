@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from traffic_yolo.cluster.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
-from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at, whole_at
 from traffic_yolo.tuning.katib_spec.algorithms import ALGORITHMS, EARLY_STOPPING, Algorithm, Setting
 from traffic_yolo.tuning.katib_spec.constants import LIST_TYPES, NUMERIC_TYPES, OBJECTIVE_TYPES, STRATEGIES
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from traffic_yolo.cluster.access import at, list_at, mapping_at, mappings_at, text_at
 from traffic_yolo.tuning.katib_check.findings import Problem, Subject, rule, shown
 from traffic_yolo.tuning.katib_check.rules_search import nearest
-from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at
 from traffic_yolo.tuning.katib_spec.constants import (
     INDEXED_META_KEYS,
     META_INDEX,

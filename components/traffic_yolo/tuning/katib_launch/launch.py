@@ -3,35 +3,30 @@
 A task whose pod is restarted finds the Experiment that it made: its name comes from the pipeline run alone.
 """
 
-import copy
-import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from traffic_yolo.cluster.access import mapping_at, mappings_at, text_at, texts_at
+from traffic_yolo.cluster.api_server import is_in_cluster, own_namespace
+from traffic_yolo.cluster.run_objects import age_s, check_ours, conditions_of, of_run
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo.html_report import page, paragraph, table
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, write_text
+from traffic_yolo.terminations import Terminated, interrupts_put_off, terminations_raised
 from traffic_yolo.tuning.katib_check.check import check_rule_names, check_text
 from traffic_yolo.tuning.katib_launch.cluster import Experiments
 from traffic_yolo.tuning.katib_launch.stopping import Patience, end_work, is_suspended, resume
-from traffic_yolo.tuning.katib_run.interrupts import Terminated, interrupts_put_off, terminations_raised
-from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import MAX_NAME_LENGTH
 from traffic_yolo.tuning.katib_spec.defaults import strategies, with_defaults
 from traffic_yolo.tuning.katib_spec.document import parse_object
 
-SPEC_ANNOTATION = "traffic-yolo/spec-sha256"
 TRIAL_LABEL = "katib.kubeflow.org/trial"  # of a trial's pods; controller.v1beta1/consts/const.go
-CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"  # set in every pod
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True)
@@ -84,25 +79,15 @@ def experiment_of(text: str, options: LaunchOptions) -> dict[str, Any]:
     assert document is not None  # the checker has read it
     if not (mapping_at(document, "spec") and text_at(document, "metadata", "name")):
         raise OptionsError("experiment: expected metadata.name and a spec: without them there is nothing to run")
-    named = copy.deepcopy(document)
-    sha256 = hashlib.sha256(json.dumps(named["spec"], sort_keys=True).encode()).hexdigest()
-    metadata = named["metadata"]
-    metadata["name"] = unique_name(metadata["name"], options.run_id)
-    metadata.pop("namespace", None)
-    metadata["annotations"] = {**metadata.get("annotations", {}), SPEC_ANNOTATION: sha256}
+    named = of_run(document, options.run_id, most=MAX_NAME_LENGTH)
+    named["metadata"].pop("namespace", None)
     return named
-
-
-def unique_name(name: str, run_id: str) -> str:
-    """A name for the run's Experiment: the same for the same run, of at most Katib's 40 characters."""
-    ending = hashlib.sha256(run_id.encode()).hexdigest()[:8]
-    return f"{name[: MAX_NAME_LENGTH - len(ending) - 1].rstrip('-')}-{ending}"
 
 
 def run_experiment(text: str, options: LaunchOptions, work: Path) -> Best:
     """The best of an Experiment, by Katib in a pod of a cluster, by the local runner in `work` elsewhere."""
-    if os.environ.get(CLUSTER_VARIABLE):
-        namespace = options.namespace or _own_namespace()
+    if is_in_cluster():
+        namespace = options.namespace or own_namespace()
         return launch(experiment_of(text, options), Experiments(namespace), options)
     return _run_here(text, work, options)
 
@@ -139,7 +124,7 @@ def _take_up(experiments: Experiments, document: Mapping[str, Any], options: Lau
     found = experiments.get(name)
     _check_ours(found, document, name)
     print(f"experiment {experiments.namespace}/{name} stands there already; waiting for it", flush=True)
-    if found is not None and is_suspended(found) and _age_s(found) < options.timeout_s:
+    if found is not None and is_suspended(found) and age_s(found) < options.timeout_s:
         resume(experiments, found, document)
         print("its trials were suspended; they go on", flush=True)
 
@@ -159,9 +144,7 @@ def _end_work(experiments: Experiments, name: str, options: LaunchOptions) -> st
 
 
 def _check_ours(found: Mapping[str, Any] | None, document: Mapping[str, Any], name: str) -> None:
-    expected = document["metadata"]["annotations"][SPEC_ANNOTATION]
-    if found is not None and mapping_at(found, "metadata", "annotations").get(SPEC_ANNOTATION) != expected:
-        raise ClusterError(f"experiment {name} stands there already with another spec; remove it and run again")
+    check_ours(found, document, what=f"experiment {name}")
 
 
 def _wait(experiments: Experiments, name: str, options: LaunchOptions) -> dict[str, Any]:
@@ -172,12 +155,8 @@ def _wait(experiments: Experiments, name: str, options: LaunchOptions) -> dict[s
         if found is None:
             raise ClusterError(f"experiment {name} was removed while it ran")
         if until is None:
-            until = time.monotonic() + options.timeout_s - _age_s(found)
-        ended = {
-            text_at(condition, "type"): condition
-            for _, condition in mappings_at(found, "status", "conditions")
-            if text_at(condition, "status") == "True"
-        }
+            until = time.monotonic() + options.timeout_s - age_s(found)
+        ended = conditions_of(found)
         if "Succeeded" in ended:
             return found
         if "Failed" in ended:
@@ -201,18 +180,6 @@ def _where_to_look(experiments: Experiments, found: Mapping[str, Any], name: str
         return f"see `kubectl -n {experiments.namespace} describe experiment {name}`"
     label = f"{TRIAL_LABEL}={failed[0]}"
     return f"see `kubectl -n {experiments.namespace} logs -l {label} --all-containers --tail=20`"
-
-
-def _age_s(found: Mapping[str, Any]) -> float:
-    """Seconds since the Experiment was made: a task whose pod is restarted has no more time than the first one had.
-
-    Its creation, not its status' start, which Katib sets only once it looks at it. 0 where the server tells no time.
-    """
-    try:
-        created = datetime.fromisoformat(text_at(found, "metadata", "creationTimestamp"))
-        return max(0.0, (datetime.now(UTC) - created).total_seconds())
-    except (ValueError, TypeError):  # none, or one without a zone
-        return 0.0
 
 
 def _counts(found: Mapping[str, Any]) -> str:
@@ -293,10 +260,3 @@ def _run_here(text: str, work: Path, options: LaunchOptions) -> Best:
     if over.condition != "Succeeded":
         raise ClusterError(f"experiment {run.name} failed: {over.message}; {first_reason(run)}")
     return best_of(experiment_with_status(run, over))
-
-
-def _own_namespace() -> str:
-    try:
-        return NAMESPACE_FILE.read_text().strip()
-    except OSError as error:
-        raise ClusterError(f"the task's namespace is not known: {error.strerror}; give the namespace") from error

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from traffic_yolo.cluster.access import mapping_at, mappings_at, text_at, whole_at
 from traffic_yolo.errors import ClusterError
 from traffic_yolo.tuning.katib_launch.cluster import Experiments
-from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import DEFAULT_PARALLEL_TRIALS, SUSPENDABLE
 
 SUSPENDED_ANNOTATION = "traffic-yolo/suspended"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from traffic_yolo.cluster.access import mapping_at, text_at, texts_at
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage import json_value
-from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import DEFAULT_METRICS_FORMAT, TIMESTAMP_KEY, UNAVAILABLE
 from traffic_yolo.tuning.katib_spec.defaults import strategies
 from traffic_yolo.tuning.katib_spec.go_regexp import compile_go

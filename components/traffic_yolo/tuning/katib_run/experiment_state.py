@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from traffic_yolo.cluster.access import mapping_at, text_at, whole_at
 from traffic_yolo.tuning.katib_run.collector import LogFormat
 from traffic_yolo.tuning.katib_run.journal import UNFINISHED, Journal, Trial
-from traffic_yolo.tuning.katib_spec.access import mapping_at, text_at, whole_at
 from traffic_yolo.tuning.katib_spec.constants import DEFAULT_PARALLEL_TRIALS
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from traffic_yolo.cluster.access import at, list_at, mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import output_path
-from traffic_yolo.tuning.katib_spec.access import at, list_at, mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import METRICS_FILE
 from traffic_yolo.tuning.katib_spec.template import containers
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from traffic_yolo.cluster.access import mapping_at, mappings_at, text_at
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import AnyPath, input_path, output_path
+from traffic_yolo.terminations import interrupts_put_off, terminations_raised
 from traffic_yolo.tuning.katib_check.check import check_file
 from traffic_yolo.tuning.katib_run.collector import LogFormat
 from traffic_yolo.tuning.katib_run.early_stopping import MedianStop
 from traffic_yolo.tuning.katib_run.experiment_state import Ending, Limits, ending
-from traffic_yolo.tuning.katib_run.interrupts import interrupts_put_off, terminations_raised
 from traffic_yolo.tuning.katib_run.journal import UNFINISHED, Journal, State, Trial
 from traffic_yolo.tuning.katib_run.last_words import why_failed, why_without_metrics
 from traffic_yolo.tuning.katib_run.pod import (
@@ -34,7 +35,6 @@ from traffic_yolo.tuning.katib_run.pod import (
     stop,
 )
 from traffic_yolo.tuning.katib_run.suggestions import Suggester, make_suggester
-from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at
 from traffic_yolo.tuning.katib_spec.defaults import with_defaults
 from traffic_yolo.tuning.katib_spec.document import parse_object, read_text
 from traffic_yolo.tuning.katib_spec.space import read_space

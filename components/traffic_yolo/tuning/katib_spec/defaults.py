@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from traffic_yolo.tuning.katib_spec.access import at, mapping_at, mappings_at, text_at, texts_at
+from traffic_yolo.cluster.access import at, mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import (
     DEFAULT_PARALLEL_TRIALS,
     DEFAULT_RESUME_POLICY,

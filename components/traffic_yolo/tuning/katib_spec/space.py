@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from traffic_yolo.cluster.access import mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.tuning.katib_spec.access import mapping_at, mappings_at, text_at, texts_at
 from traffic_yolo.tuning.katib_spec.constants import LIST_TYPES, NUMERIC_TYPES
 
 MAX_GRID_VALUES = 1_000_000  # of one parameter: more could not be listed, let alone tried

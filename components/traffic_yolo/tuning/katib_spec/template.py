@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from traffic_yolo.cluster.access import at, mapping_at, mappings_at, text_at
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.tuning.katib_spec.access import at, mapping_at, mappings_at, text_at
 from traffic_yolo.tuning.katib_spec.constants import INDEXED_META_KEYS, META_INDEX, META_REFERENCE, placeholder
 
 TEST_VALUE = "test-value"  # what Katib's webhook fills in to look at the template

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a local run: both end it in order, and neither cuts a step in two."""
+"""Ctrl-C and SIGTERM in what others must not find half done: both end it in order, and neither cuts a step in two."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def terminations_raised() -> Iterator[None]:
-    """SIGTERM in the block is raised as `Terminated`: without it the run would be gone, and its trials would go on.
+    """SIGTERM in the block is raised as `Terminated`: else the process would be gone, and what it started would go on.
 
     Only the main thread gets signals; in others nothing changes.
     """

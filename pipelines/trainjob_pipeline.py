@@ -1,0 +1,100 @@
+"""The main pipeline for large data and several GPUs or nodes: in shards, and its training a TrainJob.
+
+Only wires (`scale_out`). Compiled for Kubeflow by `python pipelines/trainjob_pipeline.py`, which rewrites
+`trainjob_pipeline.yaml` beside this file. Under kfp.local the TrainJob's command runs on this machine.
+"""
+
+from kfp import dsl
+
+from traffic_yolo_pipelines.scale_out import by_trainjob, scaled_out
+
+
+@dsl.pipeline(name="traffic-yolo-trainjob")
+def trainjob_pipeline(
+    source: str,
+    zoo: str,
+    train_work: str,
+    labels: str = "",
+    layout: str = "",
+    snapshot_cache: str = "",
+    snapshot_settings: str = "",
+    class_map: str = "",
+    val_sites: str = "",
+    test_sites: str = "",
+    splits: str = "auto",
+    policy: str = "",
+    convert_settings: str = "",
+    cfg: str = "",
+    weights: str = "",
+    weights_names: str = "",
+    class_seeds: str = "",
+    fine_tune_layers: str = "",
+    width: str = "",
+    height: str = "",
+    batch: str = "",
+    max_batches: str = "",
+    optimizer: str = "",
+    learning_rate: str = "",
+    seed: int = 0,
+    train_settings: str = "",
+    evaluate_settings: str = "",
+    objective: str = "f1",
+    per_class: bool = False,
+    tune_settings: str = "",
+    validate_settings: str = "",
+    model_name: str = "traffic-small",
+    shards: int = 4,
+    trainjob: str = "",
+    nas_claim: str = "nas-data",
+    s3_secret: str = "none",
+) -> None:
+    """Fine-tune a YOLO network on very many recordings, by a TrainJob of Kubeflow Trainer.
+
+    Args:
+        source: Recordings, or a data set: a folder, or its label file.
+        zoo: Folder of the model zoo: a path, file:// or nas://.
+        train_work: Folder on the share that the TrainJob trains in, such as nas://.work.
+        labels: Label file or folder with the human labels of the recordings.
+        layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
+            each time.
+        snapshot_settings: Other options of snapshot: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        class_map: YAML file that renames, merges, drops or ignores classes.
+        val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
+        test_sites: Comma-separated sites of the test split; empty: a hash chooses.
+        splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
+        policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
+        weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
+        weights_names: File with the class names that whole weights were trained for, one a line.
+        class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
+        fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as
+            heads@100,all; by default the recipe's.
+        width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
+        height: Network height in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
+        batch: Pictures per weight update; by default the recipe's. A whole number, or empty.
+        max_batches: Weight updates in all, to which the cfg's steps are scaled; by default the recipe's. A whole
+            number, or empty.
+        optimizer: sgd or adam as Darknet, or adamw; by default the recipe's.
+        learning_rate: Rate after the warm-up, above 0; by default the recipe's. A number, or empty.
+        seed: Seed of first weights, order and augmentation.
+        train_settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        evaluate_settings: Other options of evaluate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.
+        per_class: Also choose a confidence threshold for each class with enough true boxes.
+        tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        model_name: Name under which the zoo keeps the model's versions.
+        shards: How many parts the source, and the pictures of each split, are cut into; a recording is never cut.
+        trainjob: Nodes, GPUs and so on: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
+        s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
+    """
+    scaled_out(dict(locals()), by_trainjob)
+
+
+if __name__ == "__main__":
+    from traffic_yolo_pipelines.compile import compile_beside
+
+    compile_beside(trainjob_pipeline, __file__)
