@@ -113,7 +113,7 @@ def _check_zoo(parameters: Mapping[str, Any]) -> None:
 
 def _check_place(name: str, location: str) -> None:
     """Raises `StorageError` for an output that could not be written, or an input that is not there."""
-    if name == "zoo":
+    if name in ("zoo", "data_store"):
         check_writable(location)
     elif name != "snapshot_cache":
         if not exists(location):

@@ -81,7 +81,7 @@ def convert(
     Args:
         fingerprint: What the task snapshot returned: the share's files, and their content.
         files: What the task convert_files returned: the other files, and their content.
-        dataset: The data set folder.
+        dataset: The data set folder; with a data_store, a reference to it.
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
@@ -114,7 +114,7 @@ def convert(
         (options,) = task_options([ConvertOptions], given)
         print(described(options))
         check_named_files(files, options, settings)
-        wanted = ContentToMatch(ShareContent.parse(fingerprint), snapshot_cache, reads_elsewhere(files))
+        wanted = ContentToMatch(ShareContent.parse(fingerprint), snapshot_cache, reads_elsewhere(files), files)
         converted = convert_source(options, Path(dataset.path), content=wanted)
         print(converted.text)
     shutil.copyfile(Path(dataset.path) / "report.html", report.path)
@@ -192,7 +192,7 @@ def convert_shard(
         print(described(options))
         wanted, fingerprint, files = named_shard(shard)
         check_named_files(files, options, settings)
-        content = ContentToMatch(ShareContent.parse(fingerprint), hashes.path, reads_elsewhere(files))
+        content = ContentToMatch(ShareContent.parse(fingerprint), hashes.path, reads_elsewhere(files), files)
         print(convert_shard(options, Path(part.path), wanted, snapshot=content).text)
 
 
@@ -208,7 +208,7 @@ def merge_shards(
 
     Args:
         parts: The folders of all shards, in any order.
-        dataset: The data set folder.
+        dataset: The data set folder; with a data_store, a reference to it.
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
