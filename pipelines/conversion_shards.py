@@ -38,6 +38,7 @@ def convert_in_shards(form: Mapping[str, Any], *, shards: Any, reach: Callable[[
     merge_task = merge_shards(parts=dsl.Collected(shard_task.outputs["part"]))
     merge_task.set_cpu_request("1").set_memory_request("2G")
 
-    for task in (snapshot_task, files_task, hashes_task, shard_task):
+    # The merge writes into the data store, where one is named
+    for task in (snapshot_task, files_task, hashes_task, shard_task, merge_task):
         reach(task)
     return merge_task.outputs["dataset"]

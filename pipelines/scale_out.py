@@ -56,7 +56,8 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
     )
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
-    for task in (train_task, evaluate_task, tune_task, validate_task, publish_task):
+    # The data set may be a reference to one on the NAS, which every task that gets it reads there
+    for task in (train_task, export_task, evaluate_task, tune_task, validate_task, publish_task):
         reach(task)
 
 

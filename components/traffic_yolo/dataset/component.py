@@ -18,6 +18,7 @@ def convert_files(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     settings: str = "",
 ) -> str:
     """Check the options of a conversion, and hash the files that they name.
@@ -34,6 +35,8 @@ def convert_files(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
 
     Returns:
@@ -71,6 +74,7 @@ def convert(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     settings: str = "",
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
@@ -94,6 +98,8 @@ def convert(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
@@ -156,6 +162,7 @@ def convert_shard(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     settings: str = "",
 ) -> None:
     """Convert one shard of a source; `merge_shards` makes the data set of all of them.
@@ -172,6 +179,8 @@ def convert_shard(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
@@ -242,6 +251,7 @@ def import_dataset(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     dataset: str = "",
     settings: str = "",
 ) -> None:
@@ -262,6 +272,8 @@ def import_dataset(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         dataset: Data set folder that convert wrote, which is read where it lies.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
