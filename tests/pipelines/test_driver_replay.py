@@ -84,9 +84,17 @@ def test_claim_is_the_one_that_was_named_where_the_environment_says(
         assert task.claims == {task.environment[NAS_ROOT_VARIABLE]: "team-share"}, task.name
 
 
-def test_task_that_is_told_of_places_has_the_nas(pipeline: Compiled) -> None:
+def reaches_places(task: Task) -> bool:
+    """Whether a task is told of a place, reads a data set (which may be a reference to one) or writes one."""
+    inputs, outputs = (task.component.get(f"{what}Definitions", {}) for what in ("input", "output"))
+    return bool(PLACES & set(inputs.get("parameters", {}))) or any(
+        "dataset" in one.get("artifacts", {}) for one in (inputs, outputs)
+    )
+
+
+def test_task_that_is_told_of_places_or_reads_a_data_set_has_the_nas(pipeline: Compiled) -> None:
     for task in tasks(pipeline).values():
-        if PLACES & set(task.component.get("inputDefinitions", {}).get("parameters", {})):
+        if reaches_places(task):
             assert task.claims, task.name
 
 
@@ -94,7 +102,7 @@ def test_task_that_is_told_of_places_has_the_secret_of_the_object_storage(pipeli
     told = []
     for task in tasks(pipeline, s3_secret="lab-s3").values():
         taken = {name: value for name, value in task.environment.items() if isinstance(value, dict)}
-        if PLACES & set(task.component.get("inputDefinitions", {}).get("parameters", {})):
+        if reaches_places(task):
             told.append(task.name)
             reference = {"name": "lab-s3", "optional": True}
             assert taken == {key: {"secretKeyRef": {"key": key} | reference} for key in S3_SECRET_KEYS}, task.name

@@ -50,7 +50,7 @@ from typing import Any
 
 from traffic_yolo import process_identity
 from traffic_yolo.errors import StorageError
-from traffic_yolo.messages import shown
+from traffic_yolo.messages import one_line
 from traffic_yolo.storage import json_value
 
 LEASES_NAME = ".leases"
@@ -246,6 +246,9 @@ def _write(path: Path) -> bytes:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         os.write(descriptor, content)
+    except OSError:  # a full disk: a lease without a holder would live for a day
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
     return content
@@ -306,5 +309,5 @@ def _is_gone(record: Any) -> bool:
 def _holder_of(record: Any) -> str:
     if not isinstance(record, dict):
         return "a reader without a name"
-    task = f", {record['task']}" if record.get("task") else ""
-    return f"{shown(record.get('host'))} (process {shown(record.get('pid'))}{task}, since {shown(record.get('since'))})"
+    host, process, task, since = (one_line(str(record.get(key, "")))[:80] for key in ("host", "pid", "task", "since"))
+    return f"{host} (process {process}{f', {task}' if task else ''}, since {since})"
