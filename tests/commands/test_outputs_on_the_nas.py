@@ -39,7 +39,7 @@ WRITTEN = {
     "darknet partial --out": "partial.weights",
     "ledger table --out": "table.md",
     "storage fetch --to": "fetched.cfg",
-    "storage gc --data-store": "data-store/.leases",
+    "storage gc --data-store": "data-store",
     "train --out": "run",
     "trial fine-tuning --work": "work",
     "trial fine-tuning --store": "store",

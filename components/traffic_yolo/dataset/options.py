@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import LocationUse, changed, check_options, option
 from traffic_yolo.snapshot.options import RecordingsChoice
-from traffic_yolo.storage import is_s3, shown
+from traffic_yolo.storage import check_scheme, is_s3, shown
 
 ATM_FORMAT = "atm-h5"
 # The keys of label_formats.LABEL_FORMATS, which is heavy to import
@@ -162,10 +162,17 @@ class DataSetChoice(ConvertOptions):
 
 
 def _check_store(location: str) -> None:
+    """Whether it is there, and may be written, is for the machine that converts to say."""
+    if not location:
+        return
+    try:
+        check_scheme(location)
+    except StorageError as error:
+        raise OptionsError(f"data_store: {error}") from error
     if is_s3(location):
         raise OptionsError(
             f"data_store: {shown(location)}: readers of a data set need files, which object storage has not; give a "
-            "path or nas://"
+            f"path or nas://"
         )
 
 

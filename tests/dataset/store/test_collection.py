@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -292,7 +292,7 @@ def test_store_that_cannot_be_written_is_read_without_a_lease(
 
 
 @pytest.fixture
-def gc(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+def gc(root: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs `storage gc --data-store ROOT <arguments>`, asserts the exit code, and gives what was printed."""
 
     def run(*arguments: str, code: int = 0) -> str:
@@ -305,7 +305,7 @@ def gc(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[...,
             assert printed.err.count("\n") == 1
         return printed.err if code else printed.out
 
-    yield run
+    return run
 
 
 def test_command_says_what_goes_and_takes_it_without_dry_run(gc: Callable[..., str], root: Path) -> None:
