@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.messages import shown
@@ -63,6 +62,8 @@ def absolute(options: ConvertOptions) -> ConvertOptions:
 
 def absolute_location(location: str) -> str:
     """A location whose relative path is made absolute; a name of a layout, or text in braces, stays as it is."""
+    from traffic_yolo.atm.layouts import builtin_layouts  # which readers of data sets have no use for
+
     if not location or "://" in location or location.lstrip().startswith("{") or location in builtin_layouts():
         return location
     return str(Path(location).resolve())
