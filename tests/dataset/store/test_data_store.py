@@ -190,14 +190,14 @@ def test_store_that_is_not_mounted_is_not_made(referring: Path, store: Path) -> 
 
 def test_store_in_object_storage_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
-        OptionsError, match=r"data_store: s3://a/b: readers of a data set need files, .* path or nas://"
+        OptionsError, match=r"data_store: s3://bucket/b: readers of a data set need files, .* path or nas://"
     ):
-        ConvertOptions("x", data_store="s3://a/b")
+        ConvertOptions("x", data_store="s3://bucket/b")
     with pytest.raises(SystemExit) as ended:
-        main(["convert", "--source", "x", "--data-store", "s3://a/b", "--out", str(tmp_path / "out")])
+        main(["convert", "--source", "x", "--data-store", "s3://bucket/b", "--out", str(tmp_path / "out")])
     assert ended.value.code == 2
     printed = capsys.readouterr().err
-    assert printed.startswith("error: --data-store: s3://a/b")
+    assert printed.startswith("error: --data-store: s3://bucket/b")
     assert printed.count("\n") == 1
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from traffic_yolo.cli import main
-from traffic_yolo.dataset.convert import ContentToMatch, convert
+from traffic_yolo.dataset.convert import ContentToMatch, convert, recipe_of
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.dataset.named_files import named_files
+from traffic_yolo.dataset.named_files import check_named_files, named_files
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.store.opening import REBUILDS_NAME
-from traffic_yolo.errors import DatasetError
+from traffic_yolo.errors import DatasetError, StorageError
 from traffic_yolo.snapshot.content import ShareContent
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
 
@@ -99,17 +99,21 @@ def test_it_keeps_to_the_content_of_the_share_that_it_was_made_of(source: Path, 
         DataSet.open(tmp_path / "out")
 
 
-def test_options_that_came_from_a_settings_file_need_it_no_more(source: Path, store: Path, tmp_path: Path) -> None:
-    settings = tmp_path / "settings.yaml"
+def test_options_that_came_from_a_settings_file_need_it_no_more(source: Path, tmp_path: Path) -> None:
+    settings, class_map = tmp_path / "settings.yaml", tmp_path / "map.yaml"
     settings.write_text("min_confidence: 0.25\n")
-    options = ConvertOptions(str(source), min_confidence=0.25, data_store=str(store))
+    class_map.write_text("drop: [BIRD]\n")
+    options = ConvertOptions(str(source), min_confidence=0.25, class_map=str(class_map))
     files = named_files(options, str(settings), "run-1")
-    assert "settings=" in files
+    assert files.startswith("settings=")
     seen = ContentToMatch(ShareContent.of(take_snapshot(str(source))), files=files)
-    convert(options, tmp_path / "out", content=seen)
+    repeated = recipe_of(options, seen)
     settings.unlink()
-    shutil.rmtree(DataSet.open(tmp_path / "out").root)
-    assert DataSet.open(tmp_path / "out").manifest["min_confidence"] == 0.25
+    assert repeated.options == options
+    check_named_files(repeated.files, repeated.options)
+    class_map.write_text("drop: [BUS]\n")
+    with pytest.raises(StorageError, match="class_map .*: expected SHA-256"):
+        check_named_files(repeated.files, repeated.options)
 
 
 def test_command_line_keeps_to_its_snapshot(source: Path, store: Path, tmp_path: Path) -> None:
