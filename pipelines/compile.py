@@ -13,7 +13,7 @@ from traffic_yolo.options import fields_of, type_of
 from traffic_yolo_pipelines.images import set_flavour
 from traffic_yolo_pipelines.platform_settings import SECRET_PARAMETER, apply_settings
 from traffic_yolo_pipelines.run_end import with_summary
-from traffic_yolo_pipelines.server_needs import LITERALS, OPTIONAL_SECRETS, RETRIES, server_needs
+from traffic_yolo_pipelines.server_needs import FINAL_STATUS, LITERALS, OPTIONAL_SECRETS, RETRIES, server_needs
 from traffic_yolo_pipelines.step_options import STEP_OPTIONS
 
 SERVER_VARIABLE = "TRAFFIC_YOLO_KFP_SERVER"
@@ -70,8 +70,8 @@ def compiled_for(
         add_literals(made.pipeline_spec)
     if target < OPTIONAL_SECRETS.since and not (cluster and cluster.s3_secret):
         _drop_secrets_of_the_form(made)
-    if cluster:
-        check_target(field, target, server_needs(made))
+    # What is not written for an older server was left out above; the final status of a run cannot be
+    check_target(field, target, [need for need in server_needs(made) if cluster or need == FINAL_STATUS])
     return made
 
 

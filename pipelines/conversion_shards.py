@@ -13,13 +13,13 @@ PARALLEL_SHARDS = 8  # more wait: a NAS serves a few readers well, and many badl
 
 
 def convert_in_shards(
-    form: Mapping[str, Any], *, shards: Any, store: Any, reach: Callable[[Any], None], checked: bool = False
+    form: Mapping[str, Any], *, shards: Any, reach: Callable[[Any], None], checked: bool = False
 ) -> Any:
     """The data set of the form's source as an artifact: byte for byte the one that the task `convert` makes.
 
-    `form`: as `form_parameters` has it; `shards`: how many, of which each is a task; `store`: the folder on the share
-    that keeps the data set, empty: an artifact; `reach`: gives a task that is told of places the storage; `checked`:
-    whether `preflight` comes before everything, as it does where the pipeline trains or publishes.
+    `form`: as `form_parameters` has it; `shards`: how many, of which each is a task; `reach`: gives a task that is told
+    of places the storage; `checked`: whether `preflight` comes before everything, as it does where the pipeline trains
+    or publishes.
     """
     snapshot_task = snapshot(**form_parameters(snapshot, form))
     files_task = convert_files(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(convert_files, form))
@@ -40,12 +40,10 @@ def convert_in_shards(
         )
         shard_task.set_cpu_request("1").set_memory_request("2G")
 
-    merge_task = merge_shards(
-        parts=dsl.Collected(shard_task.outputs["part"]), store=store, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    )
+    merge_task = merge_shards(parts=dsl.Collected(shard_task.outputs["part"]))
     merge_task.set_cpu_request("1").set_memory_request("2G")
-    merge_task.set_caching_options(False)  # somebody may have removed what an earlier run has kept in the store
 
+    # The merge writes into the data store, where one is named
     for task in (snapshot_task, files_task, hashes_task, shard_task, merge_task):
         reach(task)
     return merge_task.outputs["dataset"]

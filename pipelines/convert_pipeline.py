@@ -22,9 +22,9 @@ def convert_pipeline(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     convert_settings: str = "",
     shards: int = 4,
-    dataset_store: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
 ) -> None:
@@ -42,10 +42,10 @@ def convert_pipeline(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         shards: How many parts the source is cut into; a recording is never cut.
-        dataset_store: Folder on the share that keeps the data set, such as nas://.datasets, for runs that take it from
-            there; empty: an artifact.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
     """
@@ -53,7 +53,6 @@ def convert_pipeline(
     convert_in_shards(
         form,
         shards=shards,
-        store=dataset_store,
         reach=lambda task: reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret),
     )
 

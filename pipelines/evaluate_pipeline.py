@@ -26,6 +26,7 @@ def evaluate_pipeline(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     dataset: str = "",
     convert_settings: str = "",
     cfg: str = "",
@@ -63,6 +64,8 @@ def evaluate_pipeline(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         dataset: Data set folder that convert wrote, which is read where it lies.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         cfg: Darknet .cfg file of the model.

@@ -30,6 +30,7 @@ def finetune_pipeline(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     convert_settings: str = "",
     cfg: str = "",
     weights: str = "",
@@ -78,6 +79,8 @@ def finetune_pipeline(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
@@ -173,9 +176,9 @@ def finetune_pipeline(
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
 
-    # Settings of every step may lie on the NAS; export alone is told of no place there
-    reading = (snapshot_task, files_task, convert_task, train_task, evaluate_task, tune_task, validate_task)
-    for task in (*reading, publish_task):
+    # Settings of every step may lie on the NAS, and so may the data set, to which the artifact only refers then
+    of_data = (convert_task, train_task, export_task, evaluate_task, tune_task, validate_task)
+    for task in (snapshot_task, files_task, *of_data, publish_task):
         reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
 
 

@@ -27,18 +27,14 @@ CLAIM_PARAMETER, SECRET_PARAMETER, GPUS_PARAMETER = "nas_claim", "s3_secret", "g
 IMAGE_PARAMETER = "image_name"
 REPORT_STEP = "report_run"
 # Steps whose tasks write nothing on the share, whatever their options say. A step that is not named here gets the claim
-# that can be written: one that wrongly read only would fail hours later.
+# that can be written: one that wrongly read only would fail hours later. Steps that read a data set are not among them:
+# in a data store they hold a lease on it, a file there.
 READ_ONLY_STEPS = frozenset(
     {
         "convert_files",
         "convert_shard",
-        "export",
-        "evaluate",
-        "tune",
-        "validate",
         "search",
         "plan_shards",
-        "merge_shards",
         REPORT_STEP,
     }
 )

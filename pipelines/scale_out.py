@@ -28,7 +28,7 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
     def reach(task: Any) -> None:
         reach_storage(task, nas_claim=form["nas_claim"], s3_secret=form["s3_secret"])
 
-    dataset = convert_in_shards(form, shards=form["shards"], reach=reach, store=form["dataset_store"], checked=True)
+    dataset = convert_in_shards(form, shards=form["shards"], reach=reach, checked=True)
     train_task = train_task_of(dataset, form)
     # Weights on the NAS may change under the same path, which KFP's cache key does not see.
     train_task.set_caching_options(False)
@@ -59,7 +59,7 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
     publish_task.set_cpu_request("2").set_memory_request("4G")
     # Publishing is an effect outside KFP: a cached task would claim a bundle that somebody has removed.
     publish_task.set_caching_options(False)
-    # Export too: the data set may be a reference to a place on the share
+    # The data set may be a reference to one on the NAS, which every task that gets it reads there
     for task in (train_task, export_task, evaluate_task, tune_task, validate_task, publish_task):
         reach(task)
 

@@ -22,6 +22,7 @@ def shards_pipeline(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     convert_settings: str = "",
     cfg: str = "",
     weights: str = "",
@@ -52,7 +53,6 @@ def shards_pipeline(
     publish_settings: str = "",
     shards: int = 4,
     train_work: str = "",
-    dataset_store: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
     gpus: str = "0",
@@ -72,6 +72,8 @@ def shards_pipeline(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
@@ -107,8 +109,6 @@ def shards_pipeline(
         shards: How many parts the source, and the pictures of each split, are cut into; a recording is never cut.
         train_work: Folder on the share to train in, such as nas://.work, so that a pod that is started anew goes on;
             empty: in the pod, from the start.
-        dataset_store: Folder on the share that keeps the data set, such as nas://.datasets, so that no step copies it;
-            empty: an artifact, which every step copies.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
         gpus: GPUs of the training task; 0 trains on CPUs. A whole number.

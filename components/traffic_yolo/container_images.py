@@ -50,11 +50,23 @@ def in_flavour(text: str, flavour: str) -> str:
 
     Raises `OptionsError` for a text that `image` did not make: which flavour another image is nobody can tell.
     """
-    found = re.fullmatch(r"((?:.*/)?)([^/:]+):([^/:]+)", text)
-    if not found or found[2] not in IMAGES or found[3] not in _tags(found[2]):
+    found = _parts(text)
+    if found is None:
         known = ", ".join(f"{name}:{tag}" for name in IMAGES for tag in _tags(name))
         raise OptionsError(f"image {shown(text)} is not one of ours: expected {known} behind a prefix")
-    return f"{found[1]}{found[2]}:{_tag(found[2], flavour if IMAGES[found[2]] else '')}"
+    prefix, name = found
+    return f"{prefix}{name}:{_tag(name, flavour if IMAGES[name] else '')}"
+
+
+def is_ours(text: str) -> bool:
+    """Whether `image` made this text, under any prefix."""
+    return _parts(text) is not None
+
+
+def _parts(text: str) -> tuple[str, str] | None:
+    """(prefix with its last slash, name) of an image of ours."""
+    found = re.fullmatch(r"((?:.*/)?)([^/:]+):([^/:]+)", text)
+    return (found[1], found[2]) if found and found[2] in IMAGES and found[3] in _tags(found[2]) else None
 
 
 def _tags(name: str) -> list[str]:

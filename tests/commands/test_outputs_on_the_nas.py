@@ -23,6 +23,7 @@ WRITTEN = {
     "snapshot --changes": "changes.json",
     "snapshot --gate": "gate.txt",
     "convert --out": "data",
+    "convert --data-store": "data-store",
     "export-labels --out": "labels",
     "check --out": "checked",
     "detect --out": "shard.npz",
@@ -39,6 +40,7 @@ WRITTEN = {
     "darknet partial --out": "partial.weights",
     "ledger table --out": "table.md",
     "storage fetch --to": "fetched.cfg",
+    "storage gc --data-store": "data-store",
     "train --out": "run",
     "trial fine-tuning --work": "work",
     "trial fine-tuning --store": "store",
@@ -92,6 +94,8 @@ atm synthesize --sites 1 --recordings-per-site 1 --frames-per-recording 2 --widt
 atm inspect nas://share/recordings --json nas://inspected.json --html nas://inspected.html
 snapshot --source nas://share/recordings --out nas://snapshot.json --changes nas://changes.json --gate nas://gate.txt
 convert --source nas://dataset --out nas://data
+convert --source nas://dataset --data-store nas://data-store --out nas://referring
+storage gc --data-store nas://data-store --no-zoo
 export-labels --source nas://dataset --to coco --out nas://labels
 check nas://data --out nas://checked
 detect --model nas://untrained --dataset nas://data --shard 1/1 --out nas://shard.npz

@@ -8,7 +8,8 @@ import pytest
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.import_dataset import import_dataset
 from traffic_yolo.dataset.options import DataSetChoice
-from traffic_yolo.dataset.reference import REFERENCE_NAME, DatasetReference, data_set_folder
+from traffic_yolo.dataset.reference import REFERENCE_NAME, DatasetReference
+from traffic_yolo.dataset.store.opening import data_set_folder
 from traffic_yolo.errors import DatasetError, OptionsError, StorageError
 from traffic_yolo.storage import write_json
 

@@ -23,7 +23,7 @@ from traffic_yolo_pipelines.step_options import STEP_OPTIONS
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
 PACKAGES = sorted(FOLDER.glob("*.yaml"))
 LOCATIONS = {name for step in STEP_OPTIONS.values() for name, field in fields_of(*step).items()
-             if field.metadata.get("location")} | {SETTINGS}  # fmt: skip
+             if field.metadata.get("location") in ("read", "keep")} | {SETTINGS}  # fmt: skip
 # Uncached task -> of which of its parameters its output tells the content
 LOOKS = {"snapshot": {"source", "labels"}, "convert-files": LOCATIONS - {"source", "labels"}}
 
@@ -105,12 +105,22 @@ def test_same_share_twice_is_converted_once(server: Server, finetune: Compiled, 
     assert {name for name, task in again.items() if task.key} == {"convert", "export", "evaluate", "tune", "validate"}
 
 
-def test_shards_are_found_again_and_merged_into_what_may_have_been_removed(server: Server, sharded: Compiled, share: Path) -> None:
+def test_shards_and_their_merge_are_found_again(server: Server, sharded: Compiled, share: Path) -> None:
     parameters = {**form(share), "shards": 2}
     assert hits(server.run(sharded, parameters)) == set()
     assert hits(server.run(sharded, parameters)) == {
-        "hash-share", "plan-shards", "for-loop-1/0/convert-shard", "for-loop-1/1/convert-shard",
+        "hash-share", "plan-shards", "for-loop-1/0/convert-shard", "for-loop-1/1/convert-shard", "merge-shards",
     }  # fmt: skip
+
+
+def test_another_data_store_is_another_conversion(server: Server, finetune: Compiled, share: Path) -> None:
+    """What a reference refers to is in the store that it names."""
+    parameters = {**form(share), "zoo": "/nas/zoo"}
+    stores = [{"data_store": str(share.with_name(name))} for name in ("first", "second")]
+    for given in ({}, *stores):
+        assert hits(server.run(finetune, {**parameters, **given})) == set()
+    assert hits(server.run(finetune, {**parameters, **stores[0]})) == {"convert"}
+    assert not any(Path(store["data_store"]).exists() for store in stores)  # which no task that looks makes
 
 
 def test_share_that_was_copied_back_is_the_same(server: Server, finetune: Compiled, share: Path) -> None:

@@ -181,7 +181,7 @@ def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(
         "shards": 2,
         "zoo": str(tmp_path / "other"),
         "train_work": str(tmp_path / "work"),
-        "dataset_store": str(tmp_path / "data"),
+        "data_store": str(tmp_path / "data"),
     }
     cut = run_locally(PIPELINES[name], {**parameters, **more}, tmp_path / "cut")
     made = cut.artifact("merge-shards", "dataset"), whole.artifact("convert", "dataset")

@@ -14,9 +14,9 @@ import pytest
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import StorageError
+from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning import trained_run
-from traffic_yolo.tuning.lease import LeaseTiming
 from traffic_yolo.tuning.training_store import (
     CODE,
     code_files,
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.lease import LeaseTiming
+from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.tuning.training_store import trained_once
 training = TrainingOptions(width=160, height=96, batch=2, max_batches=int(sys.argv[4]), seed=int(sys.argv[3]))
 trained_once(DataSet.open(Path(sys.argv[1])), Path(sys.argv[2]), training, timing=LeaseTiming(0.1, 600, 0.05))

@@ -1,19 +1,23 @@
-"""`traffic-yolo storage`: list, fetch, put, verify and sync files of any scheme."""
+"""`traffic-yolo storage`: list, fetch, put, verify and sync files of any scheme; collect in a store of data sets."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from traffic_yolo.commands.location_types import KEEP, READ, WRITE
+from traffic_yolo.commands.location_types import KEEP, READ, WRITE, WRITE_TEXT
 from traffic_yolo.errors import ChecksumError, NotFoundError, OptionsError, StorageError
+from traffic_yolo.messages import shown as shown_value
 
 LOCATION = "a path, file://, nas:// or s3://"
+OLDER_THAN = "30d"
+UNITS_S = {"d": 24 * 3600.0, "h": 3600.0}
+MOST_DIGITS = 6
 
 
 @click.group()
 def command() -> None:
-    """List, fetch, put, verify and sync files: paths, nas:// and s3:// alike.
+    """List, fetch, put, verify and sync files: paths, nas:// and s3:// alike. Collect what a data store can miss.
 
     docs/storage.md lists the environment variables of object storage.
     """
@@ -132,3 +136,43 @@ def sync_command(source: str, target: str, delete: bool, settle_s: float, jobs: 
     for name, reason in report.skipped:
         click.echo(f"left out: {name}: {reason}")
     click.echo(report.text)
+
+
+@command.command("gc")
+@click.option(
+    "--data-store", required=True, type=WRITE_TEXT, help="Folder that keeps data sets (convert --data-store)."
+)
+@click.option("--zoo", "zoos", multiple=True, type=KEEP, help="A model zoo whose data sets stay. Repeatable.")
+@click.option("--no-zoo", is_flag=True, help="No zoo has models of these data sets.")
+@click.option(
+    "--older-than", default=OLDER_THAN, show_default=True, help="How long a data set was not read: days (30d), hours."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def gc_command(data_store: str, zoos: tuple[str, ...], no_zoo: bool, older_than: str, dry_run: bool) -> None:
+    """Take away data sets that nobody reads or has read for long, and no zoo names; they can be made again.
+
+    Whoever needs one that went makes it again of its source, where that is as it was.
+    """
+    from traffic_yolo.dataset.store.collection import Collection
+    from traffic_yolo.dataset.store.data_store import DataStore
+    from traffic_yolo.registry.published_data import published_data
+
+    if bool(zoos) == no_zoo:
+        found = "both" if zoos else "neither"
+        raise OptionsError(f"give each --zoo whose models were made of these data sets, or --no-zoo; found {found}")
+    spared = {fingerprint: why for zoo in reversed(zoos) for fingerprint, why in published_data(zoo).items()}
+    collection = Collection(DataStore(data_store), spared, _seconds(older_than))
+    gone = []
+    for fate in collection.fates() if dry_run else collection.collect():
+        click.echo(fate.text)
+        gone += [] if fate.stays else [fate.size]
+    verb = "would go" if dry_run else "went"
+    click.echo(f"{len(gone)} data sets, {sum(gone) / 1e9:.3f} GB {verb}")
+
+
+def _seconds(duration: str) -> float:
+    """Seconds of `30d` or `12h`; `OptionsError` for anything else."""
+    number, unit = duration[:-1], duration[-1:]
+    if not (number.isascii() and number.isdecimal() and len(number) <= MOST_DIGITS and unit in UNITS_S):
+        raise OptionsError(f"--older-than: expected days or hours, such as 30d or 12h, found {shown_value(duration)}")
+    return int(number) * UNITS_S[unit]

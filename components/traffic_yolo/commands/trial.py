@@ -31,7 +31,7 @@ def command() -> None:
 )
 def fine_tuning(dataset: str, store: Path | None, work: Path, lease_seconds: float, **flags: Any) -> None:
     """Train (or find the training in the store), detect, measure at two thresholds."""
-    from traffic_yolo.tuning.lease import LeaseTiming
+    from traffic_yolo.storage.lease import LeaseTiming
     from traffic_yolo.tuning.trial import run_trial
 
     training, nms, metrics = (values_of(kind, flags) for kind in (TrainingOptions, NmsOptions, MetricOptions))

@@ -18,6 +18,7 @@ def convert_files(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     settings: str = "",
 ) -> str:
     """Check the options of a conversion, and hash the files that they name.
@@ -34,6 +35,8 @@ def convert_files(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
 
     Returns:
@@ -71,6 +74,7 @@ def convert(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     settings: str = "",
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set.
@@ -81,7 +85,7 @@ def convert(
     Args:
         fingerprint: What the task snapshot returned: the share's files, and their content.
         files: What the task convert_files returned: the other files, and their content.
-        dataset: The data set folder.
+        dataset: The data set folder; with a data_store, a reference to it.
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
@@ -94,6 +98,8 @@ def convert(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
@@ -114,7 +120,7 @@ def convert(
         (options,) = task_options([ConvertOptions], given)
         print(described(options))
         check_named_files(files, options, settings)
-        wanted = ContentToMatch(ShareContent.parse(fingerprint), snapshot_cache, reads_elsewhere(files))
+        wanted = ContentToMatch(ShareContent.parse(fingerprint), snapshot_cache, reads_elsewhere(files), files)
         converted = convert_source(options, Path(dataset.path), content=wanted)
         print(converted.text)
     shutil.copyfile(Path(dataset.path) / "report.html", report.path)
@@ -156,6 +162,7 @@ def convert_shard(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     settings: str = "",
 ) -> None:
     """Convert one shard of a source; `merge_shards` makes the data set of all of them.
@@ -172,6 +179,8 @@ def convert_shard(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
@@ -192,7 +201,7 @@ def convert_shard(
         print(described(options))
         wanted, fingerprint, files = named_shard(shard)
         check_named_files(files, options, settings)
-        content = ContentToMatch(ShareContent.parse(fingerprint), hashes.path, reads_elsewhere(files))
+        content = ContentToMatch(ShareContent.parse(fingerprint), hashes.path, reads_elsewhere(files), files)
         print(convert_shard(options, Path(part.path), wanted, snapshot=content).text)
 
 
@@ -203,33 +212,24 @@ def merge_shards(
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
-    store: str = "",
-    run_id: str = "",
 ) -> None:
     """Make the data set of all shards of a conversion: the same bytes as in one piece.
 
     Args:
         parts: The folders of all shards, in any order.
-        dataset: The data set folder.
+        dataset: The data set folder; with a data_store, a reference to it.
         report: What is in it, as a page.
         summary: The same in a few lines.
         metrics: Pictures and boxes per split.
-        store: Folder on the share to keep the data set in, which is then handed on by reference; empty: an artifact.
-        run_id: Id of the pipeline run, where there is a store.
     """
     import shutil
     from pathlib import Path
 
     from traffic_yolo.dataset.shards import merge_shards
-    from traffic_yolo.dataset.store import merge_into_store
     from traffic_yolo.errors import one_line_errors
 
     with one_line_errors():
-        folders = [Path(part.path) for part in parts]
-        if store:
-            merged = merge_into_store(folders, store, Path(dataset.path), run_id=run_id)
-        else:
-            merged = merge_shards(folders, Path(dataset.path))
+        merged = merge_shards([Path(part.path) for part in parts], Path(dataset.path))
         print(merged.text)
     shutil.copyfile(Path(dataset.path) / "report.html", report.path)
     Path(summary.path).write_text(merged.markdown)
@@ -251,6 +251,7 @@ def import_dataset(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     dataset: str = "",
     settings: str = "",
 ) -> None:
@@ -271,6 +272,8 @@ def import_dataset(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         dataset: Data set folder that convert wrote, which is read where it lies.
         settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """

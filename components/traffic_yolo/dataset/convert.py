@@ -4,8 +4,10 @@ The loop is here; what is done with a frame is in `frame_writer` (first stage), 
 `folder_writer` (second stage), and what else looks at them is plugged in through `observers`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Sta
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.frame_writer import FrameWriter
 from traffic_yolo.dataset.look_alikes import group_look_alikes
+from traffic_yolo.dataset.named_files import check_named_files, without_settings
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns, PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_look import look_once
@@ -24,10 +27,14 @@ from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
 from traffic_yolo.dataset.problems import Noted, ProblemCollector, ProblemSink
 from traffic_yolo.dataset.records import Frame, PictureKey
+from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.report import Report, report_markdown
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
 from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
+from traffic_yolo.dataset.store.data_store import DataStore
+from traffic_yolo.dataset.store.handed_on import data_set_written
+from traffic_yolo.dataset.store.recipe import Recipe, absolute, absolute_location
 from traffic_yolo.errors import DatasetError, OptionsError, RecordingError, StorageError
 from traffic_yolo.limits import in_force
 from traffic_yolo.processes import in_processes
@@ -36,7 +43,7 @@ from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.content import AGAIN, ShareContent, held_files
 from traffic_yolo.snapshot.reading import RECORDING_SUFFIX
 from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
-from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path, shown
+from traffic_yolo.storage import AnyPath, existing_path, output_path, shown
 
 FEW_FRAMES = 500  # are written before further processes have started
 MAX_PROCESSES = 8  # unless asked for: a NAS serves a few readers well, and many badly
@@ -63,6 +70,10 @@ class SnapshotToMatch:
     path: AnyPath
     fingerprint: str = ""
 
+    def recipe(self, options: ConvertOptions) -> Recipe:
+        """What repeats a conversion with these options."""
+        return Recipe(options, snapshot=absolute_location(os.fspath(self.path)))
+
     def match(self, options: ConvertOptions) -> "Matched":
         """Raises `StorageError` for another snapshot, and for a file that is gone or has another size now."""
         snapshot = _checked_snapshot(self)
@@ -73,12 +84,19 @@ class SnapshotToMatch:
 class ContentToMatch:
     """The content of the share that a conversion keeps to; `cache`: location of hashes that spare reading it all.
 
-    `elsewhere`: whether pictures may lie where the content does not tell of them.
+    `elsewhere`: whether pictures may lie where the content does not tell of them. `files`: what `named_files` said of
+    the options' files, for whoever repeats the conversion.
     """
 
     content: ShareContent
     cache: AnyPath = ""
     elsewhere: bool = False
+    files: str = ""
+
+    def recipe(self, options: ConvertOptions) -> Recipe:
+        """What repeats a conversion with these options."""
+        cache = absolute_location(os.fspath(self.cache))
+        return Recipe(options, str(self.content), self.elsewhere, cache, files=without_settings(self.files))
 
     def match(self, options: ConvertOptions) -> "Matched":
         """Raises `StorageError` for a share that holds something else."""
@@ -126,6 +144,7 @@ def convert(
 ) -> ConvertSummary:
     """Writes the data set folder `out` (docs/architecture.md, Artifacts); it appears whole or not at all.
 
+    With `options.data_store`, the data set goes there, and `out` is a reference to it.
     The same source and options give the same bytes, whatever the number of `processes` (0: as many as there are cores,
     eight at most, and one for a few frames). With `snapshot_path`, recordings that came later are left alone,
     and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. `content` does that
@@ -135,11 +154,44 @@ def convert(
     snapshot says, or a full disk.
     """
     target = output_path(out)
+    snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else content
+    written = data_set_written(target, recipe_of(options, snapshot))
+    return _convert_into(written, options, snapshot, plugged, processes)
+
+
+def repeat_conversion(recipe: Recipe, store: DataStore, *, expected: str) -> ConvertSummary:
+    """Makes a data set of a store again, whose fingerprint must be the `expected` one.
+
+    Raises what `convert` raises, and `DatasetError` where it comes to another data set.
+    """
+    if recipe.files:
+        check_named_files(recipe.files, recipe.options)
+    snapshot: SnapshotToMatch | ContentToMatch | None = None
+    if recipe.snapshot:
+        snapshot = SnapshotToMatch(recipe.snapshot)
+    elif recipe.content:
+        snapshot = ContentToMatch(ShareContent.parse(recipe.content), recipe.cache, recipe.elsewhere)
+    return _convert_into(store.written(expected=expected), recipe.options, snapshot, plug_ins, 0)
+
+
+def recipe_of(options: ConvertOptions, snapshot: "SnapshotToMatch | ContentToMatch | None") -> Recipe:
+    """What repeats a conversion on another machine."""
+    repeated = absolute(options)
+    return snapshot.recipe(repeated) if snapshot else Recipe(repeated)
+
+
+def _convert_into(
+    written: AbstractContextManager[Path],
+    options: ConvertOptions,
+    snapshot: SnapshotToMatch | ContentToMatch | None,
+    plugged: PlugInsFactory,
+    processes: int,
+) -> ConvertSummary:
+    """Converts into the folder of `written`, which is entered when all is decided that can be before."""
     with in_force(policy_at(options.policy).reading_limits):
         extras = plugged(options)
-        snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else content
         prepared = prepare(options, extras, snapshot)
-        with atomic_folder(target) as folder:
+        with written as folder:
             jobs = [
                 partial(write_frames, prepared, folder / f"{index}-{SPOOL_NAME}", options, extras, shard=(index, count))
                 for count in [_num_processes(processes, prepared.source)]
@@ -163,6 +215,8 @@ def prepare(
 
     `labelled_only`: scans that no human labelled are left out unread, for a caller that has no use for them.
     """
+    if snapshot:
+        _refuse_reference(options)
     matched = snapshot.match(options) if snapshot else None
     only = matched.names if matched else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
@@ -206,6 +260,17 @@ def prepare(
         policy=policy_values(options.policy),
     )
     return Prepared(source, unread, class_map, plan, described, noted)
+
+
+def _refuse_reference(options: ConvertOptions) -> None:
+    """Raises `OptionsError` for a source that a look at its files does not show."""
+    path = existing_path(options.source, what="source")
+    reference = DatasetReference.of(path) if path.is_dir() else None
+    if reference is not None:
+        raise OptionsError(
+            f"source: {shown(options.source)} only refers to a data set, so a snapshot of it shows none of its files; "
+            f"give {shown(reference.location)}"
+        )
 
 
 def _check_survey(unread: ProblemCollector, extras: PlugIns) -> None:

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.coco_entries import CocoEntries
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME
 from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.dataset.reference import DatasetReference
+from traffic_yolo.dataset.store.opening import folder_of, held, source_folder
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import AnyPath, existing_path, input_path, read_json, read_yaml, sha256_of_file
+from traffic_yolo.storage import AnyPath, input_path, read_json, read_yaml, sha256_of_file
 
-MANIFEST_NAME = "manifest.json"
-CLASSES_NAME = "classes.yaml"
 SCHEMA_VERSION = 1
 NO_CLASS = -1
 
 
 def is_data_set(location: str) -> bool:
-    """Whether a path is a folder that `convert` wrote; `StorageError` where nothing is there."""
-    folder = existing_path(location, what="source")
+    """Whether a path is a folder that `convert` wrote, or refers to one; `StorageError` where nothing is there."""
+    folder = source_folder(location)
     return all((folder / name).is_file() for name in (MANIFEST_NAME, CLASSES_NAME))
 
 
@@ -60,42 +60,52 @@ def category_id(class_id: int) -> int:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set folder as `convert` writes it (docs/architecture.md, Artifacts)."""
+    """A data set folder as `convert` writes it (docs/architecture.md, Artifacts).
+
+    `root`: where its files lie. `by_reference`: whether that is a store, where others could have changed them.
+    """
 
     root: Path
     classes: tuple[str, ...]
     manifest: dict[str, Any]
+    by_reference: bool = False
 
     @classmethod
     def open(cls, root: AnyPath) -> "DataSet":
         """Reads manifest and classes; a reference (`dataset.reference`) is followed.
 
-        Raises `DatasetError` where the folder is missing or not a data set, its classes are not those that the manifest
-        states, or it has not the content that a reference says.
+        A data set in a store stays there for as long as this process lives, and is made again where it is gone. Raises
+        `DatasetError` where the folder is missing or not a data set, its classes are not those that the manifest
+        states, it has not the content that a reference says, or it is gone and cannot be made again.
         """
         folder = input_path(root, what="data set")
         reference = DatasetReference.of(folder)
         if reference is None:
-            return cls._in(folder)
-        found = cls._in(reference.folder())
+            return cls._in(held(folder))
+        if reference.stored is None:
+            found = cls._in(folder_of(reference))
+        else:
+            reference.stored.check_manifest(folder / MANIFEST_NAME)
+            found = cls._in(folder_of(reference), folder)
         reference.check(found.fingerprint)
         return found
 
     @classmethod
-    def _in(cls, folder: Path) -> "DataSet":
+    def _in(cls, folder: Path, referring: Path | None = None) -> "DataSet":
+        """The data set in `folder`; by the manifest in the folder that refers to it, where there is one."""
         if not folder.is_dir():
             raise DatasetError(f"data set not found: {folder}; give the folder that convert wrote")
-        for name in (MANIFEST_NAME, CLASSES_NAME):
-            if not (folder / name).is_file():
-                raise DatasetError(f"{folder}: {name} is missing; is this a folder that convert wrote?")
-        manifest = read_json(folder / MANIFEST_NAME, what="manifest")
+        manifest_path = (referring or folder) / MANIFEST_NAME
+        for path in (manifest_path, folder / CLASSES_NAME):
+            if not path.is_file():
+                raise DatasetError(f"{path.parent}: {path.name} is missing; is this a folder that convert wrote?")
+        manifest = read_json(manifest_path, what="manifest")
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
         if version != SCHEMA_VERSION or not isinstance(manifest.get("fingerprint"), str):
             expected = f"schema version {SCHEMA_VERSION} and a fingerprint"
-            raise DatasetError(
-                f"{folder / MANIFEST_NAME}: expected {expected}, found version {shown(version)}; convert again"
-            )
-        data_set = cls(root=folder, classes=_read_classes(folder / CLASSES_NAME), manifest=manifest)
+            raise DatasetError(f"{manifest_path}: expected {expected}, found version {shown(version)}; convert again")
+        classes = _read_classes(folder / CLASSES_NAME)
+        data_set = cls(root=folder, classes=classes, manifest=manifest, by_reference=referring is not None)
         data_set._check_unchanged(CLASSES_NAME)
         return data_set
 
@@ -124,7 +134,8 @@ class DataSet:
     def split(self, split: str, *, missing_files: bool = False) -> list[LabelledImage]:
         """The pictures of one split in the order of their ids, none for an empty split.
 
-        `missing_files`: files that are not there are left to the reader, who may skip them.
+        `missing_files`: files that are not there are left to the reader, who may skip them; not of a data set by
+        reference, all of whose pictures must be there in their size.
 
         Raises `DatasetError` for a picture that is missing, for a COCO file that is not the manifest's, for an entry
         that is not as it should be (`CocoEntries`), and for a data set of labels only.
@@ -145,7 +156,10 @@ class DataSet:
         for image, image_id, rows in zip(coco.images, coco.image_ids.tolist(), np.split(order, ends), strict=False):
             name = PurePosixPath(image["file_name"])
             picture = self.root / "images" / name
-            if name.is_absolute() or ".." in name.parts or not (missing_files or picture.is_file()):
+            leads_out = name.is_absolute() or ".." in name.parts
+            if self.by_reference and not leads_out:
+                self._check_size(picture, f"images/{name}")
+            elif leads_out or not (missing_files or picture.is_file()):
                 raise DatasetError(f"picture not found: {picture}; {path.name} names it; convert again")
             images.append(
                 LabelledImage(
@@ -185,6 +199,23 @@ class DataSet:
             if isinstance(path, str) and (path == CLASSES_NAME or path.startswith("annotations/")):
                 stated[path] = str(entry.get("sha256"))
         return stated
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Bytes of each file, by its path below the folder."""
+        return {entry["path"]: entry["size"] for entry in self.manifest["files"]}
+
+    def _check_size(self, picture: Path, name: str) -> None:
+        """Raises `DatasetError` unless a picture of a store is there with as many bytes as it was written with."""
+        try:
+            found = f"{picture.stat().st_size} bytes"
+        except FileNotFoundError:
+            found = "nothing"
+        if found != (expected := f"{self._sizes.get(name)} bytes"):
+            raise DatasetError(
+                f"{picture}: expected {expected}, found {found}; somebody has changed the data set that is kept there: "
+                f"move {self.root.name} out of the store, and run again: it is made anew"
+            )
 
     def _check_split(self, split: str) -> None:
         if split in self.splits:

@@ -13,14 +13,14 @@ from typing import IO, Any
 import orjson
 
 from traffic_yolo.dataset.class_map import ClassMap
-from traffic_yolo.dataset.data_set import CLASSES_NAME, MANIFEST_NAME, SCHEMA_VERSION
+from traffic_yolo.dataset.data_set import SCHEMA_VERSION
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
 from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text, read_back
 from traffic_yolo.dataset.frame_selection import judged_frames
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame
 from traffic_yolo.dataset.frame_writer import notes_of
-from traffic_yolo.dataset.manifest import Fingerprint, file_entry
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns
 from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.dataset.records import SPLITS, Frame

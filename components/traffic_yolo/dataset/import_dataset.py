@@ -6,6 +6,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.manifest import MANIFEST_NAME
 from traffic_yolo.dataset.options import DataSetChoice
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.errors import DatasetError
@@ -42,6 +43,8 @@ def import_dataset(choice: DataSetChoice, out: AnyPath) -> ImportedDataSet:
         # Of a folder that is a reference already, what that refers to
         given = DatasetReference.of(input_path(choice.dataset, what="data set"))
         (given or DatasetReference.to(choice.dataset, data.fingerprint)).write(folder)
+        if given is not None and given.stored is not None:  # which states the manifest that lies beside it
+            shutil.copyfile(input_path(choice.dataset, what="data set") / MANIFEST_NAME, folder / MANIFEST_NAME)
         if (data.root / REPORT_NAME).is_file():
             shutil.copyfile(data.root / REPORT_NAME, folder / REPORT_NAME)
         else:

@@ -1,10 +1,13 @@
-"""Checksums of a data set's files and the fingerprint made of them."""
+"""The manifest of a data set: its name, checksums of the files, and the fingerprint made of them."""
 
 import hashlib
 from pathlib import Path
 
 from traffic_yolo.dataset.frame_spool import FileEntry
 from traffic_yolo.storage import sha256_of_file
+
+MANIFEST_NAME = "manifest.json"
+CLASSES_NAME = "classes.yaml"
 
 
 def file_entry(path: Path) -> FileEntry:

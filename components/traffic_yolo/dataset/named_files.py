@@ -51,6 +51,11 @@ def check_named_files(expected: str, options: ConvertOptions, settings: str = ""
             )
 
 
+def without_settings(text: str) -> str:
+    """A line of `named_files` for options that are given one by one, whatever file they came from."""
+    return " ".join(part for part in text.split(" ") if not part.startswith(f"{SETTINGS}="))
+
+
 def reads_elsewhere(text: str) -> bool:
     """Whether a line of `named_files` says that files are read which no listing shows."""
     return ELSEWHERE in _parsed(text)
@@ -70,7 +75,7 @@ def _leads_elsewhere(options: ConvertOptions) -> bool:
 
 
 def _parsed(text: str) -> dict[str, str]:
-    return {} if text == NOTHING else dict(part.split("=", 1) for part in text.split(" ") if "=" in part)
+    return {} if text in ("", NOTHING) else dict(part.split("=", 1) for part in text.split(" ") if "=" in part)
 
 
 def _named(options: ConvertOptions, settings: str) -> Iterator[tuple[str, str]]:
@@ -79,7 +84,7 @@ def _named(options: ConvertOptions, settings: str) -> Iterator[tuple[str, str]]:
         yield SETTINGS, settings.strip()
     for field in dataclasses.fields(options):
         location = getattr(options, field.name)
-        if not field.metadata.get("location") or field.name in IN_SNAPSHOT or not location:
+        if field.metadata.get("location") != "read" or field.name in IN_SNAPSHOT or not location:
             continue
         is_name = field.name == "layout" and location in builtin_layouts()
         if not is_name and not location.lstrip().startswith("{"):

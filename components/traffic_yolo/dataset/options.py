@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
-from traffic_yolo.errors import OptionsError
+from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import LocationUse, changed, check_options, option
 from traffic_yolo.snapshot.options import RecordingsChoice
+from traffic_yolo.storage import check_scheme, is_s3, shown
 
 ATM_FORMAT = "atm-h5"
 # The keys of label_formats.LABEL_FORMATS, which is heavy to import
@@ -90,9 +91,17 @@ class ConvertOptions(SourceChoice):
         headline=True,
         location="read",
     )
+    data_store: str = _option(
+        "",
+        "Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty: they hand on "
+        "the pictures.",
+        headline=True,
+        location="write",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_store(self.data_store)
         check_confidence(self.min_confidence)
         whole = self.split_choice.whole
         if whole and (self.val_sites or self.test_sites):
@@ -150,6 +159,21 @@ class DataSetChoice(ConvertOptions):
     def convert_options(self) -> ConvertOptions:
         """The conversion of `source`."""
         return ConvertOptions(**{each.name: getattr(self, each.name) for each in fields(ConvertOptions)})
+
+
+def _check_store(location: str) -> None:
+    """Whether it is there, and may be written, is for the machine that converts to say."""
+    if not location:
+        return
+    try:
+        check_scheme(location)
+    except StorageError as error:
+        raise OptionsError(f"data_store: {error}") from error
+    if is_s3(location):
+        raise OptionsError(
+            f"data_store: {shown(location)}: readers of a data set need files, which object storage has not; give a "
+            f"path or nas://"
+        )
 
 
 def check_confidence(value: float) -> None:

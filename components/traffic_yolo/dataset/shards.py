@@ -20,6 +20,7 @@ from traffic_yolo.dataset.convert import (
     SnapshotToMatch,
     complete,
     prepare,
+    recipe_of,
     write_frames,
 )
 from traffic_yolo.dataset.folder_writer import SetDescription, Stage
@@ -29,13 +30,15 @@ from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.dataset.store.handed_on import data_set_written
+from traffic_yolo.dataset.store.recipe import Recipe
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.limits import in_force
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json
 
 SHARD_NAME = "shard.json"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def convert_shard(
             with (folder / SPOOL_NAME).open("rb") as spool:
                 num_pictures = sum(1 for _ in spool)
             decided = {
+                "recipe": _recipe(options, snapshot).as_dict(),
                 "options": dataclasses.asdict(options),
                 "class_map": prepared.class_map.as_dict(),
                 "described": dataclasses.asdict(prepared.described),
@@ -127,6 +131,8 @@ def convert_shard(
 
 def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFactory = plug_ins) -> ConvertSummary:
     """Writes the data set folder `out` of all shards of one conversion, given in any order.
+
+    Or the reference to it, where the shards were converted for a `data_store`.
 
     The same bytes as a single run's. Pictures are linked where the file system allows it, else copied. Raises
     `DatasetError` for folders that are not all shards of one conversion, and what `convert` raises of the whole set.
@@ -152,12 +158,18 @@ def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFa
         problems=tuple(dict.fromkeys(Problem(*pair) for content in contents for pair in content["problems"])),
         noted=Noted.of_dict(decided["noted"]),
     )
-    with in_force(policy_at(options.policy).reading_limits), atomic_folder(target) as folder:
+    recipe = Recipe.of_dict(decided["recipe"], where=f"{places[0] / SHARD_NAME}: recipe")
+    with in_force(policy_at(options.policy).reading_limits), data_set_written(target, recipe) as folder:
         for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)
             _check_files(folder, source / SPOOL_NAME)
         return complete(class_map, described, folder, stage, plugged(options))
+
+
+def _recipe(options: ConvertOptions, snapshot: SnapshotToMatch | ContentToMatch | None) -> Recipe:
+    """The same for all shards: the file of hashes is each pod's own."""
+    return dataclasses.replace(recipe_of(options, snapshot), cache="")
 
 
 def _read(folder: Path) -> tuple[Path, Mapping[str, Any]]:

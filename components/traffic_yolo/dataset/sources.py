@@ -17,6 +17,7 @@ from traffic_yolo.dataset.labels_only_source import LabelsOnlySource
 from traffic_yolo.dataset.options import ATM_FORMAT, SourceChoice
 from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import Frame, PictureKey
+from traffic_yolo.dataset.store.opening import source_folder
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.storage import existing_path
 
@@ -78,11 +79,11 @@ class SourceOptions:
 
 
 def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> Source:
-    """Finds out what `options.source` is (unless `source_format` says it) and opens it.
+    """Finds out what `options.source` is (unless `source_format` says it) and opens it; a reference is followed.
 
     Raises `StorageError` where nothing is there, `OptionsError` where it is nothing we know.
     """
-    path = existing_path(options.source, what="source")
+    path = source_folder(options.source)
     if path.is_dir() and next(path.iterdir(), None) is None:
         raise StorageError(f"source is empty: {path}; check that the share is mounted")
     found = _detect(path, mapped=bool(options.mapping)) if options.source_format == "auto" else options.source_format

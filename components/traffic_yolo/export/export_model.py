@@ -17,7 +17,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.tracing import INPUT_NAME
 from traffic_yolo.dataset.picture_decode import decode_file
-from traffic_yolo.dataset.reference import data_set_folder
+from traffic_yolo.dataset.store.opening import data_set_folder
 from traffic_yolo.errors import ModelError
 from traffic_yolo.export.onnx import OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
 from traffic_yolo.model_folder import (

@@ -112,6 +112,8 @@ def _written_places(made: Mapping[str, tuple[Any, ...]], train_work: str) -> Ite
     cache = made["snapshot"][0].snapshot_cache if "snapshot" in made else ""
     if cache:
         yield "snapshot_cache", cache.rpartition("/")[0] if is_s3(cache) else str(local_path(cache).parent)
+    if "convert" in made and made["convert"][0].data_store:
+        yield "data_store", made["convert"][0].data_store
     if train_work:
         yield "train_work", train_work
 

@@ -32,6 +32,7 @@ def new_data(
     test_sites: str = "",
     splits: str = "auto",
     policy: str = "",
+    data_store: str = "",
     convert_settings: str = "",
     min_new_frames: int = 100,
     min_new_sites: int = 1,
@@ -66,6 +67,8 @@ def new_data(
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
         splits: auto, train, val or test (all in one), none (no splits), or shares: 0.8/0.1/0.1 or train=0.8,val=0.2.
         policy: YAML file (or its text in braces) on splits, leaks, checks, thinning and tiny boxes.
+        data_store: Folder that keeps data sets, such as nas://.data-sets, so that steps hand on a reference; empty:
+            they hand on the pictures.
         convert_settings: Other options of convert: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         min_new_frames: Training pictures newly labelled or corrected by humans that open the gate; 0: they never do.
         min_new_sites: New sites with labelled training pictures that open the gate; 0: they never do.

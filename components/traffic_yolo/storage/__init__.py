@@ -43,7 +43,7 @@ from traffic_yolo.storage.operations import (
     verify,
 )
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
-from traffic_yolo.storage.whole_folder import atomic_folder, remove_abandoned
+from traffic_yolo.storage.whole_folder import atomic_folder, private_folder, remove_abandoned
 
 __all__ = [
     "CHUNK_BYTES",
@@ -73,6 +73,7 @@ __all__ = [
     "output_path",
     "parse_json",
     "parse_yaml",
+    "private_folder",
     "put",
     "put_if_unchanged",
     "put_new",

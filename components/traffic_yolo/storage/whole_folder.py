@@ -27,29 +27,37 @@ def atomic_folder(path: AnyPath) -> Iterator[Path]:
     killed process left behind is removed by the next one that writes the same `path`.
     """
     path = output_path(path)
-    temporary: Path | None = None
+    with private_folder(path) as temporary:
+        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
+        yield temporary
+        sync_below(temporary)
+        os.replace(temporary, path)  # an empty folder gives way
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def private_folder(path: AnyPath) -> Iterator[Path]:
+    """Yields an empty temporary neighbour of `path`, for a block that renames it to whatever it turns out to be.
+
+    What has that name at the block's end is removed. What a killed process left behind is removed by the next one that
+    asks for a neighbour of the same `path`. Raises `StorageError` for what the system refuses, in the block as well.
+    """
+    path = output_path(path)
     lock: _Lock | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent, temporary_prefix(path))
-        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
-            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
         lock = _Lock.taken(path)
-        temporary = lock.folder
-        temporary.mkdir()
-        yield temporary
-        sync_below(temporary)
-        os.replace(temporary, path)  # an empty folder gives way
-        temporary = None
-        sync_folder(path.parent)
+        lock.folder.mkdir()
+        yield lock.folder
     except StorageError:
         raise
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
         if lock is not None:
+            shutil.rmtree(lock.folder, ignore_errors=True)
             lock.release()
 
 

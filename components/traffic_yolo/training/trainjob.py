@@ -42,7 +42,7 @@ from kubeflow_trainer_api.models import (
     TrainerV1alpha1TrainJobSpec,
 )
 
-from traffic_yolo.container_images import image, in_flavour, security_context
+from traffic_yolo.container_images import image, in_flavour, is_ours, security_context
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.options import SETTINGS, changed, fields_of, is_plain
@@ -98,7 +98,7 @@ def trainjob_document(
         spec=TrainerV1alpha1TrainJobSpec(
             runtimeRef=TrainerV1alpha1RuntimeRef(name=job.runtime),
             trainer=TrainerV1alpha1Trainer(
-                image=in_flavour(image_name or image("train"), "cuda" if job.gpus_per_node else "cpu"),
+                image=_image_of_pods(job, image_name or image("train")),
                 command=training_command(dataset, out, training, max_restarts=job.max_restarts),
                 env=[
                     *(IoK8sApiCoreV1EnvVar(name=name, value=value) for name, value in _environment(job).items()),
@@ -208,3 +208,8 @@ def _patch(job: TrainJobOptions) -> TrainerV1alpha1RuntimePatch:
     return TrainerV1alpha1RuntimePatch(
         manager=MANAGER, trainingRuntimeSpec=TrainerV1alpha1TrainingRuntimeSpecPatch(template=jobs)
     )
+
+
+def _image_of_pods(job: TrainJobOptions, name: str) -> str:
+    """Ours in the flavour that fits the pods; another's as it is."""
+    return in_flavour(name, "cuda" if job.gpus_per_node else "cpu") if is_ours(name) else name

@@ -30,8 +30,8 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.protocol import detections_name
 from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import AnyPath, existing_path, input_path, output_path, read_json, sha256_of_file, write_json
+from traffic_yolo.storage.lease import Lease, LeaseTiming, lease
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.lease import Lease, LeaseTiming, lease
 
 SPLIT = "val"  # the test split stays unseen by whatever chooses hyper-parameters
 RUN_NAME = "run"

@@ -9,8 +9,8 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.metrics.objective import MetricOptions
 from traffic_yolo.storage import AnyPath, output_path, write_json
+from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.lease import LeaseTiming
 from traffic_yolo.tuning.training_store import trained_once
 from traffic_yolo.tuning.trial_metrics import read_with_truth, trial_metrics
 

@@ -21,6 +21,7 @@ from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
+from traffic_yolo.dataset.store.opening import source_folder
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import existing_path
 
@@ -91,7 +92,7 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
 def _calibrations(choice: SourceChoice, options: CheckOptions) -> list[Calibration]:
     if options.calibration:
         return find_calibrations(existing_path(options.calibration, what="calibration"), every_yaml=True)
-    source = existing_path(choice.source, what="source")
+    source = source_folder(choice.source)
     return find_calibrations(source if source.is_dir() else source.parent)
 
 

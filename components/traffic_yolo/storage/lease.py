@@ -24,7 +24,7 @@ from pathlib import Path
 
 from traffic_yolo import process_identity
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.storage import json_value
+from traffic_yolo.storage.documents import json_value
 
 RECORD_BYTES = 512  # one write of one block: a reader sees the old record or the new one
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}

@@ -14,8 +14,8 @@ import pytest
 
 from traffic_yolo import process_identity
 from traffic_yolo.errors import OptionsError, StorageError
-from traffic_yolo.tuning import lease as module
-from traffic_yolo.tuning.lease import LeaseTiming, acquire, lease, newest_generation
+from traffic_yolo.storage import lease as module
+from traffic_yolo.storage.lease import LeaseTiming, acquire, lease, newest_generation
 
 FAST = LeaseTiming(renew_s=0.05, expiry_s=0.6, poll_s=0.02)
 PATIENT = LeaseTiming(renew_s=0.05, expiry_s=600, poll_s=0.02)  # a busy machine may stop a holder for a second
@@ -23,7 +23,7 @@ PATIENT = LeaseTiming(renew_s=0.05, expiry_s=600, poll_s=0.02)  # a busy machine
 WORKER = """
 import sys, time
 from pathlib import Path
-from traffic_yolo.tuning.lease import LeaseTiming, lease
+from traffic_yolo.storage.lease import LeaseTiming, lease
 timing = LeaseTiming(0.05, float(sys.argv[3]), 0.02)
 with lease(Path(sys.argv[1]), timing, unless=lambda: False) as held:
     with open(sys.argv[2], "a") as log:
