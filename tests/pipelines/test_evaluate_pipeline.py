@@ -31,7 +31,7 @@ from traffic_yolo_pipelines.trainjob_pipeline import trainjob_pipeline
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 NEW = (import_dataset, import_model, plan_detection, detect_shard, merge_detections, compare_with_zoo, train_on_cluster)
 PIPELINES = {"evaluate": evaluate_pipeline, "shards": shards_pipeline, "trainjob": trainjob_pipeline}
-MOST_BYTES = 130_000  # Argo refuses workflows above 256 KiB; kfp puts every component's source into the pipeline
+MOST_BYTES = 200_000  # Argo refuses workflows above 256 KiB; kfp puts every component's source into the pipeline
 
 
 def documents(path: Path) -> list[Any]:
@@ -143,7 +143,7 @@ def test_shards_ask_for_gpus_only_where_the_form_says_so(repository: Path, name:
     gpus = {"gpus": "2"} if "gpus" in pipeline.parameters else {}
     tasks = Server(HEAD).run(pipeline, needed | gpus)
     limits = {task.resources[1].get("nvidia.com/gpu") for key, task in tasks.items() if key.endswith("detect-shard")}
-    assert limits == {"2" if name == "evaluate" else "0"}
+    assert limits == {"2" if name == "evaluate" else None}
     training = [task for key, task in tasks.items() if key in ("train", "train-on-cluster")]
     assert [task.resources[1].get("nvidia.com/gpu") for task in training] == {
         "evaluate": [], "shards": ["2"], "trainjob": [None],

@@ -62,7 +62,7 @@ def test_committed_yaml_is_what_the_source_compiles_to(
 
 def test_workflow_stays_far_below_what_an_api_server_takes(repository: Path) -> None:
     """Argo refuses workflows above 256 KiB; kfp puts every component's source into the pipeline."""
-    assert (repository / "pipelines" / "finetune_pipeline.yaml").stat().st_size < 100_000
+    assert (repository / "pipelines" / "finetune_pipeline.yaml").stat().st_size < 150_000
 
 
 def test_every_executor_runs_an_image_of_ours(repository: Path) -> None:

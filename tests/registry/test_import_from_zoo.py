@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from judged_runs import publish
 
 from traffic_yolo.errors import ModelError, StorageError
 from traffic_yolo.pretrained.comparison import comparison_markdown
 from traffic_yolo.pretrained.import_model import IMPORT_NAME, import_model
 from traffic_yolo.pretrained.options import ModelChoice
-from traffic_yolo.registry.zoo import publish
 
 MakeRun = Callable[..., dict[str, Path]]
 

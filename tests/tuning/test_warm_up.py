@@ -51,7 +51,8 @@ def test_after_the_warm_up_a_trial_compiles_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in cache.rglob("*.nbc")) == compiled
 
 
-def test_the_image_is_warmed_up_as_the_user_that_runs_it(repository: Path) -> None:
+def test_the_image_is_warmed_up_for_any_processor(repository: Path) -> None:
+    """And for any user: `make test-containers` looks at what an unknown one finds compiled."""
     text = (repository / "docker" / "train" / "Dockerfile").read_text()
-    assert text.index("USER traffic") < text.index("python -m traffic_yolo.tuning.warm_up")
+    assert "python -m traffic_yolo.tuning.warm_up" in text
     assert "NUMBA_CPU_NAME=generic" in text
