@@ -49,22 +49,18 @@ def list_command(zoo: str, name: str, as_json: bool) -> None:
 @zoo_option
 @click.argument("name")
 @click.argument("version", required=False, default="")
-@click.option("--json", "as_json", is_flag=True, help="The card as it lies in the bundle.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def show(zoo: str, name: str, version: str, as_json: bool) -> None:
-    """Print the card of a version, after verifying its bundle, and what was decided when it was published."""
+    """Print the card of a version, after verifying its bundle, with what is stated and what was decided about it."""
     import json
 
-    from traffic_yolo.registry.bundle import verify_bundle
-    from traffic_yolo.registry.card_text import card_markdown
+    from traffic_yolo.registry.card_view import card_view, view_markdown
     from traffic_yolo.registry.model_home import chosen_version, known_home
-    from traffic_yolo.registry.publication import latest, read_publications
 
     home = known_home(zoo, name)
     chosen = chosen_version(home, version)
-    card = verify_bundle(home.bundle(chosen))
-    decided = latest(read_publications(home.location)[0], chosen)
-    shown = card if decided is None else {**card, "publication": decided.document()}
-    text = json.dumps(card, indent=1, ensure_ascii=False) if as_json else card_markdown(f"{name} {chosen}", shown)
+    view = card_view(home, chosen)
+    text = json.dumps(view, indent=1, ensure_ascii=False) if as_json else view_markdown(f"{name} {chosen}", view)
     click.echo(text.rstrip("\n"))
 
 
