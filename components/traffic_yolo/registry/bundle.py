@@ -30,6 +30,7 @@ from traffic_yolo.storage import (
     input_path,
     is_s3,
     join,
+    json_value,
     list_files,
     local_path,
     output_path,
@@ -236,4 +237,4 @@ def _json_bytes(value: Any) -> bytes:
 
 def _text_bytes(card: Mapping[str, Any]) -> bytes:
     """As a reader of the JSON file would write it, whose keys are sorted."""
-    return card_markdown("Model card", json.loads(_json_bytes(card))).encode()
+    return card_markdown("Model card", json_value(_json_bytes(card))).encode()
