@@ -1,5 +1,6 @@
 """A zoo on S3 (moto, and Ceph where it is installed): the commands, kills at every request, two publishers at once."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -16,9 +17,10 @@ from s3_servers import S3Server, ceph_gateway, moto_server, why_no_ceph
 from storage_settings import use
 
 from traffic_yolo.cli import main
-from traffic_yolo.errors import ChangedMeanwhileError, ModelError
+from traffic_yolo.errors import ChangedMeanwhileError, ModelError, StorageError
 from traffic_yolo.registry import object_home
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
+from traffic_yolo.registry.gates.rules import GateRules
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger_table import LedgerTable
 from traffic_yolo.registry.model_home import open_home
@@ -284,6 +286,118 @@ def test_publishers_at_once_in_processes_of_their_own(
     assert History.read(join(bucket, "m")).versions == set(published)
     assert {entry.version for entry in LedgerTable.read(bucket).entries} == set(published)
     assert current_version(bucket, "m") in published
+
+
+def three_versions(zoo: str, runs: list[dict[str, Path]]) -> list[str]:
+    """The last is in use, the second was before, and nothing names the first one."""
+    for run_folders in runs:
+        publish(**run_folders, zoo=zoo, name="m")
+    return versions_of(zoo)
+
+
+def gc(zoo: str) -> list[str]:
+    """A collection that spares no record; the versions that went."""
+    later = datetime.now(UTC) + timedelta(days=2)
+    return [fate.version for fate in collect(zoo, keep_days=0, now=later) if not fate.stays]
+
+
+def without_marks(zoo: str) -> bool:
+    return list_files(f"{zoo}/m/removals").files == []
+
+
+def copied(start: str, zoo: str) -> None:
+    for file in list_files(start).files:
+        put(f"{zoo}/{file.name}", read(f"{start}/{file.name}"))
+
+
+@pytest.mark.parametrize("other", ["set current", "publish again", "gc", "roll back"])
+def test_what_comes_in_the_middle_of_a_collection_names_no_version_that_goes(
+    bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setattr(object_home, "PLACE_WAIT_S", 0.0)
+    runs, start = [make_run(seed) for seed in range(3)], f"{bucket}/start"
+    first, second, third = three_versions(start, runs)
+    again = GateRules(force=True)
+    chosen: dict[str, Callable[[str], Any]] = {
+        "set current": lambda zoo: set_current(zoo, "m", first),
+        "publish again": lambda zoo: publish(**runs[0], zoo=zoo, name="m", rules=again),
+        "gc": gc,
+        "roll back": lambda zoo: roll_back(zoo, "m"),
+    }
+    both, at, reached, refused = Interleaved(monkeypatch), 1, True, 0
+    while reached:
+        zoo = f"{bucket}/{at}"
+        copied(start, zoo)
+
+        def attempt(zoo: str = zoo) -> None:
+            nonlocal refused
+            try:
+                chosen[other](zoo)
+            except (ModelError, StorageError) as error:
+                assert "taking" in str(error) or "taken away" in str(error) or "no version" in str(error)
+                refused += 1
+
+        _, reached = both.run(lambda zoo=zoo: gc(zoo), attempt, at)  # type: ignore[misc]
+        assert_whole(zoo)
+        assert {second, third} <= set(versions_of(zoo))
+        assert without_marks(zoo)
+        at += 1 if SLOW else 17
+    assert refused == 0 or other in ("set current", "publish again")
+
+
+@pytest.mark.parametrize("other", ["set current", "publish again"])
+def test_a_collection_in_the_middle_of_a_choice_takes_nothing_that_is_named(
+    bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    runs, start = [make_run(seed) for seed in range(3)], f"{bucket}/start"
+    first, *_ = three_versions(start, runs)
+    both, at, reached = Interleaved(monkeypatch), 1, True
+    while reached:
+        zoo, gone = f"{bucket}/{at}", []
+        copied(start, zoo)
+
+        def choose(zoo: str = zoo) -> None:
+            with contextlib.suppress(ModelError):
+                if other == "set current":
+                    set_current(zoo, "m", first)
+                else:
+                    publish(**runs[0], zoo=zoo, name="m", rules=GateRules(force=True))
+
+        _, reached = both.run(choose, lambda zoo=zoo, gone=gone: gone.extend(gc(zoo)), at)  # type: ignore[misc]
+        assert_whole(zoo)
+        assert without_marks(zoo)
+        at += 1 if SLOW else 23
+
+
+def test_a_collection_that_was_killed_at_any_request_is_finished_by_the_next(bucket: str, make_run: MakeRun) -> None:
+    runs, start = [make_run(seed) for seed in range(3)], f"{bucket}/start"
+    first, second, third = three_versions(start, runs)
+    zoos = (f"{bucket}/{number}" for number in range(10_000))
+    zoo = next(zoos)
+    copied(start, zoo)
+    for _ in at_each_point(lambda: gc(zoo), step=1 if SLOW else 11):  # noqa: B023 (called at once)
+        assert_whole(zoo)
+        gc(zoo)
+        assert versions_of(zoo) == [second, third]
+        assert list_files(f"{zoo}/m/{first}").files == []
+        assert without_marks(zoo)
+        zoo = next(zoos)
+        copied(start, zoo)
+
+
+def test_the_mark_of_a_killed_collection_lapses(
+    bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = three_versions(bucket, [make_run(seed) for seed in range(3)])
+    put(f"{bucket}/m/removals/{first}/0123", b"")
+    with pytest.raises(ModelError, match=f"{first} is gone or being taken away by `zoo gc`"):
+        set_current(bucket, "m", first)
+    monkeypatch.setattr(object_home, "MARK_S", -1.0)
+    set_current(bucket, "m", first)
+    assert current_version(bucket, "m") == first
+    gc(bucket)
+    assert without_marks(bucket)
+    assert_whole(bucket)
 
 
 def test_what_a_killed_publisher_left_goes_when_nobody_can_still_be_writing_it(

@@ -30,7 +30,7 @@ def add_numbered(home: AnyPath, folder_name: str, content: Mapping[str, Any], *,
         return
     numbers = [int(number) for number in (name.partition("-")[0] for name in names) if _is_number(number)]
     name = f"{max(numbers, default=0) + 1:06d}-{digest}.json"
-    document = {"schema_version": schema_version, "at": datetime.now(UTC).strftime(TIME_FORMAT), **content}
+    document = {"schema_version": schema_version, "at": _now(), **content}
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     with contextlib.suppress(AlreadyExistsError):  # another writer, the same number, the same content
         put_new(join(folder, name), text.encode())
@@ -62,6 +62,10 @@ def _json_of(data: bytes) -> Any:
         return json_value(data)
     except ValueError as error:
         raise ValueError(f"not valid JSON ({error})") from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime(TIME_FORMAT)
 
 
 def _is_number(text: str) -> bool:

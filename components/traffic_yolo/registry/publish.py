@@ -14,7 +14,7 @@ from traffic_yolo.registry.gates.judge import Judge
 from traffic_yolo.registry.gates.opponents import Opponents, opponents_of
 from traffic_yolo.registry.gates.rules import ANY, METRICS, GateRules
 from traffic_yolo.registry.history import History
-from traffic_yolo.registry.in_use import MOST_ATTEMPTS, Now, kept_changing, retried, use
+from traffic_yolo.registry.in_use import MOST_ATTEMPTS, GoneError, Now, check_stays, kept_changing, retried, use
 from traffic_yolo.registry.ledger import LedgerEntry, add_entry, ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import ModelHome, open_home
 from traffic_yolo.registry.publication import (
@@ -178,8 +178,14 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
     publication = decision.publication(version)
     write_statement(home.location, version, decision.statement)
     write_publication(home.location, publication)
-    if publication.made_current:
-        use(home, version, now, "publish")
+    try:
+        check_stays(home, version)  # a collection that began before that did not see it named
+        if publication.made_current:
+            use(home, version, now, "publish")
+    except GoneError:
+        if version in home.versions():  # it may stay yet, or was cut off there
+            raise
+        raise _StandingChangedError from None
     _record(zoo, home, version, bundle, publication.gates)
     return Published(
         home.bundle(version),
