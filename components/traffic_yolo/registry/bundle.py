@@ -151,7 +151,10 @@ def verify_bundle(folder: AnyPath) -> dict[str, Any]:
     if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES) - set(OPTIONAL_FILES)):
         raise ModelError(f"{where}: {surplus[0]} does not belong there; remove it, or publish again")
     for name, digest in expected.items():
-        found = verify(join(folder, name)).sha256 if is_s3(folder) else sha256_of_file(join(folder, name))
+        try:
+            found = verify(join(folder, name)).sha256 if is_s3(folder) else sha256_of_file(join(folder, name))
+        except NotFoundError as error:  # it went since it was listed
+            raise ModelError(f"{where}: {name} is missing; the bundle is incomplete, publish it again") from error
         if found != digest:
             raise ModelError(
                 f"{where}: {name} was changed after publishing (SHA-256 {found[:12]}…, expected {digest[:12]}…)"

@@ -49,8 +49,8 @@ def check_stays(home: ModelHome, version: str) -> None:
     """Raises `GoneError` where a version is gone or going."""
     if home.is_going(version):
         raise GoneError(
-            f"{home.location}: {version} is gone or being taken away by `zoo gc`; choose another version, or, where that "
-            f"was cut off and the version is still there, try again in an hour"
+            f"{home.location}: {version} is gone or being taken away by `zoo gc`; choose another version, "
+            f"or, where that was cut off and the version is still there, try again in a quarter of an hour"
         )
 
 

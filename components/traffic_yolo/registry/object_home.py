@@ -32,7 +32,7 @@ from traffic_yolo.storage import (
 
 NUMBERS_FOLDER = "numbers"  # below a model: number -> hash of the version that it was given to
 REMOVALS_FOLDER = "removals"  # below a model: version -> a mark of each collection that is taking it away
-MARK_S = 3600.0  # for which a mark holds
+MARK_S = 900.0  # for which a mark holds; from there to the first removal it takes a few requests
 PLACE_ATTEMPTS, PLACE_WAIT_S = 30, 1.0  # at a version that a collection is taking away
 ABANDONED_DAYS = 7  # after which nobody is still writing a version
 
@@ -89,8 +89,8 @@ class ObjectHome:
                 return version
             time.sleep(PLACE_WAIT_S)
         raise StorageError(
-            f"{self.bundle(version)}: a collection is taking this version away, or was cut off there; finish it by "
-            f"`traffic-yolo zoo gc`, then publish again"
+            f"{self.bundle(version)}: a collection is taking this version away, or was cut off there; publish "
+            f"again in a quarter of an hour"
         )
 
     def _put(self, bundle: Bundle, version: str) -> None:
@@ -105,22 +105,26 @@ class ObjectHome:
         return not self._is_whole(version) or bool(self._marks(version))
 
     def remove(self, version: str, is_named: Callable[[], bool]) -> bool:
-        """See `ModelHome`. Several collections at once each put a mark of their own, and each takes all away."""
+        """See `ModelHome`. Each of several collections at once has a mark of its own, which only it takes away.
+
+        So a publisher who puts the version there again sees that of the last one that may still remove something.
+        """
         mark = join(self._location, REMOVALS_FOLDER, version, uuid.uuid4().hex)
         put_new(mark, b"")
         since = time.monotonic()
         # A process that slept longer than its mark lasts must not go on with what it saw before
-        if is_named() or time.monotonic() - since > MARK_S / 2:
-            remove(mark)
-            return False
-        self._remove_all(version)
-        return True
+        goes = not is_named() and time.monotonic() - since < MARK_S / 2
+        if goes:  # the checksum file first, without which it is no version
+            self._remove([SUMS_NAME, *(file.name for file in list_files(self.bundle(version)).files)], version)
+        remove(mark)
+        self._remove_lapsed(version)
+        return goes
 
-    def _remove_all(self, version: str) -> None:
-        """The checksum file first, without which it is no version, and the marks last."""
-        self._remove([SUMS_NAME, *(file.name for file in list_files(self.bundle(version)).files)], version)
+    def _remove_lapsed(self, version: str) -> None:
+        fresh = self._marks(version)
         for name in self._all_marks(version):
-            remove(join(self._location, REMOVALS_FOLDER, version, name))
+            if name not in fresh:
+                remove(join(self._location, REMOVALS_FOLDER, version, name))
 
     def _all_marks(self, version: str) -> dict[str, int]:
         """Name of a mark -> when it was put, in nanoseconds."""
@@ -146,9 +150,7 @@ class ObjectHome:
         for version in marked - whole:  # a collection was killed there, after it had decided
             self.remove(version, lambda version=version: self._is_whole(version))  # type: ignore[misc]
         for version in marked & whole:  # before it had, or it goes on
-            fresh = self._marks(version)
-            for name in sorted(set(self._all_marks(version)) - set(fresh)):
-                remove(join(self._location, REMOVALS_FOLDER, version, name))
+            self._remove_lapsed(version)
         for version in set(half) - whole - marked:
             if all(file.modified_ns < old_ns for file in half[version]):
                 self.remove(version, lambda version=version: self._is_whole(version))  # type: ignore[misc]

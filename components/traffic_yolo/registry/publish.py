@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from traffic_yolo._version import __version__
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME
 from traffic_yolo.registry.bundle import Bundle, checksums_of, gather_bundle, verify_bundle
 from traffic_yolo.registry.gates.ask import Answers, ask
@@ -169,7 +170,7 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
             not_stated=unsaid,
         )
     if own is not None:
-        verify_bundle(home.bundle(own))
+        _verify(home, own)
     if own is not None and standing.state == "decided":
         write_statement(home.location, own, decision.statement)
         _record(zoo, home, own, bundle, _gates_of(home, own))
@@ -196,6 +197,16 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
         forced=publication.forced,
         resumed=standing.state == "cut off",
     )
+
+
+def _verify(home: ModelHome, version: str) -> None:
+    """Raises `ModelError` for a damaged version; where a collection took it away, all begins anew."""
+    try:
+        verify_bundle(home.bundle(version))
+    except ModelError:
+        if version in home.versions():
+            raise
+        raise _StandingChangedError from None
 
 
 def _origin(rules: GateRules, standing: _Standing, data_set: DataSet) -> dict[str, str]:
