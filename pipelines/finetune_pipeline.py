@@ -169,6 +169,7 @@ def finetune_pipeline(
         tuning=tune_task.outputs["tuning"],
         validation=validate_task.outputs["validation"],
         dataset=dataset,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         **form_parameters(publish, form),
     )
     # The version in use is inferred on the same pictures, as evaluate does it with the new one

@@ -202,6 +202,7 @@ def retrain_pipeline(
                 tuning=tuning,
                 validation=validate_task.outputs["validation"],
                 dataset=dataset,
+                run_id=run_id,
                 **form_parameters(publish, form),
             )
             # The version in use is inferred on the same pictures, as evaluate does it with the new one

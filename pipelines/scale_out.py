@@ -53,6 +53,7 @@ def scaled_out(form: Mapping[str, Any], train_task_of: Train) -> None:
         tuning=tuning,
         validation=validate_task.outputs["validation"],
         dataset=dataset,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         **form_parameters(publish, form),
     )
     # The version in use is inferred on the same pictures, as evaluate does it with the new one

@@ -1,7 +1,8 @@
 """Self-contained HTML pages for reports: headings, tables, pictures and matplotlib figures as inline SVG.
 
-A page asks the network for nothing and runs no script, so it opens from a NAS and in the Kubeflow UI's sandboxed frame
-alike; it follows the reader's light or dark mode. The same input gives the same bytes.
+A page asks the network for nothing, so it opens from a NAS and in the Kubeflow UI's sandboxed frame alike; it follows
+the reader's light or dark mode. It runs no script but `sorting_by_click`, without which it says the same. The same
+input gives the same bytes.
 """
 
 import base64
@@ -10,7 +11,8 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,14 +48,22 @@ td.number, th.number { text-align: right; }
 body:has(table.many) { max-width: 110rem; }
 table.many { font-size: .8em; width: 100%; }
 .many th, .many td { padding: .25rem .3rem; } .many td.long { min-width: 5rem; overflow-wrap: anywhere; }
-@media (max-width: 75rem) {
+@media (max-width: 80rem) {
   .many, .many tbody { display: block; } .many thead { display: none; }
   .many tr { border: 1px solid var(--line); break-inside: avoid; display: grid; margin: .5rem 0; padding: .4rem;
     grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
   .many td, .many td.number { border: 0; text-align: left; }
   .many td::before { color: var(--quiet); content: attr(data-name); display: block; font-size: .9em; }
 }
+th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
+th[aria-sort=ascending] button::after { content: "\\2191"; }
+th[aria-sort=descending] button::after { content: "\\2193"; }
+@media screen and (max-width: 80rem) {
+  .many.sorts thead, .many.sorts thead tr { border: 0; display: flex; flex-wrap: wrap; gap: 0 .6rem; padding: 0; }
+  .many.sorts thead th { border: 0; text-align: left; }
+}
 @media print {
+  th[aria-sort] button::after { content: none !important; }
   body { max-width: none; padding: 0; } .wide { overflow: visible; } h2 { break-after: avoid; }
   tr, figure, svg.figure { break-inside: avoid; }
 }
@@ -72,6 +82,35 @@ p.keys { max-width: none; } p.keys span:first-child { margin-left: 0; }
 summary { cursor: pointer; margin: .5rem 0; }
 img { height: auto; max-width: 100%; }
 """
+
+# Each header becomes a button. The first click brings what a reader looks for to the top, the second one the other end;
+# what a row does not state stays last, and ties stay in the order of the page.
+SORTING = """
+for (const table of document.querySelectorAll("table.many")) {
+  const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  const number = text => Number((text.match(/^-?[0-9.]+(e[-+]?[0-9]+)?/) || [NaN])[0]);
+  const compare = { text: (a, b) => a < b ? -1 : a > b ? 1 : 0,
+    number: (a, b) => number(a) - number(b), version: (a, b) => number(a) - number(b) || (a < b ? -1 : a > b ? 1 : 0) };
+  table.classList.add("sorts");
+  heads.forEach((head, column) => {
+    const button = document.createElement("button"), [kind, first] = head.dataset.sort.split(" ");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    const value = row => row.cells[column].textContent;
+    button.addEventListener("click", () => {
+      const other = { ascending: "descending", descending: "ascending" }, way = other[head.ariaSort] || first;
+      const there = rows.filter(row => !["", "\u2013"].includes(value(row)));
+      const sign = way === "ascending" ? 1 : -1;
+      there.sort((a, b) => sign * compare[kind](value(a), value(b)));
+      body.append(...there, ...rows.filter(row => !there.includes(row)));
+      heads.forEach(each => each.removeAttribute("aria-sort"));
+      head.ariaSort = way;
+    });
+  });
+}
+"""
+SORT_KINDS = ("text", "number", "version")  # version: by the number in front, then as text
 
 Cell = str | int | float | None
 
@@ -108,12 +147,30 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: st
     return _table(headers, rows, caption, kind="")
 
 
-def table_of_many_columns(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Html:
-    """A `table` that needs no scrolling: below 1,200 pixels, and on paper, each row is a block of names and values."""
-    return _table(headers, rows, caption, kind="many")
+def table_of_many_columns(
+    headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", sort: Mapping[str, str] | None = None
+) -> Html:
+    """A `table` that needs no scrolling: up to 1,280 pixels, and on paper, each row is a block of names and values.
+
+    `sort`: header -> how `sorting_by_click` sorts by it, one of `SORT_KINDS` and what the first click gives
+    ("number descending"); all headers have one, or none.
+    """
+    return _table(headers, rows, caption, kind="many", sort=sort or {})
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, *, kind: str) -> Html:
+def sorting_by_click() -> Html:
+    """What makes the headers of a page's tables of many columns buttons that sort; put it behind the last of them."""
+    return Html(f"<script>{SORTING}</script>")
+
+
+def _table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    caption: str,
+    *,
+    kind: str,
+    sort: Mapping[str, str] = MappingProxyType({}),
+) -> Html:
     body = [tuple(row) for row in rows]
     for row in body:
         if len(row) != len(headers):
@@ -122,7 +179,8 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str,
     marks = [' class="number"' if right else "" for right in numeric]
     names = [f' data-name="{html.escape(name)}"' for name in headers] if kind else [""] * len(headers)
     shown_headers = [_cell_html(name).replace("_", "_<wbr>") if kind else _cell_html(name) for name in headers]
-    head = "".join(f"<th{mark}>{name}</th>" for mark, name in zip(marks, shown_headers, strict=True))
+    sorts = [f' data-sort="{sort[name]}"' if sort else "" for name in headers]
+    head = "".join(f"<th{a}{b}>{name}</th>" for a, b, name in zip(marks, sorts, shown_headers, strict=True))
     lines = []
     for row in body:
         row_marks = [' class="long"' if kind and _has_long_word(cell) else "" for cell in row]

@@ -12,6 +12,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.registry.gates.rules import GateRules
+from traffic_yolo.registry.statement import Statement
 from traffic_yolo.registry.zoo import Published
 from traffic_yolo.registry.zoo import publish as publish_run
 
@@ -75,11 +76,13 @@ def detections_of_rows(data: DataSet, protocol: Protocol, kept: "np.ndarray[Any,
     )
 
 
-def publish(*, zoo: Any, name: str, rules: GateRules | None = None, **run: Any) -> Published:
+def publish(
+    *, zoo: Any, name: str, rules: GateRules | None = None, statement: Statement | None = None, **run: Any
+) -> Published:
     """Publishes a run that `make_run` made, on its data set; what every other run found there is at hand."""
     run_folder = Path(str(run["model"])).parent
     at_hand = sorted(str(folder) for folder in run_folder.parent.glob("run*/evaluation"))
     rules = rules or GateRules()
     given = {**{field: getattr(rules, field) for field in vars(rules)}, "earlier_detections": tuple(at_hand)}
     run.setdefault("dataset", run_folder / "dataset")
-    return publish_run(**run, zoo=zoo, name=name, rules=GateRules(**given))
+    return publish_run(**run, zoo=zoo, name=name, rules=GateRules(**given), statement=statement)

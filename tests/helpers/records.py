@@ -7,6 +7,15 @@ from traffic_yolo.evaluation.record import EvaluationRecord
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 DIGEST = "d" * 64
+# What a training leaves beside the weights: the content of trained_on.json
+TRAINED_ON: dict[str, Any] = {
+    "schema_version": 1,
+    "data_fingerprint": "a" * 64,
+    "pictures": ["0" * 16, "1" * 16],
+    "chosen_on": ["2" * 16],
+    "start_weights": "yolov4-tiny.conv.29",
+    "start_weights_sha256": "b" * 64,
+}
 
 
 def made_up_record(**changes: Any) -> EvaluationRecord:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from judged_runs import detections, write_set
-from records import made_up_record
+from records import TRAINED_ON, made_up_record
 
 from traffic_yolo.detection.protocol import detections_name
 from traffic_yolo.detection.raw_detections import Protocol
@@ -79,7 +79,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             "classes.names": b"CAR\ntraffic light\n",
             "labels.txt": b"CAR\ntraffic_light\n",
             "model.onnx": f"graph {seed}".encode(),
-            "trained_on.json": b"{}",
+            "trained_on.json": json.dumps(TRAINED_ON).encode(),
         }
         for name, content in files.items():
             (folders["model"] / name).write_bytes(content)

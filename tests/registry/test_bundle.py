@@ -43,7 +43,7 @@ def test_the_card_says_what_the_model_is(bundle: Path) -> None:
     card = json.loads((bundle / "card.json").read_text())
     assert card["network"] == {"width": 96, "height": 64, "resize": "stretch"}
     assert card["data"]["fingerprint"] == "d" * 64
-    assert card["training"] == {"seed": 1}
+    assert card["options"]["train"] == {"seed": 1}
     assert card["evaluation"]["metrics"]["ap"] == 0.4
     assert card["operating_point"]["confidence_threshold"] == 0.35
     assert card["parity"]["passed"] is True

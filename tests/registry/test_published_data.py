@@ -1,6 +1,5 @@
 """Which data sets a zoo names, and that `storage gc` leaves those alone."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from traffic_yolo.registry.gates.rules import GateRules
 from traffic_yolo.registry.ledger import ledger_of_zoo
 from traffic_yolo.registry.published_data import published_data
 from traffic_yolo.registry.zoo import versions
+from traffic_yolo.trained_on import TrainedOn
 
 MakeRun = Callable[..., dict[str, Path]]
 JUDGED, TRAINED, REMOVED = "d" * 64, "e" * 64, "f" * 64
@@ -23,7 +23,7 @@ def zoo(make_run: MakeRun, tmp_path: Path) -> Path:
     """A version that was trained on one data set and judged on another, and the record of one that was taken away."""
     for seed, data in ((0, REMOVED), (1, JUDGED)):
         run = make_run(seed, data=data)
-        (run["model"] / "trained_on.json").write_text(json.dumps({"data_fingerprint": TRAINED}))
+        TrainedOn(TRAINED, (), (), "", "").write(run["model"] / "trained_on.json")
         publish(**run, zoo=tmp_path / "zoo", name="small", rules=GateRules(gate="any"))
     first = versions(tmp_path / "zoo", "small")[0]
     first.rename(tmp_path / "elsewhere")

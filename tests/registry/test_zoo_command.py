@@ -1,6 +1,7 @@
 """`traffic-yolo zoo`: what each command prints and does, and what it refuses in one line."""
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from traffic_yolo.cli import main
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger import TIME_FORMAT
+from traffic_yolo.registry.model_home import InUse
 from traffic_yolo.registry.zoo import current_version, versions
 
 MakeRun = Callable[..., dict[str, Path]]
@@ -29,7 +31,7 @@ def zoo(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
         [("small", make_run(seed, ap=0.4 + seed / 100)) for seed in range(3)] + [("large", make_run(3, passed=False))],
         start=2020,
     ):
-        for module in ("ledger", "history"):
+        for module in ("ledger", "history", "numbered_files"):
             monkeypatch.setattr(f"traffic_yolo.registry.{module}._now", lambda year=year: f"{year}0101T000000Z")
         publish(**run, zoo=folder, name=name)
     monkeypatch.undo()
@@ -94,7 +96,13 @@ def test_an_empty_zoo_lists_nothing(zoo: Path, run: Run) -> None:
 
 def test_show_prints_the_card_of_the_version_in_use_or_of_one(zoo: Path, run: Run) -> None:
     newest, oldest = names_of(zoo)[2], names_of(zoo)[0]
-    assert json.loads(run("show", "small", "--json")) == verify_bundle(zoo / "small" / newest)
+    shown, card = json.loads(run("show", "small", "--json")), verify_bundle(zoo / "small" / newest)
+    assert {**shown, "lineage": card["lineage"]} == {
+        **card,
+        "lineage": card["lineage"],
+        "statement": shown["statement"],
+        "publication": shown["publication"],
+    }
     text = run("show", "small", oldest)
     assert text.startswith(f"# small {oldest}\n")
     assert "- metrics.ap: 0.4\n" in text
@@ -249,7 +257,13 @@ def test_gc_spares_what_a_record_or_a_use_of_the_last_days_names(zoo: Path, run:
     assert fates_of(run("gc", "--keep-days", str(days)))[first] == "it came into use at 20200101T000000Z"
     use = zoo / "small" / "history" / "000001.json"
     use.write_text(use.read_text().replace("20200101", "20190101"))
+    assert fates_of(run("gc", "--keep-days", str(days)))[first] == "it was decided on at 20200101T000000Z"
+    (decision,) = (zoo / "small" / "publications").glob("000001-*")
+    decision.write_text(decision.read_text().replace("20200101", "20190101"))
     assert fates_of(run("gc", "--keep-days", str(days)))[first] == "it has no record and is that young itself"
+    assert fates_of(run("gc", "--keep-days", "0"))[first] == "it has no record and is that young itself"
+    sums = zoo / "small" / first / SUMS_NAME
+    os.utime(sums, (sums.stat().st_mtime - 25 * 3600,) * 2)  # nobody is still writing its record
     assert fates_of(run("gc", "--keep-days", "0"))[first] == "goes"
     assert first not in names_of(zoo)
 
@@ -262,6 +276,58 @@ def test_gc_takes_nothing_while_a_young_record_cannot_be_read(zoo: Path, run: Ru
     record.rename(young)
     assert f"{young.name}: corrupt: not valid JSON" in run("gc", code=2)
     assert len(names_of(zoo)) == 3
+
+
+def test_gc_keeps_so_many_of_the_newest(zoo: Path, run: Run) -> None:
+    first = names_of(zoo)[0]
+    assert fates_of(run("gc", "--keep", "3", "--days", "0"))[first] == "it is one of the 3 newest"
+    assert "--keep: expected at least 1 version, found 0" in run("gc", "--keep", "0", code=2)
+    run("gc", "--keep", "2", "--days", "0")
+    assert first not in names_of(zoo)
+
+
+def test_gc_takes_nothing_that_is_chosen_while_it_goes(zoo: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a share without locks: the other comes in right after the version was renamed."""
+    first, *_ = names_of(zoo)
+    really = os.replace
+
+    def chosen_meanwhile(source: Path, target: Path) -> None:
+        really(source, target)
+        if str(target).endswith(".removed"):
+            (zoo / "small" / "current").write_text(f"{first}\n")
+
+    monkeypatch.setattr(os, "replace", chosen_meanwhile)
+    assert fates_of(run("gc", "--days", "0"))[first] == "it was chosen or published again meanwhile"
+    monkeypatch.undo()
+    assert names_of(zoo)[0] == first
+    run("verify")
+
+
+def test_a_version_in_use_that_a_killed_gc_had_renamed_is_put_back(zoo: Path, run: Run) -> None:
+    *_, third = names_of(zoo)
+    (zoo / "small" / third).rename(zoo / "small" / f".{third}.removed")
+    assert third not in names_of(zoo)
+    run("gc")
+    assert third in names_of(zoo)
+    run("verify")
+
+
+def test_a_version_that_went_while_it_was_chosen_is_not_in_use(
+    zoo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from traffic_yolo.registry.folder_home import FolderHome
+
+    one, _, three = names_of(zoo)
+    really, history = FolderHome.write_current, History.read(zoo / "small").uses
+
+    def gone_meanwhile(home: FolderHome, version: str, before: InUse) -> None:
+        shutil.rmtree(zoo / "small" / one, ignore_errors=True)
+        really(home, version, before)
+
+    monkeypatch.setattr(FolderHome, "write_current", gone_meanwhile)
+    assert f"{one} is gone or being taken away by `zoo gc`" in run("set-current", "small", "1", code=2)
+    assert current_version(zoo, "small") == three
+    assert History.read(zoo / "small").uses == history
 
 
 @pytest.mark.parametrize("days", ["-1", "99999999"])

@@ -1,5 +1,6 @@
 """A zoo on S3 (moto, and Ceph where it is installed): the commands, kills at every request, two publishers at once."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -12,11 +13,12 @@ import pytest
 from judged_runs import publish
 from killing import at_each_point
 from minio import Minio
+from minio.commonconfig import CopySource
 from s3_servers import S3Server, ceph_gateway, moto_server, why_no_ceph
 from storage_settings import use
 
 from traffic_yolo.cli import main
-from traffic_yolo.errors import ChangedMeanwhileError, ModelError
+from traffic_yolo.errors import ChangedMeanwhileError, ModelError, StorageError
 from traffic_yolo.registry import object_home
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
 from traffic_yolo.registry.gates.rules import GateRules
@@ -27,11 +29,15 @@ from traffic_yolo.registry.zoo import Published, current_bundle, current_version
 from traffic_yolo.registry.zoo_collection import collect
 from traffic_yolo.registry.zoo_list import verify_zoo
 from traffic_yolo.storage import join, list_files, put, put_if_unchanged, read, remove, stat
+from traffic_yolo.storage.s3 import connect
+from traffic_yolo.storage.s3_settings import S3Settings
 
 MakeRun = Callable[..., dict[str, Path]]
 SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
 EVERY = 1 if SLOW else 43  # requests
 UNGATED = GateRules(gate="any")  # where orders of writers are tried, in which gates that compare would take the time
+# What comes in the middle of a collection
+CHOICES = ["set current", "publish again", "gc", "roll back"] if SLOW else ["set current"]
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +209,12 @@ class Interleaved:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at, self.count, self.other = 0, 0, lambda: None
+        self.requests: list[str] = []
         really = Minio._execute
 
         def execute(client: Minio, *arguments: Any, **named: Any) -> Any:
             self.count += 1
+            self.requests.append(f"{arguments[0]} {named.get('object_name') or [*arguments, '', ''][2]}")
             if self.count == self.at:
                 with (
                     pytest.MonkeyPatch.context() as elsewhere
@@ -286,6 +294,135 @@ def test_publishers_at_once_in_processes_of_their_own(
     assert History.read(join(bucket, "m")).versions == set(published)
     assert {entry.version for entry in LedgerTable.read(bucket).entries} == set(published)
     assert current_version(bucket, "m") in published
+
+
+def three_versions(zoo: str, runs: list[dict[str, Path]]) -> list[str]:
+    """The last is in use, the second was before, and nothing names the first one."""
+    for run_folders in runs:
+        publish(**run_folders, zoo=zoo, name="m")
+    return versions_of(zoo)
+
+
+def gc(zoo: str) -> list[str]:
+    """A collection that spares no record; the versions that went."""
+    later = datetime.now(UTC) + timedelta(days=2)
+    return [fate.version for fate in collect(zoo, keep_days=0, now=later) if not fate.stays]
+
+
+def without_marks(zoo: str) -> bool:
+    return list_files(f"{zoo}/m/removals").files == []
+
+
+def copied(start: str, zoo: str) -> None:
+    """A zoo like another one."""
+    client = connect(S3Settings.from_environment())
+    bucket, _, source = start.removeprefix("s3://").partition("/")
+    target = zoo.removeprefix(f"s3://{bucket}/")
+    for file in list_files(start).files:
+        client.copy_object(bucket, f"{target}/{file.name}", CopySource(bucket, f"{source}/{file.name}"))
+
+
+def points(requests: list[str]) -> list[int]:
+    """Numbers of the requests before which others come in: all, or those about which a collection is decided."""
+    first_mark = next(
+        at for at, request in enumerate(requests) if request.startswith("PUT") and "/removals/" in request
+    )
+    deletions = [at for at, request in enumerate(requests) if request.startswith("DELETE")]
+    decisive = {first_mark, first_mark + 1, deletions[0]}
+    return list(range(1, len(requests) + 1)) if SLOW else sorted(at + 1 for at in decisive)
+
+
+@pytest.mark.parametrize("other", CHOICES)
+def test_what_comes_in_the_middle_of_a_collection_names_no_version_that_goes(
+    bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setattr(object_home, "PLACE_WAIT_S", 0.0)
+    runs, start = [make_run(seed) for seed in range(3)], f"{bucket}/start"
+    first, _, third = three_versions(start, runs)
+    again = GateRules(force=True)
+    chosen: dict[str, Callable[[str], Any]] = {
+        "set current": lambda zoo: set_current(zoo, "m", first),
+        "publish again": lambda zoo: publish(**runs[0], zoo=zoo, name="m", rules=again),
+        "gc": gc,
+        "roll back": lambda zoo: roll_back(zoo, "m"),
+    }
+    both = Interleaved(monkeypatch)
+    refusals: list[str] = []
+    copied(start, f"{bucket}/alone")
+    both.requests.clear()
+    assert gc(f"{bucket}/alone") == [first]
+    for at in points(list(both.requests)):
+        zoo = f"{bucket}/{at}"
+        copied(start, zoo)
+
+        def attempt(zoo: str = zoo) -> None:
+            try:
+                chosen[other](zoo)
+            except (ModelError, StorageError) as error:
+                refusals.append(str(error))
+
+        both.run(lambda zoo=zoo: gc(zoo), attempt, at)  # type: ignore[misc]
+        assert_whole(zoo)
+        assert third in versions_of(zoo)
+        assert without_marks(zoo)
+    assert other in ("set current", "publish again") or not refusals
+    assert all("tak" in refusal or "no version" in refusal for refusal in refusals), refusals
+
+
+@pytest.mark.skipif(not SLOW, reason="minutes: set TRAFFIC_YOLO_SLOW=1")
+@pytest.mark.parametrize("other", ["set current", "publish again"])
+def test_a_collection_in_the_middle_of_a_choice_takes_nothing_that_is_named(
+    bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    runs, start = [make_run(seed) for seed in range(3)], f"{bucket}/start"
+    first, *_ = three_versions(start, runs)
+    both, at, reached = Interleaved(monkeypatch), 1, True
+    while reached:
+        zoo, gone = f"{bucket}/{at}", []
+        copied(start, zoo)
+
+        def choose(zoo: str = zoo) -> None:
+            with contextlib.suppress(ModelError):
+                if other == "set current":
+                    set_current(zoo, "m", first)
+                else:
+                    publish(**runs[0], zoo=zoo, name="m", rules=GateRules(force=True))
+
+        _, reached = both.run(choose, lambda zoo=zoo, gone=gone: gone.extend(gc(zoo)), at)  # type: ignore[misc]
+        assert_whole(zoo)
+        assert without_marks(zoo)
+        at += 1
+
+
+@pytest.mark.skipif(not SLOW, reason="a minute; TRAFFIC_YOLO_SLOW=1 runs it")
+def test_a_collection_that_was_killed_at_any_request_is_finished_by_the_next(bucket: str, make_run: MakeRun) -> None:
+    runs, start = [make_run(seed) for seed in range(3)], f"{bucket}/start"
+    first, second, third = three_versions(start, runs)
+    zoos = (f"{bucket}/{number}" for number in range(10_000))
+    zoo = next(zoos)
+    copied(start, zoo)
+    for _ in at_each_point(lambda: gc(zoo), step=1 if SLOW else 90):  # noqa: B023 (called at once)
+        assert_whole(zoo)
+        gc(zoo)
+        assert versions_of(zoo) == [second, third]
+        assert list_files(f"{zoo}/m/{first}").files == []
+        zoo = next(zoos)
+        copied(start, zoo)
+
+
+def test_the_mark_of_a_killed_collection_lapses(
+    bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = three_versions(bucket, [make_run(seed) for seed in range(3)])
+    put(f"{bucket}/m/removals/{first}/0123", b"")
+    with pytest.raises(ModelError, match=f"{first} is gone or being taken away by `zoo gc`"):
+        set_current(bucket, "m", first)
+    monkeypatch.setattr(object_home, "MARK_S", -1.0)
+    set_current(bucket, "m", first)
+    assert current_version(bucket, "m") == first
+    gc(bucket)
+    assert without_marks(bucket)
+    assert_whole(bucket)
 
 
 def test_what_a_killed_publisher_left_goes_when_nobody_can_still_be_writing_it(

@@ -34,6 +34,7 @@ def command(model: str, evaluation: str, tuning: str, validation: str, dataset: 
         zoo=options.zoo,
         name=options.model_name,
         rules=options.rules,
+        statement=options.statement,
     )
     click.echo(published.text)
     published.check(options.on_failed_gate)

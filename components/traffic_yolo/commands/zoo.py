@@ -49,22 +49,18 @@ def list_command(zoo: str, name: str, as_json: bool) -> None:
 @zoo_option
 @click.argument("name")
 @click.argument("version", required=False, default="")
-@click.option("--json", "as_json", is_flag=True, help="The card as it lies in the bundle.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def show(zoo: str, name: str, version: str, as_json: bool) -> None:
-    """Print the card of a version, after verifying its bundle, and what was decided when it was published."""
+    """Print the card of a version, after verifying its bundle, with what is stated and what was decided about it."""
     import json
 
-    from traffic_yolo.registry.bundle import verify_bundle
-    from traffic_yolo.registry.card_text import card_markdown
+    from traffic_yolo.registry.card_view import card_view, view_markdown
     from traffic_yolo.registry.model_home import chosen_version, known_home
-    from traffic_yolo.registry.publication import latest, read_publications
 
     home = known_home(zoo, name)
     chosen = chosen_version(home, version)
-    card = verify_bundle(home.bundle(chosen))
-    decided = latest(read_publications(home.location)[0], chosen)
-    shown = card if decided is None else {**card, "publication": decided.document()}
-    text = json.dumps(card, indent=1, ensure_ascii=False) if as_json else card_markdown(f"{name} {chosen}", shown)
+    view = card_view(home, chosen)
+    text = json.dumps(view, indent=1, ensure_ascii=False) if as_json else view_markdown(f"{name} {chosen}", view)
     click.echo(text.rstrip("\n"))
 
 
@@ -122,19 +118,29 @@ def fetch(zoo: str, name: str, version: str, out: Path) -> None:
 @command.command()
 @zoo_option
 @click.argument("name", required=False, default="")
-@click.option("--keep-days", default=KEEP_DAYS, show_default=True, help="Days for which a record keeps its version.")
+@click.option("--keep", default=1, show_default=True, help="How many of the newest versions of each model stay.")
+@click.option(
+    "--keep-days",
+    "--days",
+    "keep_days",
+    default=KEEP_DAYS,
+    show_default=True,
+    help="Days for which a record, a decision or a use keeps its version.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def gc(zoo: str, name: str, keep_days: int, dry_run: bool) -> None:
-    """Take away old versions that are neither in use, nor what a roll-back takes, nor the newest."""
+def gc(zoo: str, name: str, keep: int, keep_days: int, dry_run: bool) -> None:
+    """Take away old versions that nothing needs, and say why each of the others stays (docs/zoo.md)."""
     from datetime import UTC, datetime
 
     from traffic_yolo.registry.zoo_collection import collect, fates
 
+    if keep < 1:
+        raise OptionsError(f"--keep: expected at least 1 version, found {keep}; take a model's folder away by hand")
     if not 0 <= keep_days <= MOST_DAYS:
         raise OptionsError(f"--keep-days: expected 0 to {MOST_DAYS} days, found {keep_days}")
     step = fates if dry_run else collect
     gone = []
-    for fate in step(zoo, name, keep_days=keep_days, now=datetime.now(UTC)):
+    for fate in step(zoo, name, keep=keep, keep_days=keep_days, now=datetime.now(UTC)):
         click.echo(fate.text)
         gone += [] if fate.stays else [fate.size]
     verb = "would go" if dry_run else "went"

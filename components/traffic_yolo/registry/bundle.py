@@ -6,12 +6,11 @@ Its bytes follow from its inputs alone (no time, no host), so the same model giv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo._version import __version__
 from traffic_yolo.errors import ModelError, NotFoundError
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
 from traffic_yolo.model_folder import (
@@ -24,11 +23,14 @@ from traffic_yolo.model_folder import (
     ModelFolder,
     labels_text,
 )
+from traffic_yolo.registry.card import CARD_NAME, CARD_TEXT_NAME, SCHEMA_VERSION, SCHEMA_VERSIONS, RunFiles, card_of
+from traffic_yolo.registry.card_text import card_markdown
 from traffic_yolo.storage import (
     AnyPath,
     input_path,
     is_s3,
     join,
+    json_value,
     list_files,
     local_path,
     output_path,
@@ -39,20 +41,17 @@ from traffic_yolo.storage import (
     shown,
     verify,
 )
-from traffic_yolo.trained_on import TRAINED_ON_NAME
+from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
 from traffic_yolo.verdict_file import VERDICT_NAME
 
-SCHEMA_VERSION = 1
-CARD_NAME = "card.json"
 SUMS_NAME = "SHA256SUMS"
 # Written by the steps tune and validate; a test compares the names.
 POINT_NAME = "operating_point.json"
 PARITY_NAME = "parity.json"
 CONFIG_NAMES = ("config_infer_primary.txt", "config_infer_primary_darknet.txt")
-PARITY_FIELDS = ("passed", "problems", "right", "split", "agreement", "explained_agreement", "metrics", "limits")
 
 MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME, EXPORT_NAME)
-BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME)
+BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME, CARD_TEXT_NAME)
 # What the weights have seen, and whether they gained: only a training of ours says it, published weights come without.
 OPTIONAL_FILES = (TRAINED_ON_NAME, VERDICT_NAME)
 # nvinfer writes beside the ONNX file what it builds of it (model.onnx_b1_gpu0_fp16.engine): one machine's own, no part
@@ -91,14 +90,23 @@ class Bundle:
         """Name and content of each file; the checksums come last, so what has them is whole."""
         yield from self.files.items()
         yield CARD_NAME, _json_bytes(self.card)
+        yield CARD_TEXT_NAME, _text_bytes(self.card)
         yield SUMS_NAME, self.sums.encode()
 
 
-def gather_bundle(model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validation: AnyPath) -> Bundle:
+def gather_bundle(
+    model: AnyPath,
+    evaluation: AnyPath,
+    tuning: AnyPath,
+    validation: AnyPath,
+    *,
+    manifest: Mapping[str, Any] | None = None,
+) -> Bundle:
     """Reads the four folders of one run, checks that they belong together, and describes the bundle.
 
-    Writes nothing. Raises `ModelError` for a missing file or folders of different models, `StorageError` or
-    `EvaluationError` for files that cannot be read.
+    `manifest`: of the data set that the evaluation is of, for the card. Writes nothing. Raises
+    `ModelError` for a missing file or folders of different models, `StorageError` or `EvaluationError` for files that
+    cannot be read.
     """
     folder = ModelFolder.open(model)
     model, evaluation = folder.path, input_path(evaluation, what="evaluation")
@@ -118,8 +126,10 @@ def gather_bundle(model: AnyPath, evaluation: AnyPath, tuning: AnyPath, validati
     _check_same_point(point, parity, tuning, validation)
     if (model / LABELS_NAME).read_text(encoding="utf-8") != labels_text(folder.classes):
         raise ModelError(f"{model / LABELS_NAME} does not fit {CLASSES_NAME}; export again")
-    card = _card(folder, hashes, record, export, point, parity)
+    trained_on = TrainedOn.read(files[TRAINED_ON_NAME]) if TRAINED_ON_NAME in files else None
+    card = card_of(RunFiles(folder, hashes, record, export, point, parity, trained_on, manifest or {}))
     hashes[CARD_NAME] = hashlib.sha256(_json_bytes(card)).hexdigest()
+    hashes[CARD_TEXT_NAME] = hashlib.sha256(_text_bytes(card)).hexdigest()
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
     return Bundle(files, card, record, sums)
 
@@ -135,19 +145,25 @@ def verify_bundle(folder: AnyPath) -> dict[str, Any]:
         raise ModelError(f"bundle not found: {where}")
     expected = checksums_of(folder)
     present.discard(SUMS_NAME)
-    if missing := sorted(set(BUNDLE_FILES) - set(expected)) or sorted(set(expected) - present):
+    needed = set(BUNDLE_FILES) - {CARD_TEXT_NAME}  # which bundles of an older program come without
+    if missing := sorted(needed - set(expected)) or sorted(set(expected) - present):
         raise ModelError(f"{where}: {missing[0]} is missing; the bundle is incomplete, publish it again")
     if surplus := sorted(present - set(expected)) or sorted(set(expected) - set(BUNDLE_FILES) - set(OPTIONAL_FILES)):
         raise ModelError(f"{where}: {surplus[0]} does not belong there; remove it, or publish again")
     for name, digest in expected.items():
-        found = verify(join(folder, name)).sha256 if is_s3(folder) else sha256_of_file(join(folder, name))
+        try:
+            found = verify(join(folder, name)).sha256 if is_s3(folder) else sha256_of_file(join(folder, name))
+        except NotFoundError as error:  # it went since it was listed
+            raise ModelError(f"{where}: {name} is missing; the bundle is incomplete, publish it again") from error
         if found != digest:
             raise ModelError(
                 f"{where}: {name} was changed after publishing (SHA-256 {found[:12]}…, expected {digest[:12]}…)"
             )
     card = parse_json(read(join(folder, CARD_NAME)), where=f"model card {where}/{CARD_NAME}")
-    if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
-        raise ModelError(f"{where}/{CARD_NAME}: not a model card of schema version {SCHEMA_VERSION}")
+    if not isinstance(card, dict) or card.get("schema_version") not in SCHEMA_VERSIONS:
+        raise ModelError(f"{where}/{CARD_NAME}: not a model card of schema version {SCHEMA_VERSION} or older")
+    if card["schema_version"] == SCHEMA_VERSION and CARD_TEXT_NAME not in expected:
+        raise ModelError(f"{where}: {CARD_TEXT_NAME} is missing; the bundle is incomplete, publish it again")
     return card
 
 
@@ -218,38 +234,10 @@ def _check_same_point(point: dict[str, Any], parity: dict[str, Any], tuning: Pat
             )
 
 
-def _card(
-    folder: ModelFolder,
-    hashes: dict[str, str],
-    record: EvaluationRecord,
-    export: dict[str, Any],
-    point: dict[str, Any],
-    parity: dict[str, Any],
-) -> dict[str, Any]:
-    """The model card: what the model is, what it was made of, what it can do, how to run it."""
-    height, width = folder.network_hw
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "classes": list(folder.classes),
-        "network": {"width": width, "height": height, "resize": folder.resize},
-        "seen": export.get("seen"),
-        "data": record.data,
-        "training": record.training or export.get("training"),
-        "evaluation": {
-            "split": record.split,
-            "metrics": record.metrics,
-            "per_class": list(record.per_class),
-            "nms": record.nms,
-            "matching": record.matching,
-            "protocol": {**record.protocol, "network_hw": list(record.protocol["network_hw"])},
-        },
-        "operating_point": point,
-        "parity": {name: parity.get(name) for name in PARITY_FIELDS},
-        "onnx": {**export.get("onnx", {}), "against_pytorch": export.get("onnx_against_pytorch")},
-        "sha256": dict(hashes),
-        "versions": {**record.software, **export.get("versions", {}), "published_by": __version__},
-    }
-
-
 def _json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def _text_bytes(card: Mapping[str, Any]) -> bytes:
+    """As a reader of the JSON file would write it, whose keys are sorted."""
+    return card_markdown("Model card", json_value(_json_bytes(card))).encode()

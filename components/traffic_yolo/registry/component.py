@@ -18,6 +18,7 @@ def publish(
     publication: dsl.Output[dsl.Artifact],
     zoo: str,
     champion: dsl.Input[dsl.Artifact] = None,
+    run_id: str = "",
     model_name: str = "traffic-small",
     gate: str = "no-worse",
     gate_metric: str = "map50",
@@ -42,6 +43,7 @@ def publish(
         publication: The same as JSON.
         zoo: Folder of the model zoo: a path, nas:// or s3://.
         champion: Folder of the step evaluate of the version in use on the same data set, which is then not inferred.
+        run_id: Id of the pipeline run, for the record.
         model_name: Name under which the zoo keeps the model's versions.
         gate: What the new version must be shown to be, against the one in use and the best ever in use: no-worse (by
             more than .01), better, or any.
@@ -82,7 +84,8 @@ def publish(
             dataset=dataset.path,
             zoo=options.zoo,
             name=options.model_name,
-            rules=rules,
+            rules=dataclasses.replace(rules, run_id=run_id),
+            statement=options.statement,
         )
         print(published.text)
         Path(gates.path).write_text(published.markdown)

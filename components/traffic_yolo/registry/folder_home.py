@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from traffic_yolo.errors import StorageError
@@ -74,20 +74,39 @@ class FolderHome:
             bundle.write(folder)
         return version
 
-    def remove(self, version: str) -> None:
+    def clear_current(self) -> None:
+        """See `ModelHome`."""
+        try:
+            (self._folder / CURRENT_NAME).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self._folder / CURRENT_NAME}: {error.strerror or error}") from error
+
+    def is_going(self, version: str) -> bool:
+        """See `ModelHome`. What goes is renamed first."""
+        return not (self._folder / version).is_dir()
+
+    def remove(self, version: str, is_named: Callable[[], bool]) -> bool:
         """See `ModelHome`."""
         hidden = self._folder / f".{version}{REMOVED_SUFFIX}"
         try:
             shutil.rmtree(hidden, ignore_errors=True)
             os.replace(self._folder / version, hidden)
+            if is_named():  # on a share without locks
+                os.replace(hidden, self._folder / version)
+                return False
             shutil.rmtree(hidden)
         except OSError as error:
             raise StorageError(f"{self._folder / version}: cannot be removed: {error.strerror or error}") from error
+        return True
 
     def remove_abandoned(self) -> None:
-        """See `ModelHome`. Call it under the lock."""
+        """See `ModelHome`. Call it under the lock. A version in use that went nevertheless is put back."""
         remove_abandoned(self._folder)
+        in_use = self.current().version
         for path in self._folder.glob(f".*{REMOVED_SUFFIX}"):
+            if path.name == f".{in_use}{REMOVED_SUFFIX}":
+                with contextlib.suppress(OSError):  # it is there
+                    os.replace(path, self._folder / str(in_use))
             shutil.rmtree(path, ignore_errors=True)
 
 

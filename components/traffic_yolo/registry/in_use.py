@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from traffic_yolo.errors import ChangedMeanwhileError, StorageError
+from traffic_yolo.errors import ChangedMeanwhileError, ModelError, StorageError
 from traffic_yolo.registry.history import History, How, note_use
 from traffic_yolo.registry.model_home import InUse, ModelHome
 
@@ -20,11 +20,38 @@ class Now:
     history: History
 
 
+class GoneError(ModelError):
+    """A version was taken away while it was chosen; `current` is as it was."""
+
+
 def use(home: ModelHome, version: str, now: Now, how: How) -> None:
-    """Moves `current`, whose old content was written down; nothing to do where it is in use."""
-    if version != now.in_use.version:
-        home.write_current(version, now.in_use)
-        note_use(home.location, version, how, after=now.history.last_number)
+    """Moves `current`, whose old content was written down; nothing to do where it is in use.
+
+    Raises `GoneError` for a version that a collection takes away at the same time.
+    """
+    if version == now.in_use.version:
+        return
+    check_stays(home, version)
+    home.write_current(version, now.in_use)
+    try:
+        check_stays(home, version)  # a collection that began before that did not see it named
+    except GoneError:
+        there = home.current()
+        if there.version == version and now.in_use.version is None:
+            home.clear_current()
+        elif there.version == version:
+            home.write_current(str(now.in_use.version), there)
+        raise
+    note_use(home.location, version, how, after=now.history.last_number)
+
+
+def check_stays(home: ModelHome, version: str) -> None:
+    """Raises `GoneError` where a version is gone or going."""
+    if home.is_going(version):
+        raise GoneError(
+            f"{home.location}: {version} is gone or being taken away by `zoo gc`; choose another version, "
+            f"or, where that was cut off and the version is still there, try again in a quarter of an hour"
+        )
 
 
 def retried(home: ModelHome, attempt: Callable[[Now], Result]) -> Result:

@@ -11,7 +11,16 @@ from typing import Any
 from traffic_yolo.errors import EvaluationError, OptionsError, TrafficYoloError
 from traffic_yolo.evaluation.compare import compare
 from traffic_yolo.evaluation.provenance import MAY_HAVE_SEEN, NOT_SEEN, SEEN
-from traffic_yolo.html_report import Cell, Html, callout, format_cell, page, paragraph, table_of_many_columns
+from traffic_yolo.html_report import (
+    Cell,
+    Html,
+    callout,
+    format_cell,
+    page,
+    paragraph,
+    sorting_by_click,
+    table_of_many_columns,
+)
 from traffic_yolo.registry.ledger import LedgerEntry, ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import check_zoo, version_key
 from traffic_yolo.registry.zoo_list import IN_USE, current_versions
@@ -29,10 +38,22 @@ COLUMNS = (
     *POINT_COLUMNS,
     "agreement",
     "parity",
+    "gates",
     "weights",
 )
 RANK = "ap"  # the column that a table is sorted by unless another is asked for
 NUMBERS = (*METRIC_COLUMNS, *POINT_COLUMNS, "agreement")
+NEWEST_FIRST = ("added", "state")
+NOT_STATED = ("", "–")
+# As `LedgerTable.sorted_by` does it
+SORT_BY_CLICK = {
+    name: "number descending"
+    if name in NUMBERS
+    else "version ascending"
+    if name == "version"
+    else f"text {'descending' if name in NEWEST_FIRST else 'ascending'}"
+    for name in COLUMNS
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,9 @@ class LedgerTable:
         elif column in NUMBERS:
             rows.sort(key=lambda row: -row[0] if isinstance(row[0], int | float) else float("inf"))
         else:
-            rows.sort(key=lambda row: str(row[0]), reverse=column in ("added", "state"))
+            stated = [row for row in rows if row[0] not in NOT_STATED]
+            stated.sort(key=lambda row: str(row[0]), reverse=column in NEWEST_FIRST)
+            rows = [*stated, *(row for row in rows if row[0] in NOT_STATED)]
         return dataclasses.replace(self, entries=tuple(entry for _, entry in rows), order=column)
 
     def row(self, entry: LedgerEntry) -> dict[str, Cell]:
@@ -95,6 +118,7 @@ class LedgerTable:
             **{key: entry.point.get(key) for key in POINT_COLUMNS},
             "agreement": entry.parity.get("agreement"),
             "parity": ("passed" if entry.parity.get("passed") else "FAILED") if entry.parity else "–",
+            "gates": _gates(entry),
             "weights": entry.weights_sha256[:12],
         }
 
@@ -137,18 +161,25 @@ class LedgerTable:
         return "\n".join([*parts, *(f"**Left out**: {problem}\n" for problem in self.problems)])
 
     def html(self) -> str:
-        """A self-contained page with the same content."""
+        """A self-contained page with the same content; a click on a header sorts by it."""
         sections: list[tuple[str, str]] = []
         for protocol_hash, entries in self.groups().items():
             notes = "".join(paragraph(note, quiet=True) for note in self._notes(protocol_hash, entries))
             rows = [[self.row(entry)[name] for name in COLUMNS] for entry in entries]
-            sections.append((_title(protocol_hash, entries[0]), Html(notes + table_of_many_columns(COLUMNS, rows))))
+            sections.append(
+                (
+                    _title(protocol_hash, entries[0]),
+                    Html(notes + table_of_many_columns(COLUMNS, rows, sort=SORT_BY_CLICK)),
+                )
+            )
         if not sections:
             sections.append(("", paragraph("The ledger has no records yet.")))
         if self.differences:
             sections.append(("Paired differences", "".join(map(paragraph, self.differences))))
         if self.problems:
             sections.append(("Left out", "".join(callout(problem, kind="warning") for problem in self.problems)))
+        if self.entries:
+            sections.append(("", sorting_by_click()))
         return page("Models of the ledger", sections)
 
     def csv(self) -> str:
@@ -203,6 +234,12 @@ def _seen(entry: LedgerEntry) -> str:
     if found["verdict"] in (SEEN, MAY_HAVE_SEEN):
         return f"{found['verdict'].upper()} {found['pictures']} of {found['of']}"
     return "no" if found["verdict"] == NOT_SEEN else "unknown"
+
+
+def _gates(entry: LedgerEntry) -> str:
+    """How many gates were against a version when it was published last; a dash where nobody asked them."""
+    against = sum(gate.blocks for gate in entry.gates)
+    return f"{against} AGAINST" if against else "passed" if entry.gates else "–"
 
 
 def _newest(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:

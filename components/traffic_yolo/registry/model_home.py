@@ -5,7 +5,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,24 @@ class ModelHome(Protocol):
         """Writes a bundle that the model does not have, whole or not at all, and gives it its name."""
         ...
 
-    def remove(self, version: str) -> None:
-        """Takes a version away; killed in the middle, it leaves nothing that looks like one."""
+    def clear_current(self) -> None:
+        """Makes no version the one in use."""
+        ...
+
+    def is_going(self, version: str) -> bool:
+        """Whether a version is not there, or a collection has begun to take it away.
+
+        Ask after naming a version (in `current`, in a record): a collection looks for names after it has begun, so one
+        of the two sees the other.
+        """
+        ...
+
+    def remove(self, version: str, is_named: Callable[[], bool]) -> bool:
+        """Takes a version away; killed in the middle, it leaves nothing that looks like one.
+
+        `is_named` is asked once it has begun, so that whoever names the version from then on sees that (`is_going`);
+        False, and the version is there as before, where it says so.
+        """
         ...
 
     def remove_abandoned(self) -> None:

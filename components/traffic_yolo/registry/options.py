@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from traffic_yolo.options import check_options, option
 from traffic_yolo.registry.gates.rules import ANY, GATES, METRICS, NO_WORSE, GateRules, parse_minimum
+from traffic_yolo.registry.statement import Statement
 
 STOP, KEEP = ON_FAILED_GATE = ("stop", "keep")
 
@@ -41,6 +42,11 @@ class PublishOptions:
     )
     force: bool = option(False, "Use the new version in spite of failed gates; recorded.", headline=True)
     force_reason: str = option("", "Why, for the record: of force and accept_few.", headline=True)
+    author: str = option("", "Who made the model and answers for it, for its card.")
+    weights_licence: str = option("", "Licence of the weights, for the card; best an SPDX identifier.")
+    data_licence: str = option("", "Licence of the data that the weights were trained on, for the card.")
+    intended_use: str = option("", "What the model is for, and what not, for its card.")
+    limitations: str = option("", "What is known of where it fails, for its card, besides what its numbers tell.")
     published_by: str = option("", "Who, for the record; by default the user who runs it.")
     earlier_detections: tuple[str, ...] = option(
         (),
@@ -51,6 +57,12 @@ class PublishOptions:
     def __post_init__(self) -> None:
         check_options(self)
         parse_minimum(self.minimum)
+        _ = self.statement  # which raises for a text that is too long
+
+    @property
+    def statement(self) -> Statement:
+        """The options that say something of the model."""
+        return Statement(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Statement)})
 
     @property
     def in_words(self) -> str:

@@ -4,6 +4,9 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from traffic_yolo._version import __version__
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME
 from traffic_yolo.registry.bundle import Bundle, checksums_of, gather_bundle, verify_bundle
 from traffic_yolo.registry.gates.ask import Answers, ask
@@ -12,7 +15,7 @@ from traffic_yolo.registry.gates.judge import Judge
 from traffic_yolo.registry.gates.opponents import Opponents, opponents_of
 from traffic_yolo.registry.gates.rules import ANY, METRICS, GateRules
 from traffic_yolo.registry.history import History
-from traffic_yolo.registry.in_use import MOST_ATTEMPTS, Now, kept_changing, retried, use
+from traffic_yolo.registry.in_use import MOST_ATTEMPTS, GoneError, Now, check_stays, kept_changing, retried, use
 from traffic_yolo.registry.ledger import LedgerEntry, add_entry, ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import ModelHome, open_home
 from traffic_yolo.registry.publication import (
@@ -23,6 +26,8 @@ from traffic_yolo.registry.publication import (
     write_publication,
 )
 from traffic_yolo.registry.published import Published
+from traffic_yolo.registry.statement import Statement, write_statement
+from traffic_yolo.run_id import PLACEHOLDER_START
 from traffic_yolo.storage import AnyPath, exists
 from traffic_yolo.verdict_file import TrainingVerdict, read_verdict
 
@@ -54,6 +59,7 @@ def publish(
     zoo: AnyPath,
     name: str,
     rules: GateRules | None = None,
+    statement: Statement | None = None,
 ) -> Published:
     """Puts the bundle of one run into the zoo, makes it current where its gates let it, and writes its records.
 
@@ -65,13 +71,17 @@ def publish(
     content. Two publishers at once wait for each other; gates are asked while nobody waits, and again where another
     version came into use meanwhile.
 
+    `statement`: what people say of the version. It is written down beside it, also where it was published before, and
+    not where there is nothing new to publish.
+
     Raises `ModelError` for folders that do not belong together, `EvaluationError` for another data set, `OptionsError`
     for a name that cannot be a folder's, `StorageError` for a full disk.
     """
-    rules = rules or GateRules()
+    rules, statement = rules or GateRules(), statement or Statement()
     home = open_home(zoo, name)
     home.current()  # what cannot be read is said before gigabytes are hashed
-    bundle = gather_bundle(model, evaluation, tuning, validation)
+    data_set = DataSet.open(dataset)
+    bundle = gather_bundle(model, evaluation, tuning, validation, manifest=data_set.manifest)
     verdict = read_verdict(model)
     judge = Judge(
         evaluation,
@@ -90,7 +100,8 @@ def publish(
         answers = (
             ask(bundle, verdict, rules, judge, standing.opponents, home.bundle) if is_asked else Answers((), {}, {})
         )
-        decision = _Decision(standing, nothing_new, answers, rules, judge.pictures, by, known)
+        origin = _origin(rules, standing, data_set)
+        decision = _Decision(standing, nothing_new, answers, rules, judge.pictures, by, known, origin, statement)
         with contextlib.suppress(_StandingChangedError), home.locked():
             home.remove_abandoned()
             return retried(home, lambda now: _publish(zoo, home, bundle, decision, now))  # noqa: B023 (called at once)
@@ -108,6 +119,8 @@ class _Decision:
     pictures: Mapping[str, str]
     by: str
     known: dict[str, Publication]  # what was read of others, for the look under the lock
+    origin: Mapping[str, str]
+    statement: Statement
 
     def publication(self, version: str) -> Publication:
         """The record of what is decided about a version."""
@@ -124,6 +137,7 @@ class _Decision:
             pictures=self.pictures,
             values={version: self.answers.own, **self.answers.others},
             gates=gates,
+            origin=self.origin,
         )  # fmt: skip
 
     @property
@@ -146,17 +160,33 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
         if own is not None and standing.state == "decided":  # perhaps the attempt before was cut off
             _record(zoo, home, own, bundle, _gates_of(home, own))
         assert now.in_use.version is not None
-        return Published(home.bundle(now.in_use.version), home.name, False, True, nothing_new=decision.nothing_new)
+        unsaid = not decision.statement.is_empty
+        return Published(
+            home.bundle(now.in_use.version),
+            home.name,
+            False,
+            True,
+            nothing_new=decision.nothing_new,
+            not_stated=unsaid,
+        )
     if own is not None:
-        verify_bundle(home.bundle(own))
+        _verify(home, own)
     if own is not None and standing.state == "decided":
+        write_statement(home.location, own, decision.statement)
         _record(zoo, home, own, bundle, _gates_of(home, own))
         return Published(home.bundle(own), home.name, False, home.current().version == own)
     version = own or home.place(bundle)
     publication = decision.publication(version)
+    write_statement(home.location, version, decision.statement)
     write_publication(home.location, publication)
-    if publication.made_current:
-        use(home, version, now, "publish")
+    try:
+        check_stays(home, version)  # a collection that began before that did not see it named
+        if publication.made_current:
+            use(home, version, now, "publish")
+    except GoneError:
+        if version in home.versions():  # it may stay yet, or was cut off there
+            raise
+        raise _StandingChangedError from None
     _record(zoo, home, version, bundle, publication.gates)
     return Published(
         home.bundle(version),
@@ -167,6 +197,28 @@ def _publish(zoo: AnyPath, home: ModelHome, bundle: Bundle, decision: _Decision,
         forced=publication.forced,
         resumed=standing.state == "cut off",
     )
+
+
+def _verify(home: ModelHome, version: str) -> None:
+    """Raises `ModelError` for a damaged version; where a collection took it away, all begins anew."""
+    try:
+        verify_bundle(home.bundle(version))
+    except ModelError:
+        if version in home.versions():
+            raise
+        raise _StandingChangedError from None
+
+
+def _origin(rules: GateRules, standing: _Standing, data_set: DataSet) -> dict[str, str]:
+    """Where a decision comes from, for its record; what is not known is left out."""
+    stated = {
+        "run_id": "" if rules.run_id.startswith(PLACEHOLDER_START) else rules.run_id,
+        "in_use": standing.opponents.in_use or "",
+        # Where it was converted from: where it lies now is one task's own folder
+        "data_source": str((data_set.manifest.get("source") or {}).get("location") or ""),
+        "code_version": __version__,
+    }
+    return {name: value for name, value in stated.items() if value}
 
 
 def _standing(

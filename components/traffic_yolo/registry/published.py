@@ -15,7 +15,8 @@ class Published:
 
     `gates`: what was asked, empty where nothing had to be decided. `forced`: used in spite of them. `problems`: why it
     was not made current. `nothing_new`: why there was nothing to publish, "" where there was. `resumed`: an earlier
-    attempt was cut off after it had written the bundle, and this one did the rest.
+    attempt was cut off after it had written the bundle, and this one did the rest. `not_stated`: what people
+    state of the new version was not written down, for there is none.
     """
 
     bundle: Path | str
@@ -26,6 +27,7 @@ class Published:
     forced: bool = False
     nothing_new: str = ""
     resumed: bool = False
+    not_stated: bool = False
 
     @property
     def version(self) -> str:
@@ -47,7 +49,8 @@ class Published:
         """The version, then a line for each gate, then what came of them."""
         if self.nothing_new:
             stays = f"{self.name} {self.version} stays in use: {self.bundle}"
-            return f"{self.nothing_new}, so there is nothing new to publish; {stays}"
+            unsaid = "; what was stated of the new version was not written down" if self.not_stated else ""
+            return f"{self.nothing_new}, so there is nothing new to publish; {stays}{unsaid}"
         state = "published" if self.is_new else "was published already"
         if self.resumed:
             state = "published, where an earlier attempt was cut off"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from traffic_yolo.errors import ModelError
-from traffic_yolo.registry.bundle import CARD_NAME
+from traffic_yolo.registry.card import CARD_NAME
 from traffic_yolo.registry.ledger import OBJECT_NAME, ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import check_zoo, homes
 from traffic_yolo.storage import AnyPath, exists, join, parse_json, read

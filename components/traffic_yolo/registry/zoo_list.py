@@ -19,6 +19,7 @@ from traffic_yolo.registry.model_home import (
     known_home,
 )
 from traffic_yolo.registry.publication import read_publications
+from traffic_yolo.registry.statement import read_statements
 from traffic_yolo.storage import AnyPath, exists
 
 COLUMNS = ("model", "version", "state", "added", "ap", "ap50", "parity")
@@ -121,7 +122,8 @@ def verify_zoo(zoo: AnyPath, name: str = "") -> Iterator[Finding]:
         in_use = home.current().version
         if in_use is not None and in_use not in known:
             yield Finding(f"{home.name} {CURRENT_NAME}", f"it names {shown(in_use)}, which is not there")
-        for problem in (*History.read(home.location).problems, *read_publications(home.location)[1]):
+        beside = (read_publications(home.location)[1], read_statements(home.location)[1])
+        for problem in (*History.read(home.location).problems, *beside[0], *beside[1]):
             yield Finding(f"{home.name} {problem.partition(': ')[0]}", problem.partition(": ")[2])
     ledger = ledger_of_zoo(zoo)
     if not name and exists(ledger):

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from traffic_yolo.model_folder import WEIGHTS_NAME
-from traffic_yolo.registry.bundle import CARD_NAME, SUMS_NAME, checksums_of
+from traffic_yolo.registry.bundle import SUMS_NAME, checksums_of
+from traffic_yolo.registry.card import CARD_NAME
 from traffic_yolo.registry.history import History
 from traffic_yolo.registry.ledger import ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import ModelHome, open_home

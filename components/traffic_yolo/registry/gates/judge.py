@@ -23,7 +23,8 @@ from traffic_yolo.metrics.class_subset import detections_of_classes, of_classes
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import LabelAttributes, read_label_attributes
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
-from traffic_yolo.registry.bundle import CARD_NAME, checksums_of
+from traffic_yolo.registry.bundle import checksums_of
+from traffic_yolo.registry.card import CARD_NAME
 from traffic_yolo.registry.gates.gate import LEAST_BOXES, Change
 from traffic_yolo.registry.gates.numbers import ModelNumbers, numbers_of
 from traffic_yolo.storage import AnyPath, input_path, read_json, sha256_of_file

@@ -21,7 +21,8 @@ class GateRules:
     """The rules of one publication; the fields are those of `PublishOptions`.
 
     `minimum`: metric -> the least value that passes. `reason` and `by`: why and by whom gates were overruled, for the
-    record. `earlier_detections`: folders with raw detections of other versions on the same pictures.
+    record. `earlier_detections`: folders with raw detections of other versions on the same pictures. `run_id`: of the
+    pipeline run that publishes, for the record.
     """
 
     gate: str = NO_WORSE
@@ -32,6 +33,7 @@ class GateRules:
     reason: str = ""
     by: str = ""
     earlier_detections: tuple[str, ...] = ()
+    run_id: str = ""
 
     def __post_init__(self) -> None:
         for name, value, words in (("gate", self.gate, GATES), ("gate_metric", self.metric, tuple(METRICS))):
