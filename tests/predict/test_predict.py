@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -20,7 +21,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.raw_detections import RawDetections
-from traffic_yolo.errors import PictureError
+from traffic_yolo.errors import EvaluationError, ModelError, PictureError
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.predict.inputs import Inputs
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
@@ -360,3 +361,60 @@ def test_a_darknet_pair_is_a_model(untrained_model: Path, pictures: list[Path], 
     (pair / "y.weights").rename(tmp_path / "other.weights")
     predict(tmp_path / "other.weights", pictures[:1], tmp_path / "c", only, moved)
     assert lines_of(tmp_path / "c") == lines_of(tmp_path / "b")
+
+
+@pytest.fixture
+def zoo(model: Path, tmp_path: Path) -> Path:
+    """A zoo with one version, whose card carries the operating point of `model`."""
+    bundle = tmp_path / "zoo" / "traffic-small" / "0001-0123456789ab"
+    bundle.mkdir(parents=True)
+    for name in ("model.cfg", "model.weights", "classes.names"):
+        (bundle / name).write_bytes((model / name).read_bytes())
+    point = json.loads((model / "operating_point.json").read_text())
+    card = {"schema_version": 1, "classes": list(ModelFolder.open(model).classes), "operating_point": point}
+    (bundle / "card.json").write_text(json.dumps(card))
+    (bundle.parent / "current").write_text(f"{bundle.name}\n")
+    seal(bundle)
+    return tmp_path / "zoo"
+
+
+def seal(bundle: Path) -> None:
+    """Writes the checksums of a bundle."""
+    names = sorted(path.name for path in bundle.iterdir() if path.name != "SHA256SUMS")
+    lines = [f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (bundle / "SHA256SUMS").write_text("".join(lines))
+
+
+def test_a_name_in_a_zoo_is_its_version_in_use_with_its_thresholds(
+    zoo: Path, model: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = PredictOptions(save=("jsonl",), draw=False)
+    predict(model, pictures[:2], tmp_path / "expected", only)
+    options = ModelOptions(zoo=str(zoo))
+    summary = predict("traffic-small", pictures[:2], tmp_path / "name", only, options)
+    assert "traffic-small 0001-0123456789ab" in summary.text
+    monkeypatch.setenv("TRAFFIC_YOLO_ZOO", str(zoo))
+    predict("zoo://traffic-small/1", pictures[:2], tmp_path / "scheme", only)
+    predict(zoo / "traffic-small" / "0001-0123456789ab", pictures[:2], tmp_path / "bundle", only)
+    assert sum(len(line["detections"]) for line in lines_of(tmp_path / "expected")) > 3
+    for name in ("name", "scheme", "bundle"):
+        assert lines_of(tmp_path / name) == lines_of(tmp_path / "expected")
+
+
+def test_a_bundle_that_was_changed_or_has_other_classes_is_refused(
+    zoo: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    bundle = zoo / "traffic-small" / "0001-0123456789ab"
+    card = json.loads((bundle / "card.json").read_text())
+    (bundle / "card.json").write_text(json.dumps(card | {"classes": ["TRAM", *card["classes"][1:]]}))
+    with pytest.raises(ModelError, match=r"card\.json was changed after publishing"):
+        predict(bundle, pictures[:1], tmp_path / "out")
+    seal(bundle)
+    with pytest.raises(ModelError, match=r"card\.json names other classes than classes\.names"):
+        predict(bundle, pictures[:1], tmp_path / "out")
+    point = card["operating_point"] | {"class_thresholds": {"TRAM": 0.4}}
+    (bundle / "card.json").write_text(json.dumps(card | {"operating_point": point}))
+    seal(bundle)
+    with pytest.raises(EvaluationError, match="class_thresholds: 'TRAM' is no class of the model"):
+        predict(bundle, pictures[:1], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

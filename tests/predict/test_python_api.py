@@ -100,11 +100,19 @@ def test_an_iterator_is_read_no_further_than_two_batches(untrained_model: Path) 
     stream.close()
 
 
-def test_to_supervision_hands_on_the_same_numbers(
-    model: Model, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_to_supervision_hands_on_the_same_numbers(model: Model, street: Path) -> None:
+    pytest.importorskip("supervision", reason="supervision is no dependency")
     prediction = model(street)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    handed = prediction.to_supervision()
+    assert (handed.xyxy == prediction.boxes_xyxy).all()
+    assert (handed.confidence == prediction.scores).all()
+    assert (handed.class_id == prediction.class_ids).all()
+    assert tuple(handed["class_name"]) == prediction.class_names
+
+
+def test_without_supervision_the_line_says_so(model: Model, street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction = model(street)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(OptionsError, match="the package supervision is not installed"):
         prediction.to_supervision()
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from traffic_yolo.dataset.drawn_boxes import DrawnBox, class_colour, with_boxes
 
 LINE_SHARE = 1 / 700  # of the picture's height: two pixels at 1080 lines
+TEXT_SHARE = 1 / 540  # letters of 16 pixels at 1080 lines
 
 
 def drawn(
@@ -25,4 +26,4 @@ def drawn(
         DrawnBox((left, top, right, bottom), class_colour(class_id), f"{classes[class_id]} {score:.2f}", width=line)
         for (left, top, right, bottom), score, class_id in rows
     ]
-    return with_boxes(image_bgr, reversed(boxes), pixels=width * height)
+    return with_boxes(image_bgr, reversed(boxes), pixels=width * height, text_scale=max(1.0, height * TEXT_SHARE))
