@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -345,6 +346,24 @@ def test_a_fault_in_the_middle_leaves_nothing(untrained_model: Path, pictures: l
     with pytest.raises(PictureError, match="bad.jpg: the picture is damaged"):
         predict(untrained_model, [*pictures[:4], bad, *pictures[4:]], tmp_path / "out", PredictOptions(save=("coco",)))
     assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
+
+
+def test_the_command_says_what_was_found_and_as_json(
+    untrained_model: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["predict", str(untrained_model), str(pictures[0].parent), "--save", "jsonl", "--save", "csv", "--no-draw"]
+    for flags in ([], ["--json"]):
+        with pytest.raises(SystemExit) as caught:
+            main([*given, *flags, "--out", str(tmp_path / f"out{len(flags)}")])
+        assert not caught.value.code
+    text, _, document = capsys.readouterr().out.partition("{")
+    values = json.loads("{" + document)
+    counted = [each["class_name"] for line in lines_of(tmp_path / "out1") for each in line["detections"]]
+    assert {name: count for name, count in values["detections"].items() if count} == Counter(counted)
+    assert values["pictures"] == 3
+    assert all(f"{count} {name}" in text for name, count in Counter(counted).items())
+    assert "confidence above 0.25; NMS at IoU 0.45; defaults" in text
+    assert sorted(path.name for path in (tmp_path / "out0").iterdir()) == ["detections.csv", "detections.jsonl"]
 
 
 def test_a_darknet_pair_is_a_model(untrained_model: Path, pictures: list[Path], tmp_path: Path) -> None:
