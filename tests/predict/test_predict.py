@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import resource
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.raw_detections import RawDetections
-from traffic_yolo.errors import EvaluationError, ModelError, PictureError
+from traffic_yolo.errors import EvaluationError, ModelError, PictureError, StorageError
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.predict.inputs import Inputs
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
@@ -300,7 +301,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("street good.jpg --zoo nowhere", "model zoo not found"),
         ("{model} good.jpg --version 3", "^error: --version: a version of a model in a zoo"),
         ("{model} good.jpg --cfg text.txt", "^error: --cfg: goes with a Darknet .weights"),
-        ("{model}/model.weights good.jpg --weights-names missing", "weights_names not found|--weights-names not found"),
+        ("{model}/model.weights good.jpg --weights-names missing", "class names not found: missing"),
         ("{model} good.jpg --class-thresholds TRAM=0.4", "^error: --class-thresholds: 'TRAM' is no class of the model"),
         ("{model} good.jpg --class-thresholds CAR", "^error: --class-thresholds: expected CLASS=number"),
         ("{model} good.jpg --confidence-threshold 1", "^error: --confidence-threshold: expected a number in"),
@@ -338,6 +339,40 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     given += [] if "--out" in given else ["--out", "out"]
     assert re.search(message, refused(["predict", *given], capfd))
     assert sorted(path.name for path in tmp_path.iterdir()) == there
+
+
+def test_a_disk_that_is_full_under_a_video_leaves_nothing(
+    untrained_model: Path, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    video = write_video(count=21)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, limits[1]))  # Python ignores the signal: writes fail
+        with pytest.raises(StorageError, match=r"street\.avi: the drawn video could not be written whole"):
+            predict(untrained_model, [video], tmp_path / "out", model_options=LOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["street.avi"]
+
+
+def test_an_operating_point_of_its_own_file_counts_and_one_of_other_weights_is_refused(
+    model: Path, untrained_model: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    only = PredictOptions(save=("jsonl",), draw=False)
+    predict(model, pictures[:2], tmp_path / "expected", only)
+    tuning = tmp_path / "tuning"
+    tuning.mkdir()
+    point = json.loads((model / "operating_point.json").read_text())
+    weights = hashlib.sha256((model / "model.weights").read_bytes()).hexdigest()
+    options = ModelOptions(operating_point=str(tuning))
+    for stated, name in ((weights, "found"), ("0" * 64, "refused")):
+        (tuning / "operating_point.json").write_text(json.dumps(point | {"model": {"weights_sha256": stated}}))
+        if name == "found":
+            predict(untrained_model, pictures[:2], tmp_path / name, only, options)
+            assert lines_of(tmp_path / name) == lines_of(tmp_path / "expected")
+        else:
+            with pytest.raises(EvaluationError, match=r"operating_point\.json was chosen for other weights"):
+                predict(untrained_model, pictures[:2], tmp_path / name, only, options)
 
 
 def test_a_fault_in_the_middle_leaves_nothing(untrained_model: Path, pictures: list[Path], tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from traffic_yolo.storage import existing_path
 SUFFIXES_OF_PICTURES = PICTURE_SUFFIXES | {".bmp"}
 KNOWN = SUFFIXES_OF_PICTURES | VIDEO_SUFFIXES | {RECORDING_SUFFIX}
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
-CUT_OFF = 0.98  # of the frames that a video states: containers that only estimate them come nearer
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Inputs:
                 yield InputPicture.of_pixels(
                     pixels, image_id=before + count, name=name, path=file.path, frame=frame, time_s=time_s
                 )
-            if file.num_pictures is not None and count < CUT_OFF * file.num_pictures:
+            if file.num_pictures is not None and count < file.num_pictures - 1:  # some containers count one more
                 self.notes.append(
                     f"{file.path}: {count} of the {file.num_pictures} frames to look at could be decoded; the video is "
                     f"cut off or damaged"

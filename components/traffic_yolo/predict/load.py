@@ -15,6 +15,7 @@ def load(
     version: str = "",
     cfg: AnyPath = "",
     weights_names: AnyPath = "",
+    operating_point: AnyPath = "",
     confidence_threshold: float | None = None,
     class_thresholds: Mapping[str, float] | None = None,
     iou_threshold: float | None = None,
@@ -27,8 +28,8 @@ def load(
 
     `zoo`: where the zoo lies (a path, nas:// or s3://), else the variable TRAFFIC_YOLO_ZOO says it; `version`: by
     default the one in use. `cfg` and `weights_names` go with a `.weights` file, by default its neighbours. Thresholds
-    are those of the model's operating point unless given; `class_thresholds` by class name. `device`, `runtime`,
-    `precision`, `batch` as the command line has them.
+    are those of the model's operating point, or of the file or tuning folder `operating_point`, unless given;
+    `class_thresholds` by class name. `device`, `runtime`, `precision`, `batch` as the command line has them.
 
     Raises a `TrafficYoloError` of one line for a model that cannot be found or read, and for options that make no
     sense.
@@ -38,6 +39,7 @@ def load(
         version=version,
         cfg=str(cfg),
         weights_names=str(weights_names),
+        operating_point=str(operating_point),
         confidence_threshold=confidence_threshold,
         class_thresholds=",".join(f"{name}={value!r}" for name, value in (class_thresholds or {}).items()),
         iou_threshold=iou_threshold,

@@ -1,6 +1,7 @@
 """Finds the model that a text names: a folder, a bundle, a name in a zoo, or a pair of Darknet files."""
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.errors import ModelError, OptionsError
+from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.predict.options import ModelOptions
 from traffic_yolo.registry.bundle import CARD_NAME
@@ -41,9 +42,26 @@ def found_model(model: AnyPath, options: ModelOptions) -> Iterator[FoundModel]:
 
     `zoo://NAME`, or any name with `options.zoo`, is a model of a zoo, which is that of `options.zoo` or of the variable
     `TRAFFIC_YOLO_ZOO`. A path to `.weights` or `.cfg` is a Darknet pair. Anything else is a folder: a bundle where it
-    holds a card, whose files are held to their checksums. Raises `ModelError`, `StorageError` or `OptionsError` in one
-    line for what is none of these.
+    holds a card, whose files are held to their checksums. `options.operating_point` is read in the place of the model's
+    own, and refused with `EvaluationError` where it was chosen for other weights. Raises `ModelError`, `StorageError`
+    or `OptionsError` in one line for what is none of these.
     """
+    with _found(model, options) as found:
+        if options.operating_point:
+            path = existing_path(options.operating_point, what="operating point")
+            path = path / POINT_NAME if path.is_dir() else path
+            found = dataclasses.replace(found, point=read_json(path, what="operating point"), point_where=str(path))
+        made_for = found.point.get("model") if isinstance(found.point, dict) else None
+        stated = made_for.get("weights_sha256") if isinstance(made_for, dict) else None
+        if stated is not None and stated != found.folder.sha256(WEIGHTS_NAME):
+            raise EvaluationError(
+                f"{found.point_where} was chosen for other weights than those of {found.name}; evaluate and tune again"
+            )
+        yield found
+
+
+@contextlib.contextmanager
+def _found(model: AnyPath, options: ModelOptions) -> Iterator[FoundModel]:
     text = str(model)
     if text.startswith(ZOO_SCHEME) or options.zoo:
         with _of_zoo(text, options) as found:
@@ -105,7 +123,7 @@ def _of_pair(path: Path, options: ModelOptions) -> Iterator[FoundModel]:
     weights = path if path.suffix == ".weights" else path.with_suffix(".weights")
     cfg = existing_path(options.cfg, what="cfg") if options.cfg else path.with_suffix(".cfg")
     if options.weights_names:
-        names = existing_path(options.weights_names, what="weights_names")
+        names = existing_path(options.weights_names, what="class names")
     else:
         candidates = [path.with_suffix(".names"), path.parent / CLASSES_NAME, path.parent / "obj.names"]
         names = next((each for each in candidates if each.is_file()), candidates[0])

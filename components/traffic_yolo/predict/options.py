@@ -22,6 +22,9 @@ class ModelOptions:
     weights_names: str = option(
         "", "Class names of MODEL.weights, one a line; by default its .names, or classes.names.", location="read"
     )
+    operating_point: str = option(
+        "", "Folder that tune wrote, or its operating_point.json; by default what MODEL carries.", location="read"
+    )
     confidence_threshold: float | None = option(
         None, "Scores not above it are dropped, [0, 1); for all classes. By default the model's own.", least=0
     )

@@ -40,6 +40,7 @@ VIDEO_SUFFIXES = frozenset(
         ".wmv",
     )
 )
+RIFF_HEAD = 8  # bytes: the word, and how many follow
 ASSUMED_FPS = 25.0  # of a video that states none: a bare stream of frames
 # OpenCV reads it when it first opens any video: AV_LOG_QUIET, for what matters we say in one line
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -82,7 +83,9 @@ def video_frames(path: Path, *, stride: int = 1) -> Iterator[tuple[int, float, N
                 found, frame = video.capture.retrieve()
                 if not found:
                     return
-                yield number, number / video.fps, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+                # The frame's own time, for the rate of a phone's or a camera's video changes
+                time_s = float(video.capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+                yield number, time_s, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
             number += 1
 
 
@@ -105,10 +108,25 @@ class VideoWriter:
         self._writer.write(image_bgr)
 
     def close(self) -> None:
-        """Writes what the file ends with."""
+        """Writes what the file ends with, and looks whether all is there: OpenCV does not say when a disk is full."""
         self._writer.release()
-        if not self._path.is_file() or not self._path.stat().st_size:
-            raise StorageError(f"{self._path}: the video was not written; is the disk full?")
+        if not _is_whole(self._path):
+            raise StorageError(f"{self._path}: the drawn video could not be written whole; is the disk full?")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an AVI holds all the bytes that its RIFF chunks, which stand one after another, state."""
+    if not path.is_file():
+        return False
+    size, position = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            head = file.read(RIFF_HEAD)
+            if len(head) < RIFF_HEAD or not head.startswith(b"RIFF"):
+                return False
+            position += RIFF_HEAD + int.from_bytes(head[4:], "little")
+    return position == size and size > 0
 
 
 class _opened:
