@@ -8,6 +8,8 @@ import io
 import json
 import re
 import resource
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -373,6 +375,17 @@ def test_an_operating_point_of_its_own_file_counts_and_one_of_other_weights_is_r
         else:
             with pytest.raises(EvaluationError, match=r"operating_point\.json was chosen for other weights"):
                 predict(untrained_model, pictures[:2], tmp_path / name, only, options)
+
+
+def test_a_source_that_is_not_there_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys; from traffic_yolo.cli import main\n"
+        "try: main(['predict', 'model', 'nowhere.jpg', '--out', 'out'])\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (2, "False")
+    assert done.stderr.startswith("error: SOURCE not found: nowhere.jpg")
 
 
 def test_a_fault_in_the_middle_leaves_nothing(untrained_model: Path, pictures: list[Path], tmp_path: Path) -> None:

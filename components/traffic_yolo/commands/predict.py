@@ -24,8 +24,9 @@ def command(model: str, source: tuple[str, ...], out: Path, as_json: bool, **fla
     MODEL is a model folder or bundle, a Darknet .weights file, zoo://NAME, or with --zoo a name in that zoo. SOURCE
     is a picture, a video, an ATM recording (*.h5), a folder of these, or a glob.
     """
+    options, model_options = values_of(PredictOptions, flags), values_of(ModelOptions, flags)
+    inference = values_of(InferenceOptions, flags)
     from traffic_yolo.predict.predict import predict
 
-    options, model_options = values_of(PredictOptions, flags), values_of(ModelOptions, flags)
-    summary = predict(model, source, out, options, model_options, values_of(InferenceOptions, flags))
+    summary = predict(model, source, out, options, model_options, inference)
     click.echo(json.dumps(summary.values(), ensure_ascii=False) if as_json else summary.text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections
@@ -14,12 +14,14 @@ from traffic_yolo.predict.drawing import drawn
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.look_ahead import Behind, ahead
-from traffic_yolo.predict.model import Model
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.video import VideoWriter
 from traffic_yolo.predict.writers import PredictionWriter, open_writers, write_jpeg
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path
+
+if TYPE_CHECKING:
+    from traffic_yolo.predict.model import Model
 
 READ_AHEAD = 4  # pictures that are read, beside the two batches that the detector takes
 WRITTEN_BEHIND = 4  # pictures that wait to be drawn and written
@@ -81,6 +83,8 @@ def predict(
     with atomic_folder(target) as folder:  # refuses what is there before a network is read
         inputs = Inputs.find([each if isinstance(each, str | Path) else str(each) for each in sources], options)
         expected = inputs.num_pictures
+        from traffic_yolo.predict.model import Model  # loads torch: a mistake in the sources is told before
+
         network = Model.open(model, model_options, inference, num_pictures=expected or 1)
         counts: Counter[int] = Counter()
         num_pictures = 0
@@ -99,7 +103,7 @@ def predict(
     return PredictSummary(target, num_pictures, by_class, network.name, network.runtime, described, tuple(inputs.notes))
 
 
-def _predicted(model: Model, inputs: Inputs) -> Iterator[tuple[Input, InputPicture, Detections]]:
+def _predicted(model: "Model", inputs: Inputs) -> Iterator[tuple[Input, InputPicture, Detections]]:
     file_of: dict[int, Input] = {}
 
     def pictures() -> Iterator[InputPicture]:
