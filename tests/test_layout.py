@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "registry",
     },
     "run_report": {"registry"},
+    "predict": {"atm", "dataset", "detection", "registry"},
     "pretrained": {"dataset", "darknet", "export", "evaluation", "registry"},
 }
 OPEN_TO_ALL = {

@@ -1,5 +1,38 @@
-"""From roadside ATM recordings to a YOLOv4 that runs in DeepStream. Stays light: importing it loads no torch."""
+"""From roadside ATM recordings to a YOLOv4 that runs in DeepStream.
+
+`import traffic_yolo as ty` loads nothing heavy; each name of `__all__` loads what it needs when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from traffic_yolo._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from traffic_yolo.errors import TrafficYoloError
+    from traffic_yolo.predict.load import load
+    from traffic_yolo.predict.model import Model
+    from traffic_yolo.predict.prediction import Prediction
+
+__all__ = ["Model", "Prediction", "TrafficYoloError", "__version__", "load"]
+
+# name -> the module that defines it
+_MODULES = {
+    "Model": "traffic_yolo.predict.model",
+    "Prediction": "traffic_yolo.predict.prediction",
+    "TrafficYoloError": "traffic_yolo.errors",
+    "load": "traffic_yolo.predict.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The name of `__all__`, loaded; `AttributeError` for any other."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

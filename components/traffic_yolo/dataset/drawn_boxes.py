@@ -40,8 +40,13 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
     return PALETTE[class_id % len(PALETTE)]
 
 
-def with_boxes(image_bgr: Picture, boxes: Iterable[DrawnBox], *, pixels: int = SAMPLE_PIXELS) -> Picture:
-    """A new picture, made small enough for `pixels`, with boxes on it; (H, W, 3) uint8 BGR as OpenCV has it."""
+def with_boxes(
+    image_bgr: Picture, boxes: Iterable[DrawnBox], *, pixels: int = SAMPLE_PIXELS, text_scale: float = 1.0
+) -> Picture:
+    """A new picture, made small enough for `pixels`, with boxes on it; (H, W, 3) uint8 BGR as OpenCV has it.
+
+    `text_scale`: of the texts, whose letters are 8 pixels high at 1.
+    """
     height, width = image_bgr.shape[:2]
     scale = min(1.0, (pixels / (width * height)) ** 0.5)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -54,7 +59,8 @@ def with_boxes(image_bgr: Picture, boxes: Iterable[DrawnBox], *, pixels: int = S
         cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), box.width + 1)
         cv2.rectangle(small, (left, top), (right, bottom), colour, box.width)
         if box.text:
-            _write(small, box.text, (left, top - 2 if top > 12 else bottom + 10), colour)
+            above = top - 2 if top > 12 * text_scale else bottom + round(10 * text_scale)
+            _write(small, box.text, (left, above), colour, text_scale)
     return small
 
 
@@ -79,7 +85,8 @@ def _hatch(image: Picture, box: tuple[int, int, int, int], colour: tuple[int, ..
         cv2.line(window, (start, 0), (start - height, height), colour, 1, cv2.LINE_AA)
 
 
-def _write(image: Picture, text: str, place: tuple[int, int], colour: tuple[int, ...]) -> None:
+def _write(image: Picture, text: str, place: tuple[int, int], colour: tuple[int, ...], scale: float) -> None:
     """Text with a dark rim, so that it reads on light and on dark ground; in place."""
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75, (0, 0, 0), 2, cv2.LINE_AA)
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75, colour, 1, cv2.LINE_AA)
+    line = max(1, round(scale))
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75 * scale, (0, 0, 0), line + 1, cv2.LINE_AA)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75 * scale, colour, line, cv2.LINE_AA)

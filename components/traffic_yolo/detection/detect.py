@@ -1,8 +1,9 @@
 """Runs a network once over pictures and keeps every box above the floor: the raw detections."""
 
 import dataclasses
+import itertools
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +104,11 @@ class Detector:
         protocol = dataclasses.replace(protocol, runtime=runtime.name, precision=runtime.precision)
         return cls(protocol, tuple(classes), network.heads, runtime, options.batch)
 
-    def run(self, pictures: Sequence[Picture], read: Reader | None = None) -> Iterator[RawDetections]:
-        """The raw detections of each batch of pictures, in order. `read` gives pixels as `read_rgb`, the default."""
+    def run(self, pictures: Iterable[Picture], read: Reader | None = None) -> Iterator[RawDetections]:
+        """The raw detections of each batch of pictures, in order. `read` gives pixels as `read_rgb`, the default.
+
+        Of `pictures`, which may be a stream, no more than two batches are taken ahead.
+        """
         for shown, inputs in _read_batches(pictures, self.protocol, self._batch, read or read_rgb):
             with torch.inference_mode():  # not around the yield: the caller's own work is none of inference
                 decoded = decode(self._heads, self._runtime(inputs), self.protocol.network_hw)
@@ -151,7 +155,7 @@ def read_rgb(picture: Picture, *, at_least_wh: tuple[int, int] | None = None) ->
 
 
 def _read_batches(
-    pictures: Sequence[Picture], protocol: Protocol, batch: int, read_pixels: Reader
+    pictures: Iterable[Picture], protocol: Protocol, batch: int, read_pixels: Reader
 ) -> Iterator[tuple[Sequence[Picture], NDArray[np.float32]]]:
     """(pictures, network input (B, 3, h, w)), the next batch always being read already."""
     resize = letterbox if protocol.resize == "letterbox" else stretch
@@ -160,16 +164,18 @@ def _read_batches(
     def read(picture: Picture) -> NDArray[np.float32]:
         return resize(read_pixels(picture), (width, height))
 
-    groups = [pictures[start : start + batch] for start in range(0, len(pictures), batch)]
+    stream = iter(pictures)
     with ThreadPoolExecutor(READERS) as readers:
 
-        def start(index: int) -> list[Future[NDArray[np.float32]]]:
-            return [readers.submit(read, picture) for picture in groups[index]] if index < len(groups) else []
+        def start() -> tuple[list[Picture], list[Future[NDArray[np.float32]]]]:
+            group = list(itertools.islice(stream, batch))
+            return group, [readers.submit(read, picture) for picture in group]
 
-        waiting = start(0)
-        for index, group in enumerate(groups):
-            current, waiting = waiting, start(index + 1)
-            yield group, np.stack([future.result() for future in current])
+        group, waiting = start()
+        while group:
+            following = start()
+            yield group, np.stack([future.result() for future in waiting])
+            group, waiting = following
 
 
 def _boxes_of_batch(pictures: Sequence[Picture], decoded: Decoded, protocol: Protocol) -> Iterator[_Boxes]:

@@ -1,0 +1,87 @@
+"""One picture on its way through a network: its name, size and pixels, whatever it came from."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.dataset.picture_decode import check_pixels, decode_rgb, stated_size
+from traffic_yolo.errors import PictureError
+
+
+@dataclass
+class InputPicture:
+    """A picture of `width` x `height` pixels: the bytes of a JPEG, PNG or BMP in `data`, or pixels already.
+
+    `image_id`: its number, from 1. `name`: its path in what is written, without a suffix. `source`: the file that it is
+    of. `frame`: the number of a video's frame, from 0, or of a recording's scan; None for a picture file. `time_s`:
+    where the frame is in its video.
+    """
+
+    image_id: int
+    name: str
+    path: Path
+    width: int
+    height: int
+    data: bytes = b""
+    frame: int | None = None
+    time_s: float | None = None
+    pixels: NDArray[np.uint8] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @classmethod
+    def of_bytes(cls, data: bytes, *, image_id: int, name: str, path: Path, frame: int | None = None) -> "InputPicture":
+        """A picture whose header says its size; `PictureError` where it is no JPEG, PNG or BMP."""
+        size = stated_size(data)
+        if size is None:
+            what = _named(path, frame)
+            raise PictureError(f"{what}: expected a JPEG, PNG or BMP, found something else, or its beginning only")
+        return cls(image_id, name, path, *size, data=data, frame=frame)
+
+    @classmethod
+    def of_file(cls, path: Path, *, image_id: int, name: str) -> "InputPicture":
+        """A picture file; `PictureError` where it cannot be read."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise PictureError(f"picture cannot be read: {path}: {error.strerror}", reason="unreadable") from error
+        return cls.of_bytes(data, image_id=image_id, name=name, path=path)
+
+    @classmethod
+    def of_pixels(
+        cls,
+        pixels: NDArray[np.uint8],
+        *,
+        image_id: int,
+        name: str,
+        path: Path,
+        frame: int | None = None,
+        time_s: float | None = None,
+    ) -> "InputPicture":
+        """A picture of (H, W, 3) uint8 RGB."""
+        height, width = pixels.shape[:2]
+        check_pixels(width, height, what=_named(path, frame))
+        return cls(image_id, name, path, width, height, frame=frame, time_s=time_s, pixels=pixels)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB as stored, decoded once: an EXIF orientation is not applied, as in `detect`.
+
+        Grey, CMYK, 16 bits and alpha become RGB as `detect` makes them RGB (alpha is dropped). Raises `PictureError`
+        for a damaged picture, `DatasetError` for one of more pixels than the limit.
+        """
+        with self._lock:
+            if self.pixels is None:
+                what = _named(self.path, self.frame)
+                try:
+                    self.pixels = decode_rgb(self.data, what=what)
+                except PictureError as error:
+                    _, _, reason = str(error).partition("again (")
+                    because = f": {reason.removesuffix(')')}" if reason else ""
+                    raise PictureError(f"{what}: the picture is damaged and cannot be decoded{because}") from error
+            return self.pixels
+
+
+def _named(path: Path, frame: int | None) -> str:
+    return str(path) if frame is None else f"{path} frame {frame}"

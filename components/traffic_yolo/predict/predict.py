@@ -1,0 +1,172 @@
+"""The command `predict`: a model over pictures, videos and recordings; reading, network and writing overlapped."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traffic_yolo.detection.inference_options import InferenceOptions
+from traffic_yolo.detection.nms import Detections
+from traffic_yolo.predict.drawing import drawn
+from traffic_yolo.predict.input_picture import InputPicture
+from traffic_yolo.predict.inputs import Input, Inputs
+from traffic_yolo.predict.look_ahead import Behind, ahead
+from traffic_yolo.predict.options import ModelOptions, PredictOptions
+from traffic_yolo.predict.video import VideoWriter
+from traffic_yolo.predict.writers import PredictionWriter, open_writers, write_jpeg
+from traffic_yolo.progress import progress
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path
+
+if TYPE_CHECKING:
+    from traffic_yolo.predict.model import Model
+
+READ_AHEAD = 4  # pictures that are read, beside the two batches that the detector takes
+WRITTEN_BEHIND = 4  # pictures that wait to be drawn and written
+DRAWN_FOLDER = "drawn"
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What was looked at and found. `by_class`: class name -> detections, in the order of the classes."""
+
+    out: Path
+    num_pictures: int
+    by_class: dict[str, int]
+    model: str
+    runtime: str
+    reporting: str
+    notes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.by_class.items() if count) or "nothing found"
+        lines = [
+            f"{self.num_pictures} pictures: {counts}: {self.out}",
+            f"{self.model} by {self.runtime}; {self.reporting}",
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def values(self) -> dict[str, Any]:
+        """The same as a JSON value."""
+        return {
+            "out": str(self.out),
+            "pictures": self.num_pictures,
+            "detections": self.by_class,
+            "model": self.model,
+            "runtime": self.runtime,
+            "reporting": self.reporting,
+            "notes": list(self.notes),
+        }
+
+
+def predict(
+    model: AnyPath,
+    sources: Sequence[AnyPath],
+    out: AnyPath,
+    options: PredictOptions | None = None,
+    model_options: ModelOptions | None = None,
+    inference: InferenceOptions | None = None,
+) -> PredictSummary:
+    """Writes the folder `out`, which appears whole or not at all; a few pictures at a time are in memory.
+
+    `drawn/` holds the drawn pictures and videos; `options.save` names the other files. Detections are those that
+    `detect` and NMS at the model's thresholds give. Raises, in one line, what `Inputs.find` and `Model.open` raise,
+    before any picture is looked at; `PictureError`, `RecordingError` for what cannot be read later; `StorageError` for
+    an `out` that exists, or a full disk.
+    """
+    options = options or PredictOptions()
+    target = output_path(out)
+    with atomic_folder(target) as folder:  # refuses what is there before a network is read
+        inputs = Inputs.find([each if isinstance(each, str | Path) else str(each) for each in sources], options)
+        expected = inputs.num_pictures
+        from traffic_yolo.predict.model import Model  # loads torch: a mistake in the sources is told before
+
+        network = Model.open(model, model_options, inference, num_pictures=expected or 1)
+        counts: Counter[int] = Counter()
+        num_pictures = 0
+        with (
+            open_writers(folder, options.save, network.classes, network.name) as writers,
+            _opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
+            Behind(WRITTEN_BEHIND) as behind,
+        ):
+            predicted = _predicted(network, inputs)
+            for file, picture, found in progress(predicted, description="predict", unit="picture", total=expected):
+                behind.do(partial(_write, file, picture, found, writers, drawing))
+                counts.update(found.class_ids.tolist())
+                num_pictures += 1
+    by_class = {name: counts[class_id] for class_id, name in enumerate(network.classes)}
+    described = network.reporting.described(network.classes)
+    return PredictSummary(target, num_pictures, by_class, network.name, network.runtime, described, tuple(inputs.notes))
+
+
+def _predicted(model: "Model", inputs: Inputs) -> Iterator[tuple[Input, InputPicture, Detections]]:
+    file_of: dict[int, Input] = {}
+
+    def pictures() -> Iterator[InputPicture]:
+        for file, picture in inputs.pictures():
+            file_of[picture.image_id] = file
+            yield picture
+
+    with contextlib.closing(ahead(pictures(), READ_AHEAD)) as stream:
+        for picture, found in model.detect(stream):
+            yield file_of.pop(picture.image_id), picture, found
+
+
+def _write(
+    file: Input,
+    picture: InputPicture,
+    found: Detections,
+    writers: Sequence[PredictionWriter],
+    drawing: "_Drawing | None",
+) -> None:
+    for writer in writers:
+        writer.add(picture, found)
+    if drawing is not None:
+        drawing.add(file, picture, found)
+
+
+class _Drawing:
+    """Draws pictures into a folder; one video is open at a time."""
+
+    def __init__(self, folder: Path, classes: tuple[str, ...]) -> None:
+        self._folder, self._classes = folder, classes
+        self._video: VideoWriter | None = None
+        self._of: Input | None = None
+
+    def add(self, file: Input, picture: InputPicture, found: Detections) -> None:
+        image_bgr = drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, self._classes)
+        if self._of is not file:
+            self.close()
+        if not file.is_video:
+            write_jpeg(self._folder / f"{picture.name}.jpg", image_bgr)
+            return
+        if self._video is None:
+            size_wh = (picture.width, picture.height)
+            self._video = VideoWriter(self._folder / f"{file.name}.avi", size_wh=size_wh, fps=file.fps)
+            self._of = file
+        self._video.add(image_bgr)
+
+    def close(self) -> None:
+        """Completes the video that is open."""
+        video, self._video, self._of = self._video, None, None
+        if video is not None:
+            video.close()
+
+
+@contextlib.contextmanager
+def _opened_drawing(folder: Path, classes: tuple[str, ...], *, wanted: bool) -> Iterator[_Drawing | None]:
+    if not wanted:
+        yield None
+        return
+    drawing = _Drawing(folder, classes)
+    try:
+        yield drawing
+    except BaseException:
+        with contextlib.suppress(Exception):  # what went wrong before is what matters
+            drawing.close()
+        raise
+    drawing.close()

@@ -1,0 +1,160 @@
+"""Reads videos by OpenCV frame by frame, and writes drawn ones as MJPEG in AVI, whose encoder every OpenCV has."""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic_yolo.dataset.picture_decode import check_pixels
+from traffic_yolo.errors import PictureError, StorageError
+
+# What OpenCV is asked to open: FFmpeg takes text for a picture of letters, and a picture for a video of one frame
+VIDEO_SUFFIXES = frozenset(
+    (
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    )
+)
+RIFF_HEAD = 8  # bytes: the word, and how many follow
+ASSUMED_FPS = 25.0  # of a video that states none: a bare stream of frames
+# OpenCV reads it when it first opens any video: AV_LOG_QUIET, for what matters we say in one line
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+MOST_FPS = 1000.0  # a container that states more states no rate
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video states of itself. `num_frames`: None where it does not say; `fps`: `ASSUMED_FPS` then."""
+
+    size_wh: tuple[int, int]
+    fps: float
+    num_frames: int | None
+
+
+def video_facts(path: Path) -> VideoFacts:
+    """Opens a video and decodes its first frame.
+
+    Raises `PictureError` for a file that is no video, one of a codec that OpenCV lacks, and one without a frame.
+    """
+    with _opened(path) as video:
+        found, frame = video.capture.read()
+        if not found or frame is None:
+            raise PictureError(
+                f"{path}: no frame of this video can be decoded ({video.codec}); it is empty or cut off, or OpenCV "
+                f"lacks its codec: write it anew as H.264 or MJPEG",
+                reason="unreadable",
+            )
+        height, width = frame.shape[:2]
+        check_pixels(width, height, what=str(path))
+        return VideoFacts((width, height), video.fps, video.num_frames)
+
+
+def video_frames(path: Path, *, stride: int = 1) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    """(number from 0, seconds, pixels (H, W, 3) uint8 RGB) of every `stride`-th frame, until none can be decoded."""
+    with _opened(path) as video:
+        number = 0
+        while video.capture.grab():
+            if number % stride == 0:
+                found, frame = video.capture.retrieve()
+                if not found:
+                    return
+                # The frame's own time, for the rate of a phone's or a camera's video changes
+                time_s = float(video.capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+                yield number, time_s, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+            number += 1
+
+
+class VideoWriter:
+    """A drawn video while it grows; `close` completes it. Raises `StorageError` for what cannot be written."""
+
+    def __init__(self, path: Path, *, size_wh: tuple[int, int], fps: float) -> None:
+        self._path, self._size_wh = path, size_wh
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer: Any = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), fps, size_wh)
+        if not self._writer.isOpened():
+            raise StorageError(f"{path}: OpenCV cannot write an MJPEG video there; draw pictures of its frames instead")
+
+    def add(self, image_bgr: NDArray[np.uint8]) -> None:
+        """One frame (H, W, 3) uint8 BGR of the size that all have."""
+        height, width = image_bgr.shape[:2]
+        if (width, height) != self._size_wh:
+            stated = f"{self._size_wh[0]} x {self._size_wh[1]}"
+            raise PictureError(f"{self._path.name}: the video's frames change from {stated} to {width} x {height}")
+        self._writer.write(image_bgr)
+
+    def close(self) -> None:
+        """Writes what the file ends with, and looks whether all is there: OpenCV does not say when a disk is full."""
+        self._writer.release()
+        if not _is_whole(self._path):
+            raise StorageError(f"{self._path}: the drawn video could not be written whole; is the disk full?")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an AVI holds all the bytes that its RIFF chunks, which stand one after another, state."""
+    if not path.is_file():
+        return False
+    size, position = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            head = file.read(RIFF_HEAD)
+            if len(head) < RIFF_HEAD or not head.startswith(b"RIFF"):
+                return False
+            position += RIFF_HEAD + int.from_bytes(head[4:], "little")
+    return position == size and size > 0
+
+
+class _opened:
+    """A capture, released after the block."""
+
+    def __init__(self, path: Path) -> None:
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self.capture: Any = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        cv2.utils.logging.setLogLevel(level)
+        if not self.capture.isOpened():
+            self.capture.release()
+            reason = "OpenCV cannot open this as a video; it is damaged, of a codec that OpenCV lacks, or no video"
+            raise PictureError(f"{path}: {reason}", reason="unreadable")
+        fps, frames = (float(self.capture.get(key)) for key in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+        self.fps = fps if math.isfinite(fps) and 0 < fps <= MOST_FPS else ASSUMED_FPS
+        self.num_frames = int(frames) if math.isfinite(frames) and 0 < frames < 1 << 40 else None
+
+    @property
+    def codec(self) -> str:
+        """The four letters by which a container names its codec."""
+        code = int(self.capture.get(cv2.CAP_PROP_FOURCC))
+        letters = code.to_bytes(4, "little", signed=code < 0).decode("latin-1")
+        return f"codec {letters!r}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.capture.release()
