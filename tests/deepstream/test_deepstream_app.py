@@ -12,7 +12,7 @@ from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
 from traffic_yolo.deepstream.kitti import write_kitti
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.simulator import Simulator
-from traffic_yolo.errors import EvaluationError
+from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import ModelFolder
 
 
@@ -54,6 +54,11 @@ def test_a_dump_of_the_simulator_agrees_with_the_simulator(
     parity = compare_app_run(run, found, classes, confidence_threshold=0.25)
     assert parity.matched == len(found) > 10
     assert parity.agreement == 1
+    swapped = dataclasses.replace(found, class_ids=1 - found.class_ids)
+    write_kitti(run / "kitti", swapped, [picture.image_id for picture in pictures], classes)
+    with pytest.raises(ModelError, match=r"boxes have no partner .* look whether labels are shifted or swapped"):
+        compare_app_run(run, found, classes, confidence_threshold=0.25)
+    assert compare_app_run(run, found, classes, confidence_threshold=0.25, require_parity=False).second_labels == 0
 
 
 def test_pictures_of_two_sizes_are_refused(model: Path, dataset: Path, config: NvinferConfig, tmp_path: Path) -> None:

@@ -54,7 +54,10 @@ def _counts(summary: ValidationSummary) -> Html:
         ("reported by both", parity.matched),
         (f"by {summary.left} only", parity.only_left),
         ("under nvinfer's rules only", parity.only_right),
-        ("of these: same box under a second class (nvinfer reports one class a box)", parity.second_labels),
+        (
+            "of these: same box under a second class that the raw detections hold (nvinfer reports one)",
+            parity.second_labels,
+        ),
         ("of these: score within 0.05 of the confidence threshold", parity.near_threshold),
         ("of these: unexplained", parity.unexplained),
         ("agreement", parity.agreement),
@@ -75,10 +78,10 @@ def _quantiles(parity: Parity) -> Html:
 
 def _classes(summary: ValidationSummary, classes: tuple[str, ...]) -> Html:
     rows: list[Sequence[Cell]] = [
-        [name, counts.matched, counts.only_left, counts.only_right, counts.agreement]
+        [name, counts.matched, counts.only_left, counts.only_right, counts.agreement, counts.explained_agreement]
         for name, counts in zip(classes, summary.parity.per_class, strict=True)
     ]
-    return table(["class", "both", f"{summary.left} only", "nvinfer only", "agreement"], rows)
+    return table(["class", "both", f"{summary.left} only", "nvinfer only", "agreement", "explained"], rows)
 
 
 def _scatter(summary: ValidationSummary) -> Html:
