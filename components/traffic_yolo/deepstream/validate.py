@@ -92,9 +92,8 @@ def validate(
         raise ModelError(f"{onnx_path} was not made of {WEIGHTS_NAME} beside it ({made_of[:12]}…); export again")
     labels = ",".join(labels_text(folder_of_model.classes).splitlines())
     if simulator.metadata.get("classes", labels) != labels:
-        raise ModelError(
-            f"{onnx_path} was made for the classes {simulator.metadata['classes']}, not {labels}; export again"
-        )
+        stated = simulator.metadata["classes"]
+        raise ModelError(f"{onnx_path} was made for the classes {stated}, not {labels}; export again")
     frames = simulator.run(images)
     thresholds = [class_thresholds.get(name, nms.confidence_threshold) for name in folder_of_model.classes]
     parity = compare(

@@ -55,7 +55,7 @@ def _counts(summary: ValidationSummary) -> Html:
         (f"by {summary.left} only", parity.only_left),
         ("under nvinfer's rules only", parity.only_right),
         (
-            "of these: same box under a second class that the raw detections hold (nvinfer reports one)",
+            "of these: same box under a second class, which nvinfer does not report",
             parity.second_labels,
         ),
         ("of these: score within 0.05 of the confidence threshold", parity.near_threshold),

@@ -132,7 +132,7 @@ def problems_of_class_aps(before: Sequence[ClassMetrics], after: Sequence[ClassM
 
 
 def beyond_chance(counts: Counts) -> bool:
-    """Whether a class whose true agreement is `MIN_CLASS_AGREEMENT` leaves so many boxes alone in under 1 % of cases."""
+    """Whether a class that truly agrees by `MIN_CLASS_AGREEMENT` leaves so many boxes alone in under 1 % of cases."""
     alone, places = counts.unexplained, counts.boxes - counts.matched
     if counts.explained_agreement >= MIN_CLASS_AGREEMENT:
         return False

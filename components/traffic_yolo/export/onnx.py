@@ -115,8 +115,8 @@ def read_metadata(path: Path) -> dict[str, str]:
 def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float32]) -> OnnxDifference:
     """Runs `inputs` (M, 3, H, W) through the file and through `network`.
 
-    Raises `ModelError` when they differ by more than float32 noise, name another class for a box than (nearly) its best,
-    or hold values that are not finite.
+    Raises `ModelError` when they differ by more than float32 noise, when a box is given another class than (nearly) its
+    best, and for values that are not finite.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
