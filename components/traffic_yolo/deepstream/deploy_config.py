@@ -89,7 +89,7 @@ def _input_settings(model: ModelFolder) -> list[Setting]:
         ("net-scale-factor", "0.0039215697906911373", "1/255: the network was trained on pixels in 0..1"),
         ("model-color-format", "0", "RGB, as Darknet trains"),
         ("infer-dims", f"3;{height};{width}", "channels, height, width: the ONNX file leaves only the batch open"),
-        ("scaling-filter", "1", "bilinear, as in training; the default depends on the hardware"),
+        ("scaling-filter", "1", "bilinear, as in training; the default is nearest"),
     ]
     if model.letterbox:
         return [

@@ -1,8 +1,9 @@
 """What nvinfer does to a frame before the network sees it, with OpenCV in the place of the hardware scaler.
 
 Assumptions, stated because nobody can see into the hardware: the stream muxer runs at the frame's own size (one
-resize, not two), bilinear scaling puts pixel centres at half pixels and does not smooth when it shrinks (OpenCV's
-INTER_LINEAR), and the frame is RGB from the start (a video's 4:2:0 colour is not simulated).
+resize, not two), a file without scaling-filter gets nearest (as NVIDIA documents), bilinear scaling puts pixel centres
+at half pixels and does not smooth when it shrinks (OpenCV's INTER_LINEAR), and the frame is RGB from the start (a
+video's 4:2:0 colour is not simulated).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 
-NEAREST_FILTER = 0
+NEAREST_FILTERS = (0, 6)  # 6 is the default, which NVIDIA documents as nearest on GPU and VIC
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def preprocess(
         symmetric=config.integer("symmetric-padding") == 1,
     )
     source_width, source_height = placement.source_wh
-    nearest = config.integer("scaling-filter") == NEAREST_FILTER
+    nearest = config.integer("scaling-filter") in NEAREST_FILTERS
     scaled = cv2.resize(
         picture_rgb[:source_height, :source_width],
         placement.scaled_wh,

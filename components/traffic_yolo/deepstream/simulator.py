@@ -128,7 +128,7 @@ def _network_hw(session: onnxruntime.InferenceSession, config: NvinferConfig, pa
         names = f"{[each.name for each in inputs]} -> {[each.name for each in outputs]}"
         raise ModelError(f"{path}: has {names}; expected ['input'] -> ['output'], as export writes it")
     shape = inputs[0].shape
-    wanted = [int(number) for number in config.numbers("infer-dims")]
+    wanted = list(config.input_chw)
     if wanted and wanted != shape[1:]:
         raise ModelError(f"{path}: its input is {shape[1:]}, but infer-dims of {config.source} is {wanted}")
     return int(shape[2]), int(shape[3])

@@ -208,7 +208,8 @@ def best_class_only(raw: RawDetections) -> RawDetections:
 def at_floor(config: NvinferConfig) -> NvinferConfig:
     """The same configuration with the confidence threshold at 0.001 for every class, as AP is computed."""
     groups = {name: values for name, values in config.groups.items() if name != ALL_CLASSES and "attrs" not in name}
-    groups[ALL_CLASSES] = {**config.groups[ALL_CLASSES], "pre-cluster-threshold": str(FLOOR)}
+    everyone = {key: value for key, value in config.groups.get(ALL_CLASSES, {}).items() if key != "threshold"}
+    groups[ALL_CLASSES] = {**everyone, "pre-cluster-threshold": str(FLOOR)}
     return NvinferConfig(groups, source=config.source)
 
 

@@ -15,7 +15,8 @@ MAX_POINTS = 2000  # of the scatter plot; more would only make the page heavy
 ASSUMPTIONS = (
     "Simulated with onnxruntime on a CPU; TensorRT's arithmetic (above all FP16) is not in these numbers.",
     "The stream muxer runs at the pictures' own size; otherwise a second resize comes first.",
-    "The hardware scaler is taken as bilinear with half-pixel centres and without smoothing.",
+    "The hardware scaler is taken as bilinear with half-pixel centres and without smoothing (scaling-filter=1), or as "
+    "nearest (0, and where the key is absent).",
     "Pictures are RGB from the start; a video's 4:2:0 colour is not simulated.",
 )
 
