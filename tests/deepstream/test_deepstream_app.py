@@ -2,8 +2,13 @@
 
 import configparser
 import dataclasses
+import shutil
+import subprocess
 from pathlib import Path
+from urllib.parse import unquote
 
+import cv2
+import numpy as np
 import pytest
 
 from traffic_yolo.dataset.data_set import DataSet
@@ -30,7 +35,7 @@ def test_the_folder_holds_all_that_its_files_name(
     application = configparser.ConfigParser(interpolation=None)
     application.read(run / "deepstream_app.txt")
     assert Path(application["application"]["gie-kitti-output-dir"]).is_dir()
-    pattern = application["source0"]["uri"].removeprefix("multifile://")
+    pattern = unquote(application["source0"]["uri"].removeprefix("multifile://"))  # as GStreamer decodes it
     for frame, picture in enumerate(pictures):
         assert Path(pattern % frame).read_bytes() == picture.path.read_bytes()
     assert (application["streammux"]["width"], application["streammux"]["height"]) == ("192", "128")
@@ -39,6 +44,50 @@ def test_the_folder_holds_all_that_its_files_name(
     assert written == config
     assert (run / written.text("onnx-file")).is_file()
     assert (run / written.text("labelfile-path")).is_file()
+
+
+@pytest.mark.skipif(shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed")
+@pytest.mark.parametrize("name", ["run", "a run at 100% (new)"])
+def test_gstreamer_reads_the_frames_of_the_folder_in_order(
+    model: Path, dataset: Path, config: NvinferConfig, tmp_path: Path, name: str
+) -> None:
+    """The source half of deepstream-app's pipeline, with GStreamer's own decoder; no GPU."""
+    pictures = DataSet.open(dataset).split("test")[:4]
+    run = tmp_path / name
+    write_app_run(run, pictures, model, config, run_folder=str(run))
+    application = configparser.ConfigParser(interpolation=None)
+    application.read(run / "deepstream_app.txt")
+    source = f"uridecodebin uri={application['source0']['uri']} ! videoconvert ! video/x-raw,format=GRAY8"
+    out = tmp_path / "frames.raw"
+    command = ["gst-launch-1.0", "-q", *source.split(), "!", "filesink", f"location={out}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    frames = np.frombuffer(out.read_bytes(), np.uint8).reshape(-1, 128, 192)
+    assert len(frames) == len(pictures)
+    for frame, picture in zip(frames, pictures, strict=True):
+        expected = cv2.imread(str(picture.path), cv2.IMREAD_GRAYSCALE)
+        assert np.abs(frame.astype(int) - expected).mean() < 4  # videoconvert scales the range; another picture: 50
+    assert np.abs(frames[0].astype(int) - frames[1]).mean() > 20
+
+
+@pytest.mark.parametrize("folder", ["/node/a\\b", "/node/a\nb"])
+def test_a_run_folder_that_a_key_file_cannot_hold_is_refused(
+    model: Path, dataset: Path, config: NvinferConfig, tmp_path: Path, folder: str
+) -> None:
+    pictures = DataSet.open(dataset).split("test")[:1]
+    with pytest.raises(EvaluationError, match="expected a path without backslashes and control characters"):
+        write_app_run(tmp_path / "run", pictures, model, config, run_folder=folder)
+
+
+def test_labels_in_another_order_are_refused(
+    model: Path, dataset: Path, config: NvinferConfig, tmp_path: Path
+) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / "labels.txt").write_text("traffic_light\nCAR\n")
+    pictures = DataSet.open(dataset).split("test")[:1]
+    with pytest.raises(ModelError, match=r"labels.txt: not the labels of classes.names beside it"):
+        write_app_run(tmp_path / "run", pictures, tmp_path / "model", config, run_folder="/node/run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dump_of_the_simulator_agrees_with_the_simulator(

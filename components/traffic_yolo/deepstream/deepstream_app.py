@@ -8,6 +8,7 @@ right. On the node: put DeepStream-Yolo's library where the configuration names 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from traffic_yolo.deepstream.deploy_config import CONFIG_NAME
 from traffic_yolo.deepstream.kitti import read_kitti
@@ -18,6 +19,7 @@ from traffic_yolo.detection.detect import Picture
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
+from traffic_yolo.model_folder import CLASSES_NAME, labels_text, read_names
 from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
 
 APP_CONFIG_NAME = "deepstream_app.txt"
@@ -35,7 +37,7 @@ gie-kitti-output-dir={run_folder}/{kitti}
 enable=1
 type=2
 # JPEG files one after another: a video's compression would count as a difference
-uri=multifile://{run_folder}/{frames}/%06d.jpg
+uri={uri}
 num-sources=1
 gpu-id=0
 
@@ -85,7 +87,8 @@ def write_app_run(
 
     `run_folder`: the absolute path that the folder will have on the GPU node. `frames.json` says which picture each
     frame is. Raises `EvaluationError` for no pictures or pictures of different sizes (the stream muxer has one), and
-    a relative `run_folder`.
+    a `run_folder` that is relative or that deepstream-app's files cannot hold; `ModelError` for a labels file that is
+    not the one of the model's classes.
     """
     sizes = sorted({(picture.width, picture.height) for picture in pictures})
     if len(sizes) != 1:
@@ -93,6 +96,9 @@ def write_app_run(
         raise EvaluationError(f"a run takes pictures of one size, found {found}; write one run for each size")
     if not run_folder.startswith("/"):
         raise EvaluationError(f"run folder {run_folder!r}: expected its absolute path on the GPU node")
+    if "\\" in run_folder or not run_folder.isprintable():
+        raise EvaluationError(f"run folder {run_folder!r}: expected a path without backslashes and control characters")
+    _check_labels(model, config.text("labelfile-path"))
     width, height = sizes[0]
     with atomic_folder(out) as folder:
         (folder / FRAMES_FOLDER).mkdir()
@@ -105,7 +111,7 @@ def write_app_run(
         write_text(folder / CONFIG_NAME, config.to_text())
         app_config = APP_CONFIG.format(
             run_folder=run_folder.rstrip("/"),
-            frames=FRAMES_FOLDER,
+            uri=frames_uri(f"{run_folder.rstrip('/')}/{FRAMES_FOLDER}"),
             kitti=KITTI_FOLDER,
             width=width,
             height=height,
@@ -113,6 +119,23 @@ def write_app_run(
         )
         write_text(folder / APP_CONFIG_NAME, app_config)
         write_json(folder / FRAMES_NAME, {"image_ids": [picture.image_id for picture in pictures]})
+
+
+def frames_uri(folder: str) -> str:
+    """The URI under which GStreamer reads the frames in `folder`, an absolute path: 000000.jpg, 000001.jpg and so on.
+
+    GStreamer decodes the URI, then puts the frame's number in by printf: a % of the path stands twice, each escaped.
+    """
+    pattern = f"{folder.replace('%', '%%')}/%06d.jpg"
+    return f"multifile://{quote(pattern)}"
+
+
+def _check_labels(model: Path, name: str) -> None:
+    """A box's class goes into the dump by its label: one line shifted, and every class would be another."""
+    path = model / name
+    found = path.read_text(encoding="utf-8") if name and path.is_file() else None
+    if found != labels_text(read_names(model / CLASSES_NAME)):
+        raise ModelError(f"{path}: not the labels of {CLASSES_NAME} beside it, in that order; export the model again")
 
 
 def read_app_run(folder: Path, classes: Sequence[str]) -> Detections:

@@ -1,4 +1,4 @@
-"""The configuration file of DeepStream's nvinfer element: reads it as nvinfer does, writes it with a reason per setting.
+"""The configuration file of DeepStream's nvinfer element: reads it as nvinfer does, writes a reason per setting.
 
 Knows the file's format and rules; which values a model needs, `deploy_config` says.
 """
@@ -241,7 +241,7 @@ class NvinferConfig:
 
 
 def _set(values: dict[str, str], key: str, value: str) -> None:
-    """Sets a key, at its last place: nvinfer's `threshold` and `pre-cluster-threshold` overwrite each other in order."""
+    """Sets a key, at its last place: `threshold` and `pre-cluster-threshold` overwrite each other in that order."""
     values.pop(key, None)
     values[key] = value
 
