@@ -13,12 +13,13 @@ import pytest
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.deepstream_app import compare_app_run, read_app_run, write_app_run
-from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
+from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config, named_by_content
 from traffic_yolo.deepstream.kitti import write_kitti
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.simulator import Simulator
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.storage import sha256_of_file
 
 
 @pytest.fixture
@@ -41,8 +42,12 @@ def test_the_folder_holds_all_that_its_files_name(
     assert (application["streammux"]["width"], application["streammux"]["height"]) == ("192", "128")
     assert application["sink0"]["sync"] == "0"
     written = NvinferConfig.read(run / application["primary-gie"]["config-file"])
-    assert written == config
-    assert (run / written.text("onnx-file")).is_file()
+    digest = sha256_of_file(model / "model.onnx")[:12]
+    assert written == named_by_content(config, digest)
+    assert written.text("onnx-file") == f"model-{digest}.onnx"
+    # nvinfer's own name for the engine of that file, so that it finds it again, and none of other weights
+    assert written.text("model-engine-file") == f"model-{digest}.onnx_b1_gpu0_fp32.engine"
+    assert (run / written.text("onnx-file")).read_bytes() == (model / "model.onnx").read_bytes()
     assert (run / written.text("labelfile-path")).is_file()
 
 
@@ -79,9 +84,7 @@ def test_a_run_folder_that_a_key_file_cannot_hold_is_refused(
         write_app_run(tmp_path / "run", pictures, model, config, run_folder=folder)
 
 
-def test_labels_in_another_order_are_refused(
-    model: Path, dataset: Path, config: NvinferConfig, tmp_path: Path
-) -> None:
+def test_labels_in_another_order_are_refused(model: Path, dataset: Path, config: NvinferConfig, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / "labels.txt").write_text("traffic_light\nCAR\n")
     pictures = DataSet.open(dataset).split("test")[:1]

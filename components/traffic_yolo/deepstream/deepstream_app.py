@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from traffic_yolo.deepstream.deploy_config import CONFIG_NAME
+from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, named_by_content
 from traffic_yolo.deepstream.kitti import read_kitti
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import Parity, compare
@@ -20,7 +20,7 @@ from traffic_yolo.detection.nms import Detections
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import CLASSES_NAME, labels_text, read_names
-from traffic_yolo.storage import atomic_folder, read_json, write_json, write_text
+from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
 
 APP_CONFIG_NAME = "deepstream_app.txt"
 FRAMES_NAME = "frames.json"
@@ -85,10 +85,11 @@ def write_app_run(
 ) -> None:
     """Writes the folder of a run: JPEG copies, the model's files that `config` names, both configurations, a manifest.
 
-    `run_folder`: the absolute path that the folder will have on the GPU node. `frames.json` says which picture each
-    frame is. Raises `EvaluationError` for no pictures or pictures of different sizes (the stream muxer has one), and
-    a `run_folder` that is relative or that deepstream-app's files cannot hold; `ModelError` for a labels file that is
-    not the one of the model's classes.
+    `run_folder`: the absolute path that the folder will have on the GPU node. The ONNX file carries its hash in its
+    name, since nvinfer would take an engine of other weights that it finds under the same name. `frames.json` says
+    which picture each frame is. Raises `EvaluationError` for no pictures or pictures of different sizes (the stream
+    muxer has one), and a `run_folder` that is relative or that deepstream-app's files cannot hold; `ModelError` for a
+    labels file that is not the one of the model's classes.
     """
     sizes = sorted({(picture.width, picture.height) for picture in pictures})
     if len(sizes) != 1:
@@ -105,10 +106,13 @@ def write_app_run(
         (folder / KITTI_FOLDER).mkdir()
         for frame, picture in enumerate(pictures):
             shutil.copyfile(picture.path, folder / FRAMES_FOLDER / f"{frame:06d}.jpg")
+        named = config
+        if config.has("onnx-file"):
+            named = named_by_content(config, sha256_of_file(model / config.text("onnx-file")))
         for key in ("onnx-file", "custom-network-config", "model-file", "labelfile-path"):
             if config.has(key):
-                shutil.copyfile(model / config.text(key), folder / config.text(key))
-        write_text(folder / CONFIG_NAME, config.to_text())
+                shutil.copyfile(model / config.text(key), folder / named.text(key))
+        write_text(folder / CONFIG_NAME, named.to_text())
         app_config = APP_CONFIG.format(
             run_folder=run_folder.rstrip("/"),
             uri=frames_uri(f"{run_folder.rstrip('/')}/{FRAMES_FOLDER}"),
