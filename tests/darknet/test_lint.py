@@ -464,7 +464,7 @@ CASES = [
         DS,
         change(("filters=12", "filters=1 2")),
         "filters=1 2",
-        "reads filters=1 2 up to the blank; Darknet reads 12",
+        "stops at a blank in filters=1 2; Darknet reads 12",
         sound=change(("filters=12", "filters = 12 # 3 4"), ("layers=-1,0", "layers=-1, 0")),
     ),
     Case(

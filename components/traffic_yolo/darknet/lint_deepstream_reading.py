@@ -166,7 +166,7 @@ def inner_blank(subject: Subject) -> Iterator[Finding]:
         for key in sorted(NUMBER_KEYS.get(section.name, frozenset())):
             text = _text_of(section, key).partition("#")[0]
             if DIGITS_APART.search(text):
-                message = f"{NAME} reads {key}={text} up to the blank; Darknet reads {text.replace(' ', '')}"
+                message = f"{NAME} stops at a blank in {key}={text[:40]}; Darknet reads {text.replace(' ', '')[:40]}"
                 advice = "take the blank out of the number"
                 yield subject.finding("inner-blank", "error", section, message, advice, key=key)
 

@@ -6,10 +6,9 @@ Knows the file's format and rules; which values a model needs, `deploy_config` s
 import dataclasses
 import difflib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import yaml
+from typing import Any
 
 from traffic_yolo.deepstream.nvinfer_keys import (
     ALL_CLASSES,
@@ -20,7 +19,7 @@ from traffic_yolo.deepstream.nvinfer_keys import (
     keys_of_group,
 )
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, input_path
+from traffic_yolo.storage import AnyPath, input_path, parse_yaml
 
 Groups = dict[str, dict[str, str]]
 INPUT_DIMS = ("infer-dims", "input-dims", "uff-input-dims")
@@ -112,22 +111,13 @@ class NvinferConfig:
     def parse_yaml(cls, text: str, *, source: str = "<nvinfer config>") -> "NvinferConfig":
         """Reads the YAML form: the groups as mappings at the top, lists as text (`infer-dims: 3;416;416`).
 
-        Otherwise as `parse`. Raises `ModelError` for what is no such YAML.
+        Otherwise as `parse`, but that a key must not stand twice. Raises `ModelError` for what is no such YAML.
         """
-        try:
-            content = yaml.compose(text, Loader=yaml.BaseLoader)
-        except yaml.YAMLError as error:
-            raise ModelError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+        content = parse_yaml(text, where=source, error=ModelError)
         groups: Groups = {}
-        for group, node in _pairs(content, where=source):
-            of_group = groups.setdefault(group, {})
-            for key, value in _pairs(node, where=f"{source} {group}"):
-                if not isinstance(value, yaml.ScalarNode):
-                    line = value.start_mark.line + 1
-                    raise ModelError(
-                        f"{source} line {line}: {key}: expected one value, numbers of a list with ; between"
-                    )
-                _set(of_group, key, str(value.value))
+        for group, values in _mapping(content, where=source).items():
+            where = f"{source}: {group}"
+            groups[group] = {key: _yaml_text(value, f"{where} {key}") for key, value in _mapping(values, where).items()}
         return cls._of_known(groups, source)
 
     @classmethod
@@ -246,12 +236,19 @@ def _set(values: dict[str, str], key: str, value: str) -> None:
     values[key] = value
 
 
-def _pairs(node: yaml.Node | None, *, where: str) -> Iterator[tuple[str, yaml.Node]]:
-    """The pairs of a mapping, those that stand twice too."""
-    if not isinstance(node, yaml.MappingNode):
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
         raise ModelError(f"{where}: expected a mapping, as in `{PROPERTY}:` with `key: value` lines below it")
-    for key, value in node.value:
-        yield str(key.value), value
+    return {str(key): each for key, each in value.items()}
+
+
+def _yaml_text(value: Any, where: str) -> str:
+    """A value as the key-file form spells it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or isinstance(value, int | float | str):
+        return "" if value is None else str(value)
+    raise ModelError(f"{where}: expected one value (numbers of a list: 3;4;5)")
 
 
 def _nearest(key: str, known: Mapping[str, object]) -> str:
