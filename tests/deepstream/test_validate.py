@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from traffic_yolo.deepstream.validate import best_class_only, validate
 from traffic_yolo.deepstream.verdict import (
     SINGLE_LABEL,
     beyond_chance,
+    cause_of_padding,
     problems_of,
     problems_of_class_aps,
     problems_of_classes,
@@ -189,6 +192,28 @@ def test_an_onnx_file_of_other_class_names_is_refused(
     monkeypatch.setattr(Simulator, "__init__", renamed)
     with pytest.raises(ModelError, match="made for the classes traffic_light,CAR, not CAR,traffic_light; export again"):
         validate(model, dataset, point, tmp_path / "out")
+
+
+def test_the_colour_of_the_padding_is_named_where_it_costs_a_letterbox_model_its_parity(
+    export_tiny: Callable[..., Path], tall_dataset: Callable[[Path], Path], point: Path, tmp_path: Path
+) -> None:
+    model = export_tiny(letterbox=True)
+    dataset = tall_dataset(model)
+    content = json.loads(point.read_text())
+    content["model"]["weights_sha256"] = ModelFolder.open(model).sha256("model.weights")
+    point.write_text(json.dumps(content))
+    summary = validate(model, dataset, point, tmp_path / "out")
+    assert not summary.passed
+    (named,) = [problem for problem in summary.problems if problem.startswith("letter_box=1: nvinfer pads in black")]
+    black, grey = map(float, re.findall(r"would be ([0-9.]+) for ([0-9.]+);", named)[0][::-1])
+    assert black == pytest.approx(summary.parity.explained_agreement, abs=1e-3)
+    assert grey > black + 0.05
+    assert "train on stretched pictures (letter_box=0)" in named
+
+
+def test_padding_that_costs_nothing_is_no_cause() -> None:
+    assert cause_of_padding(parity(90, 10), parity(90, 10)) == ()
+    assert cause_of_padding(parity(90, 10), parity(80, 20)) == ()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, DARKNET_CONFIG_NAME, DeployOptions, deploy_config
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES
-from traffic_yolo.deepstream.parity import compare
+from traffic_yolo.deepstream.nvinfer_preprocess import GREY
+from traffic_yolo.deepstream.parity import Parity, compare
 from traffic_yolo.deepstream.simulator import FLOOR, FrameOutput, Simulator
 from traffic_yolo.deepstream.validation_report import validation_report
 from traffic_yolo.deepstream.verdict import (
@@ -22,6 +23,7 @@ from traffic_yolo.deepstream.verdict import (
     MIN_EXPLAINED_AGREEMENT,
     SINGLE_LABEL,
     ValidationSummary,
+    cause_of_padding,
     problems_of,
     problems_of_class_aps,
     problems_of_classes,
@@ -96,13 +98,7 @@ def validate(
         raise ModelError(f"{onnx_path} was made for the classes {stated}, not {labels}; export again")
     frames = simulator.run(images)
     thresholds = [class_thresholds.get(name, nms.confidence_threshold) for name in folder_of_model.classes]
-    parity = compare(
-        clipped(reported(raw, nms, thresholds), raw),
-        clipped(simulator.detections(frames), raw),
-        num_classes=len(folder_of_model.classes),
-        confidence_threshold=thresholds,
-        raw=raw,
-    )
+    parity = _parity(raw, nms, thresholds, simulator.detections(frames))
     measured = _measured(raw, simulator, frames, nms, data.coco_path(split))
     metrics = {side: _aps(each) for side, each in measured.items()}
     problems = (
@@ -110,6 +106,10 @@ def validate(
         *problems_of_classes(parity, folder_of_model.classes),
         *problems_of_class_aps(measured[SINGLE_LABEL].per_class, measured["deepstream"].per_class),
     )
+    if problems and folder_of_model.letterbox:
+        grey = Simulator(config, onnx_path.parent, padding=GREY)
+        with_grey = _parity(raw, nms, thresholds, grey.detections(grey.run(images)))
+        problems = (*problems, *cause_of_padding(parity, with_grey))
     summary = ValidationSummary(target, split, len(images), parity, metrics, problems, _left(raw.protocol))
     if require_parity and problems:
         raise ModelError(f"{model}: {'; '.join(problems)}; do not deploy this model as it is")
@@ -172,6 +172,17 @@ def clipped(detections: Detections, raw: RawDetections) -> Detections:
     hw = np.array([hw_of[image_id] for image_id in detections.image_ids.tolist()], np.float32).reshape(-1, 2)
     limits = hw[:, [1, 0, 1, 0]]  # (K, 4)
     return dataclasses.replace(detections, boxes_xyxy=np.clip(detections.boxes_xyxy, 0, limits))
+
+
+def _parity(raw: RawDetections, nms: NmsOptions, thresholds: Sequence[float], found: Detections) -> Parity:
+    """What PyTorch reports against what nvinfer's rules leave, at these thresholds (C,)."""
+    return compare(
+        clipped(reported(raw, nms, thresholds), raw),
+        clipped(found, raw),
+        num_classes=len(raw.classes),
+        confidence_threshold=thresholds,
+        raw=raw,
+    )
 
 
 def _measured(

@@ -131,6 +131,20 @@ def problems_of_class_aps(before: Sequence[ClassMetrics], after: Sequence[ClassM
     )
 
 
+def cause_of_padding(black: Parity, grey: Parity) -> tuple[str, ...]:
+    """A sentence where the colour of the padding costs a letterbox model agreement; empty where it does not.
+
+    `black`: parity as nvinfer pads; `grey`: as it would be with Darknet's grey, everything else alike.
+    """
+    if grey.explained_agreement <= black.explained_agreement:
+        return ()
+    return (
+        f"letter_box=1: nvinfer pads in black, Darknet in grey, and with grey the agreement would be "
+        f"{grey.explained_agreement:.3f} for {black.explained_agreement:.3f}; train on stretched pictures "
+        f"(letter_box=0), or give DeepStream frames whose grey border brings them to the network's aspect already",
+    )
+
+
 def beyond_chance(counts: Counts) -> bool:
     """Whether a class that truly agrees by `MIN_CLASS_AGREEMENT` leaves so many boxes alone in under 1 % of cases."""
     alone, places = counts.unexplained, counts.boxes - counts.matched
