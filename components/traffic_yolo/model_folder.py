@@ -117,8 +117,10 @@ def read_names(path: AnyPath) -> tuple[str, ...]:
 
 
 def label(class_name: str) -> str:
-    """A class name as DeepStream shows it: white space becomes an underscore: it would shift KITTI's columns."""
-    return "_".join(class_name.split())
+    """A class name as DeepStream shows it: white space, which would shift KITTI's columns, and the semicolon, at which
+    nvinfer cuts a label, become underscores.
+    """
+    return "_".join(class_name.replace(";", "_").split())
 
 
 def labels_text(classes: tuple[str, ...]) -> str:

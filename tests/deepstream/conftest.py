@@ -160,6 +160,12 @@ def unscaled_dataset(tmp_path_factory: pytest.TempPathFactory, model: Path) -> P
     return labelled_by(model, write_data_set(tmp_path_factory.mktemp("data") / "dataset", hw=(64, 96)))
 
 
+@pytest.fixture
+def tall_dataset(tmp_path: Path) -> Callable[[Path], Path]:
+    """Makes a data set of pictures that a letterbox to the network's size pads to twice their width, for a model."""
+    return lambda model: labelled_by(model, write_data_set(tmp_path / "tall", hw=(144, 108)))
+
+
 def labelled_by(model: Path, root: Path) -> Path:
     """Adds the true boxes: those that PyTorch reports with a score above 0.5."""
     found = reference_detections(model, root, NmsOptions(confidence_threshold=0.5))

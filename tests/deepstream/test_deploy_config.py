@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
+from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config, named_by_content
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.model_folder import ModelFolder
@@ -43,9 +43,25 @@ def test_darknet_configuration_names_the_pair_and_the_builder(model: Path) -> No
     assert values["custom-network-config"] == "model.cfg"
     assert values["model-file"] == "model.weights"  # DeepStream-Yolo wants .weights in the name
     assert values["engine-create-func-name"] == "NvDsInferYoloCudaEngineGet"
-    assert values["model-engine-file"] == "model_b1_gpu0_fp16.engine"
+    # DeepStream-Yolo's own name is the same for all models: an engine of other weights would be taken
+    digest = ModelFolder.open(model).sha256("model.weights")[:12]
+    assert values["model-engine-file"] == f"model-{digest}_b1_gpu0_fp16.engine"
     assert values["network-mode"] == "2"
     assert "onnx-file" not in values
+    text = deploy_config(ModelFolder.open(model), options).to_text()
+    assert "# relative to the working directory: start in this file's folder\ncustom-network-config=model.cfg" in text
+    assert "rename model_b1_gpu0_fp16.engine, which the build leaves\nmodel-engine-file=model-" in text
+
+
+def test_a_file_named_by_its_content_gives_its_engine_the_name_that_nvinfer_looks_for(model: Path) -> None:
+    folder = ModelFolder.open(model)
+    config = deploy_config(folder, DeployOptions(batch=4))
+    named = named_by_content(config, "0123456789abcdef")
+    assert named.text("onnx-file") == "model-0123456789ab.onnx"
+    assert named.text("model-engine-file") == "model-0123456789ab.onnx_b4_gpu0_fp32.engine"
+    assert named.with_values("property", dict(config.groups["property"])) == config  # nothing else is changed
+    darknet = deploy_config(folder, DeployOptions(model_format="darknet"))
+    assert named_by_content(darknet, "0123456789abcdef") == darknet
 
 
 @pytest.mark.parametrize("model_format", ["onnx", "darknet"])

@@ -8,6 +8,7 @@ import pytest
 from traffic_yolo.deepstream.kitti import read_kitti, write_kitti
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.model_folder import labels_text
 
 CLASSES = ("CAR", "traffic light")
 LINE = "CAR 0.0 0 0.0 1.5 2.0 30.25 40.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.75\n"
@@ -50,13 +51,27 @@ def test_an_empty_dump_has_no_detections(tmp_path: Path) -> None:
         (LINE.replace(" 0.75", ""), "no confidence"),
         (LINE.replace("CAR", "BUS"), "label 'BUS' is none of the model's"),
         (LINE.replace("30.25", "wide"), "not a number"),
+        (LINE.removeprefix("CAR"), "the label is empty; a line of labels.txt is blank or begins with ;"),
+        (LINE.replace("0.75", "1.5"), "confidence 1.5 is outside of 0 to 1"),
+        (LINE.replace("0.75", "-0.1"), "confidence -0.1 is outside of 0 to 1; other cluster modes than NMS give none"),
+        (LINE.replace("0.75", "nan"), "holds NaN or infinity"),
+        (LINE.replace("1.5 2.0", "31 2.0"), "the box 31 2 30.25 40 is reversed; expected left, top, right, bottom"),
+        (LINE.replace("1.5 2.0", "1.5 41"), "the box 1.5 41 30.25 40 is reversed"),
     ],
-    ids=["blank", "old", "label", "number"],
+    ids=["blank", "old", "label", "number", "empty", "above", "below", "nan", "left", "top"],
 )
 def test_lines_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "00_000_000000.txt").write_text(LINE + line)
     with pytest.raises(EvaluationError, match=rf"00_000_000000.txt line 2: .*{message}|line 2: {message}"):
         read_kitti(tmp_path, [3], CLASSES)
+
+
+def test_a_semicolon_in_a_class_name_reaches_no_labels_file(tmp_path: Path) -> None:
+    """Written as it is, "VAN;SMALL" would be cut by nvinfer to "VAN", which is another class here."""
+    classes = ("VAN", "VAN;SMALL")
+    assert labels_text(classes) == "VAN\nVAN_SMALL\n"
+    write_kitti(tmp_path, sample(), [9, 4], classes)
+    assert read_kitti(tmp_path, [9, 4], classes).class_ids.tolist() == [1, 0, 1]
 
 
 def test_a_lost_frame_is_refused(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_bgr_and_offsets_are_applied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filter_value", "expected"), [("0", cv2.INTER_NEAREST), ("1", cv2.INTER_LINEAR), ("6", cv2.INTER_LINEAR)]
+    ("filter_value", "expected"), [("0", cv2.INTER_NEAREST), ("1", cv2.INTER_LINEAR), ("6", cv2.INTER_NEAREST)]
 )
 def test_scaling_filter_chooses_the_interpolation(filter_value: str, expected: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)

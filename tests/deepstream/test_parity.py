@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from traffic_yolo.deepstream.parity import compare
-from traffic_yolo.detection.nms import Detections
+from traffic_yolo.deepstream.parity import Counts, compare
+from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
+from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
 
 
@@ -59,6 +60,24 @@ def test_overlap_must_reach_one_half(bottom: float, matched: int) -> None:
     assert compare(left, right, num_classes=1, confidence_threshold=0.25).matched == matched
 
 
+PLACES = np.array([[0, 0, 10, 10], [50, 0, 60, 10], [80, 0, 90, 10]], np.float32)
+
+
+def raw_of(*class_scores: tuple[float, ...]) -> RawDetections:
+    """One picture (id 1) with a box at each of `PLACES` and these scores of its classes."""
+    table = np.array(class_scores, np.float32)
+    return RawDetections.from_dense(
+        image_ids=np.array([1]),
+        image_hw=np.array([[100, 100]]),
+        offsets=np.array([0, len(table)]),
+        boxes_xyxy=PLACES[: len(table)],
+        objectness=np.ones(len(table)),
+        class_scores=table,
+        classes=tuple("abc"[: table.shape[1]]),
+        protocol=Protocol("c", "w", (32, 32), "stretch", "f/test"),
+    )
+
+
 def test_left_over_boxes_are_told_apart_by_their_reason() -> None:
     left = detections(
         (1, 0, 0, 10, 10, 0.9, 0),
@@ -67,11 +86,52 @@ def test_left_over_boxes_are_told_apart_by_their_reason() -> None:
         (1, 80, 0, 90, 10, 0.8, 0),  # really missing
     )
     right = detections((1, 0, 0, 10, 10, 0.9, 0), (1, 20, 60, 30, 70, 0.31, 1))
-    parity = compare(left, right, num_classes=2, confidence_threshold=0.25)
+    raw = raw_of((0.9, 0.5), (0.29, 0), (0.8, 0))
+    parity = compare(left, right, num_classes=2, confidence_threshold=0.25, raw=raw)
     assert (parity.matched, parity.only_left, parity.only_right) == (1, 3, 1)
     assert (parity.second_labels, parity.near_threshold, parity.unexplained) == (1, 1, 2)
     assert parity.agreement == pytest.approx(2 / 6)
     assert parity.explained_agreement == pytest.approx(4 / 6)
+    assert parity.per_class == (Counts(1, 2, 0, 0, 1), Counts(0, 1, 1, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("scores", "reported", "excused"),
+    [
+        ((0.9, 0.5, 0), 0, 1),  # the best class is matched, the second excused
+        ((0.9, 0.88, 0), 1, 1),  # a near tie: another resize may make the second the best
+        ((0.9, 0.5, 0), 1, 0),  # the parser never names the second when the best is far above
+        ((0.9, 0.2, 0), 1, 0),  # and never a class below the threshold
+        ((0.9, 0, 0), 1, 0),  # a label off by one
+    ],
+)
+def test_a_second_label_excuses_a_box_only_where_the_raw_detections_hold_it(
+    scores: tuple[float, ...], reported: int, excused: int
+) -> None:
+    raw = raw_of(scores)
+    left = non_maximum_suppression(raw, NmsOptions(confidence_threshold=0.25, iou_threshold=0.45))
+    right = detections((1, 0, 0, 10, 10, 0.9, reported))
+    parity = compare(left, right, num_classes=3, confidence_threshold=0.25, raw=raw)
+    assert parity.second_labels == excused
+    assert parity.unexplained == (0 if excused else len(left) + 1 - 2 * parity.matched)
+    assert compare(left, right, num_classes=3, confidence_threshold=0.25).second_labels == 0
+
+
+def test_a_second_class_of_another_box_excuses_nothing() -> None:
+    """Class 1 stands in the raw detections, but beside this box."""
+    raw = raw_of((0.9, 0), (0, 0.8))
+    left = detections((1, 0, 0, 10, 10, 0.9, 0))
+    right = detections((1, 0, 0, 10, 10, 0.9, 1))
+    parity = compare(left, right, num_classes=2, confidence_threshold=0.25, raw=raw)
+    assert (parity.second_labels, parity.unexplained) == (0, 2)
+
+
+def test_raw_boxes_are_compared_as_cut_at_the_edge() -> None:
+    raw = raw_of((0.9, 0.5))
+    raw.boxes_xyxy[0] = [-30, -30, 10, 10]
+    left = detections((1, 0, 0, 10, 10, 0.9, 0), (1, 0, 0, 10, 10, 0.5, 1))
+    right = detections((1, 0, 0, 10, 10, 0.9, 0))
+    assert compare(left, right, num_classes=2, confidence_threshold=0.25, raw=raw).second_labels == 1
 
 
 def test_matching_is_symmetric() -> None:

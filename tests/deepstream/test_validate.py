@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,21 @@ import pytest
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import Counts, Parity
+from traffic_yolo.deepstream.simulator import FrameOutput, Simulator
 from traffic_yolo.deepstream.validate import best_class_only, validate
-from traffic_yolo.deepstream.verdict import SINGLE_LABEL, problems_of
+from traffic_yolo.deepstream.verdict import (
+    SINGLE_LABEL,
+    beyond_chance,
+    cause_of_padding,
+    problems_of,
+    problems_of_class_aps,
+    problems_of_classes,
+)
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError, StorageError
+from traffic_yolo.metrics.coco import ClassMetrics
 from traffic_yolo.model_folder import ModelFolder
 
 
@@ -148,14 +159,114 @@ def test_a_poor_parity_stops_the_step_where_parity_is_required(
     assert not (tmp_path / "validation").exists()
 
 
+def test_labels_that_are_swapped_on_the_way_fail_and_name_the_classes(
+    model: Path, unscaled_dataset: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two classes a shift by one is a swap: every box is there, under the other name."""
+    run = Simulator.run
+
+    def swapped(self: Simulator, pictures: object) -> list[FrameOutput]:
+        frames = run(self, pictures)  # type: ignore[arg-type]
+        for frame in frames:
+            frame.rows[:, 5] = 1 - frame.rows[:, 5]
+        return frames
+
+    monkeypatch.setattr(Simulator, "run", swapped)
+    summary = validate(model, unscaled_dataset, point, tmp_path / "out")
+    assert summary.parity.second_labels < 5  # near ties between the two classes, of more than 500 boxes
+    assert [problem for problem in summary.problems if "shifted or swapped" in problem and "CAR (" in problem]
+    assert [problem for problem in summary.problems if problem.startswith("AP50 of single classes falls: ")]
+    with pytest.raises(ModelError, match="look whether labels are shifted or swapped"):
+        validate(model, unscaled_dataset, point, tmp_path / "strict", require_parity=True)
+
+
+def test_an_onnx_file_of_other_class_names_is_refused(
+    model: Path, dataset: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = Simulator.__init__
+
+    def renamed(self: Simulator, *arguments: object) -> None:
+        init(self, *arguments)  # type: ignore[arg-type]
+        self.metadata["classes"] = "traffic_light,CAR"
+
+    monkeypatch.setattr(Simulator, "__init__", renamed)
+    with pytest.raises(ModelError, match="made for the classes traffic_light,CAR, not CAR,traffic_light; export again"):
+        validate(model, dataset, point, tmp_path / "out")
+
+
+def test_the_colour_of_the_padding_is_named_where_it_costs_a_letterbox_model_its_parity(
+    export_tiny: Callable[..., Path], tall_dataset: Callable[[Path], Path], point: Path, tmp_path: Path
+) -> None:
+    model = export_tiny(letterbox=True)
+    dataset = tall_dataset(model)
+    content = json.loads(point.read_text())
+    content["model"]["weights_sha256"] = ModelFolder.open(model).sha256("model.weights")
+    point.write_text(json.dumps(content))
+    summary = validate(model, dataset, point, tmp_path / "out")
+    assert not summary.passed
+    (named,) = [problem for problem in summary.problems if problem.startswith("letter_box=1: nvinfer pads in black")]
+    black, grey = map(float, re.findall(r"would be ([0-9.]+) for ([0-9.]+);", named)[0][::-1])
+    assert black == pytest.approx(summary.parity.explained_agreement, abs=1e-3)
+    assert grey > black + 0.05
+    assert "train on stretched pictures (letter_box=0)" in named
+
+
+def test_padding_that_costs_nothing_is_no_cause() -> None:
+    assert cause_of_padding(parity(90, 10), parity(90, 10)) == ()
+    assert cause_of_padding(parity(90, 10), parity(80, 20)) == ()
+
+
+@pytest.mark.parametrize(
+    ("counts", "bad"),
+    [
+        (Counts(0, 3, 0), False),  # three places by chance: 0.26 ** 3 is 0.018
+        (Counts(0, 4, 0), True),  # 0.26 ** 4 is 0.0046
+        (Counts(10, 5, 0), False),  # 0.80 of 25 boxes, as a healthy class had
+        (Counts(85, 30, 0), False),  # exactly the limit
+        (Counts(850, 360, 0), True),  # below it, and many
+        (Counts(85, 33, 0), False),  # below it, and by chance
+        (Counts(0, 2, 2, 4, 0), False),  # all of them explained
+        (Counts(3000, 3000, 3000), True),
+        (Counts(0, 0, 0), False),
+    ],
+)
+def test_a_class_fails_where_chance_does_not_explain_it(counts: Counts, bad: bool) -> None:
+    assert beyond_chance(counts) is bad
+
+
+def test_the_worst_classes_are_named_first_and_not_all() -> None:
+    per_class = (Counts(50, 0, 0), *(Counts(index, 20, 0) for index in range(7)))
+    told = problems_of_classes(dataclasses.replace(parity(1, 0), per_class=per_class), "abcdefgh")
+    assert len(told) == 1
+    assert told[0].startswith("boxes without partner in b (20 of 20), c (20 of 22), d (20 of 24), e (20 of 26), f (20 ")
+    assert " and 2 more: a class's agreement is expected to be at least 0.85" in told[0]
+
+
+def test_a_class_whose_ap50_falls_by_more_than_two_boxes_is_named() -> None:
+    before = [ClassMetrics("car", 0.5, 0.8, 100), ClassMetrics("bus", 0.5, 0.8, 4), ClassMetrics("van", None, None, 0)]
+    after = [ClassMetrics("car", 0.5, 0.74, 100), ClassMetrics("bus", 0.5, 0.3, 4), ClassMetrics("van", None, None, 0)]
+    assert problems_of_class_aps(before, after) == ()
+    after[0] = ClassMetrics("car", 0.5, 0.72, 100)
+    assert problems_of_class_aps(before, after) == (
+        "AP50 of single classes falls: car from 0.8000 to 0.7200; expected by at most 0.05 and what 2 boxes are worth",
+    )
+
+
 def test_comparing_nothing_is_no_success() -> None:
     metrics: dict[str, dict[str, float | None]] = {SINGLE_LABEL: {"ap50": 0.0}, "deepstream": {"ap50": 0.0}}
     assert problems_of(parity(0, 0), metrics) == ("neither side reports a single box, so nothing was compared",)
 
 
 def parity(matched: int, unexplained: int) -> Parity:
-    counts = Counts(matched, unexplained, 0)
-    return Parity(matched, unexplained, 0, (), (), 0, 0, (counts,), np.zeros((0, 2), np.float32))
+    return Parity(
+        matched=matched,
+        only_left=unexplained,
+        only_right=0,
+        iou_quantiles=(),
+        score_difference_quantiles=(),
+        per_class=(Counts(matched, unexplained, 0),),
+        score_pairs=np.zeros((0, 2), np.float32),
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import DarknetFormatError, ModelError, StorageError
 from traffic_yolo.export.export_model import export_files, export_model
 from traffic_yolo.export.onnx import read_metadata
@@ -72,6 +74,42 @@ def test_pictures_of_the_data_set_are_compared(write_model: WriteModel, tmp_path
     description = json.loads((out / "export.json").read_text())
     assert description["onnx_against_pytorch"]["inputs"] == 9
     assert description["resize"] == ("letterbox" if letterbox else "stretch")
+
+
+def test_pictures_of_any_folder_are_compared(write_model: WriteModel, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "dataset", 3) / "images"
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "recording" / "SCAN_00002.jpg").rename(folder / "last.JPEG")
+    summary = export_model(write_model(), tmp_path / "model", pictures=folder)
+    assert (summary.pictures, summary.boxes > 100) == (3, True)
+    assert f"({summary.boxes} boxes of 3 pictures and noise)" in summary.text
+
+
+def test_a_folder_without_pictures_is_refused(write_model: WriteModel, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").touch()
+    with pytest.raises(ModelError, match=r"folder: no pictures \(\*.jpg, \*.jpeg\) to compare"):
+        export_model(write_model(), tmp_path / "model", pictures=tmp_path / "folder")
+
+
+def test_a_comparison_without_a_box_is_not_called_agreement(write_model: WriteModel, tmp_path: Path) -> None:
+    """A detector that is silent on noise, as trained ones are: zero boxes compare as equal whatever the file holds."""
+    run = write_model()
+    network = Network.from_cfg(run / "model.cfg")
+    network.load_weights(run / "model.weights")
+    for head, convolution in ((4, 3), (8, 7)):
+        assert isinstance(network.layers[head], torch.nn.Identity)
+        bias = network.layers[convolution].get_submodule("conv").get_parameter("bias")
+        bias.data.view(3, 7)[:, 4] = -100  # objectness
+    network.save_weights(run / "model.weights")
+    alone = export_model(run, tmp_path / "alone")
+    assert alone.boxes == 0
+    assert "ONNX WAS NOT COMPARED with PyTorch" in alone.text
+    assert "on noise alone; give pictures of what the model knows (--dataset or --pictures)" in alone.text
+    dataset = write_pictures(tmp_path / "dataset", 2)
+    assert "on 2 pictures and noise; give" in export_model(run, tmp_path / "with", dataset=dataset).text
+    record = json.loads((tmp_path / "alone" / "export.json").read_text())["onnx_against_pytorch"]
+    assert record["boxes"] == 0
 
 
 def test_published_files_of_any_name_are_exported(write_model: WriteModel, tmp_path: Path) -> None:

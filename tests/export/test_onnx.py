@@ -102,6 +102,27 @@ def test_comparison_refuses_the_file_of_other_weights(network: Network, onnx_pat
         compare_with_pytorch(onnx_path, network, noise(1))
 
 
+@pytest.mark.parametrize(
+    ("factor", "offset", "message"),
+    [(1, 1, "a label is none of the 2 classes"), (-1, 1, r"boxes are given another class than in PyTorch, as class ")],
+    ids=["shifted", "swapped"],
+)
+def test_comparison_refuses_labels_that_are_moved(
+    network: Network, onnx_path: Path, factor: int, offset: int, message: str
+) -> None:
+    """Boxes and scores are right to the bit; two last nodes change the label alone."""
+    model = onnx.load(onnx_path)
+    for node in model.graph.node:
+        node.output[:] = ["rows" if name == "output" else name for name in node.output]
+    for name, values in (("factor", [1, 1, 1, 1, 1, factor]), ("offset", [0, 0, 0, 0, 0, offset])):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(values, np.float32), name))
+    model.graph.node.append(onnx.helper.make_node("Mul", ["rows", "factor"], ["multiplied"]))
+    model.graph.node.append(onnx.helper.make_node("Add", ["multiplied", "offset"], ["output"]))
+    onnx.save(model, onnx_path)
+    with pytest.raises(ModelError, match=message):
+        compare_with_pytorch(onnx_path, network, noise(1))
+
+
 def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelError, match=r"model.onnx: not an ONNX file"):

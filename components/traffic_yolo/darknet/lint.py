@@ -19,7 +19,7 @@ from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import each_section
 from traffic_yolo.darknet.sections import SECTION_TYPES, LayerSection
-from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 from traffic_yolo.storage import AnyPath, input_path
@@ -157,6 +157,14 @@ def _unread(subject: Subject, failure: DarknetFormatError, findings: list[Findin
         return []
     index = len(subject.sections)
     unsupported = index < len(subject.cfg.layers) and subject.cfg.layers[index].name not in SECTION_TYPES
+    if index < len(subject.cfg.layers) and subject.target.name in (DEEPSTREAM, OPENCV):
+        activation = subject.cfg.layers[index].get_str("activation", "")
+        if found.message.startswith("unknown activation") and activation in subject.target.activations:
+            message = f"{subject.target.name} knows activation={activation}, Darknet does not and takes relu"
+            advice = "write activation=swish for silu: it is the same" if activation == "silu" else "train with another"
+            advice += "; the layers from here on were not checked"
+            named = {"rule": "foreign-activation", "severity": "warning", "layer": index, "message": message}
+            return [Finding(**{**found.__dict__, **named, "advice": advice})]
     if subject.target.name != "onnx" and (unsupported or "not supported" in found.message):
         advice = "the layers from there on, shapes and the size of the weights were not checked"
         return [

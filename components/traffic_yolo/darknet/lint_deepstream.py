@@ -6,6 +6,7 @@ Each rule says what the builder would do, as its sources have it (yolo.cpp, util
 from collections.abc import Iterator
 from pathlib import Path
 
+from traffic_yolo.darknet.lint_deepstream_reading import READING_RULES
 from traffic_yolo.darknet.lint_findings import Finding, Rule, Severity, Subject
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM as NAME
@@ -157,6 +158,7 @@ def tiny_boxes(subject: Subject) -> Iterator[Finding]:
 
 
 DEEPSTREAM_RULES: dict[str, Rule] = {
+    **READING_RULES,
     "leading-space": leading_space,
     "dropout-shift": dropout_shift,
     "mixed-new-coords": mixed_new_coords,

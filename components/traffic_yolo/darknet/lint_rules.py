@@ -6,9 +6,10 @@ network (resize, weights) is in `lint_runtime`, what DeepStream-Yolo alone does 
 
 import difflib
 from collections.abc import Iterator
+from itertools import pairwise
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject, entries, raw_header
+from traffic_yolo.darknet.lint_findings import Finding, Rule, Severity, Subject, entries, raw_header
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS, OPENCV
@@ -71,6 +72,32 @@ def steps_policy(subject: Subject) -> Iterator[Finding]:
         if subject.target.name == "darknet" and net.get_str("policy", "constant") == "steps" and not net.has(key):
             message = f"policy=steps needs {key}=, found none: Darknet stops"
             yield subject.finding("missing-key", "error", net, message, f"add {key}=", key="policy")
+    if subject.target.name != "darknet" or net.get_str("policy", "constant") != "steps":
+        return
+    steps, scales = len(net.get_str("steps", "").split(",")), len(net.get_str("scales", "").split(","))
+    if net.has("steps") and net.has("scales") and steps != scales:
+        severity: Severity = "error" if steps > scales else "warning"
+        effect = "Darknet reads beyond the scales and crashes" if steps > scales else "the last ones are never used"
+        message = f"{steps} steps and {scales} scales: {effect}"
+        yield subject.finding("steps-policy", severity, net, message, "give every step its scale", key="scales")
+
+
+def new_coords_activation(subject: Subject) -> Iterator[Finding]:
+    """`new_coords=1` takes its inputs for probabilities already: a logistic convolution must stand before it."""
+    layers = subject.cfg.layers
+    for before, head in pairwise(layers):
+        if head.name != "yolo" or before.name != "convolutional":
+            continue
+        new_coords = head.get_int("new_coords", 0) != 0
+        activation = before.get_str("activation", "logistic")  # Darknet's default
+        if new_coords == (activation == "logistic"):
+            continue
+        what = "reads probabilities, and gets" if new_coords else "takes the logistic of its inputs, and gets"
+        message = (
+            f"new_coords={int(new_coords)} {what} the output of activation={activation[:40]} on line {before.line}"
+        )
+        advice = "new_coords=1 goes with activation=logistic before it, new_coords=0 with linear"
+        yield subject.finding("new-coords-activation", "warning", head, message, advice, key="new_coords")
 
 
 def unknown_key(subject: Subject) -> Iterator[Finding]:
@@ -173,6 +200,7 @@ EVERY_SECTION_RULES: dict[str, Rule] = {
     "unsupported-activation": unsupported_activation,
     "missing-key": missing_key,
     "steps-policy": steps_policy,
+    "new-coords-activation": new_coords_activation,
     "unknown-key": unknown_key,
     "other-default": other_default,
     "ignored-key": ignored_key,

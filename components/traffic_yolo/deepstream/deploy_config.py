@@ -1,9 +1,12 @@
 """Which nvinfer settings a model needs: every one that differs from nvinfer's default carries its reason.
 
 The ONNX path is the one to deploy; the Darknet path (cfg + weights, built by DeepStream-Yolo's library) is written for
-fleets that still run it. Files are named relative to the configuration, so that a bundle can be moved.
+fleets that still run it. Files are named relative to the configuration, so that a bundle can be moved; only the Darknet
+path must be started in the bundle's folder, since DeepStream-Yolo opens the cfg relative to the working directory and
+writes the engine there.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +20,8 @@ DARKNET_CONFIG_NAME = "config_infer_primary_darknet.txt"
 MODEL_FORMATS = ("onnx", "darknet")
 PRECISIONS = {"fp32": "0", "fp16": "2"}  # INT8 needs a calibration table, which nothing here makes
 PARSER_LIBRARY = "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
+
+NAMING_DIGITS = 12  # of a SHA-256, in a file's name
 
 Setting = tuple[str, str, str]  # key, value, reason
 
@@ -62,7 +67,7 @@ def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
 
     Raises `OptionsError` for a threshold of a class that the model does not have.
     """
-    settings = [*_input_settings(model), *_model_settings(options), *_output_settings(model)]
+    settings = [*_input_settings(model), *_model_settings(model, options), *_output_settings(model)]
     groups = {PROPERTY: {key: value for key, value, _ in settings}}
     reasons = {(PROPERTY, key): reason for key, _, reason in settings if reason}
     groups[ALL_CLASSES] = {
@@ -82,6 +87,27 @@ def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
     return NvinferConfig(groups, reasons=reasons, source=CONFIG_NAME)
 
 
+def engine_name(model_file: str, options: DeployOptions) -> str:
+    """The name that nvinfer gives the engine which it builds of `model_file`; the Darknet path's is always "model"."""
+    return f"{model_file}_b{options.batch}_gpu0_{options.precision}.engine"
+
+
+def named_by_content(config: NvinferConfig, onnx_sha256: str) -> NvinferConfig:
+    """A copy whose ONNX file and engine carry the start of the file's hash in their names; without ONNX, as it is.
+
+    nvinfer takes an engine that it finds under the expected name, whatever it was built of, and names what it builds
+    after the ONNX file: with the hash in that name, a folder that gets new weights gets a new engine.
+    """
+    if not config.has("onnx-file"):
+        return config
+    old = config.text("onnx-file")
+    new = f"{old.removesuffix('.onnx')}-{onnx_sha256[:NAMING_DIGITS]}.onnx"
+    engine = config.text("model-engine-file").replace(old, new)
+    reason = "the ONNX file's hash in its name keeps an engine of other weights from being taken"
+    named = config.with_values(PROPERTY, {"onnx-file": new, "model-engine-file": engine})
+    return dataclasses.replace(named, reasons={**named.reasons, (PROPERTY, "model-engine-file"): reason})
+
+
 def _input_settings(model: ModelFolder) -> list[Setting]:
     height, width = model.network_hw
     settings = [
@@ -89,7 +115,7 @@ def _input_settings(model: ModelFolder) -> list[Setting]:
         ("net-scale-factor", "0.0039215697906911373", "1/255: the network was trained on pixels in 0..1"),
         ("model-color-format", "0", "RGB, as Darknet trains"),
         ("infer-dims", f"3;{height};{width}", "channels, height, width: the ONNX file leaves only the batch open"),
-        ("scaling-filter", "1", "bilinear, as in training; the default depends on the hardware"),
+        ("scaling-filter", "1", "bilinear, as in training; the default is nearest"),
     ]
     if model.letterbox:
         return [
@@ -100,20 +126,23 @@ def _input_settings(model: ModelFolder) -> list[Setting]:
     return [*settings, ("maintain-aspect-ratio", "0", "no letter_box in the cfg: trained on stretched pictures")]
 
 
-def _model_settings(options: DeployOptions) -> list[Setting]:
+def _model_settings(model: ModelFolder, options: DeployOptions) -> list[Setting]:
     if options.model_format == "darknet":
-        engine = f"model_b{options.batch}_gpu0_{options.precision}.engine"  # the name that DeepStream-Yolo writes
+        written = engine_name("model", options)  # by DeepStream-Yolo, whatever the model
+        engine = engine_name(f"model-{model.sha256(WEIGHTS_NAME)[:NAMING_DIGITS]}", options)
+        reason = f"named by the weights, so that no engine of others is taken: rename {written}, which the build leaves"
         files = [
-            ("custom-network-config", CFG_NAME, ""),
+            ("custom-network-config", CFG_NAME, "relative to the working directory: start in this file's folder"),
             ("model-file", WEIGHTS_NAME, ""),
             ("engine-create-func-name", "NvDsInferYoloCudaEngineGet", "DeepStream-Yolo builds the engine of the pair"),
         ]
     else:
-        engine = f"{ONNX_NAME}_b{options.batch}_gpu0_{options.precision}.engine"  # the name that nvinfer itself writes
+        engine = engine_name(ONNX_NAME, options)
+        reason = "an engine found here is used whatever the model: keep one folder per version"
         files = [("onnx-file", ONNX_NAME, "")]
     return [
         *files,
-        ("model-engine-file", engine, "an engine found here is used whatever the model: keep one folder per version"),
+        ("model-engine-file", engine, reason),
         ("batch-size", str(options.batch), ""),
         ("network-mode", PRECISIONS[options.precision], "0 FP32, 2 FP16"),
         ("parse-bbox-func-name", "NvDsInferParseYolo", ""),

@@ -3,6 +3,7 @@
 Nobody has read a dump of a real GPU node with this yet; the format is taken from deepstream-app's sources.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ def read_kitti(folder: Path, image_ids: Sequence[int], classes: Sequence[str]) -
     """The detections of a dump; frame n is the picture `image_ids[n]`. Boxes in the stream muxer's pixels.
 
     Picture by picture, by falling score. Raises `EvaluationError` for a missing or surplus frame, a line that is not
-    KITTI, an unknown label, or a dump without confidences (DeepStream before 5).
+    KITTI, an unknown or empty label, corners that are reversed or no numbers, a confidence outside of 0 to 1, or a dump
+    without confidences (DeepStream before 5).
     """
     found = {int(match[1]): path for path in folder.glob("*.txt") if (match := FILE_NAME.fullmatch(path.name))}
     if missing := sorted(set(range(len(image_ids))) - set(found)):
@@ -76,16 +78,39 @@ def _read_file(path: Path, class_of: dict[str, int]) -> list[tuple[float, ...]]:
         columns = line.split()
         if not columns:
             continue
+        if line[0].isspace():
+            raise EvaluationError(
+                f"{where}: the label is empty; a line of labels.txt is blank or begins with ; (nvinfer cuts there)"
+            )
         if len(columns) == NUM_COLUMNS - 1:
             raise EvaluationError(f"{where}: no confidence; this DeepStream is too old to compare scores with")
         if len(columns) != NUM_COLUMNS:
             found = f"{len(columns)} columns, expected {NUM_COLUMNS}"
             raise EvaluationError(f"{where}: {found}; a label with a blank shifts them, use the bundle's labels.txt")
         if columns[0] not in class_of:
-            raise EvaluationError(f"{where}: label {columns[0]!r} is none of the model's; use its own labels.txt")
+            raise EvaluationError(
+                f"{where}: label {columns[0]!r} is none of the model's; use its own labels.txt (nvinfer cuts at ;)"
+            )
         try:
             numbers = [float(value) for value in (*columns[BOX_COLUMNS], columns[-1])]
         except ValueError as error:
             raise EvaluationError(f"{where}: not a number: {error}") from error
+        _check_numbers(numbers, where)
         rows.append((class_of[columns[0]], *numbers))
     return rows
+
+
+def _check_numbers(numbers: Sequence[float], where: str) -> None:
+    """Refuses a line's left, top, right, bottom and confidence where no detection can have them."""
+    left, top, right, bottom, confidence = numbers
+    if not all(map(math.isfinite, numbers)):
+        raise EvaluationError(f"{where}: holds NaN or infinity; the engine's output is broken")
+    if right < left or bottom < top:
+        raise EvaluationError(
+            f"{where}: the box {left:g} {top:g} {right:g} {bottom:g} is reversed; expected left, top, right, bottom"
+        )
+    if not 0 <= confidence <= 1:
+        raise EvaluationError(
+            f"{where}: confidence {confidence:g} is outside of 0 to 1; other cluster modes than NMS give none: "
+            f"cluster-mode=2"
+        )

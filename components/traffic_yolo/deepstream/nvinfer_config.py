@@ -1,17 +1,31 @@
-"""The configuration file of DeepStream's nvinfer element: reads it strictly, and writes it with a reason per setting.
+"""The configuration file of DeepStream's nvinfer element: reads it as nvinfer does, writes a reason per setting.
 
-Knows the file's format and rules; which values a model needs, `deepstream_config` says.
+Knows the file's format and rules; which values a model needs, `deploy_config` says.
 """
 
+import dataclasses
 import difflib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, CLASS_KEYS, PROPERTY, keys_of_group
+from traffic_yolo.deepstream.nvinfer_keys import (
+    ALL_CLASSES,
+    CLASS_ATTRIBUTES,
+    CLASS_KEYS,
+    PROPERTY,
+    PROPERTY_KEYS,
+    keys_of_group,
+)
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, input_path
+from traffic_yolo.storage import AnyPath, input_path, parse_yaml
 
 Groups = dict[str, dict[str, str]]
+INPUT_DIMS = ("infer-dims", "input-dims", "uff-input-dims")
+DETECTORS = (0, 3)  # the network types whose class groups are read
+ALL_BOXES = -1  # topk's default
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,12 +51,15 @@ class ClassAttributes:
 class NvinferConfig:
     """The groups of one file: group -> key -> value, both in file order, values as text.
 
-    Raises `ModelError` for an unknown group or key, a value of the wrong kind or out of range, or no [property] group.
-    `reasons`: (group, key) -> comment above that key. `source` names the file in messages. Comparisons skip both.
+    Raises `ModelError` for an unknown group or key, a value of the wrong kind or out of range, a group of a class
+    beyond num-detected-classes, or no [property] group. `reasons`: (group, key) -> comment above that key. `unknown`:
+    what a file held besides, a sentence each; nvinfer passes over it. `source` names the file in messages. Comparisons
+    skip these three.
     """
 
     groups: Mapping[str, Mapping[str, str]]
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
+    unknown: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="<nvinfer config>", compare=False)
 
     def __post_init__(self) -> None:
@@ -56,46 +73,83 @@ class NvinferConfig:
                 known[key].check(value, where=where)
         if PROPERTY not in self.groups:
             raise ModelError(f"{self.source}: no [{PROPERTY}] group")
+        num_classes = self.integer("num-detected-classes")
+        for group in self.groups:
+            name = group.removeprefix(CLASS_ATTRIBUTES)
+            if name.isdecimal() and int(name) >= num_classes and self.integer("network-type") in DETECTORS:
+                raise ModelError(
+                    f"{self.source}: [{group}] is beyond num-detected-classes={num_classes}; nvinfer stops"
+                )
 
     @classmethod
     def parse(cls, text: str, *, source: str = "<nvinfer config>") -> "NvinferConfig":
-        """Reads the key-file form (`[group]`, `key=value`, lines starting with `#`).
+        """Reads the key-file form (`[group]`, `key=value`, lines starting with `#`) as GLib does.
 
-        Raises `ModelError` with the line number for anything else, and for a key or group that stands twice.
+        Of a key that stands twice the last value counts, and a group that stands twice is one. Groups and keys that
+        nvinfer passes over go to `unknown`. Raises `ModelError` with the line number for anything else.
         """
         groups: Groups = {}
-        values: dict[str, str] | None = None
-        for number, raw in enumerate(text.splitlines(), start=1):
-            line = raw.strip()
+        group = None
+        for number, raw in enumerate(text.split("\n"), start=1):
+            line = raw.removesuffix("\r").lstrip()
             where = f"{source} line {number}"
             if not line or line.startswith("#"):
                 continue
-            if line.startswith("[") and line.endswith("]"):
-                name = line[1:-1]
-                keys_of_group(name, where=where)
-                if name in groups:
-                    raise ModelError(f"{where}: group [{name}] stands twice; put its keys together")
-                values = groups[name] = {}
+            if line.startswith("[") and line.rstrip().endswith("]"):
+                group = line.rstrip()[1:-1]
+                groups.setdefault(group, {})
                 continue
-            key, separator, value = (part.strip() for part in line.partition("="))
-            if not separator or not key:
+            key, separator, value = line.partition("=")
+            if not separator or not key.strip():
                 raise ModelError(f"{where}: expected [group], key=value or a # comment, found {line!r}")
-            if values is None:
-                raise ModelError(f"{where}: {key} stands before any [group]")
-            if key in values:
-                raise ModelError(f"{where}: {key} stands twice in its group; nvinfer would take the last")
-            values[key] = value
-        return cls(groups, source=source)
+            if group is None:
+                raise ModelError(f"{where}: {key.strip()} stands before any [group]")
+            _set(groups[group], key.strip(), value.lstrip())
+        return cls._of_known(groups, source)
+
+    @classmethod
+    def parse_yaml(cls, text: str, *, source: str = "<nvinfer config>") -> "NvinferConfig":
+        """Reads the YAML form: the groups as mappings at the top, lists as text (`infer-dims: 3;416;416`).
+
+        Otherwise as `parse`, but that a key must not stand twice. Raises `ModelError` for what is no such YAML.
+        """
+        content = parse_yaml(text, where=source, error=ModelError)
+        groups: Groups = {}
+        for group, values in _mapping(content, where=source).items():
+            where = f"{source}: {group}"
+            groups[group] = {key: _yaml_text(value, f"{where} {key}") for key, value in _mapping(values, where).items()}
+        return cls._of_known(groups, source)
 
     @classmethod
     def read(cls, path: AnyPath) -> "NvinferConfig":
-        """`parse` of a file; `ModelError` where it cannot be read."""
+        """`parse`, or `parse_yaml` of a .yml or .yaml file; `ModelError` where it cannot be read."""
         path = input_path(path, what="nvinfer configuration")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path}: nvinfer configuration cannot be read: {error}") from error
-        return cls.parse(text, source=str(path))
+        parse = cls.parse_yaml if path.suffix in (".yml", ".yaml") else cls.parse
+        return parse(text, source=str(path))
+
+    @classmethod
+    def _of_known(cls, groups: Groups, source: str) -> "NvinferConfig":
+        """The groups without what nvinfer passes over, which is noted and logged."""
+        known: Groups = {}
+        unknown: list[str] = []
+        for group, values in groups.items():
+            try:
+                keys = keys_of_group(group, where=source)
+            except ModelError:
+                if group.startswith(CLASS_ATTRIBUTES):
+                    raise  # nvinfer does not start with it
+                unknown.append(f"group [{group}] is none of nvinfer's")
+                continue
+            known[group] = {key: value for key, value in values.items() if key in keys}
+            foreign = [key for key in values if key not in keys]
+            unknown += [f"[{group}] {key} is no nvinfer key; {_nearest(key, keys)}" for key in foreign]
+        for text in unknown:
+            LOG.warning("%s: %s; nvinfer passes over it", source, text)
+        return cls(known, unknown=tuple(unknown), source=source)
 
     def to_text(self) -> str:
         """The file's text, each reason as a comment above its key; `parse` of it gives an equal value."""
@@ -119,15 +173,22 @@ class NvinferConfig:
 
     def integer(self, key: str) -> int:
         """The value of a whole-number or 0/1 [property] key; 0 where it is absent and has no default."""
-        return int(self.text(key) or "0")
+        return int(self.number(key))
 
     def number(self, key: str) -> float:
         """The value of a numeric [property] key; 0 where it is absent and has no default."""
-        return float(self.text(key) or "0")
+        return next(iter(self.numbers(key)), 0)
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """The values of a `;`-separated [property] key; empty where it is absent."""
-        return tuple(float(item) for item in self.text(key).split(";") if item.strip())
+        where, text = f"{self.source}: [{PROPERTY}] {key}", self.text(key)
+        return PROPERTY_KEYS[key].numbers(text, where=where) if text else ()
+
+    @property
+    def input_chw(self) -> tuple[int, ...]:
+        """Channels, height and width that the file states (infer-dims, or an older name of it); empty where none."""
+        stated = next((self.numbers(key) for key in INPUT_DIMS if self.has(key)), ())
+        return tuple(int(number) for number in stated[:3])
 
     def required(self, key: str) -> str:
         """The value of a [property] key that must be there; `ModelError` otherwise."""
@@ -136,17 +197,23 @@ class NvinferConfig:
         return self.groups[PROPERTY][key]
 
     def class_attributes(self, class_id: int) -> ClassAttributes:
-        """What applies to a class: its own group's keys, then [class-attrs-all]'s, then nvinfer's defaults."""
+        """What applies to a class: its own group's keys, then [class-attrs-all]'s, then nvinfer's defaults.
+
+        The older `threshold` is pre-cluster-threshold by another name: of both in a group the later counts.
+        """
         own = self.groups.get(f"{CLASS_ATTRIBUTES}{class_id}", {})
         everyone = self.groups.get(ALL_CLASSES, {})
 
-        def value(key: str) -> str:
-            return own.get(key, everyone.get(key, CLASS_KEYS[key].default))
+        def value(*names: str) -> float:
+            for group in (own, everyone):
+                if stated := [key for key in group if key in names]:
+                    return CLASS_KEYS[stated[-1]].numbers(group[stated[-1]], where=self.source)[0]
+            return float(CLASS_KEYS[names[0]].default or ALL_BOXES)
 
         return ClassAttributes(
-            pre_cluster_threshold=float(value("pre-cluster-threshold")),
-            post_cluster_threshold=float(value("post-cluster-threshold")),
-            nms_iou_threshold=float(value("nms-iou-threshold")),
+            pre_cluster_threshold=value("pre-cluster-threshold", "threshold"),
+            post_cluster_threshold=value("post-cluster-threshold"),
+            nms_iou_threshold=value("nms-iou-threshold"),
             topk=int(value("topk")),
             roi_top_offset=int(value("roi-top-offset")),
             roi_bottom_offset=int(value("roi-bottom-offset")),
@@ -160,7 +227,28 @@ class NvinferConfig:
         """A copy in which `group` has these values as well; checked like any other."""
         groups = {name: dict(keys) for name, keys in self.groups.items()}
         groups.setdefault(group, {}).update(values)
-        return NvinferConfig(groups, reasons=self.reasons, source=self.source)
+        return dataclasses.replace(self, groups=groups)
+
+
+def _set(values: dict[str, str], key: str, value: str) -> None:
+    """Sets a key, at its last place: `threshold` and `pre-cluster-threshold` overwrite each other in that order."""
+    values.pop(key, None)
+    values[key] = value
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ModelError(f"{where}: expected a mapping, as in `{PROPERTY}:` with `key: value` lines below it")
+    return {str(key): each for key, each in value.items()}
+
+
+def _yaml_text(value: Any, where: str) -> str:
+    """A value as the key-file form spells it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or isinstance(value, int | float | str):
+        return "" if value is None else str(value)
+    raise ModelError(f"{where}: expected one value (numbers of a list: 3;4;5)")
 
 
 def _nearest(key: str, known: Mapping[str, object]) -> str:

@@ -1,8 +1,9 @@
 """What nvinfer does to a frame before the network sees it, with OpenCV in the place of the hardware scaler.
 
 Assumptions, stated because nobody can see into the hardware: the stream muxer runs at the frame's own size (one
-resize, not two), bilinear scaling puts pixel centres at half pixels and does not smooth when it shrinks (OpenCV's
-INTER_LINEAR), and the frame is RGB from the start (a video's 4:2:0 colour is not simulated).
+resize, not two), a file without scaling-filter gets nearest (as NVIDIA documents), bilinear scaling puts pixel centres
+at half pixels and does not smooth when it shrinks (OpenCV's INTER_LINEAR), and the frame is RGB from the start (a
+video's 4:2:0 colour is not simulated).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 
-NEAREST_FILTER = 0
+BLACK = 0  # what nvinfer pads with
+GREY = 128  # the byte nearest to the 0.5 that Darknet's letterbox pads with
+NEAREST_FILTERS = (0, 6)  # 6 is the default, which NVIDIA documents as nearest on GPU and VIC
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,13 @@ def place(frame_hw: tuple[int, int], network_hw: tuple[int, int], *, keep_aspect
 
 
 def preprocess(
-    picture_rgb: NDArray[np.uint8], config: NvinferConfig, network_hw: tuple[int, int]
+    picture_rgb: NDArray[np.uint8], config: NvinferConfig, network_hw: tuple[int, int], *, padding: int = BLACK
 ) -> tuple[NDArray[np.float32], Placement]:
-    """The input tensor (3, H, W) float32 of one frame (h, w, 3) uint8 RGB, and where the frame lies in it."""
+    """The input tensor (3, H, W) float32 of one frame (h, w, 3) uint8 RGB, and where the frame lies in it.
+
+    `padding`: the value of the pixels beside the frame, [0, 255]; nvinfer knows black alone, another one shows what
+    that costs.
+    """
     placement = place(
         (picture_rgb.shape[0], picture_rgb.shape[1]),
         network_hw,
@@ -71,13 +78,13 @@ def preprocess(
         symmetric=config.integer("symmetric-padding") == 1,
     )
     source_width, source_height = placement.source_wh
-    nearest = config.integer("scaling-filter") == NEAREST_FILTER
+    nearest = config.integer("scaling-filter") in NEAREST_FILTERS
     scaled = cv2.resize(
         picture_rgb[:source_height, :source_width],
         placement.scaled_wh,
         interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
     )
-    surface = np.zeros((*network_hw, 3), np.uint8)  # black, where Darknet's letterbox is grey
+    surface = np.full((*network_hw, 3), padding, np.uint8)
     scaled_width, scaled_height = placement.scaled_wh
     surface[placement.top : placement.top + scaled_height, placement.left : placement.left + scaled_width] = scaled
     if config.integer("model-color-format") == 1:

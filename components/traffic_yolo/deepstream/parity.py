@@ -4,6 +4,7 @@ Knows no model: it compares two `Detections` of the same pictures, whoever made 
 node's dump).
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,46 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import pairwise_iou
+from traffic_yolo.deepstream.second_labels import second_labels
 from traffic_yolo.detection.nms import Detections
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
 
 MATCH_IOU = 0.5
-SAME_BOX_IOU = 0.9  # above, a left-over box is the same box under a second class
 NEAR_THRESHOLD = 0.05  # a score so close to the confidence threshold may fall on either side of it
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Boxes that both runtimes report, and those that only one does."""
+    """Boxes that both runtimes report, and those that only one does.
+
+    `second_labels`: of the latter, those that the other side rightly reports under another class only
+    (`second_labels.py`). `near_threshold`: of the rest, those whose score is within 0.05 of the confidence threshold.
+    """
 
     matched: int
     only_left: int
     only_right: int
+    second_labels: int = 0
+    near_threshold: int = 0
+
+    @property
+    def boxes(self) -> int:
+        """All boxes of both sides."""
+        return 2 * self.matched + self.only_left + self.only_right
 
     @property
     def agreement(self) -> float:
         """Share of all boxes that have a partner, [0, 1]; 1 where neither side reports any."""
-        total = 2 * self.matched + self.only_left + self.only_right
-        return 2 * self.matched / total if total else 1.0
-
-
-@dataclass(frozen=True)
-class Parity(Counts):
-    """Counts over all pictures and classes, with the details of both groups.
-
-    `iou_quantiles` and `score_difference_quantiles` (right minus left): at 0, 5, 50, 95 and 100 % of the matched
-    boxes; empty where there are none. `second_labels`: boxes of one side that its partner reports at the same place
-    under another class only. `near_threshold`: of the others that one side alone reports, those whose score is within
-    0.05 of the confidence threshold. `per_class`: by class_id. `score_pairs` (matched, 2) float32: left, right.
-    """
-
-    iou_quantiles: tuple[float, ...]
-    score_difference_quantiles: tuple[float, ...]
-    second_labels: int
-    near_threshold: int
-    per_class: tuple[Counts, ...]
-    score_pairs: NDArray[np.float32]
+        return 2 * self.matched / self.boxes if self.boxes else 1.0
 
     @property
     def unexplained(self) -> int:
@@ -60,8 +54,21 @@ class Parity(Counts):
     @property
     def explained_agreement(self) -> float:
         """Share of all boxes that have a partner, or lack it for a known and harmless reason, [0, 1]."""
-        total = 2 * self.matched + self.only_left + self.only_right
-        return 1 - self.unexplained / total if total else 1.0
+        return 1 - self.unexplained / self.boxes if self.boxes else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity(Counts):
+    """Counts over all pictures and classes, with the details of the matched boxes.
+
+    `iou_quantiles` and `score_difference_quantiles` (right minus left): at 0, 5, 50, 95 and 100 % of the matched
+    boxes; empty where there are none. `per_class`: by class_id. `score_pairs` (matched, 2) float32: left, right.
+    """
+
+    iou_quantiles: tuple[float, ...]
+    score_difference_quantiles: tuple[float, ...]
+    per_class: tuple[Counts, ...]
+    score_pairs: NDArray[np.float32]
 
 
 def compare(
@@ -70,11 +77,13 @@ def compare(
     *,
     num_classes: int,
     confidence_threshold: float | Sequence[float],
+    raw: RawDetections | None = None,
     iou: float = MATCH_IOU,
 ) -> Parity:
     """Matches boxes of the same picture and class, best overlap first, each box once, IoU at least `iou`.
 
-    `confidence_threshold`: the one that both sides were cut at, or that of each class.
+    `confidence_threshold`: the one that both sides were cut at, or that of each class. `raw`: the raw detections that
+    `left` was made of, where `right` reports one class a box; without them, no second label is excused.
 
     Raises `EvaluationError` for a class_id below 0 or not below `num_classes`.
     """
@@ -82,28 +91,32 @@ def compare(
         foreign = side.class_ids[(side.class_ids < 0) | (side.class_ids >= num_classes)]
         if len(foreign):
             raise EvaluationError(f"parity: class_id {foreign[0]} found, expected 0 to {num_classes - 1}")
+    thresholds = np.broadcast_to(np.asarray(confidence_threshold, np.float32), num_classes)
     left_rows, right_rows, ious = _match(left, right, iou)
     only_left = np.setdiff1d(np.arange(len(left)), left_rows)
     only_right = np.setdiff1d(np.arange(len(right)), right_rows)
-    second = np.concatenate([_is_second_label(left, only_left, right), _is_second_label(right, only_right, left)])
-    scores = np.concatenate([left.scores[only_left], right.scores[only_right]])
-    thresholds = np.broadcast_to(np.asarray(confidence_threshold, np.float32), num_classes)
     class_ids = np.concatenate([left.class_ids[only_left], right.class_ids[only_right]])
-    near = np.abs(scores - thresholds[class_ids]) <= NEAR_THRESHOLD
-    matched, lefts, rights = (
-        np.bincount(classes, minlength=num_classes).tolist()
-        for classes in (left.class_ids[left_rows], left.class_ids[only_left], right.class_ids[only_right])
-    )
+    scores = np.concatenate([left.scores[only_left], right.scores[only_right]])
+    second = np.zeros(len(scores), np.bool_)
+    if raw is not None:
+        of_left = second_labels(only_left, left, right, raw, thresholds, side_is_single_label=False)
+        of_right = second_labels(only_right, right, left, raw, thresholds, side_is_single_label=True)
+        second = np.concatenate([of_left, of_right])
+    near = (np.abs(scores - thresholds[class_ids]) <= NEAR_THRESHOLD) & ~second
+    counted = [  # five kinds of boxes: (boxes,) class ids
+        left.class_ids[left_rows],
+        left.class_ids[only_left],
+        right.class_ids[only_right],
+        class_ids[second],
+        class_ids[near],
+    ]
+    of_class = np.stack([np.bincount(each, minlength=num_classes) for each in counted], axis=1)  # (C, 5)
     pairs = np.stack([left.scores[left_rows], right.scores[right_rows]], axis=1)  # (matched, 2)
     return Parity(
-        matched=len(ious),
-        only_left=len(only_left),
-        only_right=len(only_right),
+        **dataclasses.asdict(Counts(*of_class.sum(axis=0).tolist())),
         iou_quantiles=_quantiles(ious),
         score_difference_quantiles=_quantiles(pairs[:, 1] - pairs[:, 0]),
-        second_labels=int(second.sum()),
-        near_threshold=int((near & ~second).sum()),
-        per_class=tuple(Counts(*counts) for counts in zip(matched, lefts, rights, strict=True)),
+        per_class=tuple(Counts(*counts) for counts in of_class.tolist()),
         score_pairs=pairs,
     )
 
@@ -148,16 +161,6 @@ def _rows_by_group(group: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     return {int(group[rows[0]]): rows for rows in np.split(order, starts[1:])}
-
-
-def _is_second_label(side: Detections, rows: NDArray[np.intp], other: Detections) -> NDArray[np.bool_]:
-    """For each of `rows`: whether `other` reports a box at the same place, under another class."""
-    found = np.zeros(len(rows), np.bool_)
-    for index, row in enumerate(rows):
-        elsewhere = (other.image_ids == side.image_ids[row]) & (other.class_ids != side.class_ids[row])
-        overlaps = pairwise_iou(side.boxes_xyxy[row][None], other.boxes_xyxy[elsewhere])
-        found[index] = (overlaps >= SAME_BOX_IOU).any()
-    return found
 
 
 def _quantiles(values: NDArray[np.floating]) -> tuple[float, ...]:

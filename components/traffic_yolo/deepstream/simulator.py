@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster, parse_yolo, to_frame
-from traffic_yolo.deepstream.nvinfer_preprocess import Placement, preprocess
+from traffic_yolo.deepstream.nvinfer_preprocess import BLACK, Placement, preprocess
 from traffic_yolo.detection.detect import Picture, read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR
@@ -46,13 +46,14 @@ class FrameOutput:
 
 
 class Simulator:
-    """Runs the ONNX file that `config` names (relative to `folder`) as nvinfer would.
+    """Runs the ONNX file that `config` names (relative to `folder`) as nvinfer would; `padding` as in `preprocess`.
 
     Raises `ModelError` for a configuration that cannot be simulated, and a file that does not fit it.
     """
 
-    def __init__(self, config: NvinferConfig, folder: Path) -> None:
+    def __init__(self, config: NvinferConfig, folder: Path, *, padding: int = BLACK) -> None:
         check_simulated(config)
+        self._padding = padding
         path = folder / config.required("onnx-file")
         if not path.is_file():
             raise ModelError(f"{path} is missing; {config.source} names it as onnx-file")
@@ -92,7 +93,7 @@ class Simulator:
         return Detections.concatenate(parts)
 
     def _run_one(self, picture: Picture) -> FrameOutput:
-        tensor, placement = preprocess(read_rgb(picture), self.config, self.network_hw)
+        tensor, placement = preprocess(read_rgb(picture), self.config, self.network_hw, padding=self._padding)
         rows = self._session.run(["output"], {"input": tensor[None]})[0][0]
         # Written so that a score that is NaN stays, and is refused by the parser.
         rows = rows[~(rows[:, 4] < np.float32(FLOOR))]
@@ -128,7 +129,7 @@ def _network_hw(session: onnxruntime.InferenceSession, config: NvinferConfig, pa
         names = f"{[each.name for each in inputs]} -> {[each.name for each in outputs]}"
         raise ModelError(f"{path}: has {names}; expected ['input'] -> ['output'], as export writes it")
     shape = inputs[0].shape
-    wanted = [int(number) for number in config.numbers("infer-dims")]
+    wanted = list(config.input_chw)
     if wanted and wanted != shape[1:]:
         raise ModelError(f"{path}: its input is {shape[1:]}, but infer-dims of {config.source} is {wanted}")
     return int(shape[2]), int(shape[3])

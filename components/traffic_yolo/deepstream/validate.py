@@ -11,16 +11,22 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, DARKNET_CONFIG_NAME, DeployOptions, deploy_config
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES
-from traffic_yolo.deepstream.parity import compare
+from traffic_yolo.deepstream.nvinfer_preprocess import GREY
+from traffic_yolo.deepstream.parity import Parity, compare
 from traffic_yolo.deepstream.simulator import FLOOR, FrameOutput, Simulator
 from traffic_yolo.deepstream.validation_report import validation_report
 from traffic_yolo.deepstream.verdict import (
     AP_NAMES,
     MAX_AP50_DROP,
+    MAX_CLASS_AP50_DROP,
+    MIN_CLASS_AGREEMENT,
     MIN_EXPLAINED_AGREEMENT,
     SINGLE_LABEL,
     ValidationSummary,
+    cause_of_padding,
     problems_of,
+    problems_of_class_aps,
+    problems_of_classes,
 )
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions
@@ -86,16 +92,24 @@ def validate(
     made_of = simulator.metadata.get("weights_sha256", "nothing stated")
     if made_of != folder_of_model.sha256(WEIGHTS_NAME):
         raise ModelError(f"{onnx_path} was not made of {WEIGHTS_NAME} beside it ({made_of[:12]}…); export again")
+    labels = ",".join(labels_text(folder_of_model.classes).splitlines())
+    if simulator.metadata.get("classes", labels) != labels:
+        stated = simulator.metadata["classes"]
+        raise ModelError(f"{onnx_path} was made for the classes {stated}, not {labels}; export again")
     frames = simulator.run(images)
     thresholds = [class_thresholds.get(name, nms.confidence_threshold) for name in folder_of_model.classes]
-    parity = compare(
-        clipped(reported(raw, nms, thresholds), raw),
-        clipped(simulator.detections(frames), raw),
-        num_classes=len(folder_of_model.classes),
-        confidence_threshold=thresholds,
+    parity = _parity(raw, nms, thresholds, simulator.detections(frames))
+    measured = _measured(raw, simulator, frames, nms, data.coco_path(split))
+    metrics = {side: _aps(each) for side, each in measured.items()}
+    problems = (
+        *problems_of(parity, metrics),
+        *problems_of_classes(parity, folder_of_model.classes),
+        *problems_of_class_aps(measured[SINGLE_LABEL].per_class, measured["deepstream"].per_class),
     )
-    metrics = _metrics(raw, simulator, frames, nms, data.coco_path(split))
-    problems = problems_of(parity, metrics)
+    if problems and folder_of_model.letterbox:
+        grey = Simulator(config, onnx_path.parent, padding=GREY)
+        with_grey = _parity(raw, nms, thresholds, grey.detections(grey.run(images)))
+        problems = (*problems, *cause_of_padding(parity, with_grey))
     summary = ValidationSummary(target, split, len(images), parity, metrics, problems, _left(raw.protocol))
     if require_parity and problems:
         raise ModelError(f"{model}: {'; '.join(problems)}; do not deploy this model as it is")
@@ -160,9 +174,20 @@ def clipped(detections: Detections, raw: RawDetections) -> Detections:
     return dataclasses.replace(detections, boxes_xyxy=np.clip(detections.boxes_xyxy, 0, limits))
 
 
-def _metrics(
+def _parity(raw: RawDetections, nms: NmsOptions, thresholds: Sequence[float], found: Detections) -> Parity:
+    """What PyTorch reports against what nvinfer's rules leave, at these thresholds (C,)."""
+    return compare(
+        clipped(reported(raw, nms, thresholds), raw),
+        clipped(found, raw),
+        num_classes=len(raw.classes),
+        confidence_threshold=thresholds,
+        raw=raw,
+    )
+
+
+def _measured(
     raw: RawDetections, simulator: Simulator, frames: list[FrameOutput], nms: NmsOptions, truth_path: Path
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, CocoMetrics]:
     """AP of both sides from the floor up, with the operating point's IoU threshold.
 
     PyTorch's stands there twice: as Darknet reports boxes, and with one class a box, which is all that the parser of
@@ -175,7 +200,7 @@ def _metrics(
         SINGLE_LABEL: non_maximum_suppression(best_class_only(raw), at_the_floor),
         "deepstream": simulator.detections(frames, at_floor(simulator.config)),
     }
-    return {side: _aps(evaluate_coco(truth, detections)) for side, detections in sides.items()}
+    return {side: evaluate_coco(truth, detections) for side, detections in sides.items()}
 
 
 def best_class_only(raw: RawDetections) -> RawDetections:
@@ -194,7 +219,8 @@ def best_class_only(raw: RawDetections) -> RawDetections:
 def at_floor(config: NvinferConfig) -> NvinferConfig:
     """The same configuration with the confidence threshold at 0.001 for every class, as AP is computed."""
     groups = {name: values for name, values in config.groups.items() if name != ALL_CLASSES and "attrs" not in name}
-    groups[ALL_CLASSES] = {**config.groups[ALL_CLASSES], "pre-cluster-threshold": str(FLOOR)}
+    everyone = {key: value for key, value in config.groups.get(ALL_CLASSES, {}).items() if key != "threshold"}
+    groups[ALL_CLASSES] = {**everyone, "pre-cluster-threshold": str(FLOOR)}
     return NvinferConfig(groups, source=config.source)
 
 
@@ -212,14 +238,20 @@ def _description(summary: ValidationSummary, model: ModelFolder, nms: NmsOptions
     """The content of parity.json."""
     parity = {name: value for name, value in dataclasses.asdict(summary.parity).items() if name != "score_pairs"}
     per_class = [
-        {"class_name": name, **dataclasses.asdict(counts), "agreement": counts.agreement}
+        {"class_name": name, **dataclasses.asdict(counts)}
+        | {"agreement": counts.agreement, "explained_agreement": counts.explained_agreement}
         for name, counts in zip(model.classes, summary.parity.per_class, strict=True)
     ]
     return {
         "schema_version": SCHEMA_VERSION,
         "passed": summary.passed,
         "problems": list(summary.problems),
-        "limits": {"min_explained_agreement": MIN_EXPLAINED_AGREEMENT, "max_ap50_drop": MAX_AP50_DROP},
+        "limits": {
+            "min_explained_agreement": MIN_EXPLAINED_AGREEMENT,
+            "max_ap50_drop": MAX_AP50_DROP,
+            "min_class_agreement": MIN_CLASS_AGREEMENT,
+            "max_class_ap50_drop": MAX_CLASS_AP50_DROP,
+        },
         "split": summary.split,
         "pictures": summary.pictures,
         "left": protocol.runtime,

@@ -15,7 +15,8 @@ MAX_POINTS = 2000  # of the scatter plot; more would only make the page heavy
 ASSUMPTIONS = (
     "Simulated with onnxruntime on a CPU; TensorRT's arithmetic (above all FP16) is not in these numbers.",
     "The stream muxer runs at the pictures' own size; otherwise a second resize comes first.",
-    "The hardware scaler is taken as bilinear with half-pixel centres and without smoothing.",
+    "The hardware scaler is taken as bilinear with half-pixel centres and without smoothing (scaling-filter=1), or as "
+    "nearest (0, and where the key is absent).",
     "Pictures are RGB from the start; a video's 4:2:0 colour is not simulated.",
 )
 
@@ -54,7 +55,10 @@ def _counts(summary: ValidationSummary) -> Html:
         ("reported by both", parity.matched),
         (f"by {summary.left} only", parity.only_left),
         ("under nvinfer's rules only", parity.only_right),
-        ("of these: same box under a second class (nvinfer reports one class a box)", parity.second_labels),
+        (
+            "of these: same box under a second class, which nvinfer does not report",
+            parity.second_labels,
+        ),
         ("of these: score within 0.05 of the confidence threshold", parity.near_threshold),
         ("of these: unexplained", parity.unexplained),
         ("agreement", parity.agreement),
@@ -75,10 +79,10 @@ def _quantiles(parity: Parity) -> Html:
 
 def _classes(summary: ValidationSummary, classes: tuple[str, ...]) -> Html:
     rows: list[Sequence[Cell]] = [
-        [name, counts.matched, counts.only_left, counts.only_right, counts.agreement]
+        [name, counts.matched, counts.only_left, counts.only_right, counts.agreement, counts.explained_agreement]
         for name, counts in zip(classes, summary.parity.per_class, strict=True)
     ]
-    return table(["class", "both", f"{summary.left} only", "nvinfer only", "agreement"], rows)
+    return table(["class", "both", f"{summary.left} only", "nvinfer only", "agreement", "explained"], rows)
 
 
 def _scatter(summary: ValidationSummary) -> Html:

@@ -18,7 +18,7 @@ def export(
         run: Training run folder.
         dataset: Data set whose pictures check the ONNX file.
         model: Model folder: model.cfg, model.weights, classes.names, labels.txt, model.onnx, export.json.
-        metrics: Largest difference between ONNX and PyTorch.
+        metrics: Largest difference between ONNX and PyTorch, and over how many boxes.
     """
     from pathlib import Path
 
@@ -29,5 +29,7 @@ def export(
         exported = export_model(Path(run.path), Path(model.path), dataset=Path(dataset.path))
         print(exported.text)
     model.metadata["weights_sha256"] = exported.weights_sha256
-    metrics.log_metric("onnx_max_score_difference", exported.max_score_difference)
-    metrics.log_metric("onnx_max_box_difference_px", exported.max_box_difference_px)
+    metrics.log_metric("onnx_boxes_compared", exported.boxes)
+    if exported.boxes:  # a difference of 0 over 0 boxes would be a wrong number
+        metrics.log_metric("onnx_max_score_difference", exported.max_score_difference)
+        metrics.log_metric("onnx_max_box_difference_px", exported.max_box_difference_px)

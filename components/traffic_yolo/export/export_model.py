@@ -19,7 +19,14 @@ from traffic_yolo.darknet.tracing import INPUT_NAME
 from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.dataset.store.opening import data_set_folder
 from traffic_yolo.errors import ModelError
-from traffic_yolo.export.onnx import OPSET, OUTPUT_NAME, OnnxDifference, compare_with_pytorch, write_onnx
+from traffic_yolo.export.onnx import (
+    OPSET,
+    OUTPUT_NAME,
+    SCORE_FLOOR,
+    OnnxDifference,
+    compare_with_pytorch,
+    write_onnx,
+)
 from traffic_yolo.model_folder import (
     CFG_NAME,
     CLASSES_NAME,
@@ -36,6 +43,7 @@ from traffic_yolo.model_folder import (
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
+    existing_folder,
     existing_path,
     output_path,
     read_yaml,
@@ -55,46 +63,73 @@ NOISE_SEED = 0
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written: the folder, the weights' SHA-256, and how far ONNX is from PyTorch."""
+    """What was written: the folder, the weights' SHA-256, and how far ONNX is from PyTorch, over how many `boxes`.
+
+    With 0 boxes nothing was compared, whatever the differences (0) look like.
+    """
 
     path: Path
     weights_sha256: str
     max_score_difference: float
     max_box_difference_px: float
     pictures: int
+    boxes: int
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """One line for people; where no box was compared, that line says so instead of a difference of 0."""
+        if not self.boxes:
+            inputs = f"{self.pictures} pictures and noise" if self.pictures else "noise alone"
+            return (
+                f"{self.path}: ONNX WAS NOT COMPARED with PyTorch: neither gives a box above a score of {SCORE_FLOOR} "
+                f"on {inputs}; give pictures of what the model knows (--dataset or --pictures)"
+            )
         return (
             f"{self.path}: ONNX differs from PyTorch by at most {self.max_score_difference:.1e} in score and "
-            f"{self.max_box_difference_px:.1e} px in boxes ({self.pictures} pictures and noise)"
+            f"{self.max_box_difference_px:.1e} px in boxes ({self.boxes} boxes of {self.pictures} pictures and noise)"
         )
 
 
-def export_model(run: AnyPath, out: AnyPath, *, dataset: AnyPath | None = None, opset: int = OPSET) -> ExportSummary:
+def export_model(
+    run: AnyPath,
+    out: AnyPath,
+    *,
+    dataset: AnyPath | None = None,
+    pictures: AnyPath | None = None,
+    opset: int = OPSET,
+) -> ExportSummary:
     """Writes the model folder of a training run, or of any folder with model.cfg, model.weights and classes.names.
 
-    The Darknet pair is copied byte for byte. `dataset`: its pictures, besides noise, are what ONNX and PyTorch are
-    compared on. Raises `ModelError` or `DarknetFormatError` for files that do not fit each other or an ONNX file that
-    differs; nothing is left behind then.
+    The Darknet pair is copied byte for byte. `dataset`, or any folder with JPEG files as `pictures`: what, besides
+    noise, ONNX and PyTorch are compared on; without, a model that is silent on noise is not compared at all, and the
+    summary says so. Raises `ModelError` or `DarknetFormatError` for files that do not fit each other or an ONNX file
+    that differs; nothing is left behind then.
     """
     target = output_path(out)
     model = ModelFolder.open(run)
     options = model.path / OPTIONS_NAME
     training = _read_options(options) if options.is_file() else None
     files = (model.cfg_path, model.weights_path, model.names_path)
-    return _export(*files, target, dataset=dataset, opset=opset, training=training, told_by=model.path)
+    on = _paths(dataset, pictures)
+    return _export(*files, target, paths=on, opset=opset, training=training, told_by=model.path)
 
 
 def export_files(
-    cfg: AnyPath, weights: AnyPath, names: AnyPath, out: AnyPath, *, dataset: AnyPath | None = None, opset: int = OPSET
+    cfg: AnyPath,
+    weights: AnyPath,
+    names: AnyPath,
+    out: AnyPath,
+    *,
+    dataset: AnyPath | None = None,
+    pictures: AnyPath | None = None,
+    opset: int = OPSET,
 ) -> ExportSummary:
     """`export_model` of a cfg, weights and names file that lie anywhere, under any name."""
     target = output_path(out)
     named = ((cfg, "cfg"), (weights, "weights"), (names, "names file"))
     files = [existing_path(path, what=what) for path, what in named]
-    return _export(files[0], files[1], files[2], target, dataset=dataset, opset=opset, training=None)
+    on = _paths(dataset, pictures)
+    return _export(files[0], files[1], files[2], target, paths=on, opset=opset, training=None)
 
 
 def _export(
@@ -103,7 +138,7 @@ def _export(
     names_path: Path,
     out: Path,
     *,
-    dataset: AnyPath | None,
+    paths: list[Path],
     opset: int,
     training: dict[str, Any] | None,
     told_by: Path | None = None,
@@ -113,7 +148,7 @@ def _export(
     check_class_count(cfg, classes, names_file=names_path)
     labels = labels_text(classes)
     network = Network.read(cfg, weights_path).eval()
-    pictures = _pictures(dataset, network) if dataset is not None else []
+    pictures = _pictures(paths, network)
     with atomic_folder(out) as folder:
         for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):
             shutil.copyfile(source, folder / name)
@@ -136,7 +171,12 @@ def _export(
         description = _description(network, classes, hashes, difference, opset=opset, pictures=len(pictures))
         write_json(folder / EXPORT_NAME, description | {"training": training})
     return ExportSummary(
-        out, hashes[WEIGHTS_NAME], difference.max_score_difference, difference.max_box_difference_px, len(pictures)
+        path=out,
+        weights_sha256=hashes[WEIGHTS_NAME],
+        max_score_difference=difference.max_score_difference,
+        max_box_difference_px=difference.max_box_difference_px,
+        pictures=len(pictures),
+        boxes=difference.boxes,
     )
 
 
@@ -170,11 +210,24 @@ def _description(
     }
 
 
-def _pictures(dataset: AnyPath, network: Network) -> list[NDArray[np.float32]]:
-    """Up to 8 pictures of a data set, evenly spread over its sorted paths, as network inputs (3, H, W)."""
-    paths = sorted((data_set_folder(dataset) / "images").rglob("*.jpg"))
-    if not paths:
-        raise ModelError(f"{dataset}: no pictures (images/**/*.jpg) to compare ONNX and PyTorch on")
+def _paths(dataset: AnyPath | None, pictures: AnyPath | None) -> list[Path]:
+    """The JPEG files of a data set and of a folder of pictures, sorted; none where neither is given."""
+    paths: list[Path] = []
+    if dataset is not None:
+        paths += sorted((data_set_folder(dataset) / "images").rglob("*.jpg"))
+        if not paths:
+            raise ModelError(f"{dataset}: no pictures (images/**/*.jpg) to compare ONNX and PyTorch on")
+    if pictures is not None:
+        folder = existing_folder(pictures, what="pictures")
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        if not found:
+            raise ModelError(f"{pictures}: no pictures (*.jpg, *.jpeg) to compare ONNX and PyTorch on")
+        paths += found
+    return paths
+
+
+def _pictures(paths: list[Path], network: Network) -> list[NDArray[np.float32]]:
+    """Up to 8 of the JPEG files, evenly spread, as network inputs (3, H, W)."""
     step = max(1, len(paths) // MAX_PICTURES)
     resize = letterbox if network.letterbox else stretch
     height, width = network.input_hw
@@ -182,7 +235,7 @@ def _pictures(dataset: AnyPath, network: Network) -> list[NDArray[np.float32]]:
     for path in paths[::step][:MAX_PICTURES]:
         picture_bgr = decode_file(path)
         if picture_bgr is None:
-            raise ModelError(f"{path}: does not decode as a JPEG; convert the data set again")
+            raise ModelError(f"{path}: does not decode as a JPEG; convert the data set again, or leave the file out")
         picture_rgb = np.ascontiguousarray(picture_bgr[..., ::-1]).astype(np.uint8, copy=False)
         inputs.append(resize(picture_rgb, (width, height)))
     return inputs

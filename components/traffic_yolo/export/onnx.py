@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from traffic_yolo._version import __version__
-from traffic_yolo.darknet.decode import decode
+from traffic_yolo.darknet.decode import Decoded, decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.tracing import INPUT_NAME, trace_to_onnx
 from traffic_yolo.errors import ModelError
@@ -46,7 +46,14 @@ class DeployedNetwork(nn.Module):
         N in the order of `decode`, nothing dropped; score = objectness * the best class's probability; boxes may reach
         outside of the picture.
         """
-        decoded = decode(self.network.heads, self.network(images), self.network.input_hw)
+        return self.rows(self.decoded(images))
+
+    def decoded(self, images: Tensor) -> Decoded:
+        """The boxes of (B, 3, H, W) with the probabilities of all classes."""
+        return decode(self.network.heads, self.network(images), self.network.input_hw)
+
+    def rows(self, decoded: Decoded) -> Tensor:
+        """`forward`'s output of decoded boxes."""
         centres, halves = decoded.boxes_cxcywh_norm[..., :2], decoded.boxes_cxcywh_norm[..., 2:] / 2
         boxes_xyxy = torch.cat([centres - halves, centres + halves], dim=-1) * self.size  # (B, N, 4)
         best, label = decoded.class_probabilities.max(dim=-1, keepdim=True)  # (B, N, 1)
@@ -58,7 +65,8 @@ class OnnxDifference:
     """How far onnxruntime is from PyTorch on the same inputs, over boxes with a score of at least 0.001.
 
     `max_score_difference`; `max_box_difference_px` (network pixels, boxes cut at the network's edges as the parser
-    does); `label_differences`: boxes whose best class differs; `boxes`: how many were compared, of how many `inputs`.
+    does); `label_differences`: boxes whose best class differs, for want of 0.001 in score; `boxes`: how many were
+    compared, of how many `inputs`. With no box at all nothing was compared, and both differences are 0.
     """
 
     max_score_difference: float
@@ -107,7 +115,8 @@ def read_metadata(path: Path) -> dict[str, str]:
 def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float32]) -> OnnxDifference:
     """Runs `inputs` (M, 3, H, W) through the file and through `network`.
 
-    Raises `ModelError` when they differ by more than float32 noise, or hold values that are not finite.
+    Raises `ModelError` when they differ by more than float32 noise, when a box is given another class than (nearly) its
+    best, and for values that are not finite.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -115,10 +124,12 @@ def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float3
     deployed = DeployedNetwork(network).eval()
     size = np.array([network.input_hw[1], network.input_hw[0]] * 2, np.float32)
     score_difference = box_difference = 0.0
-    labels = boxes = 0
+    boxes = 0
+    labelled: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []  # class scores (n, C), labels (n,)
     for one in inputs:
         with torch.no_grad():
-            expected = deployed(torch.from_numpy(one[None])).numpy()[0]
+            decoded = deployed.decoded(torch.from_numpy(one[None]))
+            expected = deployed.rows(decoded).numpy()[0]
         found = session.run([OUTPUT_NAME], {INPUT_NAME: one[None]})[0][0]
         if not (np.isfinite(expected[:, 4]).all() and np.isfinite(found[:, 4]).all()):
             raise ModelError(f"{path}: scores are NaN or infinite; the weights are broken")
@@ -130,10 +141,29 @@ def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float3
         score_difference = max(score_difference, float(np.abs(expected[:, 4] - found[:, 4]).max()))
         difference = np.abs(np.clip(expected[:, :4], 0, size) - np.clip(found[:, :4], 0, size))
         box_difference = max(box_difference, float(difference.max()))
-        labels += int((expected[:, 5] != found[:, 5]).sum())
+        class_scores = (decoded.objectness[0, :, None] * decoded.class_probabilities[0]).numpy()[used]  # (n, C)
+        labelled.append((class_scores, found[:, 5]))
     if not (score_difference <= MAX_SCORE_DIFFERENCE and box_difference <= MAX_BOX_DIFFERENCE_PX):
         raise ModelError(
             f"{path}: differs from PyTorch by {score_difference:.2g} in score and {box_difference:.2g} px in boxes; "
             f"expected at most {MAX_SCORE_DIFFERENCE:g} and {MAX_BOX_DIFFERENCE_PX:g} px"
         )
+    labels = sum(_label_differences(path, *each) for each in labelled)
     return OnnxDifference(score_difference, box_difference, labels, boxes, len(inputs))
+
+
+def _label_differences(path: Path, class_scores: NDArray[np.float32], labels: NDArray[np.float32]) -> int:
+    """How many `labels` (n,) are not the best class of `class_scores` (n, C); `ModelError` where it is no near tie."""
+    num_classes = class_scores.shape[1]
+    if ((labels < 0) | (labels >= num_classes) | (labels != np.trunc(labels))).any():
+        raise ModelError(f"{path}: a label is none of the {num_classes} classes; the file is of another model")
+    best = class_scores.argmax(axis=1)
+    named = class_scores[np.arange(len(labels)), labels.astype(np.int64)]
+    wrong = np.flatnonzero(class_scores.max(axis=1) - named > MAX_SCORE_DIFFERENCE)
+    if len(wrong):
+        row = wrong[0]
+        raise ModelError(
+            f"{path}: {len(wrong)} of {len(labels)} boxes are given another class than in PyTorch, as class "
+            f"{labels[row]:.0f} for {best[row]}; its labels are shifted or swapped"
+        )
+    return int((best != labels).sum())

@@ -12,7 +12,7 @@ class ImplicitSection(LayerSection):
     """`filters` channels of `atoms` rows and one column. It takes the number of pictures from the network's input."""
 
     keys = words("atoms filters mean std")
-    runtimes = read_by(deepstream=Reads())
+    runtimes = read_by(deepstream=Reads(required=("filters",), passed_over={"atoms": "1"}))
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.mean = self.section.get_float("mean", 0.0)

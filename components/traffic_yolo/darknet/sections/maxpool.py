@@ -11,7 +11,7 @@ from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
 from traffic_yolo.darknet.sections.refused_keys import IN_MAXPOOL
-from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
+from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 
 class WindowSection(LayerSection):
@@ -64,6 +64,14 @@ def _window_padding(case: SectionCase) -> Iterator[Finding]:
         )
 
 
+def _opencv_size(case: SectionCase) -> Iterator[Finding]:
+    """Without size= OpenCV takes 2, Darknet the stride."""
+    size = case.section.get_int("stride", 1)
+    if case.target == OPENCV and not case.section.has("size") and size != 2:
+        message = f"without size= opencv takes size=2, Darknet the stride, {size}"
+        yield case.finding("error", message, f"write size={size} out", key="stride")
+
+
 _DEPTH_AND_BLUR = {"maxpool_depth": "0", "antialiasing": "0"}
 
 
@@ -76,7 +84,7 @@ class MaxpoolSection(WindowSection):
         deepstream=Reads(required=("size", "stride"), passed_over=_DEPTH_AND_BLUR),
         opencv=Reads(passed_over=_DEPTH_AND_BLUR, other_defaults={"stride": "2"}),
     )
-    lint_rules = (("window-padding", _window_padding),)
+    lint_rules = (("window-padding", _window_padding), ("opencv-size", _opencv_size))
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         section = self.section

@@ -56,7 +56,10 @@ class ReorgSection(Reorg3dSection):
     With `reverse` it is the plain inverse of [reorg3d].
     """
 
-    runtimes = read_by(deepstream=Reads(), opencv=Reads(passed_over={"reverse": "0"}, other_defaults={"stride": "2"}))
+    runtimes = read_by(
+        deepstream=Reads(passed_over={"reverse": "0"}),
+        opencv=Reads(passed_over={"reverse": "0"}, other_defaults={"stride": "2"}),
+    )
 
     def _check_channels(self) -> None:
         if not self.reverse:
