@@ -12,7 +12,7 @@ from typing import Any
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.predict.options import ModelOptions
-from traffic_yolo.registry.bundle import CARD_NAME
+from traffic_yolo.registry.card import CARD_NAME
 from traffic_yolo.registry.gates.judge import open_version
 from traffic_yolo.registry.model_home import chosen_version, known_home
 from traffic_yolo.registry.zoo_fetch import fetch_version
