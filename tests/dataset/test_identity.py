@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dataset.conftest import HEIGHT, WIDTH, jpeg
+from small_shares import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.convert import convert

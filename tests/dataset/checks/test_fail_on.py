@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dataset.conftest import HEIGHT, WIDTH, jpeg
+from small_shares import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.cli import main
 from traffic_yolo.dataset.checks.finding import CHECK_NAMES, FailOn, Findings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.dataset.conftest import HEIGHT, WIDTH, jpeg
+from small_shares import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.export_labels import export_labels

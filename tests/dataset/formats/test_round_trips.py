@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.dataset.conftest import HEIGHT, WIDTH, jpeg
+from small_shares import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.dataset.export_labels import ExportSummary, export_labels
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME
