@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from traffic_yolo.dataset.formats.base import LabelReader
+from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.picture_finder import PictureFinder
-from traffic_yolo.dataset.pictures import picture_size, picture_suffix
+from traffic_yolo.dataset.pictures import kept_picture, picture_size, picture_suffix
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
-from traffic_yolo.errors import DatasetError, LabelError, StorageError
+from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
 
 UNNAMED_RECORDING = "pictures"  # never the source's own name: a renamed source is the same source
 
@@ -131,7 +132,12 @@ class FileSource:
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
         try:
             data = read_picture(path)
+            check_upright(data, what=str(path))
+            data = kept_picture(data, what=str(path))
             width, height = picture_size(data, what=str(path))
+        except PictureError as error:
+            self._on_problem(Problem("picture-turned", str(error)))
+            return None
         except (DatasetError, StorageError) as error:
             self._on_problem(Problem("picture-unreadable", str(error)))
             return None

@@ -31,6 +31,10 @@ NOT_IN_CONVERSION = (
 ELSEWHERE = (
     "picture-without-label",
     "label-without-picture",
+    "picture-left-out",
+    "few-labels",
+    "mixed-origins",
+    "turned-picture",
     "unreadable-file",
     "broken-label",
     "labelled-twice",
