@@ -90,6 +90,7 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     read = ReadOptions(
         mapping=existing_path(options.mapping, what="mapping") if options.mapping else None,
         reviewed=options.label_source == "human",
+        voc_origin=options.voc_origin,
     )
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None

@@ -199,6 +199,18 @@ def test_naming_pictures_without_labels_stops_the_conversion(tmp_path: Path) -> 
     assert_stops("picture-without-label", tmp_path, tmp_path.with_name("out-of-unlabelled"))
 
 
+def test_naming_mixed_origins_stops_the_conversion(tmp_path: Path) -> None:
+    for number in range(4):
+        corners = zip(("xmin", "ymin", "xmax", "ymax"), (0 if number == 3 else 9, 9, 30, 40), strict=True)
+        box = "".join(f"<{name}>{value}</{name}>" for name, value in corners)
+        text = f"<annotation><object><name>CAR</name><bndbox>{box}</bndbox></object></annotation>"
+        (tmp_path / f"{number}.xml").write_text(text)
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(number))
+    out = tmp_path.with_name("out-of-two-minds")
+    assert_stops("mixed-origins", tmp_path, out)
+    assert convert(tmp_path, out, "--fail-on", "mixed-origins", "--voc-origin", "1")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["picture-left-out", "label-without-picture", "few-labels"])
 def test_what_lies_beside_a_yolo_set_stops_the_conversion(tmp_path: Path, name: str) -> None:
     for folder in ("images", "labels"):
