@@ -44,6 +44,9 @@ class SourceChoice(RecordingsChoice):
         "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
         LABEL_SOURCE_WORDS,
     )  # fmt: skip
+    label_encoding: str = _option(
+        "auto", "Encoding of label files that are text: cp949, gb18030 ...; auto: UTF-8, else a guess that is said."
+    )
     voc_origin: str = _option(
         "auto", "Pixel from which VOC corners count; auto: what most of the folder's files show.", VOC_ORIGINS
     )

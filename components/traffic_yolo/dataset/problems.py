@@ -26,6 +26,7 @@ KINDS: dict[str, type[TrafficYoloError]] = {
     "label-unpaired": LabelError,
     "labels-few": LabelError,
     "origins-mixed": LabelError,
+    "classes-alike": LabelError,
     "box-without-area": LabelError,
     "box-reversed": LabelError,
     "shape-left-out": LabelError,
@@ -36,8 +37,8 @@ OF_ONE_FILE = frozenset({"recording-unreadable", "scan-unreadable", "picture-unr
 # What a reading leaves out or mends, and goes on: a conversion judges it as a finding
 NOTED = frozenset(
     {
-        "picture-left-out", "label-missing", "label-unpaired", "labels-few", "origins-mixed", "box-without-area",
-        "box-reversed", "shape-left-out", "picture-emptied",
+        "picture-left-out", "label-missing", "label-unpaired", "labels-few", "origins-mixed", "classes-alike",
+        "box-without-area", "box-reversed", "shape-left-out", "picture-emptied",
     }
 )  # fmt: skip
 KEPT_OF_A_KIND = 200

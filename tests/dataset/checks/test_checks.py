@@ -174,7 +174,7 @@ def run(name: str, observations: Sequence[Observation], context: CheckContext | 
 ELSEWHERE = {
     "empty-split", "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration",
     "track-without-box", "box-without-track", "reversed-corners", "shape-left-out",
-    "mixed-origins", "picture-left-out", "turned-picture", "few-labels",
+    "mixed-origins", "alike-classes", "picture-left-out", "turned-picture", "few-labels",
 }  # fmt: skip
 
 

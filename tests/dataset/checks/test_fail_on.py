@@ -91,6 +91,9 @@ COCO: dict[str, Callable[[CocoSet], Any]] = {
     "not-a-number": lambda coco: coco.add([1, float("nan"), 5, 5]),
     "no-area": lambda coco: coco.add([1, 1, 5, 0]),
     "emptied-picture": box_outside_alone,
+    "alike-classes": lambda coco: [
+        content["categories"].append({"id": 3, "name": "Car"}) for content in coco.splits.values()
+    ],
     "reversed-corners": lambda coco: coco.add([60, 60, -20, -30]),
     "outside-picture": lambda coco: coco.add([WIDTH + 5, 5, 9, 9]),
     "sticks-out": lambda coco: coco.add([WIDTH - 5, 5, 9, 9]),

@@ -32,6 +32,7 @@ CHECK_NAMES = (
     "emptied-picture",
     "reversed-corners",
     "mixed-origins",
+    "alike-classes",
     "shape-left-out",
     "outside-picture",
     "sticks-out",

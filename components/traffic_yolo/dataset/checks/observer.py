@@ -34,6 +34,7 @@ ELSEWHERE = (
     "picture-left-out",
     "few-labels",
     "mixed-origins",
+    "alike-classes",
     "turned-picture",
     "unreadable-file",
     "broken-label",

@@ -88,6 +88,7 @@ CHECKS: dict[str, CheckEntry] = {
     "emptied-picture": _stateless("error", box_checks.emptied_picture),
     "reversed-corners": _found_elsewhere("warning", "A box whose corners, or sizes, are the wrong way round."),
     "mixed-origins": _found_elsewhere("warning", "A VOC file whose corners count from another pixel than the others."),
+    "alike-classes": _found_elsewhere("warning", "Two classes whose names differ in case, blanks, - or _ alone."),
     "shape-left-out": _found_elsewhere("warning", "A drawn object that cannot be taken for a box."),
     "outside-picture": _stateless("warning", box_checks.outside_picture),
     "sticks-out": _stateless("warning", box_checks.sticks_out),

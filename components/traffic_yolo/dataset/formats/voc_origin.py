@@ -61,7 +61,7 @@ class Origin:
         return cls(not from_zero, files, mixed=from_zero and 2 * one >= zero + fraction)
 
     def first_pixel(self, shows: Shows) -> float:
-        """What to take from the lower corner of a file's boxes, and to add to their sizes: 1, or 0 if it counts from 0."""
+        """What to take off the lower corner of a file's boxes and add to their sizes: 1, or 0 for counts from 0."""
         return 1.0 if self.from_one and (self.forced or shows is not Shows.ZERO) else 0.0
 
     def disagrees(self, shows: Shows) -> bool:

@@ -15,10 +15,11 @@ import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import is_plain
+from traffic_yolo.dataset.formats.label_text import LabelText, path_of
 from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
-from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
+from traffic_yolo.dataset.formats.text_labels import write_label_file
 from traffic_yolo.dataset.formats.yolo_beside import (
     few_labels,
     label_file_of,
@@ -30,7 +31,7 @@ from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, re
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import existing_path, read_yaml
+from traffic_yolo.storage import existing_path, parse_yaml
 
 # Kind of problem -> what the report says after the number
 LOST = {
@@ -75,10 +76,11 @@ def read_yolo_labels(
     left_out: LeftOut | None = None,
     *,
     keypoint_values: int = 0,
+    text: LabelText | None = None,
 ) -> list[Annotation]:
     """The boxes of one label file in picture pixels; an empty file is a picture without objects.
 
-    `keypoint_values`: numbers of key points that follow every box, which are left out.
+    `keypoint_values`: numbers of key points that follow every box, which are left out. `text` reads the file.
 
     `left_out` counts boxes without area, which are left out, and negative sizes, which are mended; without it, both are
     refused. Raises `LabelError` naming file and line for a wrong count of numbers, an unknown class id, or numbers that
@@ -86,7 +88,7 @@ def read_yolo_labels(
     """
     left_out = LeftOut(refuse) if left_out is None else left_out
     left_out.picture()
-    lines = ((number, line, f"{path} line {number}") for number, line in text_lines(path))
+    lines = ((number, line, f"{path} line {number}") for number, line in (text or LabelText()).lines(path))
     read = [
         _read_line(line, classes, image_wh, where, left_out, number, keypoint_values) for number, line, where in lines
     ]
@@ -200,11 +202,11 @@ class YoloReader:
     is_video = False
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
-        del options
         described_by = existing_path(str(path), what="data set") if path.is_file() else yolo_file(path)
         if described_by is None:
             raise StorageError(f"no data.yaml or Darknet .data file in {path}")
-        described = (read_darknet_data if described_by.suffix == ".data" else read_data_yaml)(described_by)
+        self._text = LabelText(options.encoding)
+        described = (read_darknet_data if described_by.suffix == ".data" else read_data_yaml)(described_by, self._text)
         self.root = described_by.parent
         self.classes = described.classes
         self.default_classes = frozenset(described.classes)
@@ -242,6 +244,7 @@ class YoloReader:
                         (1, 1),
                         self._left_out,
                         keypoint_values=self._described.keypoint_values,
+                        text=self._text,
                     )
                     if label_file is not None
                     else []
@@ -291,7 +294,7 @@ class YoloReader:
         notes += [f"YOLO: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
         if self._shared:
             notes.append(f"the source's own splits share {self._shared} pictures: they are not used")
-        return notes
+        return notes + self._text.notes()
 
 
 @dataclass(frozen=True)
@@ -319,12 +322,13 @@ class YoloSet:
         return frozenset(Path(os.path.abspath(place)) for place in self.places)
 
 
-def read_data_yaml(path: Path) -> YoloSet:
+def read_data_yaml(path: Path, text: LabelText | None = None) -> YoloSet:
     """Reads a data.yaml: `names` as a list or by number; each split a folder, a .txt list, or a list of these.
 
     Raises `LabelError` for what it does not understand, `StorageError` for a file or folder that is missing.
     """
-    value = read_yaml(path, what="data set description", error=LabelError)
+    text = text or LabelText()
+    value = parse_yaml(text.description(path), where=f"data set description {path}", error=LabelError)
     names = value.get("names") if isinstance(value, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[index] for index in range(len(names))]
@@ -333,7 +337,7 @@ def read_data_yaml(path: Path) -> YoloSet:
     if not isinstance(names, list) or not names:
         expected = "a list of classes, or numbers from 0 to names"
         raise LabelError(f"{path}: expected 'names': {expected}; found {shown(names)}")
-    root = path.parent / str(value.get("path") or ".")
+    root = path.parent / path_of(str(value.get("path") or "."))
     root = root if root.is_dir() else path.parent
     pictures: dict[str, tuple[Path, ...]] = {}
     places, folders, passed_over = {path.parent, root}, {}, {}
@@ -342,14 +346,14 @@ def read_data_yaml(path: Path) -> YoloSet:
         entries = entries if isinstance(entries, list) else [entries]
         found: list[Path] = []
         for entry in map(str, entries):
-            place = Path(entry) if Path(entry).is_absolute() else root / entry
+            place = root / path_of(entry)  # which an absolute one replaces
             if place.is_dir():
                 below, left = pictures_below(place)
                 found += below
                 folders[place] = None
                 passed_over |= dict.fromkeys(left)
             else:
-                found += _list_of(place, entry, path)
+                found += _list_of(place, entry, path, text)
             places.add(place if place.is_dir() else place.parent)
         pictures[split] = tuple(found)
     if not any(pictures.values()):
@@ -381,26 +385,27 @@ def yolo_file(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def read_darknet_data(path: Path) -> YoloSet:
+def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
     """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
 
     Darknet takes paths relative to the folder where it is started: here the file's own folder, or one above it. Raises
     `LabelError` for what it does not understand, `StorageError` for a file that is missing.
     """
+    text = text or LabelText()
     entries: dict[str, str] = {}
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
-        if not line.strip() or line.strip().startswith(("#", ";")):
+    for number, line in text.lines(path):
+        if line.startswith(("#", ";")):
             continue
         key, separator, value = line.partition("=")
         if not separator:
-            raise LabelError(f"{path} line {number}: expected key = value, found {line.strip()!r:.80}")
+            raise LabelError(f"{path} line {number}: expected key = value, found {line!r:.80}")
         entries[key.strip()] = value.strip()
     if "names" not in entries:
         raise LabelError(
             f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
         )
     names_file, _ = _started_from(path, entries["names"])
-    names = [line.strip() for line in text_of(names_file).splitlines() if line.strip()]
+    names = [line for _, line in text.lines(names_file)]
     stated = entries.get("classes", str(len(names)))
     if stated != str(len(names)):
         raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
@@ -410,7 +415,7 @@ def read_darknet_data(path: Path) -> YoloSet:
         pictures[split] = ()
         if key in entries:
             list_file, folder = _started_from(path, entries[key])
-            pictures[split] = tuple(_listed(list_file, path))
+            pictures[split] = tuple(_listed(list_file, path, text))
             places |= {folder, list_file.parent}
     if not any(pictures.values()):
         raise LabelError(f"{path}: neither train nor valid names a picture")
@@ -419,21 +424,22 @@ def read_darknet_data(path: Path) -> YoloSet:
 
 def _started_from(data_file: Path, entry: str) -> tuple[Path, Path]:
     """(where a path of a .data file leads, what it starts from): the file's own folder, or one above it."""
-    if Path(entry).is_absolute():
-        return Path(entry), Path(entry).parent
+    path = path_of(entry)
+    if path.is_absolute():
+        return path, path.parent
     for folder in data_file.absolute().parents:
-        if (folder / entry).is_file():
-            return folder / entry, folder
+        if (folder / path).is_file():
+            return folder / path, folder
     raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
 
 
-def _listed(list_file: Path, data_file: Path) -> Iterator[Path]:
+def _listed(list_file: Path, data_file: Path, text: LabelText) -> Iterator[Path]:
     """The pictures of a list; a relative one from the folder that the .data file's own paths are relative to."""
-    lines = [line.strip() for line in text_of(list_file).splitlines() if line.strip()]
     base: Path | None = None
-    for line in lines:
-        if Path(line).is_absolute():
-            yield Path(line)
+    for _, written in text.lines(list_file):
+        line = path_of(written)
+        if line.is_absolute():
+            yield line
             continue
         if base is None:
             folders = [list_file.parent, *data_file.absolute().parents]
@@ -449,11 +455,10 @@ def _name_of(picture: Path, root: Path) -> str:
     return picture.relative_to(root).as_posix() if picture.is_relative_to(root) else picture.name
 
 
-def _list_of(place: Path, entry: str, data_yaml: Path) -> list[Path]:
+def _list_of(place: Path, entry: str, data_yaml: Path, text: LabelText) -> list[Path]:
     """The pictures of a .txt list; relative ones from the list's own folder."""
     if place.suffix == ".txt" and place.is_file():
-        lines = [line.strip() for line in text_of(place).splitlines() if line.strip()]
-        return [Path(line) if Path(line).is_absolute() else place.parent / line for line in lines]
+        return [place.parent / path_of(line) for _, line in text.lines(place)]
     raise StorageError(f"{data_yaml}: names {entry}, which is neither a folder nor a .txt list: {place}")
 
 
