@@ -45,7 +45,7 @@ class SourceChoice(RecordingsChoice):
         LABEL_SOURCE_WORDS,
     )  # fmt: skip
     label_encoding: str = _option(
-        "auto", "Encoding of label files that are text: cp949, gb18030 ...; auto: UTF-8, else a guess that is said."
+        "auto", "Encoding of labels that are text: cp949, gb18030 ...; auto: UTF-8, else a guess that is said."
     )
     voc_origin: str = _option(
         "auto", "Pixel from which VOC corners count; auto: what most of the folder's files show.", VOC_ORIGINS

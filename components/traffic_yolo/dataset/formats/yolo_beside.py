@@ -78,9 +78,9 @@ def labels_without_picture(pictures: Collection[Path], folders: Collection[Path]
         picture_folders[label_path_of(picture).parent].add(picture.parent)
     for folder in folders:
         top = label_path_of(folder / "name").parent
-        for place, below, _ in os.walk(top):
+        for walked, below, _ in os.walk(top):
             below[:] = [name for name in below if not name.startswith(".")]
-            picture_folders[Path(place)].add(folder / Path(place).relative_to(top))
+            picture_folders[Path(walked)].add(folder / Path(walked).relative_to(top))
     for place in sorted(picture_folders):
         stems: set[str] | None = None
         for path in _label_files(place):
