@@ -50,8 +50,14 @@ def test_an_empty_dump_has_no_detections(tmp_path: Path) -> None:
         (LINE.replace(" 0.75", ""), "no confidence"),
         (LINE.replace("CAR", "BUS"), "label 'BUS' is none of the model's"),
         (LINE.replace("30.25", "wide"), "not a number"),
+        (LINE.replace("30.25", "3_0.25"), "not a number"),
+        (LINE.replace("30.25", "\u06630.25"), "not a number"),
+        (LINE.replace("30.25", "nan"), "expected a box from top left"),
+        (LINE.replace("30.25", "-90.25"), "expected a box from top left"),
+        (LINE.replace(" 0.75", " 7"), r"expected a box .* and a confidence in \[0, 1\]"),
+        (LINE.replace(" 0.75", " -3"), "expected a box"),
     ],
-    ids=["blank", "old", "label", "number"],
+    ids=["blank", "old", "label", "number", "underscore", "arabic", "nan", "reversed", "seven", "negative"],
 )
 def test_lines_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "00_000_000000.txt").write_text(LINE + line)

@@ -3,6 +3,7 @@
 Nobody has read a dump of a real GPU node with this yet; the format is taken from deepstream-app's sources.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,11 @@ def write_kitti(folder: Path, detections: Detections, image_ids: Sequence[int], 
 def _read_file(path: Path, class_of: dict[str, int]) -> list[tuple[float, ...]]:
     """(class id, left, top, right, bottom, score) of each line."""
     rows: list[tuple[float, ...]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{path}: not UTF-8 text (byte {error.start}); dump the frame again") from error
+    for number, line in enumerate(lines, start=1):
         where = f"{path} line {number}"
         columns = line.split()
         if not columns:
@@ -87,5 +92,12 @@ def _read_file(path: Path, class_of: dict[str, int]) -> list[tuple[float, ...]]:
             numbers = [float(value) for value in (*columns[BOX_COLUMNS], columns[-1])]
         except ValueError as error:
             raise EvaluationError(f"{where}: not a number: {error}") from error
+        written = "".join(columns[1:])
+        if not written.isascii() or "_" in written:  # 1_0 is ten to Python, which takes digits of any script too
+            raise EvaluationError(f"{where}: not a number: {line!r:.120}")
+        left, top, right, bottom, score = numbers
+        if not (all(map(math.isfinite, numbers)) and left <= right and top <= bottom and 0 <= score <= 1):
+            expected = "a box from top left to bottom right and a confidence in [0, 1]"
+            raise EvaluationError(f"{where}: expected {expected}; found {numbers}")
         rows.append((class_of[columns[0]], *numbers))
     return rows

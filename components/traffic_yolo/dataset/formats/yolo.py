@@ -340,7 +340,9 @@ def read_data_yaml(path: Path, text: LabelText | None = None) -> YoloSet:
     root = path.parent / path_of(str(value.get("path") or "."))
     root = root if root.is_dir() else path.parent
     pictures: dict[str, tuple[Path, ...]] = {}
-    places, folders, passed_over = {path.parent, root}, {}, {}
+    places = {path.parent, root}
+    folders: dict[Path, None] = {}
+    passed_over: dict[Problem, None] = {}
     for split in ("train", "val", "test"):
         entries = value.get(split) or []
         entries = entries if isinstance(entries, list) else [entries]
