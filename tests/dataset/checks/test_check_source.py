@@ -372,5 +372,5 @@ def test_real_recordings_have_no_error(reference: Path) -> None:
     traffic = reference / "traffic"
     choice = SourceChoice(source=str(traffic / "recordings"), labels=str(traffic / "human_labels.json"))
     outcome = check_source(choice, CheckOptions())
-    assert not outcome.findings.fails("error")
+    assert not outcome.findings.fails("warning")  # the labels are sound: each would be a false alarm
     assert (outcome.run.frames, outcome.run.boxes) == (116, 1980)
