@@ -65,3 +65,27 @@ def test_inputs_that_do_not_fit_are_refused(small_cfg, tmp_path):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(OptionsError, match=message):
         DumpOptions(**options)
+
+
+def test_every_bit_of_a_damaged_input_ends_in_our_error_or_none(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, input=np.full((3, 2, 2), 0.5, np.float32), image_wh=np.array([4, 4]))
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x41
+        for data in (bytes(damaged), whole[:place]):
+            path.write_bytes(data)
+            try:
+                read_input(path)
+            except (StorageError, OptionsError):
+                refused += 1
+    assert refused > len(whole) / 3  # every cut, and most bits
+
+
+@pytest.mark.parametrize("image_wh", [4, [4], [4, 4, 4], [np.nan, 1.0], ["a", "b"], [-4, 3], [[1, 2], [3, 4]]], ids=str)
+def test_a_picture_size_that_is_none_is_refused(tmp_path, image_wh):
+    np.savez(tmp_path / "x.npz", input=np.zeros((3, 2, 2), np.float32), image_wh=np.array(image_wh))
+    with pytest.raises(OptionsError, match=r"x\.npz: image_wh: expected two whole numbers from 1, found "):
+        read_input(tmp_path / "x.npz")

@@ -57,8 +57,10 @@ def test_an_empty_dump_has_no_detections(tmp_path: Path) -> None:
         (LINE.replace("0.75", "nan"), "holds NaN or infinity"),
         (LINE.replace("1.5 2.0", "31 2.0"), "the box 31 2 30.25 40 is reversed; expected left, top, right, bottom"),
         (LINE.replace("1.5 2.0", "1.5 41"), "the box 1.5 41 30.25 40 is reversed"),
+        (LINE.replace("30.25", "3_0.25"), "not a number"),
+        (LINE.replace("30.25", "\u06630.25"), "not a number"),
     ],
-    ids=["blank", "old", "label", "number", "empty", "above", "below", "nan", "left", "top"],
+    ids=["blank", "old", "label", "number", "empty", "above", "below", "nan", "left", "top", "underscore", "arabic"],
 )
 def test_lines_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "00_000_000000.txt").write_text(LINE + line)

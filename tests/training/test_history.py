@@ -56,8 +56,10 @@ def test_missing_history_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["junk,16,0.1,1,1,1,1,1,,,,", "4,,0.1,1,1,1,1,1,,,,", "4,64", "\x00\x00", "4,64,\ufffd,1,1,1,1,1"]
-)
+    "line",
+    ["inf,16,0.1,1,1,1,1,1,,,,", "1.5,16,0.1,1,1,1,1,1,,,,", "4,-16,0.1,1,1,1,1,1,,,,", "4,nan,0.1,1,1,1,1,1,,,,",
+     "junk,16,0.1,1,1,1,1,1,,,,", "4,,0.1,1,1,1,1,1,,,,", "4,64", "\x00\x00", "4,64,\ufffd,1,1,1,1,1"],
+)  # fmt: skip
 def test_a_line_that_is_no_row_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "history.csv"
     history = History(path)
@@ -69,6 +71,14 @@ def test_a_line_that_is_no_row_is_refused_by_its_number(tmp_path: Path, line: st
         StorageError, match=r"history.csv line 5: expected numbers under iteration,seen,learning_rate,…; found '"
     ):
         read_history(path)
+
+
+def test_a_field_without_end_is_refused_by_its_line(tmp_path: Path) -> None:
+    History(tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open("a") as file:
+        file.write('1,"' + "9" * 200_000 + "\n")
+    with pytest.raises(StorageError, match=r"history\.csv line \d+: no CSV: field larger than"):
+        read_history(tmp_path / "history.csv")
 
 
 def test_bytes_that_are_no_text_are_a_line_that_is_no_row(tmp_path: Path) -> None:

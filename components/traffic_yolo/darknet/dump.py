@@ -16,6 +16,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NMS_KINDS, NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.messages import shown
 from traffic_yolo.storage import AnyPath, atomic_file, input_path
 
 Float32Array = NDArray[np.float32]
@@ -61,22 +62,25 @@ def read_input(path: AnyPath) -> DumpInput:
     """
     path = input_path(path, what="input")
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:  # numpy leaves a file open that it finds damaged
             arrays = {key: file[key] for key in ("input", "image_wh") if key in file.files}
     except FileNotFoundError as error:
         raise StorageError(f"input not found: {path}") from error
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except Exception as error:  # a flipped bit of a zip comes out as a dozen kinds, RuntimeError among them
         raise StorageError(f"input is no .npz file: {path}") from error
     if "input" not in arrays:
         raise OptionsError(f"{path}: expected key 'input', found none; save it with numpy.savez(path, input=array)")
     image = arrays["input"]
-    if image.ndim != 3 or image.dtype != np.float32:
+    if image.ndim != 3 or image.dtype != np.float32 or image.size == 0:
         raise OptionsError(f"{path}: input: expected (3, H, W) float32, found {image.shape} {image.dtype}")
     if not (np.isfinite(image).all() and image.min(initial=0) >= 0 and image.max(initial=0) <= 1):
         raise OptionsError(f"{path}: input: expected values from 0 to 1, found {image.min()} to {image.max()}")
     if "image_wh" not in arrays:
         return DumpInput(image)
-    width, height = (int(length) for length in arrays["image_wh"])
+    sides = arrays["image_wh"]
+    if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
+        raise OptionsError(f"{path}: image_wh: expected two whole numbers from 1, found {shown(sides.tolist())}")
+    width, height = map(int, sides)
     return DumpInput(image, (width, height))
 
 

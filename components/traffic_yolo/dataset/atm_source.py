@@ -18,10 +18,18 @@ from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_r
 from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
+from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
-from traffic_yolo.errors import DatasetError, LabelError, RecordingError, RecordingInUseError, StorageError
+from traffic_yolo.errors import (
+    DatasetError,
+    LabelError,
+    PictureError,
+    RecordingError,
+    RecordingInUseError,
+    StorageError,
+)
 from traffic_yolo.messages import shown
 
 # A picture called after its frame without a folder: 20210901120000_0_SCAN_00003.jpg
@@ -271,8 +279,10 @@ class AtmSource:
         width, height = scan.image_wh
         try:
             check_jpeg_end(scan.jpeg, what=where)
-        except RecordingError as error:
-            self._on_problem(Problem("picture-unreadable", str(error)))
+            check_upright(scan.jpeg, what=where)
+        except (RecordingError, PictureError) as error:
+            kind = "picture-turned" if isinstance(error, PictureError) else "picture-unreadable"
+            self._on_problem(Problem(kind, str(error)))
             return None
         if labels is not None and labels.image_wh not in (None, (width, height)):
             stated = "x".join(map(str, labels.image_wh or ()))

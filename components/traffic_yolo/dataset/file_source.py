@@ -4,6 +4,7 @@ import array
 import bisect
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -12,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from traffic_yolo.dataset.formats.base import LabelReader
+from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.picture_finder import PictureFinder
-from traffic_yolo.dataset.pictures import picture_size, picture_suffix
+from traffic_yolo.dataset.pictures import kept_picture, picture_size, picture_suffix
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
-from traffic_yolo.errors import DatasetError, LabelError, StorageError
+from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
+from traffic_yolo.messages import shown
 
 UNNAMED_RECORDING = "pictures"  # never the source's own name: a renamed source is the same source
 
@@ -38,6 +41,8 @@ class FileSource:
         self.default_classes = reader.default_classes
         self.apart = frozenset(reader.classes) - reader.default_classes
         self.tally: Counter[str] = Counter()
+        for message in alike_classes(reader.classes):
+            on_problem(Problem("classes-alike", f"{reader.root}: {message}"))
         self.num_frames = self._survey()
         self.notes = self._notes()
 
@@ -131,7 +136,12 @@ class FileSource:
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
         try:
             data = read_picture(path)
+            check_upright(data, what=str(path))
+            data = kept_picture(data, what=str(path))
             width, height = picture_size(data, what=str(path))
+        except PictureError as error:
+            self._on_problem(Problem("picture-turned", str(error)))
+            return None
         except (DatasetError, StorageError) as error:
             self._on_problem(Problem("picture-unreadable", str(error)))
             return None
@@ -164,6 +174,15 @@ class FileSource:
             label_file=labels.where,
             attributes=labels.attributes,
         )
+
+
+def alike_classes(classes: Collection[str]) -> Iterator[str]:
+    """A message for each class whose name differs from an earlier one in case, blanks, hyphens or underscores alone."""
+    first: dict[str, str] = {}
+    for name in classes:
+        before = first.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), name)
+        if before != name:
+            yield f"expected one spelling of a class, found {shown(before)} and {shown(name)}; they are two: rename one"
 
 
 def read_picture(path: Path) -> bytes:

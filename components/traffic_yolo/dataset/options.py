@@ -15,6 +15,7 @@ LABEL_FORMAT_NAMES = ("coco", "yolo", "cvat", "voc", "labelme", "kitti", "mapped
 SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 LABEL_SOURCE_WORDS = ("stated", "human")
+VOC_ORIGINS = ("auto", "0", "1")
 WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat")  # the keys of label_writers.LABEL_WRITERS
 FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
@@ -43,6 +44,12 @@ class SourceChoice(RecordingsChoice):
         "stated", "Who drew the labels: whom the file states, or a human (pre-labels that were corrected).",
         LABEL_SOURCE_WORDS,
     )  # fmt: skip
+    label_encoding: str = _option(
+        "auto", "Encoding of labels that are text: cp949, gb18030 ...; auto: UTF-8, else a guess that is said."
+    )
+    voc_origin: str = _option(
+        "auto", "Pixel from which VOC corners count; auto: what most of the folder's files show.", VOC_ORIGINS
+    )
 
 
 @dataclass(frozen=True)

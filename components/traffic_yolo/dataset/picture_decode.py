@@ -12,10 +12,19 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from traffic_yolo.atm.jpeg import jpeg_size
+from traffic_yolo.dataset.picture_headers import (
+    JPEG_SIGNATURE,
+    PNG_SIGNATURE,
+    UPRIGHT,
+    is_tiff,
+    is_webp,
+    orientation_of,
+    tiff_size,
+    webp_size,
+)
 from traffic_yolo.errors import DatasetError, PictureError, RecordingError
 from traffic_yolo.limits import beyond, limits
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BMP_SIGNATURE = b"BM"  # which Darknet reads as well
 REDUCTIONS = (8, 4, 2)  # divisors of a JPEG's width and height
 BMP_CORE_HEADER = 12  # bytes of the oldest header, with sizes of 16 bits
@@ -24,7 +33,7 @@ COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # labels count in the
 
 
 def stated_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) by the header of a JPEG, PNG or BMP; None for anything else, or a header that is cut off."""
+    """(width, height) by the header of a picture of `decode_picture`'s kinds; None for all else and what is cut off."""
     if data.startswith(PNG_SIGNATURE):
         found = data[12:16] == b"IHDR" and len(data) >= 24
         return (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) if found else None
@@ -37,6 +46,10 @@ def stated_size(data: bytes) -> tuple[int, int] | None:
         sides = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
         width, height = (abs(side) for side in sides)
         return width, height
+    if is_webp(data):
+        return webp_size(data)
+    if is_tiff(data):
+        return tiff_size(data)
     try:
         return jpeg_size(data)
     except RecordingError:
@@ -50,11 +63,38 @@ def check_pixels(width: int, height: int, *, what: str) -> None:
         raise DatasetError(f"{what}: states {width} x {height}: {beyond(bounds, 'picture_pixels', 'pixels')}")
 
 
+def check_upright(data: bytes, *, what: str) -> None:
+    """Raises `PictureError` for a picture whose Exif orientation is not 1."""
+    turned = orientation_of(data)
+    if turned != UPRIGHT:
+        raise PictureError(
+            f"{what}: expected a picture stored upright, found Exif orientation {turned}; labels may count either way: "
+            f"store the pixels turned, or remove the orientation where the labels are those of the stored pixels"
+        )
+
+
+def jpeg_grey_eighth(data: bytes, size_wh: tuple[int, int], *, what: str) -> NDArray[np.uint8]:
+    """(h, w) grey pixels of a JPEG at an eighth of its size, the same as OpenCV's: every byte of it is decoded.
+
+    Raises `PictureError` for damage, as `decode_rgb` does; OpenCV would take as long, and return grey or garbage.
+    """
+    width, height = (-(-side // 8) for side in size_wh)
+    try:
+        *_, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours in ("CMYK", "YCCK"):
+            return np.asarray(cv2.cvtColor(_decode_jpeg(data, what, size_wh), cv2.COLOR_RGB2GRAY)[::8, ::8], np.uint8)
+        grey = simplejpeg.decode_jpeg(data, "GRAY", min_width=width, min_height=height, strict=True)
+    except ValueError as error:
+        reason = (str(error) or "not a JPEG").splitlines()[0]
+        raise PictureError(f"{what}: expected a JPEG without damage, found {reason}; copy it again") from error
+    return np.asarray(grey[..., 0], np.uint8)
+
+
 def decode_picture(data: bytes, flags: int = COLOUR, *, what: str) -> NDArray[np.uint8] | None:
     """The pixels as OpenCV gives them under `flags`, (h, w, 3) BGR or (h, w) grey; None for what does not decode.
 
-    Of pictures, JPEG, PNG and BMP are taken. Raises `DatasetError`, `what` naming the picture, for more pixels than the
-    limit `picture_pixels`, before anything is decoded.
+    Of pictures, JPEG, PNG, BMP, WebP and TIFF are taken (the first one of several). Raises `DatasetError`, `what`
+    naming the picture, for more pixels than the limit `picture_pixels`, before anything is decoded.
     """
     size = stated_size(data)
     if size is None:
@@ -81,8 +121,9 @@ def decode_rgb(data: bytes, *, what: str, at_least_wh: tuple[int, int] | None = 
 
     Raises `PictureError`, `what` naming the picture, for what does not decode and for damage that a decoder would paper
     over: every warning of libjpeg's ("Corrupt JPEG data", "Premature end"), a wrong checksum in a PNG. OpenCV prints
-    these on stderr without a name, or swallows them, and returns grey or garbage. Raises `DatasetError` for more pixels
-    than the limit.
+    these on stderr without a name, or swallows them, and returns grey or garbage. So is one that its Exif orientation
+    turns: whether its labels count in the stored pixels or in the turned ones, nobody can know. Raises `DatasetError`
+    for more pixels than the limit.
 
     `at_least_wh`: a JPEG may come smaller, by libjpeg's scaled inverse DCT, at a half, a quarter or an eighth, but no
     smaller than this. That costs less time, and its pixels are not those of the whole picture made smaller.
@@ -91,9 +132,10 @@ def decode_rgb(data: bytes, *, what: str, at_least_wh: tuple[int, int] | None = 
     if size is None:
         raise PictureError(f"picture cannot be decoded: {what}; convert the data set again")
     check_pixels(*size, what=what)
+    check_upright(data, what=what)
     if data.startswith(PNG_SIGNATURE):
         _check_png(data, what=what)
-    elif not data.startswith(BMP_SIGNATURE):
+    elif data.startswith(JPEG_SIGNATURE):
         return _decode_jpeg(data, what, _reduced_wh(size, at_least_wh))
     pixels = decode_picture(data, what=what)
     if pixels is None:

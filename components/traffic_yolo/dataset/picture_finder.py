@@ -22,6 +22,7 @@ class PictureFinder:
 
     def find(self, name: str, *, where: str) -> Path:
         """The picture's path; `LabelError` (beginning with `where`) for one that is nowhere below, or in two places."""
+        name = name.replace("\\", "/")  # as Windows writes it
         names = _spellings(name)
         if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
             raise LabelError(f"{where}: picture {name!r} lies outside the data set's folder")

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.picture_decode import decode_picture
-from traffic_yolo.errors import DatasetError
+from traffic_yolo.dataset.picture_decode import check_pixels, decode_picture, jpeg_grey_eighth, stated_size
+from traffic_yolo.dataset.picture_headers import JPEG_SIGNATURE
+from traffic_yolo.errors import DatasetError, PictureError
 
 HASH_BITS = 64
 HASH_WH = (9, 8)  # cells of the difference hash; neighbours in a row are compared: 8 bits a row
@@ -37,7 +38,9 @@ class PictureLook:
 
 
 def look_at(data: bytes, *, what: str = "picture") -> PictureLook:
-    """Looks at the bytes of a JPEG or PNG; `DatasetError`, naming the picture by `what`, where it does not decode.
+    """Looks at the bytes of a JPEG or PNG.
+
+    Raises `DatasetError`, naming the picture by `what`, where it does not decode, or a JPEG does so with damage.
 
     The hash is a difference hash: grey, 9 x 8 cells averaged over their area, one bit for each pair of neighbours in a
     row, set where the right one is lighter. JPEG's own scaling spares the inverse transform; the entropy decoding, most
@@ -48,18 +51,32 @@ def look_at(data: bytes, *, what: str = "picture") -> PictureLook:
     return PictureLook(difference_hash(cells), float(grey.mean()), float(cells.std()))
 
 
-@lru_cache(maxsize=1)
 def look_once(data: bytes) -> PictureLook | None:
     """`look_at`, None for what does not decode. The last answer is kept for whoever asks next for the same bytes."""
+    return look_or_why_not(data)[0]
+
+
+@lru_cache(maxsize=1)
+def look_or_why_not(data: bytes) -> tuple[PictureLook | None, str]:
+    """(`look_at`, ""), or (None, why it does not decode: one line that names no picture)."""
     try:
-        return look_at(data)
-    except DatasetError:
-        return None
+        return look_at(data), ""
+    except DatasetError as error:
+        return None, str(error).removeprefix("picture: ")
 
 
 def decode_grey(data: bytes, *, what: str = "picture") -> NDArray[np.uint8]:
     """(h, w) grey pixels at an eighth of the size, or whole where an eighth would be smaller than the hash."""
-    grey = decode_picture(data, EIGHTH, what=what)
+    size = stated_size(data)
+    grey: NDArray[np.uint8] | None
+    if size is not None and data.startswith(JPEG_SIGNATURE):
+        check_pixels(*size, what=what)
+        try:
+            grey = jpeg_grey_eighth(data, size, what=what)
+        except PictureError as error:
+            raise DatasetError(str(error)) from error
+    else:
+        grey = decode_picture(data, EIGHTH, what=what)
     if grey is not None and (grey.shape[1] < HASH_WH[0] or grey.shape[0] < HASH_WH[1]):
         grey = decode_picture(data, WHOLE, what=what)
     if grey is None:

@@ -17,19 +17,30 @@ KINDS: dict[str, type[TrafficYoloError]] = {
     "picture-unreadable": DatasetError,
     "picture-size": LabelError,
     "picture-missing": LabelError,
+    "picture-turned": DatasetError,
+    "picture-left-out": LabelError,
     "frame-missing": LabelError,
     "frame-twice": LabelError,
     "label-broken": LabelError,
     "label-missing": LabelError,
+    "label-unpaired": LabelError,
+    "labels-few": LabelError,
+    "origins-mixed": LabelError,
+    "classes-alike": LabelError,
     "box-without-area": LabelError,
     "box-reversed": LabelError,
     "shape-left-out": LabelError,
     "picture-emptied": LabelError,
 }
 # What lies inside one file, so that the rest can be read without it
-OF_ONE_FILE = frozenset({"recording-unreadable", "scan-unreadable", "picture-unreadable"})
+OF_ONE_FILE = frozenset({"recording-unreadable", "scan-unreadable", "picture-unreadable", "picture-turned"})
 # What a reading leaves out or mends, and goes on: a conversion judges it as a finding
-NOTED = frozenset({"label-missing", "box-without-area", "box-reversed", "shape-left-out", "picture-emptied"})
+NOTED = frozenset(
+    {
+        "picture-left-out", "label-missing", "label-unpaired", "labels-few", "origins-mixed", "classes-alike",
+        "box-without-area", "box-reversed", "shape-left-out", "picture-emptied",
+    }
+)  # fmt: skip
 KEPT_OF_A_KIND = 200
 
 

@@ -12,6 +12,7 @@ from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
+from traffic_yolo.dataset.formats.label_text import AUTO
 from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format, open_labels
 from traffic_yolo.dataset.labels_only_source import LabelsOnlySource
 from traffic_yolo.dataset.options import ATM_FORMAT, SourceChoice
@@ -87,9 +88,15 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     if path.is_dir() and next(path.iterdir(), None) is None:
         raise StorageError(f"source is empty: {path}; check that the share is mounted")
     found = _detect(path, mapped=bool(options.mapping)) if options.source_format == "auto" else options.source_format
+    try:
+        b"a".decode("utf-8" if options.label_encoding == AUTO else options.label_encoding)
+    except (LookupError, ValueError) as error:
+        raise OptionsError(f"label_encoding: expected auto or an encoding that Python knows; found {error}") from error
     read = ReadOptions(
         mapping=existing_path(options.mapping, what="mapping") if options.mapping else None,
         reviewed=options.label_source == "human",
+        voc_origin=options.voc_origin,
+        encoding=options.label_encoding,
     )
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None

@@ -73,7 +73,11 @@ def write_kitti(folder: Path, detections: Detections, image_ids: Sequence[int], 
 def _read_file(path: Path, class_of: dict[str, int]) -> list[tuple[float, ...]]:
     """(class id, left, top, right, bottom, score) of each line."""
     rows: list[tuple[float, ...]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{path}: not UTF-8 text (byte {error.start}); dump the frame again") from error
+    for number, line in enumerate(lines, start=1):
         where = f"{path} line {number}"
         columns = line.split()
         if not columns:
@@ -95,6 +99,9 @@ def _read_file(path: Path, class_of: dict[str, int]) -> list[tuple[float, ...]]:
             numbers = [float(value) for value in (*columns[BOX_COLUMNS], columns[-1])]
         except ValueError as error:
             raise EvaluationError(f"{where}: not a number: {error}") from error
+        written = "".join(columns[1:])
+        if not written.isascii() or "_" in written:  # 1_0 is ten to Python, which takes digits of any script too
+            raise EvaluationError(f"{where}: not a number: {line!r:.120}")
         _check_numbers(numbers, where)
         rows.append((class_of[columns[0]], *numbers))
     return rows

@@ -21,7 +21,8 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
-from traffic_yolo.dataset.formats.yolo import label_path_of, read_yolo_labels
+from traffic_yolo.dataset.formats.yolo import read_yolo_labels
+from traffic_yolo.dataset.formats.yolo_beside import label_path_of
 from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
 from traffic_yolo.progress import progress

@@ -23,7 +23,7 @@ from traffic_yolo.storage.local import identity_of
 from traffic_yolo.storage.retry import retried, share_fault_of
 
 RECORDING_SUFFIX = ".h5"
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 BATCH_FILES, BATCH_BYTES = 256, 64 << 20  # a unit of work for one thread: long enough to be worth handing over
 CHANGING = "is being written: it changed while it was read"
 VANISHED = "vanished after it was listed"

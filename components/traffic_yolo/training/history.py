@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -88,9 +89,11 @@ def read_history(path: Path) -> list[HistoryRow]:
     whole = text[: text.rfind("\n") + 1]
     names = [field.name for field in fields(HistoryRow)]
     rows, reader = [], csv.DictReader(io.StringIO(whole))
-    for record in reader:
+    for record in _records(reader, path):
         try:
             numbers = dict.fromkeys(LOSSES, math.nan) | {name: float(record[name]) for name in names if record[name]}
+            if not all(numbers[name].is_integer() and numbers[name] >= 0 for name in ("iteration", "seen")):
+                raise ValueError("counts of updates and pictures are whole")
             rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
         except (KeyError, TypeError, ValueError) as error:
             found = shown(",".join(str(value) for value in record.values() if value))
@@ -99,3 +102,11 @@ def read_history(path: Path) -> list[HistoryRow]:
                 f"{found}; mend the line or take it out"
             ) from error
     return rows
+
+
+def _records(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]:
+    """The lines of a history; `StorageError` for what is no CSV, such as a quote that does not end."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise StorageError(f"{path} line {reader.line_num}: no CSV: {error}; mend the line or take it out") from error

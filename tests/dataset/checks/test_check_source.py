@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_shares import jpeg
 
 from traffic_yolo.atm.calibration import calibration_text, read_calibration
 from traffic_yolo.atm.synthetic import SyntheticOptions, write_share
@@ -187,8 +188,10 @@ def test_other_formats_name_their_flat_boxes_and_nans_too(
         picture.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(picture), np.random.default_rng(index).integers(0, 255, (72, 96, 3), dtype=np.uint8))
     if source_format == "voc" and value == "10":
-        # A corner at 0: both corners no longer belong to the box
-        (tmp_path / "Annotations" / "0.xml").write_text(voc_label(0, "40")[1].replace("<ymin>10", "<ymin>0"))
+        # Corners at 0 in most files: both corners no longer belong to the box
+        for index in (0, 2):
+            text = voc_label(index, "40")[1].replace("<ymin>10", "<ymin>0")
+            (tmp_path / "Annotations" / f"{index}.xml").write_text(text)
     outcome = check_source(SourceChoice(source=str(tmp_path), source_format=source_format), CheckOptions())
     errors = [one for one in outcome.findings if one.severity == "error"]
     wanted = expected if isinstance(expected, str) else expected.get(source_format, "not-a-number")
@@ -337,7 +340,29 @@ def test_command_lists_what_to_label(rendered: Path, tmp_path: Path) -> None:
     assert len(page) < 2_000_000
 
 
-@pytest.mark.parametrize("wrong", [{"fail_on": "doom"}, {"near_distance": 99}], ids=str)
+@pytest.mark.parametrize(
+    ("decode", "count", "decoded"), [("full", 2, ""), ("sampled", 1, "2 of 23 "), ("none", 0, "0 of 23 ")]
+)
+def test_damage_inside_pictures_is_found_in_those_that_are_decoded(
+    tmp_path: Path, decode: str, count: int, decoded: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    for number in range(23):
+        data = jpeg(number)
+        if number in (3, 20):  # the 21st is among the sample
+            data = data[: len(data) // 2] + b"\xff\xd9"
+        (tmp_path / f"images/{number:02}.jpg").write_bytes(data)
+        (tmp_path / f"labels/{number:02}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [CAR]\n")
+    outcome = check_source(SourceChoice(source=str(tmp_path)), CheckOptions(decode=decode))
+    named = [finding for finding in outcome.findings if finding.check == "unreadable-picture"]
+    assert len(named) == count
+    assert all("pictures/" in finding.frame and "premature end" in finding.found for finding in named)
+    assert [note.startswith(decoded) for note in outcome.notes if "pictures decoded" in note] == [True] * bool(decoded)
+
+
+@pytest.mark.parametrize("wrong", [{"decode": "some"}, {"fail_on": "doom"}, {"near_distance": 99}], ids=str)
 def test_senseless_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionsError):
         CheckOptions(**wrong)
@@ -347,5 +372,5 @@ def test_real_recordings_have_no_error(reference: Path) -> None:
     traffic = reference / "traffic"
     choice = SourceChoice(source=str(traffic / "recordings"), labels=str(traffic / "human_labels.json"))
     outcome = check_source(choice, CheckOptions())
-    assert not outcome.findings.fails("error")
+    assert not outcome.findings.fails("warning")  # the labels are sound: each would be a false alarm
     assert (outcome.run.frames, outcome.run.boxes) == (116, 1980)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,7 @@ def run(name: str, observations: Sequence[Observation], context: CheckContext | 
 ELSEWHERE = {
     "empty-split", "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration",
     "track-without-box", "box-without-track", "reversed-corners", "shape-left-out",
+    "mixed-origins", "alike-classes", "picture-left-out", "turned-picture", "few-labels",
 }  # fmt: skip
 
 
@@ -318,3 +320,43 @@ def test_the_page_s_policy_and_calibration_are_what_the_readers_take(repository:
     values = policy_values("{" + ", ".join(line.split(" #")[0].strip() for line in policy.splitlines() if line) + "}")
     assert set(values) == {option.name for option in dataclasses.fields(DataPolicy)}
     DataPolicy(**values)
+
+
+def plane(count: int, *, horizon: float = 60.0) -> list[Observation]:
+    """One frame of cars a picture, whose sizes grow with the row below the horizon, give or take 15 %."""
+    generator = np.random.default_rng(0)
+    rows = generator.uniform(horizon + 8, 470, count)
+    sizes = 0.4 * (rows - horizon) * generator.uniform(0.85, 1.15, count)
+    return [
+        Observation(
+            "nas/r.h5", f"SCAN_{number:05}", None, (RawBox("CAR", (300, row - size, size, size), 1),), "l.json",
+            stated_wh=(960, 540), site="A",
+        )
+        for number, (row, size) in enumerate(zip(rows.tolist(), sizes.tolist(), strict=True))
+    ]  # fmt: skip
+
+
+def grown(observation: Observation, factor: float) -> Observation:
+    """The frame with its box made larger about its foot."""
+    ((x, y, width, height),) = (box.xywh for box in observation.boxes)
+    box = RawBox("CAR", (x, y + height - factor * height, factor * width, factor * height), 1)
+    return replace(observation, boxes=(box,))
+
+
+def test_sizes_that_grow_with_the_row_are_no_outliers_and_one_that_does_not_is() -> None:
+    observations = plane(400)
+    assert list(run("size-outlier", observations)) == []
+    middle = min(range(400), key=lambda number: abs(observations[number].boxes[0].xyxy[3] - 250))
+    for factor in (3.0, 1 / 3):
+        changed = [*observations]
+        changed[middle] = grown(observations[middle], factor)
+        (finding,) = run("size-outlier", changed)
+        assert finding.frame == observations[middle].frame
+
+
+def test_a_box_that_ends_a_few_pixels_before_the_edge_may_be_cut() -> None:
+    low = Observation(
+        "nas/r.h5", "SCAN_09999", None, (RawBox("CAR", (400, 487, 110, 47), 1),), "l.json", stated_wh=(960, 540), site="A"
+    )
+    roof = replace(low, boxes=(RawBox("CAR", (400, 515, 40, 13), 1),))  # all of a car that is in the picture
+    assert list(run("size-outlier", [*plane(400), low, roof])) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from picture_tags import with_orientation
 from small_shares import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.cli import main
@@ -83,12 +84,16 @@ COCO: dict[str, Callable[[CocoSet], Any]] = {
     "broken-label": lambda coco: coco.add([1, "x", 5, 5]),
     "unreadable-picture": lambda coco: coco.put("train/0.jpg", b"GIF89a and so on"),
     "truncated-picture": lambda coco: coco.put("train/0.jpg", jpeg(0)[:-400]),
+    "turned-picture": lambda coco: coco.put("train/0.jpg", with_orientation(jpeg(0), 6)),
     "size-mismatch": lambda coco: coco.splits["train"]["images"][0].update(width=1920),
     "label-without-picture": lambda coco: (coco.root / "images/train/0.jpg").unlink(),
     "unknown-class": lambda coco: coco.add([1, 1, 5, 5], category=77),
     "not-a-number": lambda coco: coco.add([1, float("nan"), 5, 5]),
     "no-area": lambda coco: coco.add([1, 1, 5, 0]),
     "emptied-picture": box_outside_alone,
+    "alike-classes": lambda coco: [
+        content["categories"].append({"id": 3, "name": "Car"}) for content in coco.splits.values()
+    ],
     "reversed-corners": lambda coco: coco.add([60, 60, -20, -30]),
     "outside-picture": lambda coco: coco.add([WIDTH + 5, 5, 9, 9]),
     "sticks-out": lambda coco: coco.add([WIDTH - 5, 5, 9, 9]),
@@ -101,10 +106,13 @@ COCO: dict[str, Callable[[CocoSet], Any]] = {
     "empty-frame": lambda coco: coco.splits["train"]["annotations"].pop(0),
 }
 STOP_ANYWAY = {
-    "broken-label", "unreadable-picture", "truncated-picture", "size-mismatch", "label-without-picture",
+    "broken-label", "unreadable-picture", "truncated-picture", "turned-picture", "size-mismatch", "label-without-picture",
     "unknown-class", "not-a-number",
 }  # fmt: skip
-OTHER_SOURCES = {"unreadable-file", "labelled-twice", "shape-left-out", "picture-without-label", "empty-split"}
+OTHER_SOURCES = {
+    "unreadable-file", "labelled-twice", "shape-left-out", "picture-without-label", "empty-split", "picture-left-out",
+    "few-labels", "mixed-origins",
+}  # fmt: skip
 
 
 def convert(source: Path, out: Path, *more: str) -> tuple[int, str]:
@@ -192,6 +200,38 @@ def test_naming_pictures_without_labels_stops_the_conversion(tmp_path: Path) -> 
             (tmp_path / f"labels/{number}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
     (tmp_path / "data.yaml").write_text("train: images\nnames: [CAR]\n")
     assert_stops("picture-without-label", tmp_path, tmp_path.with_name("out-of-unlabelled"))
+
+
+def test_naming_mixed_origins_stops_the_conversion(tmp_path: Path) -> None:
+    for number in range(4):
+        corners = zip(("xmin", "ymin", "xmax", "ymax"), (0 if number == 3 else 9, 9, 30, 40), strict=True)
+        box = "".join(f"<{name}>{value}</{name}>" for name, value in corners)
+        text = f"<annotation><object><name>CAR</name><bndbox>{box}</bndbox></object></annotation>"
+        (tmp_path / f"{number}.xml").write_text(text)
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(number))
+    out = tmp_path.with_name("out-of-two-minds")
+    assert_stops("mixed-origins", tmp_path, out)
+    assert convert(tmp_path, out, "--fail-on", "mixed-origins", "--voc-origin", "1")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["picture-left-out", "label-without-picture", "few-labels"])
+def test_what_lies_beside_a_yolo_set_stops_the_conversion(tmp_path: Path, name: str) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for number in range(4):
+        (tmp_path / f"images/{number}.jpg").write_bytes(jpeg(number))
+        if name != "few-labels" or not number:
+            (tmp_path / f"labels/{number}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    if name == "picture-left-out":
+        (tmp_path / "images/9.gif").write_bytes(b"GIF89a")
+    elif name == "label-without-picture":
+        (tmp_path / "labels/9.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [CAR]\n")
+    out = tmp_path.with_name(f"out-{name}")
+    assert_stops(name, tmp_path, out)
+    code, output = convert(tmp_path, out)  # as bad as an error, too
+    assert (code, out.exists()) == (2, False), output
+    assert convert(tmp_path, out, "--check-severities", f"{name}=info")[0] == 0
 
 
 def test_naming_an_empty_split_stops_a_conversion_that_leaves_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_shares import jpeg
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.kitti import KittiReader
@@ -12,6 +13,7 @@ from traffic_yolo.dataset.formats.labelme import LabelmeReader
 from traffic_yolo.dataset.formats.voc import VocReader
 from traffic_yolo.dataset.label_formats import detect_label_format
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources import open_source
 from traffic_yolo.errors import LabelError, StorageError
 
@@ -50,6 +52,70 @@ def test_voc_corners_that_cannot_count_from_one_count_from_zero(tmp_path: Path, 
     reader = VocReader(tmp_path, NO_OPTIONS)
     assert [picture.annotations[0].xywh for picture in reader.pictures()][0] == (10, 10, 20, 20)
     assert "counted from 0" in reader.notes()[0]
+
+
+def voc_with(folder: Path, odd: dict[str, tuple[float, float, float, float]], *, others: int = 9) -> Path:
+    """Files that show nothing of where they count from, and odd ones beside them."""
+    for number in range(others):
+        voc(folder, f"{number}.xml", voc_object((11, 21, 40, 60)))
+    for name, corners in odd.items():
+        voc(folder, name, voc_object(corners))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("corners", "xywh"),
+    [((11, 21.75, 40, 60), (10, 20.75, 30, 39.25)), ((0, 5, 20, 25), (0, 5, 20, 20))],
+    ids=["a fraction, as VOC2012 has two", "a corner at 0"],
+)
+def test_one_odd_corner_shifts_no_other_file_and_is_a_problem(tmp_path: Path, corners: Any, xywh: Any) -> None:
+    told: list[Problem] = []
+    reader = VocReader(voc_with(tmp_path, {"x.xml": corners}), NO_OPTIONS)
+    *others, odd = (picture.annotations[0].xywh for picture in reader.pictures(told.append))
+    assert set(others) == {(10, 20, 30, 40)}
+    assert odd == xywh
+    ((kind, message),) = [(problem.kind, problem.message) for problem in told]
+    assert kind == "origins-mixed"
+    assert message.startswith(
+        f"{tmp_path}/Annotations/x.xml: expected corners from 1 as in most of 10 files, found a corner"
+    )
+    assert reader.notes()[1:] == ["VOC: 1 of 10 files disagree with that"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "from_one"),
+    [
+        ({"x.xml": (0, 5, 20, 25), "y.xml": (5, 0, 20, 25)}, False),  # two, and none at 1
+        ({"x.xml": (0, 5, 20, 25), "y.xml": (5, 0, 20, 25), "z.xml": (1, 5, 9, 9)}, False),
+        ({"x.xml": (0, 5, 20, 25), "y.xml": (1, 2, 20, 25)}, True),
+        ({f"x{number}.xml": (5.5, 5, 20, 25) for number in range(9)}, False),
+        ({f"x{number}.xml": (5.5, 5, 20, 25) for number in range(8)}, True),
+    ],
+)
+def test_the_origin_is_what_most_files_show(tmp_path: Path, odd: Any, from_one: bool) -> None:
+    reader = VocReader(voc_with(tmp_path, odd), NO_OPTIONS)
+    assert next(iter(reader.pictures())).annotations[0].xywh == ((10, 20, 30, 40) if from_one else (11, 21, 29, 39))
+
+
+@pytest.mark.parametrize(("origin", "xywh"), [("0", (5.5, 0, 14.5, 25)), ("1", (4.5, -1, 15.5, 26))])
+def test_an_option_forces_the_origin_for_all_files(tmp_path: Path, origin: str, xywh: Any) -> None:
+    told: list[Problem] = []
+    folder = voc_with(tmp_path, {"x.xml": (5.5, 0, 20, 25)})
+    *_, odd = VocReader(folder, ReadOptions(voc_origin=origin)).pictures(told.append)
+    assert (odd.annotations[0].xywh, told) == (xywh, [])
+    for name in [*map(str, range(9)), "x"]:
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg(len(name)))
+    chosen = SourceChoice(str(tmp_path), source_format="voc", voc_origin=origin)
+    *_, frame = open_source(chosen).keys()
+    assert frame.scan == "x"
+
+
+def test_a_folder_of_two_minds_is_a_problem(tmp_path: Path) -> None:
+    told: list[Problem] = []
+    odd = {"a.xml": (0, 5, 9, 9), "b.xml": (0, 5, 9, 9), "c.xml": (1, 5, 9, 9)}
+    list(VocReader(voc_with(tmp_path, odd), NO_OPTIONS).pictures(told.append))
+    assert [problem.kind for problem in told] == ["origins-mixed"]
+    assert "--voc-origin 1" in told[0].message
 
 
 def test_voc_lists_give_the_splits(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.dataset.atm_source import AtmSource, scan_name
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.cross_check import CrossCheck, CrossCheckReport
-from traffic_yolo.dataset.checks.finding import Finding, Findings, parse_severities
+from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings, parse_severities
 from traffic_yolo.dataset.checks.observation import Observation, time_of
 from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of
@@ -26,6 +26,7 @@ from traffic_yolo.progress import progress
 from traffic_yolo.storage import existing_path
 
 PARTS = frozenset({"detections", "tracks", "status"})
+SAMPLED = 20  # of so many pictures, the first is decoded
 TIME_KEYS = ("time", "timestamp", "utc", "datetime")  # of a scan's status, where a device writes one
 
 
@@ -60,7 +61,8 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     calibrations = _calibrations(choice, options)
     nominal = next(iter(builtin_layouts().values())).nominal_sizes_m
     context = CheckContext(calibrations=calibrations, nominal_sizes_m=nominal, near_distance=options.near_distance)
-    run = CheckRun(parse_severities(options.severities, CHECKS), context)
+    decoding = _Decoding(options.decode)
+    run = CheckRun(parse_severities(options.severities, CHECKS) | decoding.off, context)
     troubled: set[str] = set()
 
     def note(problem: Problem) -> None:
@@ -75,18 +77,47 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     leak_check = LeakCheck(max_distance=options.near_distance)
     classes = next(iter(builtin_layouts().values())).classes
     radar = CrossCheck(calibrations, classes)
-    for frame, observation in _observations(source, troubled):
+    for frame, seen in _observations(source, troubled):
+        observation = decoding.applied(seen)
         run.show(observation)
         radar.show(observation)
         if frame is not None and splits.get(picture_of(frame)) in SPLITS:
             groups = [f"site {frame.site}"] if frame.site else []
-            leak_check.add(frame.file_name, splits[picture_of(frame)], observation.look, groups)
+            look = observation.look if options.decode == "full" else None
+            leak_check.add(frame.file_name, splits[picture_of(frame)], look, groups)
     leaks = leak_check.result() if len(set(splits.values()) & set(SPLITS)) > 1 else None
     cross_checked = radar.result()
     run.end()
     _add_late_findings(run, leaks, cross_checked)
-    notes = [*source.notes, *(f"{count} {what}" for what, count in sorted(source.tally.items()) if count)]
+    tally = [f"{count} {what}" for what, count in sorted(source.tally.items()) if count]
+    notes = [*source.notes, *decoding.notes(), *tally]
     return SourceCheck(source.description, run, tuple(notes), leaks, cross_checked if cross_checked.counts else None)
+
+
+class _Decoding:
+    """Which pictures are decoded. Checks that compare every picture's look with others are off unless all are."""
+
+    def __init__(self, decode: str) -> None:
+        self._of = {"full": 1, "sampled": SAMPLED, "none": 0}[decode]
+        self._seen = self._decoded = 0
+        looks = {name: OFF for name, entry in CHECKS.items() if entry.needs_pixels}
+        self.off = {"full": {}, "sampled": {"near-duplicate": OFF}, "none": looks}[decode]
+
+    def applied(self, observation: Observation) -> Observation:
+        """The observation, with leave to decode its picture or without."""
+        if observation.picture is None or self._of == 1:
+            return observation
+        chosen = self._of > 0 and self._seen % self._of == 0
+        self._seen += 1
+        self._decoded += chosen
+        return replace(observation, decode=chosen)
+
+    def notes(self) -> list[str]:
+        """What was not looked at."""
+        if self._of == 1:
+            return []
+        decoded = f"{self._decoded} of {self._seen} pictures decoded"
+        return [f"{decoded}: damage in the others, and look-alikes, were not looked for"]
 
 
 def _calibrations(choice: SourceChoice, options: CheckOptions) -> list[Calibration]:

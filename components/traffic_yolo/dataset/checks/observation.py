@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.jpeg import jpeg_size
 from traffic_yolo.boxes import pairwise_iou
-from traffic_yolo.dataset.picture_decode import PNG_SIGNATURE
-from traffic_yolo.dataset.picture_look import PictureLook, look_once
+from traffic_yolo.dataset.picture_headers import PNG_SIGNATURE
+from traffic_yolo.dataset.picture_look import PictureLook, look_once, look_or_why_not
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.errors import RecordingError
 
@@ -62,7 +62,8 @@ class Observation:
 
     `label_file` "": there is a picture, but no label. `stated_wh` is the size that the label gives, None where it
     gives none. `scan_number` and `time_s` (seconds of any clock) are None where a source does not know them. `tracks`
-    is (N, columns) with `track_columns` naming the columns, None without a radar.
+    is (N, columns) with `track_columns` naming the columns, None without a radar. `decode`: the picture's pixels may be
+    looked at.
     """
 
     file: str
@@ -79,6 +80,7 @@ class Observation:
     time_s: float | None = None
     track_columns: tuple[str, ...] = ()
     tracks: NDArray[np.float64] | None = field(default=None, compare=False)
+    decode: bool = True
 
     @classmethod
     def of_frame(cls, frame: Frame, picture: bytes | None) -> "Observation":
@@ -107,10 +109,15 @@ class Observation:
         """The camera that took it, as far as it is known: frames of one place are seen alike."""
         return "/".join(filter(None, (self.site, self.camera))) or self.recording
 
+    @property
+    def damage(self) -> str:
+        """Why the picture does not decode; "" where it does, where there is none, and where nobody is to decode it."""
+        return look_or_why_not(self.picture)[1] if self.picture and self.decode else ""
+
     @cached_property
     def look(self) -> PictureLook | None:
-        """A look at the picture; None where there is none, or it does not decode."""
-        return look_once(self.picture) if self.picture else None
+        """A look at the picture; None where there is none, it does not decode, or nobody is to decode it."""
+        return look_once(self.picture) if self.picture and self.decode else None
 
     @cached_property
     def size_wh(self) -> tuple[int, int] | None:

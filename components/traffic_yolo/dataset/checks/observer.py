@@ -31,6 +31,11 @@ NOT_IN_CONVERSION = (
 ELSEWHERE = (
     "picture-without-label",
     "label-without-picture",
+    "picture-left-out",
+    "few-labels",
+    "mixed-origins",
+    "alike-classes",
+    "turned-picture",
     "unreadable-file",
     "broken-label",
     "labelled-twice",

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from traffic_yolo.atm.jpeg import complete_jpeg_size
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation
-from traffic_yolo.dataset.picture_decode import PNG_SIGNATURE
+from traffic_yolo.dataset.picture_headers import PNG_SIGNATURE
 from traffic_yolo.errors import RecordingError
 
 
 def unreadable_picture(observation: Observation) -> Iterator[Problem]:
-    """Bytes that are no picture, or do not decode."""
-    if observation.picture is not None and (observation.size_wh is None or observation.look is None):
+    """Bytes that are no picture, or do not decode without damage."""
+    if observation.picture is not None and (observation.size_wh is None or observation.damage):
         begin = observation.picture[:4].hex(" ") or "nothing"
-        yield Problem("a JPEG or PNG that decodes", f"{len(observation.picture)} bytes that begin with {begin}")
+        why = f": {observation.damage}" if observation.damage else ""
+        yield Problem("a JPEG or PNG that decodes", f"{len(observation.picture)} bytes that begin with {begin}{why}")
 
 
 def truncated_picture(observation: Observation) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """Boxes of a size that their class cannot have at their distance: by the camera's calibration, else by the other boxes.
 
 With a calibration, a box stands on the ground below it; the class's nominal size and the distance give the width it
-may have. Without, boxes of one class and place are compared: on a road, size goes with the row of the foot.
+may have. Without, boxes of one class and place are compared: on a road, size grows linearly with the row of the foot
+below the horizon, which is the perspective of a plane.
 """
 
 import contextlib
@@ -18,10 +19,12 @@ from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation, RawBox
 from traffic_yolo.errors import RecordingError
 
-EDGE_PX = 2.0  # a box that ends so near an edge goes on beyond it
+# A box that ends so near an edge goes on beyond it: labellers stop short of the edge by up to 12 of 540 rows
+EDGE_PX, EDGE_SHARE = 2.0, 0.025
 FEWEST = 30  # boxes of a class at a place, for statistics
 NUM_SIGMAS = 6.0
 LEAST_FACTOR = 2.5  # sizes closer than this to the expected one are no outliers, however alike the others are
+SMALL_PERCENTILE = 5  # of the sizes
 FIT_ROUNDS = 8
 # How far a box may be from what nominal size and distance say: vehicles differ, and a label's foot is a guess
 NARROWEST, WIDEST = 0.45, 2.2
@@ -78,7 +81,7 @@ class SizeOutlier:
                 remembered = True
             group = self._groups.setdefault((observation.place, name), _Group())
             group.rows.append(box.xyxy[3])
-            group.sizes.append(float(np.log(box.xywh[2] * box.xywh[3]) / 2))
+            group.sizes.append(float(np.sqrt(box.xywh[2] * box.xywh[3])))
             group.places.append(len(self._places) - 1)
             group.numbers.append(box.number)
 
@@ -99,23 +102,29 @@ class SizeOutlier:
                 continue
             rows, sizes = np.array(group.rows, np.float64), np.array(group.sizes, np.float64)
             expected, limit = _usual_sizes(rows, sizes)
-            for index in np.flatnonzero(np.abs(sizes - expected) > limit).tolist():
+            for index in np.flatnonzero(np.abs(np.log(sizes / expected)) > limit).tolist():
                 where = self._places[group.places[index]]
-                usual, found = float(np.exp(expected[index])), float(np.exp(sizes[index]))
+                usual, found = float(expected[index]), float(sizes[index])
                 words = f"a {name} of about {usual:.0f} px in row {rows[index]:.0f} at {place or 'this camera'}"
                 number = group.numbers[index]
                 yield where, Problem(words, f"{found:.0f} px (square root of the area)", f"box {number} {name}")
 
 
 def _usual_sizes(rows: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """(expected log size of each box, how far from it is too far): a line over the row, outliers weighing little."""
+    """(expected size of each box, log of the factor from it that is too far): a line over the row, fitted robustly.
+
+    Deviations are relative, since cars differ by a share of their size; outliers weigh little. Near the horizon a pixel
+    of the foot is a factor: there, every size up to that of the smallest twentieth of the boxes is as expected.
+    """
     design = np.stack([np.ones_like(rows), (rows - rows.mean()) / max(float(rows.std()), 1.0)], axis=1)
-    weights = np.ones_like(sizes)
+    weights, least, small = np.ones_like(sizes), float(sizes.min()), float(np.percentile(sizes, SMALL_PERCENTILE))
     expected, sigma = np.full_like(sizes, np.median(sizes)), 1.0
     for _ in range(FIT_ROUNDS):
-        coefficients, *_ = np.linalg.lstsq(design * weights[:, None], sizes * weights, rcond=None)
-        expected = design @ coefficients
-        residual = np.abs(sizes - expected)
+        relative = weights / expected
+        coefficients, *_ = np.linalg.lstsq(design * relative[:, None], sizes * relative, rcond=None)
+        line = design @ coefficients
+        expected = np.clip(sizes, np.maximum(line, least), np.maximum(line, small))
+        residual = np.abs(np.log(sizes / expected))
         sigma = max(1.4826 * float(np.median(residual)), 1e-3)
         # Tukey's biweight as square-root weights: a box beyond 4.7 sigma has no say
         weights = np.clip(1 - (residual / (4.685 * sigma)) ** 2, 0, None)
@@ -149,4 +158,5 @@ def _is_whole(box: RawBox, size_wh: tuple[int, int] | None) -> bool:
     if size_wh is None:
         return False
     left, top, right, bottom = box.xyxy
-    return left > EDGE_PX and top > EDGE_PX and right < size_wh[0] - EDGE_PX and bottom < size_wh[1] - EDGE_PX
+    across, down = (max(EDGE_PX, EDGE_SHARE * side) for side in size_wh)
+    return left > across and top > down and right < size_wh[0] - across and bottom < size_wh[1] - down

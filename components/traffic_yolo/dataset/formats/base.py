@@ -14,11 +14,14 @@ class ReadOptions:
     """What a user may tell a reader.
 
     `mapping`: the YAML file of the format `mapped`, else None. `reviewed`: a human has looked at every box, so that all
-    are human labels whatever the file says of who drew them.
+    are human labels whatever the file says of who drew them. `voc_origin`: the pixel that VOC corners count from, "0"
+    or "1"; "auto" takes what the files show. `encoding`: that of label files that are text (`label_text.LabelText`).
     """
 
     mapping: Path | None = None
     reviewed: bool = False
+    voc_origin: str = "auto"
+    encoding: str = "auto"
 
 
 class LabelWriter(Protocol):

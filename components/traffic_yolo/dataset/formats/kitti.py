@@ -12,10 +12,11 @@ from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import number, plain_value
+from traffic_yolo.dataset.formats.label_text import LabelText
 from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_corners
-from traffic_yolo.dataset.formats.text_labels import files_below, text_lines, write_label_file
+from traffic_yolo.dataset.formats.text_labels import files_below, write_label_file
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
@@ -55,17 +56,17 @@ class KittiReader:
     is_video = False
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
-        del options
         folder = kitti_folder(path) or (path if path.is_dir() else None)
         if folder is None:
             raise StorageError(f"no folder of KITTI labels (label_2/*.txt) at {path}")
         self._folder = folder
         self.root = folder.parent if folder.name in LABEL_FOLDERS else folder
         self._left_out = LeftOut()
+        self._text = LabelText(options.encoding)
         classes: set[str] = set()
         for file in files_below(folder, ".txt"):
             try:
-                classes.update(line.split()[0] for _, line in text_lines(file))
+                classes.update(line.split()[0] for _, line in self._text.lines(file))
             except LabelError as error:
                 already_told(Problem("label-broken", str(error)))
         self.classes = (*sorted(classes - {DONT_CARE}), *sorted(classes & {DONT_CARE}))
@@ -79,7 +80,7 @@ class KittiReader:
             try:
                 found = [
                     read_kitti_line(line, f"{file} line {number_}", self._left_out, number_)
-                    for number_, line in text_lines(file)
+                    for number_, line in self._text.lines(file)
                 ]
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
@@ -90,8 +91,9 @@ class KittiReader:
             yield PictureLabels(name=name, annotations=annotations, where=str(file))
 
     def notes(self) -> list[str]:
-        """Boxes without area, and reversed ones."""
-        return [f"KITTI: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
+        """Boxes without area, reversed ones, and guesses of encodings."""
+        found = [f"KITTI: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
+        return [*found, *self._text.notes()]
 
 
 def read_kitti_line(line: str, where: str, left_out: LeftOut, line_number: int = 0) -> Annotation | None:
@@ -175,7 +177,7 @@ def _plain(text: str) -> str:
 def _looks_like_labels(folder: Path) -> bool:
     for file in files_below(folder, ".txt"):
         try:
-            first = next((line for _, line in text_lines(file)), "")
+            first = next((line for _, line in LabelText().lines(file)), "")
         except (LabelError, StorageError):
             return False
         if first:

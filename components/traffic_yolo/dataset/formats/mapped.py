@@ -18,6 +18,7 @@ import numpy as np
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import flag, number, whole_number
 from traffic_yolo.dataset.formats.json_stream import json_pieces
+from traffic_yolo.dataset.formats.label_text import AUTO
 from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.mapping import read_mapping
 from traffic_yolo.dataset.formats.provenance import drawn_by
@@ -51,6 +52,7 @@ class MappedReader:
             raise StorageError(f"expected a label file, found a folder: {path}")
         self._mapping = read_mapping(options.mapping)
         self._path = path
+        self._encoding = "utf-8-sig" if options.encoding == AUTO else options.encoding
         self.root = path.parent
         self._left_out = LeftOut()
         self._broken: list[str] = []
@@ -96,7 +98,7 @@ class MappedReader:
     def _csv_records(self) -> Iterator[tuple[str, Record]]:
         csv.field_size_limit(FIELD_BYTES)
         try:
-            with self._path.open(encoding="utf-8-sig", newline="") as file:
+            with self._path.open(encoding=self._encoding, newline="") as file:
                 rows = csv.DictReader(file, delimiter=self._mapping.delimiter, strict=True)
                 wanted = self._wanted()
                 missing = [name for name in wanted if name not in (rows.fieldnames or ())]
@@ -108,7 +110,10 @@ class MappedReader:
         except OSError as error:
             raise StorageError(f"label file cannot be read: {self._path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise LabelError(f"{self._path}: not UTF-8 text (byte {error.start})") from error
+            raise LabelError(
+                f"{self._path}: not {self._encoding.upper().removesuffix('-SIG')} text (byte {error.start}); "
+                f"--label-encoding says what it is"
+            ) from error
         except (csv.Error, TypeError) as error:  # TypeError: a delimiter of several characters
             raise LabelError(f"{self._path}: not CSV: {error}") from error
 

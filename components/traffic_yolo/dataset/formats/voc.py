@@ -1,9 +1,10 @@
 """Pascal VOC: one XML file a picture, in a folder called `Annotations` or where the user says.
 
-VOC counts pixels from 1, and both corners belong to the box; many tools write corners from 0 instead. A folder where
-any corner is 0 or between two pixels is taken for one of theirs; otherwise VOC's rule holds. A note says which.
+VOC counts pixels from 1, and both corners belong to the box; many tools write corners from 0 instead. `voc_origin` says
+what a folder's files show of it; a note tells which rule was taken, and a finding names each file that disagrees.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_corners
 from traffic_yolo.dataset.formats.text_labels import files_below
+from traffic_yolo.dataset.formats.voc_origin import Origin, Shows, shown_by
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
@@ -45,7 +47,6 @@ class VocReader:
     is_video = False
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
-        del options
         folder = voc_folder(path)
         if folder is None:
             raise StorageError(f"no VOC file (*.xml with <{ROOT_TAG}>) at {path}")
@@ -54,29 +55,39 @@ class VocReader:
         self.root = folder.parent if folder.name == "Annotations" else folder
         self._split_of = _splits(self.root / "ImageSets" / "Main")
         self._left_out = LeftOut()
-        self._from_one = True
+        self._disagreeing = 0
         classes: set[str] = set()
+        shown: Counter[Shows] = Counter()
         for element in self._elements(already_told):
-            for box in element.all("object"):
-                classes.add(box.text_of("name"))
-                self._from_one &= _counts_from_one(box)
+            corners = _corners_of(element)
+            classes |= {box.text_of("name") for box in element.all("object")}
+            if corners:
+                shown[shown_by(corners)] += 1
         self._left_out.clear()
+        self._origin = Origin.of(shown, options.voc_origin)
         self.classes = tuple(sorted(classes - {""}))
         self.default_classes = frozenset(self.classes)
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """One picture a file, in the order of the files' names."""
         self._left_out.begin(on_problem)
+        self._disagreeing = 0
+        if self._origin.mixed:
+            message = f"{self._folder}: expected corners from 0 throughout, found many files with corners at 1"
+            on_problem(Problem("origins-mixed", f"{message}; read from 0: --voc-origin 1 reads from 1"))
         for element in self._elements(on_problem):
             try:
-                yield self._picture(element, Path(element.attributes["file"]))
+                yield self._picture(element, Path(element.attributes["file"]), on_problem)
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
 
     def notes(self) -> list[str]:
         """How the corners were read, and what was left out."""
-        rule = "from 1, both corners inside the box, as VOC says" if self._from_one else "from 0, as these corners show"
+        by = "as voc_origin says" if self._origin.forced else "as most files show"
+        rule = "from 1, both corners inside the box, as VOC says" if self._origin.from_one else f"from 0, {by}"
         found = [f"VOC: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
+        if self._disagreeing:
+            found.append(f"VOC: {self._disagreeing} of {self._origin.files} files disagree with that")
         return [f"VOC: pixels counted {rule}", *found]
 
     def _elements(self, on_problem: ProblemSink) -> Iterator[XmlElement]:
@@ -92,14 +103,23 @@ class VocReader:
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
 
-    def _picture(self, element: XmlElement, file: Path) -> PictureLabels:
+    def _picture(self, element: XmlElement, file: Path, on_problem: ProblemSink) -> PictureLabels:
         size = element.find("size")
         stated = [size.text_of(side) if size else "" for side in ("width", "height")]
         width, height = (whole_number(side, "size", str(file)) if side else 0 for side in stated)
         annotations = []
         self._left_out.picture()
+        shows = shown_by(_corners_of(element))
+        first = self._origin.first_pixel(shows)
+        if self._origin.disagrees(shows):
+            self._disagreeing += 1
+            message = (
+                f"{file}: expected corners from 1 as in most of {self._origin.files} files, found {shows.value}; read "
+                f"from {first:g}: --voc-origin 0 or 1 reads all alike"
+            )
+            on_problem(Problem("origins-mixed", message))
         for box in element.all("object"):
-            annotation = self._annotation(box, f"{file} line {box.line}")
+            annotation = self._annotation(box, first, f"{file} line {box.line}")
             if annotation is not None:
                 annotations.append(annotation)
         self._left_out.end_picture(str(file), len(annotations))
@@ -115,13 +135,12 @@ class VocReader:
             own_split=self._split_of.get(relative, ""),
         )
 
-    def _annotation(self, box: XmlElement, where: str) -> Annotation | None:
+    def _annotation(self, box: XmlElement, first: float, where: str) -> Annotation | None:
         name, bounds = box.text_of("name"), box.find("bndbox")
         if not name or bounds is None:
             raise LabelError(f"{where}: an object without name or bndbox")
         left, top, right, bottom = (number(bounds.text_of(corner), corner, where) for corner in CORNERS)
         (left, top, width, height), turned = box_of_corners(left, top, right, bottom)
-        first = 1.0 if self._from_one else 0.0
         self._left_out["parts of objects left out"] += sum(1 for _ in box.all("part"))
         xywh = self._left_out.sound((left - first, top - first, width + first, height + first), where, turned=turned)
         if xywh is None:
@@ -142,16 +161,19 @@ class VocReader:
             raise LabelError(f"{where}: {error}") from error
 
 
-def _counts_from_one(box: XmlElement) -> bool:
-    """Whether a box may be one that counts its pixels from 1."""
-    bounds = box.find("bndbox")
-    if bounds is None:
-        return True
-    try:
-        corners = [float(bounds.text_of(corner)) for corner in CORNERS]
-    except ValueError:
-        return True
-    return corners[0] >= 1 and corners[1] >= 1 and all(corner.is_integer() for corner in corners)
+def _corners_of(element: XmlElement) -> list[tuple[float, float, float, float]]:
+    """The corners of a file's boxes, as far as they are numbers."""
+    found = []
+    for box in element.all("object"):
+        bounds = box.find("bndbox")
+        if bounds is None:
+            continue
+        try:
+            left, top, right, bottom = (number(bounds.text_of(corner), corner, "") for corner in CORNERS)
+        except LabelError:
+            continue
+        found.append((left, top, right, bottom))
+    return found
 
 
 def _splits(folder: Path) -> dict[str, str]:

@@ -4,6 +4,8 @@ A document type declaration is refused, and with it entities (which can grow a f
 Depth, number of elements and lengths are held against `limits.Limits`.
 """
 
+import codecs
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,9 @@ from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.limits import beyond, limits
 
 CHUNK_BYTES = 1 << 16
+DECLARATION_BYTES = 200
+DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._:-]+)["']""")
+KNOWN_TO_EXPAT = ("utf-8", "utf-16", "iso-8859-1", "us-ascii")
 
 
 @dataclass(slots=True)
@@ -48,21 +53,38 @@ def xml_elements(path: Path, tags: Collection[str]) -> Iterator[XmlElement]:
     Raises `StorageError` for a file that cannot be read, `LabelError` with file and line for XML that is malformed,
     beyond a limit, or has a document type declaration.
     """
-    builder = _Builder(path, frozenset(tags))
     try:
         with path.open("rb") as file:
+            decoder = _decoder(file.read(DECLARATION_BYTES), path)
+            file.seek(0)
+            builder = _Builder(path, frozenset(tags), "utf-8" if decoder is not None else None)
             while chunk := file.read(CHUNK_BYTES):
-                builder.feed(chunk, last=False)
+                builder.feed(chunk if decoder is None else decoder.decode(chunk).encode(), last=False)
                 yield from builder.take()
-        builder.feed(b"", last=True)
+        builder.feed(b"" if decoder is None else decoder.decode(b"", final=True).encode(), last=True)
         yield from builder.take()
+    except UnicodeError as error:
+        raise LabelError(f"{path}: not text of the encoding that it declares: {error}") from error
     except OSError as error:
         raise StorageError(f"label file cannot be read: {path}: {error.strerror}") from error
 
 
+def _decoder(begin: bytes, path: Path) -> codecs.IncrementalDecoder | None:
+    """What decodes a file that declares a code page which expat does not know, such as cp949 or GBK; else None."""
+    declared = DECLARED.match(begin)
+    name = declared[1].decode().lower() if declared else ""
+    if not name or name in KNOWN_TO_EXPAT:
+        return None
+    try:
+        b"a".decode(name)  # refuses codecs of Python's that are none of text
+        return codecs.getincrementaldecoder(name)()
+    except (LookupError, ValueError) as error:
+        raise LabelError(f"{path}: not well-formed XML: declares the encoding {name!r}, which is unknown") from error
+
+
 def root_tag(path: Path) -> str:
     """The tag of a file's outermost element; "" where it is no XML. Nothing of the file is expanded or fetched."""
-    builder = _Builder(path, frozenset())
+    builder = _Builder(path, frozenset(), "iso-8859-1")  # a tag is ASCII whatever the code page; UTF-16 has its mark
     builder.allow_doctype()  # who reads the file is to say why it is refused
     try:
         with path.open("rb") as file:
@@ -76,7 +98,7 @@ def root_tag(path: Path) -> str:
 class _Builder:
     """Turns expat's events into elements."""
 
-    def __init__(self, path: Path, tags: frozenset[str]) -> None:
+    def __init__(self, path: Path, tags: frozenset[str], encoding: str | None = None) -> None:
         self._path = path
         self._tags = tags
         self._open: list[XmlElement] = []
@@ -87,7 +109,7 @@ class _Builder:
         self._fed = 0
         self._done: list[XmlElement] = []
         self.root = ""
-        self._parser = expat.ParserCreate()
+        self._parser = expat.ParserCreate(encoding)
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end

@@ -5,24 +5,39 @@ The text cannot say iscrowd, ignore, confidence or who drew a box: such boxes ar
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import is_plain
+from traffic_yolo.dataset.formats.label_text import LabelText, path_of
 from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
-from traffic_yolo.dataset.formats.text_labels import text_lines, text_of, write_label_file
-from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
-from traffic_yolo.dataset.problems import Problem, ProblemSink, refuse, strict
+from traffic_yolo.dataset.formats.text_labels import write_label_file
+from traffic_yolo.dataset.formats.yolo_beside import (
+    few_labels,
+    label_file_of,
+    label_path_of,
+    labels_without_picture,
+    pictures_below,
+)
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, refuse, strict
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import existing_path, read_yaml
+from traffic_yolo.storage import existing_path, parse_yaml
+
+# Kind of problem -> what the report says after the number
+LOST = {
+    "picture-left-out": "pictures of other kinds, or folders behind links, left out",
+    "label-unpaired": "label files without a picture left out",
+}
 
 
 def yolo_lines(annotations: Sequence[Annotation], classes: Sequence[str], image_wh: tuple[int, int]) -> list[str]:
@@ -55,9 +70,17 @@ def read_back(
 
 
 def read_yolo_labels(
-    path: Path, classes: Sequence[str], image_wh: tuple[int, int], left_out: LeftOut | None = None
+    path: Path,
+    classes: Sequence[str],
+    image_wh: tuple[int, int],
+    left_out: LeftOut | None = None,
+    *,
+    keypoint_values: int = 0,
+    text: LabelText | None = None,
 ) -> list[Annotation]:
     """The boxes of one label file in picture pixels; an empty file is a picture without objects.
+
+    `keypoint_values`: numbers of key points that follow every box, which are left out. `text` reads the file.
 
     `left_out` counts boxes without area, which are left out, and negative sizes, which are mended; without it, both are
     refused. Raises `LabelError` naming file and line for a wrong count of numbers, an unknown class id, or numbers that
@@ -65,15 +88,23 @@ def read_yolo_labels(
     """
     left_out = LeftOut(refuse) if left_out is None else left_out
     left_out.picture()
-    lines = ((number, line, f"{path} line {number}") for number, line in text_lines(path))
-    read = [_read_line(line, classes, image_wh, where, left_out, number) for number, line, where in lines]
+    lines = ((number, line, f"{path} line {number}") for number, line in (text or LabelText()).lines(path))
+    read = [
+        _read_line(line, classes, image_wh, where, left_out, number, keypoint_values) for number, line, where in lines
+    ]
     found = [annotation for annotation in read if annotation is not None]
     left_out.end_picture(str(path), len(found))
     return found
 
 
 def _read_line(
-    line: str, classes: Sequence[str], image_wh: tuple[int, int], where: str, left_out: LeftOut, number: int = 0
+    line: str,
+    classes: Sequence[str],
+    image_wh: tuple[int, int],
+    where: str,
+    left_out: LeftOut,
+    number: int = 0,
+    keypoint_values: int = 0,
 ) -> Annotation | None:
     width, height = image_wh
     first, *others = line.split()
@@ -86,6 +117,16 @@ def _read_line(
     if not 0 <= class_id < len(classes):
         raise LabelError(f"{where}: unknown class {class_id}; there are {len(classes)}, numbered from 0")
     area = confidence = None
+    if keypoint_values:
+        if len(values) != 4 + keypoint_values:
+            expected = f"a box and {keypoint_values} numbers of key points, as kpt_shape says"
+            raise LabelError(f"{where}: expected {expected}; found {line!r:.120}")
+        del values[4:]
+    elif _may_be_pose(values):
+        raise LabelError(
+            f"{where}: expected a box or an outline, found what may be a box with key points: {line!r:.120}; state "
+            f"kpt_shape in the data.yaml, or remove the key points"
+        )
     if len(values) >= 6 and len(values) % 2 == 0:  # the outline of a segmentation: x y of each corner
         points = list(zip(values[::2], values[1::2], strict=True))
         left, top, w, h = box_of_points(points)
@@ -106,6 +147,15 @@ def _read_line(
         return Annotation(classes[class_id], box, area=area, number=number, **drawn._asdict())
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from error
+
+
+def _may_be_pose(values: Sequence[float]) -> bool:
+    """Whether numbers that count as an outline's are a box and key points of x, y and visibility (0, 1 or 2).
+
+    An outline for which this holds too has every third number on the picture's edge.
+    """
+    seen = values[6::3]
+    return len(values) >= 10 and (len(values) - 4) % 3 == 0 and all(value in (0.0, 1.0, 2.0) for value in seen)
 
 
 class YoloWriter:
@@ -142,16 +192,6 @@ class YoloWriter:
             (self._folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def label_path_of(picture: Path) -> Path:
-    """The label file of a picture by the usual rule: the last folder called `images` becomes `labels`."""
-    parts = list(picture.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
-
-
 class YoloReader:
     """A data.yaml, a Darknet .data file, or the folder that holds one of them; see `base.LabelReader`.
 
@@ -162,14 +202,15 @@ class YoloReader:
     is_video = False
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
-        del options
         described_by = existing_path(str(path), what="data set") if path.is_file() else yolo_file(path)
         if described_by is None:
             raise StorageError(f"no data.yaml or Darknet .data file in {path}")
-        described = (read_darknet_data if described_by.suffix == ".data" else read_data_yaml)(described_by)
+        self._text = LabelText(options.encoding)
+        described = (read_darknet_data if described_by.suffix == ".data" else read_data_yaml)(described_by, self._text)
         self.root = described_by.parent
         self.classes = described.classes
         self.default_classes = frozenset(described.classes)
+        self._described = described
         self._splits_of: dict[Path, set[str]] = {}
         for split in SPLITS:
             for picture in described.pictures[split]:
@@ -177,6 +218,7 @@ class YoloReader:
         self._shared = sum(len(splits) > 1 for splits in self._splits_of.values())
         self._described_by = described_by
         self._unlabelled = self._outlines = 0
+        self._lost: Counter[str] = Counter()
         self._left_out = LeftOut()
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
@@ -184,17 +226,29 @@ class YoloReader:
         self._unlabelled = self._outlines = 0
         self._left_out.begin(on_problem)
         for picture, splits in self._splits_of.items():
-            label_file = label_path_of(picture)
-            if not label_file.is_file():
-                label_file = picture.with_suffix(".txt")  # where Darknet looks
-            exists = label_file.is_file()
-            if not exists:
+            if not self._described.holds(picture):
+                message = f"{self._described_by}: picture {picture} lies outside the data set's folder {self.root}"
+                on_problem(Problem("picture-missing", message))
+                continue
+            label_file = label_file_of(picture)
+            if label_file is None:
                 self._unlabelled += 1
                 message = f"{picture}: expected its labels in {label_path_of(picture)}, found none; taken as empty"
                 on_problem(Problem("label-missing", message))
             try:
                 # In a picture of one pixel: the real size is known when the picture is read
-                annotations = read_yolo_labels(label_file, self.classes, (1, 1), self._left_out) if exists else []
+                annotations = (
+                    read_yolo_labels(
+                        label_file,
+                        self.classes,
+                        (1, 1),
+                        self._left_out,
+                        keypoint_values=self._described.keypoint_values,
+                        text=self._text,
+                    )
+                    if label_file is not None
+                    else []
+                )
             except LabelError as error:
                 on_problem(Problem("label-broken", str(error)))
                 continue
@@ -202,7 +256,7 @@ class YoloReader:
             yield PictureLabels(
                 name=_name_of(picture, self.root),
                 annotations=tuple(annotations),
-                where=str(label_file),
+                where=str(label_file or label_path_of(picture)),
                 relative=True,
                 path=picture,
                 own_split="" if self._shared else min(splits),
@@ -214,34 +268,67 @@ class YoloReader:
                 f"{self._unlabelled} pictures; put the labels there, or empty files for pictures without objects"
             )
             on_problem(Problem("label-broken", message))
+        if on_problem is not already_told:
+            self._tell_of_the_rest(on_problem)
+
+    def _tell_of_the_rest(self, on_problem: ProblemSink) -> None:
+        """What the set does not name, or would pass for empty; counted for the notes."""
+        self._lost.clear()
+        labelled = len(self._splits_of) - self._unlabelled
+        few = few_labels(self._described_by, labelled, len(self._splits_of))
+        beside = labels_without_picture(self._splits_of, self._described.folders)
+        for problem in (*self._described.passed_over, *([few] if few is not None else []), *beside):
+            self._lost[problem.kind] += 1
+            on_problem(problem)
 
     def notes(self) -> list[str]:
         """Pictures without a label file, boxes left out or mended, and splits that share pictures."""
         notes = []
         if self._unlabelled:
             notes.append(f"{self._unlabelled} pictures without a label file: taken as pictures without objects")
+        if self._described.keypoint_values:
+            notes.append("YOLO: key points left out, boxes kept")
+        notes += [f"YOLO: {self._lost[kind]} {what}" for kind, what in LOST.items() if self._lost[kind]]
         if self._outlines:
             notes.append(f"YOLO: {self._outlines} outlines left out, boxes kept")
         notes += [f"YOLO: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
         if self._shared:
             notes.append(f"the source's own splits share {self._shared} pictures: they are not used")
-        return notes
+        return notes + self._text.notes()
 
 
 @dataclass(frozen=True)
 class YoloSet:
-    """What a data.yaml says: classes by class id, and the pictures of each of its splits."""
+    """What a data.yaml says: classes by class id, and the pictures of each of its splits.
+
+    `places`: folders that the description itself names, its own among them, below which all pictures have to lie;
+    `folders`: those of them whose pictures are all meant. `keypoint_values`: numbers that follow every box.
+    `passed_over`: what those folders hold and no reader takes.
+    """
 
     classes: tuple[str, ...]
     pictures: dict[str, tuple[Path, ...]]
+    places: frozenset[Path]
+    folders: tuple[Path, ...] = ()
+    keypoint_values: int = 0
+    passed_over: tuple[Problem, ...] = ()
+
+    def holds(self, picture: Path) -> bool:
+        """Whether a picture lies below one of the places."""
+        return not self._above.isdisjoint(Path(os.path.abspath(picture)).parents)
+
+    @cached_property
+    def _above(self) -> frozenset[Path]:
+        return frozenset(Path(os.path.abspath(place)) for place in self.places)
 
 
-def read_data_yaml(path: Path) -> YoloSet:
+def read_data_yaml(path: Path, text: LabelText | None = None) -> YoloSet:
     """Reads a data.yaml: `names` as a list or by number; each split a folder, a .txt list, or a list of these.
 
     Raises `LabelError` for what it does not understand, `StorageError` for a file or folder that is missing.
     """
-    value = read_yaml(path, what="data set description", error=LabelError)
+    text = text or LabelText()
+    value = parse_yaml(text.description(path), where=f"data set description {path}", error=LabelError)
     names = value.get("names") if isinstance(value, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[index] for index in range(len(names))]
@@ -250,16 +337,46 @@ def read_data_yaml(path: Path) -> YoloSet:
     if not isinstance(names, list) or not names:
         expected = "a list of classes, or numbers from 0 to names"
         raise LabelError(f"{path}: expected 'names': {expected}; found {shown(names)}")
-    root = path.parent / str(value.get("path") or ".")
+    root = path.parent / path_of(str(value.get("path") or "."))
     root = root if root.is_dir() else path.parent
-    pictures = {}
+    pictures: dict[str, tuple[Path, ...]] = {}
+    places = {path.parent, root}
+    folders: dict[Path, None] = {}
+    passed_over: dict[Problem, None] = {}
     for split in ("train", "val", "test"):
         entries = value.get(split) or []
         entries = entries if isinstance(entries, list) else [entries]
-        pictures[split] = tuple(picture for entry in entries for picture in _pictures(root, str(entry), path))
+        found: list[Path] = []
+        for entry in map(str, entries):
+            place = root / path_of(entry)  # which an absolute one replaces
+            if place.is_dir():
+                below, left = pictures_below(place)
+                found += below
+                folders[place] = None
+                passed_over |= dict.fromkeys(left)
+            else:
+                found += _list_of(place, entry, path, text)
+            places.add(place if place.is_dir() else place.parent)
+        pictures[split] = tuple(found)
     if not any(pictures.values()):
         raise LabelError(f"{path}: none of train, val, test names a picture")
-    return YoloSet(tuple(map(str, names)), pictures)
+    return YoloSet(
+        tuple(map(str, names)),
+        pictures,
+        frozenset(places),
+        tuple(folders),
+        _keypoint_values(value.get("kpt_shape"), path),
+        tuple(passed_over),
+    )
+
+
+def _keypoint_values(shape: object, path: Path) -> int:
+    """How many numbers follow a box by `kpt_shape`, [number of key points, 2 or 3 numbers each]; 0 without it."""
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or [type(side) for side in shape] != [int, int] or shape[1] not in (2, 3):
+        raise LabelError(f"{path}: expected kpt_shape [number of key points, 2 or 3]; found {shown(shape)}")
+    return max(int(shape[0]), 0) * int(shape[1])
 
 
 def yolo_file(folder: Path) -> Path | None:
@@ -270,56 +387,61 @@ def yolo_file(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def read_darknet_data(path: Path) -> YoloSet:
+def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
     """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
 
     Darknet takes paths relative to the folder where it is started: here the file's own folder, or one above it. Raises
     `LabelError` for what it does not understand, `StorageError` for a file that is missing.
     """
+    text = text or LabelText()
     entries: dict[str, str] = {}
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
-        if not line.strip() or line.strip().startswith(("#", ";")):
+    for number, line in text.lines(path):
+        if line.startswith(("#", ";")):
             continue
         key, separator, value = line.partition("=")
         if not separator:
-            raise LabelError(f"{path} line {number}: expected key = value, found {line.strip()!r:.80}")
+            raise LabelError(f"{path} line {number}: expected key = value, found {line!r:.80}")
         entries[key.strip()] = value.strip()
     if "names" not in entries:
         raise LabelError(
             f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
         )
-    names_file = _started_from(path, entries["names"])
-    names = [line.strip() for line in text_of(names_file).splitlines() if line.strip()]
+    names_file, _ = _started_from(path, entries["names"])
+    names = [line for _, line in text.lines(names_file)]
     stated = entries.get("classes", str(len(names)))
     if stated != str(len(names)):
         raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
-    pictures = {
-        split: tuple(_listed(_started_from(path, entries[key]), path)) if key in entries else ()
-        for split, key in (("train", "train"), ("val", "valid"), ("test", "test"))
-    }
+    pictures: dict[str, tuple[Path, ...]] = {}
+    places = {path.parent}
+    for split, key in (("train", "train"), ("val", "valid"), ("test", "test")):
+        pictures[split] = ()
+        if key in entries:
+            list_file, folder = _started_from(path, entries[key])
+            pictures[split] = tuple(_listed(list_file, path, text))
+            places |= {folder, list_file.parent}
     if not any(pictures.values()):
         raise LabelError(f"{path}: neither train nor valid names a picture")
-    return YoloSet(tuple(names), pictures)
+    return YoloSet(tuple(names), pictures, frozenset(places))
 
 
-def _started_from(data_file: Path, entry: str) -> Path:
-    """Where a path of a .data file leads: from the file's folder, or from one above it."""
-    if Path(entry).is_absolute():
-        return Path(entry)
-    places = [folder / entry for folder in data_file.absolute().parents]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
-    return found
+def _started_from(data_file: Path, entry: str) -> tuple[Path, Path]:
+    """(where a path of a .data file leads, what it starts from): the file's own folder, or one above it."""
+    path = path_of(entry)
+    if path.is_absolute():
+        return path, path.parent
+    for folder in data_file.absolute().parents:
+        if (folder / path).is_file():
+            return folder / path, folder
+    raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
 
 
-def _listed(list_file: Path, data_file: Path) -> Iterator[Path]:
+def _listed(list_file: Path, data_file: Path, text: LabelText) -> Iterator[Path]:
     """The pictures of a list; a relative one from the folder that the .data file's own paths are relative to."""
-    lines = [line.strip() for line in text_of(list_file).splitlines() if line.strip()]
     base: Path | None = None
-    for line in lines:
-        if Path(line).is_absolute():
-            yield Path(line)
+    for _, written in text.lines(list_file):
+        line = path_of(written)
+        if line.is_absolute():
+            yield line
             continue
         if base is None:
             folders = [list_file.parent, *data_file.absolute().parents]
@@ -335,14 +457,10 @@ def _name_of(picture: Path, root: Path) -> str:
     return picture.relative_to(root).as_posix() if picture.is_relative_to(root) else picture.name
 
 
-def _pictures(root: Path, entry: str, data_yaml: Path) -> list[Path]:
-    place = Path(entry) if Path(entry).is_absolute() else root / entry
-    if place.is_dir():
-        found = (path for path in place.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-        return sorted(path for path in found if not path.name.startswith("."))
+def _list_of(place: Path, entry: str, data_yaml: Path, text: LabelText) -> list[Path]:
+    """The pictures of a .txt list; relative ones from the list's own folder."""
     if place.suffix == ".txt" and place.is_file():
-        lines = [line.strip() for line in text_of(place).splitlines() if line.strip()]
-        return [Path(line) if Path(line).is_absolute() else place.parent / line for line in lines]
+        return [place.parent / path_of(line) for _, line in text.lines(place)]
     raise StorageError(f"{data_yaml}: names {entry}, which is neither a folder nor a .txt list: {place}")
 
 
