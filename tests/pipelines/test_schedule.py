@@ -1,7 +1,6 @@
 """Schedules: what a server is told, in order, and what a user is told of what cannot be."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from driver_replay import Server
+from kfp_client_alone import alone
 from kfp_schedules import NEW_SCHEDULE, SCHEDULES, ScheduleServer, names_of
 from kfp_server import API, HEALTH, NEW_EXPERIMENT, NEW_PIPELINE, UPLOAD, Answer, kfp_server
 
@@ -23,12 +23,7 @@ MONDAYS = "0 0 3 * * mon"
 
 @pytest.fixture(autouse=True)
 def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No token, proxy or context file of whoever runs the tests."""
-    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    for name in list(os.environ):
-        if name.startswith(("KF_PIPELINES_", "TRAFFIC_YOLO_KFP_")) or name.lower() in ("http_proxy", "all_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr("traffic_yolo_pipelines.server_connection.pause", lambda _seconds: None)
+    alone(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from driver_replay import Server
+from kfp_client_alone import alone
 from kfp_server import (
     API,
     EXPERIMENTS,
@@ -43,12 +44,7 @@ FLAGS = ["--namespace", "team-vision", "--source", "nas://recordings", "--zoo", 
 
 @pytest.fixture(autouse=True)
 def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No token, proxy or context file of whoever runs the tests."""
-    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    for name in list(os.environ):
-        if name.startswith(("KF_PIPELINES_", "TRAFFIC_YOLO_KFP_")) or name.lower() in ("http_proxy", "all_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr("traffic_yolo_pipelines.server_connection.pause", lambda _seconds: None)
+    alone(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def flags_of(
 
     def decorate(command: Command) -> Command:
         wrapped = _names_flags(command, {field.name: _flag(name) for name, field in fields.items()})
-        for name, field in reversed(fields.items()):
+        for name, field in reversed(list(fields.items())):
             wrapped = _option(name, field, locations)(wrapped)
         return wrapped
 

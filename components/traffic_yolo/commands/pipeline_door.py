@@ -48,7 +48,8 @@ def pod_options(command: Command) -> Command:
             "--gpus",
             default=None,
             type=int,
-            help="GPUs of the training task, which fails where it sees none; by default the cluster file's, else 0.",
+            help="GPUs of the task that trains (in evaluate: of each that detects), which fails where it sees none; by "
+            "default the cluster file's, else 0.",
         ),
         *STORAGE_OPTIONS,
     ):
