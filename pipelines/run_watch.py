@@ -17,6 +17,8 @@ WAIT_ATTEMPTS = 30  # of one look at the run: a server that is away for about tw
 ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 UNSPECIFIED = "RUNTIME_STATE_UNSPECIFIED"
 MOST_FAILURES = 5  # of which a log is read
+MOST_LOOKS = 3  # for the log of a task that is over: a pod that was found in the cache, or is gone, has none
+ALL_TOLD = -1
 MOST_PODS = 8  # of one task that failed, where it has several
 
 
@@ -51,6 +53,7 @@ class RunWatch:
     follow: bool = False
     _told: dict[str, str] = field(default_factory=dict)  # task -> its states in words
     _printed: dict[str, int] = field(default_factory=dict)  # attempt -> lines that were told
+    _looks: Counter[str] = field(default_factory=Counter)  # attempt that is over -> looks for its log
     _names: frozenset[str] | None = None
 
     def to_the_end(self) -> RunEnd:
@@ -119,15 +122,17 @@ class RunWatch:
             for number, pods in enumerate(task.attempts, start=1):
                 key, name = f"{task.label}#{number}", task.label.rpartition("/")[2]
                 is_ended = is_over or name not in running
-                if self._printed.get(key) == -1:  # all of it was told
+                if self._printed.get(key) == ALL_TOLD:
                     continue
                 lines = logs.lines(pods, ended=is_ended)
                 told = self._printed.get(key, 0)
                 for line in lines[told:] if lines else ():
                     self.tell(f"{task.label} | {line}")
-                self._printed[key] = -1 if is_ended and lines is not None else max(told, len(lines or ()))
+                self._looks[key] += is_ended
+                is_all = is_ended and (lines is not None or self._looks[key] == MOST_LOOKS)
+                self._printed[key] = ALL_TOLD if is_all else max(told, len(lines or ()))
         if logs.absent and "" not in self._printed:
-            self._printed[""] = -1
+            self._printed[""] = ALL_TOLD
             self.tell(f"the server gives no logs ({logs.absent}); states alone are told")
 
     def _failures(self, run: Mapping[str, Any], tasks: list[TaskState], logs: RunLogs) -> Iterator[Failure]:

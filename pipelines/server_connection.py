@@ -33,6 +33,7 @@ LONGEST_PAUSE_S = 30.0
 TIMEOUT_S = (20.0, 120.0)  # to connect, and between two pieces of an answer: a server that says nothing is away
 PAGE_SIZE = 100
 Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
 
 
 class NoAnswerError(ClusterError):
@@ -87,6 +88,8 @@ class Connection:
                     raise (TakenError if is_taken else ClusterError)(line) from error
                 if attempt == attempts:
                     raise NoAnswerError(line) from error
+                if attempt >= ATTEMPTS:  # of a wait: whoever looks on should know why nothing comes
+                    log.warning("%s; asking again", line)
                 pause(pause_s(attempt))
         raise AssertionError("the last attempt returns or raises")
 

@@ -16,7 +16,7 @@ from traffic_yolo.commands.pipeline_door import Command, Pods, ReadyPipeline
 from traffic_yolo.commands.step_flags import PIPELINES, STEP_OPTIONS, places_in
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import is_settings_text, task_options
-from traffic_yolo.options import SETTINGS, fields_of, form_value, option
+from traffic_yolo.options import SETTINGS, LocationUse, fields_of, form_value, option
 from traffic_yolo.storage import existing_path, is_s3
 
 # Fields of a form that the flags of every command here give: a claim, a secret, a number of GPUs
@@ -24,7 +24,7 @@ OF_PODS = ("nas_claim", "s3_secret", "gpus")
 # Names of flags that every such command has; a field of one of them gets its step's name before it
 TAKEN = ("host", "namespace", "cluster", "experiment", "wait", "follow", "json")
 # What a pipeline asks for itself, no step of it, and how the place is used
-OWN_PLACES = {"train_work": "write", "dataset_store": "write", "compare_with": "read"}
+OWN_PLACES: dict[str, LocationUse] = {"train_work": "write", "dataset_store": "write", "compare_with": "read"}
 # Documents: text, or where it lies. A file of this machine is read here, for a pod has it not
 DOCUMENTS = ("experiment", "trainjob")
 

@@ -19,8 +19,7 @@ from traffic_yolo.commands.pipeline_door import (
     start,
     watch_options,
 )
-
-PIPELINES = "traffic_yolo_pipelines"
+from traffic_yolo.commands.step_flags import PIPELINES
 
 
 @click.group()

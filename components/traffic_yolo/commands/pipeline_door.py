@@ -223,7 +223,11 @@ def start(ready: ReadyPipeline, server: Server, watching: Watching, experiment: 
     """Starts a run on the server, tells of it as it is to be told, and ends with the exit code for that."""
     connection = server.connected()
     submit = importlib.import_module(f"{PIPELINES}.submit").submit
-    run = submit(connection, ready.pipeline, ready.parameters, experiment=experiment, cluster=server.cluster)
+    try:
+        run = submit(connection, ready.pipeline, ready.parameters, experiment=experiment, cluster=server.cluster)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: a run may have been started all the same; look at {connection.ui}/#/runs", err=True)
+        raise SystemExit(INTERRUPTED_EXIT_CODE) from None
     state = "uploaded" if run.version.is_uploaded else "which was there"
     watching.tell(f"version {run.version.name} of {run.pipeline}, {state}")
     watching.tell(f"submitted run {run.run_id}, with the images {', '.join(run.images)}\n{run.link}")
