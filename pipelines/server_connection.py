@@ -204,6 +204,8 @@ class _Client(kfp.Client):
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:  # noqa: ARG002 (kfp's signature)
         if not isinstance(self.calls.rest_client, _BoundedRest):
+            # Of a server that hangs urllib3 would wait for four answers; `ask` says what is asked again, and when
+            self._existing_config.retries = urllib3.Retry(total=None, connect=0, read=0, other=0, redirect=5)
             self.calls.rest_client = _BoundedRest(self._existing_config)
         return self._healthz_api.healthz_service_get_healthz()
 

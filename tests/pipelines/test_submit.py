@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -406,6 +407,42 @@ def test_call_of_another_kind_is_not_taken(server: KfpServer) -> None:
         headers = {"Accept": "application/json", "Content-Type": "application/json", **given.pop("headers", {})}
         assert request(method, server.host + path, headers=headers, **given).status == status, path
     assert len(server.faults) == len(sent)
+
+
+def test_server_that_hangs_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("traffic_yolo_pipelines.server_connection.TIMEOUT_S", (0.05, 0.05))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        line = refused(KfpServer(host=f"http://127.0.0.1:{silent.getsockname()[1]}"), capsys)
+    assert "asked how it is, gave no answer: Read timed out" in line
+
+
+def test_pod_knows_the_server_of_its_cluster_and_its_namespace(
+    server: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("TRAFFIC_YOLO_KFP_API", server.host)
+    (tmp_path / "namespace").write_text("team-pod\n")
+    monkeypatch.setattr("kfp.Client._NAMESPACE_PATH", str(tmp_path / "namespace"))
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--submit", *FLAGS[2:]])
+    assert not caught.value.code
+    assert [one["namespace"] for one in server.experiments.values()] == ["team-pod"]
+    assert not (tmp_path / "context.json").exists()
+
+
+def test_interrupt_while_a_run_is_started_says_where_to_look(
+    server: KfpServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_given: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kfp.Client.run_pipeline", interrupt)
+    assert run(server) == 130
+    assert capsys.readouterr().err == (
+        f"interrupted: a run may have been started all the same; look at {server.host}/#/runs\n"
+    )
 
 
 def test_server_that_is_not_there_is_one_line(
