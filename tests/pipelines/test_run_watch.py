@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kfp_client_alone import alone
-from kfp_server import API, KfpServer, kfp_server
+from kfp_server import API, Answer, KfpServer, kfp_server
 from workflow_play import WORKFLOW, Look, Play
 
 from traffic_yolo.cli import main
@@ -128,6 +128,19 @@ def test_server_without_logs_is_said_once_and_states_go_on(
     assert printed.err == "run failed: train: no reason given\n"
 
 
+@pytest.mark.parametrize(("logs_by", "asked"), [("API", 1 + 3 * 3), ("user interface", 1 + 3 * 3)])
+def test_log_that_is_whole_or_nowhere_is_asked_for_no_more(logs_by: Any, asked: int, server: KfpServer) -> None:
+    """The preflight's log is there at once; the training was found in the cache, and its pod has three possible names."""
+    server.logs_by = logs_by
+    logs = {f"{SHARE}.executor": "looked at all\n"}
+    looks = [Look("RUNNING", CHECKED, logs)] + [Look("RUNNING", DONE, logs)] * 9
+    assert wait(server, *looks, Look("SUCCEEDED", DONE, logs), flags=("--follow",)) == 0
+    found = [one.call[1] for one in server.calls if one.call[1].endswith(("/log", "/logs"))]
+    by_source = [path for path in found if path.startswith("/k8s") == (logs_by == "user interface")]
+    assert len(by_source) == asked + 3 * 3  # of two attempts
+    assert len(found) - len(by_source) == (0 if logs_by == "API" else 1)
+
+
 def test_iterations_of_a_loop_are_counted_and_their_lines_told_apart(
     server: KfpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,13 +148,16 @@ def test_iterations_of_a_loop_are_counted_and_their_lines_told_apart(
     for number, state in enumerate(["SUCCEEDED", "FAILED"]):
         task = f"root.for-loop-1.iteration-iterations({number}:{number}).iteration-item.detect-shard"
         nodes |= {task: state, f"{task}.executor": state}
-        logs[f"{task}.executor"] = f"shard {number}\n"
+        logs[f"{task}.executor"] = f"{'error: ' * number}shard {number}\n"
     assert wait(server, Look("FAILED", nodes, logs), flags=("--follow",)) == 1
     printed = capsys.readouterr()
     assert "detect-shard: 1 failed, 1 succeeded" in printed.out
     for number in (0, 1):
-        assert f"iteration-iterations({number}:{number})/detect-shard | shard {number}\n" in printed.out
-    assert printed.err.startswith("run failed: detect-shard: shard ")
+        assert (
+            f"iteration-iterations({number}:{number})/detect-shard | {'error: ' * number}shard {number}\n"
+            in printed.out
+        )
+    assert printed.err == "run failed: detect-shard: error: shard 1\n"
 
 
 @pytest.mark.parametrize(
@@ -187,6 +203,12 @@ def test_wait_that_is_given_up_says_that_the_run_goes_on(
     (line,) = capsys.readouterr().err.splitlines()
     assert ("502 Bad Gateway" if many else "404 Not Found: Run r-1 not found") in line
     assert f"traffic-yolo pipeline wait r-1 --host {server.host} --namespace team-vision` waits for it again" in line
+
+
+def test_answer_that_is_no_run_is_no_end(server: KfpServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.instead[RUN] = Answer(200, {})
+    assert wait(server, Look("RUNNING")) == 2
+    assert "asked for the run r-1, answered with no run; the run goes on" in capsys.readouterr().err
 
 
 def test_interrupt_leaves_the_run_and_says_how_to_see_and_end_it(
