@@ -11,10 +11,12 @@ from kfp_server_api import ApiException
 from traffic_yolo.errors import ClusterError
 from traffic_yolo.messages import one_line
 from traffic_yolo.storage.documents import json_value
+from traffic_yolo_pipelines.server_credentials import COOKIE_VARIABLE, TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
 
-TOKEN_VARIABLE = "TRAFFIC_YOLO_KFP_TOKEN"
-COOKIE_VARIABLE = "TRAFFIC_YOLO_KFP_COOKIE"
-LOG_IN = f"log in to the server and set {TOKEN_VARIABLE} to a token, or {COOKIE_VARIABLE} to the session's cookie"
+LOG_IN = (
+    f"log in to the server and set {TOKEN_VARIABLE} to a token ({TOKEN_FILE_VARIABLE}: to a file with one), or "
+    f"{COOKIE_VARIABLE} to the session's cookie"
+)
 CHECK_HOST = "check that --host is the address of the Kubeflow Pipelines API"
 MOST_CHARACTERS = 400  # of a server's own words
 # In this order: `message` says the most; gateways and proxies before the server have the others
@@ -32,7 +34,7 @@ def refuse_other_than_json(answer: Any, *, host: str, asked: str) -> None:
             return
     except ValueError:
         pass
-    kind = "a web page" if _is_page(text) else "no JSON"
+    kind = "a web page" if is_page(text) else "no JSON"
     words = said_in(text)
     kind += f" ({words})" if words else ""
     raise ClusterError(f"the server at {host}, {asked}, answered with {kind}; {LOG_IN}, and {CHECK_HOST}")
@@ -55,7 +57,7 @@ def said_in(body: str) -> str:
     try:
         found = _message(json_value(body, keys_once=False))
     except ValueError:
-        found = _title(body) if _is_page(body) else body
+        found = _title(body) if is_page(body) else body
     return _cut(one_line(" ".join(found.split())))
 
 
@@ -75,7 +77,7 @@ def _what_to_do(status: int, namespace: str) -> str:
         return f"{LOG_IN}; one that was given may have expired"
     if status == HTTPStatus.FORBIDDEN:
         where = f"the namespace {namespace}" if namespace else "the namespace; --namespace names it"
-        return f"ask for the right to start runs in {where}"
+        return f"ask for the right to do so in {where}"
     if status == HTTPStatus.NOT_FOUND:
         return f"{CHECK_HOST}, often one that ends in /pipeline"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -83,7 +85,8 @@ def _what_to_do(status: int, namespace: str) -> str:
     return "correct what it names and submit again"
 
 
-def _is_page(text: str) -> bool:
+def is_page(text: str) -> bool:
+    """Whether a text is a web page."""
     return bool(re.match(r"\s*<(!doctype html|html|head|body)\b", text, re.IGNORECASE))
 
 

@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run the whole pipeline on this machine, or submit it to Kubeflow."),
     "retrain": ("retrain", "Train on from the version in use, where enough is new, and publish what is better."),
     "schedule": ("schedule", "Retrainings on a schedule: on Kubeflow Pipelines, or as a CronJob of Kubernetes."),
-    "pipeline": ("pipeline", "The pipelines for a cluster: list them, compile them with its settings."),
+    "pipeline": ("pipeline", "The pipelines for a cluster: list, compile with its settings, start them there."),
     "snapshot": ("snapshot", "List what lies on a share, with checksums, and say what is new."),
     "convert": ("convert", "Make a COCO + YOLO data set of recordings or of another data set."),
     "merge-shards": ("merge_shards", "Put the shards of a conversion together."),

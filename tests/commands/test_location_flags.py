@@ -25,7 +25,18 @@ NO_LOCATION = {
             "model_name": "a folder's name in the zoo, which publish checks",
         }.items()
     },
-    ("run", "host"): "an address of an API",
+    **{
+        (f"pipeline submit {name}", flag): what
+        for name in ("convert", "evaluate", "finetune", "retrain", "shards", "trainjob", "tune")
+        for flag, what in {"nas_claim": "the name of a claim", "s3_secret": "the name of a secret"}.items()
+    },
+    **{
+        (f"pipeline submit {name}", "model_name"): "a folder's name in the zoo, which publish checks"
+        for name in ("evaluate", "finetune", "retrain", "shards", "trainjob")
+    },
+    ("pipeline submit evaluate", "version"): "a version's name in the zoo, which its task checks",
+    ("pipeline submit trainjob", "trainjob"): "a text, or a file's, that is read here where the file is",
+    ("pipeline submit tune", "search_experiment"): "a text, or a file's, that is read here where the file is",
     ("train", "nas_claim"): "the name of a claim",
     ("train", "s3_secret"): "the name of a secret",
     ("import-model", "model_name"): "a folder's name in the zoo, which it checks",
@@ -37,8 +48,8 @@ NO_LOCATION = {
     ("publish", "model_name"): "a folder's name in the zoo, which it checks",
 }
 # Commands whose steps run elsewhere alone, where the NAS has another root
-ELSEWHERE = {("schedule", "create"), ("schedule", "emit-cronjob")}
-HERE = [flag for flag in LOCATIONS if flag.command not in ELSEWHERE or flag.use != "pipeline"]
+ELSEWHERE = {("schedule", "create"), ("schedule", "emit-cronjob"), ("pipeline", "submit")}
+HERE = [flag for flag in LOCATIONS if flag.command[:2] not in ELSEWHERE or flag.use != "pipeline"]
 SMELLS = re.compile(r"\b(path|file|files|folder|folders|location|lies|nas|s3|share|zoo)\b|://|\.ya?ml|\.cfg|\.weights")
 
 

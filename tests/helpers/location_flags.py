@@ -10,11 +10,12 @@ from traffic_yolo.commands.location_types import LocationType
 
 
 class Flag(NamedTuple):
-    """A parameter of a command; `position`: how many arguments come before it."""
+    """A parameter of a command; `position`: how many arguments come before it; `needed`: the options without a default."""
 
     command: tuple[str, ...]
     parameter: click.Parameter
     position: int = 0
+    needed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return " ".join((*self.command, self.name))
@@ -36,8 +37,7 @@ class Flag(NamedTuple):
         if isinstance(self.parameter, click.Argument):
             given = ["there"] * self.position + [value]
         if self.use == "pipeline":  # what else `run` needs, for it looks at locations when all are there
-            others = {"--source": "there", "--zoo": "there"}
-            given += [text for name, text in others.items() if name != self.name for text in (name, text)]
+            given += [text for name in self.needed if name != self.name for text in (name, "there")]
         return [*self.command, *given]
 
 
@@ -49,9 +49,10 @@ def parameters(group: click.Group, names: tuple[str, ...] = ()) -> Iterator[Flag
             yield from parameters(command, (*names, name))
         elif command is not None:
             arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+            needed = tuple(max(one.opts, key=len) for one in command.params if one.required and one not in arguments)
             for parameter in command.params:
                 position = arguments.index(parameter) if isinstance(parameter, click.Argument) else 0
-                yield Flag((*names, name), parameter, position)
+                yield Flag((*names, name), parameter, position, needed)
 
 
 EVERY = list(parameters(traffic_yolo))

@@ -1,7 +1,6 @@
 """Schedules: what a server is told, in order, and what a user is told of what cannot be."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,9 @@ import kubernetes_validate
 import pytest
 import yaml
 from driver_replay import Server
-from kfp_schedules import NEW_PIPELINE, NEW_SCHEDULE, SCHEDULES, UPLOAD, ScheduleServer, names_of
-from kfp_server import API, HEALTH, NEW_EXPERIMENT, Answer, kfp_server
+from kfp_client_alone import alone
+from kfp_schedules import NEW_SCHEDULE, SCHEDULES, ScheduleServer, names_of
+from kfp_server import API, HEALTH, NEW_EXPERIMENT, NEW_PIPELINE, UPLOAD, Answer, kfp_server
 
 from traffic_yolo._version import __version__
 from traffic_yolo.cli import main
@@ -23,11 +23,7 @@ MONDAYS = "0 0 3 * * mon"
 
 @pytest.fixture(autouse=True)
 def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No token, proxy or context file of whoever runs the tests."""
-    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    for name in list(os.environ):
-        if name.startswith(("KF_PIPELINES_", "TRAFFIC_YOLO_KFP_")) or name.lower() in ("http_proxy", "all_proxy"):
-            monkeypatch.delenv(name)
+    alone(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -180,7 +176,7 @@ def test_server_s_refusals_say_what_was_asked(server: ScheduleServer, capsys: py
         HEALTH: "asked how it is",
         SCHEDULES: "asked for its schedules",
         NEW_EXPERIMENT: "asked for the experiment traffic-yolo",
-        NEW_PIPELINE: "asked for the pipeline traffic-yolo-retrain",
+        NEW_PIPELINE: "told to make the pipeline traffic-yolo-retrain",
         UPLOAD: "given the version",
         NEW_SCHEDULE: "told to make the schedule",
     }.items():
@@ -196,6 +192,33 @@ def test_server_s_refusals_say_what_was_asked(server: ScheduleServer, capsys: py
     server.instead = {}
     assert create(server) == 0  # what was left half done is gone on with
     assert len(server.pipelines) == 1
+
+
+def test_schedule_with_a_cluster_file_has_its_names_its_account_and_its_gpus(
+    server: ScheduleServer, repository: Path
+) -> None:
+    assert create(server, "weekly", "--cluster", str(repository / "docs" / "cluster.example.yaml")) == 0
+    assert server.faults == []
+    (made,) = server.schedules.values()
+    assert made["service_account"] == "pipeline-runner"
+    parameters = made["runtime_config"]["parameters"]
+    assert parameters["gpus"] == "1"
+    assert not {"nas_claim", "s3_secret"} & set(parameters)
+    pods = Server().run(server.pipeline_of(made), parameters)
+    (training,) = [pod for name, pod in pods.items() if name.endswith("/train")]
+    assert training.environment["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"] == "lab-s3"
+
+
+def test_schedule_whose_making_was_not_confirmed_is_not_made_twice(server: ScheduleServer) -> None:
+    server.passing[NEW_SCHEDULE] = ["lost"]
+    assert create(server) == 0
+    server.passing[NEW_SCHEDULE] = ["lost"]
+    assert create(server, "weekly", "--replace") == 0
+    assert names_of(server.schedules) == ["weekly"]
+    server.passing[NEW_SCHEDULE] = ["reset"]
+    assert create(server, "daily") == 2
+    assert names_of(server.schedules) == ["weekly"]
+    assert server.told.count(NEW_SCHEDULE) == 3
 
 
 def emitted(capsys: pytest.CaptureFixture[str], *more: str, cron: str = MONDAYS) -> str:

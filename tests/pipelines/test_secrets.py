@@ -13,7 +13,7 @@ from traffic_yolo.run_report.component import report_run
 from traffic_yolo.run_report.tasks import API_VARIABLE
 from traffic_yolo.storage.in_pods import S3_SECRET_KEYS
 from traffic_yolo.webhook import WEBHOOK_VARIABLE
-from traffic_yolo_pipelines.server_answers import COOKIE_VARIABLE, TOKEN_VARIABLE
+from traffic_yolo_pipelines.server_credentials import COOKIE_VARIABLE, TOKEN_VARIABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 SECRETS = {
@@ -64,7 +64,7 @@ def test_run_that_is_submitted_holds_none(repository: Path, capsys: pytest.Captu
     assert server.calls[0].headers["authorization"] == f"Bearer {SECRETS[TOKEN_VARIABLE]}"  # where they belong
     (body,) = server.runs
     assert body["service_account"] == "pipeline-runner"
-    assert found_in(str(server.runs) + "".join(capsys.readouterr())) == []
+    assert found_in(str([one.body for one in server.calls]) + "".join(capsys.readouterr())) == []
 
 
 def test_tasks_that_meet_faults_log_none(

@@ -186,7 +186,8 @@ def test_one_name_for_two_options_is_the_earlier_step_s() -> None:
 
 def test_run_hands_every_option_to_its_step() -> None:
     """Flags, and settings as text or file, come to a form whose tasks get the very options that were meant."""
-    from traffic_yolo.commands.run import STEPS, command, form_of
+    from traffic_yolo.commands.run import command
+    from traffic_yolo.commands.step_flags import STEPS, form_of
 
     given = {
         "source": "/share", "zoo": "/zoo", "policy": "{thin: 2}", "min_confidence": 0.75, "width": 64, "mosaic": 0.25,

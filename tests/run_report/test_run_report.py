@@ -41,6 +41,16 @@ RUN = {
 }
 
 
+def test_nodes_of_the_workflow_that_are_no_tasks_are_left_out() -> None:
+    """The workflow has a name of its own, with which the ids of its nodes begin; the run's is another."""
+    names = ["wf-x9", "root", "exit-handler-1", "for-loop-2", "for-loop-2-iterations", "iteration-item", "executor(1)",
+             "iteration-iterations(3:3)", "condition-4-driver", "train"]  # fmt: skip
+    told = [task(name, "RUNNING") for name in names]
+    told[0]["child_tasks"] = [{"pod_name": "wf-x9-2907082658"}, "nonsense", {"task_id": "t"}]
+    run = {"display_name": "nightly", "run_details": {"task_details": told}}
+    assert [one.name for one in tasks_of(run)] == ["train"]
+
+
 class Answering(HTTPServer):
     """Answers every call with `answer`, and keeps what came."""
 

@@ -52,15 +52,25 @@ def options_of(
     text is kept. With `for_pipeline`, locations may be those of a cluster. An `OptionsError` about a field names the
     flag.
     """
+    fields = {field.name: field for field in dataclasses.fields(options_type) if field.name not in skip}
+    return flags_of(fields, for_pipeline=for_pipeline)
+
+
+def flags_of(
+    fields: Mapping[str, "dataclasses.Field[Any]"], *, for_pipeline: bool = False
+) -> Callable[[Command], Command]:
+    """A decorator that adds one flag for each field, as of `options_of`, and hands the command its value by the key.
+
+    A key is the field's name, unless that is another flag's.
+    """
     locations: dict[str, LocationType] = {"read": READ, "write": WRITE_TEXT, "keep": KEEP}
     if for_pipeline:
         locations = dict.fromkeys(locations, PIPELINE)
 
     def decorate(command: Command) -> Command:
-        fields = [field for field in dataclasses.fields(options_type) if field.name not in skip]
-        wrapped = _names_flags(command, {field.name: _flag(field.name) for field in fields})
-        for field in reversed(fields):
-            wrapped = _option(field, locations)(wrapped)
+        wrapped = _names_flags(command, {field.name: _flag(name) for name, field in fields.items()})
+        for name, field in reversed(list(fields.items())):
+            wrapped = _option(name, field, locations)(wrapped)
         return wrapped
 
     return decorate
@@ -103,34 +113,36 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _option(field: "dataclasses.Field[Any]", locations: Mapping[str, LocationType]) -> Callable[[Command], Command]:
-    flag = _flag(field.name)
+def _option(
+    name: str, field: "dataclasses.Field[Any]", locations: Mapping[str, LocationType]
+) -> Callable[[Command], Command]:
+    flag = _flag(name)
     required = field.default is dataclasses.MISSING
     help_text = field.metadata.get("help")
     kind, _ = type_of(field)
     if kind is bool:
-        return click.option(f"{flag}/--no-{flag[2:]}", default=field.default, show_default=True, help=help_text)
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=field.default, show_default=True, help=help_text)
     choices = field.metadata.get("choices")
     location = field.metadata.get("location")
     taken: Any = locations[location] if location else click.Choice(choices) if choices else kind
     if kind is tuple:
         text, taken = f"{help_text} Repeatable.", taken if location else str
-        return click.option(flag, field.name, multiple=True, default=field.default, type=taken, help=text)
+        return click.option(flag, name, multiple=True, default=field.default, type=taken, help=text)
     flags = [flag, *([field.metadata["alias"]] if "alias" in field.metadata else [])]
     if required:  # click takes default=None for a default, and would let the flag be left out
-        return click.option(*flags, field.name, type=taken, required=True, help=help_text)
+        return click.option(*flags, name, type=taken, required=True, help=help_text)
     shown = field.default not in ("", None)
     callback = _plain(field, flag) if "settings_only" in field.metadata else None
     return click.option(
-        *flags, field.name, type=taken, default=field.default, show_default=shown, help=help_text, callback=callback
+        *flags, name, type=taken, default=field.default, show_default=shown, help=help_text, callback=callback
     )
 
 
 def _plain(field: "dataclasses.Field[Any]", flag: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A callback that refuses what only settings may give, where it came as a flag."""
 
-    def take(context: click.Context, _: click.Parameter, value: Any) -> Any:
-        if context.get_parameter_source(field.name) is click.core.ParameterSource.COMMANDLINE:
+    def take(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE:
             check_plain(field, value, name=flag, taker="a flag")
         return value
 

@@ -1,4 +1,4 @@
-"""`traffic-yolo pipeline`: the pipelines of this package, and their compiled files for a cluster."""
+"""`traffic-yolo pipeline`: the pipelines of this package, their compiled files for a cluster, and runs there."""
 
 import importlib
 from pathlib import Path
@@ -8,13 +8,23 @@ import click
 
 from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.commands.location_types import READ, WRITE
-
-PIPELINES = "traffic_yolo_pipelines"
+from traffic_yolo.commands.pipeline_door import (
+    STORAGE_OPTIONS,
+    Pods,
+    Server,
+    Watching,
+    finish,
+    pod_options,
+    server_options,
+    start,
+    watch_options,
+)
+from traffic_yolo.commands.step_flags import PIPELINES
 
 
 @click.group()
 def command() -> None:
-    """The pipelines for a cluster: list them, compile them with its settings."""
+    """The pipelines for a cluster: list them, compile them with its settings, run them there."""
 
 
 @command.command("list")
@@ -22,8 +32,7 @@ def list_command() -> None:
     """List the pipelines, each with a line on what it does."""
     catalogue: Any = importlib.import_module(f"{PIPELINES}.catalogue")
     for name in catalogue.pipeline_names():
-        about = (catalogue.pipeline_named(name).description or "").strip().partition("\n")[0]
-        click.echo(f"{name:<10}  {about}")
+        click.echo(f"{name:<10}  {_about(catalogue.pipeline_named(name))}")
 
 
 @command.command("compile")
@@ -41,3 +50,76 @@ def compile_command(pipelines: tuple[str, ...], cluster_file: str, out: Path) ->
             f"service account {settings.service_account}: no part of the files; choose it where the run is started "
             "(`traffic-yolo run --submit --cluster` does)"
         )
+
+
+class _Pipelines(click.Group):
+    """A command for each pipeline, made of its form when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(importlib.import_module(f"{PIPELINES}.catalogue").pipeline_names())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _submit_command(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        catalogue: Any = importlib.import_module(f"{PIPELINES}.catalogue")
+        with formatter.section("Pipelines"):
+            formatter.write_dl([(name, _about(catalogue.pipeline_named(name))) for name in self.list_commands(ctx)])
+
+
+@command.group("submit", cls=_Pipelines)
+def submit_command() -> None:
+    """Start a run of a pipeline on a server: any of them, with the fields of its form as flags.
+
+    The last line on stdout is the run's id. Exit code 0: started, with --wait succeeded; 1: the run failed; 2: refused.
+    """
+
+
+def _submit_command(name: str) -> click.Command:
+    """The command that starts the pipeline of a name."""
+    from traffic_yolo.commands.form_flags import PipelineForm
+
+    form = PipelineForm.of(name)
+
+    def submit(context: click.Context, /, experiment: str, **flags: Any) -> None:
+        watching = Watching.of(flags)
+        server = Server.of(flags)
+        pods = Pods.of(context, flags, server.cluster)
+        start(form.ready(flags, pods), server, watching, experiment)
+
+    made: Any = form.flags(submit)
+    for decorate in (pod_options,) if "gpus" in form.parameters else STORAGE_OPTIONS:
+        made = decorate(made)
+    made = watch_options(made)
+    made = click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment.")(made)
+    made = server_options(made)
+    return click.command(name, help=_about(form.pipeline))(click.pass_context(made))
+
+
+@command.command("wait")
+@click.argument("run_id", metavar="RUN_ID")
+@server_options
+@click.option("--follow", is_flag=True, help="Print what the tasks print.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; all else goes to stderr.")
+def wait_command(run_id: str, **flags: Any) -> None:
+    """Wait for the end of a run that was started before: exit code 0 where it succeeded, else 1."""
+    watching = Watching.of({**flags, "wait": True})
+    connection = Server.of(flags).connected()
+    link = importlib.import_module(f"{PIPELINES}.submit").run_link(connection, run_id)
+    watching.tell(link)
+    finish(connection, run_id, watching, {"run_id": run_id, "link": link, "namespace": connection.namespace})
+
+
+@command.command("terminate")
+@click.argument("run_id", metavar="RUN_ID")
+@server_options
+def terminate_command(run_id: str, **flags: Any) -> None:
+    """End a run; its tasks are stopped, what they left stays."""
+    connection = Server.of(flags).connected()
+    connection.ask(f"told to end the run {run_id}", lambda: connection.client.terminate_run(run_id))
+    click.echo(f"{run_id}: told to end")
+
+
+def _about(pipeline: Any) -> str:
+    """What a pipeline does, in a line."""
+    return str(pipeline.description or "").strip().partition("\n")[0]

@@ -8,9 +8,21 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.location_types import WRITE
-from traffic_yolo.commands.pipeline_door import ReadyPipeline, Where, pod_options, ready_pipeline, server_options
-from traffic_yolo.commands.run import PIPELINES, RETRAIN_STEPS, flags_of_steps
-from traffic_yolo.errors import OptionsError, TrafficYoloError
+from traffic_yolo.commands.pipeline_door import (
+    Pods,
+    ReadyPipeline,
+    Server,
+    Watching,
+    Where,
+    pod_options,
+    ready_pipeline,
+    server_options,
+    start,
+    watch_options,
+)
+from traffic_yolo.commands.run import refuse_cluster_flags
+from traffic_yolo.commands.step_flags import PIPELINES, RETRAIN_STEPS, flags_of_steps
+from traffic_yolo.errors import TrafficYoloError
 
 REJECTED_EXIT_CODE = 1
 
@@ -21,36 +33,24 @@ REJECTED_EXIT_CODE = 1
 @click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs.")
 @server_options
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
+@watch_options
 @pod_options
 @partial(flags_of_steps, steps=RETRAIN_STEPS)
-def command(
-    where: Where,
-    out: Path,
-    host: str,
-    namespace: str,
-    experiment: str,
-    nas_claim: str,
-    s3_secret: str,
-    gpus: int,
-    **flags: Any,
-) -> None:
+@click.pass_context
+def command(context: click.Context, /, where: Where, out: Path, experiment: str, **flags: Any) -> None:
     """Train on from the version in use, where humans labelled enough since the last attempt; publish what is better.
 
     --cfg, --weights and --weights-names are for the first attempt, while no version is in use. Exit code 0: published,
-    or nothing to do; 1: rejected by a gate; 2: failed.
+    or nothing to do; 1: rejected by a gate; 2: failed. With --submit: 0: started, or succeeded where it is waited for.
     """
-    if where == "submit" and not host:
-        raise OptionsError("--submit needs --host: the address of the Kubeflow Pipelines API")
-    ready = ready_pipeline(
-        "retrain_pipeline", RETRAIN_STEPS, flags,
-        where=where, nas_claim=nas_claim, s3_secret=s3_secret, gpus=gpus, out=out,
-    )  # fmt: skip
+    watching = Watching.of(flags)
     if where == "submit":
-        submit = importlib.import_module(f"{PIPELINES}.submit").submit
-        run = submit(ready.pipeline, ready.parameters, host=host, namespace=namespace, experiment=experiment)
-        click.echo(f"submitted run {run.run_id}, with the images {', '.join(run.images)}\n{run.link}")
+        server = Server.of(flags, asked_by="--submit")
+        pods = Pods.of(context, flags, server.cluster)
+        start(ready_pipeline("retrain", RETRAIN_STEPS, flags, pods, where=where), server, watching, experiment)
         return
-    _run_here(ready, out)
+    refuse_cluster_flags(flags, watching)
+    _run_here(ready_pipeline("retrain", RETRAIN_STEPS, flags, Pods.of(context, flags), where=where, out=out), out)
 
 
 def _run_here(ready: ReadyPipeline, out: Path) -> None:

@@ -28,13 +28,15 @@ def check_cluster_names(names: Mapping[str, str]) -> None:
         (check_claim if flag == "--nas-claim" else check_name)(flag, name)
 
 
-def check_cluster_run(places: Iterable[tuple[str, str]], *, model_name: str, has_secret: bool) -> None:
+def check_cluster_run(places: Iterable[tuple[str, str]], *, model_name: str | None, has_secret: bool) -> None:
     """Raises `TrafficYoloError` for options of the pipeline's steps that a pod would refuse wherever it runs.
 
     What its NAS and its object storage have a part in, the task `preflight` looks at there. `places`: how each location
-    was given, and the location; `has_secret`: whether the pods get credentials.
+    was given, and the location; `model_name`: None where nothing is published; `has_secret`: whether the pods get
+    credentials.
     """
-    check_model_name(model_name)
+    if model_name is not None:
+        check_model_name(model_name)
     for flag, location in places:
         if is_s3(location):
             if not has_secret:
@@ -54,13 +56,13 @@ def check_cluster_run(places: Iterable[tuple[str, str]], *, model_name: str, has
             )
 
 
-def check_gpus(gpus: int, training: TrainingOptions, *, here: bool) -> None:
-    """Raises `TrafficYoloError` for a number of GPUs that the training would refuse; `here`: on this machine."""
+def check_gpus(gpus: int, training: TrainingOptions | None, *, here: bool) -> None:
+    """Raises `TrafficYoloError` for a number of GPUs that a training would refuse; `here`: on this machine."""
     if gpus < 0:
         raise OptionsError(f"--gpus: expected a whole number of 0 or more, found {gpus}")
-    if gpus and training.device == "cpu":
+    if gpus and training and training.device == "cpu":
         raise OptionsError(f"--gpus asks for {gpus}, but --device is cpu; leave one of them out")
-    if gpus and here:
+    if gpus and training and here:
         from traffic_yolo.training.gpus import on_gpus  # loads torch
 
         try:

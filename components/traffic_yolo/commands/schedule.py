@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from traffic_yolo.commands.location_types import WRITE
-from traffic_yolo.commands.pipeline_door import pod_options, ready_pipeline, server_options
-from traffic_yolo.commands.run import OWN_NAMES, PIPELINES, RETRAIN_STEPS, STEP_OPTIONS, flags_of_steps
+from traffic_yolo.commands.pipeline_door import Pods, Server, pod_options, ready_pipeline, server_options
+from traffic_yolo.commands.step_flags import OWN_NAMES, PIPELINES, RETRAIN_STEPS, STEP_OPTIONS, flags_of_steps
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import SETTINGS, fields_of, form_value, type_of
 
@@ -58,28 +58,24 @@ def command() -> None:
 @click.option("--replace", is_flag=True, help="Take the place of the schedule of this name.")
 @pod_options
 @partial(flags_of_steps, steps=RETRAIN_STEPS)
+@click.pass_context
 def create(
-    name: str,
-    cron: str,
-    timezone: str,
-    host: str,
-    namespace: str,
-    experiment: str,
-    replace: bool,
-    nas_claim: str,
-    s3_secret: str,
-    gpus: int,
-    **flags: Any,
+    context: click.Context, /, name: str, cron: str, timezone: str, experiment: str, replace: bool, **flags: Any
 ) -> None:
     """Make the schedule NAME of the retraining, whose options are those of `traffic-yolo retrain`."""
     schedule, zone = _schedule(cron), _zone(timezone)
     _check_name(name)
-    _check_host(host)
-    ready = ready_pipeline(
-        "retrain_pipeline", RETRAIN_STEPS, flags, where="submit", nas_claim=nas_claim, s3_secret=s3_secret, gpus=gpus
-    )
-    made = _schedules(host, namespace).create(
-        name, schedule, ready.pipeline, ready.parameters, experiment=experiment, replace=replace
+    server = Server.of(flags)
+    pods = Pods.of(context, flags, server.cluster)
+    ready = ready_pipeline("retrain", RETRAIN_STEPS, flags, pods, where="submit")
+    made = _schedules(server).create(
+        name,
+        schedule,
+        ready.pipeline,
+        ready.parameters,
+        experiment=experiment,
+        replace=replace,
+        cluster=server.cluster,
     )
     click.echo(f"schedule {name} ({made.schedule_id}): {schedule.words}")
     _echo_times(schedule, zone, timezone)
@@ -93,13 +89,12 @@ def create(
 @command.command("list")
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
-def list_command(host: str, namespace: str, as_json: bool) -> None:
+def list_command(as_json: bool, **flags: Any) -> None:
     """List the schedules of a namespace, with when each starts next as far as the server counts in UTC."""
     import dataclasses
     import json
 
-    _check_host(host)
-    found = _schedules(host, namespace).list()
+    found = _schedules(Server.of(flags)).list()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(one) for one in found], indent=1, ensure_ascii=False))
         return
@@ -113,30 +108,27 @@ def list_command(host: str, namespace: str, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @server_options
-def pause(name: str, host: str, namespace: str) -> None:
+def pause(name: str, **flags: Any) -> None:
     """Have schedule NAME start no further runs."""
-    _check_host(host)
-    found = _schedules(host, namespace).pause(name)
+    found = _schedules(Server.of(flags)).pause(name)
     click.echo(f"{found.name} ({found.schedule_id}): paused")
 
 
 @command.command()
 @click.argument("name")
 @server_options
-def resume(name: str, host: str, namespace: str) -> None:
+def resume(name: str, **flags: Any) -> None:
     """Have schedule NAME start runs again; what it missed is not made up for."""
-    _check_host(host)
-    found = _schedules(host, namespace).resume(name)
+    found = _schedules(Server.of(flags)).resume(name)
     click.echo(f"{found.name} ({found.schedule_id}): active, {_when(found.cron, found.interval_s)}")
 
 
 @command.command()
 @click.argument("name")
 @server_options
-def remove(name: str, host: str, namespace: str) -> None:
+def remove(name: str, **flags: Any) -> None:
     """Take schedule NAME away; the runs that it started stay."""
-    _check_host(host)
-    found = _schedules(host, namespace).remove(name)
+    found = _schedules(Server.of(flags)).remove(name)
     click.echo(f"{found.name} ({found.schedule_id}): removed")
 
 
@@ -147,16 +139,9 @@ def remove(name: str, host: str, namespace: str) -> None:
 @click.option("--out", type=WRITE, help="File to write; without, it is printed.")
 @pod_options
 @partial(flags_of_steps, steps=RETRAIN_STEPS)
+@click.pass_context
 def emit_cronjob(
-    name: str,
-    cron: str,
-    timezone: str,
-    namespace: str,
-    out: Path | None,
-    nas_claim: str,
-    s3_secret: str,
-    gpus: int,
-    **flags: Any,
+    context: click.Context, /, name: str, cron: str, timezone: str, namespace: str, out: Path | None, **flags: Any
 ) -> None:
     """Write a CronJob NAME that runs the retraining in one pod, for clusters without Kubeflow Pipelines."""
     from traffic_yolo.cluster.cron_job import WORK, CronJob
@@ -164,9 +149,8 @@ def emit_cronjob(
     from traffic_yolo.storage import write_text
 
     schedule, zone = _schedule(cron), _zone(timezone)
-    ready = ready_pipeline(
-        "retrain_pipeline", RETRAIN_STEPS, flags, where="submit", nas_claim=nas_claim, s3_secret=s3_secret, gpus=gpus
-    )
+    pods = Pods.of(context, flags)
+    ready = ready_pipeline("retrain", RETRAIN_STEPS, flags, pods, where="submit")
     arguments = ["traffic-yolo", "retrain", "--local", "--out", f"{WORK}/runs", *arguments_of(ready.parameters)]
     job = CronJob(
         name,
@@ -175,9 +159,9 @@ def emit_cronjob(
         arguments,
         time_zone=timezone,
         namespace=namespace,
-        nas_claim=nas_claim,
-        s3_secret=s3_secret,
-        gpus=gpus,
+        nas_claim=pods.nas_claim,
+        s3_secret=pods.s3_secret,
+        gpus=pods.gpus,
     )
     if out is None:
         click.echo(job.text(), nl=False)
@@ -211,8 +195,8 @@ def arguments_of(parameters: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _schedules(host: str, namespace: str) -> Any:
-    return importlib.import_module(f"{PIPELINES}.schedule").Schedules(host, namespace)
+def _schedules(server: Server) -> Any:
+    return importlib.import_module(f"{PIPELINES}.schedule").Schedules(server.connected())
 
 
 def _schedule(cron: str) -> "Cron":
@@ -229,11 +213,6 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:  # a folder of the database, a path, a name that it has not
         raise OptionsError(f"--timezone: expected an IANA name such as Europe/Berlin, found {name!r}") from error
-
-
-def _check_host(host: str) -> None:
-    if not host:
-        raise OptionsError("--host: expected the address of the Kubeflow Pipelines API, found nothing")
 
 
 def _check_name(name: str) -> None:

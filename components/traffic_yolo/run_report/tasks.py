@@ -24,7 +24,8 @@ MOST_BYTES = 32 << 20
 MOST_REASON = 300  # characters of a task's own words
 # Nodes of the workflow that are no task: graphs, and what Kubeflow runs before and around each
 _OWN_NODES = re.compile(
-    r"(root|executor|driver|.*-driver|for-loop-\d+|condition-\d+|condition-branches-\d+|exit-hook.*)"
+    r"(root|executor(\(\d+\))?|driver|.*-driver|for-loop-\d+|.*-iterations?(\(.*\))?|iteration(-item)?(\(.*\))?"
+    r"|condition-\d+|condition-branches-\d+|exit-handler-\d+|exit-hook.*)"
 )
 
 
@@ -67,15 +68,32 @@ def read_tasks(run_id: str) -> list[TaskState]:
 
 def tasks_of(run: Any) -> list[TaskState]:
     """The tasks in the API's description of a run; what has another shape is left out."""
-    details = run.get("run_details") if isinstance(run, Mapping) else None
-    told = details.get("task_details") if isinstance(details, Mapping) else None
-    found = [_task(one) for one in told or () if isinstance(one, Mapping) and _is_task(one, run)]
+    others = {run.get("display_name"), workflow_of(run)} if isinstance(run, Mapping) else set()
+    found = [_task(one) for one in details_of(run) if _is_task(str(one.get("display_name") or ""), others)]
     return sorted(found, key=lambda task: (task.started or "9", task.name))
 
 
-def _is_task(told: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    name = str(told.get("display_name") or "")
-    return bool(name) and not _OWN_NODES.fullmatch(name) and name != run.get("display_name")
+def details_of(run: Any) -> list[Mapping[str, Any]]:
+    """The nodes of a run's workflow in the API's description of it: tasks, and what is before and around them."""
+    details = run.get("run_details") if isinstance(run, Mapping) else None
+    told = details.get("task_details") if isinstance(details, Mapping) else None
+    return [one for one in told or () if isinstance(one, Mapping)] if isinstance(told, list | None) else []
+
+
+def children_of(node: Mapping[str, Any]) -> list[str]:
+    """The ids of the nodes that come after one, which the API calls names of pods."""
+    told = node.get("child_tasks")
+    children = [one for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
+    return [str(one["pod_name"]) for one in children if one.get("pod_name")]
+
+
+def workflow_of(run: Any) -> str:
+    """The name of the run's workflow, with which the ids of its nodes begin; "" while none is told of."""
+    return next((child.rpartition("-")[0] for one in details_of(run) for child in children_of(one)), "")
+
+
+def _is_task(name: str, others: set[Any]) -> bool:
+    return bool(name) and not _OWN_NODES.fullmatch(name) and name not in others
 
 
 def _task(told: Mapping[str, Any]) -> TaskState:
