@@ -115,7 +115,7 @@ def command(folder: Path, *more: str) -> list[str]:
         *(sys.executable, "-m", "traffic_yolo.cli", "retrain", "--local", "--out", str(folder / "runs")),
         *("--source", str(folder / "nas" / "recordings"), "--labels", str(folder / "nas" / "human_labels.json")),
         *("--zoo", str(folder / "zoo"), "--model-name", "m", "--min-new-frames", "1"),
-        *("--width", "160", "--height", "96", "--batch", "4", "--max-batches", "2", *more),
+        *("--width", "160", "--height", "96", "--batch", "4", "--max-batches", "2", "--accept-few", *more),
     ]
 
 
