@@ -12,6 +12,7 @@ from traffic_yolo.messages import shown
 from traffic_yolo.storage import write_text
 
 LOSSES = ("loss", "box", "objectness", "classes")
+LONGEST_LINE = 4096  # characters; a row has a dozen numbers
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ def read_history(path: Path) -> list[HistoryRow]:
         raise StorageError(f"history cannot be read: {path}: {error.strerror}") from error
     whole = text[: text.rfind("\n") + 1]
     names = [field.name for field in fields(HistoryRow)]
+    # Before csv, whose own limit is the whole process's, and other readers raise it
+    long = next((number for number, line in enumerate(whole.split("\n"), start=1) if len(line) > LONGEST_LINE), None)
+    if long is not None:
+        raise StorageError(
+            f"{path} line {long}: longer than {LONGEST_LINE} characters, so no row; mend the line or take it out"
+        )
     rows, reader = [], csv.DictReader(io.StringIO(whole))
     for record in _records(reader, path):
         try:
