@@ -15,6 +15,7 @@ from kfp_server import API, HEALTH, NEW_EXPERIMENT, NEW_PIPELINE, UPLOAD, Answer
 
 from traffic_yolo._version import __version__
 from traffic_yolo.cli import main
+from traffic_yolo.container_images import image
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 FLAGS = ["--source", "nas://recordings", "--labels", "nas://labels.json", "--zoo", "nas://zoo"]
@@ -246,6 +247,8 @@ def test_cron_job_is_one_that_kubernetes_takes_and_restricted_pods_allow(
     assert (secured["allowPrivilegeEscalation"], secured["capabilities"]) == (False, {"drop": ["ALL"]})
     assert secured["readOnlyRootFilesystem"] is True
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["image"] == image("train", "cuda")
+    assert f"image: {image('train', 'cpu')}\n" in emitted(capsys)
     assert {"name": "nas", "persistentVolumeClaim": {"claimName": "nas-data"}} in pod["volumes"]
     assert all("value" in one or one["valueFrom"]["secretKeyRef"]["name"] == "lab-s3" for one in container["env"])
 

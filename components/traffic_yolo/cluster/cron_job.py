@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from traffic_yolo.cluster.cron import Cron
+from traffic_yolo.container_images import USER_ID
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
@@ -19,7 +20,6 @@ from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, NO_SECRET, S3_SECRET_KE
 WORK = "/work"  # an emptyDir: all that the command may write beside the NAS
 MOST_NAME = 52  # of a CronJob, whose Jobs have eleven characters more
 LATEST_START_S = 3600  # after which a start that was missed (a node that was away) is left out
-USER_ID = 1000  # of the image's user (docker/train/Dockerfile)
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 

@@ -155,7 +155,7 @@ def emit_cronjob(
     job = CronJob(
         name,
         schedule,
-        image("train"),
+        image("train", "cuda" if pods.gpus else "cpu"),
         arguments,
         time_zone=timezone,
         namespace=namespace,
