@@ -28,6 +28,7 @@ from traffic_yolo.deepstream.verdict import (
     problems_of_class_aps,
     problems_of_classes,
 )
+from traffic_yolo.detection.deployed_thresholds import DeployedThresholds
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
@@ -74,8 +75,8 @@ def validate(
     images = data.split(split)
     if not images:
         raise EvaluationError(f"{dataset}: split {split!r} has no pictures to compare on; {data.filled_splits}")
-    nms = read_operating_point(point, folder_of_model)
-    class_thresholds = read_class_thresholds(point, folder_of_model)
+    deployed = read_operating_point(point, folder_of_model)
+    nms, class_thresholds = deployed.nms, dict(deployed.by_class)
     options = DeployOptions(
         confidence_threshold=nms.confidence_threshold,
         iou_threshold=nms.iou_threshold,
@@ -123,40 +124,20 @@ def validate(
     return summary
 
 
-def read_operating_point(path: AnyPath, model: ModelFolder) -> NmsOptions:
-    """The NMS options in an operating point file: `confidence_threshold`, `iou_threshold`, the NMS kind where stated.
+def read_operating_point(path: AnyPath, model: ModelFolder) -> DeployedThresholds:
+    """The thresholds in an operating point file.
 
-    Raises `StorageError` for a missing file or no JSON, `EvaluationError` for one without the two thresholds or one
-    that was chosen for other weights, `OptionsError` for values out of range.
+    Raises `StorageError` for a missing file or no JSON, `EvaluationError` for what is no operating point of this model
+    or was chosen for other weights, `OptionsError` for values out of range.
     """
     content = read_json(path, what="operating point")
-    try:
-        values: dict[str, Any] = {name: float(content[name]) for name in ("confidence_threshold", "iou_threshold")}
-        stated, made_for = dict(content.get("nms", {})), dict(content.get("model", {}))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EvaluationError(
-            f"{path}: not an operating point; expected the numbers confidence_threshold and iou_threshold"
-        ) from error
-    if made_for.get("weights_sha256", model.sha256(WEIGHTS_NAME)) != model.sha256(WEIGHTS_NAME):
+    found = DeployedThresholds.of(content, model.classes, where=str(path))
+    made_for, own = content.get("model", {}), model.sha256(WEIGHTS_NAME)
+    if not isinstance(made_for, dict):
+        raise EvaluationError(f"{path}: not an operating point; expected what is said of the model, found {made_for!r}")
+    if made_for.get("weights_sha256", own) != own:
         raise EvaluationError(f"{path} was chosen for other weights than {model.weights_path}; evaluate and tune again")
-    values |= {name: stated[name] for name in ("kind", "beta", "max_detections") if name in stated}
-    return NmsOptions(**values)
-
-
-def read_class_thresholds(path: AnyPath, model: ModelFolder) -> dict[str, float]:
-    """The confidence thresholds of single classes in an operating point file, by name; empty where it states none.
-
-    Raises `EvaluationError` for one that is no number or is of a class that the model does not have.
-    """
-    stated = read_json(path, what="operating point").get("class_thresholds") or {}
-    try:
-        thresholds = {str(name): float(value) for name, value in stated.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise EvaluationError(f"{path}: class_thresholds: expected a number for each class name") from error
-    if unknown := sorted(set(thresholds) - set(model.classes)):
-        known = ", ".join(model.classes)
-        raise EvaluationError(f"{path}: class_thresholds: {unknown[0]!r} is no class of the model; it has {known}")
-    return thresholds
+    return found
 
 
 def reported(raw: RawDetections, nms: NmsOptions, thresholds: Sequence[float]) -> Detections:

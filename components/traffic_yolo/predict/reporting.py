@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from traffic_yolo.detection.deployed_thresholds import DeployedThresholds
 from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, OptionsError
@@ -35,18 +36,16 @@ class Reporting:
         point's own class thresholds aside. Raises `OptionsError` for a class that the model does not have,
         `EvaluationError` for an operating point that is none.
         """
-        nms, by_class = (NmsOptions(), {}) if point is None else _of_point(point, where)
-        origin = f"the operating point {where}"
-        if point is None:
-            origin = "defaults, for the model states no operating point"
+        nms, by_class, origin = NmsOptions(), {}, "defaults, for the model states no operating point"
+        if point is not None:
+            deployed = DeployedThresholds.of(point, classes, where=where)
+            nms, by_class, origin = deployed.nms, dict(deployed.by_class), f"the operating point {where}"
+            if beyond := [name for name, value in by_class.items() if not 0 <= value < 1]:
+                raise EvaluationError(f"{where}: class_thresholds: {beyond[0]}: expected a number in [0, 1)")
         given = parse_class_thresholds(options.class_thresholds)
         if unknown := [name for name in given if name not in classes]:
             raise OptionsError(
                 f"class_thresholds: {unknown[0]!r} is no class of the model; it has {shown_names(classes)}"
-            )
-        if unknown := [name for name in by_class if name not in classes]:
-            raise EvaluationError(
-                f"{where}: class_thresholds: {unknown[0]!r} is no class of the model; it has {shown_names(classes)}"
             )
         confidence = nms.confidence_threshold
         if options.confidence_threshold is not None:
@@ -84,20 +83,3 @@ class Reporting:
         else:
             confidence = ", ".join(f"{name} {each:g}" for name, each in zip(classes, self.thresholds, strict=True))
         return f"confidence above {confidence}; NMS at IoU {self.nms.iou_threshold:g}; {self.origin}"
-
-
-def _of_point(point: Mapping[str, Any], where: str) -> tuple[NmsOptions, dict[str, float]]:
-    """The NMS and the thresholds of single classes of an operating point; `EvaluationError` for what is none."""
-    try:
-        values: dict[str, Any] = {name: float(point[name]) for name in ("confidence_threshold", "iou_threshold")}
-        stated = dict(point.get("nms") or {})
-        by_class = {str(name): float(value) for name, value in (point.get("class_thresholds") or {}).items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EvaluationError(
-            f"{where}: not an operating point; expected the numbers confidence_threshold and iou_threshold, and a "
-            f"number for each name in class_thresholds"
-        ) from error
-    values |= {name: stated[name] for name in ("kind", "beta", "max_detections") if name in stated}
-    if beyond := [name for name, value in by_class.items() if not 0 <= value < 1]:
-        raise EvaluationError(f"{where}: class_thresholds: {beyond[0]}: expected a number in [0, 1)")
-    return NmsOptions(**values), by_class
