@@ -4,17 +4,12 @@ Only wires. The same function is compiled for Kubeflow (`python pipelines/retrai
 `retrain_pipeline.yaml` beside this file) and run on one machine by `traffic-yolo retrain --local`.
 """
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from traffic_yolo.dataset.component import convert, convert_files
-from traffic_yolo.deepstream.component import validate
-from traffic_yolo.evaluation.component import evaluate
-from traffic_yolo.export.component import export
-from traffic_yolo.registry.component import publish
 from traffic_yolo.retraining.component import close_attempt, new_data, note_weights, open_gate
 from traffic_yolo.snapshot.component import snapshot
-from traffic_yolo.training.component import train
-from traffic_yolo.tuning.component import tune
+from traffic_yolo_pipelines.training_to_zoo import to_the_zoo, train_in_a_task
 from traffic_yolo_pipelines.wiring import check_first, form_parameters, reach_storage
 
 
@@ -164,57 +159,18 @@ def retrain_pipeline(
             )
             dataset = convert_task.outputs["dataset"]
 
-            train_task = train(
-                dataset=dataset, work=train_work, run_id=run_id, **{**form_parameters(train, form), **start}
-            )
-            # A node that is taken away, not a mistake in the options: exit code 2 fails again at once
-            train_task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
-            train_task.set_caching_options(False)
-            train_task.set_cpu_request("2").set_memory_request("8G").set_memory_limit("32G")
-            # A text: of a number KFP's driver reads "", and sets no limit
-            train_task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus)
-            # DataLoader workers hand pictures over through shared memory; a pod has 64 MiB of it by default.
-            kubernetes.empty_dir_mount(
-                train_task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="4Gi"
-            )
-
-            export_task = export(run=train_task.outputs["run"], dataset=dataset)
-            model = export_task.outputs["model"]
-            evaluate_task = evaluate(model=model, dataset=dataset, **form_parameters(evaluate, form))
-            evaluation = evaluate_task.outputs["evaluation"]
-            evaluate_task.set_cpu_request("2").set_memory_request("4G")
-            tune_task = tune(evaluation=evaluation, dataset=dataset, **form_parameters(tune, form))
-            tuning = tune_task.outputs["tuning"]
-            validate_task = validate(
-                model=model,
-                dataset=dataset,
-                evaluation=evaluation,
-                tuning=tuning,
-                **form_parameters(validate, form),
-            )
-            validate_task.set_cpu_request("2").set_memory_request("4G")
-
-            note_task = note_weights(run_id=run_id, model=model, **form_parameters(note_weights, form))
-            note_task.after(validate_task)
-            publish_task = publish(
-                model=model,
-                evaluation=evaluation,
-                tuning=tuning,
-                validation=validate_task.outputs["validation"],
-                dataset=dataset,
-                run_id=run_id,
-                **form_parameters(publish, form),
-            )
-            # The version in use is inferred on the same pictures, as evaluate does it with the new one
-            publish_task.set_cpu_request("2").set_memory_request("4G")
-            publish_task.after(note_task)  # what was trained is known before anything of it is there for others
-            for task in (note_task, publish_task):
-                task.set_caching_options(False)
-
-            # Export too: the data set may be a reference to one on the NAS, which every task that gets it reads there
-            reading = (files_task, convert_task, train_task, export_task, evaluate_task, tune_task, validate_task)
-            for task in (*reading, note_task, publish_task):
+            for task in (files_task, convert_task):
                 reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
+
+            def note(model: dsl.Model) -> dsl.PipelineTask:
+                """What was trained is known before anything of it is there for others."""
+                task = note_weights(run_id=run_id, model=model, **form_parameters(note_weights, form))
+                task.set_caching_options(False)
+                reach_storage(task, nas_claim=nas_claim, s3_secret=s3_secret)
+                return task
+
+            begun = {**form, **start}
+            to_the_zoo(train_in_a_task(dataset, begun), dataset, begun, before_publishing=note)
 
 
 if __name__ == "__main__":

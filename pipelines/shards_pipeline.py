@@ -6,7 +6,8 @@ Only wires (`scale_out`). Compiled for Kubeflow by `python pipelines/shards_pipe
 
 from kfp import dsl
 
-from traffic_yolo_pipelines.scale_out import in_the_task, scaled_out
+from traffic_yolo_pipelines.scale_out import scaled_out
+from traffic_yolo_pipelines.training_to_zoo import train_in_a_task
 
 
 @dsl.pipeline(name="traffic-yolo-shards")
@@ -113,7 +114,7 @@ def shards_pipeline(
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
         gpus: GPUs of the training task; 0 trains on CPUs. A whole number.
     """
-    scaled_out(dict(locals()), in_the_task)
+    scaled_out(dict(locals()), train_in_a_task)
 
 
 if __name__ == "__main__":
