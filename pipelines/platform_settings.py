@@ -6,6 +6,7 @@ names once and for all, the claim and the secret, leaves the form; the number of
 default.
 """
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,6 @@ def apply_settings(pipeline: Any, settings: ClusterSettings) -> None:
     """
     spec = pipeline.pipeline_spec
     containers = spec.deployment_spec["executors"]
-    platform = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
     retries: dict[str, Retries] = {}
     for name, component in spec.components.items():
         label = component.executor_label
@@ -66,16 +66,12 @@ def apply_settings(pipeline: Any, settings: ClusterSettings) -> None:
         except OptionsError as error:
             raise OptionsError(f"steps.{step}, with what the pipeline gives it: {error}") from error
         _set_scratch_variable(container, settings)
-        message = platform_pb.KubernetesExecutorConfig()
-        if label in platform:
-            json_format.ParseDict(json_format.MessageToDict(platform[label]), message)
-        _set_storage(message, settings, reads_only=step in READ_ONLY_STEPS)
-        _set_place(message, settings, has_gpus=asks_for_gpus)
-        if stated.timeout:
-            message.active_deadline_seconds = seconds("timeout", stated.timeout)
-        _set_user(message, settings)
-        platform[label].Clear()
-        platform[label].update(json_format.MessageToDict(message))
+        with pod_settings(pipeline, label) as message:
+            _set_storage(message, settings, reads_only=step in READ_ONLY_STEPS)
+            _set_place(message, settings, has_gpus=asks_for_gpus)
+            if stated.timeout:
+                message.active_deadline_seconds = seconds("timeout", stated.timeout)
+            _set_user(message, settings)
         wanted = settings.steps.get(step, Step()).retries if step in ONCE_STEPS else stated.retries
         if wanted is not None:
             retries[name] = wanted
@@ -90,6 +86,18 @@ def apply_settings(pipeline: Any, settings: ClusterSettings) -> None:
     gpus = spec.root.input_definitions.parameters.get(GPUS_PARAMETER)
     if gpus is not None:
         gpus.default_value.string_value = str(settings.gpu.count)
+
+
+@contextlib.contextmanager
+def pod_settings(pipeline: Any, executor: str) -> "Iterator[platform_pb.KubernetesExecutorConfig]":
+    """What Kubernetes is told of an executor's pods in a compiled pipeline, to be changed inside the block."""
+    platform = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
+    message = platform_pb.KubernetesExecutorConfig()
+    if executor in platform:
+        json_format.ParseDict(json_format.MessageToDict(platform[executor]), message)
+    yield message
+    platform[executor].Clear()
+    platform[executor].update(json_format.MessageToDict(message))
 
 
 def step_of(component: str) -> str:

@@ -5,13 +5,12 @@ import functools
 import inspect
 from typing import Any
 
-from google.protobuf import json_format
 from kfp import dsl, kubernetes
-from kfp.kubernetes import kubernetes_executor_config_pb2 as platform_pb
 
 from traffic_yolo.cluster.settings import Summary
 from traffic_yolo.run_report.component import report_run
 from traffic_yolo.webhook import WEBHOOK_VARIABLE
+from traffic_yolo_pipelines.platform_settings import pod_settings
 from traffic_yolo_pipelines.wiring import reach_storage
 
 _OF_THE_FORM = ("zoo", "model_name")
@@ -59,14 +58,9 @@ def _with_webhook(pipeline: Any, executors: list[str], stated: Summary) -> Any:
     made = copy.deepcopy(pipeline)
     if not stated.webhook_secret:
         return made
-    platform = made.platform_spec.platforms["kubernetes"].deployment_spec.executors
     for label in executors:
-        message = platform_pb.KubernetesExecutorConfig()
-        if label in platform:
-            json_format.ParseDict(json_format.MessageToDict(platform[label]), message)
-        secret = message.secret_as_env.add(secret_name=stated.webhook_secret, optional=False)
-        secret.secret_name_parameter.runtime_value.constant.string_value = stated.webhook_secret
-        secret.key_to_env.add(secret_key=stated.webhook_key, env_var=WEBHOOK_VARIABLE)
-        platform[label].Clear()
-        platform[label].update(json_format.MessageToDict(message))
+        with pod_settings(made, label) as message:
+            secret = message.secret_as_env.add(secret_name=stated.webhook_secret, optional=False)
+            secret.secret_name_parameter.runtime_value.constant.string_value = stated.webhook_secret
+            secret.key_to_env.add(secret_key=stated.webhook_key, env_var=WEBHOOK_VARIABLE)
     return made
