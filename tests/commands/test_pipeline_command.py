@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import yaml
+from quick_yaml import load_documents
 
 from traffic_yolo.cli import main
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
@@ -39,7 +39,7 @@ def test_pipeline_is_compiled_into_any_folder(
     monkeypatch.setenv(NAS_ROOT_VARIABLE, str(tmp_path))
     assert run("pipeline", "compile", "--cluster", cluster, "--out", "nas://made", "convert") == 0
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["convert_pipeline.yaml"]
-    spec, platform = yaml.safe_load_all((tmp_path / "made" / "convert_pipeline.yaml").read_text())
+    spec, platform = load_documents((tmp_path / "made" / "convert_pipeline.yaml").read_text())
     assert "nas_claim" not in spec["root"]["inputDefinitions"]["parameters"]
     assert "share" in str(platform)
     printed = capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_without_a_cluster_the_files_are_those_of_the_repository(tmp_path: Path,
     assert run("pipeline", "compile", "--out", tmp_path) == 0
     for name in pipeline_names():
         made, kept = ((folder / f"{name}_pipeline.yaml").read_text() for folder in (tmp_path, repository / "pipelines"))
-        assert list(yaml.safe_load_all(made)) == list(yaml.safe_load_all(kept)), name
+        assert load_documents(made) == load_documents(kept), name
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,11 @@ def test_without_a_cluster_the_files_are_those_of_the_repository(tmp_path: Path,
             [],
             "cluster file: steps.'trian': no pipeline has this step; did you mean train?",
         ),
-        ("steps: {zzz: {timeout: 1h}}", [], "no pipeline has this step; known: close_attempt, compare_with_zoo, convert, "),
+        (
+            "steps: {zzz: {timeout: 1h}}",
+            [],
+            "no pipeline has this step; known: close_attempt, compare_with_zoo, convert, ",
+        ),
         ("", ["finetun"], "'finetun' is no pipeline; did you mean finetune?"),
         ("steps: {train: {requests: {memory: 99G}}}", [], "expected at most the limit, 32G, found 99G"),
         (

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from driver_cache import Memory, Outputs, cache_key
 from driver_pod import DriverError, ResolvedNullError, driver_pod, text_of
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec import pipeline_spec_pb2
+from quick_yaml import load_documents
 
 OLD, HEAD = (2, 4), (2, 99)  # the oldest server that is spoken of, and the newest sources that were read
 RUN_PLACEHOLDERS_SINCE = NULLS_SINCE = RETRIES_SINCE = (2, 5)
@@ -50,7 +50,7 @@ class Compiled:
     @classmethod
     def read(cls, path: Path) -> "Compiled":
         """Reads a YAML file, and has KFP's own message types refuse what is no spec."""
-        return cls.of(list(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
+        return cls.of(load_documents(path.read_text(encoding="utf-8")))
 
     @classmethod
     def of(cls, documents: list[Any]) -> "Compiled":

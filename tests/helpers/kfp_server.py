@@ -21,8 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-import yaml
 from driver_replay import Compiled, DriverError, Server
+from quick_yaml import load_documents
 from workflow_play import Play
 
 API = "/apis/v2beta1"
@@ -325,7 +325,7 @@ class KfpServer:
         ):
             raise RefusedError(409, "Already exist error: a version of the name exists")
         version_id = f"v-{len(self.versions) + 1}"
-        self.compiled[version_id] = Compiled.of(list(yaml.safe_load_all(data)))
+        self.compiled[version_id] = Compiled.of(load_documents(data))
         self.versions[version_id] = {
             "pipeline_id": query["pipelineid"], "pipeline_version_id": version_id, "display_name": query["name"],
             "created_at": "2026-11-23T00:00:00Z",

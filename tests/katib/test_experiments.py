@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 from click.testing import CliRunner
+from kubernetes_schema import hold_to_schema
+from quick_yaml import load_documents, load_yaml
 
 from traffic_yolo.cli import main as program_main
 from traffic_yolo.commands.trial import command
@@ -30,7 +31,7 @@ def script(request: pytest.FixtureRequest, repository: Path) -> Path:
 
 @pytest.fixture
 def committed(script: Path) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(script.with_suffix(".yaml").read_text())
+    document: dict[str, Any] = load_yaml(script.with_suffix(".yaml").read_text())
     return document
 
 
@@ -70,7 +71,7 @@ def test_parameters_are_fields_of_our_options(committed: dict[str, Any]) -> None
 def test_kubernetes_takes_the_filled_job(committed: dict[str, Any]) -> None:
     job = fill(committed["spec"]["trialTemplate"]["trialSpec"], SAMPLES)
     assert "${" not in yaml.safe_dump(job)
-    kubernetes_validate.validate({**job, "metadata": {"name": "trial", "namespace": "team"}}, "1.30", strict=True)
+    hold_to_schema({**job, "metadata": {"name": "trial", "namespace": "team"}})
 
 
 def test_the_pod_can_end_and_is_not_repeated(committed: dict[str, Any]) -> None:
@@ -140,10 +141,10 @@ def test_the_collector_reads_our_lines_and_nothing_else(committed: dict[str, Any
 
 
 def test_kubernetes_knows_every_key_of_the_rules(repository: Path) -> None:
-    documents = list(yaml.safe_load_all((repository / "katib" / "rbac.yaml").read_text()))
+    documents = load_documents((repository / "katib" / "rbac.yaml").read_text())
     assert [document["kind"] for document in documents] == ["Role", "RoleBinding"]
     for document in documents:
-        kubernetes_validate.validate(document, "1.30", strict=True)
+        hold_to_schema(document)
 
 
 def test_a_mistake_in_a_trial_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from quick_yaml import load_yaml
 
 from traffic_yolo.tuning.training_store import count_events, events
 
@@ -68,7 +68,7 @@ def cut(file: Path, to: Path, **counts: int) -> Path:
 
 
 def status_of(out: Path) -> dict[str, Any]:
-    status: dict[str, Any] = yaml.safe_load((out / "experiment.yaml").read_text())["status"]
+    status: dict[str, Any] = load_yaml((out / "experiment.yaml").read_text())["status"]
     return status
 
 

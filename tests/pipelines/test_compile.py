@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
+from quick_yaml import load_documents
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo_pipelines.compile import add_literals, compile_to, server_version
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def test_words_are_literals_of_the_form_and_of_the_task(repository: Path) -> None:
-    spec = next(yaml.safe_load_all((repository / "pipelines" / "finetune_pipeline.yaml").read_text()))
+    spec = load_documents((repository / "pipelines" / "finetune_pipeline.yaml").read_text())[0]
     words = ["f1", "map", "map50", "recall_at_fppi", "cost"]
     for place in (spec["root"], spec["components"]["comp-tune"]):
         assert place["inputDefinitions"]["parameters"]["objective"]["literals"] == words

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from quick_yaml import load_documents
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.dataset.component import convert_files, convert_shard, merge_shards, plan_shards
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def documents(path: Path) -> list[Any]:
-    loaded = list(yaml.safe_load_all(path.read_text()))
+    loaded = load_documents(path.read_text())
     for document in loaded:
         document.pop("sdkVersion", None)
     return loaded

@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
-import kubernetes_validate
 import pytest
-import yaml
 from driver_pod import DriverError
 from driver_replay import HEAD, OLD, Compiled, Server, Task, references
 from kfp import dsl, kubernetes
+from kubernetes_schema import hold_to_schema
+from quick_yaml import load_documents
 
 from traffic_yolo.container_images import IMAGES, image
 from traffic_yolo.options import SETTINGS, fields_of
@@ -83,7 +83,7 @@ def test_every_pod_is_one_that_kubernetes_takes(pipeline: Compiled, version: tup
         assert len(names) == len(set(names)), task.name
         assert task.main["image"] in {image(name) for name in IMAGES}
         document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task"}, "spec": pod}
-        kubernetes_validate.validate(document, "1.30", strict=True)
+        hold_to_schema(document)
 
 
 def test_claim_is_the_one_that_was_named_where_the_environment_says(
@@ -184,7 +184,7 @@ def test_training_shares_memory_and_is_begun_again(finetune: Compiled) -> None:
 
 def test_a_number_of_gpus_is_caught(version: tuple[int, int]) -> None:
     """As it was: an int is a number for the driver, which reads "" and sets no limit; the run is green, on CPUs."""
-    documents = list(yaml.safe_load_all((FOLDER / "finetune_pipeline.yaml").read_text()))
+    documents = load_documents((FOLDER / "finetune_pipeline.yaml").read_text())
     documents[0]["root"]["inputDefinitions"]["parameters"]["gpus"] |= {
         "parameterType": "NUMBER_INTEGER",
         "defaultValue": 0,
@@ -291,7 +291,7 @@ def test_settings_that_parameters_name_arrive_as_they_were_given(settings: Compi
     assert pod["activeDeadlineSeconds"] == 3600
     assert [volume["name"] for volume in pod["volumes"]] == ["scratch", "minio", "team-settings", "work"]  # no "/none"
     document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task"}, "spec": pod}
-    kubernetes_validate.validate(document, "1.30", strict=True)
+    hold_to_schema(document)
     assert [reference for reference in references(settings) if reference.is_dropped] == []
 
 

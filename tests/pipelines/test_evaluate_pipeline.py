@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from driver_replay import HEAD, Compiled, Server
+from quick_yaml import load_documents
 
 from traffic_yolo.dataset.component import import_dataset
 from traffic_yolo.dataset.data_set import DataSet
@@ -35,7 +35,7 @@ MOST_BYTES = 200_000  # Argo refuses workflows above 256 KiB; kfp puts every com
 
 
 def documents(path: Path) -> list[Any]:
-    loaded = list(yaml.safe_load_all(path.read_text()))
+    loaded = load_documents(path.read_text())
     for document in loaded:
         document.pop("sdkVersion", None)
     return loaded

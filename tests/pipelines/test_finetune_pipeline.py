@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from quick_yaml import load_documents, load_yaml
 
 from traffic_yolo.commands.run_summary import run_summary
 from traffic_yolo.container_images import IMAGES, image
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def documents(path: Path) -> list[Any]:
-    loaded = list(yaml.safe_load_all(path.read_text()))
+    loaded = load_documents(path.read_text())
     for document in loaded:
         document.pop("sdkVersion", None)
     return loaded
@@ -125,7 +125,7 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
         },
         tmp_path / "runs",
     )
-    options = yaml.safe_load((run.artifact("train", "run") / "options.yaml").read_text())
+    options = load_yaml((run.artifact("train", "run") / "options.yaml").read_text())
     assert (options["width"], options["mosaic"], options["evaluate_every"]) == (160, 0.25, 2)
     record = json.loads((run.artifact("evaluate", "evaluation") / "record.json").read_text())
     assert record["metrics"]["ap50"] is not None

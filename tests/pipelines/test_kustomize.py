@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
-import yaml
+from kubernetes_schema import hold_to_schema
 from pod_security import breaches
+from quick_yaml import load_documents
 
 from traffic_yolo.container_images import USER_ID, image
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
@@ -24,14 +24,14 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kube
 
 
 def loaded(path: Path) -> list[Any]:
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return load_documents(path.read_text(encoding="utf-8"))
 
 
 def built(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """(kind, name) -> document, as kubectl's own kustomize makes them."""
     finished = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    documents = list(yaml.safe_load_all(finished.stdout))
+    documents = load_documents(finished.stdout)
     found = {(document["kind"], document["metadata"]["name"]): document for document in documents}
     assert len(found) == len(documents)
     return found
@@ -61,7 +61,7 @@ def test_everything_that_is_listed_is_there_and_nothing_lies_unlisted(folder: Pa
 def test_kubernetes_knows_every_key(path: Path) -> None:
     for document in loaded(path):
         if document["kind"] != "Kustomization":
-            kubernetes_validate.validate(document, "1.30", strict=True)
+            hold_to_schema(document)
 
 
 @needs_kubectl
@@ -71,7 +71,7 @@ def test_example_builds_and_all_of_it_lies_in_one_namespace(example: Path) -> No
         "Namespace", "PersistentVolume", "PersistentVolumeClaim", "Secret", "NetworkPolicy", "Role", "RoleBinding",
     }  # fmt: skip
     for (kind, name), document in found.items():
-        kubernetes_validate.validate(document, "1.30", strict=True)
+        hold_to_schema(document)
         if kind not in ("Namespace", "PersistentVolume"):
             assert document["metadata"]["namespace"] == "team-vision", name
     for claim_name in ("nas-data", "nas-data-ro"):

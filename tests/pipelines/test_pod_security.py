@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from driver_replay import Compiled, Server
 from pod_security import breaches, executor_pod
+from quick_yaml import load_yaml
 
 from traffic_yolo.container_images import security_context
 from traffic_yolo.training.options import TrainingOptions
@@ -65,7 +65,7 @@ def test_each_control_is_held(path: str, value: Any, breach: str) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
 def test_trials_are_admitted(experiment: Path) -> None:
-    template = yaml.safe_load(experiment.read_text())["spec"]["trialTemplate"]
+    template = load_yaml(experiment.read_text())["spec"]["trialTemplate"]
     pod = template["trialSpec"]["spec"]["template"]["spec"]
     assert breaches(pod) == []
     # Katib copies the first container's context to the collector (injectSecurityContext), whose image is root's

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from driver_replay import Compiled, Server
+from quick_yaml import load_documents, load_yaml
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.dataset.options import ConvertOptions
@@ -43,7 +43,7 @@ def test_committed_yaml_is_what_the_source_compiles_to(
         monkeypatch.delenv(name, raising=False)
     compile_to(retrain_pipeline, tmp_path / "compiled.yaml")
     committed, compiled = (
-        [{k: v for k, v in document.items() if k != "sdkVersion"} for document in yaml.safe_load_all(path.read_text())]
+        [{k: v for k, v in document.items() if k != "sdkVersion"} for document in load_documents(path.read_text())]
         for path in (repository / "pipelines" / "retrain_pipeline.yaml", tmp_path / "compiled.yaml")
     )
     assert committed == compiled, "the committed YAML is stale; run `make compile`"
@@ -163,7 +163,7 @@ def test_four_outcomes_one_after_another(tmp_path: Path) -> None:
     second = retrain(tmp_path)  # two steps at a high rate: no better than what it starts from
     attempt = Attempts.read(zoo).attempts[-1]
     assert (attempt.number, attempt.begun.in_use, attempt.begun.compared_with) == (3, ended.version, 2), second.stderr
-    options = yaml.safe_load((sorted((tmp_path / "runs").iterdir())[-1] / "train" / "run" / "options.yaml").read_text())
+    options = load_yaml((sorted((tmp_path / "runs").iterdir())[-1] / "train" / "run" / "options.yaml").read_text())
     assert options["weights"] == str(zoo / ended.version / "model.weights")
     assert attempt.ended is not None
     assert attempt.ended.outcome == "rejected"

@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
-import yaml
 from driver_replay import Server
 from kfp_client_alone import alone
 from kfp_schedules import NEW_SCHEDULE, SCHEDULES, ScheduleServer, names_of
 from kfp_server import API, HEALTH, NEW_EXPERIMENT, NEW_PIPELINE, UPLOAD, Answer, kfp_server
+from kubernetes_schema import hold_to_schema
+from quick_yaml import load_yaml
 
 from traffic_yolo._version import __version__
 from traffic_yolo.cli import main
@@ -235,8 +235,8 @@ def test_cron_job_is_one_that_kubernetes_takes_and_restricted_pods_allow(
     more = ["--gpus", "1", "--s3-secret", "lab-s3", "--namespace", "team", "--timezone", "Europe/Berlin"]
     text = emitted(capsys, *more, "--min-new-frames", "250", "--mosaic", "0.25", "--no-per-class")
     assert text.startswith("# at 03:00 on Mondays, Europe/Berlin: traffic-yolo retrain\n")
-    job = yaml.safe_load(text)
-    kubernetes_validate.validate(job, "1.30", strict=True)
+    job = load_yaml(text)
+    hold_to_schema(job)
     assert (job["spec"]["schedule"], job["spec"]["timeZone"]) == ("0 3 * * mon", "Europe/Berlin")
     assert (job["spec"]["concurrencyPolicy"], job["metadata"]["namespace"]) == ("Forbid", "team")
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
@@ -273,7 +273,7 @@ def test_cron_job_is_one_that_kubernetes_takes_and_restricted_pods_allow(
                 str(tmp_path / "job.yaml"),
             ]
         )
-    assert yaml.safe_load((tmp_path / "job.yaml").read_text())["kind"] == "CronJob"
+    assert load_yaml((tmp_path / "job.yaml").read_text())["kind"] == "CronJob"
 
 
 @pytest.mark.parametrize(

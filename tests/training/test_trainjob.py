@@ -17,6 +17,7 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from quick_yaml import load_yaml
 from written_data_set import write_manifest
 
 from traffic_yolo.cli import traffic_yolo
@@ -77,7 +78,7 @@ def test_the_models_lose_no_key_of_it(job: TrainJobOptions) -> None:
     found = document(job)
     assert TrainerV1alpha1TrainJob.from_dict(json.loads(json.dumps(found))).to_dict() == found  # type: ignore[union-attr]
     assert None not in list(leaves(found))
-    assert yaml.safe_load(trainjob_yaml(found)) == found
+    assert load_yaml(trainjob_yaml(found)) == found
 
 
 def test_kubernetes_own_parts_have_kubernetes_schema() -> None:
@@ -144,7 +145,7 @@ def test_two_nodes_train_together_by_the_manifest_s_own_command(
     options = "--cfg nas://tiny.cfg --batch 4 --max-batches 2 --max-bad-pictures 0.25 --device cpu"
     job = f"train --dataset nas://dataset {options} --out nas://run --emit trainjob --nodes 2 --cpus-per-node 1"
     emitted = CliRunner().invoke(traffic_yolo, job.split(), catch_exceptions=False)
-    trainer = yaml.safe_load(emitted.output)["spec"]["trainer"]
+    trainer = load_yaml(emitted.output)["spec"]["trainer"]
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -192,7 +193,7 @@ def test_train_emit_prints_it_and_trains_nothing(tmp_path: Path) -> None:
     arguments = [f"--dataset={WHERE[0]}", f"--out={WHERE[1]}", "--emit=trainjob", "--nodes=3", "--batch=8"]
     result = CliRunner().invoke(train.command, arguments, catch_exceptions=False)
     assert result.exit_code == 0
-    found = yaml.safe_load(result.output)
+    found = load_yaml(result.output)
     assert found["spec"]["trainer"]["numNodes"] == 3
     assert "--batch=8" in found["spec"]["trainer"]["command"]
     assert result.output.startswith("# Written by `traffic-yolo train --emit trainjob`")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client
+from quick_yaml import load_documents
 from trainjob_server import PODS, TRAINJOBS, TrainJobServer, serving
 
 from traffic_yolo.cluster import api_server
@@ -372,7 +372,7 @@ def test_rights_are_those_of_the_calls_that_are_made(
             made.add(("trainjobs", verbs[method]))
         else:
             made.add(("pods", "list") if path == PODS else ("pods/log", "get"))
-    role = next(yaml.safe_load_all((repository / "katib" / "trainjob_rbac.yaml").read_text()))
+    role = load_documents((repository / "katib" / "trainjob_rbac.yaml").read_text())[0]
     given = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert given == made
 

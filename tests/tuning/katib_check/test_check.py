@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_yaml import load_yaml
 
 from traffic_yolo.cli import main, traffic_yolo
 from traffic_yolo.tuning.katib_check.check import check_document, check_text, rules_values
@@ -41,7 +42,7 @@ def test_command_prints_json(tmp_path: Path) -> None:
 
 
 def test_command_compares_with_the_experiment_that_it_would_replace(tmp_path: Path) -> None:
-    old = yaml.safe_load(BASE.read_text()) | {"status": {"trials": 30}}
+    old = load_yaml(BASE.read_text()) | {"status": {"trials": 30}}
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(old))
     (tmp_path / "new.yaml").write_text(BASE.read_text().replace("maxTrialCount: 24", "maxTrialCount: 25"))
     result = run("check", str(tmp_path / "new.yaml"), "--old", str(tmp_path / "old.yaml"))
@@ -118,7 +119,7 @@ def test_katibs_own_example_has_no_error() -> None:
 
 def test_every_rule_broken_at_once_is_reported_without_a_traceback() -> None:
     """All that can be wrong in one document; no rule hides another."""
-    document = yaml.safe_load(BASE.read_text())
+    document = load_yaml(BASE.read_text())
     document["apiVersion"], document["kind"], document["metadata"]["name"] = "v1", "Trial", "9_x" * 30
     spec = document["spec"]
     spec |= {
@@ -168,13 +169,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in items for place in places(item, (*path, key)))]
 
 
-PLACES = places(yaml.safe_load(BASE.read_text()))[1:]
+PLACES = places(load_yaml(BASE.read_text()))[1:]
 
 
 @examples(150)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=4))
 def test_any_value_at_any_place_is_survived(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-    document = yaml.safe_load(BASE.read_text())
+    document = load_yaml(BASE.read_text())
     for path, value in changes:
         place = document
         try:
@@ -185,7 +186,7 @@ def test_any_value_at_any_place_is_survived(changes: list[tuple[tuple[Any, ...],
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took the place away
     check_document(document)
-    check_document(document, old=yaml.safe_load(BASE.read_text()))
+    check_document(document, old=load_yaml(BASE.read_text()))
 
 
 @examples(200)
@@ -240,7 +241,7 @@ def test_a_key_that_stands_there_twice_may_be_ignored() -> None:
 
 @pytest.mark.parametrize("port", [8080, "8080"])
 def test_a_port_is_a_number_or_a_text(port: int | str) -> None:
-    document = yaml.safe_load(BASE.read_text())
+    document = load_yaml(BASE.read_text())
     del document["spec"]["earlyStopping"]
     source = {"httpGet": {"port": port, "path": "/metrics"}}
     document["spec"]["metricsCollectorSpec"] = {"collector": {"kind": "PrometheusMetric"}, "source": source}
@@ -251,7 +252,7 @@ def test_a_port_is_a_number_or_a_text(port: int | str) -> None:
 
 
 def test_a_quantity_is_a_number_or_a_text_that_is_one() -> None:
-    document = yaml.safe_load(BASE.read_text())
+    document = load_yaml(BASE.read_text())
     del document["spec"]["earlyStopping"]
     custom = {"name": "collector", "image": "registry.local/c:1", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}
     document["spec"]["metricsCollectorSpec"] = {"collector": {"kind": "Custom", "customCollector": custom}}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from quick_yaml import load_yaml
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.tuning.katib_check.check import READING_RULES, check_document, check_text
@@ -528,7 +529,7 @@ OF_EDITS = {"edit-immutable", "edit-restart", "edit-max-trials"}  # below: they 
 
 
 def base() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(BASE.read_text())
+    document: dict[str, Any] = load_yaml(BASE.read_text())
     return document
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from katib_server import KatibServer
+from quick_yaml import load_documents, load_yaml
 
 from traffic_yolo.cluster import api_server
 from traffic_yolo.cluster.api_server import CLUSTER_VARIABLE
@@ -261,7 +262,7 @@ def test_the_pipeline_runs_to_its_end_without_a_cluster(
     experiment = tmp_path / "experiment.yaml"
     shell_experiment(experiment, ["echo", "score=${trialParameters.confidence_threshold}"])
     run = run_locally(tune_pipeline, {"experiment": str(experiment)}, tmp_path / "runs")
-    finished = yaml.safe_load(run.artifact("search", "finished").read_text())
+    finished = load_yaml(run.artifact("search", "finished").read_text())
     assert finished["status"]["currentOptimalTrial"]["parameterAssignments"] == [
         {"name": "confidence_threshold", "value": "0.5"}
     ]
@@ -289,7 +290,7 @@ def test_committed_yaml_is_what_the_source_compiles_to(
     compiler.Compiler().compile(tune_pipeline, str(tmp_path / "compiled.yaml"))
 
     def loaded(path: Path) -> list[Any]:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = load_documents(path.read_text())
         for document in documents:
             document.pop("sdkVersion", None)
         return documents

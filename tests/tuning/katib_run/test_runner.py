@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from quick_yaml import load_yaml
 
 from traffic_yolo.commands.katib import command
 from traffic_yolo.errors import StorageError
@@ -29,7 +30,7 @@ def run(file: Path, out: Path, *more: str) -> Result:
 
 
 def status_of(out: Path) -> dict[str, Any]:
-    status: dict[str, Any] = yaml.safe_load((out / "experiment.yaml").read_text())["status"]
+    status: dict[str, Any] = load_yaml((out / "experiment.yaml").read_text())["status"]
     return status
 
 
@@ -145,7 +146,7 @@ def test_a_trial_that_a_killed_run_left_is_never_called_running(
 ) -> None:
     """The run was killed when one trial had failed; the next one finds that the experiment is over at once."""
     out = tmp_path / "out"
-    document = yaml.safe_load(experiment(maxFailedTrialCount=0).read_text())
+    document = load_yaml(experiment(maxFailedTrialCount=0).read_text())
     journal = Journal(out / "journal.jsonl")
     journal.begin(document)
     for name, state in (("small-1", "Failed"), ("small-2", "Running")):
@@ -433,7 +434,7 @@ def test_a_file_is_read_where_the_collector_is_told_to(experiment: Experiment, n
         }
     )
     text = file.read_text().replace("- --x=", "- --log=/metrics/all.log\n              - --x=")
-    document = yaml.safe_load(text)
+    document = load_yaml(text)
     file.write_text(yaml.safe_dump(document))
     answered = run(file, tmp_path / "out", "--nas-root", str(nas))
     assert answered.exit_code == 0, answered.output
@@ -446,7 +447,7 @@ def test_a_command_that_is_a_shell_with_a_script_keeps_it_whole(
     experiment: Experiment, nas: Path, tmp_path: Path, shell: str
 ) -> None:
     file = experiment(maxTrialCount=2)
-    document = yaml.safe_load(file.read_text())
+    document = load_yaml(file.read_text())
     pod = document["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = [shell, "-c", "x=0.5; echo score=$x; echo size=${trialParameters.x}; true"]
     file.write_text(yaml.safe_dump(document))
