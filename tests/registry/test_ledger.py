@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from judged_runs import publish
+from ledger_writer import write_some
 from records import made_up_record
 from s3_servers import moto_server
 
@@ -233,11 +234,6 @@ def test_the_same_content_is_kept_once_under_its_first_time(tmp_path: Path) -> N
     assert add_entry(ledger, later) == (entry.object_name, False)
     (tmp_path / "ledger" / later.object_name).write_bytes(later.to_bytes())  # as a second writer in the same moment
     assert read_ledger(ledger) == ([entry], [])
-
-
-def write_some(ledger: str, writer: int, count: int) -> None:
-    for index in range(count):
-        add_entry(ledger, LedgerEntry.of_record(f"writer {writer}", str(index), made_up_record()))
 
 
 def test_writers_in_parallel_processes_lose_no_record(tmp_path: Path) -> None:
