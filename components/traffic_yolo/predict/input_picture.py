@@ -15,14 +15,14 @@ from traffic_yolo.errors import PictureError
 class InputPicture:
     """A picture of `width` x `height` pixels: the bytes of a JPEG, PNG or BMP in `data`, or pixels already.
 
-    `image_id`: its number, from 1. `name`: its path in what is written, without a suffix. `source`: the file that it is
-    of. `frame`: the number of a video's frame, from 0, or of a recording's scan; None for a picture file. `time_s`:
-    where the frame is in its video.
+    `image_id`: its number, from 1. `name`: its path in what is written, without a suffix. `path`: the file that it is
+    of, or a stream's address. `frame`: the number of a video's frame, from 0, or of a recording's scan; None for a
+    picture file. `time_s`: where the frame is in its video.
     """
 
     image_id: int
     name: str
-    path: Path
+    path: Path | str
     width: int
     height: int
     data: bytes = b""
@@ -32,7 +32,9 @@ class InputPicture:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def of_bytes(cls, data: bytes, *, image_id: int, name: str, path: Path, frame: int | None = None) -> "InputPicture":
+    def of_bytes(
+        cls, data: bytes, *, image_id: int, name: str, path: Path | str, frame: int | None = None
+    ) -> "InputPicture":
         """A picture whose header says its size; `PictureError` where it is no JPEG, PNG or BMP."""
         size = stated_size(data)
         if size is None:
@@ -56,7 +58,7 @@ class InputPicture:
         *,
         image_id: int,
         name: str,
-        path: Path,
+        path: Path | str,
         frame: int | None = None,
         time_s: float | None = None,
     ) -> "InputPicture":
@@ -83,5 +85,5 @@ class InputPicture:
             return self.pixels
 
 
-def _named(path: Path, frame: int | None) -> str:
+def _named(path: Path | str, frame: int | None) -> str:
     return str(path) if frame is None else f"{path} frame {frame}"

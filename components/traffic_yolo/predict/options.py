@@ -51,11 +51,20 @@ class PredictOptions:
     save: tuple[str, ...] = option((), f"Write detections as {', '.join(SAVE_FORMATS)}.")
     draw: bool = option(True, "Draw the boxes: a JPEG for each picture and scan, a video for each video.")
     stride: int = option(1, "Every how manieth frame of a video or scan of a recording is looked at.", least=1)
+    frames: int | None = option(
+        None, "Most frames or scans that are looked at of each video, stream and recording.", least=1
+    )
+    seconds: float | None = option(None, "Seconds of each video and stream that are looked at, from its begin.")
+    reconnect: int = option(
+        5, "Attempts, one after another, to reach a stream again that dropped, before it counts as ended.", least=0
+    )
     layout: str = option("", "Layout of the recordings: a name, or a YAML file. By default the one that fits.",
                          location="read")  # fmt: skip
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.seconds is not None and self.seconds <= 0:
+            raise OptionsError(f"seconds: expected a number above 0, found {self.seconds:g}")
         for name in self.save:
             if name not in SAVE_FORMATS:
                 raise OptionsError(f"save: expected one of {', '.join(SAVE_FORMATS)}, found {name!r}")

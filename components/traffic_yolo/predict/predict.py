@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.predict.drawing import drawn
+from traffic_yolo.predict.drawn_files import Drawing, opened_drawing
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.look_ahead import Behind, ahead
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
-from traffic_yolo.predict.video import VideoWriter
-from traffic_yolo.predict.writers import PredictionWriter, open_writers, write_jpeg
+from traffic_yolo.predict.writers import PredictionWriter, open_writers
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path
 
@@ -90,7 +89,7 @@ def predict(
         num_pictures = 0
         with (
             open_writers(folder, options.save, network.classes, network.name) as writers,
-            _opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
+            opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
             Behind(WRITTEN_BEHIND) as behind,
         ):
             predicted = _predicted(network, inputs)
@@ -121,52 +120,9 @@ def _write(
     picture: InputPicture,
     found: Detections,
     writers: Sequence[PredictionWriter],
-    drawing: "_Drawing | None",
+    drawing: Drawing | None,
 ) -> None:
     for writer in writers:
         writer.add(picture, found)
     if drawing is not None:
         drawing.add(file, picture, found)
-
-
-class _Drawing:
-    """Draws pictures into a folder; one video is open at a time."""
-
-    def __init__(self, folder: Path, classes: tuple[str, ...]) -> None:
-        self._folder, self._classes = folder, classes
-        self._video: VideoWriter | None = None
-        self._of: Input | None = None
-
-    def add(self, file: Input, picture: InputPicture, found: Detections) -> None:
-        image_bgr = drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, self._classes)
-        if self._of is not file:
-            self.close()
-        if not file.is_video:
-            write_jpeg(self._folder / f"{picture.name}.jpg", image_bgr)
-            return
-        if self._video is None:
-            size_wh = (picture.width, picture.height)
-            self._video = VideoWriter(self._folder / f"{file.name}.avi", size_wh=size_wh, fps=file.fps)
-            self._of = file
-        self._video.add(image_bgr)
-
-    def close(self) -> None:
-        """Completes the video that is open."""
-        video, self._video, self._of = self._video, None, None
-        if video is not None:
-            video.close()
-
-
-@contextlib.contextmanager
-def _opened_drawing(folder: Path, classes: tuple[str, ...], *, wanted: bool) -> Iterator[_Drawing | None]:
-    if not wanted:
-        yield None
-        return
-    drawing = _Drawing(folder, classes)
-    try:
-        yield drawing
-    except BaseException:
-        with contextlib.suppress(Exception):  # what went wrong before is what matters
-            drawing.close()
-        raise
-    drawing.close()

@@ -235,7 +235,7 @@ def _jpeg(picture: InputPicture) -> bytes:
 
 def _with_suffix(picture: InputPicture) -> str:
     if picture.data and picture.frame is None:
-        return f"{picture.name}{picture.path.suffix.lower()}"
+        return f"{picture.name}{Path(picture.path).suffix.lower()}"
     return f"{picture.name}{picture_suffix(picture.data)}"
 
 
