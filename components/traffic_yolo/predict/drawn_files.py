@@ -6,6 +6,7 @@ from pathlib import Path
 
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.predict.drawing import drawn
+from traffic_yolo.predict.following import Followed
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input
 from traffic_yolo.predict.video import VideoWriter
@@ -23,8 +24,8 @@ class Drawing:
         self._of: Input | None = None
         self._written = 0  # frames of that video
 
-    def add(self, file: Input, picture: InputPicture, found: Detections) -> None:
-        image_bgr = drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, self._classes)
+    def add(self, file: Input, picture: InputPicture, found: Detections, followed: Followed) -> None:
+        image_bgr = drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, self._classes, followed)
         if self._of is not file:
             self.close()
         if not file.is_video:

@@ -33,6 +33,7 @@ class Input:
 
     `path`: a stream's is its address. `num_pictures`: how many it is expected to give; None where a video does not say.
     `fps`: of a video, its pictures' rate after the stride; 0 of others. `is_live`: it comes by itself and has no end.
+    `size_wh`: of a video.
     """
 
     path: Path | str
@@ -40,11 +41,17 @@ class Input:
     num_pictures: int | None = 1
     fps: float = 0.0
     is_live: bool = False
+    size_wh: tuple[int, int] | None = None
 
     @property
     def is_video(self) -> bool:
         """Whether what is drawn of it becomes a video."""
         return self.fps > 0
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether its pictures follow one another in time."""
+        return self.is_video or Path(self.path).suffix.lower() == RECORDING_SUFFIX
 
     @property
     def shown(self) -> str:
@@ -233,11 +240,11 @@ def _looked_at_video(path: Path | str, name: str, options: PredictOptions) -> In
     if isinstance(path, str) and facts.num_frames is None:
         if not is_limited:
             raise endless
-        return Input(path, name, options.frames, facts.fps / options.stride, is_live=True)
+        return Input(path, name, options.frames, facts.fps / options.stride, is_live=True, size_wh=facts.size_wh)
     frames = facts.num_frames
     if frames is not None and options.seconds is not None:
         frames = min(frames, math.ceil(options.seconds * facts.fps))
     pictures = None if frames is None else -(-frames // options.stride)
     if pictures is not None and options.frames is not None:
         pictures = min(pictures, options.frames)
-    return Input(path, name, pictures, facts.fps / options.stride)
+    return Input(path, name, pictures, facts.fps / options.stride, size_wh=facts.size_wh)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, option
+from traffic_yolo.predict.count_line import CountLine
 
 SAVE_FORMATS = ("coco", "yolo", "csv", "jsonl", "labelstudio")
 
@@ -58,6 +59,10 @@ class PredictOptions:
     reconnect: int = option(
         5, "Attempts, one after another, to reach a stream again that dropped, before it counts as ended.", least=0
     )
+    track: bool = option(False, "Follow road users from frame to frame and number them.")
+    count_line: tuple[str, ...] = option(
+        (), "Count who crosses a line, by direction and class: NAME=X,Y,X,Y in pixels. Tracks."
+    )
     layout: str = option("", "Layout of the recordings: a name, or a YAML file. By default the one that fits.",
                          location="read")  # fmt: skip
 
@@ -65,10 +70,13 @@ class PredictOptions:
         check_options(self)
         if self.seconds is not None and self.seconds <= 0:
             raise OptionsError(f"seconds: expected a number above 0, found {self.seconds:g}")
+        lines = [CountLine.parse(text).name for text in self.count_line]
+        if twice := [name for name in lines if lines.count(name) > 1]:
+            raise OptionsError(f"count_line: {twice[0]!r} is given twice")
         for name in self.save:
             if name not in SAVE_FORMATS:
                 raise OptionsError(f"save: expected one of {', '.join(SAVE_FORMATS)}, found {name!r}")
-        if not self.draw and not self.save:
+        if not self.draw and not self.save and not self.count_line:
             raise OptionsError(f"save: nothing would be written; give one of {', '.join(SAVE_FORMATS)}, or draw")
 
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections
+from traffic_yolo.predict.count_line import CountLine
+from traffic_yolo.predict.counting import write_counts
 from traffic_yolo.predict.drawn_files import Drawing, opened_drawing
+from traffic_yolo.predict.following import Followed, Following
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.look_ahead import Behind, ahead
@@ -38,6 +41,7 @@ class PredictSummary:
     runtime: str
     reporting: str
     notes: tuple[str, ...]
+    crossings: dict[str, dict[str, int]] | None = None  # line -> direction -> how many, of all sources; None: no lines
 
     @property
     def text(self) -> str:
@@ -47,11 +51,14 @@ class PredictSummary:
             f"{self.num_pictures} pictures: {counts}: {self.out}",
             f"{self.model} by {self.runtime}; {self.reporting}",
         ]
+        for line, counted in (self.crossings or {}).items():
+            lines.append(f"{line}: {', '.join(f'{count} {direction}' for direction, count in counted.items())}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def values(self) -> dict[str, Any]:
         """The same as a JSON value."""
-        return {
+        crossings = {} if self.crossings is None else {"crossings": self.crossings}
+        return crossings | {
             "out": str(self.out),
             "pictures": self.num_pictures,
             "detections": self.by_class,
@@ -82,24 +89,37 @@ def predict(
     with atomic_folder(target) as folder:  # refuses what is there before a network is read
         inputs = Inputs.find([each if isinstance(each, str | Path) else str(each) for each in sources], options)
         expected = inputs.num_pictures
+        lines = [CountLine.parse(text) for text in options.count_line]
+        following = Following(stride=options.stride, lines=lines) if options.track or lines else None
+        if following is not None:
+            following.check(inputs.files)
         from traffic_yolo.predict.model import Model  # loads torch: a mistake in the sources is told before
 
         network = Model.open(model, model_options, inference, num_pictures=expected or 1)
         counts: Counter[int] = Counter()
         num_pictures = 0
         with (
-            open_writers(folder, options.save, network.classes, network.name) as writers,
+            open_writers(
+                folder, options.save, network.classes, network.name, has_tracks=following is not None
+            ) as writers,
             opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
             Behind(WRITTEN_BEHIND) as behind,
         ):
             predicted = _predicted(network, inputs)
             for file, picture, found in progress(predicted, description="predict", unit="picture", total=expected):
-                behind.do(partial(_write, file, picture, found, writers, drawing))
+                followed = Followed() if following is None else following.look(file, picture, found)
+                behind.do(partial(_write, file, picture, found, followed, writers, drawing))
                 counts.update(found.class_ids.tolist())
                 num_pictures += 1
+        crossings = None
+        if following is not None and lines:
+            write_counts(folder, following.counters, lines, network.classes)
+            crossings = following.totals()
     by_class = {name: counts[class_id] for class_id, name in enumerate(network.classes)}
     described = network.reporting.described(network.classes)
-    return PredictSummary(target, num_pictures, by_class, network.name, network.runtime, described, tuple(inputs.notes))
+    return PredictSummary(
+        target, num_pictures, by_class, network.name, network.runtime, described, tuple(inputs.notes), crossings
+    )
 
 
 def _predicted(model: "Model", inputs: Inputs) -> Iterator[tuple[Input, InputPicture, Detections]]:
@@ -119,10 +139,11 @@ def _write(
     file: Input,
     picture: InputPicture,
     found: Detections,
+    followed: Followed,
     writers: Sequence[PredictionWriter],
     drawing: Drawing | None,
 ) -> None:
     for writer in writers:
-        writer.add(picture, found)
+        writer.add(picture, found, followed.track_ids)
     if drawing is not None:
-        drawing.add(file, picture, found)
+        drawing.add(file, picture, found, followed)

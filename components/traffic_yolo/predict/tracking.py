@@ -30,17 +30,18 @@ PATIENCE_S = 1.0  # without a detection until a track ends
 POSITION_STD, SPEED_STD = 1 / 20, 1 / 160
 
 
-@dataclass
+@dataclass(eq=False)
 class Track:
     """One road user. `number`: from 1, or None while it may still be a false alarm.
 
     `state` (4, 2): centre x, centre y, width, height in pixels, and what each changes by a frame; `covariance`
-    (4, 2, 2) of each pair. `hits`: detections so far; `scores`: their sums by class id. `last`: the number of the look
-    that gave the last.
+    (4, 2, 2) of each pair. `measured` (4,): the last detection's centre x, centre y, width, height. `hits`: detections
+    so far; `scores`: their sums by class id. `last`: the number of the look that gave the last.
     """
 
     state: Float64Array
     covariance: Float64Array
+    measured: Float64Array
     last: int
     hits: int = 1
     number: int | None = None
@@ -69,6 +70,7 @@ class Track:
         gain = self.covariance[:, :, 0] / (self.covariance[:, 0, 0] + error)[:, None]  # (4, 2)
         self.state += gain * (measured_cxcywh - self.state[:, 0])[:, None]
         self.covariance -= gain[:, :, None] * self.covariance[:, :1, :]
+        self.measured = measured_cxcywh
 
     def _noise(self) -> Float64Array:
         height = max(self.state[3, 0], 1.0)
@@ -84,14 +86,16 @@ class Tracker:
         self._looks = 0
         self.tracks: list[Track] = []
 
-    def follow(self, found: Detections) -> list[Track | None]:
+    def follow(self, found: Detections, *, frames: int = 1) -> list[Track | None]:
         """The track of each detection of the next frame, in their order; tracks without one go on by their speed.
 
-        None for a box on a stronger one: the same road user, reported in a second class.
+        `frames`: how many have gone by since the last, those that a live stream dropped among them. None for a box on
+        a stronger one: the same road user, reported in a second class.
         """
-        self._looks += 1
+        self._looks += frames
         for track in self.tracks:
-            track.move_on()
+            for _ in range(min(frames, self._patience)):
+                track.move_on()
         boxes = found.boxes_xyxy.astype(np.float64)
         own = _without_second_classes(boxes, found.scores)
         pairs = {int(own[row]): track for row, track in self._pairs(boxes[own], found.class_ids[own])}
@@ -113,7 +117,7 @@ class Tracker:
         self.tracks = [
             track
             for track in self.tracks
-            if self._looks - track.last < (self._patience if track.number is not None else 1)
+            if self._looks - track.last <= (self._patience if track.number is not None else 0)
         ]
         return of_detections
 
@@ -156,5 +160,6 @@ def _begun(cxcywh: Float64Array, look: int) -> Track:
     return Track(
         state=np.stack([cxcywh, np.zeros(4)], axis=1),
         covariance=np.repeat(np.diag(variances)[None], 4, axis=0),
+        measured=cxcywh,
         last=look,
     )

@@ -23,26 +23,28 @@ COCO_NAME, RESULTS_NAME = "instances.json", "results.json"
 CSV_NAME, JSONL_NAME, TASKS_NAME = "detections.csv", "detections.jsonl", "labelstudio.json"
 CSV_COLUMNS = ("source", "picture", "frame", "time_s", "class_id", "class_name", "score", "left", "top", "right",
                "bottom")  # fmt: skip
+TRACK_COLUMN = "track_id"  # in files of a run that tracks
+TrackIds = Sequence[int | None] | None
 JPEG_QUALITY = 95  # of a video's frames, which are no JPEGs yet
 
 
 class PredictionWriter(Protocol):
     """Writes predictions into a folder of its own."""
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
-        """One picture and its detections, of which there may be none."""
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
+        """One picture and its detections, of which there may be none; `tracks`: see `following.Followed.track_ids`."""
         ...
 
 
 class CsvWriter:
     """`detections.csv`: a row for each detection, boxes in pixels. Pictures without any have no row."""
 
-    def __init__(self, file: IO[str], classes: Sequence[str]) -> None:
+    def __init__(self, file: IO[str], classes: Sequence[str], *, has_tracks: bool) -> None:
         self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow(CSV_COLUMNS)
+        self._rows.writerow([*CSV_COLUMNS, TRACK_COLUMN] if has_tracks else CSV_COLUMNS)
         self._classes = classes
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         where = (
             str(picture.path),
@@ -50,9 +52,10 @@ class CsvWriter:
             "" if picture.frame is None else picture.frame,
             "" if picture.time_s is None else f"{picture.time_s:.3f}",
         )
-        for box, score, class_id in _rows(found):
+        for (box, score, class_id), track in zip(_rows(found), _track_columns(found, tracks), strict=True):
             numbers = [f"{value:.3f}" for value in box]
-            self._rows.writerow([*where, class_id, self._classes[class_id], f"{score:.6f}", *numbers])
+            own = ["" if number is None else number for number in track.values()]
+            self._rows.writerow([*where, class_id, self._classes[class_id], f"{score:.6f}", *numbers, *own])
 
 
 class JsonlWriter:
@@ -61,11 +64,11 @@ class JsonlWriter:
     def __init__(self, file: IO[bytes], classes: Sequence[str]) -> None:
         self._file, self._classes = file, classes
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         detections = [
-            {"class_id": class_id, "class_name": self._classes[class_id], "score": score, "xyxy": box}
-            for box, score, class_id in _rows(found)
+            {"class_id": class_id, "class_name": self._classes[class_id], "score": score, "xyxy": box} | track
+            for (box, score, class_id), track in zip(_rows(found), _track_columns(found, tracks), strict=True)
         ]
         value = _described(picture) | {"detections": detections}
         self._file.write(orjson.dumps(value) + b"\n")
@@ -80,16 +83,18 @@ class CocoResultsWriter:
         self._folder, self._classes = folder, classes
         self._images, self._annotations, self._results = spills
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         self._images.add({"id": picture.image_id, **_described(picture)})
-        for (left, top, right, bottom), score, class_id in _rows(found):
+        for ((left, top, right, bottom), score, class_id), track in zip(
+            _rows(found), _track_columns(found, tracks), strict=True
+        ):
             bbox = [left, top, right - left, bottom - top]
             result = {"image_id": picture.image_id, "category_id": category_id(class_id), "bbox": bbox, "score": score}
             self._results.add(result)
             area = bbox[2] * bbox[3]
             own = {"id": self._annotations.count + 1, "area": area, "iscrowd": 0, "label_source": "model"}
-            self._annotations.add({**result, **own, "confidence": score})
+            self._annotations.add({**result, **own, "confidence": score, **track})
 
     def complete(self) -> None:
         """Puts both files together."""
@@ -117,7 +122,7 @@ class YoloResultsWriter:
         (folder / "labels").mkdir()
         (folder / CLASSES_NAME).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:  # noqa: ARG002
         """See `PredictionWriter`."""
         path = self._folder / "labels" / f"{picture.name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +144,7 @@ class LabelStudioWriter:
     def __init__(self, folder: Path, classes: Sequence[str], model: str, tasks: Spill) -> None:
         self._folder, self._classes, self._model, self._tasks = folder, classes, model, tasks
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:  # noqa: ARG002
         """See `PredictionWriter`."""
         path = Path("images") / _with_suffix(picture)
         target = self._folder / path
@@ -188,7 +193,7 @@ class LabelStudioWriter:
 
 @contextlib.contextmanager
 def open_writers(
-    folder: Path, formats: Sequence[str], classes: Sequence[str], model: str
+    folder: Path, formats: Sequence[str], classes: Sequence[str], model: str, *, has_tracks: bool = False
 ) -> Iterator[list[PredictionWriter]]:
     """A writer for each of the formats, complete after the block. `model`: what predictions say they are of."""
     with contextlib.ExitStack() as stack:
@@ -197,7 +202,7 @@ def open_writers(
         for name in dict.fromkeys(formats):
             if name == "csv":
                 file = stack.enter_context((folder / CSV_NAME).open("w", encoding="utf-8", newline=""))
-                writers.append(CsvWriter(file, classes))
+                writers.append(CsvWriter(file, classes, has_tracks=has_tracks))
             elif name == "jsonl":
                 writers.append(JsonlWriter(stack.enter_context((folder / JSONL_NAME).open("wb")), classes))
             elif name == "yolo":
@@ -245,6 +250,11 @@ def _described(picture: InputPicture) -> dict[str, Any]:
     value |= {"source": str(picture.path)}
     value |= {} if picture.frame is None else {"frame": picture.frame}
     return value | ({} if picture.time_s is None else {"time_s": picture.time_s})
+
+
+def _track_columns(found: Detections, tracks: TrackIds) -> Iterator[dict[str, int | None]]:
+    """What a run that tracks says beside each detection; nothing otherwise."""
+    yield from ({} if tracks is None else {TRACK_COLUMN: tracks[index]} for index in range(len(found)))
 
 
 def _rows(found: Detections) -> Iterator[tuple[list[float], float, int]]:

@@ -34,6 +34,7 @@ class PyTorchRuntime(Runtime):
         if len(batch) == 1 or self._threads == 1:
             return super()._run_batch(batch)
         if self._beside is None:
+            super()._run_batch(batch[:1])  # what PyTorch sets up at a first call, one thread sets up
             self._beside = PictureThreads(min(len(batch), self._threads), self._threads)
         pictures = self._beside.map(self._run_picture, torch.split(batch, 1))
         return [torch.cat(head) for head in zip(*pictures, strict=True)]
