@@ -10,7 +10,7 @@ from traffic_yolo.predict.following import Followed
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input
 from traffic_yolo.predict.video import VideoWriter
-from traffic_yolo.predict.writers import write_jpeg
+from traffic_yolo.predict.written_rows import write_jpeg
 
 LONGEST_GAP_S = 2.0  # that a drawn video shows of the time in which a stream gave nothing
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, option
 from traffic_yolo.predict.count_line import CountLine
+from traffic_yolo.predict.region import Region
 
-SAVE_FORMATS = ("coco", "yolo", "csv", "jsonl", "labelstudio")
+SAVE_FORMATS = ("coco", "yolo", "cvat", "kitti", "csv", "jsonl", "labelstudio")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class PredictOptions:
     count_line: tuple[str, ...] = option(
         (), "Count who crosses a line, by direction and class: NAME=X,Y,X,Y in pixels. Tracks."
     )
+    region: tuple[str, ...] = option(
+        (), "Report only who stands in this polygon: X,Y X,Y X,Y in pixels, or NAME=X,Y X,Y X,Y for one source."
+    )
+    crops: bool = option(False, "Write each detection as a picture of its own, in a folder for each class.")
     layout: str = option("", "Layout of the recordings: a name, or a YAML file. By default the one that fits.",
                          location="read")  # fmt: skip
 
@@ -73,10 +78,12 @@ class PredictOptions:
         lines = [CountLine.parse(text).name for text in self.count_line]
         if twice := [name for name in lines if lines.count(name) > 1]:
             raise OptionsError(f"count_line: {twice[0]!r} is given twice")
+        for text in self.region:
+            Region.parse(text)
         for name in self.save:
             if name not in SAVE_FORMATS:
                 raise OptionsError(f"save: expected one of {', '.join(SAVE_FORMATS)}, found {name!r}")
-        if not self.draw and not self.save and not self.count_line:
+        if not (self.draw or self.save or self.count_line or self.crops):
             raise OptionsError(f"save: nothing would be written; give one of {', '.join(SAVE_FORMATS)}, or draw")
 
 

@@ -18,7 +18,10 @@ from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.look_ahead import Behind, ahead
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
-from traffic_yolo.predict.writers import PredictionWriter, open_writers
+from traffic_yolo.predict.region import Region, check_regions
+from traffic_yolo.predict.region_filter import inside
+from traffic_yolo.predict.writers import open_writers
+from traffic_yolo.predict.written_rows import PredictionWriter
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path
 
@@ -93,6 +96,8 @@ def predict(
         following = Following(stride=options.stride, lines=lines) if options.track or lines else None
         if following is not None:
             following.check(inputs.files)
+        regions = [Region.parse(text) for text in options.region]
+        check_regions(regions, [(file.name, file.shown, file.size_wh) for file in inputs.files])
         from traffic_yolo.predict.model import Model  # loads torch: a mistake in the sources is told before
 
         network = Model.open(model, model_options, inference, num_pictures=expected or 1)
@@ -100,13 +105,19 @@ def predict(
         num_pictures = 0
         with (
             open_writers(
-                folder, options.save, network.classes, network.name, has_tracks=following is not None
+                folder,
+                options.save,
+                network.classes,
+                network.name,
+                has_tracks=following is not None,
+                crops=options.crops,
             ) as writers,
             opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
             Behind(WRITTEN_BEHIND) as behind,
         ):
             predicted = _predicted(network, inputs)
             for file, picture, found in progress(predicted, description="predict", unit="picture", total=expected):
+                found = inside(regions, file, picture, found)
                 followed = Followed() if following is None else following.look(file, picture, found)
                 behind.do(partial(_write, file, picture, found, followed, writers, drawing))
                 counts.update(found.class_ids.tolist())

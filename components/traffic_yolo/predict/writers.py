@@ -4,36 +4,33 @@ import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import cv2
-import numpy as np
 import orjson
 
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.coco import coco_categories
 from traffic_yolo.dataset.formats.coco_writer import Spill, spill
-from traffic_yolo.dataset.pictures import picture_suffix
+from traffic_yolo.dataset.formats.cvat_writer import cvat_writer
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.errors import StorageError
 from traffic_yolo.model_folder import CLASSES_NAME
 from traffic_yolo.predict.input_picture import InputPicture
+from traffic_yolo.predict.label_writers import CropWriter, CvatResultsWriter, KittiResultsWriter
+from traffic_yolo.predict.written_rows import (
+    JPEG_QUALITY,
+    TRACK_COLUMN,
+    PredictionWriter,
+    TrackIds,
+    file_name_of,
+    rows_of,
+    track_columns,
+)
 
 COCO_NAME, RESULTS_NAME = "instances.json", "results.json"
 CSV_NAME, JSONL_NAME, TASKS_NAME = "detections.csv", "detections.jsonl", "labelstudio.json"
 CSV_COLUMNS = ("source", "picture", "frame", "time_s", "class_id", "class_name", "score", "left", "top", "right",
                "bottom")  # fmt: skip
-TRACK_COLUMN = "track_id"  # in files of a run that tracks
-TrackIds = Sequence[int | None] | None
-JPEG_QUALITY = 95  # of a video's frames, which are no JPEGs yet
-
-
-class PredictionWriter(Protocol):
-    """Writes predictions into a folder of its own."""
-
-    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
-        """One picture and its detections, of which there may be none; `tracks`: see `following.Followed.track_ids`."""
-        ...
 
 
 class CsvWriter:
@@ -52,7 +49,7 @@ class CsvWriter:
             "" if picture.frame is None else picture.frame,
             "" if picture.time_s is None else f"{picture.time_s:.3f}",
         )
-        for (box, score, class_id), track in zip(_rows(found), _track_columns(found, tracks), strict=True):
+        for (box, score, class_id), track in zip(rows_of(found), track_columns(found, tracks), strict=True):
             numbers = [f"{value:.3f}" for value in box]
             own = ["" if number is None else number for number in track.values()]
             self._rows.writerow([*where, class_id, self._classes[class_id], f"{score:.6f}", *numbers, *own])
@@ -68,7 +65,7 @@ class JsonlWriter:
         """See `PredictionWriter`."""
         detections = [
             {"class_id": class_id, "class_name": self._classes[class_id], "score": score, "xyxy": box} | track
-            for (box, score, class_id), track in zip(_rows(found), _track_columns(found, tracks), strict=True)
+            for (box, score, class_id), track in zip(rows_of(found), track_columns(found, tracks), strict=True)
         ]
         value = _described(picture) | {"detections": detections}
         self._file.write(orjson.dumps(value) + b"\n")
@@ -87,7 +84,7 @@ class CocoResultsWriter:
         """See `PredictionWriter`."""
         self._images.add({"id": picture.image_id, **_described(picture)})
         for ((left, top, right, bottom), score, class_id), track in zip(
-            _rows(found), _track_columns(found, tracks), strict=True
+            rows_of(found), track_columns(found, tracks), strict=True
         ):
             bbox = [left, top, right - left, bottom - top]
             result = {"image_id": picture.image_id, "category_id": category_id(class_id), "bbox": bbox, "score": score}
@@ -128,7 +125,7 @@ class YoloResultsWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         width, height = picture.width, picture.height
         lines = []
-        for (left, top, right, bottom), score, class_id in _rows(found):
+        for (left, top, right, bottom), score, class_id in rows_of(found):
             shares = ((left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width,
                       (bottom - top) / height)  # fmt: skip
             lines.append(f"{class_id} {' '.join(f'{share:.8f}' for share in shares)} {score:.6f}\n")
@@ -146,11 +143,11 @@ class LabelStudioWriter:
 
     def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:  # noqa: ARG002
         """See `PredictionWriter`."""
-        path = Path("images") / _with_suffix(picture)
+        path = Path("images") / file_name_of(picture)
         target = self._folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(picture.data or _jpeg(picture))
-        results = [self._result(picture, number, *row) for number, row in enumerate(_rows(found), start=1)]
+        results = [self._result(picture, number, *row) for number, row in enumerate(rows_of(found), start=1)]
         scores = found.scores.tolist()
         prediction = {
             "model_version": self._model,
@@ -193,12 +190,21 @@ class LabelStudioWriter:
 
 @contextlib.contextmanager
 def open_writers(
-    folder: Path, formats: Sequence[str], classes: Sequence[str], model: str, *, has_tracks: bool = False
+    folder: Path,
+    formats: Sequence[str],
+    classes: Sequence[str],
+    model: str,
+    *,
+    has_tracks: bool = False,
+    crops: bool = False,
 ) -> Iterator[list[PredictionWriter]]:
-    """A writer for each of the formats, complete after the block. `model`: what predictions say they are of."""
+    """A writer for each of the formats and for crops, complete after the block.
+
+    `model`: what predictions say they are of.
+    """
     with contextlib.ExitStack() as stack:
-        writers: list[PredictionWriter] = []
-        completed: list[CocoResultsWriter | LabelStudioWriter] = []
+        writers: list[PredictionWriter] = [CropWriter(folder, classes)] if crops else []
+        completed: list[CocoResultsWriter | CvatResultsWriter | LabelStudioWriter] = []
         for name in dict.fromkeys(formats):
             if name == "csv":
                 file = stack.enter_context((folder / CSV_NAME).open("w", encoding="utf-8", newline=""))
@@ -212,6 +218,12 @@ def open_writers(
                 coco = CocoResultsWriter(folder, classes, (spills[0], spills[1], spills[2]))
                 writers.append(coco)
                 completed.append(coco)
+            elif name == "kitti":
+                writers.append(KittiResultsWriter(folder, classes))
+            elif name == "cvat":
+                cvat = CvatResultsWriter(stack.enter_context(cvat_writer(folder, classes)), classes)
+                writers.append(cvat)
+                completed.append(cvat)
             else:
                 tasks = stack.enter_context(spill(folder / ".tasks.json"))
                 studio = LabelStudioWriter(folder, classes, model, tasks)
@@ -222,44 +234,15 @@ def open_writers(
             writer.complete()
 
 
-def write_jpeg(path: Path, image_bgr: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-    """Writes (H, W, 3) uint8 BGR as a JPEG; `StorageError` where OpenCV cannot make one (a side above 65,500)."""
-    made, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not made:
-        height, width = image_bgr.shape[:2]
-        raise StorageError(f"{path.name}: OpenCV cannot write {width} x {height} pixels as a JPEG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())
-
-
 def _jpeg(picture: InputPicture) -> bytes:
     image_bgr = cv2.cvtColor(picture.rgb(), cv2.COLOR_RGB2BGR)
     data: bytes = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
     return data
 
 
-def _with_suffix(picture: InputPicture) -> str:
-    if picture.data and picture.frame is None:
-        return f"{picture.name}{Path(picture.path).suffix.lower()}"
-    return f"{picture.name}{picture_suffix(picture.data)}"
-
-
 def _described(picture: InputPicture) -> dict[str, Any]:
     """A picture as the JSON formats name it; `frame` and `time_s` where it has them."""
-    value: dict[str, Any] = {"file_name": _with_suffix(picture), "width": picture.width, "height": picture.height}
+    value: dict[str, Any] = {"file_name": file_name_of(picture), "width": picture.width, "height": picture.height}
     value |= {"source": str(picture.path)}
     value |= {} if picture.frame is None else {"frame": picture.frame}
     return value | ({} if picture.time_s is None else {"time_s": picture.time_s})
-
-
-def _track_columns(found: Detections, tracks: TrackIds) -> Iterator[dict[str, int | None]]:
-    """What a run that tracks says beside each detection; nothing otherwise."""
-    yield from ({} if tracks is None else {TRACK_COLUMN: tracks[index]} for index in range(len(found)))
-
-
-def _rows(found: Detections) -> Iterator[tuple[list[float], float, int]]:
-    """(left, top, right, bottom in pixels; score; class id) of each detection.
-
-    The values are those of float32, which float64 says exactly: what is read back is what was reported.
-    """
-    return zip(found.boxes_xyxy.tolist(), found.scores.tolist(), found.class_ids.tolist(), strict=True)
