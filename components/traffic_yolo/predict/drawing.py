@@ -12,6 +12,7 @@ from traffic_yolo.predict.count_line import TO_LEFT, TO_RIGHT, CountLine
 from traffic_yolo.predict.following import Followed
 
 LINE_SHARE = 1 / 700  # of the picture's height: two pixels at 1080 lines
+NOTHING = Followed()
 LINE_BGR = (255, 255, 255)  # of count lines
 TEXT_SHARE = 1 / 540  # letters of 16 pixels at 1080 lines
 
@@ -22,7 +23,7 @@ def drawn(
     scores: NDArray[np.float32],
     class_ids: NDArray[np.int64],
     classes: tuple[str, ...],
-    followed: Followed | None = None,
+    followed: Followed = NOTHING,
 ) -> NDArray[np.uint8]:
     """A new picture (H, W, 3) uint8 BGR with boxes (K, 4) in its pixels, class and score above; the strong on top.
 
@@ -32,7 +33,7 @@ def drawn(
     line = max(1, round(height * LINE_SHARE))
     image_bgr = np.asarray(cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), np.uint8)
     text_scale = max(1.0, height * TEXT_SHARE)
-    tracks = (followed.track_ids if followed is not None else None) or (None,) * len(scores)
+    tracks = followed.track_ids or (None,) * len(scores)
     boxes = []
     for box, score, class_id, track in zip(
         boxes_xyxy.tolist(), scores.tolist(), class_ids.tolist(), tracks, strict=True
@@ -40,7 +41,7 @@ def drawn(
         text = f"{classes[class_id]} {score:.2f}" if track is None else f"{track} {classes[class_id]} {score:.2f}"
         boxes.append(DrawnBox(tuple(box), class_colour(class_id), text, width=line))
     image_bgr = with_boxes(image_bgr, reversed(boxes), pixels=width * height, text_scale=text_scale)
-    for count_line in followed.lines if followed is not None else ():
+    for count_line in followed.lines:
         _draw_line(image_bgr, count_line, followed.crossed, text_scale)
     return image_bgr
 

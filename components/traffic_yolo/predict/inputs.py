@@ -156,7 +156,10 @@ class Inputs:
 
 def _frame_picture(file: Input, image_id: int, frame: int, time_s: float, pixels: NDArray[np.uint8]) -> InputPicture:
     name = f"{file.name}/{frame:06d}"
-    return InputPicture.of_pixels(pixels, image_id=image_id, name=name, path=file.shown, frame=frame, time_s=time_s)
+    path = Path(file.name) if isinstance(file.path, str) else file.path  # an address may have a password
+    return InputPicture.of_pixels(
+        pixels, image_id=image_id, name=name, path=path, source=file.shown, frame=frame, time_s=time_s
+    )
 
 
 def _files_of(source: str | Path) -> Iterator[tuple[Path | str, str]]:

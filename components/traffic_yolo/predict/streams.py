@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class LiveStream:
         self._error: BaseException | None = None
         self._start_s: float | None = None
 
-    def frames(self, *, seconds: float | None = None) -> Iterator[Frame]:
+    def frames(self, *, seconds: float | None = None) -> Generator[Frame, None, None]:
         """Every `stride`-th frame that the caller has time for, in order, until the stream is lost.
 
         `seconds`: no frames after so much time from the first. Raises `PictureError` for a frame of too many pixels.

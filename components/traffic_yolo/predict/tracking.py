@@ -93,22 +93,22 @@ class Tracker:
         a stronger one: the same road user, reported in a second class.
         """
         self._looks += frames
-        for track in self.tracks:
+        for each in self.tracks:
             for _ in range(min(frames, self._patience)):
-                track.move_on()
+                each.move_on()
         boxes = found.boxes_xyxy.astype(np.float64)
         own = _without_second_classes(boxes, found.scores)
         pairs = {int(own[row]): track for row, track in self._pairs(boxes[own], found.class_ids[own])}
         measured = xyxy_to_cxcywh(boxes).astype(np.float64)
         of_detections: list[Track | None] = [None] * len(found)
         for index in own.tolist():
-            track = pairs.get(index)
-            if track is None:
-                track = _begun(measured[index], self._looks)
-                self.tracks.append(track)
-            else:
+            if index in pairs:
+                track = pairs[index]
                 track.correct(measured[index])
                 track.hits, track.last = track.hits + 1, self._looks
+            else:
+                track = _begun(measured[index], self._looks)
+                self.tracks.append(track)
             track.scores[int(found.class_ids[index])] += float(found.scores[index])
             if track.number is None and track.hits >= HITS_TO_BE_SURE:
                 track.number = next(self._numbers)

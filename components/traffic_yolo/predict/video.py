@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -79,7 +79,7 @@ def video_facts(path: Path | str, *, shown: str = "") -> VideoFacts:
         return VideoFacts((width, height), video.fps, video.num_frames)
 
 
-def video_frames(path: Path | str, *, stride: int = 1) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+def video_frames(path: Path | str, *, stride: int = 1) -> Generator[tuple[int, float, NDArray[np.uint8]], None, None]:
     """(number from 0, seconds, pixels (H, W, 3) uint8 RGB) of every `stride`-th frame, until none can be decoded."""
     with opened_video(path) as video:
         number = 0

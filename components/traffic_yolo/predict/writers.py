@@ -44,7 +44,7 @@ class CsvWriter:
     def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         where = (
-            str(picture.path),
+            picture.source,
             picture.name,
             "" if picture.frame is None else picture.frame,
             "" if picture.time_s is None else f"{picture.time_s:.3f}",
@@ -243,6 +243,6 @@ def _jpeg(picture: InputPicture) -> bytes:
 def _described(picture: InputPicture) -> dict[str, Any]:
     """A picture as the JSON formats name it; `frame` and `time_s` where it has them."""
     value: dict[str, Any] = {"file_name": file_name_of(picture), "width": picture.width, "height": picture.height}
-    value |= {"source": str(picture.path)}
+    value |= {"source": picture.source}
     value |= {} if picture.frame is None else {"frame": picture.frame}
     return value | ({} if picture.time_s is None else {"time_s": picture.time_s})

@@ -40,7 +40,7 @@ def rows_of(found: Detections) -> Iterator[tuple[list[float], float, int]]:
 
 def file_name_of(picture: InputPicture) -> str:
     if picture.data and picture.frame is None:
-        return f"{picture.name}{Path(picture.path).suffix.lower()}"
+        return f"{picture.name}{picture.path.suffix.lower()}"
     return f"{picture.name}{picture_suffix(picture.data)}"
 
 
