@@ -68,6 +68,7 @@ class PredictOptions:
         (), "Report only who stands in this polygon: X,Y X,Y X,Y in pixels, or NAME=X,Y X,Y X,Y for one source."
     )
     crops: bool = option(False, "Write each detection as a picture of its own, in a folder for each class.")
+    show: bool = option(False, "Show what is drawn in a window; q ends it, with what was seen until then.")
     layout: str = option("", "Layout of the recordings: a name, or a YAML file. By default the one that fits.",
                          location="read")  # fmt: skip
 
@@ -83,7 +84,7 @@ class PredictOptions:
         for name in self.save:
             if name not in SAVE_FORMATS:
                 raise OptionsError(f"save: expected one of {', '.join(SAVE_FORMATS)}, found {name!r}")
-        if not (self.draw or self.save or self.count_line or self.crops):
+        if not (self.draw or self.save or self.count_line or self.crops or self.show):
             raise OptionsError(f"save: nothing would be written; give one of {', '.join(SAVE_FORMATS)}, or draw")
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.predict.count_line import CountLine
 from traffic_yolo.predict.counting import write_counts
+from traffic_yolo.predict.drawing import drawn
 from traffic_yolo.predict.drawn_files import Drawing, opened_drawing
 from traffic_yolo.predict.following import Followed, Following
 from traffic_yolo.predict.input_picture import InputPicture
@@ -20,6 +21,7 @@ from traffic_yolo.predict.look_ahead import Behind, ahead
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.region import Region, check_regions
 from traffic_yolo.predict.region_filter import inside
+from traffic_yolo.predict.window import check_window, show
 from traffic_yolo.predict.writers import open_writers
 from traffic_yolo.predict.written_rows import PredictionWriter
 from traffic_yolo.progress import progress
@@ -96,13 +98,15 @@ def predict(
         following = Following(stride=options.stride, lines=lines) if options.track or lines else None
         if following is not None:
             following.check(inputs.files)
+        if options.show:
+            check_window()
         regions = [Region.parse(text) for text in options.region]
         check_regions(regions, [(file.name, file.shown, file.size_wh) for file in inputs.files])
         from traffic_yolo.predict.model import Model  # loads torch: a mistake in the sources is told before
 
         network = Model.open(model, model_options, inference, num_pictures=expected or 1)
         counts: Counter[int] = Counter()
-        num_pictures = 0
+        num_pictures, is_ended = 0, False
         with (
             open_writers(
                 folder,
@@ -114,14 +118,19 @@ def predict(
             ) as writers,
             opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
             Behind(WRITTEN_BEHIND) as behind,
+            contextlib.ExitStack() as stack,
         ):
-            predicted = _predicted(network, inputs)
+            predicted = stack.enter_context(contextlib.closing(_predicted(network, inputs)))
             for file, picture, found in progress(predicted, description="predict", unit="picture", total=expected):
                 found = inside(regions, file, picture, found)
                 followed = Followed() if following is None else following.look(file, picture, found)
+                if options.show and not _shown(picture, found, followed, network.classes):
+                    is_ended = True
                 behind.do(partial(_write, file, picture, found, followed, writers, drawing))
                 counts.update(found.class_ids.tolist())
                 num_pictures += 1
+                if is_ended:
+                    break
         crossings = None
         if following is not None and lines:
             write_counts(folder, following.counters, lines, network.classes)
@@ -133,7 +142,11 @@ def predict(
     )
 
 
-def _predicted(model: "Model", inputs: Inputs) -> Iterator[tuple[Input, InputPicture, Detections]]:
+def _shown(picture: InputPicture, found: Detections, followed: Followed, classes: tuple[str, ...]) -> bool:
+    return show(drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, classes, followed))
+
+
+def _predicted(model: "Model", inputs: Inputs) -> Generator[tuple[Input, InputPicture, Detections], None, None]:
     file_of: dict[int, Input] = {}
 
     def pictures() -> Iterator[InputPicture]:
