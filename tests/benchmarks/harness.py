@@ -95,7 +95,7 @@ def peak_memory_mib(work: Work) -> float:
     receiver, sender = context.Pipe(duplex=False)
 
     def child() -> None:
-        before = _resident_mib()
+        before = resident_mib()
         work()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         sender.send(max(0.0, peak - before))
@@ -112,7 +112,8 @@ def peak_memory_mib(work: Work) -> float:
         process.join()
 
 
-def _resident_mib() -> float:
+def resident_mib() -> float:
+    """Resident memory of this process now."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -11,6 +11,7 @@ import click
 
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.option_settings import is_settings_text
+from traffic_yolo.predict.addresses import check_address, is_address
 from traffic_yolo.storage import check_location, check_scheme, is_s3, output_path
 
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ class _Read(LocationType):
 
     def checked(self, value: Any) -> Any:
         return value if value.lstrip().startswith("{") else super().checked(value)
+
+
+class _Source(_Read):
+    """What `predict` looks at: also the address of a stream, and a camera."""
+
+    def checked(self, value: Any) -> Any:
+        if not is_address(value):
+            return super().checked(value)
+        check_address(value)
+        return value
 
 
 class _Settings(LocationType):
@@ -121,6 +132,7 @@ class _Pipeline(LocationType):
 
 
 READ = _Read()
+SOURCE = _Source()
 WRITE = _Write()
 WRITE_TEXT = _WriteText()
 KEEP = _Keep()

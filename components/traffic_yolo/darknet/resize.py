@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.darknet.resize_kernels import Taps, resize_into
+
 Float32Array = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
@@ -21,7 +23,10 @@ _FLOAT_OF_BYTE = (np.arange(256) / 255.0).astype(np.float32)  # load_image_stb d
 
 def stretch(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
     """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1], without regard to the aspect; `resolution_wh` is (w, h)."""
-    return np.ascontiguousarray(_resize(image_rgb_u8, resolution_wh).transpose(2, 0, 1))
+    width, height = resolution_wh
+    result = np.empty((3, height, width), np.float32)
+    _resize(image_rgb_u8, result)
+    return result
 
 
 def letterbox(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
@@ -30,8 +35,7 @@ def letterbox(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float
     new_height, new_width = letterbox_hw(_image_hw(image_rgb_u8), (height, width))
     top, left = (height - new_height) // 2, (width - new_width) // 2
     canvas = np.full((3, height, width), GREY, np.float32)
-    resized = _resize(image_rgb_u8, (new_width, new_height))
-    canvas[:, top : top + new_height, left : left + new_width] = resized.transpose(2, 0, 1)
+    _resize(image_rgb_u8, canvas[:, top : top + new_height, left : left + new_width])
     return canvas
 
 
@@ -68,18 +72,17 @@ def _image_hw(image_rgb_u8: UInt8Array) -> tuple[int, int]:
     return image_rgb_u8.shape[0], image_rgb_u8.shape[1]
 
 
-def _resize(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
-    """(H, W, 3) uint8 -> (h, w, 3) float32."""
+def _resize(image_rgb_u8: UInt8Array, out: Float32Array) -> None:
+    """(H, W, 3) uint8 -> `out` (3, h, w), filled in place."""
     height, width = _image_hw(image_rgb_u8)
-    new_width, new_height = resolution_wh
-    values = _FLOAT_OF_BYTE[image_rgb_u8]
+    new_height, new_width = out.shape[1:]
     if (new_height, new_width) == (height, width):
-        return values
-    values = _lerp(values, _taps(width, new_width, copies_last=True), axis=1)
-    return _lerp(values, _taps(height, new_height, copies_last=False), axis=0)
-
-
-Taps = tuple[NDArray[np.intp], NDArray[np.intp], Float32Array, Float32Array]
+        out[:] = _FLOAT_OF_BYTE[image_rgb_u8].transpose(2, 0, 1)
+        return
+    columns, rows = _taps(width, new_width, copies_last=True), _taps(height, new_height, copies_last=False)
+    source = np.ascontiguousarray(image_rgb_u8).view()
+    source.flags.writeable = False  # compiled for one kind of array, whatever decoder it is of
+    resize_into(source, _FLOAT_OF_BYTE, columns, rows, out)
 
 
 @lru_cache(maxsize=64)
@@ -97,14 +100,3 @@ def _taps(size: int, new_size: int, *, copies_last: bool) -> Taps:
     if size == 1:
         share, neighbour_share = np.zeros_like(share), np.zeros_like(share)
     return first, np.minimum(first + 1, size - 1), 1 - share, neighbour_share
-
-
-def _lerp(values: Float32Array, taps: Taps, *, axis: int) -> Float32Array:
-    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-    first, second, share, neighbour_share = taps
-    result = np.take(values, first, axis=axis)
-    result *= share.reshape(shape)
-    neighbour = np.take(values, second, axis=axis)
-    neighbour *= neighbour_share.reshape(shape)
-    result += neighbour
-    return result

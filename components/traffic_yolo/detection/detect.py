@@ -164,6 +164,7 @@ def _read_batches(
     def read(picture: Picture) -> NDArray[np.float32]:
         return resize(read_pixels(picture), (width, height))
 
+    resize(np.zeros((1, 1, 3), np.uint8), (width, height))  # its loop is compiled or loaded here, by one thread
     stream = iter(pictures)
     with ThreadPoolExecutor(READERS) as readers:
 

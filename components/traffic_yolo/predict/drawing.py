@@ -1,12 +1,19 @@
 """Draws detections on a whole picture."""
 
+import math
+from collections import Counter
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.drawn_boxes import DrawnBox, class_colour, with_boxes
+from traffic_yolo.predict.count_line import TO_LEFT, TO_RIGHT, CountLine
+from traffic_yolo.predict.following import Followed
 
 LINE_SHARE = 1 / 700  # of the picture's height: two pixels at 1080 lines
+NOTHING = Followed()
+LINE_BGR = (255, 255, 255)  # of count lines
 TEXT_SHARE = 1 / 540  # letters of 16 pixels at 1080 lines
 
 
@@ -16,14 +23,47 @@ def drawn(
     scores: NDArray[np.float32],
     class_ids: NDArray[np.int64],
     classes: tuple[str, ...],
+    followed: Followed = NOTHING,
 ) -> NDArray[np.uint8]:
-    """A new picture (H, W, 3) uint8 BGR with boxes (K, 4) in its pixels, class and score above; the strong on top."""
+    """A new picture (H, W, 3) uint8 BGR with boxes (K, 4) in its pixels, class and score above; the strong on top.
+
+    With `followed`, a road user's number stands before its class, and at each count line, how many crossed it.
+    """
     height, width = image_rgb.shape[:2]
     line = max(1, round(height * LINE_SHARE))
     image_bgr = np.asarray(cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), np.uint8)
-    rows = zip(boxes_xyxy.tolist(), scores.tolist(), class_ids.tolist(), strict=True)
-    boxes = [
-        DrawnBox((left, top, right, bottom), class_colour(class_id), f"{classes[class_id]} {score:.2f}", width=line)
-        for (left, top, right, bottom), score, class_id in rows
-    ]
-    return with_boxes(image_bgr, reversed(boxes), pixels=width * height, text_scale=max(1.0, height * TEXT_SHARE))
+    text_scale = max(1.0, height * TEXT_SHARE)
+    tracks = followed.track_ids or (None,) * len(scores)
+    boxes = []
+    for box, score, class_id, track in zip(
+        boxes_xyxy.tolist(), scores.tolist(), class_ids.tolist(), tracks, strict=True
+    ):
+        text = f"{classes[class_id]} {score:.2f}" if track is None else f"{track} {classes[class_id]} {score:.2f}"
+        boxes.append(DrawnBox(tuple(box), class_colour(class_id), text, width=line))
+    image_bgr = with_boxes(image_bgr, reversed(boxes), pixels=width * height, text_scale=text_scale)
+    for count_line in followed.lines:
+        _draw_line(image_bgr, count_line, followed.crossed, text_scale)
+    return image_bgr
+
+
+def _draw_line(
+    image_bgr: NDArray[np.uint8], line: CountLine, crossed: Counter[tuple[str, str]], text_scale: float
+) -> None:
+    """A count line with its counts at both sides of its middle; in place."""
+    start, end = (tuple(round(value) for value in point) for point in (line.start_xy, line.end_xy))
+    width = max(2, round(2 * text_scale))
+    cv2.arrowedLine(image_bgr, start, end, (0, 0, 0), width + 2, cv2.LINE_AA, tipLength=0.02)
+    cv2.arrowedLine(image_bgr, start, end, LINE_BGR, width, cv2.LINE_AA, tipLength=0.02)
+    (x1, y1), (x2, y2) = line.start_xy, line.end_xy
+    length = math.hypot(x2 - x1, y2 - y1)
+    to_right = np.array([y1 - y2, x2 - x1]) / length  # across the line, in pixels whose y grows downwards
+    for direction, side in ((TO_RIGHT, to_right), (TO_LEFT, -to_right)):
+        text = f"{line.name} {direction} {crossed[line.name, direction]}"
+        (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, text_scale, 2)
+        centre = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
+        # So far beyond the line that the text's rectangle clears it
+        away = abs(side[0]) * text_width / 2 + abs(side[1]) * text_height / 2 + 4 * width
+        left, middle = centre + side * away - np.array([text_width / 2, -text_height / 2])
+        place = (round(float(left)), round(float(middle)))
+        for colour, thickness in (((0, 0, 0), 4), (LINE_BGR, 2)):
+            cv2.putText(image_bgr, text, place, cv2.FONT_HERSHEY_PLAIN, text_scale, colour, thickness, cv2.LINE_AA)

@@ -15,9 +15,9 @@ from traffic_yolo.errors import PictureError
 class InputPicture:
     """A picture of `width` x `height` pixels: the bytes of a JPEG, PNG or BMP in `data`, or pixels already.
 
-    `image_id`: its number, from 1. `name`: its path in what is written, without a suffix. `source`: the file that it is
-    of. `frame`: the number of a video's frame, from 0, or of a recording's scan; None for a picture file. `time_s`:
-    where the frame is in its video.
+    `image_id`: its number, from 1. `name`: its path in what is written, without a suffix. `path`: the file that it is
+    of; `source`: the same as text, or a stream's address. `frame`: the number of a video's frame, from 0, or of a
+    recording's scan; None for a picture file. `time_s`: where the frame is in its video.
     """
 
     image_id: int
@@ -29,7 +29,11 @@ class InputPicture:
     frame: int | None = None
     time_s: float | None = None
     pixels: NDArray[np.uint8] | None = None
+    source: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.source = self.source or str(self.path)
 
     @classmethod
     def of_bytes(cls, data: bytes, *, image_id: int, name: str, path: Path, frame: int | None = None) -> "InputPicture":
@@ -59,11 +63,12 @@ class InputPicture:
         path: Path,
         frame: int | None = None,
         time_s: float | None = None,
+        source: str = "",
     ) -> "InputPicture":
         """A picture of (H, W, 3) uint8 RGB."""
         height, width = pixels.shape[:2]
-        check_pixels(width, height, what=_named(path, frame))
-        return cls(image_id, name, path, width, height, frame=frame, time_s=time_s, pixels=pixels)
+        check_pixels(width, height, what=_named(source or path, frame))
+        return cls(image_id, name, path, width, height, frame=frame, time_s=time_s, pixels=pixels, source=source)
 
     def rgb(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB as stored, decoded once: an EXIF orientation is not applied, as in `detect`.
@@ -73,7 +78,7 @@ class InputPicture:
         """
         with self._lock:
             if self.pixels is None:
-                what = _named(self.path, self.frame)
+                what = _named(self.source, self.frame)
                 try:
                     self.pixels = decode_rgb(self.data, what=what)
                 except PictureError as error:
@@ -83,5 +88,5 @@ class InputPicture:
             return self.pixels
 
 
-def _named(path: Path, frame: int | None) -> str:
+def _named(path: Path | str, frame: int | None) -> str:
     return str(path) if frame is None else f"{path} frame {frame}"

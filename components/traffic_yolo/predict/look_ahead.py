@@ -41,7 +41,9 @@ def ahead(items: Iterable[Item], size: int) -> Generator[Item, None, None]:
         try:
             for item in items:
                 if not offer(item):
-                    return
+                    break
+            if isinstance(items, Generator):
+                items.close()  # here and now, where it ran: what it holds, and what it says when it ends
         except BaseException as raised:  # the caller's to raise
             error = raised
         offer(_End(error))

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, option
+from traffic_yolo.predict.count_line import CountLine
+from traffic_yolo.predict.region import Region
 
-SAVE_FORMATS = ("coco", "yolo", "csv", "jsonl", "labelstudio")
+SAVE_FORMATS = ("coco", "yolo", "cvat", "kitti", "csv", "jsonl", "labelstudio")
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,38 @@ class PredictOptions:
     save: tuple[str, ...] = option((), f"Write detections as {', '.join(SAVE_FORMATS)}.")
     draw: bool = option(True, "Draw the boxes: a JPEG for each picture and scan, a video for each video.")
     stride: int = option(1, "Every how manieth frame of a video or scan of a recording is looked at.", least=1)
+    frames: int | None = option(
+        None, "Most frames or scans that are looked at of each video, stream and recording.", least=1
+    )
+    seconds: float | None = option(None, "Seconds of each video and stream that are looked at, from its begin.")
+    reconnect: int = option(
+        5, "Attempts, one after another, to reach a stream again that dropped, before it counts as ended.", least=0
+    )
+    track: bool = option(False, "Follow road users from frame to frame and number them.")
+    count_line: tuple[str, ...] = option(
+        (), "Count who crosses a line, by direction and class: NAME=X,Y,X,Y in pixels. Tracks."
+    )
+    region: tuple[str, ...] = option(
+        (), "Report only who stands in this polygon: X,Y X,Y X,Y in pixels, or NAME=X,Y X,Y X,Y for one source."
+    )
+    crops: bool = option(False, "Write each detection as a picture of its own, in a folder for each class.")
+    show: bool = option(False, "Show what is drawn in a window; q ends it, with what was seen until then.")
     layout: str = option("", "Layout of the recordings: a name, or a YAML file. By default the one that fits.",
                          location="read")  # fmt: skip
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.seconds is not None and self.seconds <= 0:
+            raise OptionsError(f"seconds: expected a number above 0, found {self.seconds:g}")
+        lines = [CountLine.parse(text).name for text in self.count_line]
+        if twice := [name for name in lines if lines.count(name) > 1]:
+            raise OptionsError(f"count_line: {twice[0]!r} is given twice")
+        for text in self.region:
+            Region.parse(text)
         for name in self.save:
             if name not in SAVE_FORMATS:
                 raise OptionsError(f"save: expected one of {', '.join(SAVE_FORMATS)}, found {name!r}")
-        if not self.draw and not self.save:
+        if not (self.draw or self.save or self.count_line or self.crops or self.show):
             raise OptionsError(f"save: nothing would be written; give one of {', '.join(SAVE_FORMATS)}, or draw")
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections
+from traffic_yolo.predict.count_line import CountLine
+from traffic_yolo.predict.counting import write_counts
 from traffic_yolo.predict.drawing import drawn
+from traffic_yolo.predict.drawn_files import Drawing, opened_drawing
+from traffic_yolo.predict.following import Followed, Following
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.look_ahead import Behind, ahead
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
-from traffic_yolo.predict.video import VideoWriter
-from traffic_yolo.predict.writers import PredictionWriter, open_writers, write_jpeg
+from traffic_yolo.predict.region import Region, check_regions
+from traffic_yolo.predict.region_filter import inside
+from traffic_yolo.predict.window import check_window, show
+from traffic_yolo.predict.writers import open_writers
+from traffic_yolo.predict.written_rows import PredictionWriter
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path
 
@@ -39,6 +46,7 @@ class PredictSummary:
     runtime: str
     reporting: str
     notes: tuple[str, ...]
+    crossings: dict[str, dict[str, int]] | None = None  # line -> direction -> how many, of all sources; None: no lines
 
     @property
     def text(self) -> str:
@@ -48,11 +56,14 @@ class PredictSummary:
             f"{self.num_pictures} pictures: {counts}: {self.out}",
             f"{self.model} by {self.runtime}; {self.reporting}",
         ]
+        for line, counted in (self.crossings or {}).items():
+            lines.append(f"{line}: {', '.join(f'{count} {direction}' for direction, count in counted.items())}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def values(self) -> dict[str, Any]:
         """The same as a JSON value."""
-        return {
+        crossings = {} if self.crossings is None else {"crossings": self.crossings}
+        return crossings | {
             "out": str(self.out),
             "pictures": self.num_pictures,
             "detections": self.by_class,
@@ -83,27 +94,59 @@ def predict(
     with atomic_folder(target) as folder:  # refuses what is there before a network is read
         inputs = Inputs.find([each if isinstance(each, str | Path) else str(each) for each in sources], options)
         expected = inputs.num_pictures
+        lines = [CountLine.parse(text) for text in options.count_line]
+        following = Following(stride=options.stride, lines=lines) if options.track or lines else None
+        if following is not None:
+            following.check(inputs.files)
+        if options.show:
+            check_window()
+        regions = [Region.parse(text) for text in options.region]
+        check_regions(regions, [(file.name, file.shown, file.size_wh) for file in inputs.files])
         from traffic_yolo.predict.model import Model  # loads torch: a mistake in the sources is told before
 
         network = Model.open(model, model_options, inference, num_pictures=expected or 1)
         counts: Counter[int] = Counter()
-        num_pictures = 0
+        num_pictures, is_ended = 0, False
         with (
-            open_writers(folder, options.save, network.classes, network.name) as writers,
-            _opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
+            open_writers(
+                folder,
+                options.save,
+                network.classes,
+                network.name,
+                has_tracks=following is not None,
+                crops=options.crops,
+            ) as writers,
+            opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
             Behind(WRITTEN_BEHIND) as behind,
+            contextlib.ExitStack() as stack,
         ):
-            predicted = _predicted(network, inputs)
+            predicted = stack.enter_context(contextlib.closing(_predicted(network, inputs)))
             for file, picture, found in progress(predicted, description="predict", unit="picture", total=expected):
-                behind.do(partial(_write, file, picture, found, writers, drawing))
+                found = inside(regions, file, picture, found)
+                followed = Followed() if following is None else following.look(file, picture, found)
+                if options.show and not _shown(picture, found, followed, network.classes):
+                    is_ended = True
+                behind.do(partial(_write, file, picture, found, followed, writers, drawing))
                 counts.update(found.class_ids.tolist())
                 num_pictures += 1
+                if is_ended:
+                    break
+        crossings = None
+        if following is not None and lines:
+            write_counts(folder, following.counters, lines, network.classes)
+            crossings = following.totals()
     by_class = {name: counts[class_id] for class_id, name in enumerate(network.classes)}
     described = network.reporting.described(network.classes)
-    return PredictSummary(target, num_pictures, by_class, network.name, network.runtime, described, tuple(inputs.notes))
+    return PredictSummary(
+        target, num_pictures, by_class, network.name, network.runtime, described, tuple(inputs.notes), crossings
+    )
 
 
-def _predicted(model: "Model", inputs: Inputs) -> Iterator[tuple[Input, InputPicture, Detections]]:
+def _shown(picture: InputPicture, found: Detections, followed: Followed, classes: tuple[str, ...]) -> bool:
+    return show(drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, classes, followed))
+
+
+def _predicted(model: "Model", inputs: Inputs) -> Generator[tuple[Input, InputPicture, Detections], None, None]:
     file_of: dict[int, Input] = {}
 
     def pictures() -> Iterator[InputPicture]:
@@ -120,53 +163,11 @@ def _write(
     file: Input,
     picture: InputPicture,
     found: Detections,
+    followed: Followed,
     writers: Sequence[PredictionWriter],
-    drawing: "_Drawing | None",
+    drawing: Drawing | None,
 ) -> None:
     for writer in writers:
-        writer.add(picture, found)
+        writer.add(picture, found, followed.track_ids)
     if drawing is not None:
-        drawing.add(file, picture, found)
-
-
-class _Drawing:
-    """Draws pictures into a folder; one video is open at a time."""
-
-    def __init__(self, folder: Path, classes: tuple[str, ...]) -> None:
-        self._folder, self._classes = folder, classes
-        self._video: VideoWriter | None = None
-        self._of: Input | None = None
-
-    def add(self, file: Input, picture: InputPicture, found: Detections) -> None:
-        image_bgr = drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, self._classes)
-        if self._of is not file:
-            self.close()
-        if not file.is_video:
-            write_jpeg(self._folder / f"{picture.name}.jpg", image_bgr)
-            return
-        if self._video is None:
-            size_wh = (picture.width, picture.height)
-            self._video = VideoWriter(self._folder / f"{file.name}.avi", size_wh=size_wh, fps=file.fps)
-            self._of = file
-        self._video.add(image_bgr)
-
-    def close(self) -> None:
-        """Completes the video that is open."""
-        video, self._video, self._of = self._video, None, None
-        if video is not None:
-            video.close()
-
-
-@contextlib.contextmanager
-def _opened_drawing(folder: Path, classes: tuple[str, ...], *, wanted: bool) -> Iterator[_Drawing | None]:
-    if not wanted:
-        yield None
-        return
-    drawing = _Drawing(folder, classes)
-    try:
-        yield drawing
-    except BaseException:
-        with contextlib.suppress(Exception):  # what went wrong before is what matters
-            drawing.close()
-        raise
-    drawing.close()
+        drawing.add(file, picture, found, followed)

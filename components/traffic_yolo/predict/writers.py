@@ -4,55 +4,55 @@ import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import cv2
-import numpy as np
 import orjson
 
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.coco import coco_categories
 from traffic_yolo.dataset.formats.coco_writer import Spill, spill
-from traffic_yolo.dataset.pictures import picture_suffix
+from traffic_yolo.dataset.formats.cvat_writer import cvat_writer
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.errors import StorageError
 from traffic_yolo.model_folder import CLASSES_NAME
 from traffic_yolo.predict.input_picture import InputPicture
+from traffic_yolo.predict.label_writers import CropWriter, CvatResultsWriter, KittiResultsWriter
+from traffic_yolo.predict.written_rows import (
+    JPEG_QUALITY,
+    TRACK_COLUMN,
+    PredictionWriter,
+    TrackIds,
+    file_name_of,
+    rows_of,
+    track_columns,
+)
 
 COCO_NAME, RESULTS_NAME = "instances.json", "results.json"
 CSV_NAME, JSONL_NAME, TASKS_NAME = "detections.csv", "detections.jsonl", "labelstudio.json"
 CSV_COLUMNS = ("source", "picture", "frame", "time_s", "class_id", "class_name", "score", "left", "top", "right",
                "bottom")  # fmt: skip
-JPEG_QUALITY = 95  # of a video's frames, which are no JPEGs yet
-
-
-class PredictionWriter(Protocol):
-    """Writes predictions into a folder of its own."""
-
-    def add(self, picture: InputPicture, found: Detections) -> None:
-        """One picture and its detections, of which there may be none."""
-        ...
 
 
 class CsvWriter:
     """`detections.csv`: a row for each detection, boxes in pixels. Pictures without any have no row."""
 
-    def __init__(self, file: IO[str], classes: Sequence[str]) -> None:
+    def __init__(self, file: IO[str], classes: Sequence[str], *, has_tracks: bool) -> None:
         self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow(CSV_COLUMNS)
+        self._rows.writerow([*CSV_COLUMNS, TRACK_COLUMN] if has_tracks else CSV_COLUMNS)
         self._classes = classes
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         where = (
-            str(picture.path),
+            picture.source,
             picture.name,
             "" if picture.frame is None else picture.frame,
             "" if picture.time_s is None else f"{picture.time_s:.3f}",
         )
-        for box, score, class_id in _rows(found):
+        for (box, score, class_id), track in zip(rows_of(found), track_columns(found, tracks), strict=True):
             numbers = [f"{value:.3f}" for value in box]
-            self._rows.writerow([*where, class_id, self._classes[class_id], f"{score:.6f}", *numbers])
+            own = ["" if number is None else number for number in track.values()]
+            self._rows.writerow([*where, class_id, self._classes[class_id], f"{score:.6f}", *numbers, *own])
 
 
 class JsonlWriter:
@@ -61,11 +61,11 @@ class JsonlWriter:
     def __init__(self, file: IO[bytes], classes: Sequence[str]) -> None:
         self._file, self._classes = file, classes
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         detections = [
-            {"class_id": class_id, "class_name": self._classes[class_id], "score": score, "xyxy": box}
-            for box, score, class_id in _rows(found)
+            {"class_id": class_id, "class_name": self._classes[class_id], "score": score, "xyxy": box} | track
+            for (box, score, class_id), track in zip(rows_of(found), track_columns(found, tracks), strict=True)
         ]
         value = _described(picture) | {"detections": detections}
         self._file.write(orjson.dumps(value) + b"\n")
@@ -80,16 +80,18 @@ class CocoResultsWriter:
         self._folder, self._classes = folder, classes
         self._images, self._annotations, self._results = spills
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         self._images.add({"id": picture.image_id, **_described(picture)})
-        for (left, top, right, bottom), score, class_id in _rows(found):
+        for ((left, top, right, bottom), score, class_id), track in zip(
+            rows_of(found), track_columns(found, tracks), strict=True
+        ):
             bbox = [left, top, right - left, bottom - top]
             result = {"image_id": picture.image_id, "category_id": category_id(class_id), "bbox": bbox, "score": score}
             self._results.add(result)
             area = bbox[2] * bbox[3]
             own = {"id": self._annotations.count + 1, "area": area, "iscrowd": 0, "label_source": "model"}
-            self._annotations.add({**result, **own, "confidence": score})
+            self._annotations.add({**result, **own, "confidence": score, **track})
 
     def complete(self) -> None:
         """Puts both files together."""
@@ -117,13 +119,13 @@ class YoloResultsWriter:
         (folder / "labels").mkdir()
         (folder / CLASSES_NAME).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:  # noqa: ARG002
         """See `PredictionWriter`."""
         path = self._folder / "labels" / f"{picture.name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         width, height = picture.width, picture.height
         lines = []
-        for (left, top, right, bottom), score, class_id in _rows(found):
+        for (left, top, right, bottom), score, class_id in rows_of(found):
             shares = ((left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width,
                       (bottom - top) / height)  # fmt: skip
             lines.append(f"{class_id} {' '.join(f'{share:.8f}' for share in shares)} {score:.6f}\n")
@@ -139,13 +141,13 @@ class LabelStudioWriter:
     def __init__(self, folder: Path, classes: Sequence[str], model: str, tasks: Spill) -> None:
         self._folder, self._classes, self._model, self._tasks = folder, classes, model, tasks
 
-    def add(self, picture: InputPicture, found: Detections) -> None:
+    def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:  # noqa: ARG002
         """See `PredictionWriter`."""
-        path = Path("images") / _with_suffix(picture)
+        path = Path("images") / file_name_of(picture)
         target = self._folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(picture.data or _jpeg(picture))
-        results = [self._result(picture, number, *row) for number, row in enumerate(_rows(found), start=1)]
+        results = [self._result(picture, number, *row) for number, row in enumerate(rows_of(found), start=1)]
         scores = found.scores.tolist()
         prediction = {
             "model_version": self._model,
@@ -188,16 +190,25 @@ class LabelStudioWriter:
 
 @contextlib.contextmanager
 def open_writers(
-    folder: Path, formats: Sequence[str], classes: Sequence[str], model: str
+    folder: Path,
+    formats: Sequence[str],
+    classes: Sequence[str],
+    model: str,
+    *,
+    has_tracks: bool = False,
+    crops: bool = False,
 ) -> Iterator[list[PredictionWriter]]:
-    """A writer for each of the formats, complete after the block. `model`: what predictions say they are of."""
+    """A writer for each of the formats and for crops, complete after the block.
+
+    `model`: what predictions say they are of.
+    """
     with contextlib.ExitStack() as stack:
-        writers: list[PredictionWriter] = []
-        completed: list[CocoResultsWriter | LabelStudioWriter] = []
+        writers: list[PredictionWriter] = [CropWriter(folder, classes)] if crops else []
+        completed: list[CocoResultsWriter | CvatResultsWriter | LabelStudioWriter] = []
         for name in dict.fromkeys(formats):
             if name == "csv":
                 file = stack.enter_context((folder / CSV_NAME).open("w", encoding="utf-8", newline=""))
-                writers.append(CsvWriter(file, classes))
+                writers.append(CsvWriter(file, classes, has_tracks=has_tracks))
             elif name == "jsonl":
                 writers.append(JsonlWriter(stack.enter_context((folder / JSONL_NAME).open("wb")), classes))
             elif name == "yolo":
@@ -207,6 +218,12 @@ def open_writers(
                 coco = CocoResultsWriter(folder, classes, (spills[0], spills[1], spills[2]))
                 writers.append(coco)
                 completed.append(coco)
+            elif name == "kitti":
+                writers.append(KittiResultsWriter(folder, classes))
+            elif name == "cvat":
+                cvat = CvatResultsWriter(stack.enter_context(cvat_writer(folder, classes)), classes)
+                writers.append(cvat)
+                completed.append(cvat)
             else:
                 tasks = stack.enter_context(spill(folder / ".tasks.json"))
                 studio = LabelStudioWriter(folder, classes, model, tasks)
@@ -217,39 +234,15 @@ def open_writers(
             writer.complete()
 
 
-def write_jpeg(path: Path, image_bgr: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-    """Writes (H, W, 3) uint8 BGR as a JPEG; `StorageError` where OpenCV cannot make one (a side above 65,500)."""
-    made, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not made:
-        height, width = image_bgr.shape[:2]
-        raise StorageError(f"{path.name}: OpenCV cannot write {width} x {height} pixels as a JPEG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())
-
-
 def _jpeg(picture: InputPicture) -> bytes:
     image_bgr = cv2.cvtColor(picture.rgb(), cv2.COLOR_RGB2BGR)
     data: bytes = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
     return data
 
 
-def _with_suffix(picture: InputPicture) -> str:
-    if picture.data and picture.frame is None:
-        return f"{picture.name}{picture.path.suffix.lower()}"
-    return f"{picture.name}{picture_suffix(picture.data)}"
-
-
 def _described(picture: InputPicture) -> dict[str, Any]:
     """A picture as the JSON formats name it; `frame` and `time_s` where it has them."""
-    value: dict[str, Any] = {"file_name": _with_suffix(picture), "width": picture.width, "height": picture.height}
-    value |= {"source": str(picture.path)}
+    value: dict[str, Any] = {"file_name": file_name_of(picture), "width": picture.width, "height": picture.height}
+    value |= {"source": picture.source}
     value |= {} if picture.frame is None else {"frame": picture.frame}
     return value | ({} if picture.time_s is None else {"time_s": picture.time_s})
-
-
-def _rows(found: Detections) -> Iterator[tuple[list[float], float, int]]:
-    """(left, top, right, bottom in pixels; score; class id) of each detection.
-
-    The values are those of float32, which float64 says exactly: what is read back is what was reported.
-    """
-    return zip(found.boxes_xyxy.tolist(), found.scores.tolist(), found.class_ids.tolist(), strict=True)

@@ -1,10 +1,11 @@
-"""Compiles every loop that evaluation, tuning and training use, so that the first trial of an image need not wait.
+"""Compiles every loop that detection, evaluation, tuning and training use: the first trial of an image need not wait.
 
 `python -m traffic_yolo.tuning.warm_up`, once, when an image is built (docker/train/Dockerfile).
 """
 
 import numpy as np
 
+from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.metrics.bootstrap import groups_of
@@ -17,7 +18,7 @@ from traffic_yolo.tuning.sweep_options import SweepOptions
 
 
 def warm_up() -> None:
-    """Measures, sweeps and resamples two imaginary pictures, and augments one."""
+    """Measures, sweeps and resamples two imaginary pictures, and augments and resizes one."""
     boxes = np.array([[10, 10, 40, 40], [11, 11, 41, 41]], np.float32)
     raw = RawDetections.from_dense(
         image_ids=np.array([1, 2]),
@@ -46,6 +47,8 @@ def warm_up() -> None:
         np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
     )
     augmented([picture], (8, 8), Augmentation(exposure=2.0), letterbox=False, rng=np.random.default_rng(0))
+    for resize in (letterbox, stretch):
+        resize(np.zeros((8, 12, 3), np.uint8), (16, 16))
 
 
 if __name__ == "__main__":

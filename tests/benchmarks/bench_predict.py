@@ -1,0 +1,151 @@
+"""`predict` on a video of 1920 x 1080 beside the bare network, its memory over many frames, and a call of the API.
+
+The video is made of the reference's traffic pictures, each held for some frames; without the reference folder there
+are no rows. yolov4-tiny at 416 x 416 has random weights: what it reports is noise, so the threshold is set where about
+twenty boxes a frame are drawn, as on a busy street.
+"""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from darknet_models import darknet_pair
+from harness import Row, interleaved, resident_mib
+from training_data import REFERENCE
+
+from traffic_yolo.predict.arrays import picture_of
+from traffic_yolo.predict.model import Model
+from traffic_yolo.predict.options import ModelOptions, PredictOptions
+from traffic_yolo.predict.predict import predict
+
+TOPIC = "predict"
+SIZE, NETWORK = (1920, 1080), 416
+FRAMES = 64  # of the video: eight batches
+PICTURES = 12  # that it is made of
+BOXES = 20  # that are drawn on a frame, about
+REPEATS = 3
+MANY_FRAMES = int(os.environ.get("BENCH_PREDICT_FRAMES", "480"))  # for memory; the issue's are 10,000
+SINGLE_CALLS = 20
+
+
+def rows() -> Iterator[Row]:
+    """Frames a second, memory and a call's own time."""
+    paths = sorted((REFERENCE / "traffic" / "images").rglob("*.jpg"))[:PICTURES]
+    if not paths:
+        return
+    os.environ["TRAFFIC_YOLO_PROGRESS"] = "0"
+    with tempfile.TemporaryDirectory(prefix="bench-predict-") as folder:
+        bench = _Bench(Path(folder), paths)
+        yield from bench.speed()
+        yield from bench.memory()
+        yield from bench.call()
+
+
+class _Bench:
+    def __init__(self, folder: Path, paths: list[Path]) -> None:
+        self.folder, self._runs = folder, 0
+        cfg, self.weights = darknet_pair("yolov4-tiny", NETWORK)
+        self.names = folder / "classes.names"
+        self.names.write_text("".join(f"class{index}\n" for index in range(80)))
+        self.stills = [cv2.resize(cv2.imread(str(path)), SIZE, interpolation=cv2.INTER_CUBIC) for path in paths]
+        self.video = self._video("street.avi", FRAMES)
+        low = ModelOptions(cfg=str(cfg), weights_names=str(self.names), confidence_threshold=0.01)
+        self.options = ModelOptions(
+            cfg=str(cfg), weights_names=str(self.names), confidence_threshold=self._threshold(low)
+        )
+        self.model = Model.open(self.weights, self.options)
+
+    def _video(self, name: str, frames: int) -> Path:
+        writer = cv2.VideoWriter(str(self.folder / name), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, SIZE)
+        for number in range(frames):
+            writer.write(self.stills[number * len(self.stills) // frames])
+        writer.release()
+        return self.folder / name
+
+    def _threshold(self, options: ModelOptions) -> float:
+        """Above which NMS leaves about `BOXES` boxes a picture."""
+        found = Model.open(self.weights, options)([*self.stills[:4]])
+        scores = np.sort(np.concatenate([each.scores for each in found]))[::-1]
+        return float(scores[min(len(scores) - 1, BOXES * 4)])
+
+    def predict(self, video: Path, *, draw: bool = True) -> None:
+        """One run of the command, the model's reading included: its time is taken away by the caller."""
+        self._runs += 1
+        options = PredictOptions(save=("csv",), draw=draw)
+        predict(self.weights, [video], self.folder / f"out{self._runs}", options, self.options)
+
+    def speed(self) -> Iterator[Row]:
+        """Frames a second of the whole, and of the network alone on inputs that are there."""
+        inputs = np.random.default_rng(0).random((8, 3, NETWORK, NETWORK), dtype=np.float32)
+        runtime = self.model._detector._runtime
+        short = self._video("short.avi", 8)
+
+        def bare() -> None:
+            for _ in range(FRAMES // 8):
+                runtime(inputs)
+
+        rivals = {
+            "bare": bare,
+            "predict": lambda: self.predict(self.video),
+            "undrawn": lambda: self.predict(self.video, draw=False),
+            "begin": lambda: self.predict(short),
+        }
+        wall = interleaved(rivals, repeats=REPEATS)
+        processor = interleaved(rivals, repeats=1, warm_up=0, clock=time.process_time)
+        bare_fps = FRAMES / wall["bare"].median_s
+        for name, what, target in (("predict", "drawn video", "at least 0.9"), ("undrawn", "csv alone", "")):
+            fps = (FRAMES - 8) / (wall[name].median_s - wall["begin"].median_s)
+            work = (processor[name].median_s - processor["begin"].median_s) / (FRAMES - 8)
+            alone = processor["bare"].median_s / FRAMES
+            yield Row(
+                TOPIC, f"1080p video, yolov4-tiny@416, {what}", fps, "frames/s",
+                f"the bare network, {bare_fps:.3g} frames/s; processor time {1e3 * work:.3g} ms a frame against "
+                f"{1e3 * alone:.3g}", fps / bare_fps, target,
+            )  # fmt: skip
+
+    def memory(self) -> Iterator[Row]:
+        """By how much resident memory is higher in the last quarter of a long run than in its second."""
+        video = self._video("long.avi", MANY_FRAMES)
+        seen, over = [], threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.1):
+                seen.append(resident_mib())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            self.predict(video)
+        finally:
+            over.set()
+            thread.join()
+        quarter = len(seen) // 4
+        growth = float(np.median(seen[-quarter:]) - np.median(seen[quarter : 2 * quarter]))
+        in_use = f"{np.median(seen):.4g} MiB in use"
+        yield Row(TOPIC, f"growth of memory, {MANY_FRAMES} frames", growth, "MiB", in_use, growth, "at most 16")
+
+    def call(self) -> Iterator[Row]:
+        """What a call of the API takes beside resizing, network, decoding and NMS."""
+        still = self.stills[0]
+        detector = self.model._detector
+        pixels = picture_of(still, image_id=1, channels="bgr")
+
+        def steps() -> None:
+            for _ in range(SINGLE_CALLS):
+                (raw,) = detector.run([pixels], lambda picture: picture.rgb())  # type: ignore[attr-defined]
+                self.model.reporting.reported(raw)
+
+        def calls() -> None:
+            for _ in range(SINGLE_CALLS):
+                self.model(still)
+
+        found = interleaved({"steps": steps, "calls": calls}, repeats=REPEATS)
+        extra_ms = 1e3 * (found["calls"].median_s - found["steps"].median_s) / SINGLE_CALLS
+        whole_ms = 1e3 * found["calls"].median_s / SINGLE_CALLS
+        yield Row(TOPIC, "a call on a 1080p array, beyond its steps", extra_ms, "ms", f"the call, {whole_ms:.4g} ms",
+                  extra_ms, "at most 3")  # fmt: skip

@@ -1,0 +1,202 @@
+"""Streams by a real server of MJPEG over HTTP: drops, slow networks, limits, and what is no stream."""
+
+import contextlib
+import csv
+import http.server
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from traffic_yolo.cli import main
+from traffic_yolo.errors import PictureError
+from traffic_yolo.predict.addresses import name_of, public_address
+from traffic_yolo.predict.drawn_files import Drawing
+from traffic_yolo.predict.inputs import Input
+from traffic_yolo.predict.options import ModelOptions, PredictOptions
+from traffic_yolo.predict.predict import predict
+from traffic_yolo.predict.streams import WAITING, LiveStream
+from traffic_yolo.predict.video import video_facts
+
+FRAMES = [cv2.imencode(".jpg", np.full((72, 96, 3), 10 * level, np.uint8))[1].tobytes() for level in range(25)]
+LOW = ModelOptions(confidence_threshold=0.02)
+Script = Callable[[int], Iterator[bytes]]
+
+
+@contextlib.contextmanager
+def served(script: Script) -> Iterator[str]:
+    """The address of a server whose n-th connection (from 0) sends the JPEGs of `script(n)` and then ends."""
+    connections, ended = iter(range(1000)), threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            frames = script(next(connections))
+            first = next(frames, None)
+            if first is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the reader has gone
+                while first is not None and not ended.is_set():
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(first)}\r\n\r\n"
+                    self.wfile.write(head.encode() + first + b"\r\n")
+                    first = next(frames, None)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://viewer:secret@127.0.0.1:{server.server_port}/street?key=secret"
+    finally:
+        ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def endless(_: int) -> Iterator[bytes]:
+    pause = threading.Event()
+    while not pause.wait(0.01):
+        yield FRAMES[0]
+
+
+def test_a_stream_that_drops_is_reached_again_and_no_frame_is_lost_uncounted() -> None:
+    with served(lambda number: iter(FRAMES[5 * number : 5 * number + 5] if number < 2 else [])) as address:
+        stream = LiveStream(address, attempts=3, first_wait_s=0.01)
+        frames = list(stream.frames())
+    assert (stream.num_read, stream.num_reached_again, stream.is_lost) == (10, 1, True)
+    assert len(frames) + stream.num_dropped == 10
+    for frame in frames:
+        assert frame.pixels_rgb.shape == (72, 96, 3)
+        assert frame.pixels_rgb.mean() == pytest.approx(10 * frame.number, abs=2)
+    times = [frame.time_s for frame in frames]
+    assert times == sorted(times)
+    told = "\n".join(stream.notes())
+    assert re.search(r"127.0.0.1:\d+/street: dropped and reached again 1 times", told)
+    assert "ended after 10 frames and was not reached again in 3 attempts" in told
+    assert "secret" not in told
+
+
+def test_a_network_that_is_slower_sees_the_newest_frames_and_the_others_are_counted() -> None:
+    seen_first = threading.Event()
+
+    def script(number: int) -> Iterator[bytes]:
+        if number == 0:
+            while not seen_first.wait(0.01):  # FFmpeg wants some frames before it says that it is a video
+                yield FRAMES[0]
+            yield from FRAMES[:20]
+
+    with served(script) as address:
+        stream = LiveStream(address, attempts=0)
+        frames = stream.frames()
+        first = next(frames).number
+        seen_first.set()
+        with stream._changed:
+            assert stream._changed.wait_for(lambda: stream._is_over, timeout=60)
+        later = [frame.number for frame in frames]
+    assert later == list(range(stream.num_read - WAITING, stream.num_read))
+    assert first < later[0]
+    assert stream.num_dropped == stream.num_read - 1 - WAITING >= 20 - WAITING
+    told = next(stream.notes())
+    assert f"{stream.num_dropped} of the {stream.num_read} frames that came were dropped" in told
+
+
+def test_frames_between_the_stride_are_neither_looked_at_nor_dropped() -> None:
+    with served(lambda number: iter(FRAMES[:21] if number == 0 else [])) as address:
+        stream = LiveStream(address, stride=5, attempts=0)
+        assert [frame.number for frame in stream.frames()] == [0, 5, 10, 15, 20]
+    assert (stream.num_read, stream.num_dropped) == (21, 0)
+
+
+def test_seconds_end_a_stream_that_has_no_end() -> None:
+    with served(endless) as address:
+        stream = LiveStream(address)
+        times = [frame.time_s for frame in stream.frames(seconds=0.3)]
+    assert times[0] == 0
+    assert max(times) < 0.3
+    assert not [thread for thread in threading.enumerate() if thread.name == "reading a stream"]
+
+
+def test_a_stream_is_predicted_drawn_and_written_though_it_drops(untrained_model: Path, tmp_path: Path) -> None:
+    # The first connection is the look before the network is read
+    def script(number: int) -> Iterator[bytes]:
+        return iter(FRAMES[:6]) if number < 2 else endless(number)
+
+    options = PredictOptions(save=("jsonl", "csv"), frames=12)
+    with served(script) as address:
+        summary = predict(untrained_model, [address], tmp_path / "out", options, LOW)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert summary.num_pictures == len(lines) == 12
+    numbers = [line["frame"] for line in lines]
+    assert numbers == sorted(set(numbers))
+    assert "dropped and reached again 1 times" in summary.text
+    drawn = next((tmp_path / "out" / "drawn").iterdir())
+    assert re.fullmatch(r"127\.0\.0\.1_\d+_street\.avi", drawn.name)
+    assert video_facts(drawn).size_wh == (96, 72)
+    with (tmp_path / "out" / "detections.csv").open() as file:
+        assert all(row["source"].endswith("/street") for row in csv.DictReader(file))
+    assert not [path for path in (tmp_path / "out").iterdir() if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def test_a_drawn_stream_lasts_as_long_as_the_street_did_and_gaps_are_cut(tmp_path: Path) -> None:
+    drawing = Drawing(tmp_path, ("CAR",))
+    stream = Input("rtsp://camera/1", "camera", None, fps=10.0, is_live=True)
+    written = []
+    for time_s in (0.0, 0.1, 0.11, 0.5, 60.0, 60.1):
+        times = drawing._times(stream, time_s)
+        drawing._written += times
+        written.append(times)
+    # 0.11 s is the frame of 0.1 s again; four frames until 0.5 s; a minute's gap is two seconds; then the next frame
+    assert written == [1, 1, 0, 4, 20, 1]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("rtsp://viewer:secret@127.0.0.1:1/street", "^error: SOURCE: rtsp://127.0.0.1:1/street has no end.*--seconds"),
+        ("rtsp://", "names no machine"),
+        ("camera:first", "expected camera: and a number from 0, found 'camera:first'"),
+        ("camera:77 --frames 3", "^error: camera:77: OpenCV finds no such camera"),
+        ("http://viewer:secret@127.0.0.1:1/street --frames 3", "^error: http://127.0.0.1:1/street: no video there"),
+        ("camera:0 --seconds 0", "^error: --seconds: expected a number above 0, found 0"),
+    ],
+)
+def test_what_is_no_stream_is_one_line(
+    address: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", "model", *address.split(), "--out", str(tmp_path / "out")])
+    printed = capfd.readouterr().err.strip()
+    assert caught.value.code == 2, printed
+    assert re.search(message, printed)
+    assert "\n" not in printed
+    assert "secret" not in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_that_is_no_video_and_an_endless_stream_without_a_limit_are_refused() -> None:
+    with served(lambda _: iter([b"<html>no picture</html>" * 50])) as address, pytest.raises(PictureError) as caught:
+        video_facts(address, shown=public_address(address))
+    assert re.match(r"http://127\.0\.0\.1:\d+/street: no (video there|frame of this video)", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("rtsp://u:p@10.0.0.1:554/street/1?x=y", "10.0.0.1_554_street_1"),
+        ("camera:0", "camera_0"),
+        ("http://h/../..", "h"),
+    ],
+)
+def test_names_of_streams_are_names_of_files(address: str, name: str) -> None:
+    assert name_of(address) == name
