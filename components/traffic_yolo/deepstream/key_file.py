@@ -5,11 +5,14 @@ Knows the syntax alone: which groups and keys there are, the tables say (`nvinfe
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, input_path, parse_yaml
+from traffic_yolo.limits import limits
+from traffic_yolo.messages import shown
+from traffic_yolo.storage import AnyPath, input_path
+from traffic_yolo.storage.yaml_values import YamlFault, YamlRules, yaml_documents
 
 YAML_SUFFIXES = (".yml", ".yaml")
 _GROUP = re.compile(r"""(["']?)(?P<name>[^\s#"'][^:#"']*)\1\s*:(\s|$)""")
@@ -18,17 +21,19 @@ _KEY = re.compile(r"""\s+(["']?)(?P<name>[^\s#:"'-][^:#"']*)\1\s*:(\s|$)""")
 
 @dataclass(frozen=True)
 class Entry:
-    """The value of one key, as text, and its line, 1-based; 0 where the form hides it."""
+    """The value of one key, as text, and its line, 1-based; 0 where the form hides it. `nested`: a list or mapping."""
 
     value: str
     line: int
+    nested: bool = False
 
 
 @dataclass(frozen=True)
 class KeyFile:
     """Group -> key -> entry, in file order; of a key that stands twice the last counts, at its own place.
 
-    `repeated`: (group, key, the entry that was replaced). `group_lines`: where each group begins first.
+    `repeated`: (group, key, the entry that was replaced). `group_lines`: where each group begins first. `loose`: what
+    stands beside the groups of a YAML file, where no parser looks.
     """
 
     source: str
@@ -36,6 +41,7 @@ class KeyFile:
     groups: Mapping[str, Mapping[str, Entry]]
     group_lines: Mapping[str, int]
     repeated: tuple[tuple[str, str, Entry], ...] = ()
+    loose: Mapping[str, Entry] = field(default_factory=dict)
 
     def values(self) -> dict[str, dict[str, str]]:
         """Group -> key -> value alone."""
@@ -83,18 +89,36 @@ def parse_key_file(text: str, *, source: str) -> KeyFile:
 def parse_yaml_file(text: str, *, source: str) -> KeyFile:
     """Reads the YAML form: the groups as mappings at the top, lists as text (`infer-dims: 3;416;416`).
 
-    A key must not stand twice. Raises `ModelError` for what is no such YAML.
+    Of a key that stands twice the last counts, as for the parsers of DeepStream. Raises `ModelError` for what is no
+    such YAML.
     """
-    content = parse_yaml(text, where=source, error=ModelError)
-    lines = _yaml_lines(text)
+    twice: list[tuple[str, int]] = []
+    rules = YamlRules(limits(), dates=False, on_repeated=lambda key, line: twice.append((str(key), line)))
+    try:
+        documents = yaml_documents(text, rules)
+    except YamlFault as fault:
+        line = f" line {fault.line}" if fault.line else ""
+        reason = "not YAML: " if fault.kind == "syntax" else ""
+        raise ModelError(f"{source}{line}: {reason}{fault.message}") from fault
+    content = documents[0] if documents else None
+    if not isinstance(content, dict):
+        raise ModelError(f"{source}: expected a mapping, as in `property:` with `key: value` lines below it")
+    places = _yaml_places(text)
     groups: dict[str, dict[str, Entry]] = {}
-    for group, values in _mapping(content, where=source).items():
-        where = f"{source}: {group}"
-        keys = _mapping({} if values is None else values, where)
-        groups[group] = {
-            key: Entry(_yaml_text(value, f"{where} {key}"), lines.get((group, key), 0)) for key, value in keys.items()
-        }
-    return KeyFile(source, True, groups, {group: lines.get((group, ""), 0) for group in groups})
+    loose: dict[str, Entry] = {}
+    for name, values in content.items():
+        group = str(name)
+        if isinstance(values, dict) or values is None:
+            groups[group] = {str(key): _entry(value, places, group, str(key)) for key, value in (values or {}).items()}
+        else:
+            loose[group] = Entry(_text(values), _last(places, group, ""))
+    lines = {group: _first(places, group, "") for group in groups}
+    repeated = []
+    for key, number in twice:
+        for place in places:
+            if place.key == key and place.line < number and place.group == _group_at(places, number):
+                repeated.append((place.group, key, Entry(place.text, place.line)))
+    return KeyFile(source, True, groups, lines, tuple(repeated), loose)
 
 
 def read_key_file(path: AnyPath, *, what: str) -> KeyFile:
@@ -108,29 +132,53 @@ def read_key_file(path: AnyPath, *, what: str) -> KeyFile:
     return parse(text, source=str(path))
 
 
-def _yaml_lines(text: str) -> dict[tuple[str, str], int]:
-    """(group, key) -> line of the block form; (group, "") -> the group's own."""
-    found: dict[tuple[str, str], int] = {}
+@dataclass(frozen=True)
+class _Place:
+    """A line of the block form: `key` "" for the group's own; `text`: what stands behind the colon."""
+
+    group: str
+    key: str
+    line: int
+    text: str
+
+
+def _yaml_places(text: str) -> list[_Place]:
+    found = []
     group = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if match := _GROUP.match(line):
             group = match["name"].rstrip()
-            found.setdefault((group, ""), number)
+            found.append(_Place(group, "", number, ""))
         elif match := _KEY.match(line):
-            found.setdefault((group, match["name"].rstrip()), number)
+            value = line[match.end() :].partition(" #")[0].strip()
+            found.append(_Place(group, match["name"].rstrip(), number, value))
     return found
 
 
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ModelError(f"{where}: expected a mapping, as in `property:` with `key: value` lines below it")
-    return {str(key): each for key, each in value.items()}
+def _lines_of(places: list[_Place], group: str, key: str) -> list[int]:
+    return [place.line for place in places if (place.group, place.key) == (group, key)]
 
 
-def _yaml_text(value: Any, where: str) -> str:
+def _first(places: list[_Place], group: str, key: str) -> int:
+    return next(iter(_lines_of(places, group, key)), 0)
+
+
+def _last(places: list[_Place], group: str, key: str) -> int:
+    return next(reversed(_lines_of(places, group, key)), 0)
+
+
+def _group_at(places: list[_Place], line: int) -> str:
+    return next((place.group for place in reversed(places) if place.line <= line), "")
+
+
+def _entry(value: Any, places: list[_Place], group: str, key: str) -> Entry:
+    return Entry(_text(value), _last(places, group, key), isinstance(value, list | dict))
+
+
+def _text(value: Any) -> str:
     """A value as the key-file form spells it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if value is None or isinstance(value, int | float | str):
-        return "" if value is None else str(value)
-    raise ModelError(f"{where}: expected one value (numbers of a list: 3;4;5)")
+    if isinstance(value, list | dict):
+        return shown(value)
+    return "" if value is None else str(value)

@@ -93,7 +93,7 @@ class NvinferConfig:
     def parse_yaml(cls, text: str, *, source: str = "<nvinfer config>") -> "NvinferConfig":
         """Reads the YAML form: the groups as mappings at the top, lists as text (`infer-dims: 3;416;416`).
 
-        Otherwise as `parse`, but that a key must not stand twice. Raises `ModelError` for what is no such YAML.
+        Otherwise as `parse`. Raises `ModelError` for what is no such YAML.
         """
         return cls._of_known(parse_yaml_file(text, source=source))
 
@@ -116,9 +116,15 @@ class NvinferConfig:
                     raise  # nvinfer does not start with it
                 unknown.append(f"group [{group}] is none of nvinfer's")
                 continue
+            for key in keys:
+                if key in values and file.groups[group][key].nested:
+                    raise ModelError(f"{source}: {group} {key}: expected one value (numbers of a list: 3;4;5)")
             known[group] = {key: value for key, value in values.items() if key in keys}
             foreign = [key for key in values if key not in keys]
             unknown += [f"[{group}] {key} is no nvinfer key; {_nearest(key, keys)}" for key in foreign]
+        if PROPERTY in file.loose:
+            raise ModelError(f"{source}: {PROPERTY}: expected a mapping, with `key: value` lines below it")
+        unknown += [f"{name} stands in no group" for name in file.loose]
         for text in unknown:
             LOG.warning("%s: %s; nvinfer passes over it", source, text)
         return cls(known, unknown=tuple(unknown), source=source)
