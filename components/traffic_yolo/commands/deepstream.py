@@ -1,10 +1,14 @@
 """`traffic-yolo deepstream`: configurations of nvinfer and deepstream-app."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import click
 
-from traffic_yolo.commands.location_types import READ
+from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.location_types import READ, WRITE
+from traffic_yolo.deepstream.config_options import AppOptions, ConfigOptions
 
 
 @click.group()
@@ -28,3 +32,16 @@ def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> Non
     report = lint_file(file, model=model)
     click.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else report.to_text())
     ctx.exit(report.exit_code)
+
+
+@command.command()
+@click.option("--model", required=True, type=READ, help="Model folder or bundle.")
+@click.option("--tuning", type=READ, help="Folder of `tune`, for the thresholds [default: those of the bundle].")
+@step_options(ConfigOptions, AppOptions)
+@click.option("--out", required=True, type=WRITE, help="Folder to write.")
+def config(model: str, tuning: str | None, out: Path, **flags: Any) -> None:
+    """Write what DeepStream needs to run a model: nvinfer's file and an application's, each value with its reason."""
+    from traffic_yolo.deepstream.deployment import write_deployment
+
+    options, app = values_of(ConfigOptions, flags), values_of(AppOptions, flags)
+    click.echo(write_deployment(model, out, options, app, tuning=tuning).text)

@@ -8,6 +8,7 @@ to FP16, the engine's name says fp16.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from traffic_yolo.errors import ModelError
 
@@ -35,10 +36,19 @@ def onnx_is_quantized(path: Path) -> bool:
     """Whether an ONNX file has Q/DQ nodes; False where it is not there. `ModelError` where it is none."""
     if not path.is_file():
         return False
-    import onnx  # only where a configuration asks for INT8
+    model = _load(path)
+    return any(node.op_type in QUANTIZE_NODES for node in model.graph.node)
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """What an ONNX file says of itself; our export states weights_sha256 and classes. `ModelError` where it is none."""
+    return {entry.key: entry.value for entry in _load(path).metadata_props}
+
+
+def _load(path: Path) -> Any:
+    import onnx  # only where an ONNX file is looked into
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        return onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's exceptions share no base class with onnx's
         raise ModelError(f"{path}: cannot be read as ONNX: {str(error).splitlines()[0]}") from error
-    return any(node.op_type in QUANTIZE_NODES for node in model.graph.node)

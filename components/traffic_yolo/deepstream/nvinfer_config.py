@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from traffic_yolo.deepstream.config_text import config_text
 from traffic_yolo.deepstream.key_file import KeyFile, parse_key_file, parse_yaml_file, read_key_file
 from traffic_yolo.deepstream.nvinfer_keys import (
     ALL_CLASSES,
@@ -129,17 +130,12 @@ class NvinferConfig:
             LOG.warning("%s: %s; nvinfer passes over it", source, text)
         return cls(known, unknown=tuple(unknown), source=source)
 
-    def to_text(self) -> str:
-        """The file's text, each reason as a comment above its key; `parse` of it gives an equal value."""
-        lines: list[str] = []
-        for group, values in self.groups.items():
-            lines += [""] if lines else []
-            lines.append(f"[{group}]")
-            for key, value in values.items():
-                if reason := self.reasons.get((group, key)):
-                    lines += [f"# {line}" for line in reason.splitlines()]
-                lines.append(f"{key}={value}")
-        return "\n".join(lines) + "\n"
+    def to_text(self, form: str = "txt") -> str:
+        """The file's text, each reason as a comment above its key; `parse` (or `parse_yaml`) of it is an equal value.
+
+        `form`: "txt" or "yaml".
+        """
+        return config_text(self.groups, self.reasons, form=form)
 
     def has(self, key: str) -> bool:
         """Whether [property] states `key`."""
