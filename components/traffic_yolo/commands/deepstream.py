@@ -9,6 +9,7 @@ import click
 from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.deepstream.config_options import AppOptions, ConfigOptions
+from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
 
 
 @click.group()
@@ -45,3 +46,22 @@ def config(model: str, tuning: str | None, out: Path, **flags: Any) -> None:
 
     options, app = values_of(ConfigOptions, flags), values_of(AppOptions, flags)
     click.echo(write_deployment(model, out, options, app, tuning=tuning).text)
+
+
+@command.command()
+@click.option("--model", required=True, type=READ, help="Model folder or bundle.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder.")
+@click.option("--tuning", required=True, type=READ, help="Folder of `tune`.")
+@step_options(GpuRunOptions)
+@click.option("--out", required=True, type=WRITE, help="Folder to write.")
+def run(model: str, dataset: str, tuning: str, out: Path, **flags: Any) -> None:
+    """Run the real deepstream-app over a split, and compare its boxes with nvinfer's rules simulated.
+
+    Exit code 0: within the limits, 1: beyond them, or of another precision than asked for (what was found is written),
+    2: it could not be run, or left no dumps that can be read.
+    """
+    from traffic_yolo.deepstream.gpu_run import run_on_deepstream
+    from traffic_yolo.storage import existing_folder
+
+    point = existing_folder(tuning, what="tuning folder") / "operating_point.json"
+    click.echo(run_on_deepstream(model, dataset, point, out, values_of(GpuRunOptions, flags)).text)

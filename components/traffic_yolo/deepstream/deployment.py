@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.deepstream.app_config import SOURCES_NAME, AppConfig, app_config
+from traffic_yolo.deepstream.bundle_check import check_published
 from traffic_yolo.deepstream.config_options import AppOptions, ConfigOptions
 from traffic_yolo.deepstream.deploy_config import (
     CONFIG_NAME,
@@ -65,10 +66,11 @@ def write_deployment(
     Thresholds are those of `options`, else of the operating point in `tuning` (the folder of the step tune), else of
     the configuration in a bundle. The ONNX file carries its hash in its name, so that no engine of another model is
     taken. Raises `OptionsError` for options that cannot be, thresholds that nobody states among them, and `ModelError`
-    for a model folder without the files.
+    for a model folder without the files, or a bundle with another file than was published.
     """
     target, folder = output_path(out), ModelFolder.open(model)
     table = existing_path(options.calibration_table, what="calibration table") if options.calibration_table else None
+    check_published(folder.path)
     onnx_path = _onnx(folder, options)
     confidence, iou, by_class = _thresholds(folder, options, tuning)
     deploy = DeployOptions(
