@@ -105,6 +105,33 @@ def test_a_stand_in_on_the_path_runs_end_to_end_over_pictures_of_two_sizes(
     assert len(list(node.out.rglob("00_000_*.txt"))) == 5
 
 
+def test_the_component_runs_and_logs_what_the_user_interface_lists(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kfp import dsl
+
+    from traffic_yolo.deepstream.component import deepstream_run
+
+    node.copies(node.dumps())
+    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
+    artifacts = {
+        "model": dsl.Model(uri=str(node.model)),
+        "dataset": dsl.Dataset(uri=str(node.dataset)),
+        "tuning": dsl.Artifact(uri=str(tmp_path)),
+        "run": dsl.Artifact(uri=str(node.out)),
+    }
+    settings = f"{{deepstream_app: {node.program}, parser_library: {node.library}}}"
+    deepstream_run.python_func(**artifacts, metrics=metrics, settings=settings)
+    assert metrics.metadata["deepstream_passed"] == 1
+    assert metrics.metadata["deepstream_agreement"] == 1
+    assert metrics.metadata["ap50_deepstream"] == pytest.approx(metrics.metadata["ap50_simulated"], abs=0.01)
+    assert "12 pictures of test in 1 sizes, fp16" in capsys.readouterr().out
+    shutil.rmtree(node.out)
+    with pytest.raises(SystemExit, match="1"):
+        deepstream_run.python_func(**artifacts, metrics=metrics, precision="fp32", settings=settings)
+    assert "gates failed: " in capsys.readouterr().err
+
+
 def test_an_engine_of_an_earlier_run_is_taken_by_its_name_alone(node: Node) -> None:
     digest = sha256_of_file(node.model / "model.onnx")[:12]
     node.copies(node.dumps())

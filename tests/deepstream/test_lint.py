@@ -130,6 +130,10 @@ def test_yaml_is_held_to_the_yaml_parser(findings: Findings, text: str, rule: st
     assert message in found[0].to_text()
 
 
+def test_the_directive_of_opencv_is_passed_over(findings: Findings) -> None:
+    assert findings("# a\n%YAML:1.0\nproperty:\n  onnx-file: m\n  network-type: 1\n", "config.yml") == []
+
+
 def test_int8_without_a_table_is_an_error_unless_the_network_is_quantized(findings: Findings, tmp_path: Path) -> None:
     int8 = PLAIN.replace("network-mode=0", "network-mode=1\nstrongly-typed=1")
     assert one_of(findings(int8)) == ("int8-without-table", "error", 4)

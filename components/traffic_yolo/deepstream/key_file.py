@@ -16,6 +16,7 @@ from traffic_yolo.storage.yaml_values import YamlFault, YamlRules, yaml_document
 
 YAML_SUFFIXES = (".yml", ".yaml")
 _GROUP = re.compile(r"""(["']?)(?P<name>[^\s#"'][^:#"']*)\1\s*:(\s|$)""")
+_OPENCV_DIRECTIVE = re.compile(r"^%YAML:", re.MULTILINE)
 _KEY = re.compile(r"""\s+(["']?)(?P<name>[^\s#:"'-][^:#"']*)\1\s*:(\s|$)""")
 
 
@@ -94,6 +95,8 @@ def parse_yaml_file(text: str, *, source: str) -> KeyFile:
     """
     twice: list[tuple[str, int]] = []
     rules = YamlRules(limits(), dates=False, on_repeated=lambda key, line: twice.append((str(key), line)))
+    # OpenCV's writers begin with a directive that is none of YAML's, and that yaml-cpp passes over
+    text = _OPENCV_DIRECTIVE.sub("#", text, count=1)
     try:
         documents = yaml_documents(text, rules)
     except YamlFault as fault:
