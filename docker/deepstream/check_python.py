@@ -17,8 +17,9 @@ def problem(version, required, deepstream):
         limit = (int(match.group(2)), int(match.group(3)))
         if not (version >= limit if match.group(1) == ">=" else version < limit):
             return (
-                f"DEEPSTREAM_VERSION={deepstream} has Python {version[0]}.{version[1]}, and traffic-yolo needs {required}; take a version on Ubuntu 24.04 "
-                "(8.0 and later), or run deepstream-app there and this package elsewhere: docs/deepstream.md"
+                f"DEEPSTREAM_VERSION={deepstream} has Python {version[0]}.{version[1]}, and traffic-yolo needs "
+                f"{required}; take a version on Ubuntu 24.04 (8.0 and later), or run deepstream-app there and this "
+                f"package elsewhere: docs/deepstream.md"
             )
     return ""
 
