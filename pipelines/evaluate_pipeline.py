@@ -5,15 +5,17 @@ picture once. Compiled for Kubeflow by `python pipelines/evaluate_pipeline.py`, 
 beside this file.
 """
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 from traffic_yolo.dataset.component import import_dataset
-from traffic_yolo.deepstream.component import validate
+from traffic_yolo.deepstream.component import deepstream_run, validate
 from traffic_yolo.evaluation.component import evaluate
 from traffic_yolo.pretrained.component import compare_with_zoo, import_model
 from traffic_yolo.tuning.component import tune
 from traffic_yolo_pipelines.detection_shards import detect_in_shards
 from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
+
+GPU_RUN_S = 6 * 3600  # after which the pod is ended, the pull of its image included; deepstream-app's own limit is less
 
 
 @dsl.pipeline(name="traffic-yolo-evaluate")
@@ -48,6 +50,7 @@ def evaluate_pipeline(
     per_class: bool = False,
     tune_settings: str = "",
     validate_settings: str = "",
+    deepstream_run_settings: str = "",
     compare_with: str = "",
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
@@ -79,8 +82,8 @@ def evaluate_pipeline(
         width: Network width in pixels, a multiple of 32; by default the model's. A whole number, or empty.
         height: Network height in pixels, a multiple of 32; by default the model's. A whole number, or empty.
         shards: How many parts the pictures of a split are cut into, detected side by side.
-        last_step: How far it goes: evaluate, tune (and choose thresholds on the validation split) or validate (and
-            compare with DeepStream's rules).
+        last_step: How far it goes: evaluate, tune (and choose thresholds on the validation split), validate (and
+            compare with DeepStream's rules) or deepstream (and run the real one on a node with a GPU).
         split: Split that the metrics are of.
         confidence_threshold: Detections with a score not above this are dropped; [0, 1).
         iou_threshold: NMS: overlap above which the weaker box of a class goes; (0, 1].
@@ -89,6 +92,8 @@ def evaluate_pipeline(
         per_class: Also choose a confidence threshold for each class with enough true boxes.
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        deepstream_run_settings: Other options of deepstream_run: YAML text `name: value`, or a file of it (path, nas://
+            or s3://).
         compare_with: Zoo whose models it is set beside; empty: the one that the model is of.
         nas_claim: PersistentVolumeClaim of the NAS, mounted at /nas.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
@@ -121,7 +126,7 @@ def evaluate_pipeline(
     # The plan has refused other words
     with dsl.If(last_step != "evaluate", name="thresholds"):
         tune_task = tune(evaluation=evaluation, dataset=dataset, **form_parameters(tune, form))
-        with dsl.If(last_step == "validate", name="deployment"):
+        with dsl.If(last_step != "tune", name="deployment"):
             validate_task = validate(
                 model=model,
                 dataset=dataset,
@@ -130,8 +135,23 @@ def evaluate_pipeline(
                 **form_parameters(validate, form),
             )
             validate_task.set_cpu_request("2").set_memory_request("4G")
+            with dsl.If(last_step == "deepstream", name="gpu-node"):
+                run_task = deepstream_run(
+                    model=model,
+                    dataset=dataset,
+                    tuning=tune_task.outputs["tuning"],
+                    **form_parameters(deepstream_run, form),
+                )
+                # Its node, tolerations and time are the cluster's own: the file of --cluster has them
+                run_task.set_cpu_request("2").set_memory_request("8G")
+                run_task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit("1")
+                # GStreamer's and CUDA's processes share memory; a pod has 64 MiB of it by default
+                kubernetes.empty_dir_mount(
+                    run_task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi"
+                )
+                kubernetes.set_timeout(run_task, GPU_RUN_S)
 
-    for task in (evaluate_task, compare_task, tune_task, validate_task):
+    for task in (evaluate_task, compare_task, tune_task, validate_task, run_task):
         reach(task)
 
 

@@ -91,7 +91,7 @@ def pipeline_targets() -> list[Target]:
         Target(
             PIPELINES / "evaluate_pipeline.py",
             "evaluate_pipeline",
-            ("import_dataset", "import_model", "plan_detection", "evaluate", "tune", "validate"),
+            ("import_dataset", "import_model", "plan_detection", "evaluate", "tune", "validate", "deepstream_run"),
             is_pipeline=True,
             hidden=HIDDEN_COSTS,
         ),

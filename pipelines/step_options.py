@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions, DataSetChoice
+from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
 from traffic_yolo.deepstream.options import ValidateOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms_options import NmsOptions
@@ -34,6 +35,7 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "evaluate": (EvaluateOptions, NmsOptions, InferenceOptions),
     "tune": (TuneOptions,),
     "validate": (ValidateOptions, InferenceOptions),
+    "deepstream_run": (GpuRunOptions,),
     "publish": (PublishOptions,),
     "search": (SearchTaskOptions,),
 }

@@ -161,6 +161,21 @@ def unscaled_dataset(tmp_path_factory: pytest.TempPathFactory, model: Path) -> P
 
 
 @pytest.fixture
+def two_sizes_dataset(tmp_path: Path, model: Path) -> Path:
+    """Five pictures, two of them smaller than the others."""
+    root = write_data_set(tmp_path / "two sizes", pictures=5)
+    path = root / "annotations" / "instances_test.json"
+    content = json.loads(path.read_text())
+    for image in content["images"][1::2]:
+        picture = root / "images" / image["file_name"]
+        cv2.imwrite(str(picture), cv2.imread(str(picture))[:96, :160])
+        image |= {"width": 160, "height": 96}
+    path.write_text(json.dumps(content))
+    write_manifest(root)
+    return labelled_by(model, root)
+
+
+@pytest.fixture
 def tall_dataset(tmp_path: Path) -> Callable[[Path], Path]:
     """Makes a data set of pictures that a letterbox to the network's size pads to twice their width, for a model."""
     return lambda model: labelled_by(model, write_data_set(tmp_path / "tall", hw=(144, 108)))

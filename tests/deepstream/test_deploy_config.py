@@ -102,7 +102,12 @@ def test_a_threshold_of_an_unknown_class_is_refused(model: Path) -> None:
         ({"topk": 0}, "topk is 0; expected 1 or more"),
         ({"batch": 0}, "batch is 0; expected 1 or more"),
         ({"model_format": "caffe"}, "model_format is 'caffe'; expected one of onnx, darknet"),
-        ({"precision": "int8"}, "precision is 'int8'; expected one of fp32, fp16"),
+        ({"precision": "bf16"}, "precision is 'bf16'; expected one of fp32, fp16, int8"),
+        ({"precision": "int8"}, "no calibration_table and the ONNX file has no Q/DQ nodes"),
+        ({"precision": "int8", "quantized": True, "version": "8.0"}, "from 9.0 on .* found version 8.0"),
+        ({"precision": "int8", "quantized": True, "model_format": "darknet"}, "needs a calibration_table"),
+        ({"version": "5.1"}, "version is '5.1'; expected one of 6.3, "),
+        ({"resize": "crop"}, "resize is 'crop'; expected one of cfg, stretch, letterbox"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, object], message: str) -> None:

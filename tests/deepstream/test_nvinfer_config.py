@@ -246,7 +246,6 @@ def test_the_yaml_form_is_the_same_configuration(tmp_path: Path) -> None:
         ("property: 3\n", "<nvinfer config>: property: expected a mapping"),
         ("property:\n  infer-dims: [3, 64, 96]\n", "property infer-dims: expected one value"),
         ("property: {batch-size: 1\n", "<nvinfer config>"),
-        ("property:\n  batch-size: 1\n  batch-size: 2\n", "batch-size"),
         ("property:\n  batch-size: two\n", "batch-size: expected a whole number, found 'two'"),
     ],
 )
@@ -289,3 +288,8 @@ def test_a_copy_with_other_values_is_checked_too() -> None:
     assert config.integer("batch-size") == 4
     with pytest.raises(ModelError, match="no nvinfer key"):
         config.with_values("property", {"batchsize": "2"})
+
+
+def test_of_a_yaml_key_that_stands_twice_the_last_counts() -> None:
+    text = "property:\n  batch-size: 1\n  num-detected-classes: 2\n  batch-size: 3\n"
+    assert NvinferConfig.parse_yaml(text).integer("batch-size") == 3

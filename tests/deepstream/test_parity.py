@@ -117,6 +117,32 @@ def test_a_second_label_excuses_a_box_only_where_the_raw_detections_hold_it(
     assert compare(left, right, num_classes=3, confidence_threshold=0.25).second_labels == 0
 
 
+@pytest.mark.parametrize(
+    ("scores", "excused"),
+    [
+        (None, 0),  # nothing says that the network was undecided: the label is another
+        ((0.27, 0), 0),
+        ((0.27, 0.19), 0),
+        ((0.27, 0.21), 2),  # undecided at the threshold of 0.25
+    ],
+)
+def test_a_score_at_the_threshold_does_not_excuse_another_class(
+    scores: tuple[float, float] | None, excused: int
+) -> None:
+    left, right = detections((1, 0, 0, 10, 10, 0.27, 0)), detections((1, 0, 0, 10, 10, 0.27, 1))
+    raw = None if scores is None else raw_of(scores)
+    parity = compare(left, right, num_classes=2, confidence_threshold=0.25, raw=raw)
+    assert (parity.near_threshold, parity.unexplained) == (excused, 2 - excused)
+
+
+def test_a_score_at_the_threshold_is_excused_beside_a_box_that_has_its_partner() -> None:
+    left = detections((1, 0, 0, 10, 10, 0.27, 0), (1, 0, 0, 10, 10, 0.9, 1))
+    right = detections((1, 0, 0, 10, 10, 0.9, 1))
+    assert compare(left, right, num_classes=2, confidence_threshold=0.25).near_threshold == 1
+    beside = detections((1, 4, 0, 14, 10, 0.27, 1))  # another place
+    assert compare(left, beside, num_classes=2, confidence_threshold=0.25).near_threshold == 2
+
+
 def test_a_second_class_of_another_box_excuses_nothing() -> None:
     """Class 1 stands in the raw detections, but beside this box."""
     raw = raw_of((0.9, 0), (0, 0.8))

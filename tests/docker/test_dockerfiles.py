@@ -82,10 +82,14 @@ def test_base_images_are_pinned_and_nothing_is_added_from_the_network(dockerfile
     found = instructions(dockerfile)
     assert not any(word == "ADD" for word, _ in found)
     arguments = dict(text.split("=", 1) for word, text in found if word == "ARG" and "=" in text)
-    bases = [text.partition(" AS ")[0] for word, text in found if word == "FROM"]
+    texts = [text for word, text in found if word == "FROM"]
+    stages = {text.partition(" AS ")[2] for text in texts}
+    bases = [base for text in texts if (base := text.partition(" AS ")[0]) not in stages]
     assert bases
     for base in bases:
-        resolved = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], base)
+        resolved = base
+        while (again := re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], resolved)) != resolved:
+            resolved = again
         assert re.search(r":[^:]*\d", resolved), resolved
         assert not resolved.endswith(":latest")
 

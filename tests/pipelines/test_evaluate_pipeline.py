@@ -10,6 +10,7 @@ import pytest
 from driver_replay import HEAD, Compiled, Server
 from quick_yaml import load_documents
 
+from traffic_yolo.container_images import image
 from traffic_yolo.dataset.component import import_dataset
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.reference import REFERENCE_NAME
@@ -114,7 +115,7 @@ def test_step_that_there_is_not_is_refused(untrained_model: Path, small_data_set
     assert caught.value.code == 2
     compile_to(evaluate_pipeline, tmp_path / "evaluate.yaml")
     literals = Compiled.read(tmp_path / "evaluate.yaml").parameters["last_step"]["literals"]
-    assert literals == ["evaluate", "tune", "validate"]
+    assert literals == ["evaluate", "tune", "validate", "deepstream"]
 
 
 def test_evaluate_takes_no_shard_for_the_whole(
@@ -148,6 +149,24 @@ def test_shards_ask_for_gpus_only_where_the_form_says_so(repository: Path, name:
     assert [task.resources[1].get("nvidia.com/gpu") for task in training] == {
         "evaluate": [], "shards": ["2"], "trainjob": [None],
     }[name]  # fmt: skip
+
+
+def test_the_real_deepstream_runs_on_a_gpu_in_its_own_image_and_only_where_it_is_asked_for(repository: Path) -> None:
+    pipeline = Compiled.read(repository / "pipelines" / "evaluate_pipeline.yaml")
+    needed = {key: f"nas://{key}" for key, spec in pipeline.parameters.items() if not spec.get("isOptional")}
+    for last_step, ran in (("validate", False), ("deepstream", True)):
+        tasks = Server(HEAD).run(pipeline, needed | {"last_step": last_step})
+        found = {key: task for key, task in tasks.items() if key.endswith(("/validate", "/deepstream-run"))}
+        assert [key.rpartition("/")[2] for key in sorted(found, key=len)] == ["validate", "deepstream-run"][: 1 + ran]
+        for key, task in found.items():
+            gpus = task.resources[1].get("nvidia.com/gpu")
+            assert gpus == ("1" if key.endswith("deepstream-run") else None)
+    spec, platform = yaml.safe_load_all((repository / "pipelines" / "evaluate_pipeline.yaml").read_text())
+    container = spec["deploymentSpec"]["executors"]["exec-deepstream-run"]["container"]
+    assert container["image"] == image("deepstream")
+    pod = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-deepstream-run"]
+    assert pod["activeDeadlineSeconds"] == str(6 * 3600)
+    assert [(one["medium"], one["mountPath"]) for one in pod["emptyDirMount"]] == [("Memory", "/dev/shm")]
 
 
 @pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: every step, a minute")

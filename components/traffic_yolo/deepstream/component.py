@@ -1,4 +1,4 @@
-"""The KFP component of the step `validate`."""
+"""The KFP components of the steps `validate` and `deepstream_run`."""
 
 from kfp import dsl
 
@@ -58,4 +58,48 @@ def validate(
         print(validated.text)
     shutil.copyfile(Path(validation.path) / "report.html", report.path)
     for name, value in validated.scalars.items():
+        metrics.log_metric(name, value)
+
+
+@dsl.component(base_image=image("deepstream"), install_kfp_package=False)
+def deepstream_run(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    tuning: dsl.Input[dsl.Artifact],
+    run: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    split: str = "test",
+    precision: str = "fp16",
+    settings: str = "",
+) -> None:
+    """Run the real deepstream-app over a split on a node with a GPU, and compare its boxes with nvinfer's rules.
+
+    Args:
+        model: Model folder.
+        dataset: Data set folder.
+        tuning: Folder of the step tune, for the thresholds to deploy.
+        run: run.json, the log, both configurations, the KITTI files and the engine.
+        metrics: Share of boxes that agree, AP and AP50 of both.
+        split: Split that is run and compared.
+        precision: Of the engine. One of fp32, fp16, int8.
+        settings: Other options of deepstream_run: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+    """
+    given = dict(locals())
+
+    from pathlib import Path
+
+    from traffic_yolo.deepstream.gpu_run import run_on_deepstream
+    from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
+    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.option_settings import task_options
+    from traffic_yolo.options import described
+
+    with one_line_errors():
+        (options,) = task_options([GpuRunOptions], given)
+        print(described(options))
+        done = run_on_deepstream(
+            model.path, dataset.path, Path(tuning.path) / "operating_point.json", run.path, options
+        )
+        print(done.text)
+    for name, value in done.scalars.items():
         metrics.log_metric(name, value)

@@ -18,7 +18,13 @@ from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_
 CONFIG_NAME = "config_infer_primary.txt"
 DARKNET_CONFIG_NAME = "config_infer_primary_darknet.txt"
 MODEL_FORMATS = ("onnx", "darknet")
-PRECISIONS = {"fp32": "0", "fp16": "2"}  # INT8 needs a calibration table, which nothing here makes
+PRECISIONS = ("fp32", "fp16", "int8")
+NETWORK_MODES = {"fp32": "0", "int8": "1", "fp16": "2"}
+VERSIONS = ("6.3", "6.4", "7.0", "7.1", "8.0", "9.0", "9.1")
+STRONGLY_TYPED_FROM = "9.0"  # nvinfer knows the key from here on
+RESIZES = ("cfg", "stretch", "letterbox")
+TABLE_NAME = "calibration.table"
+PARSER_FUNCTION = "NvDsInferParseYolo"
 PARSER_LIBRARY = "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
 
 NAMING_DIGITS = 12  # of a SHA-256, in a file's name
@@ -32,10 +38,12 @@ class DeployOptions:
 
     `confidence_threshold`: boxes below are dropped, [0, 1]; `class_thresholds` replaces it for single classes (by
     name). `iou_threshold`: NMS, [0, 1]. `topk`: boxes kept per class and picture. `batch`: pictures per inference (the
-    number of cameras of a pipeline). `model_format`: "onnx" or "darknet". `precision`: "fp32" or "fp16".
-    `parser_library`: DeepStream-Yolo's library on the GPU node, relative to the configuration or absolute.
+    number of cameras of a pipeline). `model_format`: "onnx" or "darknet". `precision`: "fp32", "fp16" or "int8".
+    `parser_library`, `parser_function`: what reads the boxes on the GPU node, DeepStream-Yolo's by default; relative
+    to the configuration or absolute. `version`: of DeepStream. `resize`: "cfg" is what training did. `has_table`: int8
+    by `TABLE_NAME` beside the configuration; `quantized`: by Q/DQ nodes in the ONNX file.
 
-    Raises `OptionsError` for a value out of range.
+    Raises `OptionsError` for a value out of range, and for int8 without a way to get there.
     """
 
     confidence_threshold: float = 0.25
@@ -46,6 +54,11 @@ class DeployOptions:
     precision: str = "fp32"
     parser_library: str = PARSER_LIBRARY
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    version: str = "9.1"
+    parser_function: str = PARSER_FUNCTION
+    resize: str = "cfg"
+    has_table: bool = False
+    quantized: bool = False
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -57,9 +70,38 @@ class DeployOptions:
         for name in ("topk", "batch"):
             if getattr(self, name) < 1:
                 raise OptionsError(f"{name} is {getattr(self, name)}; expected 1 or more")
-        for name, allowed in (("model_format", MODEL_FORMATS), ("precision", tuple(PRECISIONS))):
+        words = {"model_format": MODEL_FORMATS, "precision": PRECISIONS, "version": VERSIONS, "resize": RESIZES}
+        for name, allowed in words.items():
             if getattr(self, name) not in allowed:
                 raise OptionsError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if self.precision == "int8":
+            self._check_int8()
+
+    @property
+    def strongly_typed(self) -> bool:
+        """Whether the engine takes every layer's type from the ONNX file: a quantized one, and no table."""
+        return self.model_format == "onnx" and self.quantized and self.precision == "int8" and not self.has_table
+
+    @property
+    def engine_precision(self) -> str:
+        """What nvinfer calls the engine: a strongly typed one by its network-mode, which sets no flag."""
+        return "fp32" if self.strongly_typed else self.precision
+
+    def _check_int8(self) -> None:
+        if self.has_table:
+            return
+        if self.model_format == "darknet":
+            raise OptionsError("precision is int8, which needs a calibration_table for model_format darknet")
+        if not self.quantized:
+            raise OptionsError(
+                "precision is int8, but there is no calibration_table and the ONNX file has no Q/DQ nodes: nvinfer "
+                "would build FP16 instead; give one of them"
+            )
+        if VERSIONS.index(self.version) < VERSIONS.index(STRONGLY_TYPED_FROM):
+            raise OptionsError(
+                f"precision is int8 by Q/DQ nodes, which DeepStream takes from {STRONGLY_TYPED_FROM} on (strongly-typed"
+                f"), found version {self.version}; give a calibration_table"
+            )
 
 
 def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
@@ -67,7 +109,7 @@ def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
 
     Raises `OptionsError` for a threshold of a class that the model does not have.
     """
-    settings = [*_input_settings(model), *_model_settings(model, options), *_output_settings(model)]
+    settings = [*_input_settings(model, options), *_model_settings(model, options), *_output_settings(model)]
     groups = {PROPERTY: {key: value for key, value, _ in settings}}
     reasons = {(PROPERTY, key): reason for key, _, reason in settings if reason}
     groups[ALL_CLASSES] = {
@@ -75,8 +117,9 @@ def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
         "pre-cluster-threshold": _number(options.confidence_threshold),
         "topk": str(options.topk),
     }
-    reasons[ALL_CLASSES, "nms-iou-threshold"] = "chosen on the validation split, as is the next one"
-    reasons[ALL_CLASSES, "topk"] = "boxes per class and frame"
+    reasons[ALL_CLASSES, "nms-iou-threshold"] = "of NMS: the operating point's; the default is 0.3"
+    reasons[ALL_CLASSES, "pre-cluster-threshold"] = "boxes below are dropped: the operating point's; the default is 0.2"
+    reasons[ALL_CLASSES, "topk"] = "boxes per class and frame; the default is all"
     for name, threshold in options.class_thresholds.items():
         if name not in model.classes:
             known = ", ".join(model.classes)
@@ -89,7 +132,7 @@ def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
 
 def engine_name(model_file: str, options: DeployOptions) -> str:
     """The name that nvinfer gives the engine which it builds of `model_file`; the Darknet path's is always "model"."""
-    return f"{model_file}_b{options.batch}_gpu0_{options.precision}.engine"
+    return f"{model_file}_b{options.batch}_gpu0_{options.engine_precision}.engine"
 
 
 def named_by_content(config: NvinferConfig, onnx_sha256: str) -> NvinferConfig:
@@ -108,15 +151,19 @@ def named_by_content(config: NvinferConfig, onnx_sha256: str) -> NvinferConfig:
     return dataclasses.replace(named, reasons={**named.reasons, (PROPERTY, "model-engine-file"): reason})
 
 
-def _input_settings(model: ModelFolder) -> list[Setting]:
+def _input_settings(model: ModelFolder, options: DeployOptions) -> list[Setting]:
     height, width = model.network_hw
     settings = [
-        ("gpu-id", "0", ""),
+        ("gpu-id", "0", "the first GPU"),
         ("net-scale-factor", "0.0039215697906911373", "1/255: the network was trained on pixels in 0..1"),
         ("model-color-format", "0", "RGB, as Darknet trains"),
         ("infer-dims", f"3;{height};{width}", "channels, height, width: the ONNX file leaves only the batch open"),
         ("scaling-filter", "1", "bilinear, as in training; the default is nearest"),
     ]
+    if options.resize != "cfg" and (options.resize == "letterbox") != model.letterbox:
+        keeps = str(int(options.resize == "letterbox"))
+        reason = f"{options.resize}, as it was asked for, though the cfg says {model.resize}: expect other boxes"
+        return [*settings, ("maintain-aspect-ratio", keeps, reason), ("symmetric-padding", keeps, "with it")]
     if model.letterbox:
         return [
             *settings,
@@ -133,30 +180,43 @@ def _model_settings(model: ModelFolder, options: DeployOptions) -> list[Setting]
         reason = f"named by the weights, so that no engine of others is taken: rename {written}, which the build leaves"
         files = [
             ("custom-network-config", CFG_NAME, "relative to the working directory: start in this file's folder"),
-            ("model-file", WEIGHTS_NAME, ""),
+            ("model-file", WEIGHTS_NAME, "Darknet's weights, of the cfg above"),
             ("engine-create-func-name", "NvDsInferYoloCudaEngineGet", "DeepStream-Yolo builds the engine of the pair"),
         ]
     else:
         engine = engine_name(ONNX_NAME, options)
         reason = "an engine found here is used whatever the model: keep one folder per version"
-        files = [("onnx-file", ONNX_NAME, "")]
+        files = [("onnx-file", ONNX_NAME, "made of the Darknet pair; the engine is built of it at the first start")]
+    built = f"reads the boxes; built on the GPU node against the headers of DeepStream {options.version}"
     return [
         *files,
         ("model-engine-file", engine, reason),
-        ("batch-size", str(options.batch), ""),
-        ("network-mode", PRECISIONS[options.precision], "0 FP32, 2 FP16"),
-        ("parse-bbox-func-name", "NvDsInferParseYolo", ""),
-        ("custom-lib-path", options.parser_library, "DeepStream-Yolo's library, built on the GPU node"),
+        ("batch-size", str(options.batch), "frames per inference; an application's batch-size replaces it"),
+        *_precision_settings(options),
+        ("parse-bbox-func-name", options.parser_function, "one class a box, as the rows of the ONNX file have it"),
+        ("custom-lib-path", options.parser_library, built),
     ]
+
+
+def _precision_settings(options: DeployOptions) -> list[Setting]:
+    if options.strongly_typed:
+        return [
+            ("network-mode", "0", "sets no flag: a strongly typed network refuses those of INT8 and FP16"),
+            ("strongly-typed", "1", "INT8 where the ONNX file has Q/DQ nodes, float elsewhere"),
+        ]
+    mode = ("network-mode", NETWORK_MODES[options.precision], "0 FP32, 1 INT8, 2 FP16")
+    if options.precision != "int8":
+        return [mode]
+    return [mode, ("int8-calib-file", TABLE_NAME, "without it nvinfer would build FP16, and say so in the log alone")]
 
 
 def _output_settings(model: ModelFolder) -> list[Setting]:
     count = len(model.classes)
     return [
-        ("labelfile-path", LABELS_NAME, ""),
+        ("labelfile-path", LABELS_NAME, "one a line, by class id"),
         ("num-detected-classes", str(count), "exactly the cfg's: the parser reads thresholds beyond a smaller number"),
         ("interval", "0", "every frame"),
-        ("gie-unique-id", "1", ""),
+        ("gie-unique-id", "1", "the first network of the pipeline"),
         ("process-mode", "1", "whole frames"),
         ("network-type", "0", "detector"),
         ("cluster-mode", "2", "NMS; the default groups rectangles"),

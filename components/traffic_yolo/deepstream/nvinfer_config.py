@@ -8,8 +8,9 @@ import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from traffic_yolo.deepstream.config_text import config_text
+from traffic_yolo.deepstream.key_file import KeyFile, parse_key_file, parse_yaml_file, read_key_file
 from traffic_yolo.deepstream.nvinfer_keys import (
     ALL_CLASSES,
     CLASS_ATTRIBUTES,
@@ -19,9 +20,8 @@ from traffic_yolo.deepstream.nvinfer_keys import (
     keys_of_group,
 )
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, input_path, parse_yaml
+from traffic_yolo.storage import AnyPath
 
-Groups = dict[str, dict[str, str]]
 INPUT_DIMS = ("infer-dims", "input-dims", "uff-input-dims")
 DETECTORS = (0, 3)  # the network types whose class groups are read
 ALL_BOXES = -1  # topk's default
@@ -88,55 +88,28 @@ class NvinferConfig:
         Of a key that stands twice the last value counts, and a group that stands twice is one. Groups and keys that
         nvinfer passes over go to `unknown`. Raises `ModelError` with the line number for anything else.
         """
-        groups: Groups = {}
-        group = None
-        for number, raw in enumerate(text.split("\n"), start=1):
-            line = raw.removesuffix("\r").lstrip()
-            where = f"{source} line {number}"
-            if not line or line.startswith("#"):
-                continue
-            if line.startswith("[") and line.rstrip().endswith("]"):
-                group = line.rstrip()[1:-1]
-                groups.setdefault(group, {})
-                continue
-            key, separator, value = line.partition("=")
-            if not separator or not key.strip():
-                raise ModelError(f"{where}: expected [group], key=value or a # comment, found {line!r}")
-            if group is None:
-                raise ModelError(f"{where}: {key.strip()} stands before any [group]")
-            _set(groups[group], key.strip(), value.lstrip())
-        return cls._of_known(groups, source)
+        return cls._of_known(parse_key_file(text, source=source))
 
     @classmethod
     def parse_yaml(cls, text: str, *, source: str = "<nvinfer config>") -> "NvinferConfig":
         """Reads the YAML form: the groups as mappings at the top, lists as text (`infer-dims: 3;416;416`).
 
-        Otherwise as `parse`, but that a key must not stand twice. Raises `ModelError` for what is no such YAML.
+        Otherwise as `parse`. Raises `ModelError` for what is no such YAML.
         """
-        content = parse_yaml(text, where=source, error=ModelError)
-        groups: Groups = {}
-        for group, values in _mapping(content, where=source).items():
-            where = f"{source}: {group}"
-            groups[group] = {key: _yaml_text(value, f"{where} {key}") for key, value in _mapping(values, where).items()}
-        return cls._of_known(groups, source)
+        return cls._of_known(parse_yaml_file(text, source=source))
 
     @classmethod
     def read(cls, path: AnyPath) -> "NvinferConfig":
         """`parse`, or `parse_yaml` of a .yml or .yaml file; `ModelError` where it cannot be read."""
-        path = input_path(path, what="nvinfer configuration")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{path}: nvinfer configuration cannot be read: {error}") from error
-        parse = cls.parse_yaml if path.suffix in (".yml", ".yaml") else cls.parse
-        return parse(text, source=str(path))
+        return cls._of_known(read_key_file(path, what="nvinfer configuration"))
 
     @classmethod
-    def _of_known(cls, groups: Groups, source: str) -> "NvinferConfig":
+    def _of_known(cls, file: KeyFile) -> "NvinferConfig":
         """The groups without what nvinfer passes over, which is noted and logged."""
-        known: Groups = {}
+        source = file.source
+        known: dict[str, dict[str, str]] = {}
         unknown: list[str] = []
-        for group, values in groups.items():
+        for group, values in file.values().items():
             try:
                 keys = keys_of_group(group, where=source)
             except ModelError:
@@ -144,24 +117,25 @@ class NvinferConfig:
                     raise  # nvinfer does not start with it
                 unknown.append(f"group [{group}] is none of nvinfer's")
                 continue
+            for key in keys:
+                if key in values and file.groups[group][key].nested:
+                    raise ModelError(f"{source}: {group} {key}: expected one value (numbers of a list: 3;4;5)")
             known[group] = {key: value for key, value in values.items() if key in keys}
             foreign = [key for key in values if key not in keys]
             unknown += [f"[{group}] {key} is no nvinfer key; {_nearest(key, keys)}" for key in foreign]
+        if PROPERTY in file.loose:
+            raise ModelError(f"{source}: {PROPERTY}: expected a mapping, with `key: value` lines below it")
+        unknown += [f"{name} stands in no group" for name in file.loose]
         for text in unknown:
             LOG.warning("%s: %s; nvinfer passes over it", source, text)
         return cls(known, unknown=tuple(unknown), source=source)
 
-    def to_text(self) -> str:
-        """The file's text, each reason as a comment above its key; `parse` of it gives an equal value."""
-        lines: list[str] = []
-        for group, values in self.groups.items():
-            lines += [""] if lines else []
-            lines.append(f"[{group}]")
-            for key, value in values.items():
-                if reason := self.reasons.get((group, key)):
-                    lines += [f"# {line}" for line in reason.splitlines()]
-                lines.append(f"{key}={value}")
-        return "\n".join(lines) + "\n"
+    def to_text(self, form: str = "txt") -> str:
+        """The file's text, each reason as a comment above its key; `parse` (or `parse_yaml`) of it is an equal value.
+
+        `form`: "txt" or "yaml".
+        """
+        return config_text(self.groups, self.reasons, form=form)
 
     def has(self, key: str) -> bool:
         """Whether [property] states `key`."""
@@ -228,27 +202,6 @@ class NvinferConfig:
         groups = {name: dict(keys) for name, keys in self.groups.items()}
         groups.setdefault(group, {}).update(values)
         return dataclasses.replace(self, groups=groups)
-
-
-def _set(values: dict[str, str], key: str, value: str) -> None:
-    """Sets a key, at its last place: `threshold` and `pre-cluster-threshold` overwrite each other in that order."""
-    values.pop(key, None)
-    values[key] = value
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ModelError(f"{where}: expected a mapping, as in `{PROPERTY}:` with `key: value` lines below it")
-    return {str(key): each for key, each in value.items()}
-
-
-def _yaml_text(value: Any, where: str) -> str:
-    """A value as the key-file form spells it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None or isinstance(value, int | float | str):
-        return "" if value is None else str(value)
-    raise ModelError(f"{where}: expected one value (numbers of a list: 3;4;5)")
 
 
 def _nearest(key: str, known: Mapping[str, object]) -> str:

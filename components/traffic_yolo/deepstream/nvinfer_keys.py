@@ -157,6 +157,9 @@ CLASS_KEYS: dict[str, Key] = {
     "topk": Key("int", low=0),  # absent = all; nvinfer's default of -1 must not be written
 }
 
+# The YAML form has a parser of its own, which does not know these; its flags are whole numbers, so `true` stops it
+TEXT_ONLY_KEYS = frozenset({"enable-dbscan", "input-dims", "uff-input-dims", "is-classifier", "threshold"})
+
 
 def keys_of_group(group: str, *, where: str) -> dict[str, Key]:
     """The keys that `group` may hold; `ModelError` for a group that nvinfer does not know."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import pairwise_iou
-from traffic_yolo.deepstream.second_labels import second_labels
+from traffic_yolo.deepstream.second_labels import other_class_there, second_labels
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError
@@ -27,7 +27,8 @@ class Counts:
     """Boxes that both runtimes report, and those that only one does.
 
     `second_labels`: of the latter, those that the other side rightly reports under another class only
-    (`second_labels.py`). `near_threshold`: of the rest, those whose score is within 0.05 of the confidence threshold.
+    (`second_labels.py`). `near_threshold`: of the rest, those whose score is within 0.05 of the confidence threshold,
+    unless the other side reports the same box under another class, which no threshold explains.
     """
 
     matched: int
@@ -103,6 +104,11 @@ def compare(
         of_right = second_labels(only_right, right, left, raw, thresholds, side_is_single_label=True)
         second = np.concatenate([of_left, of_right])
     near = (np.abs(scores - thresholds[class_ids]) <= NEAR_THRESHOLD) & ~second
+    if near.any():
+        count, rest = len(only_left), (only_left[~second[: len(only_left)]], only_right[~second[len(only_left) :]])
+        least = thresholds - np.float32(NEAR_THRESHOLD)
+        near[:count] &= ~other_class_there(only_left, left, rest[1], right, raw, least)
+        near[count:] &= ~other_class_there(only_right, right, rest[0], left, raw, least)
     counted = [  # five kinds of boxes: (boxes,) class ids
         left.class_ids[left_rows],
         left.class_ids[only_left],

@@ -50,6 +50,38 @@ def second_labels(
     return found
 
 
+def other_class_there(
+    rows: NDArray[np.intp],
+    side: Detections,
+    other_rows: NDArray[np.intp],
+    other: Detections,
+    raw: RawDetections | None,
+    least: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """For each of `rows` of `side` (without partner): whether `other` says that the box is of another class.
+
+    `other_rows`: the boxes of `other` without partner or excuse. Where `raw` holds a box at that place whose scores of
+    both classes are at least `least` (C,), the network was undecided, and nobody is wrong.
+    """
+    picture_of = {} if raw is None else {image_id: index for index, image_id in enumerate(raw.image_ids.tolist())}
+    found = np.zeros(len(rows), np.bool_)
+    for index, row in enumerate(rows):
+        same = other.image_ids[other_rows] == side.image_ids[row]
+        elsewhere = other_rows[same & (other.class_ids[other_rows] != side.class_ids[row])]
+        box = side.boxes_xyxy[row][None]
+        twins = elsewhere[pairwise_iou(box, other.boxes_xyxy[elsewhere])[0] >= SAME_BOX_IOU]
+        if not len(twins):
+            continue
+        found[index] = True
+        picture = picture_of.get(int(side.image_ids[row]))
+        if raw is not None and picture is not None:
+            scores = _scores_at(box, raw, picture)  # (n, C)
+            theirs = np.unique(other.class_ids[twins])
+            both = scores[:, [int(side.class_ids[row]), *theirs]] >= least[[int(side.class_ids[row]), *theirs]]
+            found[index] = not both.all(axis=1).any()
+    return found
+
+
 def _scores_at(box: NDArray[np.float32], raw: RawDetections, picture: int) -> NDArray[np.float32]:
     """Scores (n, C) of the raw boxes of a picture that are the box (1, 4) once they are cut at the picture's edges."""
     boxes = raw.boxes_of(picture)

@@ -94,8 +94,8 @@ def plan_detection(
         model: Model folder.
         dataset: Data set folder, or a reference to one.
         shards: How many parts the pictures of a split are cut into, detected side by side.
-        last_step: How far it goes: evaluate, tune (and choose thresholds on the validation split) or validate (and
-            compare with DeepStream's rules).
+        last_step: How far it goes: evaluate, tune (and choose thresholds on the validation split), validate (and
+            compare with DeepStream's rules) or deepstream (and run the real one on a node with a GPU).
         split: Split that the metrics are of.
         confidence_threshold: Detections with a score not above this are dropped; [0, 1).
         iou_threshold: NMS: overlap above which the weaker box of a class goes; (0, 1].

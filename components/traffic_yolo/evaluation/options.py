@@ -32,9 +32,9 @@ class EvaluationPlanOptions:
     )
     last_step: str = option(
         "evaluate",
-        "How far it goes: evaluate, tune (and choose thresholds on the validation split) or validate (and compare with "
-        "DeepStream's rules).",
-        choices=("evaluate", "tune", "validate"),
+        "How far it goes: evaluate, tune (and choose thresholds on the validation split), validate (and compare with "
+        "DeepStream's rules) or deepstream (and run the real one on a node with a GPU).",
+        choices=("evaluate", "tune", "validate", "deepstream"),
         headline=True,
     )
 

@@ -1,0 +1,67 @@
+"""`traffic-yolo deepstream`: configurations of nvinfer and deepstream-app."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.location_types import READ, WRITE
+from traffic_yolo.deepstream.config_options import AppOptions, ConfigOptions
+from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
+
+
+@click.group()
+def command() -> None:
+    """DeepStream's configurations: write them, look at anyone's, run them on a GPU node."""
+
+
+@command.command()
+@click.argument("file", type=READ)
+@click.option("--model", type=READ, help="Folder of the model that it shall run, to compare with.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> None:
+    """Say what nvinfer or deepstream-app would make of FILE, .txt or YAML, anyone's.
+
+    With a file of deepstream-app, those that nvinfer reads for it are looked at too. Exit code 0: no errors (warnings
+    are allowed), 1: errors, 2: the command was wrong, or the file is neither's.
+    """
+    from traffic_yolo.deepstream.lint import lint as lint_file
+
+    report = lint_file(file, model=model)
+    click.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else report.to_text())
+    ctx.exit(report.exit_code)
+
+
+@command.command()
+@click.option("--model", required=True, type=READ, help="Model folder or bundle.")
+@click.option("--tuning", type=READ, help="Folder of `tune`, for the thresholds [default: those of the bundle].")
+@step_options(ConfigOptions, AppOptions)
+@click.option("--out", required=True, type=WRITE, help="Folder to write.")
+def config(model: str, tuning: str | None, out: Path, **flags: Any) -> None:
+    """Write what DeepStream needs to run a model: nvinfer's file and an application's, each value with its reason."""
+    from traffic_yolo.deepstream.deployment import write_deployment
+
+    options, app = values_of(ConfigOptions, flags), values_of(AppOptions, flags)
+    click.echo(write_deployment(model, out, options, app, tuning=tuning).text)
+
+
+@command.command()
+@click.option("--model", required=True, type=READ, help="Model folder or bundle.")
+@click.option("--dataset", required=True, type=READ, help="Data set folder.")
+@click.option("--tuning", required=True, type=READ, help="Folder of `tune`.")
+@step_options(GpuRunOptions)
+@click.option("--out", required=True, type=WRITE, help="Folder to write.")
+def run(model: str, dataset: str, tuning: str, out: Path, **flags: Any) -> None:
+    """Run the real deepstream-app over a split, and compare its boxes with nvinfer's rules simulated.
+
+    Exit code 0: within the limits, 1: beyond them, or of another precision than asked for (what was found is written),
+    2: it could not be run, or left no dumps that can be read.
+    """
+    from traffic_yolo.deepstream.gpu_run import run_on_deepstream
+    from traffic_yolo.storage import existing_folder
+
+    point = existing_folder(tuning, what="tuning folder") / "operating_point.json"
+    click.echo(run_on_deepstream(model, dataset, point, out, values_of(GpuRunOptions, flags)).text)
