@@ -1,6 +1,6 @@
 """Second stage of a conversion: what only the whole set can tell, from the spools of all shards.
 
-COCO files, lists of pictures, classes, manifest and report; all are streamed, so that memory does not grow with frames.
+COCO files, lists of pictures, classes, manifest and report; all are streamed: records of frames are not kept in memory.
 """
 
 import contextlib
