@@ -115,3 +115,13 @@ def test_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
     data = os.urandom(3 * storage.CHUNK_BYTES // 2)
     (tmp_path / "a").write_bytes(data)
     assert storage.sha256_of_file(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_what_another_run_wrote_meanwhile_is_named_and_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    message = "output exists already: .*out: another run wrote it while this one ran"
+    with pytest.raises(StorageError, match=message), storage.atomic_folder(out) as folder:
+        (folder / "mine").write_text("")
+        out.mkdir()
+        (out / "theirs").write_text("")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]

@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
 from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
-from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.problems import About, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import (
     DatasetError,
@@ -56,11 +56,18 @@ class _Surveyed:
         return row < len(self.numbers) and self.numbers[row] == number
 
 
+def _none_blocked(where: str) -> bool:
+    """What no quarantine puts aside."""
+    del where
+    return False
+
+
 @dataclass(frozen=True)
 class AtmOptions:
     """How recordings are read: in which layout (None: each file's own), and which parts of a scan beside the picture.
 
-    `only` and `labelled_only`: see `sources.SourceOptions`.
+    `only` and `labelled_only`: see `sources.SourceOptions`. `blocks` says by the place of a frame's labels whether the
+    frame is put aside.
     """
 
     layout: Layout | None = None
@@ -68,6 +75,7 @@ class AtmOptions:
     only: Collection[str] | None = None
     limits: RecordingLimits = field(default_factory=limits_in_force)
     labelled_only: bool = False
+    blocks: Callable[[str], bool] = _none_blocked
 
 
 class AtmSource:
@@ -104,10 +112,14 @@ class AtmSource:
     def keys(self) -> Iterator[PictureKey]:
         """Every frame with human labels."""
         for (recording, number), labels in self._labels.items():
-            if labels.labelled:
+            if labels.labelled and not self._options.blocks(labels.where):
                 known = self._recordings[recording]
                 scan = scan_name(number)
                 yield PictureKey(known.site, recording, scan, "", labels.counted, known.camera, known.day)
+
+    def recordings(self) -> Iterable[str]:
+        """The names of all recordings that can be read."""
+        return self._recordings
 
     def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
         """Every scan with a picture of the recordings of a shard (index, count); those without one are counted."""
@@ -211,7 +223,8 @@ class AtmSource:
                 key = self._frame_key(labels, names)
             except LabelError as error:
                 if not labels.implied:
-                    self._on_problem(Problem("frame-missing", str(error)))
+                    about = About((labels.where,), labels.name)
+                    self._on_problem(Problem("frame-missing", str(error), about))
                 continue
             self._labels.add(key, labels)
             for annotation in labels.annotations:
@@ -223,11 +236,10 @@ class AtmSource:
             self.notes.append(f"labels of {unreadable} frames of recordings that cannot be read left out")
         if others:
             self.notes.append(f"labels of {others} frames of other recordings left out")
-        twice = self._labels.twice()
-        if twice is not None:
-            (recording_name, number), labels = twice
-            message = f"{labels.where}: recording {recording_name} scan {number} is labelled twice; keep one"
-            self._on_problem(Problem("frame-twice", message))
+        for (recording_name, number), earlier, labels in self._labels.doubles():
+            twice = f"recording {recording_name} scan {number} is labelled twice, in {earlier.where} too; keep one"
+            about = About((earlier.where, labels.where), f"{recording_name}/{scan_name(number)}")
+            self._on_problem(Problem("frame-twice", f"{labels.where}: {twice}", about))
         self.default_classes = frozenset(used)
         self.apart = frozenset(apart - used)
 
@@ -255,6 +267,8 @@ class AtmSource:
 
     def _read_frame(self, name: str, recording: Recording, number: int) -> Frame | None:
         labels = self._labels.get((name, number))
+        if labels is not None and self._options.blocks(labels.where):
+            return None
         if self._options.labelled_only and (labels is None or not labels.labelled):
             return None
         # Whoever drew the labels that are laid over, the device's own are not wanted there
@@ -262,12 +276,13 @@ class AtmSource:
         try:
             scan = recording.scan(number, parts=parts)
         except RecordingError as error:
-            self._on_problem(Problem("scan-unreadable", str(error)))
+            about = _about(name, number, labels, partial(recording.jpeg, number))
+            self._on_problem(Problem("scan-unreadable", str(error), about))
             return None
         if scan.jpeg is None or scan.image_wh is None:
             if labels is not None:
                 message = f"{labels.where}: labels {recording.path} {scan.name}, which has no picture"
-                self._on_problem(Problem("picture-missing", message))
+                self._on_problem(Problem("picture-missing", message, _about(name, number, labels)))
             self.tally["scans without a picture left out"] += 1
             return None
         return self._frame(name, recording, scan, labels)
@@ -276,18 +291,19 @@ class AtmSource:
         assert scan.jpeg is not None
         assert scan.image_wh is not None
         where = f"{recording.path} {scan.name}"
+        about = _about(name, scan.number, labels, partial(bytes, scan.jpeg))
         width, height = scan.image_wh
         try:
             check_jpeg_end(scan.jpeg, what=where)
             check_upright(scan.jpeg, what=where)
         except (RecordingError, PictureError) as error:
             kind = "picture-turned" if isinstance(error, PictureError) else "picture-unreadable"
-            self._on_problem(Problem(kind, str(error)))
+            self._on_problem(Problem(kind, str(error), about))
             return None
         if labels is not None and labels.image_wh not in (None, (width, height)):
             stated = "x".join(map(str, labels.image_wh or ()))
             message = f"{labels.where}: {where} is {width}x{height} pixels, the label file says {stated}"
-            self._on_problem(Problem("picture-size", message))
+            self._on_problem(Problem("picture-size", message, about))
             return None
         annotations = labels.in_pixels((width, height)) if labels else tuple(_device_annotations(scan))
         return Frame(
@@ -305,6 +321,13 @@ class AtmSource:
             attributes=labels.attributes if labels else {},
             recorded=scan,
         )
+
+
+def _about(
+    name: str, number: int, labels: PictureLabels | None, picture: Callable[[], bytes] | None = None
+) -> About:
+    """A frame of a recording, for whoever puts it aside; `picture` gives its bytes, where it has some."""
+    return About((labels.where,) if labels else (), f"{name}/{scan_name(number)}", picture=picture)
 
 
 def scan_name(number: int) -> str:

@@ -5,14 +5,17 @@ The loop is here; what is done with a frame is in `frame_writer` (first stage), 
 """
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.combined_source import CombinedSource
 from traffic_yolo.dataset.data_set import is_data_set
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.folder_writer import FolderWriter, SetDescription, Stage
@@ -22,19 +25,24 @@ from traffic_yolo.dataset.look_alikes import group_look_alikes
 from traffic_yolo.dataset.named_files import check_named_files, without_settings
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns, PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.outputs import check_places, keep_aside
 from traffic_yolo.dataset.picture_look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
 from traffic_yolo.dataset.problems import Noted, ProblemCollector, ProblemSink
+from traffic_yolo.dataset.quarantine import PARTS_NAME, Quarantine, copy_parts, quarantine_written, root_of
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.report import Report, report_markdown
-from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
+from traffic_yolo.dataset.source import Source
+from traffic_yolo.dataset.source_list import is_source_list
+from traffic_yolo.dataset.sources import SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
 from traffic_yolo.dataset.split_plan import SplitPlan, SplitRequest, plan_splits
 from traffic_yolo.dataset.store.data_store import DataStore
 from traffic_yolo.dataset.store.handed_on import data_set_written
 from traffic_yolo.dataset.store.recipe import Recipe, absolute, absolute_location
+from traffic_yolo.dataset.unchanged_files import unchanged_files
 from traffic_yolo.errors import DatasetError, OptionsError, RecordingError, StorageError
 from traffic_yolo.limits import in_force
 from traffic_yolo.processes import in_processes
@@ -42,7 +50,7 @@ from traffic_yolo.processors import processors
 from traffic_yolo.progress import progress
 from traffic_yolo.snapshot.content import AGAIN, ShareContent, held_files
 from traffic_yolo.snapshot.reading import RECORDING_SUFFIX
-from traffic_yolo.snapshot.snapshot import LABELS_PREFIX, Snapshot, load_snapshot
+from traffic_yolo.snapshot.snapshot import Snapshot, load_snapshot
 from traffic_yolo.storage import AnyPath, existing_path, output_path, shown
 
 FEW_FRAMES = 500  # are written before further processes have started
@@ -65,19 +73,24 @@ class ConvertSummary:
 
 @dataclass(frozen=True)
 class SnapshotToMatch:
-    """The snapshot that a conversion keeps to; `fingerprint`, where not "", must be its fingerprint."""
+    """The snapshot that a conversion keeps to; `fingerprint`, where not "", must be its fingerprint.
+
+    `cache`: location of the hashes that the snapshot kept, so that not all has to be read to be compared.
+    """
 
     path: AnyPath
     fingerprint: str = ""
+    cache: AnyPath = ""
 
     def recipe(self, options: ConvertOptions) -> Recipe:
         """What repeats a conversion with these options."""
-        return Recipe(options, snapshot=absolute_location(os.fspath(self.path)))
+        cache = absolute_location(os.fspath(self.cache))
+        return Recipe(options, cache=cache, snapshot=absolute_location(os.fspath(self.path)))
 
     def match(self, options: ConvertOptions) -> "Matched":
-        """Raises `StorageError` for another snapshot, and for a file that is gone or has another size now."""
+        """Raises `StorageError` for another snapshot, and for a file that is gone or has other bytes now."""
         snapshot = _checked_snapshot(self)
-        return Matched(snapshot.fingerprint, _unchanged_files(snapshot, options))
+        return Matched(snapshot.fingerprint, unchanged_files(snapshot, options, cache=os.fspath(self.cache)))
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,10 @@ class Matched:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An open source with all that is decided before its first frame is read; `unread` grows while it is read."""
+    """An open source with all that is decided before its first frame is read.
+
+    `unread` and `quarantine` grow while it is read.
+    """
 
     source: Source
     unread: ProblemCollector
@@ -130,6 +146,8 @@ class Prepared:
     plan: SplitPlan
     described: SetDescription
     noted: Noted
+    quarantine: Quarantine | None = None
+    surveyed: int = 0  # things put aside while the source was opened
 
 
 def convert(
@@ -137,6 +155,7 @@ def convert(
     out: AnyPath,
     *,
     snapshot_path: AnyPath | None = None,
+    snapshot_cache: AnyPath = "",
     expected_fingerprint: str = "",
     content: ContentToMatch | None = None,
     plugged: PlugInsFactory = plug_ins,
@@ -144,19 +163,22 @@ def convert(
 ) -> ConvertSummary:
     """Writes the data set folder `out` (docs/architecture.md, Artifacts); it appears whole or not at all.
 
-    With `options.data_store`, the data set goes there, and `out` is a reference to it.
+    With `options.data_store`, the data set goes there, and `out` is a reference to it. With `options.quarantine`, what
+    would end or fail the conversion by one file or label goes there (`quarantine.write_quarantine`).
     The same source and options give the same bytes, whatever the number of `processes` (0: as many as there are cores,
     eight at most, and one for a few frames). With `snapshot_path`, recordings that came later are left alone,
-    and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. `content` does that
-    without the snapshot's file: the share is read, and must hold it. Raises what the source raises, `LabelError` for
+    and the snapshot's fingerprint stands in the manifest; `expected_fingerprint` must be the same. `snapshot_cache`:
+    the hashes that it kept, which spare reading every file to compare it. `content` does that without the snapshot's
+    file: the share is read, and must hold it. Raises what the source raises, `LabelError` for
     labels that fit no class or frame, `OptionsError` for sites that do not exist or data that cannot be split,
     `DatasetError` for a broken picture or a split without pictures, `StorageError` for a source that is not as the
     snapshot says, or a full disk.
     """
     target = output_path(out)
-    snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint) if snapshot_path else content
+    check_places(options, target)
+    snapshot = SnapshotToMatch(snapshot_path, expected_fingerprint, snapshot_cache) if snapshot_path else content
     written = data_set_written(target, recipe_of(options, snapshot))
-    return _convert_into(written, options, snapshot, plugged, processes)
+    return _convert_into(written, options, snapshot, plugged, processes, quarantine=options.quarantine)
 
 
 def repeat_conversion(recipe: Recipe, store: DataStore, *, expected: str) -> ConvertSummary:
@@ -168,7 +190,7 @@ def repeat_conversion(recipe: Recipe, store: DataStore, *, expected: str) -> Con
         check_named_files(recipe.files, recipe.options)
     snapshot: SnapshotToMatch | ContentToMatch | None = None
     if recipe.snapshot:
-        snapshot = SnapshotToMatch(recipe.snapshot)
+        snapshot = SnapshotToMatch(recipe.snapshot, cache=recipe.cache)
     elif recipe.content:
         snapshot = ContentToMatch(ShareContent.parse(recipe.content), recipe.cache, recipe.elsewhere)
     return _convert_into(store.written(expected=expected), recipe.options, snapshot, plug_ins, 0)
@@ -186,12 +208,17 @@ def _convert_into(
     snapshot: SnapshotToMatch | ContentToMatch | None,
     plugged: PlugInsFactory,
     processes: int,
+    *,
+    quarantine: str = "",
 ) -> ConvertSummary:
-    """Converts into the folder of `written`, which is entered when all is decided that can be before."""
+    """Converts into the folder of `written`, which is entered when all is decided that can be before.
+
+    `quarantine`: where what is put aside is kept; "" where it was kept when the data set was made first.
+    """
     with in_force(policy_at(options.policy).reading_limits):
         extras = plugged(options)
         prepared = prepare(options, extras, snapshot)
-        with written as folder:
+        with written as folder, quarantine_written(quarantine) as aside:
             jobs = [
                 partial(write_frames, prepared, folder / f"{index}-{SPOOL_NAME}", options, extras, shard=(index, count))
                 for count in [_num_processes(processes, prepared.source)]
@@ -201,6 +228,8 @@ def _convert_into(
             summary = complete(prepared.class_map, prepared.described, folder, stage, extras)
             for spool in stage.spools:
                 spool.unlink()
+            keep_aside(aside, stage, options)
+            shutil.rmtree(folder / PARTS_NAME, ignore_errors=True)
         return summary
 
 
@@ -217,6 +246,10 @@ def prepare(
     """
     if snapshot:
         _refuse_reference(options)
+    if isinstance(snapshot, SnapshotToMatch) and is_source_list(existing_path(options.source, what="source")):
+        raise OptionsError(
+            f"snapshot: {shown(options.source)} lists several sources: give it there, to the source that it is of"
+        )
     matched = snapshot.match(options) if snapshot else None
     only = matched.names if matched else None
     needed = frozenset[str]().union(*(observer.needs for observer in extras.observers))
@@ -224,6 +257,10 @@ def prepare(
     noted = Noted()
     unread = ProblemCollector(noted)
     on_problem: ProblemSink = unread if extras.problem_observers else noted
+    quarantine: Quarantine | None = None
+    if options.quarantine:
+        root = root_of(options.source)
+        on_problem = quarantine = Quarantine(root, fails=extras.fail_on, otherwise=on_problem)
     parts = needed | wants_device
     how = SourceOptions(
         only=only,
@@ -231,6 +268,7 @@ def prepare(
         on_problem=on_problem,
         labels_only=options.labels_only,
         labelled_only=labelled_only,
+        quarantine=quarantine,
     )
     source = open_source(options, how)
     if matched and matched.is_all and isinstance(source, FileSource):
@@ -240,6 +278,8 @@ def prepare(
         if isinstance(observer, NoteTaker) and (refusal := observer.refusal(noted)):
             raise DatasetError(refusal)
     keys = tuple(source.keys())
+    if quarantine is not None and quarantine.entries and not source.num_frames:
+        raise DatasetError(f"every picture is bad, none is left to convert; the first: {quarantine.entries[0].reason}")
     choice = options.split_choice
     if not keys and (options.device_labels == "never" or "train" not in choice.wanted):
         others = "" if options.device_labels == "never" else ", and others are for the train split only"
@@ -249,7 +289,7 @@ def prepare(
     plan = _plan(options, policy_at(options.policy), source, keys)
     required = tuple(split for split in choice.names if split in plan.filled)
     described = SetDescription(
-        source={"location": options.source, "labels": options.labels, "description": source.description},
+        source=_described(options, source),
         parent_fingerprint=matched.fingerprint if matched else None,
         split_rule=plan.rule,
         device_labels=options.device_labels,
@@ -259,7 +299,14 @@ def prepare(
         labels_only=options.labels_only,
         policy=policy_values(options.policy),
     )
-    return Prepared(source, unread, class_map, plan, described, noted)
+    surveyed = len(quarantine.entries) if quarantine else 0
+    return Prepared(source, unread, class_map, plan, described, noted, quarantine, surveyed)
+
+
+def _described(options: ConvertOptions, source: Source) -> dict[str, Any]:
+    """What the manifest says of the source, and of each of several."""
+    described = {"location": options.source, "labels": options.labels, "description": source.description}
+    return described | ({"sources": source.described} if isinstance(source, CombinedSource) else {})
 
 
 def _refuse_reference(options: ConvertOptions) -> None:
@@ -287,14 +334,19 @@ def write_frames(
     prepared: Prepared, spool: Path, options: ConvertOptions, extras: PlugIns, *, shard: tuple[int, int]
 ) -> Stage:
     """First stage: the frames of a shard (index, count) into the folder of `spool`, and their records into it."""
-    source = prepared.source
-    with FrameWriter(spool, prepared.class_map, options, extras) as writer:
+    source, quarantine = prepared.source, prepared.quarantine
+    if quarantine is not None:
+        quarantine.folder = spool.parent / PARTS_NAME
+    with FrameWriter(spool, prepared.class_map, options, extras, quarantine) as writer:
         frames: Iterable[Frame] = source.frames(shard)
         if shard[0] == 0:  # one bar, whatever runs beside it
             total = source.num_frames // shard[1]
             frames = progress(frames, description="convert", unit="picture", total=total)
         for frame in frames:
             writer.add(frame, prepared.plan.split_of(frame))
+    # What the survey put aside, every shard knows
+    quarantined = quarantine.entries[0 if shard[0] == 0 else prepared.surveyed :] if quarantine else ()
+    copy_parts(quarantined, spool.parent / PARTS_NAME)
     return Stage(
         spools=(spool,),
         tally=source.tally + writer.tally,
@@ -302,6 +354,7 @@ def write_frames(
         notes=(*prepared.plan.notes, *source.notes),
         problems=prepared.unread.problems,
         noted=prepared.noted,
+        quarantined=quarantined,
     )
 
 
@@ -322,6 +375,7 @@ def _together(stages: Sequence[Stage]) -> Stage:
         notes=stages[0].notes,
         problems=tuple(dict.fromkeys(problem for stage in stages for problem in stage.problems)),
         noted=stages[0].noted,
+        quarantined=tuple(dict.fromkeys(entry for stage in stages for entry in stage.quarantined)),
     )
 
 
@@ -376,27 +430,6 @@ def _checked_snapshot(wanted: SnapshotToMatch) -> Snapshot:
             f"give the snapshot that belongs to the fingerprint"
         )
     return snapshot
-
-
-def _unchanged_files(snapshot: Snapshot, options: ConvertOptions) -> frozenset[str]:
-    """The source's files in the snapshot. Raises `StorageError` for one that is gone or has another size now."""
-    places = {"": existing_path(options.source, what="source")}
-    if options.labels:
-        places[LABELS_PREFIX] = existing_path(options.labels, what="label file")
-    names = set()
-    for file in snapshot.files:
-        prefix = LABELS_PREFIX if file.path.startswith(LABELS_PREFIX) else ""
-        if prefix not in places:
-            continue
-        name = file.path.removeprefix(prefix)
-        path = places[prefix] if places[prefix].is_file() else places[prefix] / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.size:
-            found = "it is gone" if size is None else f"it has {size}"
-            raise StorageError(f"{path}: {file.size} bytes in the snapshot, now {found}; take a new snapshot")
-        if not prefix:
-            names.add(name)
-    return frozenset(names)
 
 
 def _text(report: Report) -> str:

@@ -15,11 +15,22 @@ from traffic_yolo.dataset.frame_mapping import FrameMapping
 from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.label_writers import LABEL_WRITERS
 from traffic_yolo.dataset.options import ExportOptions
+from traffic_yolo.dataset.quarantine import (
+    Quarantine,
+    check_quarantine,
+    copy_parts,
+    quarantine_notes,
+    quarantine_written,
+    root_of,
+    write_quarantine,
+)
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.sources import Source, open_source
+from traffic_yolo.dataset.source import Source
+from traffic_yolo.dataset.source_list import locations_of
+from traffic_yolo.dataset.sources import SourceOptions, open_source
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.progress import progress
-from traffic_yolo.storage import AnyPath, atomic_folder, existing_path, output_path
+from traffic_yolo.storage import AnyPath, atomic_folder, check_new_folder, existing_path, output_path
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,14 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     frame is of the wanted kind, `StorageError` for a full disk or an `out` that exists.
     """
     target = output_path(out)
-    source = open_source(options)
+    check_new_folder(target)
+    quarantine = None
+    how = SourceOptions()
+    if options.quarantine:
+        check_quarantine(options.quarantine, target, locations_of(options))
+        quarantine = Quarantine(root_of(options.source))
+        how = SourceOptions(on_problem=quarantine, quarantine=quarantine)
+    source = open_source(options, how)
     tally: Counter[str] = Counter()
     class_map = _class_map(options, source)
     mapping = FrameMapping(class_map, tally) if class_map else None
@@ -54,7 +72,13 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
         classes = [name for name in source.classes if name not in source.apart]
         apart = [name for name in source.classes if name in source.apart]
     counted: Counter[str] = Counter()
-    with atomic_folder(target) as folder, LABEL_WRITERS[options.to](folder, classes, apart) as writer:
+    with (
+        atomic_folder(target) as folder,
+        quarantine_written(options.quarantine) as aside,
+        LABEL_WRITERS[options.to](folder, classes, apart) as writer,
+    ):
+        if quarantine is not None:
+            quarantine.folder = aside
         export = _Export(folder, writer, tally, copy_pictures=options.pictures)
         if not writer.says_frames:
             export.begin(classes, apart)
@@ -69,7 +93,12 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
             raise DatasetError(f"{options.source}: no frames of the kind {options.frames}; choose others")
         writer.complete()
         export.close()
-    notes = (*source.notes, *notes_of(source.tally + tally))
+        if quarantine is not None and aside is not None:
+            copy_parts(quarantine.entries, aside)
+            described = {"source": options.source, "labels": options.labels}
+            write_quarantine(aside, quarantine.entries, [], described)
+    put_aside = quarantine_notes(quarantine.entries) if quarantine is not None else []
+    notes = (*source.notes, *put_aside, *notes_of(source.tally + tally))
     return ExportSummary(counted["pictures"], counted["boxes"], notes)
 
 

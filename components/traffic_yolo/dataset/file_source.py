@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.picture_finder import PictureFinder
 from traffic_yolo.dataset.pictures import kept_picture, picture_size, picture_suffix
-from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
+from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
 from traffic_yolo.messages import shown
@@ -31,18 +31,23 @@ class FileSource:
     """
 
     def __init__(self, reader: LabelReader, *, on_problem: ProblemSink = strict) -> None:
-        """Reads all labels once. Raises what the reader raises, and `DatasetError` for two pictures of one name."""
+        """Reads all labels once. Raises what the reader raises.
+
+        Of pictures of one name the first is taken, where `on_problem` lets it pass.
+        """
         self._reader = reader
         self._on_problem = on_problem
         self.may_split_pictures = not reader.is_video
         self._run_starts = array.array("Q")  # numbers of the frames where another recording begins
+        self._doubled: set[tuple[str, Path]] = set()  # labels and picture of a name that others have already
         self._finders: dict[str, PictureFinder] = {}
+        self._recordings: dict[str, None] = {}
         self.classes = reader.classes
         self.default_classes = reader.default_classes
         self.apart = frozenset(reader.classes) - reader.default_classes
         self.tally: Counter[str] = Counter()
         for message in alike_classes(reader.classes):
-            on_problem(Problem("classes-alike", f"{reader.root}: {message}"))
+            on_problem(Problem("classes-alike", f"{reader.root}: {message}", THE_SET))
         self.num_frames = self._survey()
         self.notes = self._notes()
 
@@ -58,6 +63,10 @@ class FileSource:
                 yield PictureKey(
                     labels.site, recording, scan, labels.own_split, labels.counted, labels.camera, labels.day
                 )
+
+    def recordings(self) -> Iterable[str]:
+        """The names of all recordings, in the order in which they come first."""
+        return self._recordings
 
     def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
         """The pictures of a shard (index, count), each read once.
@@ -92,30 +101,46 @@ class FileSource:
 
     def _survey(self) -> int:
         """Counts the pictures and sees that no two have one name; of each, eight bytes are kept."""
-        seen = array.array("Q")
-        last = ""
-        for _, _, recording, scan in self._located(self._on_problem):
-            if recording != last:
-                self._run_starts.append(len(seen))
-                last = recording
-            seen.append(_hash(recording, scan))
+        seen = self._seen(self._on_problem)
         values, counts = np.unique(np.asarray(seen, dtype=np.uint64), return_counts=True)
         twice = set(values[counts > 1].tolist())
         if twice:
-            self._refuse_twice(twice)
+            self._tell_of_doubles(twice)
+            seen = self._seen(already_told)  # without those that were put aside, or come second
         return len(seen)
 
-    def _refuse_twice(self, hashes: set[int]) -> None:
-        first: dict[tuple[str, str], Path] = {}
+    def _seen(self, on_problem: ProblemSink) -> "array.array[int]":
+        """A hash of each picture's name, in order; notes where recordings begin."""
+        seen = array.array("Q")
+        del self._run_starts[:]
+        self._recordings.clear()
+        last = ""
+        for _, _, recording, scan in self._located(on_problem):
+            if recording != last:
+                self._run_starts.append(len(seen))
+                self._recordings[recording] = None
+                last = recording
+            seen.append(_hash(recording, scan))
+        return seen
+
+    def _tell_of_doubles(self, hashes: set[int]) -> None:
+        """Tells of every picture whose name, by its hash one of these, an earlier picture has already."""
+        first: dict[tuple[str, str], tuple[PictureLabels, Path]] = {}
+        doubled = set()
         for labels, path, recording, scan in self._located(already_told):
             if _hash(recording, scan) not in hashes:
                 continue
-            before = first.setdefault((recording, scan), path)
-            if before is path:
+            before, earlier = first.setdefault((recording, scan), (labels, path))
+            if before is labels:
                 continue
-            if before == path:
-                raise DatasetError(f"the label files name a picture twice: {path} ({labels.where}); keep one")
-            raise DatasetError(f"two pictures of one name: {before} and {path}; rename one")
+            message = f"{path}: two pictures of one name, the other is {earlier}; rename one"
+            if earlier == path:
+                places = f"{before.where} and {labels.where}"
+                message = f"{path}: the label files name a picture twice, in {places}; keep one"
+            doubled.add((labels.where, path))
+            about = About((before.where, labels.where), f"{recording}/{scan}", path)
+            self._on_problem(Problem("picture-twice", message, about))
+        self._doubled = doubled
 
     def _located(self, on_problem: ProblemSink) -> Iterator[tuple[PictureLabels, Path, str, str]]:
         """(labels, picture, recording, scan) of every picture that is there."""
@@ -124,9 +149,11 @@ class FileSource:
                 path = labels.path or self._finder(labels.own_split).find(labels.name, where=labels.where)
             except LabelError as error:
                 if not labels.implied:
-                    on_problem(Problem("picture-missing", str(error)))
+                    about = About((labels.where,), labels.name)
+                    on_problem(Problem("picture-missing", str(error), about))
                 continue
-            yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
+            if (labels.where, path) not in self._doubled:
+                yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
 
     def _finder(self, split: str) -> PictureFinder:
         if split not in self._finders:
@@ -134,24 +161,29 @@ class FileSource:
         return self._finders[split]
 
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
+        about = About((labels.where,), f"{recording}/{scan}", path)
         try:
             data = read_picture(path)
             check_upright(data, what=str(path))
             data = kept_picture(data, what=str(path))
             width, height = picture_size(data, what=str(path))
         except PictureError as error:
-            self._on_problem(Problem("picture-turned", str(error)))
+            self._on_problem(Problem("picture-turned", str(error), about))
             return None
         except (DatasetError, StorageError) as error:
-            self._on_problem(Problem("picture-unreadable", str(error)))
+            self._on_problem(Problem("picture-unreadable", str(error), about))
             return None
         if labels.image_wh not in (None, (width, height)):
             stated = "x".join(map(str, labels.image_wh or ()))
             message = f"{labels.where}: says {path} has {stated} pixels; it has {width}x{height}"
-            self._on_problem(Problem("picture-size", message))
+            self._on_problem(Problem("picture-size", message, about))
             return None
         picture = partial(bytes, data)
-        return self._made_frame(labels, (recording, scan), (width, height), picture, picture_suffix(data))
+        try:
+            return self._made_frame(labels, (recording, scan), (width, height), picture, picture_suffix(data))
+        except LabelError as error:
+            self._on_problem(Problem("label-broken", f"{labels.where}: {error}", about))
+            return None
 
     def _made_frame(
         self,

@@ -1,6 +1,6 @@
 """Second stage of a conversion: what only the whole set can tell, from the spools of all shards.
 
-COCO files, lists of pictures, classes, manifest and report; all are streamed, so that memory does not grow with frames.
+COCO files, lists of pictures, classes, manifest and report; all are streamed: records of frames are not kept in memory.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from traffic_yolo.dataset.frame_writer import notes_of
 from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns
 from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.dataset.quarantine import QuarantineEntry, quarantine_notes
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
@@ -53,7 +54,8 @@ class SetDescription:
 class Stage:
     """What the first stage left: spools in order, each in its folder of pictures, and what the writers counted.
 
-    `noted` is what the readers of labels left out or mended; `problems`: what could not be read, and was left out.
+    `noted` is what the readers of labels left out or mended; `problems`: what could not be read, and was left out;
+    `quarantined`: what was put aside, with its files in the folder `quarantine.PARTS_NAME` beside a spool.
     """
 
     spools: tuple[Path, ...]
@@ -62,6 +64,7 @@ class Stage:
     notes: tuple[str, ...] = field(default=())
     problems: tuple[Problem, ...] = field(default=())
     noted: Noted = field(default_factory=Noted)
+    quarantined: tuple[QuarantineEntry, ...] = field(default=())
 
 
 class FolderWriter:
@@ -123,7 +126,8 @@ class FolderWriter:
             for observer in self._plug_ins.observers:
                 if isinstance(observer, NoteTaker):
                     observer.note(stage.noted)
-            notes, found, sections = self._finish_observers([*stage.notes, *notes_of(tally)])
+            told = [*stage.notes, *quarantine_notes(stage.quarantined), *notes_of(tally)]
+            notes, found, sections = self._finish_observers(told)
             report = self._builder.report(notes)
             self._write_manifest(report, entries)
         left_out = {what: count for what, count in sorted(tally.items()) if count}

@@ -1,4 +1,4 @@
-"""Frames on disk between the two stages of a conversion: one JSON line each, so that memory does not grow with them."""
+"""Frames on disk between the two stages of a conversion: one JSON line each, so that memory holds none."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -6,7 +6,9 @@ Knows nothing of other shards; what only the whole set can tell is left to `fold
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.formats.yolo import yolo_lines
@@ -14,6 +16,7 @@ from traffic_yolo.dataset.frame_selection import FrameSelection
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.quarantine import Quarantine
 from traffic_yolo.dataset.records import Frame
 
 
@@ -24,7 +27,15 @@ class FrameWriter:
     classes that occur in ignored boxes only.
     """
 
-    def __init__(self, spool: Path, class_map: ClassMap, options: ConvertOptions, plug_ins: PlugIns) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        class_map: ClassMap,
+        options: ConvertOptions,
+        plug_ins: PlugIns,
+        quarantine: Quarantine | None = None,
+    ) -> None:
+        self._quarantine = quarantine
         self._folder = spool.parent
         self._map = class_map
         self._options = options
@@ -42,12 +53,22 @@ class FrameWriter:
         self._spool.close()
 
     def add(self, frame: Frame, split: str) -> None:
-        """Writes the frame, unless it has no labels that may be used in the split, or a filter drops it."""
-        chosen = self._selection.chosen(frame, split)
-        if chosen is not None:
-            self._write(chosen, split, chosen.picture())
+        """Writes the frame, unless it has no labels that may be used in the split, or a filter drops it.
 
-    def _write(self, frame: Frame, split: str, picture: bytes) -> None:
+        One that would fail the conversion goes to the quarantine, where there is one.
+        """
+        chosen = self._selection.chosen(frame, split)
+        if chosen is None:
+            return
+        picture = chosen.picture()
+        measured = self._plug_ins.measured(chosen, split, picture)
+        bad = self._plug_ins.objections(measured) if self._quarantine is not None else []
+        if self._quarantine is not None and bad:
+            self._quarantine.put_frame(chosen, bad, picture)
+        else:
+            self._write(chosen, split, picture, measured)
+
+    def _write(self, frame: Frame, split: str, picture: bytes, measured: Mapping[str, Any]) -> None:
         lines = yolo_lines(frame.annotations, self._map.classes, (frame.width, frame.height))
         self._count_unsaid(frame, len(lines))
         text = "".join(line + "\n" for line in lines).encode()
@@ -55,11 +76,6 @@ class FrameWriter:
             self._write_label(frame, text)
         else:
             self._write_files(frame, picture, text)
-        measured = {}
-        for observer in self._plug_ins.observers:
-            value = observer.measure(frame, split, picture)
-            if value is not None:
-                measured[observer.name] = value
         self.ignored_names.update(a.class_name for a in frame.annotations if a.class_name not in self._map.classes)
         entry = None if self._options.labels_only else _entry(picture)
         write_frame(self._spool, SpooledFrame(frame, split, entry, _entry(text), measured))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
-from traffic_yolo.dataset.formats.coco import CocoReader, coco_files
+from traffic_yolo.dataset.formats.coco import COCO_FILES, CocoReader, coco_files
 from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
 from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
 from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
@@ -33,7 +33,7 @@ def _is_coco(path: Path) -> bool:
     files = coco_files(path)
     # Other JSON files lie beside a data.yaml too
     where_expected = path.is_file() or (path / "annotations").is_dir() or not _is_yolo(path)
-    return bool(files) and where_expected and _holds_categories(files[0])
+    return where_expected and any(_holds_categories(file) for file in files)
 
 
 def _is_yolo(path: Path) -> bool:
@@ -63,6 +63,18 @@ def detect_label_format(path: Path, *, mapped: bool = False) -> str:
     if mapped:
         return "mapped"
     return next((name for name, known in LABEL_FORMATS.items() if known.recognises(path)), "")
+
+
+def other_formats(path: Path, taken: str) -> list[str]:
+    """The names of the other formats of which something lies at `path` as well: what taking one of them leaves."""
+    return [name for name, known in LABEL_FORMATS.items() if name != taken and known.recognises(path)]
+
+
+def other_coco_files(folder: Path) -> list[Path]:
+    """The COCO files of a folder that are not taken with it, because others lie in a surer place."""
+    taken = set(coco_files(folder))
+    found = {path for pattern in COCO_FILES for path in folder.glob(pattern)} - taken
+    return sorted(path for path in found if _holds_categories(path))
 
 
 def open_labels(path: Path, label_format: str, options: ReadOptions) -> LabelReader:

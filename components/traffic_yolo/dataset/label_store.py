@@ -37,25 +37,22 @@ class LabelStore:
         return len(self._hashes)
 
     def add(self, key: Key, labels: PictureLabels) -> None:
-        """Puts the labels of one picture. Two of one key are found by `twice`."""
+        """Puts the labels of one picture. Two of one key are found by `doubles`."""
         self._sorted = None
         self._hashes.append(_hash(key))
         self._offsets.append(self._size)
         self._size += self._file.write(orjson.dumps([key, labels_row(labels)], option=orjson.OPT_APPEND_NEWLINE))
 
-    def twice(self) -> tuple[Key, PictureLabels] | None:
-        """A key that was put more than once, with the later labels; None where there is none."""
+    def doubles(self) -> Iterator[tuple[Key, PictureLabels, PictureLabels]]:
+        """Every key that was put again, with the labels that were put first and these."""
         hashes, _ = self._index()
         suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-        if not suspects:
-            return None
-        seen: set[Key] = set()
-        for key, labels in self.items():
+        first: dict[Key, PictureLabels] = {}
+        for key, labels in self.items() if suspects else ():
             if _hash(key) in suspects:
-                if key in seen:
-                    return key, labels
-                seen.add(key)
-        return None
+                earlier = first.setdefault(key, labels)
+                if earlier is not labels:
+                    yield key, earlier, labels
 
     def get(self, key: Key) -> PictureLabels | None:
         """The labels of a key, or None."""

@@ -51,6 +51,8 @@ class LabelsOnlySource(FileSource):
             folder = root / "images" if "/" in labels.name else root / "images" / labels.own_split
             path = labels.path or folder / labels.name
             scan = path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name
+            if (labels.where, path) in self._doubled:
+                continue
             yield labels, path, labels.recording or recording_of(path, root), scan
 
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:

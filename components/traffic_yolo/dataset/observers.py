@@ -13,13 +13,14 @@ What readers leave out or mend, they tell while the source is opened; an observe
 `plug_ins.py` names those that every conversion has.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from traffic_yolo.dataset.checks.finding import Finding
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.dataset.problems import NOTED, Noted, Problem
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.html_report import Html
 
@@ -112,6 +113,19 @@ class ProblemObserver(Protocol):
 
 
 @runtime_checkable
+class FrameJudge(Protocol):
+    """An observer that can say of one problem or one frame that the conversion would fail by it: for a quarantine."""
+
+    def fails_on(self, problem: Problem) -> bool:
+        """Whether a problem that a reader tells of fails the conversion. Remembers nothing."""
+        ...
+
+    def objections(self, measured: Any) -> list[Finding]:
+        """What in the outcome of `measure` fails the conversion; empty for a frame that may stay."""
+        ...
+
+
+@runtime_checkable
 class NoteTaker(Protocol):
     """An observer that also judges what the readers of labels left out or mended."""
 
@@ -137,6 +151,25 @@ class PlugIns:
     def problem_observers(self) -> tuple[ProblemObserver, ...]:
         """The observers that judge what could not be read."""
         return tuple(observer for observer in self.observers if isinstance(observer, ProblemObserver))
+
+    def fail_on(self, problem: Problem) -> bool:
+        """Whether a problem ends the conversion, fails it, or has its file left out."""
+        judges = (observer for observer in self.observers if isinstance(observer, FrameJudge))
+        return problem.kind not in NOTED or any(judge.fails_on(problem) for judge in judges)
+
+    def measured(self, frame: Frame, split: str, picture: bytes) -> dict[str, Any]:
+        """What the observers measure of a frame, by their names."""
+        values = ((one.name, one.measure(frame, split, picture)) for one in self.observers)
+        return {name: value for name, value in values if value is not None}
+
+    def objections(self, measured: Mapping[str, Any]) -> list[Finding]:
+        """What in it fails the conversion."""
+        return [
+            finding
+            for observer in self.observers
+            if isinstance(observer, FrameJudge)
+            for finding in observer.objections(measured.get(observer.name))
+        ]
 
 
 PlugInsFactory = Callable[[ConvertOptions], PlugIns]

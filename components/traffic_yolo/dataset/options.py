@@ -10,9 +10,10 @@ from traffic_yolo.snapshot.options import RecordingsChoice
 from traffic_yolo.storage import check_scheme, is_s3, shown
 
 ATM_FORMAT = "atm-h5"
+SOURCE_LIST = "sources"  # a YAML file that lists several
 # The keys of label_formats.LABEL_FORMATS, which is heavy to import
 LABEL_FORMAT_NAMES = ("coco", "yolo", "cvat", "voc", "labelme", "kitti", "mapped")
-SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES)
+SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES, SOURCE_LIST)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 LABEL_SOURCE_WORDS = ("stated", "human")
 VOC_ORIGINS = ("auto", "0", "1")
@@ -53,7 +54,22 @@ class SourceChoice(RecordingsChoice):
 
 
 @dataclass(frozen=True)
-class ExportOptions(SourceChoice):
+class SiftedSource(SourceChoice):
+    """A source of which what is bad may be put aside. Raises `OptionsError` for values that make no sense."""
+
+    quarantine: str = option(
+        "",
+        "Folder for bad scans, pictures and labels, with the reason of each; the rest is taken. Empty: they end it.",
+        location="write",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_folder(self.quarantine, "quarantine", "a quarantine holds files for people to mend")
+
+
+@dataclass(frozen=True)
+class ExportOptions(SiftedSource):
     """One export of labels. Raises `OptionsError` when made with values that make no sense."""
 
     to: str = _option("cvat", "Format to write.", WRITTEN_FORMATS)
@@ -72,7 +88,7 @@ class ExportOptions(SourceChoice):
 
 
 @dataclass(frozen=True)
-class ConvertOptions(SourceChoice):
+class ConvertOptions(SiftedSource):
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
     class_map: str = _option(
@@ -108,7 +124,7 @@ class ConvertOptions(SourceChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_store(self.data_store)
+        _check_folder(self.data_store, "data_store", "readers of a data set need files, which object storage has not")
         check_confidence(self.min_confidence)
         whole = self.split_choice.whole
         if whole and (self.val_sites or self.test_sites):
@@ -168,19 +184,16 @@ class DataSetChoice(ConvertOptions):
         return ConvertOptions(**{each.name: getattr(self, each.name) for each in fields(ConvertOptions)})
 
 
-def _check_store(location: str) -> None:
+def _check_folder(location: str, name: str, why: str) -> None:
     """Whether it is there, and may be written, is for the machine that converts to say."""
     if not location:
         return
     try:
         check_scheme(location)
     except StorageError as error:
-        raise OptionsError(f"data_store: {error}") from error
+        raise OptionsError(f"{name}: {error}") from error
     if is_s3(location):
-        raise OptionsError(
-            f"data_store: {shown(location)}: readers of a data set need files, which object storage has not; give a "
-            f"path or nas://"
-        )
+        raise OptionsError(f"{name}: {shown(location)}: {why}; give a path or nas://")
 
 
 def check_confidence(value: float) -> None:

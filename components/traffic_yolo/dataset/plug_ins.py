@@ -8,6 +8,7 @@ from traffic_yolo.dataset.observers import FrameChange, FrameFilter, PlugIns, Re
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
+from traffic_yolo.dataset.source_counts import SourceCounts
 from traffic_yolo.dataset.split_pins import SplitPins, SplitRecorder, read_pins
 from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
 from traffic_yolo.dataset.tiny_boxes import TinyBoxPolicy
@@ -30,6 +31,7 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
         PictureObserver(policy, options.split_choice.names, labels_only=options.labels_only),
         AnchorObserver(policy),
         SplitRecorder(policy.split_level, pins_of(policy)),
+        SourceCounts(),
     )
     return PlugIns(_changes(policy), _filters(policy), _record_filters(policy), observers)
 

@@ -6,6 +6,7 @@ A conversion stands between them: it collects what lies inside one file, and is 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, TrafficYoloError
@@ -21,6 +22,7 @@ KINDS: dict[str, type[TrafficYoloError]] = {
     "picture-left-out": LabelError,
     "frame-missing": LabelError,
     "frame-twice": LabelError,
+    "picture-twice": DatasetError,
     "label-broken": LabelError,
     "label-missing": LabelError,
     "label-unpaired": LabelError,
@@ -45,20 +47,45 @@ KEPT_OF_A_KIND = 200
 
 
 @dataclass(frozen=True)
+class About:
+    """What a problem is about, where its message alone does not tell a quarantine.
+
+    `labels`: the places (`PictureLabels.where`) of the pictures that must not be used; "" in it stands for labels that
+    belong to no picture. `name`: `recording/scan`, or the picture as its label file names it. `path`: the file that is
+    bad; `picture`: gives the bytes of a picture that lies in no file of its own.
+    """
+
+    labels: tuple[str, ...] = ()
+    name: str = ""
+    path: Path | None = None
+    picture: Callable[[], bytes] | None = None
+
+
+THE_SET = About()  # a problem of all pictures together: none of them alone can be put aside
+
+
+@dataclass(frozen=True)
 class Problem:
     """One thing that keeps a frame, a box or a label from being read.
 
     `kind` is one of `KINDS`; `message` is the whole line: where, what was expected, what was found, what to do. What
-    the problem is about is left out when the reading goes on.
+    the problem is about is left out when the reading goes on. Without `about`, it is about the picture whose labels are
+    being read: the one that the reader gives next or, after `label-broken`, one that it does not give.
     """
 
     kind: str
     message: str
+    about: About | None = field(default=None, compare=False, repr=False)
 
     @property
     def error(self) -> TrafficYoloError:
         """The exception of the strict reading."""
         return KINDS[self.kind](self.message)
+
+    @property
+    def in_words(self) -> "Problem":
+        """The problem without what it is about, which may hold a picture: for whoever keeps it."""
+        return self if self.about is None else Problem(self.kind, self.message)
 
 
 ProblemSink = Callable[[Problem], None]
@@ -82,7 +109,7 @@ class ProblemCollector:
 
     def __call__(self, problem: Problem) -> None:
         if problem.kind in OF_ONE_FILE:
-            self._problems[problem] = None
+            self._problems[problem.in_words] = None
         else:
             self._otherwise(problem)
 
@@ -112,7 +139,7 @@ class Noted:
         strict(problem)
         self.counts[problem.kind] += 1
         if self.counts[problem.kind] <= KEPT_OF_A_KIND:
-            self.kept.append(problem)
+            self.kept.append(problem.in_words)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values, which `of_dict` takes back."""

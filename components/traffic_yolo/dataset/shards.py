@@ -27,18 +27,29 @@ from traffic_yolo.dataset.folder_writer import SetDescription, Stage
 from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.outputs import check_places, keep_aside
 from traffic_yolo.dataset.plug_ins import plug_ins
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.dataset.quarantine import QuarantineEntry, check_quarantine, quarantine_written
+from traffic_yolo.dataset.source_list import locations_of
 from traffic_yolo.dataset.store.handed_on import data_set_written
 from traffic_yolo.dataset.store.recipe import Recipe
 from traffic_yolo.errors import DatasetError, OptionsError
 from traffic_yolo.limits import in_force
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json
+from traffic_yolo.storage import (
+    AnyPath,
+    atomic_folder,
+    check_new_folder,
+    input_path,
+    output_path,
+    read_json,
+    write_json,
+)
 
 SHARD_NAME = "shard.json"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,7 @@ def convert_shard(
     A shard may have no frame. Raises what `convert` raises, except for what only the whole set can show.
     """
     target = output_path(out)
+    check_places(options, target)
     with in_force(policy_at(options.policy).reading_limits):
         extras = plugged(options)
         prepared = prepare(options, extras, snapshot)
@@ -124,6 +136,7 @@ def convert_shard(
                 "tally": dict(stage.tally),
                 "ignored_names": sorted(stage.ignored_names),
                 "problems": [[problem.kind, problem.message] for problem in stage.problems],
+                "quarantined": [dataclasses.asdict(entry) for entry in stage.quarantined],
             }
             write_json(folder / SHARD_NAME, content)
         return ShardSummary(shard, num_pictures)
@@ -157,14 +170,25 @@ def merge_shards(folders: Sequence[AnyPath], out: AnyPath, *, plugged: PlugInsFa
         notes=tuple(decided["notes"]),
         problems=tuple(dict.fromkeys(Problem(*pair) for content in contents for pair in content["problems"])),
         noted=Noted.of_dict(decided["noted"]),
+        quarantined=tuple(QuarantineEntry(**entry) for content in contents for entry in content["quarantined"]),
     )
     recipe = Recipe.of_dict(decided["recipe"], where=f"{places[0] / SHARD_NAME}: recipe")
-    with in_force(policy_at(options.policy).reading_limits), data_set_written(target, recipe) as folder:
+    kept = recipe.options.quarantine  # an absolute path: the shards may have been written elsewhere
+    check_new_folder(target)
+    if kept:
+        check_quarantine(kept, target, locations_of(recipe.options))
+    with (
+        in_force(policy_at(options.policy).reading_limits),
+        data_set_written(target, recipe) as folder,
+        quarantine_written(kept) as aside,
+    ):
         for source, _ in read:
             for name in ("images", "labels"):
                 _link_tree(source / name, folder / name)
             _check_files(folder, source / SPOOL_NAME)
-        return complete(class_map, described, folder, stage, plugged(options))
+        summary = complete(class_map, described, folder, stage, plugged(options))
+        keep_aside(aside, stage, options)
+        return summary
 
 
 def _recipe(options: ConvertOptions, snapshot: SnapshotToMatch | ContentToMatch | None) -> Recipe:
@@ -177,7 +201,7 @@ def _read(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     if not path.is_file() or not (folder / SPOOL_NAME).is_file():
         raise DatasetError(f"{folder}: expected a folder that convert --shard wrote; {SHARD_NAME} is missing")
     content = read_json(path, what="shard")
-    keys = {"schema_version", "index", "count", "decided", "tally", "ignored_names", "problems"}
+    keys = {"schema_version", "index", "count", "decided", "tally", "ignored_names", "problems", "quarantined"}
     if not isinstance(content, dict) or set(content) != keys or content["schema_version"] != SCHEMA_VERSION:
         raise DatasetError(f"{path}: not a shard of schema version {SCHEMA_VERSION}; convert it again")
     return folder, content

@@ -1,63 +1,38 @@
-"""What a conversion can start from, behind one small interface: streams of frames, and the groups they come in."""
+"""Opens what a conversion can start from: recordings, pictures in files with their labels, a list of such."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, find_recordings
 from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
+from traffic_yolo.dataset.combined_source import CombinedSource, NamedSource
+from traffic_yolo.dataset.data_set import is_data_set
 from traffic_yolo.dataset.file_source import FileSource
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
+from traffic_yolo.dataset.formats.coco import coco_files
 from traffic_yolo.dataset.formats.label_text import AUTO
-from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format, open_labels
+from traffic_yolo.dataset.label_formats import (
+    LABEL_FORMATS,
+    detect_label_format,
+    open_labels,
+    other_coco_files,
+    other_formats,
+)
 from traffic_yolo.dataset.labels_only_source import LabelsOnlySource
-from traffic_yolo.dataset.options import ATM_FORMAT, SourceChoice
+from traffic_yolo.dataset.options import ATM_FORMAT, SOURCE_LIST, SourceChoice
 from traffic_yolo.dataset.problems import ProblemSink, strict
-from traffic_yolo.dataset.records import Frame, PictureKey
+from traffic_yolo.dataset.quarantine import Quarantine, root_of
+from traffic_yolo.dataset.source import Source
+from traffic_yolo.dataset.source_list import is_source_list, read_source_list, refuse_own_options
 from traffic_yolo.dataset.store.opening import source_folder
+from traffic_yolo.dataset.unchanged_files import unchanged_files
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.messages import shown_names
+from traffic_yolo.snapshot.snapshot import load_snapshot
 from traffic_yolo.storage import existing_path
-
-
-class Source(Protocol):
-    """A source of frames.
-
-    `classes` in the source's own order; `default_classes`: those that stay where no class map is given; `apart`: those
-    of boxes that do not count, which are ignored then.
-    `may_split_pictures`: whether pictures of one recording may go into different splits where nothing better is known
-    (never those of a video). `num_frames` counts what `frames()` yields at most. `notes` are lines for the report that
-    are known once the source is open; `tally` counts what `frames()` leaves out, by what the report says after the
-    number.
-    """
-
-    classes: tuple[str, ...]
-    default_classes: frozenset[str]
-    apart: frozenset[str]
-    may_split_pictures: bool
-    num_frames: int
-    notes: list[str]
-    tally: Counter[str]
-
-    @property
-    def description(self) -> str:
-        """What it is, for the manifest."""
-        ...
-
-    def keys(self) -> Iterator[PictureKey]:
-        """Every picture that humans labelled, in a stable order and without reading a picture. May be called again."""
-        ...
-
-    def frames(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
-        """The frames of one shard (index from 0, count), one at a time, in a stable order.
-
-        The shards' frames one after another are those of the whole; a recording is in one shard. Each frame is read
-        once: what `frame.picture` gives is in memory only while the caller holds the frame.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +43,8 @@ class SourceOptions:
     `parts`: what is wanted of a recording's scans (`atm.recording.SCAN_PARTS`). `on_problem` takes what cannot be read.
     `recording_limits`: what a recording may state of itself.
     `labels_only`: pictures in files are left alone, and need not be there; a label file has to state their sizes.
-    `labelled_only`: scans of recordings that no human labelled are left out unread.
+    `labelled_only`: scans of recordings that no human labelled are left out unread. `quarantine`: puts bad labels aside
+    with their pictures; `on_problem` is to be the same.
     """
 
     only: Collection[str] | None = None
@@ -77,6 +53,7 @@ class SourceOptions:
     recording_limits: RecordingLimits = field(default_factory=limits_in_force)
     labels_only: bool = False
     labelled_only: bool = False
+    quarantine: Quarantine | None = None
 
 
 def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> Source:
@@ -87,7 +64,11 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     path = source_folder(options.source)
     if path.is_dir() and next(path.iterdir(), None) is None:
         raise StorageError(f"source is empty: {path}; check that the share is mounted")
-    found = _detect(path, mapped=bool(options.mapping)) if options.source_format == "auto" else options.source_format
+    if options.source_format == SOURCE_LIST or (options.source_format == "auto" and is_source_list(path)):
+        refuse_own_options(options, path)
+        return _combined(path, how)
+    is_auto = options.source_format == "auto"
+    found = _detect(path, mapped=bool(options.mapping)) if is_auto else options.source_format
     try:
         b"a".decode("utf-8" if options.label_encoding == AUTO else options.label_encoding)
     except (LookupError, ValueError) as error:
@@ -101,11 +82,59 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None
         atm = AtmOptions(layout, how.parts, how.only, how.recording_limits, how.labelled_only)
-        return AtmSource(path, _labels(options, read), atm, on_problem=how.on_problem)
+        labels = _labels(options, read)
+        if how.quarantine is not None:
+            atm = replace(atm, blocks=how.quarantine.blocks)
+            labels = labels and how.quarantine.reading(labels, with_pictures=False)
+        source: Source = AtmSource(path, labels, atm, on_problem=how.on_problem)
+        source.notes += _left_by_auto(path, found) if is_auto else []
+        return source
     if options.labels:
         raise OptionsError(f"labels go with ATM recordings; a {found} source has its own: leave labels out")
     reader = open_labels(path, found, read)
-    return (LabelsOnlySource if how.labels_only else FileSource)(reader, on_problem=how.on_problem)
+    if how.quarantine is not None:
+        reader = how.quarantine.reading(reader, with_pictures=not how.labels_only)
+    source = (LabelsOnlySource if how.labels_only else FileSource)(reader, on_problem=how.on_problem)
+    source.notes += _left_by_auto(path, found) if is_auto else []
+    return source
+
+
+def _combined(path: Path, how: SourceOptions) -> CombinedSource:
+    """The sources of a list; of one with a snapshot, the recordings that it has."""
+    sources = []
+    for listed in read_source_list(path):
+        choice = listed.choice
+        described = {"name": listed.name, "location": choice.source, "labels": choice.labels}
+        own = replace(how, only=None)
+        if listed.snapshot:
+            snapshot = load_snapshot(listed.snapshot)
+            own = replace(how, only=unchanged_files(snapshot, choice))
+            described["snapshot"] = snapshot.fingerprint
+        if how.quarantine is not None:
+            part = how.quarantine.part(listed.name, root_of(choice.source))
+            own = replace(own, quarantine=part, on_problem=part)
+        sources.append(NamedSource(listed.name, open_source(choice, own), described))
+    return CombinedSource(sources, on_problem=how.on_problem)
+
+
+def _left_by_auto(path: Path, taken: str) -> list[str]:
+    """A note on what else lies in a folder; none for our own data sets, which are COCO and YOLO at once."""
+    if not path.is_dir() or is_data_set(str(path)):
+        return []
+    if taken == ATM_FORMAT:  # a walk through a whole share in search of labels would take as long as reading it
+        others = [name for name in ("coco", "yolo", "cvat") if LABEL_FORMATS[name].recognises(path)]
+    else:
+        others = other_formats(path, taken)
+    notes = []
+    if others:
+        what = ", ".join(f"{name} ({LABEL_FORMATS[name].what})" for name in others)
+        how = "--labels reads labels" if taken == ATM_FORMAT else "--format names another"
+        notes.append(f"format auto took {taken}, and left what may be {what}: {how}")
+    if taken == "coco" and (files := other_coco_files(path)):
+        taken_files = ", ".join(file.relative_to(path).as_posix() for file in coco_files(path))
+        left = shown_names([file.relative_to(path).as_posix() for file in files])
+        notes.append(f"COCO files taken: {taken_files}; left: {left}; give one of them as source to take it")
+    return notes
 
 
 def _labels(options: SourceChoice, read: ReadOptions) -> LabelReader | None:

@@ -112,6 +112,9 @@ def used_frames(
             for frame in progress(source.frames(), description="count", unit="picture", total=source.num_frames):
                 split = prepared.plan.split_of(frame)
                 chosen = selection.chosen(frame, split)
+                if chosen is not None and prepared.quarantine is not None:
+                    measured = extras.measured(chosen, split, chosen.picture())
+                    chosen = None if extras.objections(measured) else chosen
                 if chosen is not None:
                     write_frame(file, SpooledFrame(chosen, split, None, _NO_FILE))
         for judge in extras.problem_observers:

@@ -114,6 +114,8 @@ def _written_places(made: Mapping[str, tuple[Any, ...]], train_work: str) -> Ite
         yield "snapshot_cache", cache.rpartition("/")[0] if is_s3(cache) else str(local_path(cache).parent)
     if "convert" in made and made["convert"][0].data_store:
         yield "data_store", made["convert"][0].data_store
+    if "convert" in made and made["convert"][0].quarantine:
+        yield "quarantine", made["convert"][0].quarantine
     if train_work:
         yield "train_work", train_work
 

@@ -43,7 +43,7 @@ from traffic_yolo.storage.operations import (
     verify,
 )
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
-from traffic_yolo.storage.whole_folder import atomic_folder, private_folder, remove_abandoned
+from traffic_yolo.storage.whole_folder import atomic_folder, check_new_folder, private_folder, remove_abandoned
 
 __all__ = [
     "CHUNK_BYTES",
@@ -56,6 +56,7 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "check_location",
+    "check_new_folder",
     "check_scheme",
     "check_writable",
     "existing_folder",

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import glob
 import os
@@ -14,8 +15,10 @@ from pathlib import Path
 from traffic_yolo.errors import StorageError
 from traffic_yolo.storage.atomic import storage_error, sync_folder, temporary_prefix
 from traffic_yolo.storage.locations import AnyPath, output_path
+from traffic_yolo.storage.operations import check_writable
 
 LOCK_SUFFIX = ".tmp.lock"
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # a rename onto what came in the meantime
 
 
 @contextlib.contextmanager
@@ -28,12 +31,31 @@ def atomic_folder(path: AnyPath) -> Iterator[Path]:
     """
     path = output_path(path)
     with private_folder(path) as temporary:
-        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
-            raise StorageError(f"output exists already: {path}; remove it or choose another --out")
+        _check_new(path)
         yield temporary
         sync_below(temporary)
-        os.replace(temporary, path)  # an empty folder gives way
+        try:
+            os.replace(temporary, path)  # an empty folder gives way
+        except OSError as error:
+            if error.errno in TAKEN:
+                raise StorageError(
+                    f"output exists already: {path}: another run wrote it while this one ran; remove it or choose "
+                    f"another --out"
+                ) from error
+            raise
         sync_folder(path.parent)
+
+
+def check_new_folder(path: AnyPath) -> None:
+    """Raises `StorageError` where `atomic_folder` would: something is there, or it cannot be written."""
+    path = output_path(path)
+    _check_new(path)
+    check_writable(path)
+
+
+def _check_new(path: Path) -> None:
+    if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+        raise StorageError(f"output exists already: {path}; remove it or choose another --out")
 
 
 @contextlib.contextmanager

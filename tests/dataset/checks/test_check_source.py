@@ -200,6 +200,43 @@ def test_other_formats_name_their_flat_boxes_and_nans_too(
     assert all("1." in Path(finding.file).name for finding in errors)
 
 
+def test_every_doubled_id_and_picture_is_named_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "images/other").mkdir(parents=True)
+    images = []
+    for number in range(8):
+        (tmp_path / f"images/{number}.jpg").write_bytes(jpeg(number))
+        image_id = {3: 1, 5: 4}.get(number, number)
+        images.append({"id": image_id, "file_name": f"{number}.jpg", "width": 96, "height": 72})
+    images += [{"id": 20 + number, "file_name": f"{number}.jpg", "width": 96, "height": 72} for number in (6, 7)]
+    boxes = [{"id": number // 2, "image_id": number, "category_id": 1, "bbox": [1, 2, 30, 40]} for number in range(8)]
+    categories = [{"id": 1, "name": "CAR"}]
+    for name, content in {
+        "instances_train.json": {"images": images, "annotations": boxes, "categories": categories},
+        "instances_val.json": {"images": [], "annotations": [{"id": 1}], "categories": categories},
+    }.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "instances_test.json").write_text("{")
+    outcome = check_source(SourceChoice(source=str(tmp_path)), CheckOptions(decode="none"))
+    broken = [finding.found for finding in found(outcome, "broken-label")]
+    doubled_images = [line for line in broken if "images with it" in line]
+    assert len(doubled_images) == 2
+    twice = "an earlier annotation has this id"
+    assert sum(twice in line for line in broken) == 4
+    assert len(found(outcome, "labelled-twice")) == 2
+    files = {finding.file.rpartition("/")[2] for finding in found(outcome, "broken-label")}
+    assert files == {"instances_train.json", "instances_val.json", "instances_test.json"}
+    assert outcome.run.frames == 4  # 0, 2, 6 and 7, the doubles once
+
+
+def test_every_frame_that_is_labelled_twice_is_named(share: Any) -> None:
+    for scan in (0, 1):
+        share.label(recording(share, "A"), scan, [(0, [1, 2, 30, 40])])
+    share.save()
+    twice = found(check(share), "labelled-twice")
+    assert len(twice) == 2
+    assert ["scan 0" in finding.found and "image 1 (" in finding.found for finding in twice] == [True, False]
+
+
 def test_scans_without_a_picture_are_no_gap_and_gaps_are_named(share: Any) -> None:
     with h5py.File(recording(share, "B"), "a") as file:
         for number, picture in ((5, False), (6, True)):

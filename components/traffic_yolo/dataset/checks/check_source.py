@@ -15,11 +15,13 @@ from traffic_yolo.dataset.checks.observation import Observation, time_of
 from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of
 from traffic_yolo.dataset.checks.table import CHECKS, CheckContext
+from traffic_yolo.dataset.combined_source import CombinedSource
 from traffic_yolo.dataset.leaks import LeakCheck, LeakReport
 from traffic_yolo.dataset.options import SourceChoice
 from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import SPLITS, Frame
-from traffic_yolo.dataset.sources import Source, SourceOptions, open_source
+from traffic_yolo.dataset.source import Source
+from traffic_yolo.dataset.sources import SourceOptions, open_source
 from traffic_yolo.dataset.split_groups import picture_of
 from traffic_yolo.dataset.store.opening import source_folder
 from traffic_yolo.progress import progress
@@ -129,7 +131,7 @@ def _calibrations(choice: SourceChoice, options: CheckOptions) -> list[Calibrati
 
 def _observations(source: Source, troubled: set[str]) -> Iterator[tuple[Frame | None, Observation]]:
     """Every frame, and between them the scans of a recording that hold no picture."""
-    numbers = source.scan_numbers if isinstance(source, AtmSource) else {}
+    numbers = source.scan_numbers if isinstance(source, AtmSource | CombinedSource) else {}
     last: tuple[str, int] = ("", 0)
     frames = progress(source.frames(), description="check", unit="picture", total=source.num_frames)
     for frame in frames:

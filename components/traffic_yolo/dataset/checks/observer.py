@@ -109,6 +109,17 @@ class ChecksObserver:
         """Why a conversion has to stop before its first frame; "" where it may go on."""
         return _failure(noted_findings(noted, self._severities), self._fail_on)
 
+    def fails_on(self, problem: Problem) -> bool:
+        """Whether a problem is a finding that fails the conversion."""
+        finding = finding_of(problem, self._severities)
+        return finding is not None and FailOn.parse(self._fail_on).includes(finding.check, finding.severity)
+
+    def objections(self, measured: Any) -> list[Finding]:
+        """The findings of one frame that fail the conversion."""
+        bad = FailOn.parse(self._fail_on)
+        found = [Finding(*row) for row in measured or ()]
+        return [finding for finding in found if bad.includes(finding.check, finding.severity)]
+
     def measure(self, frame: Frame, split: str, picture: bytes) -> list[list[str]] | None:
         """What the checks of one frame find; None for nothing."""
         del split

@@ -17,6 +17,7 @@ CHECK_OF_KIND = {
     "picture-left-out": "picture-left-out",
     "frame-missing": "label-without-picture",
     "frame-twice": "labelled-twice",
+    "picture-twice": "labelled-twice",
     "label-broken": "broken-label",
     "label-missing": "picture-without-label",
     "label-unpaired": "label-without-picture",

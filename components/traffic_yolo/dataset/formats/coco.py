@@ -18,7 +18,7 @@ from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids, is_own_area
 from traffic_yolo.dataset.formats.json_stream import json_pieces
 from traffic_yolo.dataset.formats.left_out import FLAT, REVERSED, emptied_message
-from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import SPLIT_WORD, Annotation, Frame, PictureLabels, rounded_xywh
 from traffic_yolo.errors import LabelError, StorageError
 
@@ -40,8 +40,8 @@ class CocoReader:
     """A JSON file, or a folder with JSON files in it or in `annotations/`; see `base.LabelReader`.
 
     Several files are splits where their names say so (`instances_val.json`). About eighty bytes an annotation and
-    sixteen a picture are in memory. Raises `StorageError` where there is no file, `LabelError` for one that is no JSON
-    or no instances file, an id that occurs twice, or files of different categories.
+    sixteen a picture are in memory. Raises `StorageError` where there is no file, `LabelError` where none of them is an
+    instances file, or two have different categories.
     """
 
     is_video = False
@@ -53,7 +53,15 @@ class CocoReader:
             raise StorageError(f"no COCO file (*.json) in {path} or its annotations folder")
         root = path.parent if path.is_file() else path
         self.root = root.parent if root.name == "annotations" else root
-        self._files = [_CocoFile(file) for file in files]
+        self._files: list[_CocoFile] = []
+        self._unreadable: list[LabelError] = []
+        for file in files:
+            try:
+                self._files.append(_CocoFile(file))
+            except LabelError as error:
+                self._unreadable.append(error)
+        if not self._files:
+            raise self._unreadable[0]
         first = self._files[0]
         for other in self._files[1:]:
             if other.counted_classes != first.counted_classes:
@@ -65,6 +73,8 @@ class CocoReader:
 
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """Every picture of every file, in the files' order."""
+        for error in self._unreadable:
+            on_problem(Problem("label-broken", str(error), THE_SET))
         for file in self._files:
             yield from file.pictures(on_problem, keep_split=len(self._files) > 1)
 
@@ -82,7 +92,8 @@ class _CocoFile:
         weakref.finalize(self, self._images.close)
         self._ids = Ids()
         self._image_ids: list[NDArray[np.int64]] = []
-        self._broken: list[str] = []
+        self._broken: list[tuple[str, int | None]] = []  # messages, each with the image that it is about
+        self._doubled: frozenset[int] = frozenset()
         self._read()
         self.classes = self._categories.names
         ignored = self._categories.ignored
@@ -110,16 +121,19 @@ class _CocoFile:
         self._categories = Categories.of(categories, self.path, ignored=IGNORED)
         ids = np.concatenate([np.zeros(0, dtype=np.int64), *self._image_ids])
         unique, counts = np.unique(ids, return_counts=True)
-        if len(unique) != len(ids):
-            double = self._ids.shown(int(unique[counts > 1][0]))
-            raise LabelError(f"{self.path}: image {double}: an image id occurs twice; number them anew")
+        for number, count in zip(unique[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+            message = f"expected an id of its own, found {count} images with it; number them anew"
+            self._broken.append((f"{self.path}: image {self._ids.shown(number)}: {message}", None))
+        # Which of them an annotation belongs to, nobody can tell
+        self._doubled = frozenset(np.flatnonzero(np.isin(ids, unique[counts > 1])).tolist())
         self._columns = columns.complete(ids, self._categories)
         self._broken += self._columns.broken
         self._num_images = len(ids)
 
     def pictures(self, on_problem: ProblemSink, *, keep_split: bool) -> Iterator[PictureLabels]:
-        for message in self._broken:
-            on_problem(Problem("label-broken", message))
+        for message, image in self._broken:
+            about = About(labels=("" if image is None else f"{self.path}: image {self._ids.shown(image)}",))
+            on_problem(Problem("label-broken", message, about))
         for problem in self._columns.problems():
             on_problem(problem)
         word = SPLIT_WORD.search(self.path.stem.lower())
@@ -134,7 +148,7 @@ class _CocoFile:
             boxes = self._columns.by_picture(first, min(first + BLOCK, self._num_images))
             for number, (line, annotations) in enumerate(zip(lines, boxes, strict=True), start=first):
                 row = orjson.loads(line)
-                if row is None:  # it is among the broken
+                if row is None or number in self._doubled:  # it is among the broken
                     continue
                 labels = self._picture(row, annotations, split)
                 if number in self._columns.emptied:
@@ -156,7 +170,7 @@ class _CocoFile:
         for image in images:
             reason = why_no_image(image)
             if reason:
-                self._broken.append(f"{self.path}: {reason}")
+                self._broken.append((f"{self.path}: {reason}", None))
             if isinstance(image, dict) and "id" in image:
                 ids.append(image["id"])
                 kept.append(None if reason else image)
@@ -170,16 +184,18 @@ class _CocoFile:
             try:
                 line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             except TypeError:  # orjson's own is one: half a surrogate pair, a number beyond 64 bits
-                self._broken.append(f"{self.path}: image: expected texts and numbers in UTF-8; found {shown(row)}")
+                message = f"{self.path}: image: expected texts and numbers in UTF-8; found {shown(row)}"
+                self._broken.append((message, None))
                 line = b"null\n"
             self._images.write(line)
 
     def _picture(self, row: list[Any], annotations: tuple[Annotation, ...], split: str) -> PictureLabels:
         image_id, name, width, height, recording, scan, site, camera, day, attributes = row
+        stated = int(image_id) if isinstance(image_id, float) else image_id  # 1.0, as `Ids` has it
         return PictureLabels(
             name=name,
             annotations=annotations,
-            where=f"{self.path}: image {image_id} ({name})",
+            where=f"{self.path}: image {stated} ({name})",
             image_wh=(int(width), int(height)),
             recording=str(recording or ""),
             scan="" if scan is None else str(scan),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from traffic_yolo.dataset.coco_entries import (
 )
 from traffic_yolo.dataset.formats.left_out import flat_box_message, reversed_box_message, shown_xywh
 from traffic_yolo.dataset.formats.provenance import MARKS, drawn_by
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.problems import About, Problem
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
 from traffic_yolo.errors import LabelError
 
@@ -103,14 +104,17 @@ class Categories:
             reason = f"{type(error).__name__} {error}"
             raise LabelError(f"{path}: a category needs a number as id, and a name ({reason})") from error
         if len(row_of) != len(ordered):
-            raise LabelError(f"{path}: a category id occurs twice")
+            times = Counter(entry["id"] for entry in ordered)
+            twice = ", ".join(shown(key) for key, count in times.items() if count > 1)
+            raise LabelError(f"{path}: a category id occurs twice: {twice}; number them anew")
         return cls(names, row_of, apart)
 
 
 class AnnotationColumns:
     """Collects the section `annotations` piece by piece; `complete` sorts it by picture.
 
-    `broken` holds a message for each entry that is no annotation; `flat` and `turned` hold (annotation, image, box) of
+    `broken` holds a message for each entry that is no annotation, with the image that it names (None where it names
+    none); `flat` and `turned` hold (annotation, image, box) of
     boxes without area, which are left out, and of negative sizes, which are mended; `emptied` are the pictures (numbers
     in the file's order) that lost every box so; `outlines` counts segmentation masks.
     """
@@ -122,7 +126,7 @@ class AnnotationColumns:
         self._attributes: dict[int, dict[str, Any]] = {}
         self._count = 0
         self._category_names: dict[Any, int] = {}
-        self.broken: list[str] = []
+        self.broken: list[tuple[str, int | None]] = []
         self.flat: list[tuple[int, int, tuple[float, ...]]] = []
         self.turned: list[tuple[int, int, tuple[float, ...]]] = []
         self.emptied: frozenset[int] = frozenset()
@@ -166,7 +170,7 @@ class AnnotationColumns:
         # A negative size reaches back from the corner
         box[turned, :2] += np.minimum(box[turned, 2:], 0)
         box[turned, 2:] = np.abs(box[turned, 2:])
-        good = found & (classes >= 0) & ~flat & ~self._doubled(table["id"])
+        good = found & (classes >= 0) & ~flat & ~self._doubled(table["id"], table["image"])
         picture = order[rows] if len(image_ids) else rows
         self.emptied = frozenset(np.setdiff1d(picture[flat & found], picture[good]).tolist())
         kept = np.flatnonzero(good)
@@ -188,8 +192,10 @@ class AnnotationColumns:
             ("box-reversed", self.turned, reversed_box_message),
         ):
             for number, image, box in rows:
-                where = f"{self._path}: annotation {self._ids.shown(number)} of image {self._ids.shown(image)}"
-                yield Problem(kind, message_of(where, shown_xywh(box)))
+                of_image = f"image {self._ids.shown(image)}"
+                where = f"{self._path}: annotation {self._ids.shown(number)} of {of_image}"
+                about = About(labels=(f"{self._path}: {of_image}",))
+                yield Problem(kind, message_of(where, shown_xywh(box)), about)
 
     def by_picture(self, first: int, last: int) -> Iterator[tuple[Annotation, ...]]:
         """The annotations of the pictures from `first` to before `last`, in the order of the file."""
@@ -258,24 +264,30 @@ class AnnotationColumns:
     def _is_good(self, entry: Any) -> bool:
         """Whether an entry is an annotation; if not, why not goes to `broken`."""
         if not isinstance(entry, dict):
-            self.broken.append(f"{self._path}: an annotation must be an object; found {shown(entry)}")
+            self.broken.append((f"{self._path}: an annotation must be an object; found {shown(entry)}", None))
             return False
         reason = _why_broken(entry)
         if not reason and self._columns([entry]) is None:
             reason = f"expected numbers and an object of attributes; found {entry!r:.120}"
         if reason:
-            self.broken.append(f"{self._path}: annotation {_cut(entry.get('id'))}: {reason}")
+            message = f"{self._path}: annotation {_cut(entry.get('id'))}: {reason}"
+            self.broken.append((message, self._image_of(entry)))
         return not reason
 
-    def _doubled(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(n,): which ids an earlier annotation has already; told in `broken`."""
+    def _image_of(self, entry: Mapping[str, Any]) -> int | None:
+        """The number of the image that a broken entry names; None where that is broken too."""
+        image_id = entry.get("image_id")
+        return int(self._ids.numbers([image_id], f"{self._path}: annotation")[0]) if is_id(image_id) else None
+
+    def _doubled(self, ids: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,): which ids an earlier annotation has already; told in `broken`. `images` (n,) are their images."""
         doubled = np.zeros(len(ids), dtype=np.bool_)
         if not (np.diff(ids) > 0).all():  # as nearly every file has them
             doubled[:] = True
             doubled[np.unique(ids, return_index=True)[1]] = False
         for row in np.flatnonzero(doubled).tolist():
             where = f"{self._path}: annotation {self._ids.shown(int(ids[row]))}"
-            self.broken.append(f"{where}: an earlier annotation has this id; number them anew")
+            self.broken.append((f"{where}: an earlier annotation has this id; number them anew", int(images[row])))
         return doubled
 
     def _tell_strangers(
@@ -286,10 +298,11 @@ class AnnotationColumns:
             where = f"{self._path}: annotation {self._ids.shown(int(table['id'][row]))}"
             if not found[row]:
                 image = self._ids.shown(int(table["image"][row]))
-                self.broken.append(f"{where}: no image {image} in the file; remove it or add the image")
+                self.broken.append((f"{where}: no image {image} in the file; remove it or add the image", None))
             else:
                 key, known = keys[table["category"][row]], list(categories.row_of)
-                self.broken.append(f"{where}: no category {key}; known: {known}")
+                message = f"{where}: no category {key}; known: {known}"
+                self.broken.append((message, int(table["image"][row])))
 
 
 def is_own_area(area: Any, own: Any) -> Any:

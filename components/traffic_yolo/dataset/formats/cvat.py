@@ -25,7 +25,7 @@ from traffic_yolo.dataset.formats.shapes import (
     polygon_area,
 )
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
-from traffic_yolo.dataset.problems import Problem, ProblemSink, strict
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
@@ -73,6 +73,8 @@ class CvatReader:
         self._left_out.begin(on_problem)
         tracks: dict[tuple[str, str], list[_Track]] = {}
         for element in xml_elements(self._file, ("image", "track")):
+            # An object of a video is in many frames, and is read before the first of them
+            about = self._left_out.about = None if element.tag == "image" else THE_SET
             try:
                 if element.tag == "image":
                     yield self._image(element)
@@ -80,7 +82,8 @@ class CvatReader:
                     task = (element.attributes.get("task_id", ""), element.attributes.get("subset", ""))
                     tracks.setdefault(task, []).append(self._track(element))
             except LabelError as error:
-                on_problem(Problem("label-broken", str(error)))
+                on_problem(Problem("label-broken", str(error), about))
+        self._left_out.about = None
         for (task_id, subset), of_task in tracks.items():
             yield from self._frames(of_task, task_id, subset, several=len(tracks) > 1)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from traffic_yolo.dataset.formats.shapes import Box, ordered_xywh
-from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told
+from traffic_yolo.dataset.problems import About, Problem, ProblemSink, already_told
 
 FLAT = "boxes without area left out"
 REVERSED = "boxes with reversed corners taken in order"
@@ -16,6 +16,7 @@ class LeftOut(Counter[str]):
         super().__init__()
         self._on_problem = on_problem
         self._lost = ""
+        self.about: About | None = None  # of what is told: None for the picture being read
 
     def begin(self, on_problem: ProblemSink) -> None:
         """Counts from nothing; problems go to `on_problem` from here on."""
@@ -39,19 +40,19 @@ class LeftOut(Counter[str]):
             return box
         self[FLAT] += 1
         self._lost = self._lost or where
-        self._on_problem(Problem("box-without-area", flat_box_message(where, shown_xywh(xywh))))
+        self._on_problem(Problem("box-without-area", flat_box_message(where, shown_xywh(xywh)), self.about))
         return None
 
     def turned(self, xywh: Box, where: str) -> None:
         """A box whose corners were exchanged, and were put in order."""
         self[REVERSED] += 1
-        self._on_problem(Problem("box-reversed", reversed_box_message(where, shown_xywh(xywh))))
+        self._on_problem(Problem("box-reversed", reversed_box_message(where, shown_xywh(xywh)), self.about))
 
     def shape(self, what: str, where: str) -> None:
         """A drawn object that cannot be taken for a box."""
         self[f"shapes {what} left out"] += 1
         message = f"{where}: expected a box or an outline, found a shape {what}; left out"
-        self._on_problem(Problem("shape-left-out", message))
+        self._on_problem(Problem("shape-left-out", message, self.about))
 
     def end_picture(self, where: str, num_boxes: int) -> None:
         """Tells of a picture that lost every box that it had."""

@@ -17,7 +17,7 @@ from traffic_yolo.dataset.formats.shapes import box_of_corners
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.formats.voc_origin import Origin, Shows, shown_by
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
-from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 
@@ -74,7 +74,7 @@ class VocReader:
         self._disagreeing = 0
         if self._origin.mixed:
             message = f"{self._folder}: expected corners from 0 throughout, found many files with corners at 1"
-            on_problem(Problem("origins-mixed", f"{message}; read from 0: --voc-origin 1 reads from 1"))
+            on_problem(Problem("origins-mixed", f"{message}; read from 0: --voc-origin 1 reads from 1", THE_SET))
         for element in self._elements(on_problem):
             try:
                 yield self._picture(element, Path(element.attributes["file"]), on_problem)

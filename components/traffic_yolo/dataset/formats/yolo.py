@@ -27,7 +27,7 @@ from traffic_yolo.dataset.formats.yolo_beside import (
     labels_without_picture,
     pictures_below,
 )
-from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, refuse, strict
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, already_told, refuse, strict
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
@@ -267,7 +267,7 @@ class YoloReader:
                 f"{self._described_by}: expected label files such as {first}, found none for any of "
                 f"{self._unlabelled} pictures; put the labels there, or empty files for pictures without objects"
             )
-            on_problem(Problem("label-broken", message))
+            on_problem(Problem("label-broken", message, THE_SET))
         if on_problem is not already_told:
             self._tell_of_the_rest(on_problem)
 

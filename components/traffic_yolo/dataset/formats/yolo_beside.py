@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
-from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.problems import THE_SET, Problem
 from traffic_yolo.errors import StorageError
 
 LABEL_SUFFIX = ".txt"
@@ -102,7 +102,7 @@ def few_labels(described_by: Path, labelled: int, total: int) -> Problem | None:
         f"{described_by}: expected a label file for {FEWEST_LABELLED:.0%} of the pictures at least, found {labelled} "
         f"of {total}; put the labels there, or empty files for pictures without objects"
     )
-    return Problem("labels-few", message)
+    return Problem("labels-few", message, THE_SET)
 
 
 def _label_files(folder: Path) -> list[Path]:
