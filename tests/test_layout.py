@@ -60,6 +60,7 @@ OPEN_TO_ALL = {
     "processes",
     "processors",
     "progress",
+    "published_weights",
     "result_view",
     "run_id",
     "storage",
