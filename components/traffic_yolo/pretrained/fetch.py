@@ -108,7 +108,14 @@ def _brought(wanted: PublishedFile, target: Path, options: FetchOptions) -> Fetc
         fetch(source, to=target, sha256=wanted.sha256)
         return FetchedFile(target, wanted.size, sha256_of_file(target), CAME, bool(wanted.sha256))
     address = f"{options.mirror.rstrip('/')}/{wanted.file_name}" if options.mirror else wanted.address
-    came = download(address, target, size=wanted.size, sha256=wanted.sha256)
+    try:
+        came = download(address, target, size=wanted.size, sha256=wanted.sha256)
+    except ChecksumError:
+        raise
+    except StorageError as error:
+        if options.mirror:
+            raise
+        raise StorageError(f"{error} (--mirror ADDRESS, --from FOLDER)") from error
     return FetchedFile(target, came.size, came.sha256, CAME, bool(wanted.sha256))
 
 

@@ -123,7 +123,7 @@ def _of_files(given: Mapping[str, str], scratch: Path) -> tuple[Path, str, dict[
     folder = scratch / "files"
     folder.mkdir()
     named = {"cfg": CFG_NAME, "weights": WEIGHTS_NAME, "weights_names": CLASSES_NAME}
-    made_of = {}
+    made_of: dict[str, Any] = {}
     for option, name in named.items():
         path = existing_path(given[option], what=option)
         shutil.copyfile(path, folder / name)

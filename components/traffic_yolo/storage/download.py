@@ -217,7 +217,7 @@ def _fault_of(error: Exception) -> Fault | None:
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None) or error
     if isinstance(inner, urllib3.exceptions.NameResolutionError):
-        return "the name of the server is not known; without a network, take the file from elsewhere"
+        return "the name of the server is not known; take the file from elsewhere where the net is closed"
     if isinstance(inner, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
         return "no connection to the server"
     if isinstance(inner, urllib3.exceptions.SSLError):
