@@ -97,7 +97,7 @@ audit: install  ## licences and known vulnerabilities of what the images hold; w
 	build/audit/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt pip-audit
 	$(BIN)/python tests/audit/audit.py --out build/audit --pip-audit build/audit/venv/bin/pip-audit
 
-compile: install  ## rewrite the signatures that options decide, the compiled pipelines and the experiments
+compile: install  ## rewrite the signatures that options decide, the compiled pipelines, the experiments and docs/runtime-outputs.md
 	$(BIN)/python -m traffic_yolo_pipelines.signatures
 	$(BIN)/python pipelines/finetune_pipeline.py
 	$(BIN)/python pipelines/convert_pipeline.py
@@ -108,6 +108,7 @@ compile: install  ## rewrite the signatures that options decide, the compiled pi
 	$(BIN)/python pipelines/retrain_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
 	$(BIN)/python katib/thresholds_experiment.py
+	$(BIN)/python tests/helpers/runtime_outputs.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(DEMO) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "run_report": {"registry"},
     "predict": {"atm", "dataset", "detection", "registry"},
+    "api": {"dataset", "detection", "metrics", "evaluation", "tuning", "predict"},
     "pretrained": {"dataset", "darknet", "export", "evaluation", "registry"},
 }
 OPEN_TO_ALL = {
@@ -59,6 +60,8 @@ OPEN_TO_ALL = {
     "processes",
     "processors",
     "progress",
+    "published_weights",
+    "result_view",
     "run_id",
     "storage",
     "terminations",

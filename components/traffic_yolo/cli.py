@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
     "import-model": ("import_model", "Make a model folder of Darknet's files, or of a version of a zoo."),
+    "fetch": ("fetch", "Bring a published Darknet model here: yolov4-tiny, yolov4, Yolo-Fastest …"),
     "detect": ("detect", "Run the network once over a split: raw detections, whole or in shards."),
     "predict": ("predict", "Draw and write what a model finds in pictures, videos and recordings."),
     "merge-detections": ("merge_detections", "Join the shards of raw detections."),

@@ -33,16 +33,25 @@ def command() -> None:
 @click.argument("name", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, with where each bundle lies.")
 def list_command(zoo: str, name: str, as_json: bool) -> None:
-    """List the versions of all models, or of model NAME: what is in use, and what was in use before."""
+    """List the versions of all models, or of model NAME: what is in use, and what was in use before.
+
+    Bare pairs of cfg and weights, which people keep by hand, stand below with the files that belong together.
+    """
     import json
 
+    from traffic_yolo.registry.bare_zoo import bare_pairs, pairs_text
     from traffic_yolo.registry.zoo_list import list_text, list_zoo
 
-    found = list_zoo(zoo, name)
+    pairs = [pair for pair in bare_pairs(zoo) if name in ("", pair.name)]
+    found = [] if name and pairs else list_zoo(zoo, name)
     if as_json:
-        click.echo(json.dumps([version.as_dict() for version in found], indent=1, ensure_ascii=False))
-    else:
+        listed = [*(version.as_dict() for version in found), *(pair.as_dict() for pair in pairs)]
+        click.echo(json.dumps(listed, indent=1, ensure_ascii=False))
+        return
+    if found or not pairs:
         click.echo(list_text(found))
+    if pairs:
+        click.echo(pairs_text(pairs))
 
 
 @command.command()

@@ -86,7 +86,7 @@ class Network(nn.Module):
         cfg = cfg if isinstance(cfg, Cfg) else Cfg.read(cfg)
         file = read_weights(weights)
         # Before anything is allocated: a small cfg may ask for gigabytes, which only a file of that size justifies.
-        _layers_in(file, cfg, read_sections(cfg), partial=False)
+        layers_in(file, cfg, read_sections(cfg), partial=False)
         network = cls(cfg, seed=None)
         # One pass over the file: a network that turns out to be broken is let go, so nothing needs checking before.
         network._fill(file, len(network.sections), check_finite=True)
@@ -172,7 +172,7 @@ class Network(nn.Module):
         if self.is_fused:
             raise DarknetFormatError(f"{path}: a fused network takes no weights; load them before fuse()")
         file = read_weights(path)
-        loaded_layers = _layers_in(file, self.cfg, self.sections, partial=partial)
+        loaded_layers = layers_in(file, self.cfg, self.sections, partial=partial)
         self._check_finite(file, loaded_layers)
         self._fill(file, loaded_layers)
         return LoadedWeights(file.header, loaded_layers)
@@ -290,8 +290,11 @@ def count_weights(cfg: Cfg) -> int:
     return sum(section.num_weights for section in read_sections(cfg))
 
 
-def _layers_in(file: WeightsFile, cfg: Cfg, sections: Sequence[LayerSection], *, partial: bool) -> int:
-    """How many layers of the cfg the file's values cover; refuses a file that does not fit."""
+def layers_in(file: WeightsFile, cfg: Cfg, sections: Sequence[LayerSection], *, partial: bool) -> int:
+    """How many layers of the cfg the file's values cover; `DarknetFormatError` for a file that does not fit.
+
+    `partial`: a file that ends after a layer will do.
+    """
     count, end, total = len(file.values), 0, sum(section.num_weights for section in sections)
     if count == total:
         return len(sections)

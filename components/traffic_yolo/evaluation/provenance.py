@@ -13,6 +13,7 @@ from pathlib import Path
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.records import ALL
 from traffic_yolo.errors import EvaluationError
+from traffic_yolo.published_weights import known_weights
 from traffic_yolo.storage import input_path
 from traffic_yolo.trained_on import TrainedOn, picture_hashes
 
@@ -36,20 +37,8 @@ PUBLIC_SETS: Mapping[str, PublicSet] = {
     "coco/val2017": PublicSet("COCO val2017", COCO_NAMES),
 }
 
-# SHA-256 of a whole weights file -> (name, public set). From the models' own publication as other projects pin it
-# (Open Model Zoo's yolo-v4-tf for yolov4) and from the files themselves (the two small ones).
-KNOWN_WEIGHTS: Mapping[str, tuple[str, str]] = {
-    "e8a4f6c62188738d86dc6898d82724ec0964d0eb9d2ae0f0a9d53d65d108d562": ("yolov4.weights", "coco"),
-    "037676f0d929c24e1bd9a0037fe30dc416fc26e0ca2a4491a44d024873316061": ("yolov4-tiny.weights", "coco"),
-    "523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297": ("yolov3.weights", "coco"),
-    "87a1e8c85c763316f34e428f2295e1db9ed4abcec59dd9544f8052f50de327b4": ("yolov3-spp.weights", "coco"),
-    "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c": ("yolov3-tiny.weights", "coco"),
-    "1c445c42bbd6df63edea2cc69f99667b5650d663ca11e34b116240740cd42890": ("yolo-fastest-1.1.weights", "coco"),
-    "60a6c2a86735fd39ff54d61f9a16f3ac3fe24a8b2e0d7740585bf2b54a5db81a": (
-        "MobileNetV2-YOLOv3-Nano-coco.weights",
-        "coco",
-    ),
-}
+# SHA-256 of a whole weights file -> (name, public set)
+KNOWN_WEIGHTS: Mapping[str, tuple[str, str]] = known_weights()
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from typing import Any
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.predict.options import ModelOptions
+from traffic_yolo.registry.bare_zoo import BarePair, model_of_zoo
 from traffic_yolo.registry.card import CARD_NAME
 from traffic_yolo.registry.gates.judge import open_version
-from traffic_yolo.registry.model_home import chosen_version, known_home
+from traffic_yolo.registry.model_home import chosen_version
 from traffic_yolo.registry.zoo_fetch import fetch_version
 from traffic_yolo.storage import AnyPath, existing_path, is_s3, read_json
 
@@ -41,10 +42,11 @@ def found_model(model: AnyPath, options: ModelOptions) -> Iterator[FoundModel]:
     """The model that `model` names; its files are there for the length of the block.
 
     `zoo://NAME`, or any name with `options.zoo`, is a model of a zoo, which is that of `options.zoo` or of the variable
-    `TRAFFIC_YOLO_ZOO`. A path to `.weights` or `.cfg` is a Darknet pair. Anything else is a folder: a bundle where it
-    holds a card, whose files are held to their checksums. `options.operating_point` is read in the place of the model's
-    own, and refused with `EvaluationError` where it was chosen for other weights. Raises `ModelError`, `StorageError`
-    or `OptionsError` in one line for what is none of these.
+    `TRAFFIC_YOLO_ZOO`; a folder of bare pairs will do as one. A path to `.weights` or `.cfg` is a Darknet pair.
+    Anything else is a folder: a bundle where it holds a card, whose files are held to their checksums.
+    `options.operating_point` is read in the place of the model's own, and refused with `EvaluationError` where it was
+    chosen for other weights. Raises `ModelError`, `StorageError` or `OptionsError` in one line for what is none of
+    these.
     """
     with _found(model, options) as found:
         if options.operating_point:
@@ -107,7 +109,14 @@ def _of_zoo(text: str, options: ModelOptions) -> Iterator[FoundModel]:
     name, _, inner = text.removeprefix(ZOO_SCHEME).partition("/")
     if inner and options.version:
         raise OptionsError(f"version: {text} names version {inner} itself; leave one of them out")
-    home = known_home(zoo, name)
+    home = model_of_zoo(zoo, name)
+    if isinstance(home, BarePair):
+        if inner or options.version:
+            raise OptionsError(f"version: {name} is a bare pair of cfg and weights, which has none; leave it out")
+        files = (existing_path(each, what=each) for each in (home.cfg, home.weights, home.names))
+        with _of_files(*files, name=name) as found:
+            yield found
+        return
     version = chosen_version(home, inner or options.version)
     if not is_s3(zoo):
         yield _of_bundle(Path(home.bundle(version)), f"{name} {version}")
@@ -134,7 +143,13 @@ def _of_pair(path: Path, options: ModelOptions) -> Iterator[FoundModel]:
     ):
         if not file.is_file():
             raise OptionsError(f"{path}: {what} not found: {file}; {advice}")
+    with _of_files(cfg, weights, names, name=weights.name) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _of_files(cfg: Path, weights: Path, names: Path, *, name: str) -> Iterator[FoundModel]:
     with tempfile.TemporaryDirectory() as scratch:
-        for name, file in ((CFG_NAME, cfg), (WEIGHTS_NAME, weights), (CLASSES_NAME, names)):
-            (Path(scratch) / name).symlink_to(file.absolute())
-        yield FoundModel(ModelFolder.open(scratch), weights.name, None, "")
+        for inner, file in ((CFG_NAME, cfg), (WEIGHTS_NAME, weights), (CLASSES_NAME, names)):
+            (Path(scratch) / inner).symlink_to(file.absolute())
+        yield FoundModel(ModelFolder.open(scratch), name, None, "")

@@ -62,6 +62,8 @@ def find_problems(
         found.look(lambda: try_to_write(out))
     if "publish" in made:
         found.look(lambda: _check_model_name(made["publish"][0].model_name))
+        if "zoo" not in found.options:
+            found.look(lambda: _check_no_bare_zoo(made["publish"][0].zoo))
     if "snapshot" in made:
         found.look(lambda: _check_cache_outside(made["snapshot"][0]))
     if "train" in made:
@@ -124,6 +126,12 @@ def _check_model_name(name: str) -> None:
     from traffic_yolo.registry.model_home import check_model_name
 
     check_model_name(name)
+
+
+def _check_no_bare_zoo(zoo: str) -> None:
+    from traffic_yolo.registry.bare_zoo import check_no_bare_zoo
+
+    check_no_bare_zoo(zoo)
 
 
 def _check_cache_outside(snapshot: Any) -> None:

@@ -6,7 +6,7 @@ and scores: a model of COCO's 80 classes can be judged on five.
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.surgery import change_classes, change_input_size, class_parents, keep_schedule
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.errors import EvaluationError
+from traffic_yolo.errors import EvaluationError, OptionsError
 from traffic_yolo.export.export_model import OPTIONS_NAME, TOLD_BY_TRAINING, export_model
 from traffic_yolo.messages import shown_names
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, EXPORT_NAME, WEIGHTS_NAME, ModelFolder
-from traffic_yolo.pretrained.options import ModelChoice
+from traffic_yolo.pretrained.options import OF_DARKNET, ModelChoice
+from traffic_yolo.registry.bare_zoo import BarePair, model_of_zoo
 from traffic_yolo.registry.zoo_fetch import fetch_version
 from traffic_yolo.storage import (
     AnyPath,
@@ -81,7 +82,7 @@ def import_model(choice: ModelChoice, out: AnyPath, *, dataset: AnyPath | None =
     target = output_path(out)
     classes = None if dataset is None else DataSet.open(dataset).classes
     with tempfile.TemporaryDirectory(prefix="traffic-yolo-") as scratch:
-        source, origin, made_of = _source(choice, Path(scratch))
+        source, origin, made_of, is_bundle = _source(choice, Path(scratch))
         model = ModelFolder.open(source)
         judged = _judged(choice, model.classes, classes)
         height, width = model.network_hw
@@ -89,8 +90,9 @@ def import_model(choice: ModelChoice, out: AnyPath, *, dataset: AnyPath | None =
         made_of |= {"judged": dict(judged), "network": {"width": wanted_wh[0], "height": wanted_wh[1]}}
         is_changed = bool(judged) or wanted_wh != (width, height)
         if is_changed:
-            source = _changed(model, judged, wanted_wh, Path(scratch, "changed"), origin=choice.weights)
-        if is_changed or not choice.zoo:  # a bundle is a model folder already, with an ONNX file that was checked
+            weights = "" if is_bundle else made_of["weights"]
+            source = _changed(model, judged, wanted_wh, Path(scratch, "changed"), origin=weights)
+        if is_changed or not is_bundle:  # a bundle is a model folder already, with an ONNX file that was checked
             source = export_model(source, Path(scratch, "exported"), dataset=dataset).path
         with atomic_folder(target) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
@@ -98,23 +100,35 @@ def import_model(choice: ModelChoice, out: AnyPath, *, dataset: AnyPath | None =
     return ImportedModel(target, origin, judged, sha256_of_file(target / WEIGHTS_NAME))
 
 
-def _source(choice: ModelChoice, scratch: Path) -> tuple[Path, str, dict[str, Any]]:
-    """A folder with the Darknet pair and the names, a line about it, and the same as values."""
-    if choice.zoo:
+def _source(choice: ModelChoice, scratch: Path) -> tuple[Path, str, dict[str, Any], bool]:
+    """A folder with the Darknet pair and the names, a line about it, the same as values, and whether it is a bundle."""
+    found = model_of_zoo(choice.zoo, choice.model_name) if choice.zoo else None
+    if isinstance(found, BarePair):
+        if choice.version:
+            raise OptionsError(
+                f"version: {choice.model_name} is a bare pair of cfg and weights, which has none; leave it out"
+            )
+        given = {"cfg": found.cfg, "weights": found.weights, "weights_names": found.names}
+        return *_of_files(given, scratch), False
+    if found is not None:
         version, bundle = fetch_version(choice.zoo, choice.model_name, choice.version, scratch / "bundle")
         made_of: dict[str, Any] = {"zoo": choice.zoo, "model_name": choice.model_name, "version": version}
         made_of["weights_sha256"] = sha256_of_file(bundle / WEIGHTS_NAME)
-        return bundle, f"{choice.model_name} {version} of {shown(choice.zoo)}", made_of
+        return bundle, f"{choice.model_name} {version} of {shown(choice.zoo)}", made_of, True
+    return *_of_files({name: getattr(choice, name) for name in OF_DARKNET}, scratch), False
+
+
+def _of_files(given: Mapping[str, str], scratch: Path) -> tuple[Path, str, dict[str, Any]]:
+    """A folder with copies of the files that `given` names by option."""
     folder = scratch / "files"
     folder.mkdir()
     named = {"cfg": CFG_NAME, "weights": WEIGHTS_NAME, "weights_names": CLASSES_NAME}
-    made_of = {}
+    made_of: dict[str, Any] = {}
     for option, name in named.items():
-        given = getattr(choice, option)
-        path = existing_path(given, what=option)
+        path = existing_path(given[option], what=option)
         shutil.copyfile(path, folder / name)
-        made_of |= {option: given, f"{option}_sha256": sha256_of_file(folder / name)}
-    return folder, f"{shown(choice.weights)} with {shown(choice.cfg)}", made_of
+        made_of |= {option: given[option], f"{option}_sha256": sha256_of_file(folder / name)}
+    return folder, f"{shown(given['weights'])} with {shown(given['cfg'])}", made_of
 
 
 def _judged(choice: ModelChoice, old: Sequence[str], new: Sequence[str] | None) -> tuple[tuple[str, str], ...]:

@@ -102,6 +102,12 @@ def known_home(zoo: AnyPath, name: str) -> ModelHome:
     """The place of a model that the zoo has; `StorageError` for a missing zoo, `ModelError` naming the models else."""
     home = open_home(zoo, name)
     if not home.versions():
+        from traffic_yolo.registry.bare_zoo import bare_pairs  # which is built on this file
+
+        if any(pair.name == name for pair in bare_pairs(zoo)):
+            raise ModelError(
+                f"{zoo}: {name} is a bare pair of cfg and weights, without versions; predict and import-model take it"
+            )
         found = shown_names([each.name for each in homes(zoo)], most=20)
         raise ModelError(f"{zoo}: no model {name!r}; found {found or 'none'}")
     return home

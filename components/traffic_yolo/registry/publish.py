@@ -8,6 +8,7 @@ from traffic_yolo._version import __version__
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME
+from traffic_yolo.registry.bare_zoo import check_no_bare_zoo
 from traffic_yolo.registry.bundle import Bundle, checksums_of, gather_bundle, verify_bundle
 from traffic_yolo.registry.gates.ask import Answers, ask
 from traffic_yolo.registry.gates.gate import Gate
@@ -78,6 +79,7 @@ def publish(
     for a name that cannot be a folder's, `StorageError` for a full disk.
     """
     rules, statement = rules or GateRules(), statement or Statement()
+    check_no_bare_zoo(zoo)
     home = open_home(zoo, name)
     home.current()  # what cannot be read is said before gigabytes are hashed
     data_set = DataSet.open(dataset)

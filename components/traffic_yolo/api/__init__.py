@@ -1,0 +1,1 @@
+"""The steps as functions for notebooks and programs; each is one call of a step."""
