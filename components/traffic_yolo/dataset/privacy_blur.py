@@ -1,7 +1,7 @@
 """Pictures of streets for people to look at: number plates and heads blurred by the parts of boxes where they are.
 
-Knows no plates and no faces: only where they lie in a box of a vehicle or a person. What no box marks stays as it is;
-The data set's own pictures are not its business.
+Knows no plates and no faces: only where they lie in a box of a vehicle or a person. What no box marks stays as it is.
+The pictures of a data set are not its business: copies for pages are.
 """
 
 from collections.abc import Sequence
