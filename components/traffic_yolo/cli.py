@@ -55,7 +55,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"traffic_yolo.commands.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        around = importlib.import_module("traffic_yolo.commands.around")
+        command: click.Command = around.surrounded(module.command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

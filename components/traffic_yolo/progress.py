@@ -3,9 +3,10 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm  # takes a tenth of a second, which a command that refuses its arguments does not spend
 
 Item = TypeVar("Item")
 
@@ -24,6 +25,8 @@ def progress(items: Iterable[Item], *, description: str, unit: str, total: int |
 
 def progress_bar(items: Iterable[Item] = (), *, description: str, unit: str, total: int | None = None) -> "tqdm[Item]":
     """The bar itself, for loops that want to add a postfix (`bar.set_postfix(loss=…)`)."""
+    from tqdm import tqdm
+
     terminal = sys.stderr.isatty()
     log_interval_s = float(os.environ.get(INTERVAL_VARIABLE, LOG_INTERVAL_S))
     return tqdm(

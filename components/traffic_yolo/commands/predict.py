@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
-from traffic_yolo.commands.location_types import READ, WRITE
+from traffic_yolo.commands.location_types import READ_MANY, WRITE
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 
 
 @click.command()
 @click.argument("model")
-@click.argument("source", nargs=-1, required=True, type=READ)
+@click.argument("source", nargs=-1, required=True, type=READ_MANY)
 @click.option("--out", required=True, type=WRITE, help="Folder to write.")
 @step_options(PredictOptions, ModelOptions, InferenceOptions, skip=("processes",))
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
