@@ -162,3 +162,33 @@ def test_detections_of_other_pictures_are_refused(split: tuple[list[LabelledImag
 
 def test_the_key_names_what_is_drawn() -> None:
     assert all(word in prediction_key() for word in ("right", "false", "missed", "does not count"))
+
+
+def test_plates_of_a_batch_and_of_predictions_are_blurred_unless_all_is_to_be_shown(
+    split: tuple[list[LabelledImage], GroundTruth],
+) -> None:
+    stripes = np.zeros((3, 64, 96), np.uint8)
+    stripes[:, ::4] = 255
+    box = np.array([[0.5, 0.5, 0.8, 0.8]], np.float32)
+    batch = Batch(torch.from_numpy(stripes)[None], join_truths([box], [np.array([0])], [np.array([False])]))
+    images, truth = split
+
+    def striped(image: LabelledImage) -> NDArray[np.uint8]:
+        height, width = grey(image).shape[:2]
+        picture = np.zeros((height, width, 3), np.uint8)
+        picture[::4] = 255
+        return picture
+
+    def stripes_left(word: str) -> list[float]:
+        """How much of the stripes is left where the plate would be: of the batch, and of a picture with predictions."""
+        given = decoded(batch_picture(batch, CLASSES, iteration=1, pictures_shown=word).jpeg)
+        nothing = found((0, LEFT, 0.01))
+        shown = prediction_pictures(
+            images, truth, nothing, confidence_threshold=0.1, read=striped, pictures_shown=word
+        )
+        parts = given[40:54, 24:72], decoded(shown[0].jpeg)[28:38, 14:36]
+        return [float(part.astype(float).mean(axis=(1, 2)).std()) for part in parts]
+
+    for blurred, full in zip(stripes_left("blurred"), stripes_left("full"), strict=True):
+        assert blurred < 0.3 * full
+        assert full > 50

@@ -23,14 +23,15 @@ def command(source: str, out: Path | None, **options: Any) -> None:
 
     SOURCE: a folder of recordings, a data set, or its label file.
     """
+    how = CheckOptions(**{name: options.pop(name) for name in CheckOptions.__dataclass_fields__})
+    choice = SourceChoice(source=source, **options)
     from traffic_yolo.dataset.checks.check_page import check_text, write_check
     from traffic_yolo.dataset.checks.check_source import check_source
 
-    how = CheckOptions(**{name: options.pop(name) for name in CheckOptions.__dataclass_fields__})
-    check = check_source(SourceChoice(source=source, **options), how)
+    check = check_source(choice, how)
     click.echo(check_text(check))
     if out is not None:
-        write_check(out, check)
+        write_check(out, check, pictures=how.pictures)
         click.echo(f"report {out / 'report.html'}")
     if check.findings.fails(how.fail_on):
         raise SystemExit(FOUND_EXIT_CODE)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, SETTINGS_TYPE, WRITE_TEXT, LocationType
-from traffic_yolo.errors import OptionsError, ProblemsError
+from traffic_yolo.errors import OptionsError, ProblemsError, StorageError
 from traffic_yolo.option_settings import read_settings
 from traffic_yolo.options import SETTINGS, check_plain, fields_of, type_of
 
@@ -28,6 +28,8 @@ def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Calla
                 found = read_settings(value, *options_types)
             except OptionsError as error:
                 raise OptionsError(f"--{error}") from error
+            except StorageError as error:
+                raise OptionsError(f"--{SETTINGS}: {error}") from error
             context.default_map = {**(context.default_map or {}), **found}
 
         command = click.option(

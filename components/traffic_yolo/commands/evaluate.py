@@ -27,10 +27,10 @@ def command(
     model: str, dataset: str, detections: str | None, sweep: str | None, out: Path, **flags: Any
 ) -> None:
     """Detect once, compute COCO metrics, write record and report."""
+    options = values_of(EvaluateOptions, flags)
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
 
-    options = values_of(EvaluateOptions, flags)
-    inputs = EvaluationInputs(detections, options.trained_on, sweep, options.engine)
+    inputs = EvaluationInputs(detections, options.trained_on, sweep, options.engine, options.pictures)
     evaluated = evaluate(
         model,
         dataset,

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.location_types import KEEP, WRITE
+from traffic_yolo.commands.json_result import JSON_HELP, print_json
+from traffic_yolo.commands.location_types import KEEP, READ, WRITE
 from traffic_yolo.errors import OptionsError
 
 DAMAGED_EXIT_CODE = 1
@@ -78,6 +79,29 @@ def verify(zoo: str, name: str, version: str) -> None:
         damaged += bool(finding.problem)
     if damaged:
         raise SystemExit(DAMAGED_EXIT_CODE)
+
+
+@command.command()
+@zoo_option
+@click.argument("recording", type=READ)
+@click.option("--all", "with_others", is_flag=True, help="List the versions too that saw nothing of it.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def saw(zoo: str, recording: str, with_others: bool, as_json: bool) -> None:
+    """List the versions that have seen pictures of RECORDING, to answer a request for erasure (docs/privacy.md).
+
+    RECORDING is an ATM recording, a picture, or a folder of these, such as images/<recording> of a data set where the
+    recording itself is gone. Pictures are known by their content, so that it does not matter how they are called now.
+    """
+    from traffic_yolo.dataset.content_hashes import content_hashes
+    from traffic_yolo.registry.seen import saw_text, who_saw
+
+    pictures = content_hashes(recording)
+    sights = who_saw(zoo, pictures)
+    if as_json:
+        shown = [each.as_dict() for each in sights if with_others or each.is_concerned]
+        print_json({"recording": recording, "pictures": len(pictures), "versions": shown})
+        return
+    click.echo(saw_text(sights, len(pictures), recording, with_others=with_others))
 
 
 @command.command("set-current")

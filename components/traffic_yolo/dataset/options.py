@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from traffic_yolo.dataset.picture_choice import PictureChoice
 from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import LocationUse, changed, check_options, option
@@ -72,7 +73,7 @@ class ExportOptions(SourceChoice):
 
 
 @dataclass(frozen=True)
-class ConvertOptions(SourceChoice):
+class ConvertOptions(PictureChoice, SourceChoice):
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
     class_map: str = _option(
@@ -157,7 +158,7 @@ class DataSetChoice(ConvertOptions):
             super().__post_init__()
             return
         check_options(self)
-        given = [name for name in changed(self) if name != "dataset"]
+        given = [name for name in changed(self) if name not in ("dataset", "pictures")]
         if given:
             raise OptionsError(
                 f"dataset: it is taken as it was converted, {given[0]} would be without effect; leave one of them out"

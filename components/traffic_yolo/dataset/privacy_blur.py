@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.picture_choice import FULL
+
 Part = Literal["plate", "head", "whole"]
 
 PERSON_WORDS = frozenset({"adult", "child", "pedestrian", "pedestrians", "people", "person", "worker"})
@@ -76,6 +78,24 @@ def blurred(
         if left < right and top < bottom:
             _average(copy, (left, top, right, bottom), _cell_px(copy, float(max(box[2] - box[0], box[3] - box[1]))))
     return copy
+
+
+def for_people(
+    picture: NDArray[np.uint8], boxes_xyxy: NDArray[np.floating[Any]], class_names: Sequence[str], pictures: str
+) -> NDArray[np.uint8]:
+    """A picture as a page may show it by the word of `PictureChoice`: as it is where that is full, else `blurred`.
+
+    A picture without a box is blurred as a whole: that nobody marked anything tells nothing of what is in it. Where the
+    word is none, the caller has no picture to show.
+    """
+    if pictures == FULL:
+        return picture
+    return blurred(picture, boxes_xyxy if len(boxes_xyxy) else None, class_names)
+
+
+def names_of(class_ids: Sequence[int], classes: Sequence[str]) -> list[str]:
+    """The class of each box; "", which is blurred whole, for a region of all classes, whose number is below 0."""
+    return [classes[class_id] if class_id >= 0 else "" for class_id in class_ids]
 
 
 def _shares(class_name: str, width: float, height: float) -> tuple[float, float, float, float]:

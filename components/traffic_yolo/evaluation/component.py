@@ -67,6 +67,7 @@ def evaluate(
                 detections=detections.path if detections else None,
                 trained_on=options.trained_on,
                 engine=options.engine,
+                pictures=options.pictures,
             ),
         )
         print(evaluated.markdown)

@@ -19,7 +19,6 @@ from traffic_yolo.metrics.objective import LEAST_TRUTHS, OF_RANKING, Objective
 from traffic_yolo.metrics.operating_point import operating_point
 
 
-
 @dataclass(frozen=True)
 class _Cuts:
     """Where the falling scores of some detections can be cut: `right`, `wrong` (n + 1,) above each cut.
