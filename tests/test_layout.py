@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "deepstream",
         "registry",
     },
+    "doctor": set(),
     "run_report": {"registry"},
     "predict": {"atm", "dataset", "detection", "registry"},
     "pretrained": {"dataset", "darknet", "export", "evaluation", "registry"},

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
     "katib": ("katib", "Katib Experiments: check them, run them on this machine."),
     "darknet": ("darknet", "Darknet cfg and weights: show, lint, dump, and change them."),
+    "doctor": ("doctor", "Say what is installed and what this machine has, for a bug report."),
     "atm": ("atm", "ATM recordings: say what unknown ones are, check a layout of your own, render synthetic ones."),
 }
 

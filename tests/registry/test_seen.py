@@ -122,7 +122,6 @@ def test_a_folder_counts_a_picture_once(recording: Path, tmp_path: Path) -> None
 
 
 def main_ok(arguments: list[str]) -> None:
-    try:
+    with pytest.raises(SystemExit) as end:
         main(arguments)
-    except SystemExit as end:
-        assert not end.code, arguments
+    assert not end.value.code, arguments

@@ -280,9 +280,9 @@ def test_gc_takes_nothing_while_a_young_record_cannot_be_read(zoo: Path, run: Ru
 
 def test_gc_keeps_so_many_of_the_newest(zoo: Path, run: Run) -> None:
     first = names_of(zoo)[0]
-    assert fates_of(run("gc", "--keep", "3", "--days", "0"))[first] == "it is one of the 3 newest"
-    assert "--keep: expected at least 1 version, found 0" in run("gc", "--keep", "0", code=2)
-    run("gc", "--keep", "2", "--days", "0")
+    assert fates_of(run("gc", "--keep-newest", "3", "--days", "0"))[first] == "it is one of the 3 newest"
+    assert "--keep-newest: expected at least 1 version, found 0" in run("gc", "--keep-newest", "0", code=2)
+    run("gc", "--keep-newest", "2", "--days", "0")
     assert first not in names_of(zoo)
 
 

@@ -16,7 +16,7 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 )
 @click.option("--max-files", default=3, show_default=True, help="Files of each kind whose scans are read.")
 @click.option("--max-scans", default=200, show_default=True, help="Scans of a file that are read, spread evenly.")
-@click.option("--json", "json_path", type=WRITE, help="Write the findings to this JSON file.")
+@click.option("--json-file", "json_path", type=WRITE, help="Write the findings to this JSON file.")
 @click.option("--html", "html_path", type=WRITE, help="Write a page to this file.")
 @click.option("--draft", type=WRITE, help="Write a layout YAML to start from (unknown layouts).")
 def command(

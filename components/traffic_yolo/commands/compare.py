@@ -11,7 +11,7 @@ from traffic_yolo.commands.location_types import READ, WRITE
 @click.argument("first", type=READ)
 @click.argument("second", type=READ)
 @click.option("--dataset", required=True, type=READ, help="Data set folder, for the true boxes.")
-@click.option("--json", "out", type=WRITE, help="Also write the comparison to this file.")
+@click.option("--json-file", "out", type=WRITE, help="Also write the comparison to this file.")
 def command(first: str, second: str, dataset: str, out: Path | None) -> None:
     """Say whether the model evaluated in SECOND is better than that in FIRST, with intervals."""
     from traffic_yolo.evaluation.compare import compare

@@ -11,7 +11,7 @@ import click
 from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, SETTINGS_TYPE, WRITE_TEXT, LocationType
 from traffic_yolo.errors import OptionsError, ProblemsError, StorageError
 from traffic_yolo.option_settings import read_settings
-from traffic_yolo.options import SETTINGS, check_plain, fields_of, type_of
+from traffic_yolo.options import SETTINGS, check_plain, fields_of, flag_of, type_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -74,7 +74,8 @@ def flags_of(
         locations = dict.fromkeys(locations, PIPELINE)
 
     def decorate(command: Command) -> Command:
-        wrapped = _names_flags(_checked(command, made_of), {field.name: _flag(name) for name, field in fields.items()})
+        flags = {field.name: flag_of(name, field) for name, field in fields.items()}
+        wrapped = _names_flags(_checked(command, made_of), flags)
         for name, field in reversed(list(fields.items())):
             wrapped = _option(name, field, locations)(wrapped)
         return wrapped
@@ -128,14 +129,10 @@ def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
     return call  # type: ignore[return-value]
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
 def _option(
     name: str, field: "dataclasses.Field[Any]", locations: Mapping[str, LocationType]
 ) -> Callable[[Command], Command]:
-    flag = _flag(name)
+    flag = flag_of(name, field)
     required = field.default is dataclasses.MISSING
     help_text = field.metadata.get("help")
     kind, _ = type_of(field)

@@ -17,7 +17,8 @@ from traffic_yolo.evaluation.options import EvaluateOptions
 @click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @step_options(EvaluateOptions, NmsOptions, InferenceOptions)
 @click.option(
-    "--detections",
+    "--detections-folder",
+    "detections",
     type=READ,
     help="Folder with raw detections of this model on this data set; a split whose file is not there is detected.",
 )

@@ -10,7 +10,12 @@ from traffic_yolo.commands.location_types import READ, WRITE
 @click.command()
 @click.option("--run", "run_folder", required=True, type=READ, help="Training run folder.")
 @click.option("--dataset", type=READ, help="Data set whose pictures check the ONNX file.")
-@click.option("--pictures", type=READ, help="Folder of JPEG files that check the ONNX file, without a data set.")
+@click.option(
+    "--check-pictures",
+    "pictures",
+    type=READ,
+    help="Folder of JPEG files that check the ONNX file, without a data set.",
+)
 @click.option("--out", required=True, type=WRITE, help="Model folder to write.")
 def command(run_folder: str, dataset: str | None, pictures: str | None, out: Path) -> None:
     """Write the Darknet pair and the ONNX file of a training run."""

@@ -18,7 +18,7 @@ def command(out: Path, **options: Any) -> None:
 
     For instance the device's detections as CVAT pre-labels, to be corrected by hand:
 
-        traffic-yolo export-labels --source recordings --frames unlabelled --to cvat --pictures --out for-cvat
+        traffic-yolo export-labels --source recordings --frames unlabelled --to cvat --copy-pictures --out for-cvat
     """
     from traffic_yolo.dataset.export_labels import export_labels
 

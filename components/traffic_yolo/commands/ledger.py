@@ -39,7 +39,7 @@ def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str) -
 @command.command()
 @click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
 @click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
+@click.option("--as", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
 @click.option("--sort", default="ap", show_default=True, help="Column that the rows of a group are sorted by.")
 @click.option("--strict", is_flag=True, help="Fail where an object of the ledger is no record.")
 @click.option("--compare", type=READ, help="Data set folder: paired differences of evaluations at hand.")

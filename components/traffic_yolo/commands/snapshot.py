@@ -18,7 +18,7 @@ from traffic_yolo.snapshot.options import SnapshotOptions
 @click.option("--out", required=True, type=WRITE, help="Snapshot file to write (JSON).")
 @click.option("--read-all", is_flag=True, help="Read every file, whatever the cache says, and keep no cache.")
 @click.option("--changes", type=WRITE, help="File for what is new (JSON).")
-@click.option("--gate", "gate_file", type=WRITE, help="File for the gate's word alone.")
+@click.option("--gate-file", type=WRITE, help="File for the gate's word alone.")
 def command(out: Path, read_all: bool, changes: Path | None, gate_file: Path | None, **flags: Any) -> None:
     """List what lies on a share, with checksums, and say what is new.
 
@@ -29,7 +29,7 @@ def command(out: Path, read_all: bool, changes: Path | None, gate_file: Path | N
     from traffic_yolo.storage import write_json, write_text
 
     options, thresholds = values_of(SnapshotOptions, flags), values_of(GateOptions, flags)
-    for what, path in (("--out", out), ("--changes", changes), ("--gate", gate_file)):
+    for what, path in (("--out", out), ("--changes", changes), ("--gate-file", gate_file)):
         refuse_inside(options.source, str(path or ""), what=what)
     if options.snapshot_cache and read_all:
         raise OptionsError("--read-all keeps no cache: leave out --cache")

@@ -44,13 +44,13 @@ def list_command(location: str, is_long: bool) -> None:
 
 @command.command("fetch")
 @click.argument("location", type=KEEP)
-@click.option("--to", type=WRITE, help="File to write; by default the local cache keeps it.")
+@click.option("--out", type=WRITE, help="File to write; by default the local cache keeps it.")
 @click.option("--sha256", default="", help="Checksum that the content must have.")
-def fetch_command(location: str, to: Path | None, sha256: str) -> None:
+def fetch_command(location: str, out: Path | None, sha256: str) -> None:
     """Copy one file or object to this machine, checked, and print its path."""
     from traffic_yolo.storage import fetch
 
-    click.echo(fetch(location, to=to, sha256=sha256))
+    click.echo(fetch(location, to=out, sha256=sha256))
 
 
 @command.command("put")

@@ -142,7 +142,9 @@ def fetch(zoo: str, name: str, version: str, out: Path) -> None:
 @command.command()
 @zoo_option
 @click.argument("name", required=False, default="")
-@click.option("--keep", default=1, show_default=True, help="How many of the newest versions of each model stay.")
+@click.option(
+    "--keep-newest", "keep", default=1, show_default=True, help="How many of the newest versions of each model stay."
+)
 @click.option(
     "--keep-days",
     "--days",
@@ -159,7 +161,8 @@ def gc(zoo: str, name: str, keep: int, keep_days: int, dry_run: bool) -> None:
     from traffic_yolo.registry.zoo_collection import collect, fates
 
     if keep < 1:
-        raise OptionsError(f"--keep: expected at least 1 version, found {keep}; take a model's folder away by hand")
+        expected = "expected at least 1 version"
+        raise OptionsError(f"--keep-newest: {expected}, found {keep}; take a model's folder away by hand")
     if not 0 <= keep_days <= MOST_DAYS:
         raise OptionsError(f"--keep-days: expected 0 to {MOST_DAYS} days, found {keep_days}")
     step = fates if dry_run else collect

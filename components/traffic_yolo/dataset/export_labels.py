@@ -55,7 +55,7 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
         apart = [name for name in source.classes if name in source.apart]
     counted: Counter[str] = Counter()
     with atomic_folder(target) as folder, LABEL_WRITERS[options.to](folder, classes, apart) as writer:
-        export = _Export(folder, writer, tally, copy_pictures=options.pictures)
+        export = _Export(folder, writer, tally, copy_pictures=options.copy_pictures)
         if not writer.says_frames:
             export.begin(classes, apart)
         for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):

@@ -65,7 +65,7 @@ class ExportOptions(SourceChoice):
     min_confidence: float = field(
         default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
     )
-    pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
+    copy_pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -82,7 +82,7 @@ class ExportSummary:
             inputs = f"{self.pictures} pictures and noise" if self.pictures else "noise alone"
             return (
                 f"{self.path}: ONNX WAS NOT COMPARED with PyTorch: neither gives a box above a score of {SCORE_FLOOR} "
-                f"on {inputs}; give pictures of what the model knows (--dataset or --pictures)"
+                f"on {inputs}; give pictures of what the model knows (--dataset or --check-pictures)"
             )
         return (
             f"{self.path}: ONNX differs from PyTorch by at most {self.max_score_difference:.1e} in score and "

@@ -82,7 +82,9 @@ class TrainingOptions(PictureChoice):
     learning_rate: float | None = option(
         None, "Rate after the warm-up, above 0; by default the recipe's.", least=0, headline=True
     )
-    policy: str | None = option(None, "How the rate falls; by default the recipe's.", choices=POLICIES)
+    policy: str | None = option(
+        None, "How the rate falls; by default the recipe's.", choices=POLICIES, flag="--rate-policy"
+    )
     burn_in: int | None = option(None, "Iterations of warm-up; by default the recipe's.", least=0)
     batch_norm: str | None = option(
         None,
