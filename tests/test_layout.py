@@ -48,6 +48,7 @@ OPEN_TO_ALL = {
     "container_images",
     "errors",
     "gpu_count",
+    "heartbeat",
     "html_report",
     "jit",
     "limits",

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.interrupted import kept_text
+from traffic_yolo.commands.interrupted import command_path, kept_text
 from traffic_yolo.commands.location_types import LocationType, are_of_other_machines, flag_of
 from traffic_yolo.errors import OptionsError, StorageError
+from traffic_yolo.heartbeat import heartbeat
 from traffic_yolo.storage import is_s3
 from traffic_yolo.terminations import Terminated
 
@@ -38,7 +39,8 @@ def _around(work: Callable[..., Any]) -> Callable[..., Any]:
         context = click.get_current_context()
         try:
             check_inputs(context)
-            return work(*args, **kwargs)
+            with heartbeat(command_path(context)):
+                return work(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
             click.echo(f"interrupted: {kept_text(context)}", err=True)
             terminated = isinstance(interrupt, Terminated)

@@ -1,6 +1,7 @@
 """The result of a command as JSON: one object on stdout and nothing else there, the first key naming the command."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,9 +18,20 @@ def json_option(command: Any) -> Any:
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """Prints `{"command": …, **values}`; what is no value of JSON (a path) as its text, no NaN ever."""
+    """Prints `{"command": …, **values}`; what is no value of JSON as its text or null."""
     named = {"command": command_path(click.get_current_context()), **values}
-    click.echo(json.dumps(named, indent=1, ensure_ascii=False, allow_nan=False, default=str))
+    click.echo(json.dumps(_plain(named), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """A value of JSON: numbers that are not finite become null, and what JSON does not know its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def print_result(text: str, values: Mapping[str, Any], *, as_json: bool) -> None:

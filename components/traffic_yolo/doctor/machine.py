@@ -82,7 +82,7 @@ def torch_devices() -> Seen:
     """PyTorch's build, and the GPUs that it sees."""
     import torch
 
-    built = f"{torch.__version__}, CUDA {torch.version.cuda or 'none'}"  # type: ignore[attr-defined]
+    built = f"{torch.__version__}, CUDA {torch.version.cuda or 'none'}"
     found: Seen = [("PyTorch", built, "ok")]
     if not torch.cuda.is_available():
         return [*found, ("GPU", "PyTorch sees none", "ok")]

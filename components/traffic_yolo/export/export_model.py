@@ -40,6 +40,7 @@ from traffic_yolo.model_folder import (
     labels_text,
     read_names,
 )
+from traffic_yolo.progress import stage
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
@@ -147,7 +148,8 @@ def _export(
     classes = read_names(names_path)
     check_class_count(cfg, classes, names_file=names_path)
     labels = labels_text(classes)
-    network = Network.read(cfg, weights_path).eval()
+    with stage("reading the weights"):
+        network = Network.read(cfg, weights_path).eval()
     pictures = _pictures(paths, network)
     with atomic_folder(out) as folder:
         for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):
@@ -165,7 +167,8 @@ def _export(
             "resize": "letterbox" if network.letterbox else "stretch",
             "traffic_yolo_version": __version__,
         }
-        write_onnx(network, folder / ONNX_NAME, opset=opset, metadata=metadata)
+        with stage("writing ONNX"):
+            write_onnx(network, folder / ONNX_NAME, opset=opset, metadata=metadata)
         difference = compare_with_pytorch(folder / ONNX_NAME, network, np.stack([*pictures, _noise(network)]))
         hashes[ONNX_NAME] = sha256_of_file(folder / ONNX_NAME)
         description = _description(network, classes, hashes, difference, opset=opset, pictures=len(pictures))
