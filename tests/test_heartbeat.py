@@ -52,7 +52,7 @@ def test_silence_is_told_of_by_the_stage_and_how_long_it_goes_on() -> None:
         ("loading", 4.0),
         ("searching", 2.0),
         ("searching", 4.0),
-        ("loading", 2.0),
+        ("working", 2.0),
     ]
 
 
@@ -64,7 +64,7 @@ def test_a_bar_tells_for_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         bars.append(progress_bar(range(3), description="d", unit="u"))
 
     found = list(beats(Ticks(begin, None, lambda: bars[0].close(), None), "loading"))
-    assert found == [("loading", 2.0), ("loading", 4.0)]
+    assert found == [("working", 2.0), ("working", 4.0)]
     capsys.readouterr()
 
 

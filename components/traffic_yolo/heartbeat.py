@@ -9,20 +9,24 @@ from typing import Any
 from traffic_yolo.progress import LOG_INTERVAL_S, current_stage, is_counting, is_told
 
 BEAT_S = 2.0
+BETWEEN = "working"
 CLEAR_LINE = "\r\x1b[K"
 
 
 def beats(wait: Callable[[float], bool], first: str) -> Iterator[tuple[str, float]]:
     """(what is going on, seconds since it began) after every two seconds without a bar.
 
-    `wait` waits for so many seconds, and says whether the work is over. `first`: what is going on before any stage.
+    `wait` waits for so many seconds, and says whether the work is over. `first`: what is going on before any stage or
+    bar; behind them it is called `BETWEEN`.
     """
-    last, elapsed_s = "", 0.0
+    last, elapsed_s, unnamed = "", 0.0, first
     while not wait(BEAT_S):
         if is_counting():
-            last = ""
+            last, unnamed = "", BETWEEN
             continue
-        now = current_stage() or first
+        if current_stage():
+            unnamed = BETWEEN
+        now = current_stage() or unnamed
         elapsed_s = elapsed_s + BEAT_S if now == last else BEAT_S
         last = now
         yield now, elapsed_s

@@ -120,7 +120,7 @@ def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
     ]
     caption = f"{observation.frame}: {sum(one.kind == 'track' for one in checked.lonely)} tracks without a box, "
     caption += f"{sum(one.kind == 'box' for one in checked.lonely)} boxes without a track"
-    known = [(box.xyxy, box.class_name) for box in observation.sound_boxes]
+    known = [(box.xyxy, box.class_name or "") for box in observation.sound_boxes]
     known += [(one.box_xyxy, one.class_name or "") for one in checked.lonely]
     return draw_boxes(
         observation.picture,
