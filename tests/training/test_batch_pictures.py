@@ -45,7 +45,10 @@ def test_boxes_of_a_batch_lie_in_their_own_pictures() -> None:
     assert abs(first - 120).max() < 30
     assert abs(second - 120).max() > 60
     assert abs(second[40:44, 40:56] - 120).max() < 30  # inside the box
-    assert (shown.name, shown.caption) == ("000007", "Batch of iteration 7: all pictures, 1 boxes in all")
+    assert (shown.name, shown.caption) == (
+        "000007",
+        "Batch of iteration 7: all pictures, 1 boxes in all; plates and heads blurred",
+    )
 
 
 def test_what_is_trained_as_neither_is_hatched() -> None:
@@ -65,7 +68,7 @@ def test_what_is_trained_as_neither_is_hatched() -> None:
 def test_a_large_batch_shows_its_first_pictures_and_says_so() -> None:
     truths = join_truths([np.zeros((0, 4), np.float32)] * 64, [np.zeros(0, np.int64)] * 64, [np.zeros(0, bool)] * 64)
     shown = batch_picture(batch_of(64, truths), CLASSES, iteration=1)
-    assert shown.caption == f"Batch of iteration 1: {MOST_IN_BATCH} of its 64 pictures, 0 boxes in all"
+    assert shown.caption == f"Batch of iteration 1: {MOST_IN_BATCH} of its 64 pictures, 0 boxes in all; plates and heads blurred"
     assert decoded(shown.jpeg).shape[:2] == (3 * 68 - 4, 3 * 100 - 4)
 
 
@@ -192,3 +195,12 @@ def test_plates_of_a_batch_and_of_predictions_are_blurred_unless_all_is_to_be_sh
     for blurred, full in zip(stripes_left("blurred"), stripes_left("full"), strict=True):
         assert blurred < 0.3 * full
         assert full > 50
+
+
+def test_a_batch_that_was_written_as_it_was_is_not_shown_by_a_run_that_goes_on_blurred(tmp_path: Path) -> None:
+    nothing = join_truths([np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], [np.zeros(0, bool)])
+    for iteration, word in ((1, "full"), (2, "blurred")):
+        shown = batch_picture(batch_of(1, nothing), CLASSES, iteration=iteration, pictures_shown=word)
+        write_pictures(tmp_path, [shown])
+    assert [one.name for one in written_batches(tmp_path, pictures_shown="blurred")] == ["000002"]
+    assert [one.name for one in written_batches(tmp_path, pictures_shown="full")] == ["000001", "000002"]

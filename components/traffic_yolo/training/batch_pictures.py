@@ -26,7 +26,7 @@ from traffic_yolo.dataset.drawn_boxes import (
     sample_jpeg,
     with_boxes,
 )
-from traffic_yolo.dataset.picture_choice import BLURRED
+from traffic_yolo.dataset.picture_choice import BLURRED, FULL
 from traffic_yolo.dataset.privacy_blur import for_people, names_of
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
@@ -44,6 +44,7 @@ SHOWN_PREDICTIONS = 6
 TILE_PIXELS = 320 * 320  # of any shape
 BATCH_BYTES = 100_000  # of three batches and six pictures a page stays below 1 MB
 GAP_PX = 4
+BLURRED_NOTE = "; plates and heads blurred"  # ends the caption of a picture that is
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def batch_picture(
         tiles.append(with_boxes(shown_bgr, drawn, pixels=TILE_PIXELS))
     shown = f"{len(tiles)} of its {len(batch.images)} pictures" if len(tiles) < len(batch.images) else "all pictures"
     caption = f"Batch of iteration {iteration}: {shown}, {len(batch.truths.class_ids)} boxes in all"
+    caption += "" if pictures_shown == FULL else BLURRED_NOTE
     return ShownPicture(_batch_name(iteration), sample_jpeg(_grid(tiles), most_bytes=BATCH_BYTES), caption)
 
 
@@ -146,10 +148,11 @@ def write_pictures(folder: Path, shown: Sequence[ShownPicture]) -> list[Path]:
     return paths
 
 
-def written_batches(folder: Path) -> list[ShownPicture]:
+def written_batches(folder: Path, *, pictures_shown: str = FULL) -> list[ShownPicture]:
     """The pictures of a run's first batches that lie in a folder, whichever process of the run made them, in order.
 
-    One that cannot be read, or is no JPEG with a caption, is left out with a warning.
+    One that cannot be read, or is no JPEG with a caption, is left out with a warning. `pictures_shown`: where it is
+    blurred, so is one that a run wrote as it was, before it was interrupted and went on with another choice.
     """
     found = []
     for iteration in range(1, SHOWN_BATCHES + 1):
@@ -160,6 +163,9 @@ def written_batches(folder: Path) -> list[ShownPicture]:
             continue
         except (OSError, ValueError) as error:
             log.warning("%s is not shown in the report: %s", path, error)
+            continue
+        if pictures_shown != FULL and not caption.endswith(BLURRED_NOTE):
+            log.warning("%s is not shown in the report: it was made with other --pictures", path)
             continue
         found.append(ShownPicture(path.stem, jpeg, caption))
     return found

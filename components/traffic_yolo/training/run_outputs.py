@@ -82,7 +82,7 @@ class RunOutputs:
             settings=dataclasses.asdict(resolved_options(run.options, run.settings)),
             numbers=_tiles(summary),
             classes=self._classes(),
-            batches=written_batches(run.out / BATCHES_FOLDER) if self._pictures != NONE else [],
+            batches=self._batches(),
             predictions=predictions,
             anchors=self._anchors,
             size_advice=[self._advice.text] if self._advice else [],
@@ -101,6 +101,11 @@ class RunOutputs:
         self._logs.finish(
             Outcome(summary.numbers(), {f"verdict_{split}": word for split, word in words.items()}, files)
         )
+
+    def _batches(self) -> list[ShownPicture]:
+        if self._pictures == NONE:
+            return []
+        return written_batches(self._run.out / BATCHES_FOLDER, pictures_shown=self._pictures)
 
     def _predictions(self) -> list[ShownPicture]:
         run, validation = self._run, self._run.validation
