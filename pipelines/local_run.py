@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ _BAR = re.compile(r"\d+%\|")
 # What kfp's executor says of itself in every task: where its module lies, its input and output as JSON
 _EXECUTOR_TALK = ("Looking for component", "Loading KFP component", "Got executor_input:", "Wrote executor output")
 _EXECUTOR_PREFIX = re.compile(r"\[KFP Executor [^]]*\]: ")
+# How kfp tells of an artifact that a task wrote, in three records: class and name, address, metadata
+_ARTIFACT_NAME = re.compile(r"^(?P<key>\s*[\w-]+: )[A-Za-z]+\( name='[^']*',$")
+_ARTIFACT_URI = re.compile(r"^\s+uri='(?P<uri>.*)',$")
+_ARTIFACT_METADATA = re.compile(r"^\s+metadata=(?P<metadata>.*) \)$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,13 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         pipeline_root=str(root),
         raise_on_error=True,
     )
-    with warnings.catch_warnings(), _print_and_log_as_before(), _as_owner(), _task_output() as output:
+    with (
+        warnings.catch_warnings(),
+        _print_and_log_as_before(),
+        _short_artifacts(),
+        _as_owner(),
+        _task_output() as output,
+    ):
         # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".
         warnings.filterwarnings("ignore", message="You may be attemping to run a task that uses custom")
         # Resources and GPUs are the cluster's; that this machine ignores them is what local means
@@ -171,6 +182,42 @@ def _print_and_log_as_before() -> Iterator[None]:
         builtins.print = kept
         root.setLevel(level)
         root.handlers[:] = handlers
+
+
+class _ShortArtifacts(logging.Filter):
+    """One line for each artifact of a task, its key and its address, and one for metadata where it has some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_thread = threading.local()  # tasks of a loop run at once
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is told; changes its text."""
+        text = str(record.msg)
+        if found := _ARTIFACT_NAME.match(text):
+            self._of_thread.key = found["key"]
+            return False
+        key = getattr(self._of_thread, "key", "")
+        if not key:
+            return True
+        if found := _ARTIFACT_URI.match(text):
+            record.msg = f"{key}{found['uri']}"
+        elif found := _ARTIFACT_METADATA.match(text):
+            self._of_thread.key = ""
+            record.msg = f"{' ' * len(key)}{found['metadata']}"
+            return found["metadata"] != "{}"
+        return True
+
+
+@contextlib.contextmanager
+def _short_artifacts() -> Iterator[None]:
+    """Kfp logs with the root logger, whose filter sees what is logged with it alone."""
+    root, short = logging.getLogger(), _ShortArtifacts()
+    root.addFilter(short)
+    try:
+        yield
+    finally:
+        root.removeFilter(short)
 
 
 @contextlib.contextmanager

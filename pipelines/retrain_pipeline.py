@@ -27,6 +27,7 @@ def retrain_pipeline(
     again: bool = False,
     new_splits: bool = False,
     under_way_hours: float = 12.0,
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -84,6 +85,7 @@ def retrain_pipeline(
         new_splits: Take the splits as they come now, though pictures change theirs or the test split loses a group:
             what was measured before is no measure any more.
         under_way_hours: Hours after which an attempt of which no end is known is taken to be cut off.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.

@@ -18,6 +18,7 @@ def shards_pipeline(
     layout: str = "",
     snapshot_cache: str = "",
     snapshot_settings: str = "",
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -68,6 +69,7 @@ def shards_pipeline(
         snapshot_cache: File that keeps checksums between looks, such as nas://.cache/recordings; empty reads every file
             each time.
         snapshot_settings: Other options of snapshot: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "katib": ("katib", "Katib Experiments: check them, run them on this machine."),
     "darknet": ("darknet", "Darknet cfg and weights: show, lint, dump, and change them."),
     "deepstream": ("deepstream", "DeepStream's configurations: write them, look at anyone's, run them on a GPU node."),
+    "doctor": ("doctor", "Say what is installed and what this machine has, for a bug report."),
     "atm": ("atm", "ATM recordings: say what unknown ones are, check a layout of your own, render synthetic ones."),
 }
 
@@ -58,7 +59,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"traffic_yolo.commands.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        around = importlib.import_module("traffic_yolo.commands.around")
+        command: click.Command = around.surrounded(module.command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

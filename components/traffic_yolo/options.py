@@ -33,6 +33,7 @@ def option(
     headline: bool = False,
     location: LocationUse = "",
     alias: str = "",
+    flag: str = "",
     settings_only: str = "",
 ) -> Any:
     """A field of an options dataclass; its annotation is bool, int, float, str, one of them `| None`, or
@@ -42,6 +43,7 @@ def option(
     it required. `choices`: the allowed words. `least` and `most`: the closed range of a number. `headline`: a parameter
     of its own in the forms of Kubeflow; the others are reached there through the step's `settings`. `location`: a path,
     nas:// or s3:// that is read, written, or both (keep). `alias`: a second flag of the same meaning ("--format").
+    `flag`: its flag where another option's flag has its name ("--rate-policy"); files and forms have the field's name.
     `settings_only`: a text that begins so is for settings files and Python, see `check_plain`.
     """
     metadata: dict[str, Any] = {"help": help_text}
@@ -51,8 +53,14 @@ def option(
     metadata |= {"headline": True} if headline else {}
     metadata |= {"location": location} if location else {}
     metadata |= {"alias": alias} if alias else {}
+    metadata |= {"flag": flag} if flag else {}
     metadata |= {"settings_only": settings_only} if settings_only else {}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag_of(name: str, field: "dataclasses.Field[Any]") -> str:
+    """The flag of an option that a command is handed as `name`."""
+    return str(field.metadata.get("flag") or f"--{name.replace('_', '-')}")
 
 
 def type_of(field: "dataclasses.Field[Any]") -> tuple[type, bool]:

@@ -37,13 +37,18 @@ class TrainedOn:
     def read(cls, path: AnyPath) -> "TrainedOn":
         """Reads what `write` wrote; raises `StorageError` or `ModelError` for anything else."""
         path = input_path(path, what="list of the pictures trained on")
-        content = read_json(path, what="list of the pictures trained on")
+        return cls.of_dict(read_json(path, what="list of the pictures trained on"), where=str(path))
+
+    @classmethod
+    def of_dict(cls, content: Any, *, where: str) -> "TrainedOn":
+        """The values of such a file, which lies at `where`; raises `ModelError` for anything else."""
         try:
+            content = dict(content)
             if content.pop("schema_version") != SCHEMA_VERSION:
-                raise ModelError(f"{path}: expected schema version {SCHEMA_VERSION}; train again, or remove the file")
+                raise ModelError(f"{where}: expected schema version {SCHEMA_VERSION}; train again, or remove the file")
             return cls(**{**content, **{name: tuple(content[name]) for name in ("pictures", "chosen_on")}})
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ModelError(f"{path}: not a list of the pictures trained on: {error}") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{where}: not a list of the pictures trained on: {error}") from error
 
 
 def picture_hashes(root: Path, manifest: Mapping[str, Any], file_names: Sequence[str]) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def test_lint_ends_with_0_1_or_2(pair: list[str], tmp_path: Path, capsys: pytest
         assert (f"set to num-detected-classes={configured}" in printed) == (configured != 2)
     assert "give one of them" in refused(capsys, "lint", *pair, "--target", "onnx", *nvinfer, "--resize", "stretch")
     assert "target 'tensorrt' is unknown" in refused(capsys, "lint", *pair, "--target", "tensorrt")
-    assert "cfg cannot be read" in refused(capsys, "lint", "--cfg", tmp_path / "none.cfg", "--target", "onnx")
+    assert "not found" in refused(capsys, "lint", "--cfg", tmp_path / "none.cfg", "--target", "onnx")
     assert "Missing option '--target'" in run("lint", *pair, code=2)
 
 

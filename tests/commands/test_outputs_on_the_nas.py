@@ -16,12 +16,12 @@ from traffic_yolo.storage import NAS_ROOT_VARIABLE, local_path
 # Output flag -> where `RUNS` puts it below the root
 WRITTEN = {
     "atm synthesize --out": "share",
-    "atm inspect --json": "inspected.json",
+    "atm inspect --json-file": "inspected.json",
     "atm inspect --html": "inspected.html",
     "snapshot --out": "snapshot.json",
     "schedule emit-cronjob --out": "job.yaml",
     "snapshot --changes": "changes.json",
-    "snapshot --gate": "gate.txt",
+    "snapshot --gate-file": "gate.txt",
     "convert --out": "data",
     "convert --data-store": "data-store",
     "export-labels --out": "labels",
@@ -30,7 +30,7 @@ WRITTEN = {
     "merge-detections --out": "detections.npz",
     "evaluate --out": "evaluation",
     "sweep --out": "sweep",
-    "compare --json": "comparison.json",
+    "compare --json-file": "comparison.json",
     "darknet dump --out": "dump.npz",
     "darknet classes --out": "classes",
     "darknet resize --out": "resized.cfg",
@@ -39,7 +39,7 @@ WRITTEN = {
     "darknet fuse --out": "fused",
     "darknet partial --out": "partial.weights",
     "ledger table --out": "table.md",
-    "storage fetch --to": "fetched.cfg",
+    "storage fetch --out": "fetched.cfg",
     "storage gc --data-store": "data-store",
     "train --out": "run",
     "trial fine-tuning --work": "work",
@@ -91,9 +91,9 @@ OUTPUTS = [flag for flag in LOCATIONS if flag.use == "write"]
 STOPPED = "stopped by the test"
 SMALL = "--width 64 --height 64 --batch 2 --max-batches 1"
 RUNS = f"""
-atm synthesize --sites 1 --recordings-per-site 1 --frames-per-recording 2 --width 160 --height 96 --out nas://share
-atm inspect nas://share/recordings --json nas://inspected.json --html nas://inspected.html
-snapshot --source nas://share/recordings --out nas://snapshot.json --changes nas://changes.json --gate nas://gate.txt
+atm synthesize --sites 1 --recordings-per-site 1 --frames-per-recording 2 --picture-width 160 --picture-height 96 --out nas://share
+atm inspect nas://share/recordings --json-file nas://inspected.json --html nas://inspected.html
+snapshot --source nas://share/recordings --out nas://snapshot.json --changes nas://changes.json --gate-file nas://gate.txt
 convert --source nas://dataset --out nas://data
 convert --source nas://dataset --data-store nas://data-store --out nas://referring
 storage gc --data-store nas://data-store --no-zoo
@@ -103,7 +103,7 @@ detect --model nas://untrained --dataset nas://data --shard 1/1 --out nas://shar
 merge-detections nas://shard.npz --out nas://detections.npz
 evaluate --model nas://untrained --dataset nas://data --out nas://evaluation
 sweep --detections nas://detections.npz --truth nas://data/annotations/instances_test.json --confidences 0.3 --iou-thresholds 0.5 --out nas://sweep
-compare nas://evaluation nas://evaluation --dataset nas://data --json nas://comparison.json
+compare nas://evaluation nas://evaluation --dataset nas://data --json-file nas://comparison.json
 darknet dump --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --input nas://input.npz --kind default --out nas://dump.npz
 darknet classes --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --names nas://untrained/classes.names --new-names nas://untrained/classes.names --out nas://classes
 darknet resize --cfg nas://untrained/model.cfg --width 64 --height 64 --out nas://resized.cfg
@@ -113,7 +113,7 @@ darknet fuse --cfg nas://untrained/model.cfg --weights nas://untrained/model.wei
 darknet partial --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --layers 3 --out nas://partial.weights
 ledger add --ledger nas://ledger --evaluation nas://evaluation --model-name any
 ledger table --ledger nas://ledger --out nas://table.md
-storage fetch nas://untrained/model.cfg --to nas://fetched.cfg
+storage fetch nas://untrained/model.cfg --out nas://fetched.cfg
 schedule emit-cronjob weekly --cron @daily --source nas://recordings --zoo nas://zoo --out nas://job.yaml
 train --dataset nas://data {SMALL} --out nas://run
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work

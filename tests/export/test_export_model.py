@@ -105,7 +105,7 @@ def test_a_comparison_without_a_box_is_not_called_agreement(write_model: WriteMo
     alone = export_model(run, tmp_path / "alone")
     assert alone.boxes == 0
     assert "ONNX WAS NOT COMPARED with PyTorch" in alone.text
-    assert "on noise alone; give pictures of what the model knows (--dataset or --pictures)" in alone.text
+    assert "on noise alone; give pictures of what the model knows (--dataset or --check-pictures)" in alone.text
     dataset = write_pictures(tmp_path / "dataset", 2)
     assert "on 2 pictures and noise; give" in export_model(run, tmp_path / "with", dataset=dataset).text
     record = json.loads((tmp_path / "alone" / "export.json").read_text())["onnx_against_pytorch"]

@@ -75,3 +75,25 @@ def test_tasks_that_run_at_once_leave_print_and_logger_as_they_were(
     with pytest.raises(ValueError, match="not enough values"):  # it wrote no folder of a run
         run_locally(one_task, {}, tmp_path / "runs")
     assert (builtins.print, root.level, root.handlers) == kept
+
+
+def test_an_artifact_is_told_of_in_one_line_and_empty_metadata_not_at_all(caplog: pytest.LogCaptureFixture) -> None:
+    from kfp import dsl
+    from kfp.local.logging_utils import make_log_lines_for_outputs
+
+    from traffic_yolo_pipelines.local_run import _short_artifacts
+
+    outputs = {
+        "model": dsl.Model(name="model", uri="/runs/1/train/model"),
+        "metrics": dsl.Metrics(name="metrics", uri="/runs/1/train/metrics", metadata={"ap": 0.5}),
+        "verdict": "improved",
+    }
+    with caplog.at_level("INFO"), _short_artifacts():
+        for line in make_log_lines_for_outputs(outputs):
+            logging.info(line)
+    assert [record.getMessage() for record in caplog.records] == [
+        "    model: /runs/1/train/model",
+        "    metrics: /runs/1/train/metrics",
+        "             {'ap': 0.5}",
+        "    verdict: 'improved'",
+    ]

@@ -114,7 +114,7 @@ def test_pause_resume_list_and_remove(server: ScheduleServer, capsys: pytest.Cap
     assert said[2].startswith("b  active  every 36 h, counted from the last run (@every 36h), next ")
     assert schedule(server, "resume", "a") == 0
     assert schedule(server, "list", "--json") == 0
-    found = json.loads(capsys.readouterr().out.partition("\n")[2])
+    found = json.loads(capsys.readouterr().out.partition("\n")[2])["schedules"]
     assert [(one["name"], one["is_active"], one["max_concurrency"], one["no_catchup"]) for one in found] == [("a", True, 1, True), ("b", True, 1, True)]  # fmt: skip
     assert schedule(server, "remove", "a") == 0
     assert names_of(server.schedules) == ["b"]

@@ -283,9 +283,9 @@ def test_add_table_and_show_on_the_command_line(tmp_path: Path) -> None:
     assert "is there already" in run(*add)
     assert "| m | v1 |" in run("table")
     assert "| m | v1 |" in run("table", "--sort", "added")
-    assert run("table", "--format", "csv").startswith("protocol,model,version")
+    assert run("table", "--as", "csv").startswith("protocol,model,version")
     assert json.loads(run("show", "v1"))["record"]["metrics"]["ap"] == 0.4
-    run("table", "--format", "html", "--out", str(tmp_path / "t.html"))
+    run("table", "--as", "html", "--out", str(tmp_path / "t.html"))
     assert (tmp_path / "t.html").read_text().startswith("<!DOCTYPE html>")
     with pytest.raises(OptionsError, match="names 0 records, expected one; known: "):
         CliRunner().invoke(command, ["show", "v2", *where], catch_exceptions=False)

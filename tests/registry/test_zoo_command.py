@@ -61,7 +61,7 @@ def names_of(zoo: Path, name: str = "small") -> list[str]:
 
 
 def test_list_shows_models_and_versions_in_order_and_what_is_in_use(zoo: Path, run: Run) -> None:
-    listed = json.loads(run("list", "--json"))
+    listed = json.loads(run("list", "--json"))["versions"]
     small, large = names_of(zoo), names_of(zoo, "large")
     assert [(row["model"], row["version"], row["state"]) for row in listed] == [
         ("large", large[0], ""),
@@ -82,7 +82,7 @@ def test_list_shows_models_and_versions_in_order_and_what_is_in_use(zoo: Path, r
 def test_the_ten_thousandth_version_comes_after_the_one_before(zoo: Path, run: Run) -> None:
     for number, old in (("9999", names_of(zoo)[0]), ("10000", names_of(zoo)[1])):
         (zoo / "small" / old).rename(zoo / "small" / f"{number}-{old[-12:]}")
-    listed = [row["version"][:5] for row in json.loads(run("list", "small", "--json"))]
+    listed = [row["version"][:5] for row in json.loads(run("list", "small", "--json"))["versions"]]
     assert listed == ["0003-", "9999-", "10000"]
 
 
@@ -90,13 +90,14 @@ def test_an_empty_zoo_lists_nothing(zoo: Path, run: Run) -> None:
     shutil.rmtree(zoo)
     assert f"model zoo not found: {zoo}" in run("list", code=2)
     zoo.mkdir()
-    assert json.loads(run("list", "--json")) == []
+    assert json.loads(run("list", "--json"))["versions"] == []
     assert "no model 'small'; found none" in run("show", "small", code=2)
 
 
 def test_show_prints_the_card_of_the_version_in_use_or_of_one(zoo: Path, run: Run) -> None:
     newest, oldest = names_of(zoo)[2], names_of(zoo)[0]
     shown, card = json.loads(run("show", "small", "--json")), verify_bundle(zoo / "small" / newest)
+    assert shown.pop("command").endswith("show")
     assert {**shown, "lineage": card["lineage"]} == {
         **card,
         "lineage": card["lineage"],
@@ -183,7 +184,7 @@ def test_rollback_to_what_is_gone_or_damaged_changes_nothing(zoo: Path, run: Run
     shutil.rmtree(zoo / "small" / two)
     assert f"before {three} '{two}', which is not there any more, was; choose one" in run("rollback", "small", code=2)
     assert current_version(zoo, "small") == three
-    assert json.loads(run("list", "small", "--json"))[0]["version"] == one
+    assert json.loads(run("list", "small", "--json"))["versions"][0]["version"] == one
 
 
 def test_a_hand_that_edits_current_is_written_down(zoo: Path, run: Run) -> None:
@@ -280,9 +281,9 @@ def test_gc_takes_nothing_while_a_young_record_cannot_be_read(zoo: Path, run: Ru
 
 def test_gc_keeps_so_many_of_the_newest(zoo: Path, run: Run) -> None:
     first = names_of(zoo)[0]
-    assert fates_of(run("gc", "--keep", "3", "--days", "0"))[first] == "it is one of the 3 newest"
-    assert "--keep: expected at least 1 version, found 0" in run("gc", "--keep", "0", code=2)
-    run("gc", "--keep", "2", "--days", "0")
+    assert fates_of(run("gc", "--keep-newest", "3", "--days", "0"))[first] == "it is one of the 3 newest"
+    assert "--keep-newest: expected at least 1 version, found 0" in run("gc", "--keep-newest", "0", code=2)
+    run("gc", "--keep-newest", "2", "--days", "0")
     assert first not in names_of(zoo)
 
 

@@ -111,7 +111,7 @@ def test_every_command_works_on_object_storage(
         assert f"published: {zoo}/m/000{seed + 1}-" in printed
         assert "in use (current)" in printed
     one, two, three = versions_of(zoo)
-    listed = json.loads(run(capsys, "zoo", "list", "--zoo", zoo, "--json"))
+    listed = json.loads(run(capsys, "zoo", "list", "--zoo", zoo, "--json"))["versions"]
     assert [(row["version"], row["state"]) for row in listed] == [(one, ""), (two, "before"), (three, "current")]
     assert listed[0]["location"] == f"{zoo}/m/{one}"
     assert run(capsys, "zoo", "show", "m", "--zoo", zoo).startswith(f"# m {three}\n")

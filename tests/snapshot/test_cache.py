@@ -57,7 +57,7 @@ def test_second_look_reads_nothing_and_says_the_same(share: Path, tmp_path: Path
     assert len(read_names) == 20
 
 
-@pytest.mark.parametrize("option", ["--out", "--cache", "--changes", "--gate"])
+@pytest.mark.parametrize("option", ["--out", "--cache", "--changes", "--gate-file"])
 def test_file_of_ours_inside_the_source_is_refused_unless_hidden(
     share: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:

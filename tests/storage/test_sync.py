@@ -189,7 +189,7 @@ def test_commands_do_what_they_say(source: Path, tmp_path: Path) -> None:
     assert run_undisturbed(["storage", "verify", target]).stdout == "3 files as expected, 0 missing or wrong\n"
     put = run_undisturbed(["storage", "put", str(source / "a" / "1.h5"), str(tmp_path / "x")]).stdout
     assert put == f"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed  {tmp_path / 'x'}\n"
-    fetched = run_undisturbed(["storage", "fetch", str(tmp_path / "x"), "--to", str(tmp_path / "y")]).stdout
+    fetched = run_undisturbed(["storage", "fetch", str(tmp_path / "x"), "--out", str(tmp_path / "y")]).stdout
     assert fetched == f"{tmp_path / 'y'}\n"
     assert "nothing to compare with" in run_undisturbed(["storage", "verify", str(tmp_path / "x")]).stdout
 

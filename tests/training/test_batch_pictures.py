@@ -45,7 +45,10 @@ def test_boxes_of_a_batch_lie_in_their_own_pictures() -> None:
     assert abs(first - 120).max() < 30
     assert abs(second - 120).max() > 60
     assert abs(second[40:44, 40:56] - 120).max() < 30  # inside the box
-    assert (shown.name, shown.caption) == ("000007", "Batch of iteration 7: all pictures, 1 boxes in all")
+    assert (shown.name, shown.caption) == (
+        "000007",
+        "Batch of iteration 7: all pictures, 1 boxes in all; plates and heads blurred",
+    )
 
 
 def test_what_is_trained_as_neither_is_hatched() -> None:
@@ -65,7 +68,7 @@ def test_what_is_trained_as_neither_is_hatched() -> None:
 def test_a_large_batch_shows_its_first_pictures_and_says_so() -> None:
     truths = join_truths([np.zeros((0, 4), np.float32)] * 64, [np.zeros(0, np.int64)] * 64, [np.zeros(0, bool)] * 64)
     shown = batch_picture(batch_of(64, truths), CLASSES, iteration=1)
-    assert shown.caption == f"Batch of iteration 1: {MOST_IN_BATCH} of its 64 pictures, 0 boxes in all"
+    assert shown.caption == f"Batch of iteration 1: {MOST_IN_BATCH} of its 64 pictures, 0 boxes in all; plates and heads blurred"
     assert decoded(shown.jpeg).shape[:2] == (3 * 68 - 4, 3 * 100 - 4)
 
 
@@ -162,3 +165,42 @@ def test_detections_of_other_pictures_are_refused(split: tuple[list[LabelledImag
 
 def test_the_key_names_what_is_drawn() -> None:
     assert all(word in prediction_key() for word in ("right", "false", "missed", "does not count"))
+
+
+def test_plates_of_a_batch_and_of_predictions_are_blurred_unless_all_is_to_be_shown(
+    split: tuple[list[LabelledImage], GroundTruth],
+) -> None:
+    stripes = np.zeros((3, 64, 96), np.uint8)
+    stripes[:, ::4] = 255
+    box = np.array([[0.5, 0.5, 0.8, 0.8]], np.float32)
+    batch = Batch(torch.from_numpy(stripes)[None], join_truths([box], [np.array([0])], [np.array([False])]))
+    images, truth = split
+
+    def striped(image: LabelledImage) -> NDArray[np.uint8]:
+        height, width = grey(image).shape[:2]
+        picture = np.zeros((height, width, 3), np.uint8)
+        picture[::4] = 255
+        return picture
+
+    def stripes_left(word: str) -> list[float]:
+        """How much of the stripes is left where the plate would be: of the batch, and of a picture with predictions."""
+        given = decoded(batch_picture(batch, CLASSES, iteration=1, pictures_shown=word).jpeg)
+        nothing = found((0, LEFT, 0.01))
+        shown = prediction_pictures(
+            images, truth, nothing, confidence_threshold=0.1, read=striped, pictures_shown=word
+        )
+        parts = given[40:54, 24:72], decoded(shown[0].jpeg)[28:38, 14:36]
+        return [float(part.astype(float).mean(axis=(1, 2)).std()) for part in parts]
+
+    for blurred, full in zip(stripes_left("blurred"), stripes_left("full"), strict=True):
+        assert blurred < 0.3 * full
+        assert full > 50
+
+
+def test_a_batch_that_was_written_as_it_was_is_not_shown_by_a_run_that_goes_on_blurred(tmp_path: Path) -> None:
+    nothing = join_truths([np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], [np.zeros(0, bool)])
+    for iteration, word in ((1, "full"), (2, "blurred")):
+        shown = batch_picture(batch_of(1, nothing), CLASSES, iteration=iteration, pictures_shown=word)
+        write_pictures(tmp_path, [shown])
+    assert [one.name for one in written_batches(tmp_path, pictures_shown="blurred")] == ["000002"]
+    assert [one.name for one in written_batches(tmp_path, pictures_shown="full")] == ["000001", "000002"]

@@ -1,5 +1,6 @@
 """The texts that `sweep` and `tune` take: their defaults are the library's, and each reaches its option."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -51,17 +52,17 @@ def test_every_flag_reaches_its_option() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sweep", "--detections", "no.npz", "--truth", "t.json", "--out", "o"], "raw detections not found: no.npz"),
-        (["merge-detections", "no.npz", "--out", "o"], "raw detections not found: no.npz"),
-        (["compare", "a", "b", "--dataset", "d"], "a/record.json"),
-        (["tune", "--evaluation", "e", "--dataset", "d", "--out", "o", "--topk", "x"], "topk: expected whole numbers"),
+        (["sweep", "--detections", "no.npz", "--truth", "t.json", "--out", "o"], "--detections: no.npz: not found"),
+        (["merge-detections", "no.npz", "--out", "o"], "SHARDS: no.npz: not found"),
+        (["compare", "a", "b", "--dataset", "d"], "FIRST: a: not found"),
+        (["tune", "--evaluation", "{tmp}", "--dataset", "{tmp}", "--out", "o", "--topk", "x"], "topk: expected whole numbers"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main([argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
     assert ended.value.code == 2
     error = capsys.readouterr().err
     assert message in error

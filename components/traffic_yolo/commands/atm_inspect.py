@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.json_result import json_option, print_json, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
@@ -16,12 +17,13 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 )
 @click.option("--max-files", default=3, show_default=True, help="Files of each kind whose scans are read.")
 @click.option("--max-scans", default=200, show_default=True, help="Scans of a file that are read, spread evenly.")
-@click.option("--json", "json_path", type=WRITE, help="Write the findings to this JSON file.")
+@click.option("--json-file", "json_path", type=WRITE, help="Write the findings to this JSON file.")
 @click.option("--html", "html_path", type=WRITE, help="Write a page to this file.")
+@json_option
 @click.option("--draft", type=WRITE, help="Write a layout YAML to start from (unknown layouts).")
 def command(
     path: str, layouts: tuple[str, ...], max_files: int, max_scans: int, json_path: Path | None,
-    html_path: Path | None, draft: Path | None,
+    html_path: Path | None, draft: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Look at an unknown recording, or a folder of them, and say what it is."""
     from traffic_yolo.atm.inspection.draft import draft_layout
@@ -37,19 +39,22 @@ def command(
     here = input_path(path, what="recordings")
     other = _label_format(here)
     if other:
-        click.echo(f"{path}: labels of the format {other}; `traffic-yolo check {path}` looks into them")
+        told = f"{path}: labels of the format {other}; `traffic-yolo check {path}` looks into them"
+        click.echo(told, err=as_json)
         if here.is_file():
+            if as_json:
+                print_json({"labels_format": other})
             return
     inspection = inspect_recordings(here, layouts=known, max_files=max_files, max_scans=max_scans)
     if not inspection.kinds and not other:
         reason = f": {inspection.unreadable[0]}" if inspection.unreadable else "; expected *.h5"
         raise RecordingError(f"{path}: no HDF5 file that can be read{reason}")
-    click.echo(inspection_text(inspection))
+    print_result(inspection_text(inspection), inspection_dict(inspection), as_json=as_json)
     if json_path is not None:
         write_json(json_path, inspection_dict(inspection))
     if html_path is not None:
         write_text(html_path, inspection_html(inspection))
-        click.echo(f"page {html_path}")
+        click.echo(f"page {html_path}", err=as_json)
     if draft is not None:
         text = next((text for kind in inspection.kinds if not kind.layout and (text := draft_layout(kind))), "")
         if not text:
@@ -58,7 +63,7 @@ def command(
             )
             raise RecordingError(f"{path}: no layout to draft: {why}")
         write_text(draft, text)
-        click.echo(f"draft {draft}: check the lines marked GUESS, then pass it as --layout")
+        click.echo(f"draft {draft}: check the lines marked GUESS, then pass it as --layout", err=as_json)
 
 
 def _label_format(path: Path) -> str:

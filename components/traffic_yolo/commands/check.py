@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.options import SourceChoice
@@ -17,20 +18,22 @@ FOUND_EXIT_CODE = 1
 @click.argument("source", type=READ)
 @options_of(SourceChoice, skip=("source",))
 @options_of(CheckOptions)
+@json_option
 @click.option("--out", type=WRITE, help="Folder for findings.json, report.html and to_label.csv.")
-def command(source: str, out: Path | None, **options: Any) -> None:
+def command(source: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Check recordings or a data set; the exit code is 1 where something as bad as --fail-on was found.
 
     SOURCE: a folder of recordings, a data set, or its label file.
     """
+    how = CheckOptions(**{name: options.pop(name) for name in CheckOptions.__dataclass_fields__})
+    choice = SourceChoice(source=source, **options)
     from traffic_yolo.dataset.checks.check_page import check_text, write_check
     from traffic_yolo.dataset.checks.check_source import check_source
 
-    how = CheckOptions(**{name: options.pop(name) for name in CheckOptions.__dataclass_fields__})
-    check = check_source(SourceChoice(source=source, **options), how)
-    click.echo(check_text(check))
+    check = check_source(choice, how)
+    print_result(check_text(check), check.as_dict(), as_json=as_json)
     if out is not None:
-        write_check(out, check)
-        click.echo(f"report {out / 'report.html'}")
+        write_check(out, check, pictures=how.pictures)
+        click.echo(f"report {out / 'report.html'}", err=as_json)
     if check.findings.fails(how.fail_on):
         raise SystemExit(FOUND_EXIT_CODE)

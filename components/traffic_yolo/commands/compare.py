@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 
 
@@ -11,13 +12,14 @@ from traffic_yolo.commands.location_types import READ, WRITE
 @click.argument("first", type=READ)
 @click.argument("second", type=READ)
 @click.option("--dataset", required=True, type=READ, help="Data set folder, for the true boxes.")
-@click.option("--json", "out", type=WRITE, help="Also write the comparison to this file.")
-def command(first: str, second: str, dataset: str, out: Path | None) -> None:
+@click.option("--json-file", "out", type=WRITE, help="Also write the comparison to this file.")
+@json_option
+def command(first: str, second: str, dataset: str, out: Path | None, as_json: bool) -> None:
     """Say whether the model evaluated in SECOND is better than that in FIRST, with intervals."""
     from traffic_yolo.evaluation.compare import compare
     from traffic_yolo.storage import write_json
 
     comparison = compare(first, second, dataset)
-    click.echo(comparison.text)
+    print_result(comparison.text, comparison.document(), as_json=as_json)
     if out:
         write_json(out, comparison.document())

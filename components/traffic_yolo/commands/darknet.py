@@ -1,11 +1,12 @@
 """`traffic-yolo darknet`: looks into Darknet cfg and weights files, and changes them."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.errors import OptionsError
 
@@ -23,14 +24,14 @@ def command() -> None:
 
 @command.command()
 @click.option("--cfg", required=True, type=READ, help=CFG_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(cfg: str, as_json: bool) -> None:
     """Print the layers as Darknet does, with weights, strides and what is frozen."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.show import network_table
 
     table = network_table(Cfg.read(cfg))
-    click.echo(_json(table.to_json()) if as_json else table.to_text())
+    print_result(table.to_text(), table.to_json(), as_json=as_json)
 
 
 @command.command()
@@ -39,7 +40,7 @@ def show(cfg: str, as_json: bool) -> None:
 @click.option("--weights", type=READ, help="Weights file to check with it.")
 @click.option("--resize", type=click.Choice(["stretch", "letterbox"]), help="How the runtime is set up to resize.")
 @click.option("--nvinfer-config", type=READ, help="Take maintain-aspect-ratio and num-detected-classes from this file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def lint(
     ctx: click.Context,
@@ -67,7 +68,7 @@ def lint(
         keeps_aspect = config.integer("maintain-aspect-ratio")
         setup = RuntimeSetup("letterbox" if keeps_aspect else "stretch", config.integer("num-detected-classes") or None)
     report = lint_file(cfg, target, weights=weights, setup=setup)
-    click.echo(_json(report.to_json()) if as_json else report.to_text())
+    print_result(report.to_text(), report.to_json(), as_json=as_json)
     ctx.exit(report.exit_code)
 
 
@@ -82,6 +83,7 @@ def lint(
 )
 @click.option("--kind", "kinds", multiple=True, help="default, greedynms, diounms or obj; repeatable [default: all].")
 @click.option("--letterbox/--stretch", default=None, help="How the input was made [default: what the cfg says].")
+@json_option
 def dump(
     cfg: str,
     weights: str,
@@ -91,6 +93,7 @@ def dump(
     iou_thresholds: tuple[float, ...],
     kinds: tuple[str, ...],
     letterbox: bool | None,
+    as_json: bool,
 ) -> None:
     """Write what enters and leaves each head, boxes before and after NMS, for comparing implementations.
 
@@ -104,7 +107,7 @@ def dump(
     image = read_input(source)
     arrays = dump_arrays(_load(cfg, weights), image, options)
     write_dump(out, arrays)
-    click.echo(f"{len(arrays)} arrays in {out}")
+    print_result(f"{len(arrays)} arrays in {out}", {"out": out, "arrays": sorted(arrays)}, as_json=as_json)
 
 
 @command.command("map")
@@ -114,7 +117,7 @@ def dump(
 @click.option("--points", default=0, show_default=True, help="AP at 11 or 101 recalls, or 0: area under the curve.")
 @click.option("--match-iou", default=0.5, show_default=True, help="A detection must overlap its true box by more.")
 @click.option("--confidence-threshold", default=0.25, show_default=True, help="For precision, recall and F1.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def map_command(
     cfg: str,
     weights: str,
@@ -131,7 +134,7 @@ def map_command(
     options = MapOptions(points, match_iou, confidence_threshold)
     listed = read_darknet_data(data)
     result = evaluate_map(_load(cfg, weights), listed, options)
-    click.echo(_json(result.to_json(listed.names)) if as_json else result.to_text(listed.names))
+    print_result(result.to_text(listed.names), result.to_json(listed.names), as_json=as_json)
 
 
 @command.command()
@@ -146,6 +149,7 @@ def map_command(
 @click.option("--num-images", default=0, help="Pictures in the training set: max_batches is at least that many.")
 @click.option("--seed", default=0, show_default=True, help="Of the rows of classes that start anew.")
 @click.option("--out", required=True, type=WRITE, help=f"{FOLDER_HELP}, classes.names.")
+@json_option
 def classes(
     cfg: str,
     weights: str,
@@ -156,6 +160,7 @@ def classes(
     num_images: int,
     seed: int,
     out: Path,
+    as_json: bool,
 ) -> None:
     """Change the class list and keep what the weights know of the classes that stay.
 
@@ -164,13 +169,15 @@ def classes(
     from traffic_yolo.darknet.class_pairs import read_class_pairs
     from traffic_yolo.darknet.surgery import change_classes
     from traffic_yolo.model_folder import read_names
+    from traffic_yolo.progress import stage
 
     old, new = read_names(names), read_names(new_names)
     seeds = read_class_pairs(class_seeds, option="--class-seeds", form="new=old")
     renamed = read_class_pairs(renames, option="--renames", form="old=new")
     network = _load(cfg, weights)
-    changed = change_classes(network, old, new, renames=renamed, seeds=seeds, num_images=num_images, seed=seed)
-    _write(changed, out, names=new)
+    with stage("changing the classes"):
+        changed = change_classes(network, old, new, renames=renamed, seeds=seeds, num_images=num_images, seed=seed)
+    _write(changed, out, names=new, as_json=as_json)
 
 
 @command.command()
@@ -178,13 +185,14 @@ def classes(
 @click.option("--width", required=True, type=int, help="Network width in pixels.")
 @click.option("--height", required=True, type=int, help="Network height in pixels.")
 @click.option("--out", required=True, type=WRITE, help="cfg file to write; the weights stay the same.")
-def resize(cfg: str, width: int, height: int, out: Path) -> None:
+@json_option
+def resize(cfg: str, width: int, height: int, out: Path, as_json: bool) -> None:
     """Change the network's input size."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.surgery import change_input_size
 
     change_input_size(Cfg.read(cfg), (width, height)).write(out)
-    click.echo(str(out))
+    print_result(str(out), {"out": out}, as_json=as_json)
 
 
 @command.command()
@@ -196,6 +204,7 @@ def resize(cfg: str, width: int, height: int, out: Path) -> None:
 @click.option("--masks", default="", help="Anchor numbers of each head, in the cfg's order: 6,7,8;3,4,5;0,1,2.")
 @click.option("--seed", default=0, show_default=True, help="Of k-means.")
 @click.option("--out", type=WRITE, help=f"{FOLDER_HELP}. Without it the anchors are only printed.")
+@json_option
 def anchors(
     cfg: str,
     weights: str | None,
@@ -205,6 +214,7 @@ def anchors(
     masks: str,
     seed: int,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Change the anchors, to a list or to what fits a data set (as Darknet's calc_anchors computes them)."""
     from traffic_yolo.darknet.cfg import Cfg
@@ -219,17 +229,19 @@ def anchors(
     if coco is not None:
         sizes = _box_sizes(coco, network)
         chosen = anchors_from_sizes(sizes, count or len(network.heads[0].anchors), seed=seed)
-        click.echo(f"{len(sizes)} boxes, average IoU {average_iou(sizes, chosen):.4f}")
+        click.echo(f"{len(sizes)} boxes, average IoU {average_iou(sizes, chosen):.4f}", err=as_json)
         pairs = [(float(width), float(height)) for width, height in chosen.round(2)]
     else:
         numbers = _numbers(text, "--anchors", float)
         if len(numbers) % 2:
             raise OptionsError(f"--anchors: expected pairs of width,height, found {len(numbers)} numbers")
         pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
-    click.echo("anchors = " + ", ".join(f"{width:g},{height:g}" for width, height in pairs))
+    text = "anchors = " + ", ".join(f"{width:g},{height:g}" for width, height in pairs)
+    if out is None or not as_json:
+        print_result(text, {"anchors": pairs}, as_json=as_json)
     if out is not None:
         by_head = [_numbers(mask, "--masks", int) for mask in masks.split(";")] if masks else None
-        _write(change_anchors(network, pairs, masks=by_head), out)
+        _write(change_anchors(network, pairs, masks=by_head), out, as_json=as_json, told={"anchors": pairs})
 
 
 @command.command()
@@ -237,7 +249,8 @@ def anchors(
 @click.option("--fine-tune-layers", required=True, help="To train: all, heads, neck_and_heads, or from:<layer index>.")
 @click.option("--adapt-statistics", is_flag=True, help="train_only_bn: frozen layers' batch-norm statistics adapt.")
 @click.option("--out", required=True, type=WRITE, help="cfg file to write.")
-def freeze(cfg: str, fine_tune_layers: str, adapt_statistics: bool, out: Path) -> None:
+@json_option
+def freeze(cfg: str, fine_tune_layers: str, adapt_statistics: bool, out: Path, as_json: bool) -> None:
     """Tell Darknet which layers to train: stopbackward, dont_update, train_only_bn."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.freeze_plan import plan_for_trainable, write_freeze_plan
@@ -257,18 +270,19 @@ def freeze(cfg: str, fine_tune_layers: str, adapt_statistics: bool, out: Path) -
     layers = trainable_layers(network, fine_tune_layers)
     plan = plan_for_trainable(network.sections, layers, adapt_statistics=adapt_statistics)
     write_freeze_plan(network.cfg, plan).write(out)
-    click.echo(str(out))
+    print_result(str(out), {"out": out}, as_json=as_json)
 
 
 @command.command()
 @click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--weights", required=True, type=READ, help="Its weights.")
 @click.option("--out", required=True, type=WRITE, help=f"{FOLDER_HELP}.")
-def fuse(cfg: str, weights: str, out: Path) -> None:
+@json_option
+def fuse(cfg: str, weights: str, out: Path, as_json: bool) -> None:
     """Fold batch-norm into the kernels: the same detections, for inference alone (keep the original to train on)."""
     from traffic_yolo.darknet.surgery_fuse import without_batch_norm
 
-    _write(without_batch_norm(_load(cfg, weights)), out)
+    _write(without_batch_norm(_load(cfg, weights)), out, as_json=as_json)
 
 
 @command.command()
@@ -276,30 +290,43 @@ def fuse(cfg: str, weights: str, out: Path) -> None:
 @click.option("--weights", required=True, type=READ, help="Its weights, whole.")
 @click.option("--layers", required=True, type=int, help="How many layers, from the first on: 137 for yolov4.conv.137.")
 @click.option("--out", required=True, type=WRITE, help="Weights file to write.")
-def partial(cfg: str, weights: str, layers: int, out: Path) -> None:
+@json_option
+def partial(cfg: str, weights: str, layers: int, out: Path, as_json: bool) -> None:
     """Cut the first layers out of a weights file, to start a training from."""
     from traffic_yolo.darknet.cfg import Cfg
     from traffic_yolo.darknet.surgery_partial import cut_backbone
 
     cut = cut_backbone(Cfg.read(cfg), weights, layers, out)
-    click.echo(f"{out}: {cut.layers} layers, {cut.num_weights:,} weights, {cut.num_bytes:,} bytes")
+    text = f"{out}: {cut.layers} layers, {cut.num_weights:,} weights, {cut.num_bytes:,} bytes"
+    values = {"out": out, "layers": cut.layers, "weights": cut.num_weights, "bytes": cut.num_bytes}
+    print_result(text, values, as_json=as_json)
 
 
 def _load(cfg: str, weights: str) -> "Network":
     from traffic_yolo.darknet.network import Network
+    from traffic_yolo.progress import stage
 
-    return Network.read(cfg, weights).eval()
+    with stage("reading the weights"):
+        return Network.read(cfg, weights).eval()
 
 
-def _write(network: "Network", out: Path, *, names: tuple[str, ...] = ()) -> None:
+def _write(
+    network: "Network",
+    out: Path,
+    *,
+    as_json: bool,
+    names: tuple[str, ...] = (),
+    told: Mapping[str, Any] | None = None,
+) -> None:
+    from traffic_yolo.progress import stage
     from traffic_yolo.storage import atomic_folder, write_text
 
-    with atomic_folder(out) as folder:
+    with stage("writing the weights"), atomic_folder(out) as folder:
         network.cfg.write(folder / "model.cfg")
         network.save_weights(folder / "model.weights")
         if names:
             write_text(folder / "classes.names", "".join(f"{name}\n" for name in names))
-    click.echo(str(out))
+    print_result(str(out), {"out": out, **(told or {})}, as_json=as_json)
 
 
 def _box_sizes(coco: str, network: "Network") -> Any:
@@ -326,7 +353,3 @@ def _numbers(text: str, option: str, kind: Any) -> list[Any]:
         return [kind(item) for item in text.split(",")]
     except ValueError:
         raise OptionsError(f"{option}: expected numbers separated by commas, found {text!r}") from None
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=1, allow_nan=False)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from traffic_yolo.commands.location_types import KEEP, PIPELINE, READ, SETTINGS_TYPE, WRITE_TEXT, LocationType
-from traffic_yolo.errors import OptionsError, ProblemsError
+from traffic_yolo.errors import OptionsError, ProblemsError, StorageError
 from traffic_yolo.option_settings import read_settings
-from traffic_yolo.options import SETTINGS, check_plain, fields_of, type_of
+from traffic_yolo.options import SETTINGS, check_plain, fields_of, flag_of, type_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +28,8 @@ def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Calla
                 found = read_settings(value, *options_types)
             except OptionsError as error:
                 raise OptionsError(f"--{error}") from error
+            except StorageError as error:
+                raise OptionsError(f"--{SETTINGS}: {error}") from error
             context.default_map = {**(context.default_map or {}), **found}
 
         command = click.option(
@@ -53,22 +55,27 @@ def options_of(
     flag.
     """
     fields = {field.name: field for field in dataclasses.fields(options_type) if field.name not in skip}
-    return flags_of(fields, for_pipeline=for_pipeline)
+    return flags_of(fields, for_pipeline=for_pipeline, made_of=None if skip or for_pipeline else options_type)
 
 
 def flags_of(
-    fields: Mapping[str, "dataclasses.Field[Any]"], *, for_pipeline: bool = False
+    fields: Mapping[str, "dataclasses.Field[Any]"],
+    *,
+    for_pipeline: bool = False,
+    made_of: type[Any] | None = None,
 ) -> Callable[[Command], Command]:
     """A decorator that adds one flag for each field, as of `options_of`, and hands the command its value by the key.
 
-    A key is the field's name, unless that is another flag's.
+    A key is the field's name, unless that is another flag's. `made_of`: the dataclass whose fields they all are, which
+    is made, and so checked, before the command is called: a command loads what is slow when it is.
     """
     locations: dict[str, LocationType] = {"read": READ, "write": WRITE_TEXT, "keep": KEEP}
     if for_pipeline:
         locations = dict.fromkeys(locations, PIPELINE)
 
     def decorate(command: Command) -> Command:
-        wrapped = _names_flags(command, {field.name: _flag(name) for name, field in fields.items()})
+        flags = {field.name: flag_of(name, field) for name, field in fields.items()}
+        wrapped = _names_flags(_checked(command, made_of), flags)
         for name, field in reversed(list(fields.items())):
             wrapped = _option(name, field, locations)(wrapped)
         return wrapped
@@ -79,6 +86,19 @@ def flags_of(
 def values_of(options_type: type[Any], flags: Mapping[str, Any]) -> Any:
     """The options that the flags of a command give; those of other dataclasses are left alone."""
     return options_type(**{name: flags[name] for name in fields_of(options_type) if name in flags})
+
+
+def _checked(command: Command, made_of: type[Any] | None) -> Command:
+    """`command`, which is called with options that make sense together alone."""
+    if made_of is None:
+        return command
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        values_of(made_of, kwargs)
+        return command(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
@@ -109,14 +129,10 @@ def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:
     return call  # type: ignore[return-value]
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
 def _option(
     name: str, field: "dataclasses.Field[Any]", locations: Mapping[str, LocationType]
 ) -> Callable[[Command], Command]:
-    flag = _flag(name)
+    flag = flag_of(name, field)
     required = field.default is dataclasses.MISSING
     help_text = field.metadata.get("help")
     kind, _ = type_of(field)

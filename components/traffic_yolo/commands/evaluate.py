@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms_options import NmsOptions
@@ -17,20 +18,22 @@ from traffic_yolo.evaluation.options import EvaluateOptions
 @click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @step_options(EvaluateOptions, NmsOptions, InferenceOptions)
 @click.option(
-    "--detections",
+    "--detections-folder",
+    "detections",
     type=READ,
     help="Folder with raw detections of this model on this data set; a split whose file is not there is detected.",
 )
 @click.option("--sweep", type=READ, help="Folder of `tune`: the report shows its surface.")
+@json_option
 @click.option("--out", required=True, type=WRITE, help="Evaluation folder to write.")
 def command(
-    model: str, dataset: str, detections: str | None, sweep: str | None, out: Path, **flags: Any
+    model: str, dataset: str, detections: str | None, sweep: str | None, out: Path, as_json: bool, **flags: Any
 ) -> None:
     """Detect once, compute COCO metrics, write record and report."""
+    options = values_of(EvaluateOptions, flags)
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
 
-    options = values_of(EvaluateOptions, flags)
-    inputs = EvaluationInputs(detections, options.trained_on, sweep, options.engine)
+    inputs = EvaluationInputs(detections, options.trained_on, sweep, options.engine, options.pictures)
     evaluated = evaluate(
         model,
         dataset,
@@ -41,5 +44,6 @@ def command(
         inference=values_of(InferenceOptions, flags),
         inputs=inputs,
     )
-    click.echo(evaluated.markdown)
-    click.echo(f"report {out / 'report.html'}")
+    report = out / "report.html"
+    values = {"out": out, "split": options.split, "metrics": evaluated.record.metrics, "report": report}
+    print_result(f"{evaluated.markdown}\nreport {report}", values, as_json=as_json)

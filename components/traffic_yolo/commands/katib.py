@@ -1,10 +1,10 @@
 """`traffic-yolo katib`: checks Katib Experiments, and runs them without Katib."""
 
-import json
 from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import MOUNT, READ, WRITE
 
 IGNORE = click.option(
@@ -25,7 +25,7 @@ def command() -> None:
 @click.option("--old", type=READ, help="The experiment that FILE would replace, as kubectl get -o yaml prints it.")
 @click.option("--kubernetes-version", default="1.30", show_default=True, help="Whose schemas judge the trial's Job.")
 @IGNORE
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def check(
     ctx: click.Context, file: str, old: str | None, kubernetes_version: str, ignore: tuple[str, ...], as_json: bool
@@ -37,17 +37,17 @@ def check(
     from traffic_yolo.tuning.katib_check.check import check_file
 
     report = check_file(file, old=old, kubernetes=kubernetes_version, ignore=ignore)
-    click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+    print_result(report.to_text(), report.to_json(), as_json=as_json)
     ctx.exit(report.exit_code)
 
 
 @command.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def rules(as_json: bool) -> None:
     """List the rules of `check`: how grave, and who else would have noticed."""
     from traffic_yolo.tuning.katib_check.check import rules_text, rules_values
 
-    click.echo(json.dumps(rules_values(), indent=1) if as_json else rules_text())
+    print_result(rules_text(), {"rules": rules_values()}, as_json=as_json)
 
 
 @command.command()

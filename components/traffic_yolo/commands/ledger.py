@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import KEEP, READ, WRITE
 from traffic_yolo.errors import OptionsError
 
@@ -22,7 +23,8 @@ def command() -> None:
 @click.option("--evaluation", required=True, type=READ, help="Folder of `evaluate`.")
 @click.option("--model-name", required=True, help="What the table calls the model.")
 @click.option("--version", default="", help="What tells this version from others; the weights' hash by default.")
-def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str) -> None:
+@json_option
+def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str, as_json: bool) -> None:
     """Add the record of an evaluation. The same record is kept once."""
     from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
     from traffic_yolo.registry.ledger import LedgerEntry, add_entry
@@ -33,13 +35,14 @@ def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str) -
     at_hand = evaluation if is_s3(evaluation) else str(local_path(evaluation).absolute())
     entry = LedgerEntry.of_record(model_name, version, record, evaluation=at_hand)
     name, is_new = add_entry(_location(ledger, zoo), entry)
-    click.echo(f"{name} {'added' if is_new else 'is there already'}")
+    text = f"{name} {'added' if is_new else 'is there already'}"
+    print_result(text, {"record": name, "is_new": is_new}, as_json=as_json)
 
 
 @command.command()
 @click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
 @click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
+@click.option("--as", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
 @click.option("--sort", default="ap", show_default=True, help="Column that the rows of a group are sorted by.")
 @click.option("--strict", is_flag=True, help="Fail where an object of the ledger is no record.")
 @click.option("--compare", type=READ, help="Data set folder: paired differences of evaluations at hand.")
@@ -65,8 +68,9 @@ def table(ledger: str, zoo: str, form: str, sort: str, strict: bool, compare: st
 @click.option("--ledger", default="", type=KEEP, help=f"Where the ledger lies. {WHERE}")
 @click.option("--zoo", default="", type=KEEP, help="Folder of a model zoo, whose ledger is meant.")
 @click.argument("name")
-def show(ledger: str, zoo: str, name: str) -> None:
-    """Print the record whose object name, version, or beginning of either is NAME, as JSON."""
+@json_option
+def show(ledger: str, zoo: str, name: str, as_json: bool) -> None:
+    """Print the record whose object name, version, or beginning of either is NAME, as JSON in any case."""
     import json
 
     from traffic_yolo.registry.ledger import read_ledger
@@ -77,7 +81,8 @@ def show(ledger: str, zoo: str, name: str) -> None:
     if len(found) != 1:
         known = ", ".join(f"{entry.digest} ({entry.name} {entry.version})" for entry in found or entries)
         raise OptionsError(f"{name!r} names {len(found)} records, expected one; known: {known or 'none'}")
-    click.echo(json.dumps(json_value(found[0].to_bytes()), indent=1, ensure_ascii=False))
+    record = json_value(found[0].to_bytes())
+    print_result(json.dumps(record, indent=1, ensure_ascii=False), {"record": record}, as_json=as_json)
 
 
 def _location(ledger: str, zoo: str) -> str:

@@ -37,7 +37,7 @@ class LocationType(_ParamType):
         try:
             return self.checked_elsewhere(value) if elsewhere else self.checked(value)
         except StorageError as error:
-            raise OptionsError(f"{_flag_of(param)}: {error}") from error
+            raise OptionsError(f"{flag_of(param)}: {error}") from error
 
     def checked(self, value: Any) -> Any:
         """The value where it is a location; raises `StorageError`."""
@@ -51,6 +51,11 @@ class LocationType(_ParamType):
         return value
 
 
+    def may_lack(self, value: str) -> bool:
+        """Whether nothing need lie at what was given to read: a text in the place of a file."""
+        return value.lstrip().startswith("{")
+
+
 class _Read(LocationType):
     """What is read; also the name of a layout or of a public data set, and text in braces in place of a file."""
 
@@ -61,13 +66,16 @@ class _Read(LocationType):
 
 
 class _Source(_Read):
-    """What `predict` looks at: also the address of a stream, and a camera."""
+    """What `predict` looks at: also a pattern of names, the address of a stream, and a camera."""
 
     def checked(self, value: Any) -> Any:
         if not is_address(value):
             return super().checked(value)
         check_address(value)
         return value
+
+    def may_lack(self, value: str) -> bool:
+        return super().may_lack(value) or is_address(value) or any(character in value for character in "*?[")
 
 
 class _Settings(LocationType):
@@ -81,6 +89,9 @@ class _Settings(LocationType):
 
     def checked_elsewhere(self, value: Any) -> Any:
         return self.checked(value)  # they are read here
+
+    def may_lack(self, value: str) -> bool:
+        return is_settings_text(value)
 
 
 class _Write(LocationType):
@@ -149,7 +160,13 @@ def of_other_machines(context: click.Context) -> None:
     context.meta[_ELSEWHERE] = True
 
 
-def _flag_of(param: click.Parameter | None) -> str:
+def are_of_other_machines(context: click.Context) -> bool:
+    """Whether `of_other_machines` was said of this call."""
+    return bool(context.meta.get(_ELSEWHERE, False))
+
+
+def flag_of(param: click.Parameter | None) -> str:
+    """What the user gives: a flag, or the name of an argument as the usage has it."""
     if param is None:
         return "location"
     return max(param.opts, key=len) if isinstance(param, click.Option) else str(param.name).upper()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from traffic_yolo.cluster.settings import ClusterSettings
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.commands.pipeline_door import (
     STORAGE_OPTIONS,
@@ -28,11 +29,13 @@ def command() -> None:
 
 
 @command.command("list")
-def list_command() -> None:
+@json_option
+def list_command(as_json: bool) -> None:
     """List the pipelines, each with a line on what it does."""
     catalogue: Any = importlib.import_module(f"{PIPELINES}.catalogue")
-    for name in catalogue.pipeline_names():
-        click.echo(f"{name:<10}  {_about(catalogue.pipeline_named(name))}")
+    found = {name: _about(catalogue.pipeline_named(name)) for name in catalogue.pipeline_names()}
+    text = "\n".join(f"{name:<10}  {about}" for name, about in found.items())
+    print_result(text, {"pipelines": found}, as_json=as_json)
 
 
 @command.command("compile")
@@ -100,7 +103,7 @@ def _submit_command(name: str) -> click.Command:
 @click.argument("run_id", metavar="RUN_ID")
 @server_options
 @click.option("--follow", is_flag=True, help="Print what the tasks print.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; all else goes to stderr.")
+@json_option
 def wait_command(run_id: str, **flags: Any) -> None:
     """Wait for the end of a run that was started before: exit code 0 where it succeeded, else 1."""
     watching = Watching.of({**flags, "wait": True})

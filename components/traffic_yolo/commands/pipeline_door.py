@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from traffic_yolo.cluster.settings import ClusterSettings
+from traffic_yolo.commands.json_result import json_option, print_json
 from traffic_yolo.commands.location_types import READ
 from traffic_yolo.commands.step_flags import PIPELINES, STEP_OPTIONS, form_of, places_in, resolved_options
 from traffic_yolo.errors import ClusterError, OptionsError
@@ -73,7 +73,7 @@ STORAGE_OPTIONS = (
 def watch_options(command: Command) -> Command:
     """Adds whether a run is waited for, and how it is told; `Watching.of` takes them."""
     for decorate in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object; all else goes to stderr."),
+        json_option,
         click.option("--follow", is_flag=True, help="Wait, and print what the tasks print."),
         click.option("--wait", is_flag=True, help="Wait for the run's end: exit code 0 where it succeeded, else 1."),
     ):
@@ -244,7 +244,7 @@ def finish(connection: Any, run_id: str, watching: Watching, told: Mapping[str, 
     end = _waited_for(connection, run_id, watching) if watching.wait else None
     if watching.as_json:
         ended = asdict(end) if end else {"state": "", "failures": []}
-        click.echo(json.dumps({**told, **ended}, indent=1, ensure_ascii=False))
+        print_json({**told, **ended})
     else:
         click.echo(run_id)
     if end and not end.is_success:

@@ -1,12 +1,12 @@
 """`traffic-yolo predict`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import SOURCE, WRITE
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
@@ -17,7 +17,7 @@ from traffic_yolo.predict.options import ModelOptions, PredictOptions
 @click.argument("source", nargs=-1, required=True, type=SOURCE)
 @click.option("--out", required=True, type=WRITE, help="Folder to write.")
 @step_options(PredictOptions, ModelOptions, InferenceOptions, skip=("processes",))
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@json_option
 def command(model: str, source: tuple[str, ...], out: Path, as_json: bool, **flags: Any) -> None:
     """Look at pictures, videos, streams and recordings: draw what MODEL finds in each SOURCE, and write it.
 
@@ -30,4 +30,4 @@ def command(model: str, source: tuple[str, ...], out: Path, as_json: bool, **fla
     from traffic_yolo.predict.predict import predict
 
     summary = predict(model, source, out, options, model_options, inference)
-    click.echo(json.dumps(summary.values(), ensure_ascii=False) if as_json else summary.text)
+    print_result(summary.text, summary.values(), as_json=as_json)

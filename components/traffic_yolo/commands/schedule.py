@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from traffic_yolo.commands.json_result import json_option, print_json
 from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.commands.pipeline_door import Pods, Server, pod_options, ready_pipeline, server_options
 from traffic_yolo.commands.step_flags import OWN_NAMES, PIPELINES, RETRAIN_STEPS, STEP_OPTIONS, flags_of_steps
@@ -88,15 +89,14 @@ def create(
 
 @command.command("list")
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+@json_option
 def list_command(as_json: bool, **flags: Any) -> None:
     """List the schedules of a namespace, with when each starts next as far as the server counts in UTC."""
     import dataclasses
-    import json
 
     found = _schedules(Server.of(flags)).list()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(one) for one in found], indent=1, ensure_ascii=False))
+        print_json({"schedules": [dataclasses.asdict(one) for one in found]})
         return
     for one in found:
         state = "active" if one.is_active else "paused"

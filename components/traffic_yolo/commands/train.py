@@ -1,5 +1,6 @@
 """`traffic-yolo train`."""
 
+import functools
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of, step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE, of_other_machines
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.options import RESUME, TrainingOptions
@@ -22,6 +24,7 @@ def _emit(context: click.Context, _: click.Parameter, value: str | None) -> str 
 @click.command()
 @click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @step_options(TrainingOptions)
+@json_option
 @click.option(
     "--resume",
     type=click.Choice(RESUME),
@@ -39,7 +42,7 @@ def _emit(context: click.Context, _: click.Parameter, value: str | None) -> str 
     help="Train nothing: print a manifest of this training, with the locations that the pods have.",
 )
 @options_of(TrainJobOptions)
-def command(dataset: str, out: Path | str, resume: str, emit: str | None, **options: Any) -> None:
+def command(dataset: str, out: Path | str, resume: str, emit: str | None, as_json: bool, **options: Any) -> None:
     """Train a Darknet network, from Darknet weights or from nothing."""
     training, job = values_of(TrainingOptions, options), values_of(TrainJobOptions, options)
     if emit:
@@ -48,9 +51,10 @@ def command(dataset: str, out: Path | str, resume: str, emit: str | None, **opti
     from traffic_yolo.training.distributed import requested
     from traffic_yolo.training.trainer import train
 
-    summary = train(dataset, out, training, resume=resume, tell=click.echo)
+    summary = train(dataset, out, training, resume=resume, tell=functools.partial(click.echo, err=as_json))
     if requested().is_first:  # of the processes that torchrun starts, one speaks
-        click.echo(summary.text)
+        values = {"out": out, "is_improvement": summary.is_improvement, "stopped": summary.stopped}
+        print_result(summary.text, {**values, "numbers": summary.numbers()}, as_json=as_json)
     if training.require_improvement and not summary.is_improvement:
         raise SystemExit(1)
 

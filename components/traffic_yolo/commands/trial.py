@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.detection.nms_options import NmsOptions
 from traffic_yolo.metrics.objective import MetricOptions
@@ -53,7 +54,8 @@ def thresholds(evaluation: str, dataset: str, **flags: Any) -> None:
 
 @command.command()
 @click.option("--store", required=True, type=READ, help="Folder where trials keep finished trainings.")
-def store(store: str) -> None:
+@json_option
+def store(store: str, as_json: bool) -> None:
     """Count what happened in a store: trainings, inferences, and trials that were spared them."""
     from traffic_yolo.errors import NotFoundError
     from traffic_yolo.storage import existing_path
@@ -62,8 +64,8 @@ def store(store: str) -> None:
     folder = existing_path(store, what="store of trainings")
     if not (folder / LOG_NAME).is_dir():
         raise NotFoundError(f"{store}: no store of trainings; give the folder that the trials have as --store")
-    for name, count in count_events(folder).items():
-        click.echo(f"{name}: {count}")
+    counts = count_events(folder)
+    print_result("\n".join(f"{name}: {count}" for name, count in counts.items()), counts, as_json=as_json)
 
 
 def _print(metrics: dict[str, float]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.tuning.tune_options import TuneOptions
 
@@ -15,9 +16,11 @@ from traffic_yolo.tuning.tune_options import TuneOptions
 @click.option("--dataset", required=True, type=READ, help="Data set folder, for the true boxes.")
 @click.option("--out", required=True, type=WRITE, help="Tuning folder to write.")
 @step_options(TuneOptions)
-def command(evaluation: str, dataset: str, out: Path, **flags: Any) -> None:
+@json_option
+def command(evaluation: str, dataset: str, out: Path, as_json: bool, **flags: Any) -> None:
     """Choose confidence and IoU threshold from raw detections."""
     from traffic_yolo.tuning.tune import tune
 
-    click.echo(tune(evaluation, dataset, out, TuneOptions(**flags).sweep()).text)
-    click.echo(f"report {out / 'report.html'}")
+    summary = tune(evaluation, dataset, out, TuneOptions(**flags).sweep())
+    values = {"out": out, **summary.scalars, "report": out / "report.html"}
+    print_result(f"{summary.text}\nreport {out / 'report.html'}", values, as_json=as_json)

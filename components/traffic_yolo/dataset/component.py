@@ -13,6 +13,7 @@ def convert_files(
     source: str,
     labels: str = "",
     layout: str = "",
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -30,6 +31,7 @@ def convert_files(
         source: Recordings, or a data set: a folder, or its label file.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
@@ -69,6 +71,7 @@ def convert(
     snapshot_cache: str = "",
     labels: str = "",
     layout: str = "",
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -93,6 +96,7 @@ def convert(
         snapshot_cache: The task snapshot's own: with it the share is not read once more to be checked.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
@@ -157,6 +161,7 @@ def convert_shard(
     source: str,
     labels: str = "",
     layout: str = "",
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -174,6 +179,7 @@ def convert_shard(
         source: Recordings, or a data set: a folder, or its label file.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.
@@ -246,6 +252,7 @@ def import_dataset(
     source: str = "",
     labels: str = "",
     layout: str = "",
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -267,6 +274,7 @@ def import_dataset(
         source: Recordings, or a data set, to be converted first: a folder, or its label file. In the place of dataset.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.

@@ -79,7 +79,7 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     ):
         if quarantine is not None:
             quarantine.folder = aside
-        export = _Export(folder, writer, tally, copy_pictures=options.pictures)
+        export = _Export(folder, writer, tally, copy_pictures=options.copy_pictures)
         if not writer.says_frames:
             export.begin(classes, apart)
         for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):

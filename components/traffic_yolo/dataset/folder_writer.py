@@ -133,7 +133,9 @@ class FolderWriter:
         left_out = {what: count for what, count in sorted(tally.items()) if count}
         described = {**report.as_dict(), "left_out": left_out, **({"findings": found} if found else {})}
         write_json(self._folder / "report.json", described)
-        html = self._builder.html(report, title="Data set", left_out=left_out, sections=sections)
+        html = self._builder.html(
+            report, title="Data set", left_out=left_out, sections=sections, pictures=self._plug_ins.pictures
+        )
         (self._folder / "report.html").write_text(html, encoding="utf-8")
         return report, self._fingerprint.hexdigest
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from traffic_yolo.dataset.checks.finding import Finding
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.picture_choice import BLURRED
 from traffic_yolo.dataset.problems import NOTED, Noted, Problem
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.html_report import Html
@@ -140,12 +141,16 @@ class NoteTaker(Protocol):
 
 @dataclass(frozen=True)
 class PlugIns:
-    """The plug-ins of one conversion. Record filters and observers are made anew for the second stage."""
+    """The plug-ins of one conversion. Record filters and observers are made anew for the second stage.
+
+    `pictures`: how the report shows pictures, a word of `PictureChoice`.
+    """
 
     changes: tuple[FrameChange, ...] = ()
     filters: tuple[FrameFilter, ...] = ()
     record_filters: tuple[RecordFilter, ...] = ()
     observers: tuple[FrameObserver, ...] = ()
+    pictures: str = BLURRED
 
     @property
     def problem_observers(self) -> tuple[ProblemObserver, ...]:

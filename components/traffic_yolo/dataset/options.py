@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from traffic_yolo.dataset.picture_choice import PictureChoice
 from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import LocationUse, changed, check_options, option
@@ -80,7 +81,7 @@ class ExportOptions(SiftedSource):
     min_confidence: float = field(
         default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
     )
-    pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
+    copy_pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,7 +89,7 @@ class ExportOptions(SiftedSource):
 
 
 @dataclass(frozen=True)
-class ConvertOptions(SiftedSource):
+class ConvertOptions(PictureChoice, SiftedSource):
     """One conversion. Raises `OptionsError` when made with values that make no sense."""
 
     class_map: str = _option(
@@ -173,7 +174,7 @@ class DataSetChoice(ConvertOptions):
             super().__post_init__()
             return
         check_options(self)
-        given = [name for name in changed(self) if name != "dataset"]
+        given = [name for name in changed(self) if name not in ("dataset", "pictures")]
         if given:
             raise OptionsError(
                 f"dataset: it is taken as it was converted, {given[0]} would be without effect; leave one of them out"

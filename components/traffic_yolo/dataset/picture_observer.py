@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.dataset.leaks import LeakCheck, LeakReport
 from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.picture_choice import BLURRED
 from traffic_yolo.dataset.picture_look import PictureLook, look_once
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import SPLITS, Frame
@@ -31,8 +32,15 @@ class PictureObserver:
     name = "pictures"
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, policy: DataPolicy, splits: Sequence[str] = SPLITS, *, labels_only: bool = False) -> None:
-        self._labels_only = labels_only
+    def __init__(
+        self,
+        policy: DataPolicy,
+        splits: Sequence[str] = SPLITS,
+        *,
+        labels_only: bool = False,
+        pictures: str = BLURRED,
+    ) -> None:
+        self._labels_only, self._pictures = labels_only, pictures
         self._on_leak = policy.leak_check
         self._level = policy.split_level
         self._leaks = LeakCheck(max_distance=policy.leak_distance)
@@ -76,7 +84,7 @@ class PictureObserver:
             notes.append("labels only: no picture was compared, so splits may share pictures that look alike")
         report = light | {"leaks": leaks.as_dict()}
         head = paragraph("Labels only: no picture was compared.") if unseen and not leaks.num_leaks else None
-        shown = head or Html(leak_section(leaks) + _pairs(leaks, folder))
+        shown = head or Html(leak_section(leaks) + _pairs(leaks, folder, self._pictures))
         return Findings(notes, failure, report, [("Leak check", shown), *sections])
 
     def _groups(self, frame: Frame) -> list[str]:
@@ -131,15 +139,18 @@ def leak_section(leaks: LeakReport) -> Html:
     return Html(paragraph(head) + table(["leak", "first", "split", "second", "split", "bits apart"], rows))
 
 
-def _pairs(leaks: LeakReport, folder: Path) -> Html:
-    """The first pairs that look alike, side by side; a person sees at once whether they are the same scene."""
+def _pairs(leaks: LeakReport, folder: Path, pictures_shown: str) -> Html:
+    """The first pairs that look alike, side by side; a person sees at once whether they are the same scene.
+
+    No boxes are at hand, so that they are blurred as a whole unless `pictures_shown` is full; a scene is seen still.
+    """
     shown = []
     alike = [leak for leak in leaks.leaks if leak.kind == "near-duplicate"]
     for leak in alike[:DRAWN_LEAKS]:
         for name, split in ((leak.first, leak.first_split), (leak.second, leak.second_split)):
             picture = folder / "images" / name
             data = picture.read_bytes() if picture.is_file() else b""  # labels only: there is none
-            drawn = draw_boxes(data, [], f"{name} ({split})", pixels=DRAWN_PIXELS)
+            drawn = draw_boxes(data, (), f"{name} ({split})", pictures_shown=pictures_shown, pixels=DRAWN_PIXELS)
             shown += [drawn] if drawn is not None else []
     return pictures(shown) if shown else Html("")
 

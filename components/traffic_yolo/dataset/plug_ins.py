@@ -28,12 +28,14 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
             pixels=policy.leak_check != "off",
             expected_splits=options.split_choice.wanted,
         ),
-        PictureObserver(policy, options.split_choice.names, labels_only=options.labels_only),
+        PictureObserver(
+            policy, options.split_choice.names, labels_only=options.labels_only, pictures=options.pictures
+        ),
         AnchorObserver(policy),
         SplitRecorder(policy.split_level, pins_of(policy)),
         SourceCounts(),
     )
-    return PlugIns(_changes(policy), _filters(policy), _record_filters(policy), observers)
+    return PlugIns(_changes(policy), _filters(policy), _record_filters(policy), observers, options.pictures)
 
 
 def pins_of(policy: DataPolicy) -> SplitPins | None:

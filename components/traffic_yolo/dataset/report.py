@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.picture_choice import BLURRED
 from traffic_yolo.dataset.records import SPLITS, Annotation, Frame
 from traffic_yolo.dataset.report_page import HEAT_BINS_WH, SIZE_EDGES, Distributions, report_page
 from traffic_yolo.dataset.split import hash_position
@@ -137,13 +138,25 @@ class ReportBuilder:
         title: str,
         left_out: Mapping[str, int] | None = None,
         sections: Sequence[tuple[str, Html]] = (),
+        pictures: str = BLURRED,
     ) -> str:
-        """The report as one self-contained page; `left_out` counts by reason, `sections` are those of observers."""
+        """The report as one self-contained page; `left_out` counts by reason, `sections` are those of observers.
+
+        `pictures`: a word of `PictureChoice`.
+        """
         samples = {
             split: sorted((frame for _, frame in kept), key=lambda frame: frame.file_name)
             for split, kept in self._samples.items()
         }
-        return report_page(report, self._found, samples, title=title, left_out=left_out or {}, sections=sections)
+        return report_page(
+            report,
+            self._found,
+            samples,
+            title=title,
+            left_out=left_out or {},
+            sections=sections,
+            pictures=pictures,
+        )
 
     def _reason(self, annotation: Annotation) -> str:
         if annotation.is_crowd:

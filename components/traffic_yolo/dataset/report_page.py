@@ -63,8 +63,9 @@ def report_page(
     title: str,
     left_out: Mapping[str, int],
     sections: Sequence[tuple[str, Html]],
+    pictures: str,
 ) -> str:
-    """The whole page. `samples` are a few frames of each split, whose pictures can be read."""
+    """The whole page. `samples` are a few frames of each split, whose pictures can be read; `pictures`: how shown."""
     notes = Html("<ul>" + "".join(f"<li>{paragraph(note)}</li>" for note in report.notes) + "</ul>")
     return page(
         title,
@@ -79,7 +80,10 @@ def report_page(
             ("Sizes and aspect", figure_svg(_size_figure(found, report.classes), title="Box sizes by class")),
             ("Places of box centres", figure_svg(_heat_figure(found), title="Heat map of box centres")),
             ("Boxes in a picture", figure_svg(_crowding_figure(found), title="Boxes in a picture")),
-            *[(f"Samples: {split}", sample_pictures(samples[split], report.classes)) for split in report.splits],
+            *[
+                (f"Samples: {split}", sample_pictures(samples[split], report.classes, pictures_shown=pictures))
+                for split in report.splits
+            ],
         ],
     )
 

@@ -38,6 +38,7 @@ from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
+from traffic_yolo.progress import stage
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json, write_text
 
 SCHEMA_VERSION = 1
@@ -89,7 +90,8 @@ def validate(
         raw = read_detections(input_path(evaluation, what="evaluation"), folder_of_model, data, split)
     else:
         raw = detect_split(folder_of_model, data, split, inference)
-    simulator = Simulator(config, onnx_path.parent)
+    with stage("loading ONNX"):
+        simulator = Simulator(config, onnx_path.parent)
     made_of = simulator.metadata.get("weights_sha256", "nothing stated")
     if made_of != folder_of_model.sha256(WEIGHTS_NAME):
         raise ModelError(f"{onnx_path} was not made of {WEIGHTS_NAME} beside it ({made_of[:12]}…); export again")
@@ -100,7 +102,8 @@ def validate(
     frames = simulator.run(images)
     thresholds = [class_thresholds.get(name, nms.confidence_threshold) for name in folder_of_model.classes]
     parity = _parity(raw, nms, thresholds, simulator.detections(frames))
-    measured = _measured(raw, simulator, frames, nms, data.coco_path(split))
+    with stage("computing AP under both rules"):
+        measured = _measured(raw, simulator, frames, nms, data.coco_path(split))
     metrics = {side: _aps(each) for side, each in measured.items()}
     problems = (
         *problems_of(parity, metrics),

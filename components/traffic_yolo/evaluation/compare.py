@@ -19,6 +19,7 @@ from traffic_yolo.metrics.bootstrap import CONFIDENCE, Groups, coarsest_groups, 
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.paired import Difference, Sampled, differences_of, sampled
+from traffic_yolo.progress import stage
 from traffic_yolo.storage import AnyPath, input_path, sha256_of_file
 
 SAME_DATA = ("fingerprint", "ground_truth_sha256")  # of a record's `data`: what both must have been judged by
@@ -72,10 +73,11 @@ def compare(first: AnyPath, second: AnyPath, dataset: AnyPath) -> Comparison:
     truths = [read_ground_truth(data.coco_path(split), raw.classes) for raw in raws]
     groups = coarsest_groups(read_label_attributes(data.coco_path(split), truths[0]))
     weights = resample_weights(groups)
-    one, other = (
-        _sampled(raw, truth, NmsOptions(**record.nms), weights)
-        for raw, truth, record in zip(raws, truths, records, strict=True)
-    )
+    sampled = []
+    for raw, truth, record, which in zip(raws, truths, records, ("first", "second"), strict=True):
+        with stage(f"resampling the {which} evaluation"):
+            sampled.append(_sampled(raw, truth, NmsOptions(**record.nms), weights))
+    one, other = sampled
     return Comparison(
         split=split,
         pictures=len(truths[0].image_ids),

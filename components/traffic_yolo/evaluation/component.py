@@ -17,6 +17,7 @@ def evaluate(
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     detections: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045
+    pictures: str = "blurred",
     split: str = "test",
     confidence_threshold: float = 0.25,
     iou_threshold: float = 0.45,
@@ -33,6 +34,7 @@ def evaluate(
         report: The report as a page.
         summary: The headline in a few lines.
         detections: Raw detections of this model on this data set (merge_detections), which save the inference.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         split: Split that the metrics are of.
         confidence_threshold: Detections with a score not above this are dropped; [0, 1).
         iou_threshold: NMS: overlap above which the weaker box of a class goes; (0, 1].
@@ -67,6 +69,7 @@ def evaluate(
                 detections=detections.path if detections else None,
                 trained_on=options.trained_on,
                 engine=options.engine,
+                pictures=options.pictures,
             ),
         )
         print(evaluated.markdown)
@@ -83,6 +86,7 @@ def plan_detection(
     dataset: dsl.Input[dsl.Dataset],
     shards: int = 1,
     last_step: str = "evaluate",
+    pictures: str = "blurred",
     split: str = "test",
     confidence_threshold: float = 0.25,
     iou_threshold: float = 0.45,
@@ -96,6 +100,7 @@ def plan_detection(
         shards: How many parts the pictures of a split are cut into, detected side by side.
         last_step: How far it goes: evaluate, tune (and choose thresholds on the validation split), validate (and
             compare with DeepStream's rules) or deepstream (and run the real one on a node with a GPU).
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         split: Split that the metrics are of.
         confidence_threshold: Detections with a score not above this are dropped; [0, 1).
         iou_threshold: NMS: overlap above which the weaker box of a class goes; (0, 1].

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.dataset.picture_choice import BLURRED
 from traffic_yolo.detection.detect_split import read_or_detect
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections, NmsOptions, suppressed_to_floor
@@ -96,13 +97,15 @@ class EvaluationInputs:
     the splits whose file lies there.
     `trained_on`: what the weights were trained on, where no file beside them says so: names of public sets or folders
     of data sets. `sweep`: the folder of a tune step, whose surface of thresholds the report then shows. `engine`: what
-    computes COCO's numbers, "fast" or "pycocotools".
+    computes COCO's numbers, "fast" or "pycocotools". `pictures`: how the report shows pictures, a word of
+    `dataset.picture_choice.PictureChoice`.
     """
 
     detections: AnyPath | None = None
     trained_on: tuple[str, ...] = ()
     sweep: AnyPath | None = None
     engine: str = ENGINES[0]
+    pictures: str = BLURRED
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def evaluate(
         for name, raw in raw_of.items():
             raw.save(folder / detections_name(name))
         measured = measure(raw_of[split], subject.truth, nms, engine=inputs.engine)
-        evaluation = _evaluation(subject, measured, raw_of[split].protocol, surface)
+        evaluation = _evaluation(subject, measured, raw_of[split].protocol, surface, inputs.pictures)
         record = _record(
             subject, nms, measured, evaluation, raw_of[split].protocol, inputs.engine, seen_before, origins
         )
@@ -224,7 +227,7 @@ def metrics_of(measured: Measured) -> dict[str, Number]:
 
 
 def _evaluation(
-    subject: _Subject, measured: Measured, protocol: Protocol, surface: ThresholdSurface | None
+    subject: _Subject, measured: Measured, protocol: Protocol, surface: ThresholdSurface | None, pictures: str
 ) -> Evaluation:
     truth, reported = subject.truth, measured.reported
     labels = read_label_attributes(subject.data.coco_path(subject.split), truth)
@@ -246,7 +249,7 @@ def _evaluation(
         matrix=measured.matrix,
         analysis=analysis,
         count_differences=picture_counts(reported, truth)[0].sum(axis=1),
-        samples=sample_pictures(subject.images, reported, truth, analysis.errors),
+        samples=sample_pictures(subject.images, reported, truth, analysis.errors, pictures_shown=pictures),
         surface=surface,
     )
 

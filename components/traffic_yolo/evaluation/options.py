@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from traffic_yolo.dataset.picture_choice import PictureChoice
 from traffic_yolo.metrics.coco_settings import ENGINES
 from traffic_yolo.options import check_options, option
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
+class EvaluateOptions(PictureChoice):
     """One evaluation. Raises `OptionsError` for values that make no sense."""
 
     split: str = option("test", "Split that the metrics are of.", headline=True)

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.dataset.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB
+from traffic_yolo.dataset.picture_choice import BLURRED, NONE
+from traffic_yolo.dataset.privacy_blur import for_people, names_of
+from traffic_yolo.dataset.report_samples import NO_PICTURES
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit
-from traffic_yolo.html_report import Html, colour_key, picture, pictures
+from traffic_yolo.html_report import Html, colour_key, paragraph, picture, pictures
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.matching import CORRECT, WRONG
 
@@ -58,12 +61,24 @@ def choose_pictures(errors: NDArray[np.int64]) -> tuple[list[int], list[int]]:
 
 
 def sample_pictures(
-    images: Sequence[LabelledImage], detections: Detections, truth: GroundTruth, errors: ErrorSplit
+    images: Sequence[LabelledImage],
+    detections: Detections,
+    truth: GroundTruth,
+    errors: ErrorSplit,
+    *,
+    pictures_shown: str = BLURRED,
 ) -> Samples:
-    """`errors` is the split of exactly these detections; `images` are the truth's pictures, in its order."""
+    """`errors` is the split of exactly these detections; `images` are the truth's pictures, in its order.
+
+    `pictures_shown`: a word of `PictureChoice`; blurred by the true boxes and the detections.
+    """
+    if pictures_shown == NONE:
+        return Samples(paragraph(NO_PICTURES), paragraph(NO_PICTURES))
     counts = errors_per_picture(detections, truth, errors)
     worst, spread = choose_pictures(counts)
-    drawn = {index: _draw(index, images[index], detections, truth, errors) for index in [*worst, *spread]}
+    drawn = {
+        index: _draw(index, images[index], detections, truth, errors, pictures_shown) for index in [*worst, *spread]
+    }
     jpegs = _within_budget(drawn)
 
     def shown(indices: Sequence[int]) -> Html:
@@ -98,16 +113,32 @@ class _Label(NamedTuple):
 
 
 def _draw(
-    index: int, image: LabelledImage, detections: Detections, truth: GroundTruth, errors: ErrorSplit
+    index: int,
+    image: LabelledImage,
+    detections: Detections,
+    truth: GroundTruth,
+    errors: ErrorSplit,
+    pictures_shown: str,
 ) -> NDArray[np.uint8]:
-    rgb = read_rgb(image)
+    true = np.flatnonzero(truth.truth_pictures == index)
+    mine = np.flatnonzero(detections.image_ids == image.image_id)
+    rgb = for_people(read_rgb(image), *_known(true, mine, detections, truth), pictures_shown)
     scale = min(1.0, WIDTH / rgb.shape[1])
     canvas = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    of_truths = _draw_truths(canvas, np.flatnonzero(truth.truth_pictures == index), scale, truth, errors)
-    mine = np.flatnonzero(detections.image_ids == image.image_id)
+    of_truths = _draw_truths(canvas, true, scale, truth, errors)
     of_detections = _draw_detections(canvas, mine, scale, detections, errors)
     _write(canvas, [*of_detections, *of_truths])
     return canvas
+
+
+def _known(
+    true: NDArray[np.intp], mine: NDArray[np.intp], detections: Detections, truth: GroundTruth
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Boxes (N, 4), left, top, right, bottom, and classes of all that is labelled or found in a picture."""
+    corners = truth.boxes_xywh[true].astype(np.float64)
+    corners[:, 2:] += corners[:, :2]
+    class_ids = [*truth.class_ids[true].tolist(), *detections.class_ids[mine].tolist()]
+    return np.concatenate([corners, detections.boxes_xyxy[mine]]), names_of(class_ids, truth.classes)
 
 
 def _draw_truths(

@@ -40,6 +40,7 @@ from traffic_yolo.model_folder import (
     labels_text,
     read_names,
 )
+from traffic_yolo.progress import stage
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
@@ -82,7 +83,7 @@ class ExportSummary:
             inputs = f"{self.pictures} pictures and noise" if self.pictures else "noise alone"
             return (
                 f"{self.path}: ONNX WAS NOT COMPARED with PyTorch: neither gives a box above a score of {SCORE_FLOOR} "
-                f"on {inputs}; give pictures of what the model knows (--dataset or --pictures)"
+                f"on {inputs}; give pictures of what the model knows (--dataset or --check-pictures)"
             )
         return (
             f"{self.path}: ONNX differs from PyTorch by at most {self.max_score_difference:.1e} in score and "
@@ -147,7 +148,8 @@ def _export(
     classes = read_names(names_path)
     check_class_count(cfg, classes, names_file=names_path)
     labels = labels_text(classes)
-    network = Network.read(cfg, weights_path).eval()
+    with stage("reading the weights"):
+        network = Network.read(cfg, weights_path).eval()
     pictures = _pictures(paths, network)
     with atomic_folder(out) as folder:
         for source, name in ((cfg_path, CFG_NAME), (weights_path, WEIGHTS_NAME), (names_path, CLASSES_NAME)):
@@ -165,7 +167,8 @@ def _export(
             "resize": "letterbox" if network.letterbox else "stretch",
             "traffic_yolo_version": __version__,
         }
-        write_onnx(network, folder / ONNX_NAME, opset=opset, metadata=metadata)
+        with stage("writing ONNX"):
+            write_onnx(network, folder / ONNX_NAME, opset=opset, metadata=metadata)
         difference = compare_with_pytorch(folder / ONNX_NAME, network, np.stack([*pictures, _noise(network)]))
         hashes[ONNX_NAME] = sha256_of_file(folder / ONNX_NAME)
         description = _description(network, classes, hashes, difference, opset=opset, pictures=len(pictures))

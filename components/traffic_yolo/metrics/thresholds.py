@@ -15,10 +15,8 @@ from traffic_yolo.metrics.coco_settings import COCO_MAX_DETECTIONS
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.match_table import match_table
 from traffic_yolo.metrics.matching import CORRECT, WRONG, Matching, match
-from traffic_yolo.metrics.objective import OF_RANKING, Objective
+from traffic_yolo.metrics.objective import LEAST_TRUTHS, OF_RANKING, Objective
 from traffic_yolo.metrics.operating_point import operating_point
-
-LEAST_TRUTHS = 20  # of fewer true boxes, a class's own threshold would be chosen by chance (its F1 moves by 1/20 a box)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def find_problems(
     if os.environ.get("TMPDIR"):  # Python takes another folder without a word where it cannot write this one
         found.look(lambda: try_to_write(os.environ["TMPDIR"]), "temporary files (TMPDIR)")
     for option, location in _read_places(made):
-        found.look(lambda location=location: _check_there(location), option)  # type: ignore[misc]
+        found.look(lambda location=location: check_there(location), option)  # type: ignore[misc]
     for option, folder in _written_places(made, train_work):
         found.look(lambda folder=folder: try_to_write(folder), option)  # type: ignore[misc]
     if out:
@@ -90,19 +90,21 @@ def _read_places(made: Mapping[str, tuple[Any, ...]]) -> Iterator[tuple[str, str
                 if field.metadata.get("location") != "read":
                     continue
                 for place in (value,) if isinstance(value, str) else value:
-                    if place and not _is_name(name, place) and (name, place) not in seen:
+                    if place and not is_name(name, place) and (name, place) not in seen:
                         seen.add((name, place))
                         yield name, place
 
 
-def _is_name(option: str, value: str) -> bool:
+def is_name(option: str, value: str) -> bool:
+    """Whether what an option of a place is given is a name or a text, or need not be there."""
     is_layout = option == "layout" and value in builtin_layouts()
     is_public = option == "trained_on" and value.partition("/")[0] == "coco"
     # A first look has no earlier one
     return is_layout or is_public or option == "previous" or value.lstrip().startswith("{")
 
 
-def _check_there(location: str) -> None:
+def check_there(location: str) -> None:
+    """Raises `StorageError` where nothing lies at a location."""
     check_location(location)
     if not exists(location):
         raise StorageError(f"{shown(location)}: not found; check the path, or that the share is mounted")

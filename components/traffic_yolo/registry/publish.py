@@ -9,6 +9,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME
 from traffic_yolo.registry.bare_zoo import check_no_bare_zoo
+from traffic_yolo.progress import stage
 from traffic_yolo.registry.bundle import Bundle, checksums_of, gather_bundle, verify_bundle
 from traffic_yolo.registry.gates.ask import Answers, ask
 from traffic_yolo.registry.gates.gate import Gate
@@ -83,7 +84,8 @@ def publish(
     home = open_home(zoo, name)
     home.current()  # what cannot be read is said before gigabytes are hashed
     data_set = DataSet.open(dataset)
-    bundle = gather_bundle(model, evaluation, tuning, validation, manifest=data_set.manifest)
+    with stage("checking the bundle"):
+        bundle = gather_bundle(model, evaluation, tuning, validation, manifest=data_set.manifest)
     verdict = read_verdict(model)
     judge = Judge(
         evaluation,
@@ -99,9 +101,10 @@ def publish(
         standing = _standing(zoo, home, bundle, rules, Now(home.current(), History.read(home.location)), known)
         nothing_new = _nothing_new(home, bundle, verdict, standing, rules)
         is_asked = standing.state != "decided" and not nothing_new
-        answers = (
-            ask(bundle, verdict, rules, judge, standing.opponents, home.bundle) if is_asked else Answers((), {}, {})
-        )
+        with stage("asking the gates"):
+            answers = (
+                ask(bundle, verdict, rules, judge, standing.opponents, home.bundle) if is_asked else Answers((), {}, {})
+            )
         origin = _origin(rules, standing, data_set)
         decision = _Decision(standing, nothing_new, answers, rules, judge.pictures, by, known, origin, statement)
         with contextlib.suppress(_StandingChangedError), home.locked():

@@ -27,6 +27,7 @@ def new_data(
     weights_names: str = "",
     labels: str = "",
     layout: str = "",
+    pictures: str = "blurred",
     class_map: str = "",
     val_sites: str = "",
     test_sites: str = "",
@@ -62,6 +63,7 @@ def new_data(
         weights_names: File with the class names of these weights.
         labels: Label file or folder with the human labels of the recordings.
         layout: Layout of the recordings: a name or a YAML file; empty: each file's own.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         class_map: YAML file that renames, merges, drops or ignores classes.
         val_sites: Comma-separated sites of the validation split; empty: a hash chooses.
         test_sites: Comma-separated sites of the test split; empty: a hash chooses.

@@ -26,6 +26,8 @@ from traffic_yolo.dataset.drawn_boxes import (
     sample_jpeg,
     with_boxes,
 )
+from traffic_yolo.dataset.picture_choice import BLURRED, FULL
+from traffic_yolo.dataset.privacy_blur import for_people, names_of
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.html_report import Html, colour_key
@@ -42,6 +44,7 @@ SHOWN_PREDICTIONS = 6
 TILE_PIXELS = 320 * 320  # of any shape
 BATCH_BYTES = 100_000  # of three batches and six pictures a page stays below 1 MB
 GAP_PX = 4
+BLURRED_NOTE = "; plates and heads blurred"  # ends the caption of a picture that is
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +60,13 @@ class ShownPicture:
     caption: str
 
 
-def batch_picture(batch: Batch, classes: Sequence[str], *, iteration: int) -> ShownPicture:
+def batch_picture(
+    batch: Batch, classes: Sequence[str], *, iteration: int, pictures_shown: str = BLURRED
+) -> ShownPicture:
     """The first pictures of a batch side by side, as the network gets them, with the boxes that it is trained towards.
 
     A class has a colour and its name; what is trained neither as object nor as background is grey and hatched.
+    `pictures_shown`: blurred or full, as in `PictureChoice`.
     """
     images = batch.images[:MOST_IN_BATCH].permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, 3) RGB
     height, width = images.shape[1:3]
@@ -72,9 +78,12 @@ def batch_picture(batch: Batch, classes: Sequence[str], *, iteration: int) -> Sh
             _trained_box(box, int(class_id), bool(ignore), classes)
             for box, class_id, ignore in zip(boxes.tolist(), truths.class_ids, truths.ignore, strict=True)
         ]
-        tiles.append(with_boxes(np.ascontiguousarray(image[..., ::-1]), drawn, pixels=TILE_PIXELS))
+        names = names_of(truths.class_ids.tolist(), classes)
+        shown_bgr = for_people(np.ascontiguousarray(image[..., ::-1]), boxes, names, pictures_shown)
+        tiles.append(with_boxes(shown_bgr, drawn, pixels=TILE_PIXELS))
     shown = f"{len(tiles)} of its {len(batch.images)} pictures" if len(tiles) < len(batch.images) else "all pictures"
     caption = f"Batch of iteration {iteration}: {shown}, {len(batch.truths.class_ids)} boxes in all"
+    caption += "" if pictures_shown == FULL else BLURRED_NOTE
     return ShownPicture(_batch_name(iteration), sample_jpeg(_grid(tiles), most_bytes=BATCH_BYTES), caption)
 
 
@@ -86,12 +95,14 @@ def prediction_pictures(
     confidence_threshold: float,
     most: int = SHOWN_PREDICTIONS,
     read: Callable[[LabelledImage], UInt8Array] = read_rgb,
+    pictures_shown: str = BLURRED,
 ) -> list[ShownPicture]:
     """The pictures of a split with most missed and false boxes, worst first; fewer than `most` where all else is right.
 
     `images` are the truth's, in its order; `found` are detections after NMS, of which those not above
     `confidence_threshold` are left out. Matched as `evaluate` does, at IoU 0.5. `read` gives a picture's pixels
-    (H, W, 3) uint8 RGB. Raises `EvaluationError` for detections of other pictures, and what `read` raises.
+    (H, W, 3) uint8 RGB. `pictures_shown`: blurred, by the true boxes and those found, or full. Raises `EvaluationError`
+    for detections of other pictures, and what `read` raises.
     """
     found = found.select(found.scores > np.float32(confidence_threshold))
     matching = match(found, truth, iou=MATCH_IOU)
@@ -108,9 +119,13 @@ def prediction_pictures(
     for index in worst.tolist():
         if not false_in[index] + missed_in[index]:
             break
-        boxes = _true_boxes(truth, np.flatnonzero(truth.truth_pictures == index), missed)
-        boxes += _found_boxes(found, np.flatnonzero(pictures == index), outcomes, truth.classes)
-        jpeg = sample_jpeg(with_boxes(np.ascontiguousarray(read(images[index])[..., ::-1]), boxes))
+        true, mine = np.flatnonzero(truth.truth_pictures == index), np.flatnonzero(pictures == index)
+        boxes = _true_boxes(truth, true, missed)
+        boxes += _found_boxes(found, mine, outcomes, truth.classes)
+        names = names_of([*truth.class_ids[true].tolist(), *found.class_ids[mine].tolist()], truth.classes)
+        where = np.array([box.xyxy for box in boxes]).reshape(-1, 4)
+        image = for_people(np.ascontiguousarray(read(images[index])[..., ::-1]), where, names, pictures_shown)
+        jpeg = sample_jpeg(with_boxes(image, boxes))
         caption = f"{images[index].file_name}: {missed_in[index]} missed, {false_in[index]} false"
         shown.append(ShownPicture(f"{len(shown) + 1:02d}", jpeg, caption))
     return shown
@@ -133,10 +148,11 @@ def write_pictures(folder: Path, shown: Sequence[ShownPicture]) -> list[Path]:
     return paths
 
 
-def written_batches(folder: Path) -> list[ShownPicture]:
+def written_batches(folder: Path, *, pictures_shown: str = FULL) -> list[ShownPicture]:
     """The pictures of a run's first batches that lie in a folder, whichever process of the run made them, in order.
 
-    One that cannot be read, or is no JPEG with a caption, is left out with a warning.
+    One that cannot be read, or is no JPEG with a caption, is left out with a warning. `pictures_shown`: where it is
+    blurred, so is one that a run wrote as it was, before it was interrupted and went on with another choice.
     """
     found = []
     for iteration in range(1, SHOWN_BATCHES + 1):
@@ -147,6 +163,9 @@ def written_batches(folder: Path) -> list[ShownPicture]:
             continue
         except (OSError, ValueError) as error:
             log.warning("%s is not shown in the report: %s", path, error)
+            continue
+        if pictures_shown != FULL and not caption.endswith(BLURRED_NOTE):
+            log.warning("%s is not shown in the report: it was made with other --pictures", path)
             continue
         found.append(ShownPicture(path.stem, jpeg, caption))
     return found

@@ -147,7 +147,7 @@ def _check_sums(path: Path) -> None:
 # What a resumed run may have otherwise: none of it changes which updates are made
 MAY_DIFFER = (
     *("device", "workers", "cache_mib", "cache_folder", "time_limit_minutes", "patience", "require_improvement"),
-    *("log_to", "compile"),
+    *("log_to", "compile", "pictures"),
     *("validation_runtime", "validation_precision", "validation_batch", "evaluate_every", "max_bad_pictures"),
 )
 

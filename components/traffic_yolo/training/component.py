@@ -14,6 +14,7 @@ def train(
     work: str = "",
     run_id: str = "",
     gpus: str = "0",
+    pictures: str = "blurred",
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
@@ -38,6 +39,7 @@ def train(
         work: Folder on the share to train in, so that a pod that is started anew goes on; empty: in the pod alone.
         run_id: Name of this run's folder below `work`.
         gpus: GPUs that the task asks for; with 1 or more the training fails where it sees none. A whole number.
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
@@ -97,6 +99,7 @@ def train_on_cluster(
     nas_claim: str = "nas-data",
     s3_secret: str = "none",
     trainjob: str = "",
+    pictures: str = "blurred",
     cfg: str = "",
     weights: str = "",
     weights_names: str = "",
@@ -124,6 +127,7 @@ def train_on_cluster(
         nas_claim: PersistentVolumeClaim of the NAS, for the TrainJob's pods.
         s3_secret: Secret with address and credentials of the object storage, for s3:// locations; none: without.
         trainjob: Nodes, GPUs and so on: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        pictures: Pictures in reports and logs: none; blurred (number plates and heads, by the boxes); or full.
         cfg: Darknet .cfg file; empty: the package's traffic-small.cfg.
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.

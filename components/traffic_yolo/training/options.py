@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.darknet.runtimes.options import PRECISIONS as RUNTIME_PRECISIONS
 from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
+from traffic_yolo.dataset.picture_choice import PictureChoice
 from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import check_settings
@@ -32,7 +33,7 @@ _VALIDATION = InferenceOptions()  # what `evaluate` does by default: both then s
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(PictureChoice):
     """One training; None leaves a number or word to the recipe (`settings.resolve`).
 
     Raises `OptionsError` for values that make no sense.
@@ -81,7 +82,9 @@ class TrainingOptions:
     learning_rate: float | None = option(
         None, "Rate after the warm-up, above 0; by default the recipe's.", least=0, headline=True
     )
-    policy: str | None = option(None, "How the rate falls; by default the recipe's.", choices=POLICIES)
+    policy: str | None = option(
+        None, "How the rate falls; by default the recipe's.", choices=POLICIES, flag="--rate-policy"
+    )
     burn_in: int | None = option(None, "Iterations of warm-up; by default the recipe's.", least=0)
     batch_norm: str | None = option(
         None,

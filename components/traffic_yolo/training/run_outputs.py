@@ -4,6 +4,7 @@ import dataclasses
 import logging
 
 from traffic_yolo.dataset.anchor_fit import anchors_of
+from traffic_yolo.dataset.picture_choice import NONE
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
@@ -41,6 +42,7 @@ class RunOutputs:
 
     def __init__(self, run: Run, logs: EventLogs) -> None:
         self._run, self._logs = run, logs
+        self._pictures = run.options.pictures
         self._advice: SizeAdvice | None = None
         self._anchors: AnchorFit | None = None
 
@@ -57,8 +59,9 @@ class RunOutputs:
 
     def batch(self, iteration: int, batch: Batch) -> None:
         """The first batches become pictures; a run that goes on has them already."""
-        if iteration < SHOWN_BATCHES:
-            shown = batch_picture(batch, self._run.data_set.classes, iteration=iteration + 1)
+        if iteration < SHOWN_BATCHES and self._pictures != NONE:
+            classes = self._run.data_set.classes
+            shown = batch_picture(batch, classes, iteration=iteration + 1, pictures_shown=self._pictures)
             write_pictures(self._run.out / BATCHES_FOLDER, [shown])
             self._logs.picture("batches", shown, iteration + 1)
 
@@ -79,7 +82,7 @@ class RunOutputs:
             settings=dataclasses.asdict(resolved_options(run.options, run.settings)),
             numbers=_tiles(summary),
             classes=self._classes(),
-            batches=written_batches(run.out / BATCHES_FOLDER),
+            batches=self._batches(),
             predictions=predictions,
             anchors=self._anchors,
             size_advice=[self._advice.text] if self._advice else [],
@@ -99,14 +102,22 @@ class RunOutputs:
             Outcome(summary.numbers(), {f"verdict_{split}": word for split, word in words.items()}, files)
         )
 
+    def _batches(self) -> list[ShownPicture]:
+        if self._pictures == NONE:
+            return []
+        return written_batches(self._run.out / BATCHES_FOLDER, pictures_shown=self._pictures)
+
     def _predictions(self) -> list[ShownPicture]:
         run, validation = self._run, self._run.validation
+        if self._pictures == NONE:
+            return []
         try:
             shown = prediction_pictures(
                 validation.images,
                 validation.truth,
                 run.best_measured().detections,
                 confidence_threshold=validation.nms.confidence_threshold,
+                pictures_shown=self._pictures,
             )
         except TrafficYoloError as error:  # a picture that has gone since: the weights are no worse for it
             log.warning("no pictures of predictions: %s", error)

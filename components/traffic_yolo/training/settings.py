@@ -6,7 +6,7 @@ from typing import Any
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import described
+from traffic_yolo.options import described, flag_of
 from traffic_yolo.training.augment import Augmentation
 from traffic_yolo.training.augmentation_settings import augmentation_of
 from traffic_yolo.training.batch_norm import BatchNormPolicy
@@ -202,10 +202,10 @@ def flags_text(options: TrainingOptions, settings: Settings) -> str:
     """What was left out and is resolved, as flags would spell it: `--batch 16 --max-batches 400 …`."""
     resolved = resolved_options(options, settings)
     found = {
-        field.name.replace("_", "-"): value
+        flag_of(field.name, field): value
         for field in dataclasses.fields(TrainingOptions)
         if getattr(options, field.name) is None and (value := getattr(resolved, field.name)) is not None
     }
     return " ".join(
-        f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}" for name, value in found.items()
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()
     )

@@ -45,7 +45,7 @@ from kubeflow_trainer_api.models import (
 from traffic_yolo.container_images import image, in_flavour, is_ours, security_context
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
-from traffic_yolo.options import SETTINGS, changed, fields_of, is_plain
+from traffic_yolo.options import SETTINGS, changed, fields_of, flag_of, is_plain
 from traffic_yolo.processors import THREADS_VARIABLE
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
 from traffic_yolo.training.options import TrainingOptions
@@ -134,10 +134,10 @@ def _check_locations(dataset: str, out: str, training: TrainingOptions) -> None:
 
 
 def _flag(name: str, value: Any) -> str:
-    flag = name.replace("_", "-")
+    flag = flag_of(name, fields_of(TrainingOptions)[name])
     if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag}={value}"
+        return flag if value else f"--no-{flag[2:]}"
+    return f"{flag}={value}"
 
 
 def _environment(job: TrainJobOptions) -> dict[str, str]:

@@ -26,9 +26,8 @@ from traffic_yolo.metrics.matching import MATCH_IOU
 from traffic_yolo.metrics.operating_point import OperatingPoint, point_of_counts
 from traffic_yolo.storage import atomic_file
 from traffic_yolo.tuning.sweep_kernels import count_variants, scatter_fates, sweep_pictures
+from traffic_yolo.tuning.sweep_options import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS
 
-DEFAULT_CONFIDENCES = tuple(round(0.01 * step, 2) for step in range(1, 100))
-DEFAULT_IOU_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(5, 18))
 BLOCK_PICTURES = 256  # swept at a time: bounds the memory for candidates that no variant reports
 
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from traffic_yolo.detection.nms import NMS_KINDS, NmsOptions
+from traffic_yolo.detection.nms_options import NMS_KINDS, NmsOptions
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
-from traffic_yolo.metrics.objective import Objective
-from traffic_yolo.metrics.thresholds import LEAST_TRUTHS
-from traffic_yolo.tuning.sweep import DEFAULT_CONFIDENCES, DEFAULT_IOU_THRESHOLDS
+from traffic_yolo.metrics.objective import LEAST_TRUTHS, Objective
 
 METHODS = ("grid", "adaptive")
+DEFAULT_CONFIDENCES = tuple(round(0.01 * step, 2) for step in range(1, 100))
+DEFAULT_IOU_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(5, 18))
 FINEST_IOU_STEP = 0.0125  # the adaptive search halves the step between IoU thresholds until it is this small
 
 

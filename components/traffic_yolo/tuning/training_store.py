@@ -37,8 +37,8 @@ SPLIT = "val"  # the test split stays unseen by whatever chooses hyper-parameter
 RUN_NAME = "run"
 KEY_NAME = "key.json"
 LOG_NAME = "log"
-# Where the training is done and how its pictures are read: they change nothing but the time that it takes.
-NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch", "log_to")
+# Where the training is done, how its pictures are read and shown: they change nothing of what it comes to.
+NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch", "log_to", "pictures")
 FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, not where it lies
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (

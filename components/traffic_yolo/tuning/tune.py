@@ -15,6 +15,7 @@ from traffic_yolo.metrics.bootstrap import coarsest_groups
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.operating_point import OperatingPoint
+from traffic_yolo.progress import stage
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, write_json, write_text
 from traffic_yolo.tuning.point_file import POINT_NAME, described, point_document
 from traffic_yolo.tuning.report import tuning_report_html
@@ -83,7 +84,8 @@ def tune(evaluation: AnyPath, dataset: AnyPath, out: AnyPath, options: SweepOpti
             f"split must stay unseen); {data.filled_splits}"
         )
     raw, truth = split_read
-    found = search(raw, truth, options, NmsOptions(**record.nms))
+    with stage("searching thresholds"):
+        found = search(raw, truth, options, NmsOptions(**record.nms))
     parts = [part_of(raw, truth, data.coco_path(CHOSEN_ON), CHOSEN_ON, found, found.point)]
     test_raw, test_truth = read_split(evaluation, data, REPORTED_ON)
     if len(test_raw):
@@ -103,7 +105,7 @@ def tune(evaluation: AnyPath, dataset: AnyPath, out: AnyPath, options: SweepOpti
 def write_choice(summary: TuningSummary, made_of: Mapping[str, Any]) -> None:
     """Writes the three files of a choice to the folder of `summary`; `made_of` is added to the operating point."""
     found, parts = summary.found, summary.parts
-    with atomic_folder(summary.path) as folder:
+    with stage("writing the report"), atomic_folder(summary.path) as folder:
         write_json(folder / POINT_NAME, point_document(found, parts, absent=summary.absent) | dict(made_of))
         write_csv(found.sweeps, folder / SWEEP_NAME)
         write_text(folder / REPORT_NAME, tuning_report_html(found, parts, summary.ap_rows))
@@ -120,7 +122,8 @@ def sweep_file(
     target, truth_path = output_path(out), input_path(truth_path, what="COCO file")
     raw = RawDetections.load(detections)
     truth = read_ground_truth(truth_path, raw.classes)
-    found = search(raw, truth, options, nms or NmsOptions())
+    with stage("searching thresholds"):
+        found = search(raw, truth, options, nms or NmsOptions())
     part = part_of(raw, truth, truth_path, truth_path.stem, found, found.point)
     summary = TuningSummary(target, found, (part,), tuple(ap_by_confidence(raw, truth, found.nms)))
     protocol = raw.protocol
@@ -134,7 +137,8 @@ def part_of(
 ) -> Part:
     """What the choice gives on one split, with its intervals over the sites or recordings that `labels_path` names."""
     groups = coarsest_groups(read_label_attributes(labels_path, truth))
-    return Part(split, point, intervals_of(raw, truth, found.nms, point, groups), groups)
+    with stage(f"resampling {split}"):
+        return Part(split, point, intervals_of(raw, truth, found.nms, point, groups), groups)
 
 
 def read_split(evaluation: AnyPath, data: DataSet, split: str) -> tuple[RawDetections, GroundTruth]:
@@ -154,6 +158,7 @@ def ap_by_confidence(raw: RawDetections, truth: GroundTruth, nms: NmsOptions) ->
     """AP and F1 at a few confidences from the floor up and at the chosen one, at the IoU threshold of `nms`."""
     floor = raw.protocol.confidence_floor
     confidences = sorted({floor, nms.confidence_threshold, *(value for value in AP_CONFIDENCES if value > floor)})
-    result = sweep(raw, truth, confidences=confidences, iou_thresholds=(nms.iou_threshold,), nms=nms)
+    with stage("computing AP by confidence"):
+        result = sweep(raw, truth, confidences=confidences, iou_thresholds=(nms.iou_threshold,), nms=nms)
     columns = [values[:, 0].tolist() for values in (result.ap, result.ap50, result.f1)]
     return [ApRow(*row) for row in zip(confidences, *columns, strict=True)]

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from traffic_yolo.metrics.objective import Objective, ObjectiveOptions, parse_class_costs
-from traffic_yolo.metrics.thresholds import LEAST_TRUTHS
+from traffic_yolo.metrics.objective import LEAST_TRUTHS, Objective, ObjectiveOptions, parse_class_costs
 from traffic_yolo.options import check_options, option
 from traffic_yolo.tuning.sweep_options import METHODS, SweepOptions, parse_grid, parse_kinds, parse_limits
 

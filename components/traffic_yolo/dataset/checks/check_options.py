@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from traffic_yolo.dataset.checks.finding import FailOn
+from traffic_yolo.dataset.picture_choice import PictureChoice
 from traffic_yolo.dataset.policy import FAIL_ON_HELP
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, option
@@ -11,7 +12,7 @@ DECODES = ("full", "sampled", "none")
 
 
 @dataclass(frozen=True)
-class CheckOptions:
+class CheckOptions(PictureChoice):
     """How a source is checked. Raises `OptionsError` when made with values that make no sense."""
 
     calibration: str = field(

@@ -7,8 +7,9 @@ from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
 from traffic_yolo.dataset.checks.report import checks_section, findings_text
 from traffic_yolo.dataset.drawn_boxes import DrawnBox
+from traffic_yolo.dataset.picture_choice import BLURRED, NONE
 from traffic_yolo.dataset.picture_observer import leak_section
-from traffic_yolo.dataset.report_samples import draw_boxes
+from traffic_yolo.dataset.report_samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
@@ -18,11 +19,14 @@ FRAME_PIXELS = 640 * 360
 REPORT_FILES = ("findings.json", "report.html", "to_label.csv")
 
 
-def write_check(out: AnyPath, check: SourceCheck) -> None:
-    """Writes `findings.json`, `report.html` and, with a radar, `to_label.csv` into the folder `out`, each whole."""
+def write_check(out: AnyPath, check: SourceCheck, *, pictures: str = BLURRED) -> None:
+    """Writes `findings.json`, `report.html` and, with a radar, `to_label.csv` into the folder `out`, each whole.
+
+    `pictures`: how the page shows pictures, a word of `dataset.picture_choice.PictureChoice`.
+    """
     folder = output_path(out)
     write_json(folder / "findings.json", check.as_dict())
-    write_text(folder / "report.html", check_html(check))
+    write_text(folder / "report.html", check_html(check, pictures))
     if check.radar is not None:
         write_text(folder / "to_label.csv", lonely_csv(check.radar.lonely))
 
@@ -38,7 +42,7 @@ def check_text(check: SourceCheck) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in check.notes)])
 
 
-def check_html(check: SourceCheck) -> str:
+def check_html(check: SourceCheck, pictures: str = BLURRED) -> str:
     """The outcome as one self-contained page."""
     sections: list[tuple[str, str]] = [
         ("", paragraph(check.description)),
@@ -47,13 +51,13 @@ def check_html(check: SourceCheck) -> str:
     if check.leaks is not None:
         sections.append(("Leaks between the source's splits", leak_section(check.leaks)))
     if check.radar is not None:
-        sections += radar_sections(check.radar)
+        sections += radar_sections(check.radar, pictures)
     if check.notes:
         sections.append(("Notes", Html("".join(paragraph(note) for note in check.notes))))
     return page("Check of a source", sections)
 
 
-def radar_sections(radar: CrossCheckReport) -> list[tuple[str, str]]:
+def radar_sections(radar: CrossCheckReport, pictures_shown: str = BLURRED) -> list[tuple[str, str]]:
     """The cross-check: cameras, what to label first, and the frames with most to label."""
     rows: list[tuple[str | int, ...]] = []
     for place, counts in radar.counts.items():
@@ -72,12 +76,13 @@ def radar_sections(radar: CrossCheckReport) -> list[tuple[str, str]]:
         "calibration",
     ]
     skipped = [paragraph(f"{count} {what}: not checked.", quiet=True) for what, count in radar.skipped.items()]
-    drawn = [shown for frame in radar.frames if (shown := _drawn(frame)) is not None]
+    drawn = [shown for frame in radar.frames if (shown := _drawn(frame, pictures_shown)) is not None]
+    without = NO_PICTURES if pictures_shown == NONE else "None."
     legend = paragraph("Orange: a track without a box. Blue: a box without a track. Green: pairs, the label's box.")
     return [
         ("Radar against labels", Html(table(headers, rows) + "".join(skipped))),
         ("To label first", _lonely_table(radar.lonely)),
-        ("Frames with most to label", Html(legend + pictures(drawn)) if drawn else paragraph("None.")),
+        ("Frames with most to label", Html(legend + pictures(drawn)) if drawn else paragraph(without)),
     ]
 
 
@@ -104,7 +109,7 @@ def _lonely_table(lonely: tuple[Lonely, ...]) -> Html:
     return table(["alone", "frame", "class", "score", "distance, m", "file"], rows, caption=caption)
 
 
-def _drawn(checked: CheckedFrame) -> Html | None:
+def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
     observation = checked.observation
     if not observation.picture:
         return None
@@ -115,4 +120,13 @@ def _drawn(checked: CheckedFrame) -> Html | None:
     ]
     caption = f"{observation.frame}: {sum(one.kind == 'track' for one in checked.lonely)} tracks without a box, "
     caption += f"{sum(one.kind == 'box' for one in checked.lonely)} boxes without a track"
-    return draw_boxes(observation.picture, [*matched, *alone], caption, pixels=FRAME_PIXELS)
+    known = [(box.xyxy, box.class_name or "") for box in observation.sound_boxes]
+    known += [(one.box_xyxy, one.class_name or "") for one in checked.lonely]
+    return draw_boxes(
+        observation.picture,
+        [*matched, *alone],
+        caption,
+        known=known,
+        pictures_shown=pictures_shown,
+        pixels=FRAME_PIXELS,
+    )
