@@ -8,6 +8,7 @@ import click
 from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.deepstream.options import ValidateOptions
+from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 
 
@@ -20,12 +21,13 @@ from traffic_yolo.detection.inference_options import InferenceOptions
     type=READ,
     help="Folder of `evaluate` with raw detections of this model on the split, which saves the inference.",
 )
-@step_options(ValidateOptions, InferenceOptions)
+@step_options(ValidateOptions, WaterfallOptions, InferenceOptions)
 @click.option("--out", required=True, type=WRITE, help="Validation folder to write.")
-def command(
-    model: str, dataset: str, tuning: str, evaluation: str | None, out: Path, **flags: Any
-) -> None:
-    """Check that DeepStream's rules leave the model's results as they are."""
+def command(model: str, dataset: str, tuning: str, evaluation: str | None, out: Path, **flags: Any) -> None:
+    """Check that DeepStream's rules leave the model's results as they are.
+
+    With --waterfall also name what is lost on the way, stage by stage: exit code 1 where a stage is beyond its limits.
+    """
     from traffic_yolo.deepstream.validate import validate
     from traffic_yolo.storage import existing_folder
 
@@ -39,6 +41,8 @@ def command(
         evaluation=evaluation,
         inference=inference,
         require_parity=options.require_parity,
+        waterfall=values_of(WaterfallOptions, flags),
     )
     click.echo(validated.text)
     click.echo(f"report {out / 'report.html'}")
+    validated.check_waterfall()
