@@ -50,6 +50,7 @@ def evaluate_pipeline(
     objective: str = "f1",
     per_class: bool = False,
     tune_settings: str = "",
+    waterfall: bool = False,
     validate_settings: str = "",
     deepstream_run_settings: str = "",
     compare_with: str = "",
@@ -93,6 +94,8 @@ def evaluate_pipeline(
         objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.
         per_class: Also choose a confidence threshold for each class with enough true boxes.
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        waterfall: Also run the pictures through every stage to DeepStream, name what each loss is due to, and hold a
+            gate at each stage.
         validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         deepstream_run_settings: Other options of deepstream_run: YAML text `name: value`, or a file of it (path, nas://
             or s3://).

@@ -6,6 +6,7 @@ from typing import Any
 from traffic_yolo.dataset.options import ConvertOptions, DataSetChoice
 from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
 from traffic_yolo.deepstream.options import ValidateOptions
+from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms_options import NmsOptions
 from traffic_yolo.evaluation.options import EvaluateOptions, EvaluationPlanOptions
@@ -34,7 +35,7 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "plan_detection": (EvaluationPlanOptions, EvaluateOptions, NmsOptions, InferenceOptions),
     "evaluate": (EvaluateOptions, NmsOptions, InferenceOptions),
     "tune": (TuneOptions,),
-    "validate": (ValidateOptions, InferenceOptions),
+    "validate": (ValidateOptions, WaterfallOptions, InferenceOptions),
     "deepstream_run": (GpuRunOptions,),
     "publish": (PublishOptions,),
     "search": (SearchTaskOptions,),

@@ -43,6 +43,7 @@ def trainjob_pipeline(
     objective: str = "f1",
     per_class: bool = False,
     tune_settings: str = "",
+    waterfall: bool = False,
     validate_settings: str = "",
     model_name: str = "traffic-small",
     gate: str = "no-worse",
@@ -97,6 +98,8 @@ def trainjob_pipeline(
         objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.
         per_class: Also choose a confidence threshold for each class with enough true boxes.
         tune_settings: Other options of tune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
+        waterfall: Also run the pictures through every stage to DeepStream, name what each loss is due to, and hold a
+            gate at each stage.
         validate_settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         model_name: Name under which the zoo keeps the model's versions.
         gate: What the new version must be shown to be, against the one in use and the best ever in use: no-worse (by

@@ -9,6 +9,7 @@ from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.deepstream.options import ValidateOptions
+from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 
 
@@ -21,13 +22,16 @@ from traffic_yolo.detection.inference_options import InferenceOptions
     type=READ,
     help="Folder of `evaluate` with raw detections of this model on the split, which saves the inference.",
 )
-@step_options(ValidateOptions, InferenceOptions)
+@step_options(ValidateOptions, WaterfallOptions, InferenceOptions)
 @json_option
 @click.option("--out", required=True, type=WRITE, help="Validation folder to write.")
 def command(
     model: str, dataset: str, tuning: str, evaluation: str | None, out: Path, as_json: bool, **flags: Any
 ) -> None:
-    """Check that DeepStream's rules leave the model's results as they are."""
+    """Check that DeepStream's rules leave the model's results as they are.
+
+    With --waterfall also name what is lost on the way, stage by stage: exit code 1 where a stage is beyond its limits.
+    """
     options, inference = values_of(ValidateOptions, flags), values_of(InferenceOptions, flags)
     from traffic_yolo.deepstream.validate import validate
     from traffic_yolo.storage import existing_folder
@@ -41,7 +45,9 @@ def command(
         evaluation=evaluation,
         inference=inference,
         require_parity=options.require_parity,
+        waterfall=values_of(WaterfallOptions, flags),
     )
     values: dict[str, Any] = {"out": out, "passed": validated.passed, "problems": validated.problems}
     values |= {**validated.scalars, "report": out / "report.html"}
     print_result(f"{validated.text}\nreport {out / 'report.html'}", values, as_json=as_json)
+    validated.check_waterfall()

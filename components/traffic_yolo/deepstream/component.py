@@ -15,6 +15,7 @@ def validate(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     split: str = "test",
+    waterfall: bool = False,
     settings: str = "",
 ) -> None:
     """Run the ONNX file under nvinfer's rules and compare boxes and AP with the PyTorch model.
@@ -24,10 +25,12 @@ def validate(
         dataset: Data set folder.
         evaluation: Folder of the step evaluate, whose raw detections of the split are compared.
         tuning: Folder of the step tune, for the thresholds to deploy.
-        validation: config_infer_primary.txt, labels.txt, parity.json, report.html.
-        metrics: Share of boxes that agree, AP and AP50 of both.
+        validation: config_infer_primary.txt, labels.txt, parity.json, report.html; waterfall.json and waterfall.svg.
+        metrics: Share of boxes that agree, AP and AP50 of both; whether the waterfall passed, how far stages fell.
         report: The comparison as a page.
         split: Split that is compared.
+        waterfall: Also run the pictures through every stage to DeepStream, name what each loss is due to, and hold a
+            gate at each stage.
         settings: Other options of validate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
@@ -37,14 +40,15 @@ def validate(
 
     from traffic_yolo.deepstream.options import ValidateOptions
     from traffic_yolo.deepstream.validate import validate as validate_model
+    from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
     from traffic_yolo.detection.inference_options import InferenceOptions
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
 
     with one_line_errors():
-        options, inference = task_options([ValidateOptions, InferenceOptions], given)
-        print(described(options, inference))
+        options, waterfall, inference = task_options([ValidateOptions, WaterfallOptions, InferenceOptions], given)
+        print(described(options, waterfall, inference))
         validated = validate_model(
             model.path,
             dataset.path,
@@ -54,6 +58,7 @@ def validate(
             evaluation=evaluation.path,
             inference=inference,
             require_parity=options.require_parity,
+            waterfall=waterfall,
         )
         print(validated.text)
     shutil.copyfile(Path(validation.path) / "report.html", report.path)

@@ -10,7 +10,9 @@ class ValidateOptions:
     """One validation. Raises `OptionsError` for values that make no sense."""
 
     split: str = option("test", "Split that is compared.", headline=True)
-    require_parity: bool = option(False, "Fail, and leave nothing, where the model is beyond the limits of parity.")
+    require_parity: bool = option(
+        False, "Fail, and leave nothing, where the model is beyond the limits of parity, or of the waterfall."
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -92,12 +92,17 @@ class Simulator:
             parts.append(_as_detections(objects, frame.image_id))
         return Detections.concatenate(parts)
 
+    def rows(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network gives for one input (3, H, W): rows (n, 6) as in `FrameOutput`, with scores from 0.001 up.
+
+        A score that is NaN is among them: the parser refuses it.
+        """
+        rows: NDArray[np.float32] = self._session.run(["output"], {"input": tensor[None]})[0][0]
+        return rows[~(rows[:, 4] < np.float32(FLOOR))]
+
     def _run_one(self, picture: Picture) -> FrameOutput:
         tensor, placement = preprocess(read_rgb(picture), self.config, self.network_hw, padding=self._padding)
-        rows = self._session.run(["output"], {"input": tensor[None]})[0][0]
-        # Written so that a score that is NaN stays, and is refused by the parser.
-        rows = rows[~(rows[:, 4] < np.float32(FLOOR))]
-        return FrameOutput(picture.image_id, (picture.height, picture.width), placement, rows)
+        return FrameOutput(picture.image_id, (picture.height, picture.width), placement, self.rows(tensor))
 
 
 def check_simulated(config: NvinferConfig) -> None:

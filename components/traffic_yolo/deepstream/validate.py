@@ -14,6 +14,7 @@ from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES
 from traffic_yolo.deepstream.nvinfer_preprocess import GREY
 from traffic_yolo.deepstream.parity import Parity, compare
 from traffic_yolo.deepstream.simulator import FLOOR, FrameOutput, Simulator
+from traffic_yolo.deepstream.single_label import best_class_only as best_class_only
 from traffic_yolo.deepstream.validation_report import validation_report
 from traffic_yolo.deepstream.verdict import (
     AP_NAMES,
@@ -28,6 +29,10 @@ from traffic_yolo.deepstream.verdict import (
     problems_of_class_aps,
     problems_of_classes,
 )
+from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
+from traffic_yolo.deepstream.waterfall_report import waterfall_figure
+from traffic_yolo.deepstream.waterfall_sources import open_sources
+from traffic_yolo.deepstream.waterfall_stages import run_waterfall
 from traffic_yolo.detection.deployed_thresholds import DeployedThresholds
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions
@@ -35,6 +40,7 @@ from traffic_yolo.detection.nms import Detections, NmsOptions, non_maximum_suppr
 from traffic_yolo.detection.protocol import check_same_classes, read_detections
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
+from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
@@ -44,6 +50,7 @@ from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path
 SCHEMA_VERSION = 1
 PARITY_NAME = "parity.json"
 REPORT_NAME = "report.html"
+WATERFALL_NAME, WATERFALL_PICTURE_NAME = "waterfall.json", "waterfall.svg"
 
 
 def validate(
@@ -56,6 +63,7 @@ def validate(
     evaluation: AnyPath | None = None,
     inference: InferenceOptions | None = None,
     require_parity: bool = False,
+    waterfall: WaterfallOptions | None = None,
 ) -> ValidationSummary:
     """Writes the validation folder: both configurations, labels.txt, parity.json, report.html.
 
@@ -63,7 +71,8 @@ def validate(
     one, the model is run as `inference` says. The boxes are compared at the thresholds of `operating_point` (the JSON
     file of the step tune), AP from a confidence of 0.001 up. With `require_parity` a model beyond the limits raises
     `ModelError` and leaves nothing; without, the folder says that it failed, and the zoo will not make such a bundle
-    current.
+    current. With `waterfall.waterfall` there are waterfall.json and waterfall.svg too, and the summary holds the
+    waterfall; `require_parity` then wants its gates passed as well.
 
     Raises `ModelError` for a model folder without ONNX or one that does not fit its configuration, `EvaluationError`
     for an operating point that is none, a data set with other classes or an empty split, and an evaluation without raw
@@ -85,6 +94,8 @@ def validate(
     )
     config = deploy_config(folder_of_model, options)
     darknet_config = deploy_config(folder_of_model, dataclasses.replace(options, model_format="darknet"))
+    wanted = waterfall or WaterfallOptions()
+    sources = open_sources(folder_of_model, config, images, wanted) if wanted.waterfall else None
 
     if evaluation is not None:
         raw = read_detections(input_path(evaluation, what="evaluation"), folder_of_model, data, split)
@@ -114,15 +125,21 @@ def validate(
         grey = Simulator(config, onnx_path.parent, padding=GREY)
         with_grey = _parity(raw, nms, thresholds, grey.detections(grey.run(images)))
         problems = (*problems, *cause_of_padding(parity, with_grey))
-    summary = ValidationSummary(target, split, len(images), parity, metrics, problems, _left(raw.protocol))
-    if require_parity and problems:
-        raise ModelError(f"{model}: {'; '.join(problems)}; do not deploy this model as it is")
+    fallen = None
+    if sources is not None:
+        fallen = run_waterfall(folder_of_model, data, split, raw, deployed, sources, wanted, simulated=frames)
+    summary = ValidationSummary(target, split, len(images), parity, metrics, problems, _left(raw.protocol), fallen)
+    if require_parity and (beyond := (*problems, *(fallen.problems if fallen else ()))):
+        raise ModelError(f"{model}: {'; '.join(beyond)}; do not deploy this model as it is")
     with atomic_folder(target) as folder:
         write_text(folder / CONFIG_NAME, config.to_text())
         write_text(folder / DARKNET_CONFIG_NAME, darknet_config.to_text())
         write_text(folder / LABELS_NAME, labels_text(folder_of_model.classes))
         described = _description(summary, folder_of_model, nms, raw.protocol)
         write_json(folder / PARITY_NAME, described | {"class_thresholds": class_thresholds})
+        if fallen is not None:
+            write_json(folder / WATERFALL_NAME, fallen.document())
+            write_text(folder / WATERFALL_PICTURE_NAME, standalone_svg(waterfall_figure(fallen)))
         write_text(folder / REPORT_NAME, validation_report(summary, folder_of_model.classes, nms, config))
     return summary
 
@@ -185,19 +202,6 @@ def _measured(
         "deepstream": simulator.detections(frames, at_floor(simulator.config)),
     }
     return {side: evaluate_coco(truth, detections) for side, detections in sides.items()}
-
-
-def best_class_only(raw: RawDetections) -> RawDetections:
-    """The same boxes, each with the score of its best class alone (the first of equals)."""
-    boxes = np.repeat(np.arange(len(raw.boxes_xyxy)), np.diff(raw.score_offsets))
-    order = np.lexsort((-raw.scores, boxes))  # within a box, class ids rise already
-    best = order[np.flatnonzero(np.diff(boxes[order], prepend=-1))]
-    return dataclasses.replace(
-        raw,
-        score_offsets=np.searchsorted(boxes[best], np.arange(len(raw.boxes_xyxy) + 1)).astype(np.int64),
-        score_class_ids=raw.score_class_ids[best],
-        scores=raw.scores[best],
-    )
 
 
 def at_floor(config: NvinferConfig) -> NvinferConfig:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import QUANTILES, Parity
 from traffic_yolo.deepstream.verdict import ValidationSummary
+from traffic_yolo.deepstream.waterfall_report import waterfall_sections
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table
 
@@ -34,6 +35,7 @@ def validation_report(
     sections = [
         ("", headline),
         ("Average precision", _metrics(summary)),
+        *(waterfall_sections(summary.waterfall) if summary.waterfall else []),
         ("Boxes", _counts(summary)),
         ("Matched boxes", _quantiles(parity) + _scatter(summary)),
         ("Classes", _classes(summary, classes)),

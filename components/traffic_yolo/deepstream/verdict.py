@@ -4,9 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traffic_yolo.deepstream.parity import Counts, Parity
+from traffic_yolo.errors import GateError
 from traffic_yolo.metrics.coco import ClassMetrics
+
+if TYPE_CHECKING:
+    from traffic_yolo.deepstream.waterfall import Waterfall  # whose gates use the limits below
 
 # Measured on 164 COCO pictures with two COCO-pretrained networks at confidence 0.10 and 0.25: the resize rules alone
 # (corners aligned in Darknet, half-pixel centres in the hardware) leave 0.973 to 0.976. At 0.25, nearest instead of
@@ -31,6 +36,7 @@ class ValidationSummary:
     """The outcome. `problems`: one sentence for each limit that is exceeded; `metrics`: side -> name -> AP or None.
 
     `left`: what nvinfer's rules are compared with, as people call it: PyTorch, or another runtime that ran the model.
+    `waterfall`: where one was asked for; its gates are its own, and not in `problems`.
     """
 
     path: Path
@@ -40,6 +46,7 @@ class ValidationSummary:
     metrics: dict[str, dict[str, float | None]]
     problems: tuple[str, ...]
     left: str = "PyTorch"
+    waterfall: "Waterfall | None" = None
 
     @property
     def passed(self) -> bool:
@@ -55,7 +62,8 @@ class ValidationSummary:
             "parity_explained_agreement": self.parity.explained_agreement,
         }
         metrics = {f"{name}_{side}": values[name] for name in AP_NAMES[:2] for side, values in self.metrics.items()}
-        return parity | {name: value for name, value in metrics.items() if value is not None}
+        found = parity | {name: value for name, value in metrics.items() if value is not None}
+        return found | (self.waterfall.scalars if self.waterfall else {})
 
     @property
     def text(self) -> str:
@@ -67,7 +75,14 @@ class ValidationSummary:
             f"AP50 {shown['pytorch']} in {self.left}, {shown[SINGLE_LABEL]} with one class a box (as DeepStream-Yolo's "
             f"parser has it), {shown['deepstream']} under nvinfer's rules"
         )
-        return line if self.passed else f"{line}\nPARITY FAILED: {'; '.join(self.problems)}"
+        if not self.passed:
+            line += f"\nPARITY FAILED: {'; '.join(self.problems)}"
+        return f"{line}\n{self.waterfall.text}" if self.waterfall else line
+
+    def check_waterfall(self) -> None:
+        """Raises `GateError` where a stage of the waterfall is beyond its limits."""
+        if self.waterfall and not self.waterfall.passed:
+            raise GateError("; ".join(self.waterfall.problems))
 
 
 def problems_of(parity: Parity, metrics: dict[str, dict[str, float | None]]) -> tuple[str, ...]:

@@ -77,6 +77,22 @@ def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detectio
 
     Raises `EvaluationError` when `confidence_threshold` is below the floor of `raw`: boxes would be missing.
     """
+    rows, boxes, pictures = surviving_rows(raw, options)
+    return Detections(
+        raw.image_ids[pictures],
+        clipped_boxes(raw.boxes_xyxy[boxes], raw.image_hw[pictures]),
+        raw.scores[rows],
+        raw.score_class_ids[rows].astype(np.int64),
+    )
+
+
+def surviving_rows(
+    raw: RawDetections, options: NmsOptions
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """What `non_maximum_suppression` reports, in its order: the scores' rows, the boxes' rows, the pictures' indices.
+
+    (K,) each. Raises as it does.
+    """
     check_floor(raw, options.confidence_threshold)
     bits = raw.scores.view(np.uint32)
     # Darknet keeps its thresholds as float32: 0.3 and the float32 next to it are the same to it.
@@ -100,12 +116,7 @@ def non_maximum_suppression(raw: RawDetections, options: NmsOptions) -> Detectio
     parts = in_chunks(suppress, len(raw))
     rows, boxes, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
     pictures = np.repeat(np.arange(len(raw)), counts)
-    return Detections(
-        raw.image_ids[pictures],
-        clipped_boxes(raw.boxes_xyxy[boxes], raw.image_hw[pictures]),
-        raw.scores[rows],
-        raw.score_class_ids[rows].astype(np.int64),
-    )
+    return rows, boxes, pictures
 
 
 def suppressed_to_floor(raw: RawDetections, options: NmsOptions) -> Detections:

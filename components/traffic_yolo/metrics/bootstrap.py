@@ -5,6 +5,7 @@ independent proofs, and give intervals far too narrow.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,7 @@ def interval(value: float, samples: NDArray[np.float64], *, groups: int, confide
     return Interval(value, min(low, value), max(high, value))
 
 
+@functools.cache
 def student_t_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t for a probability above one half, to 1e-6, by summing its density."""
     # P(T < t) = 1/2 + the integral of cos(x) ** (n - 1) from 0 to atan(t / sqrt(n)), over twice that to pi / 2.

@@ -67,10 +67,16 @@ class Sampled:
     samples: dict[str, NDArray[np.float64]]
 
 
-def sampled(found: Detections, truth: GroundTruth, confidence_threshold: float, weights: NDArray[np.int64]) -> Sampled:
+def sampled(
+    found: Detections,
+    truth: GroundTruth,
+    confidence_threshold: float | NDArray[np.floating],
+    weights: NDArray[np.int64],
+) -> Sampled:
     """The numbers of detections that went through NMS down to the floor, on resamples (B, M) of the M pictures.
 
-    AP takes all of them; precision, recall and F1 those above the threshold. AP is missing where there is no truth.
+    AP takes all of them; precision, recall and F1 those above the threshold, or above their class's (C,). AP is missing
+    where there is no truth.
     """
     table = match_table(found, truth, settings_up_to(COCO_MAX_DETECTIONS))
     true = np.bincount(truth.truth_pictures[~truth.ignore], minlength=len(truth.image_ids)).astype(np.int64)
