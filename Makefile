@@ -26,7 +26,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz bench bench-accuracy images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -63,6 +63,13 @@ fuzz: install  ## the readers of cfg and weights against FUZZ_SECONDS of damaged
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[fuzz]"
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_cfg.py $(FUZZ)/cfg -max_total_time=$(FUZZ_SECONDS)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_weights.py $(FUZZ)/weights -max_total_time=$(FUZZ_SECONDS)
+
+fuzz-parser: install  ## DeepStream's parser (C++) against FUZZ_SECONDS of any outputs, under ASan and UBSan; libFuzzer's with clang
+	cmake -S components/traffic_yolo/deepstream/parser -B $(FUZZ)/parser-build -DFUZZER=ON -DNVDSINFER_INCLUDE_DIR=interface \
+		-DSANITIZERS=address,undefined $(addprefix -DCMAKE_CXX_COMPILER=,$(firstword $(notdir $(wildcard $(addsuffix /clang++*,$(subst :, ,$(PATH)))))))
+	cmake --build $(FUZZ)/parser-build --target fuzz_parser
+	mkdir -p $(FUZZ)/parser
+	cd $(FUZZ)/parser && ../parser-build/fuzz_parser -max_total_time=$(FUZZ_SECONDS) . 2>fuzz.log || { tail -30 fuzz.log; exit 1; }
 
 bench: install  ## the benchmarks, with ratios against peers measured in the same run; BENCH=topic picks some
 	$(BIN)/python tests/benchmarks/run.py $(BENCH)

@@ -9,6 +9,7 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_nvinfer_nms import plain_cluster
 
 from traffic_yolo.deepstream.nvinfer_config import ClassAttributes, NvinferConfig
 from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster, parse_yolo, to_frame
@@ -98,6 +99,23 @@ def test_bgr_and_offsets_are_applied() -> None:
     picture = np.full((8, 8, 3), (200, 100, 50), np.uint8)
     tensor, _ = preprocess(picture, config(model_color_format="1", offsets="10;20;30", net_scale_factor="1.0"), (8, 8))
     np.testing.assert_array_equal(tensor[:, 0, 0], [40, 80, 170])
+
+
+@pytest.mark.parametrize("offsets", ["", "103.939;116.779;123.68"])
+@pytest.mark.parametrize("color", ["0", "1"])
+@pytest.mark.parametrize("keep_aspect", ["0", "1"])
+def test_every_byte_becomes_what_plain_arithmetic_gives_to_the_bit(offsets: str, color: str, keep_aspect: str) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    given = {"offsets": offsets} if offsets else {}
+    settings_ = config(model_color_format=color, maintain_aspect_ratio=keep_aspect, **given)
+    tensor, placement = preprocess(picture, settings_, (64, 64), padding=100)
+    surface = np.full((64, 64, 3), 100, np.uint8)
+    surface[: placement.scaled_wh[1]] = cv2.resize(picture, placement.scaled_wh, interpolation=cv2.INTER_LINEAR)
+    values = (surface[..., ::-1] if color == "1" else surface).transpose(2, 0, 1).astype(np.float32)
+    if offsets:
+        values = values - np.array([103.939, 116.779, 123.68], np.float32).reshape(-1, 1, 1)
+    np.testing.assert_array_equal(tensor, values * np.float32(0.0039215697906911373))
+    assert tensor.flags.c_contiguous
 
 
 @pytest.mark.parametrize(
@@ -215,6 +233,50 @@ def test_single_label_boxes_survive_as_in_our_own_nms(
     )
     expected = non_maximum_suppression(raw, NmsOptions(confidence_threshold=0.1, iou_threshold=iou))
     assert sorted(found.scores.tolist()) == sorted(expected.scores.tolist())
+
+
+drawn_objects = st.lists(
+    st.tuples(
+        *[st.sampled_from([0, 1, 2, 5, 7, 1.1, 0.3, 33.3])] * 2,
+        *[st.sampled_from([0, 1, 2, 5, 7, 1.1, 0.3, 33.3])] * 2,
+        st.sampled_from([-0.5, -0.0, 0.0, 0.001, 0.25, 0.3, 0.9]),
+        st.integers(0, 3),
+    ),
+    max_size=90,  # more than the kernel compares at once
+)
+
+
+@examples(150)
+@given(
+    rows=drawn_objects,
+    settings_=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.2, 0.45, 0.5, 1.0]), st.sampled_from([0.0, 0.25]), st.integers(-1, 4)),
+        min_size=4,
+        max_size=4,
+    ),
+)
+def test_the_kernel_keeps_what_plain_loops_keep_to_the_bit(
+    rows: list[tuple[float, float, float, float, float, int]], settings_: list[tuple[float, float, int]]
+) -> None:
+    attributes = [rules(nms_iou_threshold=a, post_cluster_threshold=b, topk=c) for a, b, c in settings_]
+    found, expected = cluster(objects(*rows), attributes), plain_cluster(objects(*rows), attributes)
+    for name in ("boxes_xywh", "scores", "class_ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_crowd_is_clustered_as_by_plain_loops() -> None:
+    generator = np.random.default_rng(1)
+    table = generator.random((1500, 4)).astype(np.float32) * np.array([90, 60, 30, 30], np.float32)
+    crowd = Objects(table, generator.random(1500, np.float32), generator.integers(0, 3, 1500))
+    attributes = [rules(nms_iou_threshold=value, topk=-1) for value in (0.3, 0.6, 0.9)]
+    found, expected = cluster(crowd, attributes), plain_cluster(crowd, attributes)
+    assert 300 < len(found.scores) < 1400
+    np.testing.assert_array_equal(found.boxes_xywh, expected.boxes_xywh)
+
+
+def test_a_class_beyond_the_configuration_is_no_reading_beyond_a_table() -> None:
+    with pytest.raises(IndexError, match="class 1 is beyond the 1 classes"):
+        cluster(objects((0, 0, 5, 5, 0.5, 1)), [rules()])
 
 
 # --- mapping to the frame ---

@@ -72,6 +72,23 @@ def lint(
     ctx.exit(report.exit_code)
 
 
+@command.command("heads-onnx")
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--weights", required=True, type=READ, help="Its weights.")
+@click.option("--out", required=True, type=WRITE, help="ONNX file to write.")
+def heads_onnx(cfg: str, weights: str, out: Path) -> None:
+    """Write an ONNX file whose outputs are the raw heads, for the multi-label parser.
+
+    What DeepStream shall report with one class a box needs `traffic-yolo export` instead.
+    """
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.export.onnx_heads import write_heads_onnx
+
+    network = Network.read(cfg, weights).eval()
+    write_heads_onnx(network, out)
+    click.echo(f"{out}: {len(network.heads)} heads of {network.num_classes} classes")
+
+
 @command.command()
 @click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--weights", required=True, type=READ, help="Its weights.")

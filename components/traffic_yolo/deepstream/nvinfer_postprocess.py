@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.deepstream.nvinfer_config import ClassAttributes
+from traffic_yolo.deepstream.nvinfer_nms import cluster_by_class
 from traffic_yolo.deepstream.nvinfer_preprocess import Placement
 from traffic_yolo.errors import ModelError
 
@@ -58,16 +59,24 @@ def parse_yolo(
 
 
 def cluster(objects: Objects, attributes: Sequence[ClassAttributes]) -> Objects:
-    """Cluster mode 2: per class, in class order, NMS, the post-cluster threshold, the top k by score."""
-    kept = []
-    for class_id in np.unique(objects.class_ids):
-        rules = attributes[class_id]
-        members = np.flatnonzero(objects.class_ids == class_id)
-        members = members[np.argsort(-objects.scores[members], kind="stable")]
-        members = members[_survivors(objects.boxes_xywh[members], rules.nms_iou_threshold)]
-        members = members[objects.scores[members] > np.float32(rules.post_cluster_threshold)]
-        kept.append(members if rules.topk < 0 else members[: rules.topk])
-    return objects.select(np.concatenate(kept) if kept else np.zeros(0, np.intp))
+    """Cluster mode 2: per class, in class order, NMS, the post-cluster threshold, the top k by score.
+
+    Equal scores keep the order of the network. Raises `IndexError` for a class beyond `attributes`.
+    """
+    class_ids = objects.class_ids
+    if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < len(attributes):
+        raise IndexError(f"class {class_ids.max()} is beyond the {len(attributes)} classes of the configuration")
+    scores = np.ascontiguousarray(objects.scores, np.float32)
+    kept = cluster_by_class(
+        np.ascontiguousarray(objects.boxes_xywh, np.float32),
+        scores,
+        scores.view(np.uint32),
+        class_ids,
+        np.array([each.nms_iou_threshold for each in attributes], np.float32),
+        np.array([each.post_cluster_threshold for each in attributes], np.float32),
+        np.array([each.topk for each in attributes], np.int64),
+    )
+    return objects.select(kept)
 
 
 def to_frame(
@@ -110,22 +119,3 @@ def to_frame(
         width = np.where(left + width >= frame_width, np.float32(frame_width) - left, width)
     boxes_xywh = np.stack([left, top, width, height], axis=1).astype(np.float32)
     return Objects(boxes_xywh, objects.scores, objects.class_ids).select(keep)
-
-
-def _survivors(boxes_xywh: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
-    """Indices of the boxes (by falling score) whose IoU with every kept one is not above the threshold."""
-    right_bottom = boxes_xywh[:, :2] + boxes_xywh[:, 2:]
-    areas = boxes_xywh[:, 2] * boxes_xywh[:, 3]
-    threshold = np.float32(iou_threshold)
-    alive = np.ones(len(boxes_xywh), np.bool_)
-    for index in range(len(boxes_xywh)):
-        if not alive[index]:
-            continue
-        rest = slice(index + 1, None)
-        low = np.maximum(boxes_xywh[index, :2], boxes_xywh[rest, :2])
-        high = np.minimum(right_bottom[index], right_bottom[rest])
-        overlap = np.clip(high - low, 0, None).prod(axis=1)
-        union = areas[index] + areas[rest] - overlap
-        iou = np.divide(overlap, union, out=np.zeros_like(overlap), where=union != 0)
-        alive[rest] &= ~(iou > threshold)
-    return np.flatnonzero(alive)

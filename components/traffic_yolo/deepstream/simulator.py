@@ -4,7 +4,9 @@ It shows what the configuration does to a model's boxes. What TensorRT's arithme
 only a GPU node shows (`deepstream_app` writes the run, `kitti` reads what it left).
 """
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from traffic_yolo.errors import ModelError
 from traffic_yolo.progress import progress
 
 FLOOR = CONFIDENCE_FLOOR  # rows below are not kept
+READERS = 2  # threads that read and resize pictures while the network runs
+AHEAD = 4  # pictures
 
 # What the simulator takes for granted: another value would make its answer wrong, so it is refused.
 SIMULATED = {
@@ -70,9 +74,21 @@ class Simulator:
     def run(self, pictures: Sequence[Picture]) -> list[FrameOutput]:
         """One inference per picture, in order; only rows with a score of at least 0.001 are kept.
 
-        Raises `DatasetError` for a picture that cannot be decoded.
+        The next pictures are read and resized while the network runs. Raises `DatasetError` for a picture that cannot
+        be decoded.
         """
-        return [self._run_one(picture) for picture in progress(pictures, description="simulating", unit="picture")]
+        outputs = []
+        waiting: deque[Future[tuple[NDArray[np.float32], Placement]]] = deque()
+        with ThreadPoolExecutor(READERS) as readers:
+            try:
+                for number, picture in enumerate(progress(pictures, description="simulating", unit="picture")):
+                    while len(waiting) < AHEAD and number + len(waiting) < len(pictures):
+                        waiting.append(readers.submit(self._input_of, pictures[number + len(waiting)]))
+                    outputs.append(self._run_one(picture, *waiting.popleft().result()))
+            finally:
+                for future in waiting:
+                    future.cancel()
+        return outputs
 
     def detections(self, frames: Sequence[FrameOutput], config: NvinferConfig | None = None) -> Detections:
         """What reaches the metadata, in frame pixels; picture by picture, in a picture by falling score.
@@ -100,8 +116,10 @@ class Simulator:
         rows: NDArray[np.float32] = self._session.run(["output"], {"input": tensor[None]})[0][0]
         return rows[~(rows[:, 4] < np.float32(FLOOR))]
 
-    def _run_one(self, picture: Picture) -> FrameOutput:
-        tensor, placement = preprocess(read_rgb(picture), self.config, self.network_hw, padding=self._padding)
+    def _input_of(self, picture: Picture) -> tuple[NDArray[np.float32], Placement]:
+        return preprocess(read_rgb(picture), self.config, self.network_hw, padding=self._padding)
+
+    def _run_one(self, picture: Picture, tensor: NDArray[np.float32], placement: Placement) -> FrameOutput:
         return FrameOutput(picture.image_id, (picture.height, picture.width), placement, self.rows(tensor))
 
 
