@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +118,21 @@ def test_frames_between_the_stride_are_neither_looked_at_nor_dropped() -> None:
         stream = LiveStream(address, stride=5, attempts=0)
         assert [frame.number for frame in stream.frames()] == [0, 5, 10, 15, 20]
     assert (stream.num_read, stream.num_dropped) == (21, 0)
+
+
+def test_jpegs_that_come_over_a_bare_connection_are_a_stream_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"".join(FRAMES))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stream = LiveStream(f"tcp://127.0.0.1:{server.getsockname()[1]}", stride=4, attempts=0)
+        assert [frame.number for frame in stream.frames()] == [0, 4, 8, 12, 16, 20, 24]
+        thread.join()
 
 
 def test_seconds_end_a_stream_that_has_no_end() -> None:
