@@ -35,6 +35,21 @@ def test_no_more_are_made_than_the_queue_takes_and_the_thread_ends_with_its_read
     assert not [thread for thread in threading.enumerate() if thread.name == "reading ahead"]
 
 
+def test_a_generator_that_is_left_early_ends_before_its_reader_goes_on() -> None:
+    ended = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(10_000)
+        finally:
+            ended.append(threading.current_thread().name)
+
+    stream = ahead(items(), 3)
+    assert next(stream) == 0
+    stream.close()
+    assert ended == ["reading ahead"]
+
+
 def test_what_is_done_behind_is_done_in_order_before_the_block_ends() -> None:
     done: list[int] = []
     with Behind(2) as behind:

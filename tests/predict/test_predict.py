@@ -297,7 +297,10 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("{model} odd.avi", "odd.avi: OpenCV cannot open this as a video.*codec"),
         ("{model} text.h5", "text.h5"),
         ("{model} empty", "no pictures, videos or recordings below empty"),
-        ("{model} rtsp://camera/1", "^error: SOURCE: rtsp://camera/1 has no end; say how much of it is looked at: --seconds"),
+        (
+            "{model} rtsp://camera/1",
+            "^error: SOURCE: rtsp://camera/1 has no end; say how much of it is looked at: --seconds",
+        ),
         ("nowhere good.jpg", "model not found: nowhere"),
         ("zoo://street good.jpg", "^error: --zoo: zoo://street is a name in a zoo"),
         ("street good.jpg --zoo nowhere", "model zoo not found"),

@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import functools
 import http.server
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from traffic_yolo.cli import main
 from traffic_yolo.errors import PictureError
 from traffic_yolo.predict.addresses import name_of, public_address
 from traffic_yolo.predict.drawn_files import Drawing
-from traffic_yolo.predict.inputs import Input
+from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.predict import predict
 from traffic_yolo.predict.streams import WAITING, LiveStream
@@ -118,6 +120,21 @@ def test_frames_between_the_stride_are_neither_looked_at_nor_dropped() -> None:
     assert (stream.num_read, stream.num_dropped) == (21, 0)
 
 
+def test_jpegs_that_come_over_a_bare_connection_are_a_stream_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"".join(FRAMES))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stream = LiveStream(f"tcp://127.0.0.1:{server.getsockname()[1]}", stride=4, attempts=0)
+        assert [frame.number for frame in stream.frames()] == [0, 4, 8, 12, 16, 20, 24]
+        thread.join()
+
+
 def test_seconds_end_a_stream_that_has_no_end() -> None:
     with served(endless) as address:
         stream = LiveStream(address)
@@ -188,6 +205,31 @@ def test_a_page_that_is_no_video_and_an_endless_stream_without_a_limit_are_refus
     with served(lambda _: iter([b"<html>no picture</html>" * 50])) as address, pytest.raises(PictureError) as caught:
         video_facts(address, shown=public_address(address))
     assert re.match(r"http://127\.0\.0\.1:\d+/street: no (video there|frame of this video)", str(caught.value))
+
+
+def test_a_video_at_an_address_has_an_end_and_is_read_to_it(tmp_path: Path) -> None:
+    video = cv2.VideoWriter(str(tmp_path / "day.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 72))
+    for level in range(24):
+        video.write(np.full((72, 96, 3), 10 * level, np.uint8))
+    video.release()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            inputs = Inputs.find([f"http://127.0.0.1:{server.server_port}/day.avi"], PredictOptions())
+            pictures = [picture for _, picture in inputs.pictures()]
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (inputs.files[0].is_live, inputs.num_pictures, inputs.notes) == (False, 24, [])
+    assert [picture.frame for picture in pictures] == list(range(24))  # more than would wait of a stream
+    assert pictures[20].rgb().mean() == pytest.approx(200, abs=2)
 
 
 @pytest.mark.parametrize(

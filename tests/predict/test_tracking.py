@@ -59,6 +59,20 @@ def test_one_that_was_hidden_has_its_number_again_where_its_speed_brings_it() ->
     assert numbers(Tracker(10), frames)[25] == [2]
 
 
+def test_the_number_of_one_that_left_does_not_go_to_the_one_behind_it() -> None:
+    # Two cars, 100 wide, 60 apart, go left by 10 a frame; the first is found no more near the edge
+    def boxes(step: int) -> list[Box]:
+        first, second = 100.0 - 10 * step, 160.0 - 10 * step
+        return [
+            *([(first, 20, first + 100, 80)] if step < 6 else []),
+            *([(second, 24, second + 100, 84)] if step > 7 else []),
+        ]
+
+    found_numbers = numbers(Tracker(10), [found(boxes(step)) for step in range(14)])
+    assert found_numbers[5] == [1]
+    assert found_numbers[13] == [2]
+
+
 def test_frames_that_a_stream_dropped_move_tracks_on_too() -> None:
     tracker = Tracker(10)
     for step in range(10):

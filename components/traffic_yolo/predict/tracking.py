@@ -21,6 +21,9 @@ from traffic_yolo.errors import OptionsError
 Float64Array = NDArray[np.float64]
 
 LEAST_IOU = 0.2  # of a detection and where its track is expected
+# After a gap a speed of few frames must be right: by less overlap, a vehicle's number goes to the one behind it where
+# the first leaves the picture (seen on a queue of cars past which the camera turns)
+LEAST_IOU_AFTER_A_GAP = 0.5
 OTHER_CLASS = 0.6  # what an overlap counts where the class is another: detectors take a van for a truck now and then
 HITS_TO_BE_SURE = 3  # detections in a row before a track has a number: SORT's min_hits
 SAME_IOU = 0.7  # of two boxes of one frame: NMS works class by class, and may leave a road user in two of them
@@ -92,13 +95,13 @@ class Tracker:
         `frames`: how many have gone by since the last, those that a live stream dropped among them. None for a box on
         a stronger one: the same road user, reported in a second class.
         """
-        self._looks += frames
+        before, self._looks = self._looks, self._looks + frames
         for each in self.tracks:
             for _ in range(min(frames, self._patience)):
                 each.move_on()
         boxes = found.boxes_xyxy.astype(np.float64)
         own = _without_second_classes(boxes, found.scores)
-        pairs = {int(own[row]): track for row, track in self._pairs(boxes[own], found.class_ids[own])}
+        pairs = {int(own[row]): track for row, track in self._pairs(boxes[own], found.class_ids[own], before)}
         measured = xyxy_to_cxcywh(boxes).astype(np.float64)
         of_detections: list[Track | None] = [None] * len(found)
         for index in own.tolist():
@@ -121,8 +124,10 @@ class Tracker:
         ]
         return of_detections
 
-    def _pairs(self, boxes_xyxy: Float64Array, class_ids: NDArray[np.int64]) -> Iterator[tuple[int, Track]]:
-        """(row, its track) of the boxes (K, 4) that go on a track."""
+    def _pairs(
+        self, boxes_xyxy: Float64Array, class_ids: NDArray[np.int64], before: int
+    ) -> Iterator[tuple[int, Track]]:
+        """(row, its track) of the boxes (K, 4) that go on a track; `before`: the number of the last look."""
         from scipy.optimize import linear_sum_assignment
 
         if not self.tracks or not len(boxes_xyxy):
@@ -131,7 +136,8 @@ class Tracker:
         overlaps = pairwise_iou(boxes_xyxy, expected)  # (K, T)
         is_other = class_ids[:, None] != np.array([track.class_id for track in self.tracks])[None]
         worth = np.where(is_other, OTHER_CLASS, 1.0) * overlaps
-        worth[overlaps < LEAST_IOU] = 0.0
+        gap = np.array([track.last < before for track in self.tracks])
+        worth[overlaps < np.where(gap, LEAST_IOU_AFTER_A_GAP, LEAST_IOU)[None]] = 0.0
         for row, column in zip(*linear_sum_assignment(-worth), strict=True):
             if worth[row, column] > 0:
                 yield int(row), self.tracks[column]
