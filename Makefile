@@ -8,6 +8,7 @@ TEST_PROCESSES ?= 2
 SEED ?= $(shell date +%s)
 BENCH ?=
 ACCURACY ?=
+PUBLISHED ?=
 FUZZ_SECONDS ?= 60
 FUZZ ?= build/fuzz
 # Images: names follow TRAFFIC_YOLO_IMAGE_PREFIX; PIP_CONF and CA_CERT are files that reach the build alone, as its secrets
@@ -26,7 +27,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -76,6 +77,9 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 
 bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCURACY="network=yolo-fastest iterations=40" cuts it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/accuracy $(ACCURACY)
+
+bench-published: install  ## weights of TRAFFIC_YOLO_WEIGHTS on COCO (TRAFFIC_YOLO_COCO), beside their published AP; PUBLISHED="yolov4 --runtime openvino"
+	$(BIN)/python tests/benchmarks/published $(PUBLISHED)
 
 images: install  ## build the training image, FLAVOURS="cpu cuda", named as the pipelines want it; no GPU is needed for either
 	@test -n "$(CONTAINER_ENGINE)" || { echo "images: no podman and no docker on the PATH; name one: CONTAINER_ENGINE=…" >&2; exit 2; }

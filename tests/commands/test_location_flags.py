@@ -39,6 +39,7 @@ NO_LOCATION = {
     ("pipeline submit tune", "search_experiment"): "a text, or a file's, that is read here where the file is",
     ("train", "nas_claim"): "the name of a claim",
     ("train", "s3_secret"): "the name of a secret",
+    ("fetch", "mirror"): "an address, which it checks",
     ("import-model", "model_name"): "a folder's name in the zoo, which it checks",
     ("import-model", "version"): "a version's name in the zoo, which it checks",
     ("train", "log_to"): "words; the help names a variable that holds an address",

@@ -54,6 +54,7 @@ TOO_LONG = {
     "merge-shards --out": "draws the same report as convert",
     "export --out": "draws an ONNX file, in tests/export",
     "import-model --out": "as export does",
+    "fetch --out": "needs published files, in tests/pretrained",
     "predict --out": "runs a network, in tests/predict",
     "tune --out": "sweeps as sweep does, and reads an evaluation",
     "validate --out": "needs a whole export, in tests/deepstream",

@@ -12,7 +12,7 @@ from pathlib import Path
 class FileServer:
     """`faults`: one for each coming request for a file of that name, "" for none.
 
-    "cut:N" sends N bytes and closes, "503", "404" answer so, "whole" ignores the range, "other" sends another range
+    "cut:N" sends N bytes and closes, "whole-cut:N" does so from the beginning, whatever was asked for, "503", "404" answer so, "whole" ignores the range, "other" sends another range
     than asked for, "to:ADDRESS" leads elsewhere. `asked`: (file, range) of every request. `version`: the files' ETag.
     """
 
@@ -58,7 +58,7 @@ def file_server(folder: Path) -> Iterator[FileServer]:
                 self.end_headers()
                 return
             data = path.read_bytes()
-            begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and fault != "whole" else 0
+            begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and not fault.startswith("whole") else 0
             stated = begin + 1 if fault == "other" else begin
             self.send_response(206 if begin else 200)
             self.send_header("Content-Length", str(len(data) - begin))
@@ -68,8 +68,8 @@ def file_server(folder: Path) -> Iterator[FileServer]:
             self.end_headers()
             body = data[begin:]
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                if fault.startswith("cut:"):
-                    self.wfile.write(body[: int(fault.removeprefix("cut:"))])
+                if "cut:" in fault:
+                    self.wfile.write(body[: int(fault.rpartition(":")[2])])
                     self.wfile.flush()
                     self.close_connection = True
                 else:

@@ -63,6 +63,14 @@ def test_run_that_can_start_is_let_through_and_nothing_is_left(share: Path, caps
     assert sorted(share.rglob("*")) == before
 
 
+def test_a_folder_of_bare_pairs_is_no_zoo_to_publish_to(
+    share: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.weights").write_bytes(b"any")
+    (line,) = look(share, capsys, zoo=str(tmp_path))
+    assert line.startswith(f"zoo: {tmp_path} holds bare pairs of cfg and weights (a) and is only read")
+
+
 def test_every_problem_is_a_line_of_its_own(share: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (share / "file").write_text("a file\n")
     lines = look(

@@ -130,12 +130,18 @@ def test_weights_without_a_known_checksum_are_held_to_the_cfg(
         assert names(tmp_path / "bad") == ["street.cfg", "street.names"]
 
 
-def test_the_command_says_what_came_and_lists_what_there_is(server: FileServer, tmp_path: Path) -> None:
+def test_the_command_says_what_came_and_lists_what_there_is(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = CliRunner().invoke(
         traffic_yolo, ["fetch", "street", "--out", str(tmp_path / "m"), "--from", str(server.folder)]
     )
     assert run.exit_code == 0, run.output
     assert f"see it at work: traffic-yolo predict {tmp_path}/m/street.weights" in run.output
+    monkeypatch.setenv("TRAFFIC_YOLO_NAS_ROOT", str(tmp_path))
+    run = CliRunner().invoke(traffic_yolo, ["fetch", "street", "--out", "nas://n", "--from", "nas://m"])
+    assert run.exit_code == 0, run.output
+    assert (tmp_path / "n" / "street.weights").is_file()
     listed = CliRunner().invoke(traffic_yolo, ["fetch"]).output
     assert listed.startswith("street ")
     values = json.loads(CliRunner().invoke(traffic_yolo, ["fetch", "--json"]).output)

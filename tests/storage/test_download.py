@@ -81,9 +81,14 @@ def test_a_server_without_ranges_begins_again(server: FileServer, tmp_path: Path
 
 
 def test_a_server_that_gets_nowhere_is_given_up(server: FileServer, tmp_path: Path) -> None:
-    server.faults["file"] = ["cut:100000", "cut:0", "cut:0", "cut:0"]
-    with pytest.raises(StorageError, match="gave up after 3 attempts.*the connection was cut"):
-        download(f"{server.address}/file", tmp_path / "a", size=len(DATA), sha256=SHA256)
+    for faults in (["cut:100000", *["cut:0"] * 3], ["cut:100000", *["whole-cut:50000"] * 9]):
+        server.asked.clear()
+        server.faults["file"] = faults
+        with pytest.raises(StorageError, match="gave up after 3 attempts.*the connection was cut"):
+            download(f"{server.address}/file", tmp_path / "a", size=len(DATA), sha256=SHA256)
+        assert len(server.asked) == 3
+        for part in tmp_path.glob(".a.*.part"):
+            part.unlink()
 
 
 def test_a_damaged_part_is_fetched_from_the_beginning(server: FileServer, tmp_path: Path) -> None:
