@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
 from traffic_yolo.deepstream.kitti import write_kitti
@@ -22,6 +24,7 @@ from traffic_yolo.deepstream.waterfall_stages import run_waterfall
 from traffic_yolo.detection.deployed_thresholds import DeployedThresholds
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.nms import Detections, NmsOptions
+from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError, StorageError
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.storage import write_json
@@ -102,7 +105,10 @@ def test_the_last_rule_reaches_what_the_simulator_reports(model: Path, dataset: 
     assert not same[0]  # Darknet's own rules report others
 
 
-def test_what_the_simulator_gave_already_saves_an_inference(model: Path, dataset: Path) -> None:
+def test_what_the_simulator_gave_already_saves_an_inference(
+    model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRAFFIC_YOLO_DARKNET", raising=False)
     folder, data = ModelFolder.open(model), DataSet.open(dataset)
     config = deploy_config(folder, DeployOptions(confidence_threshold=0.4, iou_threshold=0.45))
     wanted = WaterfallOptions(waterfall=True)
@@ -292,3 +298,64 @@ def test_the_document_is_plain_json_and_the_same_every_time(run: Run) -> None:
     one, other = (json.dumps(run().document()) for _ in range(2))
     assert one == other
     assert json.loads(one)["stages"][0]["key"] == "pytorch"
+
+
+def test_a_second_label_is_a_cause_that_no_gate_holds_against_the_file(
+    model: Path, unscaled_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every box also under the other class, a little weaker: PyTorch reports all of them, the ONNX file the best."""
+    monkeypatch.delenv("TRAFFIC_YOLO_DARKNET", raising=False)
+    folder, data = ModelFolder.open(model), DataSet.open(unscaled_dataset)
+    raw = detect_split(folder, data, "test")
+    best = raw.class_scores.max(axis=1, keepdims=True)
+    scores = np.where(raw.class_scores == best, best, np.float32(0.9) * best)
+    doubled = RawDetections.from_dense(
+        image_ids=raw.image_ids, image_hw=raw.image_hw, offsets=raw.offsets, boxes_xyxy=raw.boxes_xyxy,
+        objectness=raw.objectness, class_scores=scores, classes=raw.classes, protocol=raw.protocol,
+    )  # fmt: skip
+    wanted = WaterfallOptions(waterfall=True)
+    config = deploy_config(folder, DeployOptions(0.4, 0.9))
+    sources = open_sources(folder, config, data.split("test"), wanted)
+    deployed = DeployedThresholds(NmsOptions(0.4, 0.9), {})
+    found = run_waterfall(folder, data, "test", doubled, deployed, sources, wanted, resamples=60)
+    own = stage(found, "onnx")
+    single, arithmetic = own.rows
+    assert single.cause in named(found, "onnx")
+    assert single.is_expected
+    assert not arithmetic.named
+    assert own.together[0].difference.value == single.steps[0].difference.value > 0.02
+    assert own.boxes.only_left > 100
+    assert found.problems == ()
+
+
+def test_weights_that_are_written_wrongly_cost_an_inference_and_fail(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Network.save_weights
+
+    def wrong(self: Network, path: Path) -> None:
+        save(self, path)
+        content = path.read_bytes()
+        path.write_bytes(content[:-800] + bytes(800))  # most of the head's kernels
+
+    monkeypatch.setattr(Network, "save_weights", wrong)
+    found = run()
+    own = stage(found, "weights")
+    assert not own.passed
+    assert own.note == "other weights than in the file that was read"
+    assert found.inferences == 5
+    assert stage(found, "onnx").passed
+
+
+@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_DARKNET"), reason="TRAFFIC_YOLO_DARKNET names no program")
+def test_darknets_program_is_the_first_stage(model: Path, dataset: Path) -> None:
+    folder, data = ModelFolder.open(model), DataSet.open(dataset)
+    wanted = WaterfallOptions(waterfall=True)
+    sources = open_sources(folder, deploy_config(folder, DeployOptions(0.4, 0.45)), data.split("test"), wanted)
+    raw = detect_split(folder, data, "test")
+    found = run_waterfall(folder, data, "test", raw, DEPLOYED, sources, wanted, resamples=20)
+    assert [each.key for each in found.stages][:2] == ["darknet", "pytorch"]
+    pytorch = stage(found, "pytorch")
+    assert [(row.cause, bool(row.named), row.is_expected) for row in pytorch.rows] == [
+        ("arithmetic", False, False),
+        ("NMS of valid", True, True),
+    ]
+    assert pytorch.passed

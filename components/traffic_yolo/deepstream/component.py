@@ -47,8 +47,8 @@ def validate(
     from traffic_yolo.options import described
 
     with one_line_errors():
-        options, waterfall, inference = task_options([ValidateOptions, WaterfallOptions, InferenceOptions], given)
-        print(described(options, waterfall, inference))
+        options, stages, inference = task_options([ValidateOptions, WaterfallOptions, InferenceOptions], given)
+        print(described(options, stages, inference))
         validated = validate_model(
             model.path,
             dataset.path,
@@ -58,7 +58,7 @@ def validate(
             evaluation=evaluation.path,
             inference=inference,
             require_parity=options.require_parity,
-            waterfall=waterfall,
+            waterfall=stages,
         )
         print(validated.text)
     shutil.copyfile(Path(validation.path) / "report.html", report.path)
