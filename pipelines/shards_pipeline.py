@@ -37,7 +37,6 @@ def shards_pipeline(
     max_batches: str = "",
     optimizer: str = "",
     learning_rate: str = "",
-    seed: int = 0,
     train_settings: str = "",
     evaluate_settings: str = "",
     objective: str = "f1",
@@ -92,7 +91,6 @@ def shards_pipeline(
             number, or empty.
         optimizer: sgd or adam as Darknet, or adamw; by default the recipe's.
         learning_rate: Rate after the warm-up, above 0; by default the recipe's. A number, or empty.
-        seed: Seed of first weights, order and augmentation.
         train_settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         evaluate_settings: Other options of evaluate: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         objective: What is made best. One of f1, map, map50, recall_at_fppi, cost.

@@ -32,7 +32,7 @@ LOCATIONS = {field.name for field in OPTIONS if field.metadata.get("location")} 
 }  # fmt: skip
 # Parameters of text that are no places
 OTHER = {
-    "source_format", "labels_format", "label_source", "val_sites", "test_sites", "device_labels", "fingerprint",
+    "source_format", "labels_format", "label_source", "pictures", "val_sites", "test_sites", "device_labels", "fingerprint",
     "files", "gpus", "shard", "splits", "class_seeds", "fine_tune_layers", "optimizer", "model_name", "run_id", "namespace",
     "ignore", "split", "last_step", "version", "image_name", "nas_claim", "s3_secret",
     "gate", "gate_metric", "minimum", "on_failed_gate", "force_reason",

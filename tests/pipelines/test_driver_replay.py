@@ -207,7 +207,7 @@ def test_claim_without_a_name_is_refused_or_was_mounted_as_nothing(finetune: Com
     ("given", "words"),
     [
         ({"gpus": 2}, "gpus requires type STRING"),
-        ({"seed": "7"}, "seed requires type NUMBER_INTEGER"),
+        ({"per_class": "true"}, "per_class requires type BOOLEAN"),
         ({"per_class": 1}, "per_class requires type BOOLEAN"),
         ({"objective": "best"}, "does not match any of"),
         ({"gpu": "2"}, "unknown parameters: gpu"),

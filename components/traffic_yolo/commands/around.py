@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from traffic_yolo.commands.dataclass_options import check_flags
 from traffic_yolo.commands.interrupted import command_path, kept_text
 from traffic_yolo.commands.location_types import LocationType, are_of_other_machines, flag_of
 from traffic_yolo.errors import OptionsError, StorageError
@@ -38,6 +39,7 @@ def _around(work: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         context = click.get_current_context()
         try:
+            check_flags(work, context.params)
             check_inputs(context)
             with heartbeat(command_path(context)):
                 return work(*args, **kwargs)

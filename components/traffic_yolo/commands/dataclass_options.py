@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from traffic_yolo.option_settings import read_settings
 from traffic_yolo.options import SETTINGS, check_plain, fields_of, flag_of, type_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+CHECKS = "__checks_of_flags__"  # of a command's function: what `check_flags` calls
 
 
 def step_options(*options_types: type[Any], skip: tuple[str, ...] = ()) -> Callable[[Command], Command]:
@@ -67,7 +69,7 @@ def flags_of(
     """A decorator that adds one flag for each field, as of `options_of`, and hands the command its value by the key.
 
     A key is the field's name, unless that is another flag's. `made_of`: the dataclass whose fields they all are, which
-    is made, and so checked, before the command is called: a command loads what is slow when it is.
+    `check_flags` makes, and so checks, before a command is called: that loads what is slow.
     """
     locations: dict[str, LocationType] = {"read": READ, "write": WRITE_TEXT, "keep": KEEP}
     if for_pipeline:
@@ -75,9 +77,11 @@ def flags_of(
 
     def decorate(command: Command) -> Command:
         flags = {field.name: flag_of(name, field) for name, field in fields.items()}
-        wrapped = _names_flags(_checked(command, made_of), flags)
+        wrapped = _names_flags(command, flags)
         for name, field in reversed(list(fields.items())):
             wrapped = _option(name, field, locations)(wrapped)
+        earlier = getattr(command, CHECKS, ())
+        setattr(wrapped, CHECKS, (*earlier, _names_flags(partial(_make, made_of), flags)) if made_of else earlier)
         return wrapped
 
     return decorate
@@ -88,17 +92,14 @@ def values_of(options_type: type[Any], flags: Mapping[str, Any]) -> Any:
     return options_type(**{name: flags[name] for name in fields_of(options_type) if name in flags})
 
 
-def _checked(command: Command, made_of: type[Any] | None) -> Command:
-    """`command`, which is called with options that make sense together alone."""
-    if made_of is None:
-        return command
+def check_flags(command: Callable[..., Any], flags: Mapping[str, Any]) -> None:
+    """Raises `OptionsError`, in the words of the flags, for those of a command that make no sense together."""
+    for check in getattr(command, CHECKS, ()):
+        check(**flags)
 
-    @functools.wraps(command)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        values_of(made_of, kwargs)
-        return command(*args, **kwargs)
 
-    return call  # type: ignore[return-value]
+def _make(made_of: type[Any], **flags: Any) -> None:
+    values_of(made_of, flags)
 
 
 def _names_flags(command: Command, flags: Mapping[str, str]) -> Command:

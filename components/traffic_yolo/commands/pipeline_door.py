@@ -13,9 +13,9 @@ import click
 from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.commands.json_result import json_option, print_json
 from traffic_yolo.commands.location_types import READ
-from traffic_yolo.commands.step_flags import PIPELINES, STEP_OPTIONS, form_of, places_in, resolved_options
+from traffic_yolo.commands.step_flags import OWN_NAMES, PIPELINES, STEP_OPTIONS, form_of, places_in, resolved_options
 from traffic_yolo.errors import ClusterError, OptionsError
-from traffic_yolo.options import fields_of
+from traffic_yolo.options import check_value, fields_of
 from traffic_yolo.storage.in_pods import NO_SECRET
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -200,6 +200,10 @@ def ready_pipeline(
     Checked here as well as in the tasks, for a wrong value should not cost a started pod; raises `TrafficYoloError`.
     `out`: the folder of local runs.
     """
+    for step in steps:
+        for field_name, field in fields_of(*STEP_OPTIONS[step]).items():
+            if field_name in OWN_NAMES[step] and field_name in flags:
+                check_value(field, flags[field_name])  # before what looks at places, which loads for seconds
     from traffic_yolo.commands import run_checks
 
     if where == "local":

@@ -171,15 +171,16 @@ def gc_command(
 
     Whoever needs one that went makes it again of its source, where that is as it was.
     """
+    if bool(zoos) == no_zoo:
+        found = "both" if zoos else "neither"
+        raise OptionsError(f"give each --zoo whose models were made of these data sets, or --no-zoo; found {found}")
+    spared_s = _seconds(older_than)
     from traffic_yolo.dataset.store.collection import Collection
     from traffic_yolo.dataset.store.data_store import DataStore
     from traffic_yolo.registry.published_data import published_data
 
-    if bool(zoos) == no_zoo:
-        found = "both" if zoos else "neither"
-        raise OptionsError(f"give each --zoo whose models were made of these data sets, or --no-zoo; found {found}")
     spared = {fingerprint: why for zoo in reversed(zoos) for fingerprint, why in published_data(zoo).items()}
-    collection = Collection(DataStore(data_store), spared, _seconds(older_than))
+    collection = Collection(DataStore(data_store), spared, spared_s)
     gone = []
     for fate in collection.fates() if dry_run else collection.collect():
         click.echo(fate.text, err=as_json)

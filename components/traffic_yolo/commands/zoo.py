@@ -172,15 +172,15 @@ def fetch(zoo: str, name: str, version: str, out: Path, as_json: bool) -> None:
 @json_option
 def gc(zoo: str, name: str, keep: int, keep_days: int, dry_run: bool, as_json: bool) -> None:
     """Take away old versions that nothing needs, and say why each of the others stays (docs/zoo.md)."""
-    from datetime import UTC, datetime
-
-    from traffic_yolo.registry.zoo_collection import collect, fates
-
     if keep < 1:
         expected = "expected at least 1 version"
         raise OptionsError(f"--keep-newest: {expected}, found {keep}; take a model's folder away by hand")
     if not 0 <= keep_days <= MOST_DAYS:
         raise OptionsError(f"--keep-days: expected 0 to {MOST_DAYS} days, found {keep_days}")
+    from datetime import UTC, datetime
+
+    from traffic_yolo.registry.zoo_collection import collect, fates
+
     step = fates if dry_run else collect
     gone = []
     for fate in step(zoo, name, keep=keep, keep_days=keep_days, now=datetime.now(UTC)):

@@ -26,7 +26,6 @@ def train(
     max_batches: str = "",
     optimizer: str = "",
     learning_rate: str = "",
-    seed: int = 0,
     settings: str = "",
 ) -> None:
     """Train a Darknet network, from Darknet weights or from nothing.
@@ -53,7 +52,6 @@ def train(
             number, or empty.
         optimizer: sgd or adam as Darknet, or adamw; by default the recipe's.
         learning_rate: Rate after the warm-up, above 0; by default the recipe's. A number, or empty.
-        seed: Seed of first weights, order and augmentation.
         settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())
@@ -111,7 +109,6 @@ def train_on_cluster(
     max_batches: str = "",
     optimizer: str = "",
     learning_rate: str = "",
-    seed: int = 0,
     settings: str = "",
 ) -> None:
     """Train a Darknet network by a TrainJob of Kubeflow Trainer, on one node or several.
@@ -141,7 +138,6 @@ def train_on_cluster(
             number, or empty.
         optimizer: sgd or adam as Darknet, or adamw; by default the recipe's.
         learning_rate: Rate after the warm-up, above 0; by default the recipe's. A number, or empty.
-        seed: Seed of first weights, order and augmentation.
         settings: Other options of train: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())

@@ -179,7 +179,7 @@ class TrainingOptions(PictureChoice):
         "", "Also tell tensorboard (events in the run folder), mlflow (MLFLOW_TRACKING_URI), or both with a comma."
     )
     workers: int = option(0, "Processes that prepare pictures; 0: the training process itself.", least=0)
-    seed: int = option(0, "Seed of first weights, order and augmentation.", least=0, headline=True)
+    seed: int = option(0, "Seed of first weights, order and augmentation.", least=0)
 
     def __post_init__(self) -> None:
         """Checks each field, then the combinations that need no file."""
