@@ -171,7 +171,7 @@ def test_the_real_deepstream_runs_on_a_gpu_in_its_own_image_and_only_where_it_is
     ]
     assert condition.endswith("last_step'] == 'deepstream'")
     assert pod["activeDeadlineSeconds"] == str(6 * 3600)
-    assert [(one["medium"], one["mountPath"]) for one in pod["emptyDirMount"]] == [("Memory", "/dev/shm")]
+    assert [(one["medium"], one["mountPath"]) for one in pod["emptyDirMounts"]] == [("Memory", "/dev/shm")]
 
 
 @pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: every step, a minute")
