@@ -281,6 +281,14 @@ def test_the_files_that_nvinfer_reads_for_an_application_are_looked_at_too(findi
     ]
 
 
+def test_a_file_that_nvinfer_cannot_read_is_a_fault_of_the_application(findings: Findings) -> None:
+    found = findings(APP, pgie_txt="infer_config {\n}\n")
+    assert [(Path(one.file).name, one.rule, one.severity) for one in found] == [
+        ("config.txt", "no-config-file", "error")
+    ]
+    assert "found none of their groups" in found[0].message
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
