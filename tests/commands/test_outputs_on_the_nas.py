@@ -38,6 +38,7 @@ WRITTEN = {
     "darknet freeze --out": "frozen.cfg",
     "darknet fuse --out": "fused",
     "darknet partial --out": "partial.weights",
+    "deepstream config --out": "deployment",
     "ledger table --out": "table.md",
     "storage fetch --out": "fetched.cfg",
     "storage gc --data-store": "data-store",
@@ -58,6 +59,7 @@ TOO_LONG = {
     "predict --out": "runs a network, in tests/predict",
     "tune --out": "sweeps as sweep does, and reads an evaluation",
     "validate --out": "needs a whole export, in tests/deepstream",
+    "deepstream run --out": "as for validate",
     "pipeline compile --out": "loads kfp and every component, in test_pipeline_command",
     "zoo fetch --out": "there is no zoo without publish",
     "atm inspect --draft": "refused for recordings of a known layout, which these are",
@@ -112,6 +114,7 @@ darknet anchors --cfg nas://untrained/model.cfg --weights nas://untrained/model.
 darknet freeze --cfg nas://untrained/model.cfg --fine-tune-layers heads --out nas://frozen.cfg
 darknet fuse --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --out nas://fused
 darknet partial --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --layers 3 --out nas://partial.weights
+deepstream config --model nas://untrained --model-format darknet --confidence-threshold 0.3 --iou-threshold 0.4 --out nas://deployment
 ledger add --ledger nas://ledger --evaluation nas://evaluation --model-name any
 ledger table --ledger nas://ledger --out nas://table.md
 storage fetch nas://untrained/model.cfg --out nas://fetched.cfg

@@ -15,6 +15,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.deepstream_app import compare_app_run, read_app_run, read_manifest, write_app_run
 from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config, named_by_content
 from traffic_yolo.deepstream.kitti import write_kitti
+from traffic_yolo.deepstream.lint import lint
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.simulator import Simulator
 from traffic_yolo.errors import EvaluationError, ModelError
@@ -41,6 +42,8 @@ def test_the_folder_holds_all_that_its_files_name(
         assert Path(pattern % frame).read_bytes() == picture.path.read_bytes()
     assert (application["streammux"]["width"], application["streammux"]["height"]) == ("192", "128")
     assert application["sink0"]["sync"] == "0"
+    report = lint(run / "192x128" / "deepstream_app.txt", model=model)
+    assert [finding.rule for finding in report.findings] == ["missing-file"]  # the parser's library
     written = NvinferConfig.read(run / "192x128" / application["primary-gie"]["config-file"])
     digest = sha256_of_file(model / "model.onnx")[:12]
     assert written == named_by_content(config, digest)

@@ -160,6 +160,14 @@ def test_an_engine_older_than_its_model_is_stale(findings: Findings, tmp_path: P
     assert findings(text) == []
 
 
+def test_an_engine_named_by_the_hash_of_another_file_is_foreign(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    path = tmp_path / "model" / "config.txt"
+    path.write_text(deploy_config(ModelFolder.open(model), DeployOptions()).to_text())
+    (tmp_path / "model" / "model.onnx").write_bytes((model / "model.onnx").read_bytes() + b"\0")
+    assert "foreign-engine" in [one.rule for one in lint(path).findings if one.severity == "error"]
+
+
 @pytest.mark.parametrize(
     ("labels", "severity", "message"),
     [
@@ -181,11 +189,11 @@ def test_labels_are_counted_as_nvinfer_counts_them(
 def test_a_configuration_of_ours_has_no_findings_in_its_model_folder(model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "model")
     path = tmp_path / "model" / "config.txt"
-    for model_format in ("onnx", "darknet"):
+    for model_format, expected in (("onnx", ["missing-file", "engine-name"]), ("darknet", ["missing-file"])):
         options = DeployOptions(model_format=model_format, batch=4, precision="fp16")
         path.write_text(deploy_config(ModelFolder.open(model), options).to_text())
         report = lint(path)
-        assert [one.rule for one in report.findings] == ["missing-file"]  # the parser's library
+        assert sorted(one.rule for one in report.findings) == sorted(expected)  # missing: the parser's library
         assert report.exit_code == 0
         assert report.model == str(tmp_path / "model")
 
@@ -271,6 +279,14 @@ def test_the_files_that_nvinfer_reads_for_an_application_are_looked_at_too(findi
         ("config.txt", "deepstream-app"),
         ("pgie.txt", "nvinfer"),
     ]
+
+
+def test_a_file_that_nvinfer_cannot_read_is_a_fault_of_the_application(findings: Findings) -> None:
+    found = findings(APP, pgie_txt="infer_config {\n}\n")
+    assert [(Path(one.file).name, one.rule, one.severity) for one in found] == [
+        ("config.txt", "no-config-file", "error")
+    ]
+    assert "found none of their groups" in found[0].message
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,8 @@ def test_everything_that_the_file_says_is_in_every_pod(made: Compiled) -> None:
         pod = dict(task.pod or {})
         assert task.main["image"].rpartition("/")[0] == "registry.example/vision", task.name
         flavour = "cuda" if "nvidia.com/gpu" in task.resources[1] else "cpu"  # the example asks for one
-        assert task.main["image"].endswith(f":{__version__}-{flavour}")
+        tag = __version__ if step(task) == "deepstream_run" else f"{__version__}-{flavour}"  # one flavour: GPU nodes
+        assert task.main["image"].endswith(f":{tag}")
         assert task.main["imagePullPolicy"] == "IfNotPresent"
         assert pod["imagePullSecrets"] == [{"name": "registry-login"}]
         assert pod["nodeSelector"]["team.example/pool"] == "vision"
@@ -154,7 +155,7 @@ def test_secret_is_the_file_s_wherever_a_task_reaches_storage(made: Compiled) ->
 
 def test_gpus_and_their_nodes_are_for_the_tasks_that_ask_for_some(made: Compiled) -> None:
     asking = [task for task in tasks(made).values() if "nvidia.com/gpu" in task.resources[1]]
-    computing = {"train", "detect_shard"} if "gpus" in made.parameters else set()
+    computing = {"train", "detect_shard", "deepstream_run"} if "gpus" in made.parameters else set()
     assert {step(task) for task in asking} <= computing | {"preflight"}
     assert bool(computing & {step(task) for task in asking}) == ("gpus" in made.parameters)
     for task in tasks(made).values():

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.lint_darknet_paths import DARKNET_RULES
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES
 from traffic_yolo.darknet.lint_findings import Finding, Rule, RuntimeSetup, SectionCase, SectionRule, Subject, as_json
 from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
@@ -19,7 +20,7 @@ from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import each_section
 from traffic_yolo.darknet.sections import SECTION_TYPES, LayerSection
-from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV
+from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, OPENCV
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 from traffic_yolo.storage import AnyPath, input_path
@@ -111,8 +112,8 @@ def lint_cfg(cfg: Cfg, target: str, *, weights: AnyPath | None = None, setup: Ru
         except DarknetFormatError as error:
             findings.append(_from_error("weights-header", str(weights), error))
     subject = Subject(cfg, TARGETS[target], tuple(sections), setup or RuntimeSetup(), weights, header)
-    deepstream = DEEPSTREAM_RULES if target == DEEPSTREAM else {}
-    rules: dict[str, Rule] = {**EVERY_SECTION_RULES, **RUNTIME_RULES, **deepstream}
+    own = {DEEPSTREAM: DEEPSTREAM_RULES, DARKNET: DARKNET_RULES}.get(target, {})
+    rules: dict[str, Rule] = {**EVERY_SECTION_RULES, **RUNTIME_RULES, **own}
     runs = [(name, partial(rule, subject)) for name, rule in rules.items()]
     runs += [(case.rule, partial(rule, case)) for case, rule in _section_cases(subject)]
     for name, run in runs:

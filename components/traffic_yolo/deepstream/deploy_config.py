@@ -107,7 +107,8 @@ class DeployOptions:
 def deploy_config(model: ModelFolder, options: DeployOptions) -> NvinferConfig:
     """The nvinfer configuration that runs `model` as `options` say.
 
-    Raises `OptionsError` for a threshold of a class that the model does not have.
+    Raises `OptionsError` for a threshold of a class that the model does not have, `StorageError` for a model folder
+    without the file that is named.
     """
     settings = [*_input_settings(model, options), *_model_settings(model, options), *_output_settings(model)]
     groups = {PROPERTY: {key: value for key, value, _ in settings}}
@@ -135,6 +136,11 @@ def engine_name(model_file: str, options: DeployOptions) -> str:
     return f"{model_file}_b{options.batch}_gpu0_{options.engine_precision}.engine"
 
 
+def hashed_name(onnx_name: str, sha256: str) -> str:
+    """The name of an ONNX file with the start of its hash in it."""
+    return f"{onnx_name.removesuffix('.onnx')}-{sha256[:NAMING_DIGITS]}.onnx"
+
+
 def named_by_content(config: NvinferConfig, onnx_sha256: str) -> NvinferConfig:
     """A copy whose ONNX file and engine carry the start of the file's hash in their names; without ONNX, as it is.
 
@@ -143,9 +149,8 @@ def named_by_content(config: NvinferConfig, onnx_sha256: str) -> NvinferConfig:
     """
     if not config.has("onnx-file"):
         return config
-    old = config.text("onnx-file")
-    new = f"{old.removesuffix('.onnx')}-{onnx_sha256[:NAMING_DIGITS]}.onnx"
-    engine = config.text("model-engine-file").replace(old, new)
+    new = hashed_name(config.text("onnx-file"), onnx_sha256)
+    engine = f"{new}{config.text('model-engine-file').rpartition('.onnx')[2]}"
     reason = "the ONNX file's hash in its name keeps an engine of other weights from being taken"
     named = config.with_values(PROPERTY, {"onnx-file": new, "model-engine-file": engine})
     return dataclasses.replace(named, reasons={**named.reasons, (PROPERTY, "model-engine-file"): reason})
@@ -184,8 +189,12 @@ def _model_settings(model: ModelFolder, options: DeployOptions) -> list[Setting]
             ("engine-create-func-name", "NvDsInferYoloCudaEngineGet", "DeepStream-Yolo builds the engine of the pair"),
         ]
     else:
-        engine = engine_name(ONNX_NAME, options)
-        reason = "an engine found here is used whatever the model: keep one folder per version"
+        written = engine_name(ONNX_NAME, options)
+        engine = engine_name(hashed_name(ONNX_NAME, model.sha256(ONNX_NAME)), options)
+        reason = (
+            f"named by the ONNX file's hash, so that no engine of another is taken: rename {written}, which the build "
+            f"leaves, or deploy by traffic-yolo deepstream config, whose ONNX file has that name"
+        )
         files = [("onnx-file", ONNX_NAME, "made of the Darknet pair; the engine is built of it at the first start")]
     built = f"reads the boxes; built on the GPU node against the headers of DeepStream {options.version}"
     return [

@@ -108,7 +108,13 @@ def _lint_file(
     if kind == "deepstream-app":
         for group, inner in network_files(subject):
             # The model is the first network's: a second one looks at what the first found
-            below, names, used = _lint_file(inner, known if group == "primary-gie" else None)
+            try:
+                below, names, used = _lint_file(inner, known if group == "primary-gie" else None)
+            except ModelError as error:
+                advice = "name nvinfer's file, or set plugin-type to what reads this one"
+                text = f"[{group}] config-file: {error}"
+                findings.append(subject.finding("no-config-file", "error", group, "config-file", text, advice))
+                continue
             findings += below
             read += [name for name in names if name not in read]
             known = known if group != "primary-gie" else used

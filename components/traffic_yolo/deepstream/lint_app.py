@@ -6,6 +6,7 @@ Each rule follows deepstream-app's sources (9.1), where they were read; nobody h
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from traffic_yolo.deepstream.app_keys import APP_GROUPS
 from traffic_yolo.deepstream.config_findings import ConfigFinding, ConfigSubject
@@ -174,9 +175,8 @@ def _uri(subject: ConfigSubject, group: str) -> Iterator[ConfigFinding]:
             "uri", "error", group, "uri", f"{where} begins with {uri.split('://')[0]}://, but type=4 is RTSP",
             "write type=2 for files",
         )  # fmt: skip
-    if uri.startswith("multifile://") and NUMBER_PATTERN.search(uri):
-        bad = NUMBER_PATTERN.search(uri)
-        assert bad is not None
+    bad = NUMBER_PATTERN.search(uri)
+    if uri.startswith("multifile://") and bad is not None and not NUMBER_PATTERN.search(unquote(uri)):
         yield subject.finding(
             "uri", "error", group, "uri",
             f"{where}: a URI is percent-decoded, and {bad[0]} does not survive it",

@@ -3,14 +3,17 @@
 Each rule follows nvinfer's sources (DeepStream 9.1), where they were read; nobody has run them on a GPU.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from traffic_yolo.deepstream.config_findings import ConfigFinding, ConfigSubject
+from traffic_yolo.deepstream.deploy_config import hashed_name
 from traffic_yolo.deepstream.engine_names import EngineName, onnx_is_quantized
 from traffic_yolo.deepstream.nvinfer_config import DETECTORS
 from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, PROPERTY, PROPERTY_KEYS
 from traffic_yolo.model_folder import label
+from traffic_yolo.storage import sha256_of_file
 
 PRECISION_WORDS = {0: "fp32", 1: "int8", 2: "fp16", 3: "best"}
 MODEL_KEYS = ("onnx-file", "model-file", "uff-file", "tlt-encoded-model", "custom-network-config")
@@ -272,6 +275,7 @@ NVINFER_RULES = (
     model_files, older_keys, engine, precision, classes, labels, input_of, resize, clustering, interval,
 )  # fmt: skip
 SCALE_TOLERANCE = 1e-6
+HASHED = re.compile(r".*-[0-9a-f]{12}\.onnx")
 
 
 def _engine_name(subject: ConfigSubject, name: EngineName) -> Iterator[ConfigFinding]:
@@ -294,7 +298,14 @@ def _engine_name(subject: ConfigSubject, name: EngineName) -> Iterator[ConfigFin
         )  # fmt: skip
     by_library = subject.has(PROPERTY, "engine-create-func-name")
     model = subject.text(PROPERTY, "onnx-file")
-    if model and not by_library and Path(model).name != name.model:
+    if model and not by_library and _is_hashed(subject, Path(model).name, name.model):
+        yield subject.finding(
+            "engine-name", "info", PROPERTY, "model-engine-file",
+            f"the engine is looked for under the hash of {model}: never a stale one, but one that nvinfer built is "
+            f"found only once it is renamed",
+            "deploy by traffic-yolo deepstream config, whose ONNX file has that name",
+        )  # fmt: skip
+    elif model and not by_library and Path(model).name != name.model:
         yield subject.finding(
             "foreign-engine", "error", PROPERTY, "model-engine-file",
             f"the engine's name says that it was built of {name.model}, but onnx-file is {Path(model).name}: an engine "
@@ -308,6 +319,14 @@ def _engine_name(subject: ConfigSubject, name: EngineName) -> Iterator[ConfigFin
             "the same name for every model",
             "remove the key: nvinfer builds an ONNX file itself, and names the engine after it",
         )  # fmt: skip
+
+
+def _is_hashed(subject: ConfigSubject, model: str, named: str) -> bool:
+    """Whether an engine's name is the ONNX file's with its own hash in it, where the file is there to tell."""
+    if HASHED.fullmatch(named) is None or not named.startswith(f"{model.removesuffix('.onnx')}-"):
+        return False
+    path = subject.path(PROPERTY, "onnx-file")
+    return path is None or not path.is_file() or named == hashed_name(model, sha256_of_file(path))
 
 
 def _label_order(subject: ConfigSubject, path: Path, found: list[str]) -> Iterator[ConfigFinding]:
