@@ -144,7 +144,7 @@ def _given(options: AnonymizeOptions, images: Sequence[LabelledImage]) -> Given:
             expected = f"expected a picture of {shown(options.dataset)}"
             raise LabelError(f"{labels.where}: {expected}, found {shown(labels.name)}: {reason}")
         xywh = np.array([box.xywh for box in labels.in_pixels(known[candidates[0]])], np.float64).reshape(-1, 4)
-        found.setdefault(candidates[0], []).append(xywh_to_xyxy(xywh))
+        found.setdefault(candidates[0], []).append(xywh_to_xyxy(xywh).astype(np.float64))
     if not any(len(boxes) for several in found.values() for boxes in several):
         raise LabelError(f"{shown(options.boxes)}: expected boxes, found none")
     return {key: np.concatenate(several) for key, several in found.items()}
