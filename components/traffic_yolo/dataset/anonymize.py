@@ -5,7 +5,6 @@ is `privacy_blur`'s.
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections import Counter
@@ -42,6 +41,7 @@ from traffic_yolo.storage import (
     check_new_folder,
     existing_path,
     output_path,
+    read_json,
     sha256_of_file,
     write_json,
 )
@@ -244,7 +244,7 @@ def _report(folder: Path, images: Sequence[LabelledImage], summary: AnonymizeSum
     by = [*(["parts of the boxes of vehicles and people"] if options.parts else []),
           *([f"the boxes of {os.path.basename(options.boxes)}"] if options.boxes else [])]  # fmt: skip
     lines = [f"Blurred by {shown_names(by)}.", *summary.text.splitlines(), f"Fingerprint {summary.fingerprint}."]
-    described = json.loads((folder / "report.json").read_text()) if (folder / "report.json").is_file() else {}
+    described = read_json(folder / "report.json", what="report") if (folder / "report.json").is_file() else {}
     lines += [f"As converted: {note}" for note in described.get("notes", [])]
     head = "".join(paragraph(line) for line in lines)
     return page("Anonymous copy of a data set", [("", head), ("Pictures with most boxes", pictures(samples))])

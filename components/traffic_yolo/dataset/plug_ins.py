@@ -4,7 +4,7 @@ from traffic_yolo.dataset.anchor_fit import AnchorObserver
 from traffic_yolo.dataset.checks.finding import FailOn, parse_severities
 from traffic_yolo.dataset.checks.observer import ChecksObserver
 from traffic_yolo.dataset.checks.table import CHECKS
-from traffic_yolo.dataset.observers import FrameChange, FrameFilter, PlugIns, RecordFilter
+from traffic_yolo.dataset.observers import FrameChange, FrameFilter, FrameObserver, PlugIns, RecordFilter
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
@@ -23,7 +23,7 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
     masks = RegionMasks.read(existing_path(policy.regions, what="regions")) if policy.regions else None
     if "split-leak" in FailOn.parse(policy.fail_on).checks and policy.leak_check != "fail":
         raise OptionsError(f"fail_on names split-leak, but leak_check is {policy.leak_check}; leave one out")
-    observers = (
+    observers: tuple[FrameObserver, ...] = (
         ChecksObserver(
             parse_severities(policy.check_severities, CHECKS),
             fail_on=policy.fail_on,
