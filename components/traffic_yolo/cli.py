@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export-labels": ("export_labels", "Write labels in another format: CVAT, YOLO, KITTI, COCO."),
     "check": ("check", "Check recordings or a data set: labels, pictures, splits, and the radar's view."),
     "diff": ("diff", "Say what changed from one data set to another: pictures, splits, classes, boxes."),
+    "anonymize": ("anonymize", "Copy a data set with number plates and heads blurred."),
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
     "import-model": ("import_model", "Make a model folder of Darknet's files, or of a version of a zoo."),

@@ -24,7 +24,11 @@ WRITTEN = {
     "snapshot --gate-file": "gate.txt",
     "convert --out": "data",
     "convert --data-store": "data-store",
+    "convert --quarantine": "aside",
     "export-labels --out": "labels",
+    "export-labels --quarantine": "labels-aside",
+    "diff --out": "diff",
+    "anonymize --out": "anonymous",
     "check --out": "checked",
     "detect --out": "shard.npz",
     "merge-detections --out": "detections.npz",
@@ -97,10 +101,12 @@ RUNS = f"""
 atm synthesize --sites 1 --recordings-per-site 1 --frames-per-recording 2 --picture-width 160 --picture-height 96 --out nas://share
 atm inspect nas://share/recordings --json-file nas://inspected.json --html nas://inspected.html
 snapshot --source nas://share/recordings --out nas://snapshot.json --changes nas://changes.json --gate-file nas://gate.txt
-convert --source nas://dataset --out nas://data
+convert --source nas://dataset --out nas://data --quarantine nas://aside
 convert --source nas://dataset --data-store nas://data-store --out nas://referring
 storage gc --data-store nas://data-store --no-zoo
-export-labels --source nas://dataset --to coco --out nas://labels
+export-labels --source nas://dataset --to coco --out nas://labels --quarantine nas://labels-aside
+diff nas://dataset nas://data --out nas://diff
+anonymize --dataset nas://data --out nas://anonymous
 check nas://data --out nas://checked
 detect --model nas://untrained --dataset nas://data --shard 1/1 --out nas://shard.npz
 merge-detections nas://shard.npz --out nas://detections.npz

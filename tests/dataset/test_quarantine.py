@@ -204,7 +204,9 @@ def test_scans_and_recordings_go_aside(share: Share, tmp_path: Path) -> None:
         ("recording", "unreadable-file", f"recordings/20210901_siteD/{broken.name}"),
         ("picture", "truncated-picture", f"pictures/{cut.stem}/SCAN_00000.jpg"),
         ("label", "no-area", f"labels/{_hashed(share.label_file)}-labels.json"),
+        ("scan", "no-area", "pictures/20210901120500_0/SCAN_00000.jpg"),
     }
+    assert (tmp_path / "aside/pictures/20210901120500_0/SCAN_00000.jpg").read_bytes() == jpeg(500)
     assert (tmp_path / f"aside/pictures/{cut.stem}/SCAN_00000.jpg").read_bytes() == data[:-50]
     # Whoever counts what a training would see counts the same
     counted = used_frames(options)

@@ -21,6 +21,7 @@ from traffic_yolo.dataset.label_store import LabelStore
 from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import About, Problem, ProblemSink, strict
+from traffic_yolo.dataset.quarantine import Quarantine
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import (
     DatasetError,
@@ -56,18 +57,12 @@ class _Surveyed:
         return row < len(self.numbers) and self.numbers[row] == number
 
 
-def _none_blocked(where: str) -> bool:
-    """What no quarantine puts aside."""
-    del where
-    return False
-
-
 @dataclass(frozen=True)
 class AtmOptions:
     """How recordings are read: in which layout (None: each file's own), and which parts of a scan beside the picture.
 
-    `only` and `labelled_only`: see `sources.SourceOptions`. `blocks` says by the place of a frame's labels whether the
-    frame is put aside.
+    `only` and `labelled_only`: see `sources.SourceOptions`. `quarantine` says by the place of a frame's labels whether
+    the frame is put aside.
     """
 
     layout: Layout | None = None
@@ -75,7 +70,7 @@ class AtmOptions:
     only: Collection[str] | None = None
     limits: RecordingLimits = field(default_factory=limits_in_force)
     labelled_only: bool = False
-    blocks: Callable[[str], bool] = _none_blocked
+    quarantine: Quarantine | None = None
 
 
 class AtmSource:
@@ -112,7 +107,7 @@ class AtmSource:
     def keys(self) -> Iterator[PictureKey]:
         """Every frame with human labels."""
         for (recording, number), labels in self._labels.items():
-            if labels.labelled and not self._options.blocks(labels.where):
+            if labels.labelled and not self._is_blocked(labels):
                 known = self._recordings[recording]
                 scan = scan_name(number)
                 yield PictureKey(known.site, recording, scan, "", labels.counted, known.camera, known.day)
@@ -265,9 +260,15 @@ class AtmSource:
             raise LabelError(f"{labels.where}: recording {stated} has no scan {int(digits)}; remove the label")
         return candidates[0], int(digits)
 
+    def _is_blocked(self, labels: PictureLabels) -> bool:
+        return self._options.quarantine is not None and self._options.quarantine.blocks(labels.where)
+
     def _read_frame(self, name: str, recording: Recording, number: int) -> Frame | None:
         labels = self._labels.get((name, number))
-        if labels is not None and self._options.blocks(labels.where):
+        if labels is not None and self._is_blocked(labels):
+            assert self._options.quarantine is not None
+            scan_of = f"{name}/{scan_name(number)}"
+            self._options.quarantine.put_scan(labels, scan_of, recording.path, partial(recording.jpeg, number))
             return None
         if self._options.labelled_only and (labels is None or not labels.labelled):
             return None

@@ -4,10 +4,11 @@ from traffic_yolo.dataset.anchor_fit import AnchorObserver
 from traffic_yolo.dataset.checks.finding import FailOn, parse_severities
 from traffic_yolo.dataset.checks.observer import ChecksObserver
 from traffic_yolo.dataset.checks.table import CHECKS
-from traffic_yolo.dataset.observers import FrameChange, FrameFilter, PlugIns, RecordFilter
+from traffic_yolo.dataset.observers import FrameChange, FrameFilter, FrameObserver, PlugIns, RecordFilter
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.picture_observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
+from traffic_yolo.dataset.regions import RegionCounts, RegionMasks
 from traffic_yolo.dataset.source_counts import SourceCounts
 from traffic_yolo.dataset.split_pins import SplitPins, SplitRecorder, read_pins
 from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
@@ -19,9 +20,10 @@ from traffic_yolo.storage import existing_path
 def plug_ins(options: ConvertOptions) -> PlugIns:
     """The plug-ins of one conversion under its policy. Raises `OptionsError` for a policy that makes no sense."""
     policy = policy_at(options.policy)
+    masks = RegionMasks.read(existing_path(policy.regions, what="regions")) if policy.regions else None
     if "split-leak" in FailOn.parse(policy.fail_on).checks and policy.leak_check != "fail":
         raise OptionsError(f"fail_on names split-leak, but leak_check is {policy.leak_check}; leave one out")
-    observers = (
+    observers: tuple[FrameObserver, ...] = (
         ChecksObserver(
             parse_severities(policy.check_severities, CHECKS),
             fail_on=policy.fail_on,
@@ -34,8 +36,10 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
         AnchorObserver(policy),
         SplitRecorder(policy.split_level, pins_of(policy)),
         SourceCounts(),
+        *([RegionCounts(masks)] if masks else []),
     )
-    return PlugIns(_changes(policy), _filters(policy), _record_filters(policy), observers, options.pictures)
+    changes = (*([masks] if masks else []), *_changes(policy))
+    return PlugIns(changes, _filters(policy), _record_filters(policy), observers, options.pictures)
 
 
 def pins_of(policy: DataPolicy) -> SplitPins | None:

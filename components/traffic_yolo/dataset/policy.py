@@ -71,6 +71,9 @@ class DataPolicy:
     network_height: int = field(default=0, metadata={"help": "Height of the network's input."})
     resize_rule: str = _text("stretch", "How pictures get to the network's size.", RESIZE_RULES)
     min_box_px: float = _number(0.0, "Ignore boxes whose shorter side is below, in network pixels; 0: none.")
+    regions: str = _text(
+        "", "YAML file of cameras' regions of interest: boxes with their foot outside do not count.", location="read"
+    )
     report_cfg: str = _text(
         "", "Darknet cfg whose anchors the report fits; empty: the package's small network.", location="read"
     )

@@ -141,6 +141,13 @@ class Quarantine:
         placed = self._copy_name(path, "pictures")
         self._kept.entries[QuarantineEntry("picture", check, reason, labels.name, str(path), placed)] = None
 
+    def put_scan(self, labels: PictureLabels, name: str, recording: Path, picture: Callable[[], bytes]) -> None:
+        """Puts the picture of a scan beside its bad labels."""
+        reason = f"{recording} {name}: its labels are in quarantine ({labels.where})"
+        check = self.blocking(labels.where)
+        placed = self._written(name, picture)
+        self._kept.entries[QuarantineEntry("scan", check, reason, name, str(recording), placed)] = None
+
     def put_frame(self, frame: Frame, findings: Iterable[Finding], picture: bytes) -> None:
         """Puts aside a frame that checks object to."""
         name = f"{frame.recording}/{frame.scan}"
@@ -160,9 +167,12 @@ class Quarantine:
         ends = [len(where), *(index for index in range(len(where)) if where.startswith(" (", index))]
         return next((self._kept.blocked[where[:end]] for end in ends if where[:end] in self._kept.blocked), "")
 
-    def reading(self, reader: LabelReader, *, with_pictures: bool) -> LabelReader:
-        """A reader that leaves out what is put aside. `with_pictures`: their files go to the quarantine as well."""
-        return _Sifted(reader, self, with_pictures=with_pictures)
+    def reading(self, reader: LabelReader, *, with_pictures: bool, laid_over: bool = False) -> LabelReader:
+        """A reader that leaves out what is put aside. `with_pictures`: their files go to the quarantine as well.
+
+        `laid_over`: labels of recordings, whose reader asks `blocks` itself, so that it knows which scans they are of.
+        """
+        return _Sifted(reader, self, with_pictures=with_pictures, laid_over=laid_over)
 
     def _written(self, name: str, picture: Callable[[], bytes]) -> str:
         if self.folder is None:
@@ -189,7 +199,8 @@ class Quarantine:
 class _Sifted:
     """The labels of another reader without those that are put aside."""
 
-    def __init__(self, reader: LabelReader, quarantine: Quarantine, *, with_pictures: bool) -> None:
+    def __init__(self, reader: LabelReader, quarantine: Quarantine, *, with_pictures: bool, laid_over: bool) -> None:
+        self._laid_over = laid_over
         self._reader = reader
         self._quarantine = quarantine
         self._finders: dict[str, PictureFinder] | None = {} if with_pictures else None
@@ -224,6 +235,8 @@ class _Sifted:
                 for problem in told:
                     on_problem(problem)
                 yield labels
+            elif self._laid_over:
+                yield labels
             else:
                 self._put_picture(labels)
         for problem in pending:
@@ -235,7 +248,7 @@ class _Sifted:
 
     def _unblocked(self, on_problem: ProblemSink) -> Iterator[PictureLabels]:
         for labels in self._reader.pictures(on_problem):
-            if not self._quarantine.blocks(labels.where):
+            if self._laid_over or not self._quarantine.blocks(labels.where):
                 yield labels
 
     def _tell(self, problem: Problem, on_problem: ProblemSink) -> None:
@@ -262,7 +275,7 @@ def copy_parts(entries: Iterable[QuarantineEntry], folder: Path) -> None:
     """Copies the files of these entries into `folder`, under their names there; those that are there already stay."""
     for entry in entries:
         target = folder / entry.copy
-        if entry.copy and not target.exists():
+        if entry.copy and not target.exists() and entry.file:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(entry.file, target)
 

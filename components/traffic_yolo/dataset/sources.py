@@ -84,8 +84,8 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
         atm = AtmOptions(layout, how.parts, how.only, how.recording_limits, how.labelled_only)
         labels = _labels(options, read)
         if how.quarantine is not None:
-            atm = replace(atm, blocks=how.quarantine.blocks)
-            labels = labels and how.quarantine.reading(labels, with_pictures=False)
+            atm = replace(atm, quarantine=how.quarantine)
+            labels = labels and how.quarantine.reading(labels, with_pictures=False, laid_over=True)
         source: Source = AtmSource(path, labels, atm, on_problem=how.on_problem)
         source.notes += _left_by_auto(path, found) if is_auto else []
         return source

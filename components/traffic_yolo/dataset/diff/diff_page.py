@@ -58,7 +58,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def diff_html(diff: DataSetDiff) -> str:
     """The comparison as one self-contained page."""
-    rows = [
+    rows: list[tuple[str | int, ...]] = [
         (name, each.before, each.after, *(each.counts[kind] for kind in BOX_KINDS))
         for name, each in diff.by_class.items()
     ]
