@@ -5,15 +5,19 @@ Darknet's own pictures (one tenth and two fifths of the boxes, 1.5 and 2.2 class
 "Worst" is against us: every box is above the threshold, and all are of one class.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import numpy as np
 import torch
+import wide_nms_kernels
 from darknet_models import yolov4_text
 from harness import Row, Work, interleaved
 from plain_nms import plain_nms
 from torch import Tensor
 
+from traffic_yolo.darknet import nms, nms_kernels
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import decode_above
 from traffic_yolo.darknet.heads import YoloHead
@@ -83,6 +87,8 @@ def _rows_of(name: str, heads: list[YoloHead], logits: list[Tensor]) -> Iterator
         against = "" if name == "worst" else "15 ms on one core"
         milliseconds = timing.median_s * 1e3
         yield Row(TOPIC, what, milliseconds, "ms", against, milliseconds if goal else None, goal)
+    if name == "busy":
+        yield _against_wide(detections)
     if name != "quiet":
         return
     rivals: dict[str, Work] = {
@@ -94,3 +100,25 @@ def _rows_of(name: str, heads: list[YoloHead], logits: list[Tensor]) -> Iterator
     ours_s, plain_s = times["ours"].median_s, times["plain"].median_s
     peer = f"a plain Python loop over the classes: {plain_s:.2f} s"
     yield Row(TOPIC, f"the same, {name} picture", ours_s * 1e3, "ms", peer, plain_s / ours_s, "at least 20")
+
+
+def _against_wide(detections: Callable[[], PictureDetections]) -> Row:
+    """Decode and suppression with today's kernel and with the one that compared every box that touches."""
+    rule = NmsRule("default", IOU_THRESHOLD)
+
+    def with_kernels(kernels: ModuleType) -> np.ndarray:
+        try:
+            nms.suppress_by_class = kernels.suppress_by_class
+            return darknet_nms(*detections(), rule)
+        finally:
+            nms.suppress_by_class = nms_kernels.suppress_by_class
+
+    rivals: dict[str, Work] = {
+        "ours": lambda: with_kernels(nms_kernels),
+        "wide": lambda: with_kernels(wide_nms_kernels),
+    }
+    assert np.array_equal(rivals["ours"](), rivals["wide"]())
+    times = interleaved(rivals, repeats=15, clock=time.process_time)
+    ours_s, wide_s = times["ours"].median_s, times["wide"].median_s
+    peer = f"the kernel of November 2026: {wide_s * 1e3:.1f} ms"
+    return Row(TOPIC, "decode + NMS (default), busy picture", ours_s * 1e3, "ms", peer, ours_s / wide_s, "at most 0.6")

@@ -57,3 +57,25 @@ def test_many_boxes_in_strips_are_those_of_plain_loops(kind, largest):
     survivors = darknet_nms(*found, NmsRule(kind, 0.4))
     np.testing.assert_array_equal(survivors, PLAIN.plain_nms(*found, kind, 0.4))
     assert 20 < len(survivors) < (scores > 0).sum()
+
+
+@pytest.mark.parametrize("iou_threshold", [0.05, 0.1, 0.3, 0.45, 0.5, 0.7, 0.95])
+@pytest.mark.parametrize("farthest", [1.0, 608.0])
+def test_pairs_at_the_edge_of_what_one_box_can_remove_are_those_of_plain_loops(iou_threshold, farthest):
+    """Lengths of every ratio, from some that roundings swallow, and centres as far apart as an IoU of the threshold."""
+    numbers = np.random.default_rng(2)
+    pairs, classes = 120, 120
+    length = farthest * 10.0 ** numbers.uniform(-7, -0.3, pairs)
+    ratio = numbers.choice([iou_threshold, 1, 1 / iou_threshold, 0.8, 1.25], pairs) * numbers.choice([1, 0.999], pairs)
+    other = length * ratio
+    # of equal heights: shared / (length + other - shared) = threshold
+    shared = np.minimum(iou_threshold * (length + other) / (1 + iou_threshold), np.minimum(length, other))
+    apart = (length + other) / 2 - shared * numbers.choice([0.9, 0.999, 1, 1.001], pairs)
+    x, y = farthest * numbers.random(pairs), farthest * numbers.random(pairs)
+    boxes = np.concatenate([np.stack([x, y, length, length], 1), np.stack([x + apart, y, other, length], 1)])
+    scores = np.zeros((2 * pairs, classes), np.float32)
+    scores[np.arange(2 * pairs), np.tile(np.arange(pairs), 2)] = numbers.random(2 * pairs) * 0.9 + 0.1
+    found = (boxes.astype(np.float32), np.ones(2 * pairs, np.float32), scores)
+    survivors = darknet_nms(*found, NmsRule("default", iou_threshold))
+    np.testing.assert_array_equal(survivors, PLAIN.plain_nms(*found, "default", iou_threshold))
+    assert pairs < len(survivors) < 2 * pairs

@@ -11,8 +11,11 @@ Int32Array = NDArray[np.int32]
 NO_PENALTY = np.inf
 MARGIN = np.float32(1.001)  # for the roundings on the way to a box's neighbours; only the exact test decides
 FAR = np.float32(1e30)
+# A corner is off by at most 1.2e-7 of the farthest coordinate, so by 1.2e-4 of a length of LEAST_SHARE; at a threshold
+# of LEAST_THRESHOLD that moves what two boxes must share by 3e-3 of the length, a third of SLACK.
+LEAST_SHARE, LEAST_THRESHOLD, SLACK = np.float32(1e-3), np.float32(0.1), np.float32(0.01)
 MOST_STRIPS, BOXES_IN_STRIP = 32, 64
-ZERO, TWO = np.float32(0), np.float32(2)
+ZERO, HALF, TWO = np.float32(0), np.float32(0.5), np.float32(2)
 _LOW_BITS = np.uint64(0xFFFFFFFF)
 
 
@@ -35,8 +38,8 @@ def suppress(placed: Float32Array, iou_threshold: np.float32, exponent: float) -
     `placed` is `placed_corners`. A kept box removes later ones whose IoU, less (d² / c²) ** exponent, is above the
     threshold; an infinite exponent leaves the IoU as it is.
 
-    A box is compared with its neighbours alone: an IoU above t > 0 wants widths, and heights, that differ by less than
-    a factor of 1 / t, and boxes that touch. So the boxes stand by strips of their centres along y, in a strip along x.
+    A box is compared with its neighbours alone (`_reach`): the boxes stand by strips of their centres along y, in a
+    strip along x.
     """
     count = placed.shape[1]
     num_strips = max(1, min(MOST_STRIPS, count // BOXES_IN_STRIP))
@@ -44,18 +47,22 @@ def suppress(placed: Float32Array, iou_threshold: np.float32, exponent: float) -
     x = placed[:, rank]
     left, top, right, bottom, area, centre = x[0], x[1], x[2], x[3], x[4], x[5]
     place_of = np.empty(count, np.int32)
-    widest, tallest = ZERO, ZERO
+    widest, tallest, farthest = ZERO, ZERO, ZERO
     for place in range(count):
         place_of[rank[place]] = place
         widest = max(widest, right[place] - left[place])
         tallest = max(tallest, bottom[place] - top[place])
+        farthest = max(farthest, max(abs(left[place]), abs(right[place])))
+        farthest = max(farthest, max(abs(top[place]), abs(bottom[place])))
     alive, removed = np.ones(count, np.uint8), np.zeros(count, np.uint8)
     for box in range(count):
         here = place_of[box]
         if not alive[here]:
             continue
-        reach = _reach(right[here] - left[here], widest, iou_threshold)
-        reach_y = _reach(bottom[here] - top[here], tallest, iou_threshold)
+        width, height = right[here] - left[here], bottom[here] - top[here]
+        is_tiny = min(width, height) < farthest * LEAST_SHARE  # roundings may count: any box is looked at
+        reach = FAR if is_tiny else _reach(width, widest, iou_threshold)
+        reach_y = FAR if is_tiny else _reach(height, tallest, iou_threshold)
         is_near = reach < FAR and reach_y < FAR
         first_strip, last_strip = 0, num_strips - 1
         if is_near and num_strips > 1:
@@ -68,18 +75,23 @@ def suppress(placed: Float32Array, iou_threshold: np.float32, exponent: float) -
                 stretch = centre[first:end]
                 end = first + np.searchsorted(stretch, centre[here] + reach, side="right")
                 first += np.searchsorted(stretch, centre[here] - reach)
-            for other in range(first, end):  # no branch inside: the compiler uses vectors
+            if exponent == NO_PENALTY:
+                for other in range(first, end):  # no branch inside: the compiler uses vectors
+                    shared = max(min(right[other], right2) - max(left[other], left2), ZERO)
+                    shared *= max(min(bottom[other], bottom2) - max(top[other], top2), ZERO)
+                    union = area[other] + area2 - shared
+                    overlap = shared / union if (shared > ZERO) & (union > ZERO) else ZERO
+                    alive[other] ^= alive[other] & (overlap > iou_threshold) & (rank[other] > box)
+                continue
+            for other in range(first, end):
                 shared = max(min(right[other], right2) - max(left[other], left2), ZERO)
                 shared *= max(min(bottom[other], bottom2) - max(top[other], top2), ZERO)
                 union = area[other] + area2 - shared
                 overlap = shared / union if (shared > ZERO) & (union > ZERO) else ZERO
                 removed[other] = alive[other] & (overlap > iou_threshold) & (rank[other] > box)
-            if exponent != NO_PENALTY:  # the penalty only lowers the overlap: the others stay whatever it is
-                for other in range(first, end):
-                    if removed[other]:
-                        removed[other] = _overlap(x, other, here, exponent) > iou_threshold
-            for other in range(first, end):
-                alive[other] ^= removed[other]
+            for other in range(first, end):  # the penalty only lowers the overlap: the others stay whatever it is
+                if removed[other]:
+                    alive[other] = not _overlap(x, other, here, exponent) > iou_threshold
     return alive[place_of]
 
 
@@ -116,11 +128,18 @@ def _strip_of(y: np.float32, lowest: np.float32, strip_height: np.float32, num_s
 
 @kernel
 def _reach(length: np.float32, longest: np.float32, iou_threshold: np.float32) -> np.float32:
-    """How far along one axis the centre of a box may lie that one of this length can remove."""
+    """How far along one axis the centre of a box may lie that one of this length can remove.
+
+    An IoU above t wants lengths l and m of which the boxes share more than t * max(l, m), so m lies between t * l and
+    l / t, and the centres within (l + m) / 2 - t * max(l, m): most for m = l / t where t is below a half, else for
+    m = l. At a small threshold the boxes need only touch.
+    """
     if iou_threshold < ZERO:
         return np.float32(np.inf)
-    most = min(longest, length / iou_threshold * MARGIN) if iou_threshold > ZERO else longest
-    return (length + most) / TWO * MARGIN
+    if iou_threshold < LEAST_THRESHOLD:
+        return (length + longest) / TWO * MARGIN
+    most = min(longest, length if iou_threshold >= HALF else length / iou_threshold)
+    return max((length + most) / TWO - iou_threshold * max(length, most), ZERO) + SLACK * length
 
 
 @kernel

@@ -23,7 +23,7 @@ def cluster_by_class(
     post_thresholds: Float32Array,
     topk: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Indices of what is kept of boxes (n, 4) left, top, width, height: by class, then by falling score, equals by index.
+    """Indices of what is kept of boxes (n, 4) left, top, width, height; by class, then by falling score, then by index.
 
     By class (C,): a box stays whose IoU with every kept one is at most the threshold; then those with a score above the
     post-cluster threshold; then the first `topk`, all where that is negative. `score_bits` are the bits of scores.
@@ -44,7 +44,7 @@ def cluster_by_class(
         keys[ends[class_id]] = (falling << np.uint64(32)) | np.uint64(index)
         ends[class_id] += 1
     kept = np.empty(len(scores), np.int64)
-    placed = np.empty((5, len(scores) + CHUNK), np.float32)
+    placed = np.empty((5, len(scores)), np.float32)
     end = 0
     for class_id in range(num_classes):
         first, last = starts[class_id], starts[class_id + 1]
@@ -65,7 +65,7 @@ def cluster_by_class(
 def _survivors(
     boxes_xywh: Float32Array, keys: NDArray[np.uint64], iou_threshold: np.float32, placed: Float32Array
 ) -> NDArray[np.int64]:
-    """Indices (the keys' low bits) of the boxes that stay, in the keys' order; `placed` (5, n + CHUNK) is room to work."""
+    """Indices (the keys' low bits) of the boxes that stay, in the keys' order; `placed` (5, n) is room to work."""
     left, top, right, bottom, area = placed[0], placed[1], placed[2], placed[3], placed[4]
     survivors = np.empty(len(keys), np.int64)
     count = 0
