@@ -246,10 +246,7 @@ class AnnotationColumns:
         if any(len(column) != len(entries) or column.ndim > 1 + (name == "box") for name, column in table.items()):
             return None  # a list where a single value belongs
         confidence = table["confidence"]
-        good = (
-            not (confidence < 0).any()
-            and not (confidence > 1).any()
-        )
+        good = not (confidence < 0).any() and not (confidence > 1).any()
         try:
             return (table, _judged(entries, table)) if good else None
         except LabelError:
