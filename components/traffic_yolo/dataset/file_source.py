@@ -74,7 +74,8 @@ class FileSource:
     def check_pictures(self, root: Path, names: Collection[str]) -> None:
         """Raises `DatasetError` for a picture that is not among `names`, which are relative to `root`."""
         for labels, path, _, _ in self._located(already_told):
-            if os.path.relpath(path, root) not in names:
+            beside = labels.embedded is None or os.path.isfile(path)
+            if beside and os.path.relpath(path, root) not in names:
                 raise DatasetError(
                     f"{labels.where}: picture {path} lies outside of what was fingerprinted below {root}; give the "
                     f"folder that holds both as source"
@@ -123,9 +124,11 @@ class FileSource:
             try:
                 path = labels.path or self._finder(labels.own_split).find(labels.name, where=labels.where)
             except LabelError as error:
-                if not labels.implied:
-                    on_problem(Problem("picture-missing", str(error)))
-                continue
+                if labels.embedded is None:
+                    if not labels.implied:
+                        on_problem(Problem("picture-missing", str(error)))
+                    continue
+                path = self._reader.root / labels.name
             yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
 
     def _finder(self, split: str) -> PictureFinder:
@@ -135,14 +138,17 @@ class FileSource:
 
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
         try:
-            data = read_picture(path)
+            if labels.embedded is None or os.path.isfile(path):
+                data = read_picture(path)
+            else:
+                data = labels.embedded()
             check_upright(data, what=str(path))
             data = kept_picture(data, what=str(path))
             width, height = picture_size(data, what=str(path))
         except PictureError as error:
             self._on_problem(Problem("picture-turned", str(error)))
             return None
-        except (DatasetError, StorageError) as error:
+        except (DatasetError, LabelError, StorageError) as error:
             self._on_problem(Problem("picture-unreadable", str(error)))
             return None
         if labels.image_wh not in (None, (width, height)):
