@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from traffic_yolo.dataset.archives import ArchiveReader
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.picture_finder import PictureFinder
@@ -73,6 +74,8 @@ class FileSource:
 
     def check_pictures(self, root: Path, names: Collection[str]) -> None:
         """Raises `DatasetError` for a picture that is not among `names`, which are relative to `root`."""
+        if isinstance(self._reader, ArchiveReader):
+            return  # the archive holds them all
         for labels, path, _, _ in self._located(already_told):
             beside = labels.embedded is None or os.path.isfile(path)
             if beside and os.path.relpath(path, root) not in names:

@@ -10,7 +10,9 @@ from traffic_yolo.dataset.formats.coco import CocoReader, coco_files
 from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
 from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
 from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
+from traffic_yolo.dataset.formats.labelstudio import LabelStudioReader, labelstudio_files
 from traffic_yolo.dataset.formats.mapped import MappedReader
+from traffic_yolo.dataset.formats.mot import MotReader, mot_sequences
 from traffic_yolo.dataset.formats.provenance import as_human
 from traffic_yolo.dataset.formats.sidecar import sidecar_of, with_sidecar
 from traffic_yolo.dataset.formats.voc import VocReader, voc_folder
@@ -55,6 +57,10 @@ LABEL_FORMATS: dict[str, LabelFormat] = {
         "LabelMe files (*.json)", lambda path: any(True for _ in labelme_files(path)), LabelmeReader
     ),
     "kitti": LabelFormat("KITTI labels (label_2/*.txt)", lambda path: kitti_folder(path) is not None, KittiReader),
+    "labelstudio": LabelFormat(
+        "an export of Label Studio (*.json)", lambda path: bool(labelstudio_files(path)), LabelStudioReader
+    ),
+    "mot": LabelFormat("MOT sequences (gt/gt.txt)", lambda path: bool(mot_sequences(path)), MotReader),
     "mapped": LabelFormat("a JSON or CSV file with a mapping", lambda _path: False, MappedReader),
 }
 

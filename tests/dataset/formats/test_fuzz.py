@@ -49,6 +49,33 @@ LABELME = json.dumps(
     }
 )  # fmt: skip
 YOLO = "0 0.5 0.5 0.1 0.2\n1 0.25 0.5 0.1 0.2\n"
+LABELSTUDIO = json.dumps(
+    [
+        {
+            "id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"}, "predictions": [],
+            "annotations": [
+                {
+                    "was_cancelled": False,
+                    "result": [
+                        {
+                            "id": "r", "type": "rectanglelabels", "from_name": "label", "to_name": "image",
+                            "original_width": 96, "original_height": 72, "image_rotation": 0, "meta": {"lane": 2},
+                            "value": {"x": 1.5, "y": 2, "width": 3, "height": 4, "rotation": 5, "rectanglelabels": ["CAR"]},
+                        },
+                        {"id": "r", "type": "choices", "from_name": "colour", "value": {"choices": ["red"]}},
+                    ],
+                }
+            ],
+        },
+        {
+            "data": {"image": "b.jpg"}, "annotations": [],
+            "predictions": [
+                {"result": [{"type": "polygonlabels", "score": 0.5, "value": {"points": [[1, 2], [3, 4], [5, 9]], "polygonlabels": ["BUS"]}}]}
+            ],
+        },
+    ]
+)  # fmt: skip
+MOT = "1,7,11,21,30,40,1,3,0.75\n3,8,1,1,9,9,0,8,0\n"
 CSV = "file,label,x1,y1,x2,y2\na.jpg,CAR,1,2,3,4\n"
 MAPPING = {"file": "csv", "fields": {"image": "file", "class": "label", "box": ["x1", "y1", "x2", "y2"]}}
 SIDECAR = json.dumps(
@@ -66,6 +93,8 @@ SAMPLES = {
     "kitti": ("label_2/a.txt", KITTI),
     "labelme": ("a.json", LABELME),
     "yolo": ("labels/a.txt", YOLO),
+    "labelstudio": ("a.json", LABELSTUDIO),
+    "mot": ("gt/gt.txt", MOT),
     "mapped": ("a.csv", CSV),
 }
 
