@@ -4,7 +4,6 @@ import array
 import bisect
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.archives import ArchiveReader
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.picture_decode import check_upright
@@ -20,7 +20,6 @@ from traffic_yolo.dataset.pictures import kept_picture, picture_size, picture_su
 from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
-from traffic_yolo.messages import shown
 
 UNNAMED_RECORDING = "pictures"  # never the source's own name: a renamed source is the same source
 
@@ -183,15 +182,6 @@ class FileSource:
             label_file=labels.where,
             attributes=labels.attributes,
         )
-
-
-def alike_classes(classes: Collection[str]) -> Iterator[str]:
-    """A message for each class whose name differs from an earlier one in case, blanks, hyphens or underscores alone."""
-    first: dict[str, str] = {}
-    for name in classes:
-        before = first.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), name)
-        if before != name:
-            yield f"expected one spelling of a class, found {shown(before)} and {shown(name)}; they are two: rename one"
 
 
 def read_picture(path: Path) -> bytes:

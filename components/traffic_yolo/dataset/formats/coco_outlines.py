@@ -51,7 +51,7 @@ def _box_of_mask(mask: Mapping[str, Any]) -> tuple[Box, float]:
     if not isinstance(size, list) or len(size) != 2 or not all(type(s) is int and 0 < s <= LARGEST_SIDE for s in size):
         raise LabelError(f"segmentation: expected size [height, width] of a mask; found {shown(size)}")
     height, width = size
-    runs = _runs_of_text(counts) if isinstance(counts, str) else counts
+    runs: Any = _runs_of_text(counts) if isinstance(counts, str) else counts
     good = isinstance(runs, list) and all(type(run) is int and 0 <= run <= height * width for run in runs)
     if not good or sum(runs) != height * width:
         raise LabelError(f"segmentation: expected counts of {height} x {width} pixels; found {shown(counts)}")
