@@ -21,6 +21,7 @@ from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import CLASSES_NAME, labels_text, read_names
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.typed_values import why_other
 
 APP_CONFIG_NAME = "deepstream_app.txt"
 FRAMES_NAME = "frames.json"
@@ -145,11 +146,10 @@ def _check_labels(model: Path, name: str) -> None:
 def read_app_run(folder: Path, classes: Sequence[str]) -> Detections:
     """What the run left in its KITTI folder, with the picture ids of its manifest; raises as `read_kitti` does."""
     manifest = read_json(folder / FRAMES_NAME, what="frame manifest")
-    try:
-        image_ids = [int(image_id) for image_id in manifest["image_ids"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise EvaluationError(f"{folder / FRAMES_NAME}: not a frame manifest; expected a list image_ids") from error
-    return read_kitti(folder / KITTI_FOLDER, image_ids, classes)
+    image_ids = manifest.get("image_ids") if isinstance(manifest, dict) else None
+    if reason := why_other(image_ids, list[int]):
+        raise EvaluationError(f"{folder / FRAMES_NAME}: not a frame manifest: image_ids{reason}")
+    return read_kitti(folder / KITTI_FOLDER, image_ids or [], classes)
 
 
 def compare_app_run(
