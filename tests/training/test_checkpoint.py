@@ -179,9 +179,9 @@ def test_values_of_another_type_are_refused_with_the_field(tmp_path: Path, chang
 
 def test_a_checkpoint_that_does_not_fit_the_network_is_refused_in_one_line() -> None:
     network = torch.nn.Linear(3, 2)
-    with pytest.raises(
-        TrainingError, match="resume: the checkpoint after iteration 7 does not fit the run: "
-    ) as caught:
-        with fitting(CHECKPOINT):
-            network.load_state_dict(CHECKPOINT.network)
+    with (
+        pytest.raises(TrainingError, match="resume: the checkpoint after iteration 7 does not fit the run: ") as caught,
+        fitting(CHECKPOINT),
+    ):
+        network.load_state_dict(CHECKPOINT.network)
     assert "\n" not in str(caught.value)
