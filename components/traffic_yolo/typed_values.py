@@ -57,7 +57,7 @@ def why_other(value: Any, hint: Any) -> str:
         good = type(value) is int
     else:
         good = isinstance(value, kind)
-    if not good and dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+    if not good and isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return f".{reason}" if (reason := wrong_field(kind, value)) else ""
     return "" if good else _expected(NAMES.get(kind, f"a {kind.__name__}"), value)
 
