@@ -7,7 +7,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
 from traffic_yolo.dataset.formats.coco import CocoReader, coco_files
-from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
+from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_files
 from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
 from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
 from traffic_yolo.dataset.formats.labelstudio import LabelStudioReader, labelstudio_files
@@ -51,7 +51,7 @@ def _is_labelme(path: Path) -> bool:
 LABEL_FORMATS: dict[str, LabelFormat] = {
     "coco": LabelFormat("a COCO file (*.json)", _is_coco, CocoReader),
     "yolo": LabelFormat("a YOLO data set (data.yaml or *.data)", _is_yolo, YoloReader),
-    "cvat": LabelFormat("a CVAT file (*.xml)", lambda path: cvat_file(path) is not None, CvatReader),
+    "cvat": LabelFormat("a CVAT file (*.xml)", lambda path: bool(cvat_files(path)), CvatReader),
     "voc": LabelFormat("Pascal VOC files (Annotations/*.xml)", lambda path: voc_folder(path) is not None, VocReader),
     "labelme": LabelFormat(
         "LabelMe files (*.json)", lambda path: any(True for _ in labelme_files(path)), LabelmeReader
