@@ -129,5 +129,5 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(GATE_EXIT_CODE) from None
     except TrafficYoloError as error:
         for line in error.lines if isinstance(error, ProblemsError) else (str(error),):
-            print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
+            print(f"{ERROR_PREFIX}{one_line(line)}", file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR_EXIT_CODE) from None

@@ -225,6 +225,21 @@ def test_a_list_of_something_else_is_no_export(tmp_path: Path) -> None:
     assert detect_label_format(tmp_path) == "labelstudio"
 
 
+def test_frames_that_nobody_has_looked_at_are_tasks_to_be_labelled(share: Any, tmp_path: Path) -> None:
+    share.site("D", 9, frames=2, detections=[[3, 0.9, 48, 64, 64, 48]])
+    share.site("E", 8, frames=1)
+    options = {"source": str(share.recordings), "labels": str(share.label_file), "frames": "unlabelled"}
+    export_labels(ExportOptions(to="labelstudio", **options), tmp_path / "out")
+    tasks = json.loads((tmp_path / "out/labelstudio.json").read_text())
+    kinds = sorted(sorted(set(task) - {"data"}) for task in tasks)
+    assert kinds == [[], ["predictions"], ["predictions"]]
+    scores = [task["predictions"][0]["score"] for task in tasks if "predictions" in task]
+    assert scores == pytest.approx([0.9, 0.9])
+    (tmp_path / "out/sidecar.jsonl").unlink()
+    read = list(LabelStudioReader(tmp_path / "out", NO_OPTIONS).pictures())
+    assert [(picture.labelled, picture.annotations[0].label_source) for picture in read] == [(False, "device")] * 2
+
+
 def test_an_export_for_label_studio_is_a_project(tmp_path: Path) -> None:
     (tmp_path / "in/images/rec 1").mkdir(parents=True)
     (tmp_path / "in/images/rec 1/a#.jpg").write_bytes(jpeg(1))

@@ -68,7 +68,8 @@ def label_config(classes: Sequence[str]) -> str:
 class LabelStudioWriter:
     """Writes `labelstudio.json` and `label_config.xml` into a folder; see `base.LabelWriter`.
 
-    Boxes of which a human drew one at least are a task's annotation, all others a prediction. What Label Studio has no
+    Boxes of which a human drew one at least are a task's annotation, all others a prediction; a picture that nobody has
+    looked at and no device saw anything in is a task without either. What Label Studio has no
     place for (ignore, iscrowd, who drew it, attributes) is meta data of the region, which it keeps.
     """
 
@@ -90,7 +91,7 @@ class LabelStudioWriter:
         if by_machine:
             sources = sorted({annotation.label_source for annotation in frame.annotations})
             task["predictions"] = [prediction_of(results, "+".join(sources))]
-        else:
+        elif results or frame.labelled:  # else nobody has said that there is nothing
             task["annotations"] = [{"result": results}]
         self._tasks.add(task)
         return [
