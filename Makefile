@@ -10,6 +10,7 @@ BENCH ?=
 ACCURACY ?=
 PUBLISHED ?=
 FUZZ_SECONDS ?= 60
+READER_SECONDS ?= 10
 FUZZ ?= build/fuzz
 # Images: names follow TRAFFIC_YOLO_IMAGE_PREFIX; PIP_CONF and CA_CERT are files that reach the build alone, as its secrets
 CONTAINER_ENGINE ?= $(notdir $(shell command -v podman || command -v docker))
@@ -60,7 +61,8 @@ test-shuffled: install  ## the test suite in random order, another each time; SE
 slow: install  ## the tests that take minutes (big networks, whole reference sets), ten times as many examples, drawn anew
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
 
-fuzz: install  ## the readers of cfg and weights against FUZZ_SECONDS of damaged files each; corpus and findings in build/fuzz
+fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_readers.py $(FUZZ)/readers --seconds $(READER_SECONDS) 2>/dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[fuzz]"
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_cfg.py $(FUZZ)/cfg -max_total_time=$(FUZZ_SECONDS)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_weights.py $(FUZZ)/weights -max_total_time=$(FUZZ_SECONDS)

@@ -5,6 +5,8 @@ import inspect
 import pytest
 
 from traffic_yolo import errors
+from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.errors import DatasetError, LabelError, StorageError, TrafficYoloError
 
 
 def our_errors() -> list[type[BaseException]]:
@@ -45,3 +47,10 @@ def test_gates_end_a_program_with_exit_code_one_and_a_line_that_is_no_error(caps
 def test_fault_of_ours_keeps_its_type_and_traceback() -> None:
     with pytest.raises(ZeroDivisionError), errors.one_line_errors():
         1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [TrafficYoloError, StorageError, LabelError, DatasetError])
+def test_the_text_of_an_error_is_one_printable_line_whatever_it_quotes(kind: type[TrafficYoloError]) -> None:
+    error = kind("a.csv: no column \x1b[31mred\nline\u202e; found caf\u00e9")
+    assert str(error) == r"a.csv: no column \x1b[31mred\nline\u202e; found caf\xe9".replace(r"\xe9", "\u00e9")
+    assert Problem("label-broken", "a\x00b").message == r"a\x00b"

@@ -67,6 +67,7 @@ OPEN_TO_ALL = {
     "run_id",
     "storage",
     "terminations",
+    "typed_values",
     "trained_on",
     "verdict_file",
     "webhook",

@@ -8,6 +8,8 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 
+from traffic_yolo.messages import one_line
+
 USER_ERROR_EXIT_CODE = 2
 GATE_EXIT_CODE = 1
 ERROR_PREFIX = "error: "
@@ -15,7 +17,14 @@ GATE_PREFIX = "gates failed: "
 
 
 class TrafficYoloError(Exception):
-    """Root of everything that this project raises on purpose."""
+    """Root of everything that this project raises on purpose.
+
+    Its text is one printable line, whatever stood in the file that it quotes: names and values of others may hold line
+    ends, and control characters that a terminal obeys.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class OptionsError(TrafficYoloError, ValueError):
@@ -120,5 +129,5 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(GATE_EXIT_CODE) from None
     except TrafficYoloError as error:
         for line in error.lines if isinstance(error, ProblemsError) else (str(error),):
-            print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
+            print(f"{ERROR_PREFIX}{one_line(line)}", file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR_EXIT_CODE) from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from traffic_yolo.errors import ModelError
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, sha256_of_file, write_json
+from traffic_yolo.typed_values import wrong_field
 
 TRAINED_ON_NAME = "trained_on.json"
 SCHEMA_VERSION = 1
@@ -46,6 +47,8 @@ class TrainedOn:
             content = dict(content)
             if content.pop("schema_version") != SCHEMA_VERSION:
                 raise ModelError(f"{where}: expected schema version {SCHEMA_VERSION}; train again, or remove the file")
+            if reason := wrong_field(cls, content):
+                raise ModelError(f"{where}: not a list of the pictures trained on: {reason}")
             return cls(**{**content, **{name: tuple(content[name]) for name in ("pictures", "chosen_on")}})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{where}: not a list of the pictures trained on: {error}") from error

@@ -11,7 +11,7 @@ from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.export_labels import export_labels
-from traffic_yolo.dataset.options import ConvertOptions, ExportOptions
+from traffic_yolo.dataset.options import WRITTEN_FORMATS, ConvertOptions, ExportOptions
 
 SPLITS = ("train", "val", "test")
 Entry = dict[str, Any]
@@ -130,7 +130,7 @@ def test_a_data_set_converted_again_is_the_same(first: Path, tmp_path: Path, sou
     assert_same(content(tmp_path / "again"), content(first))
 
 
-@pytest.mark.parametrize("to", ["coco", "yolo", "cvat", "kitti"])
+@pytest.mark.parametrize("to", WRITTEN_FORMATS)
 def test_labels_exported_in_any_format_convert_to_the_same_data_set(first: Path, tmp_path: Path, to: str) -> None:
     export_labels(ExportOptions(source=str(first), to=to, pictures=True), tmp_path / "labels")
     run(tmp_path / "labels", tmp_path / "again", policy=f"{{keep_splits: {first}}}")

@@ -14,7 +14,15 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.export_labels import export_labels
 from traffic_yolo.dataset.label_formats import LABEL_FORMATS
 from traffic_yolo.dataset.label_writers import LABEL_WRITERS
-from traffic_yolo.dataset.options import LABEL_FORMAT_NAMES, WRITTEN_FORMATS, ConvertOptions, ExportOptions
+from traffic_yolo.dataset.options import (
+    LABEL_FORMAT_NAMES,
+    WRITTEN_FORMATS,
+    ConvertOptions,
+    ExportOptions,
+    SourceChoice,
+)
+from traffic_yolo.dataset.problems import Problem
+from traffic_yolo.dataset.sources import SourceOptions, open_source
 from traffic_yolo.errors import DatasetError, LabelError, RecordingInUseError, StorageError
 
 BOXES = 1980  # as the README of the reference material states
@@ -162,3 +170,18 @@ def test_labels_that_name_no_frame_are_refused_with_their_place(share: Any, tmp_
 def test_names_of_formats_are_those_of_readers_and_writers() -> None:
     assert tuple(LABEL_FORMATS) == LABEL_FORMAT_NAMES
     assert tuple(LABEL_WRITERS) == WRITTEN_FORMATS
+
+
+def test_classes_of_the_labels_that_the_recordings_spell_otherwise_are_a_finding(share: Any, tmp_path: Path) -> None:
+    share.coco["categories"] += [{"id": 9, "name": "long truck"}, {"id": 10, "name": "Tram"}, {"id": 11, "name": "tram"}]
+    share.save()
+    told: list[Problem] = []
+    choice = SourceChoice(str(share.recordings), labels=str(share.label_file))
+    open_source(choice, SourceOptions(on_problem=told.append))
+    messages = sorted(problem.message.partition("found ")[2] for problem in told if problem.kind == "classes-alike")
+    assert messages == [
+        "'LONG_TRUCK' and 'long truck'; they are two: rename one", "'Tram' and 'tram'; they are two: rename one",
+    ]  # fmt: skip
+    options = ConvertOptions(choice.source, labels=choice.labels, policy="{check_severities: alike-classes=error}")
+    with pytest.raises(DatasetError, match="checks failed: error alike-classes"):
+        convert(options, tmp_path / "out")

@@ -200,7 +200,7 @@ from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import _read_classes
 from traffic_yolo.dataset.formats.mapping import read_mapping
-from traffic_yolo.dataset.formats.yolo import read_data_yaml
+from traffic_yolo.dataset.formats.yolo_set import read_data_yaml
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.dataset.split_pins import read_pins
 from traffic_yolo.errors import TrafficYoloError

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.errors import TrainingError
-from traffic_yolo.training.checkpoint import MAY_DIFFER, Checkpoint, check_same_run, read_checkpoint, write_checkpoint
+from traffic_yolo.training.checkpoint import (
+    MAY_DIFFER,
+    Checkpoint,
+    check_same_run,
+    fitting,
+    read_checkpoint,
+    write_checkpoint,
+)
 from traffic_yolo.training.options import TrainingOptions
 
 CHECKPOINT = Checkpoint(
@@ -147,3 +154,34 @@ def test_checkpoint_of_another_run_is_refused() -> None:
         check_same_run(CHECKPOINT, TrainingOptions(), ("CAR",), "g", cfg="[net]\n")
     with pytest.raises(TrainingError, match="line 2 was '', now 'batch=2'; take that cfg again, or a new folder"):
         check_same_run(CHECKPOINT, TrainingOptions(), ("CAR",), "f", cfg="[net]\nbatch=2\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"iteration": "7"}, "iteration: expected a whole number; found '7'"),
+        ({"iteration": -1}, "iteration: expected a number from 0; found -1"),
+        ({"seconds": float("nan")}, "seconds: expected a finite number; found nan"),
+        ({"is_validated": 1}, "is_validated: expected true or false; found 1"),
+        ({"network": {"a": 1}}, r"network\.a: expected a Tensor; found 1"),
+        ({"averaged": [torch.zeros(1)]}, "averaged: expected an object"),
+        ({"skipped": [{"picture": 1}]}, r"skipped\[0\]\.picture: expected a text; found 1"),
+        ({"random_state": None}, "random_state: expected a Tensor; found None"),
+        ({"classes": "CAR"}, "classes: expected a list; found 'CAR'"),
+        ({"learning_rate": None}, "learning_rate: expected a finite number; found None"),
+    ],
+)
+def test_values_of_another_type_are_refused_with_the_field(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    write_checkpoint(tmp_path / "last.pt", replace(CHECKPOINT, **change))
+    with pytest.raises(TrainingError, match=rf"last\.pt: not a checkpoint of ours: {words}"):
+        read_checkpoint(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_that_does_not_fit_the_network_is_refused_in_one_line() -> None:
+    network = torch.nn.Linear(3, 2)
+    with (
+        pytest.raises(TrainingError, match="resume: the checkpoint after iteration 7 does not fit the run: ") as caught,
+        fitting(CHECKPOINT),
+    ):
+        network.load_state_dict(CHECKPOINT.network)
+    assert "\n" not in str(caught.value)

@@ -16,6 +16,7 @@ from traffic_yolo.atm.jpeg import check_jpeg_end
 from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
 from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
+from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.label_store import LabelStore
 from traffic_yolo.dataset.picture_decode import check_upright
@@ -197,6 +198,8 @@ class AtmSource:
     def _read_labels(self, reader: LabelReader) -> None:
         # The label file's classes may go beyond the layout's: people name what the device cannot
         self.classes = tuple(dict.fromkeys([*self.classes, *reader.classes]))
+        for message in alike_classes(self.classes):
+            self._on_problem(Problem("classes-alike", f"{reader.root}: {message}"))
         names: dict[str, list[str]] = {}
         for name, recording in self._recordings.items():
             for alias in {name, recording.path.stem}:

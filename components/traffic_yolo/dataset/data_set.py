@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.coco_entries import CocoEntries
-from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME, why_no_manifest
 from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.store.opening import folder_of, held, source_folder
@@ -99,11 +99,13 @@ class DataSet:
         for path in (manifest_path, folder / CLASSES_NAME):
             if not path.is_file():
                 raise DatasetError(f"{path.parent}: {path.name} is missing; is this a folder that convert wrote?")
-        manifest = read_json(manifest_path, what="manifest")
+        manifest = read_json(manifest_path, what="manifest", error=DatasetError)
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
         if version != SCHEMA_VERSION or not isinstance(manifest.get("fingerprint"), str):
             expected = f"schema version {SCHEMA_VERSION} and a fingerprint"
             raise DatasetError(f"{manifest_path}: expected {expected}, found version {shown(version)}; convert again")
+        if reason := why_no_manifest(manifest):
+            raise DatasetError(f"{manifest_path}: not a manifest of ours: {reason}; convert again")
         classes = _read_classes(folder / CLASSES_NAME)
         data_set = cls(root=folder, classes=classes, manifest=manifest, by_reference=referring is not None)
         data_set._check_unchanged(CLASSES_NAME)
@@ -180,7 +182,9 @@ class DataSet:
 
     @cached_property
     def num_images(self) -> dict[str, int]:
-        """Pictures of each split, from the manifest."""
+        """Pictures of each split, from the manifest; `DatasetError` where it does not count them."""
+        if "counts" not in self.manifest:
+            raise DatasetError(f"{self.root / MANIFEST_NAME}: counts is missing; convert again")
         return {split: int(self.manifest["counts"][split]["images"]) for split in self.splits}
 
     @property

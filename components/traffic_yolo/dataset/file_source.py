@@ -4,7 +4,6 @@ import array
 import bisect
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from traffic_yolo.dataset.alike_classes import alike_classes
+from traffic_yolo.dataset.archives import ArchiveReader
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.picture_finder import PictureFinder
@@ -19,7 +20,6 @@ from traffic_yolo.dataset.pictures import kept_picture, picture_size, picture_su
 from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
 from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
-from traffic_yolo.messages import shown
 
 UNNAMED_RECORDING = "pictures"  # never the source's own name: a renamed source is the same source
 
@@ -82,8 +82,11 @@ class FileSource:
 
     def check_pictures(self, root: Path, names: Collection[str]) -> None:
         """Raises `DatasetError` for a picture that is not among `names`, which are relative to `root`."""
+        if isinstance(self._reader, ArchiveReader):
+            return  # the archive holds them all
         for labels, path, _, _ in self._located(already_told):
-            if os.path.relpath(path, root) not in names:
+            beside = labels.embedded is None or os.path.isfile(path)
+            if beside and os.path.relpath(path, root) not in names:
                 raise DatasetError(
                     f"{labels.where}: picture {path} lies outside of what was fingerprinted below {root}; give the "
                     f"folder that holds both as source"
@@ -148,10 +151,12 @@ class FileSource:
             try:
                 path = labels.path or self._finder(labels.own_split).find(labels.name, where=labels.where)
             except LabelError as error:
-                if not labels.implied:
-                    about = About((labels.where,), labels.name)
-                    on_problem(Problem("picture-missing", str(error), about))
-                continue
+                if labels.embedded is None:
+                    if not labels.implied:
+                        about = About((labels.where,), labels.name)
+                        on_problem(Problem("picture-missing", str(error), about))
+                    continue
+                path = self._reader.root / labels.name
             if (labels.where, path) not in self._doubled:
                 yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
 
@@ -163,14 +168,17 @@ class FileSource:
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
         about = About((labels.where,), f"{recording}/{scan}", path)
         try:
-            data = read_picture(path)
+            if labels.embedded is None or os.path.isfile(path):
+                data = read_picture(path)
+            else:
+                data = labels.embedded()
             check_upright(data, what=str(path))
             data = kept_picture(data, what=str(path))
             width, height = picture_size(data, what=str(path))
         except PictureError as error:
             self._on_problem(Problem("picture-turned", str(error), about))
             return None
-        except (DatasetError, StorageError) as error:
+        except (DatasetError, LabelError, StorageError) as error:
             self._on_problem(Problem("picture-unreadable", str(error), about))
             return None
         if labels.image_wh not in (None, (width, height)):
@@ -206,15 +214,6 @@ class FileSource:
             label_file=labels.where,
             attributes=labels.attributes,
         )
-
-
-def alike_classes(classes: Collection[str]) -> Iterator[str]:
-    """A message for each class whose name differs from an earlier one in case, blanks, hyphens or underscores alone."""
-    first: dict[str, str] = {}
-    for name in classes:
-        before = first.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), name)
-        if before != name:
-            yield f"expected one spelling of a class, found {shown(before)} and {shown(name)}; they are two: rename one"
 
 
 def read_picture(path: Path) -> bytes:

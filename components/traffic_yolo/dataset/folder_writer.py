@@ -16,7 +16,8 @@ from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import SCHEMA_VERSION
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
-from traffic_yolo.dataset.formats.yolo import darknet_data_text, data_yaml_text, read_back
+from traffic_yolo.dataset.formats.yolo import read_back
+from traffic_yolo.dataset.formats.yolo_set import darknet_data_text, data_yaml_text
 from traffic_yolo.dataset.frame_selection import judged_frames
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame
 from traffic_yolo.dataset.frame_writer import notes_of

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
 from traffic_yolo.dataset.formats.coco import COCO_FILES, CocoReader, coco_files
-from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_file
+from traffic_yolo.dataset.formats.cvat import CvatReader, cvat_files
 from traffic_yolo.dataset.formats.kitti import KittiReader, kitti_folder
 from traffic_yolo.dataset.formats.labelme import LabelmeReader, labelme_files
+from traffic_yolo.dataset.formats.labelstudio import LabelStudioReader, labelstudio_files
 from traffic_yolo.dataset.formats.mapped import MappedReader
+from traffic_yolo.dataset.formats.mot import MotReader, mot_sequences
 from traffic_yolo.dataset.formats.provenance import as_human
 from traffic_yolo.dataset.formats.sidecar import sidecar_of, with_sidecar
 from traffic_yolo.dataset.formats.voc import VocReader, voc_folder
-from traffic_yolo.dataset.formats.yolo import YoloReader, yolo_file
+from traffic_yolo.dataset.formats.yolo import YoloReader
+from traffic_yolo.dataset.formats.yolo_set import yolo_file
 from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import PictureLabels
 from traffic_yolo.errors import OptionsError
@@ -48,12 +51,16 @@ def _is_labelme(path: Path) -> bool:
 LABEL_FORMATS: dict[str, LabelFormat] = {
     "coco": LabelFormat("a COCO file (*.json)", _is_coco, CocoReader),
     "yolo": LabelFormat("a YOLO data set (data.yaml or *.data)", _is_yolo, YoloReader),
-    "cvat": LabelFormat("a CVAT file (*.xml)", lambda path: cvat_file(path) is not None, CvatReader),
+    "cvat": LabelFormat("a CVAT file (*.xml)", lambda path: bool(cvat_files(path)), CvatReader),
     "voc": LabelFormat("Pascal VOC files (Annotations/*.xml)", lambda path: voc_folder(path) is not None, VocReader),
     "labelme": LabelFormat(
         "LabelMe files (*.json)", lambda path: any(True for _ in labelme_files(path)), LabelmeReader
     ),
     "kitti": LabelFormat("KITTI labels (label_2/*.txt)", lambda path: kitti_folder(path) is not None, KittiReader),
+    "labelstudio": LabelFormat(
+        "an export of Label Studio (*.json)", lambda path: bool(labelstudio_files(path)), LabelStudioReader
+    ),
+    "mot": LabelFormat("MOT sequences (gt/gt.txt)", lambda path: bool(mot_sequences(path)), MotReader),
     "mapped": LabelFormat("a JSON or CSV file with a mapping", lambda _path: False, MappedReader),
 }
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from traffic_yolo.dataset.formats.base import LabelWriter
-from traffic_yolo.dataset.formats.coco_writer import CocoWriter, coco_writer
+from traffic_yolo.dataset.formats.coco_writer import CocoWriter, coco_writer, spill
 from traffic_yolo.dataset.formats.cvat_writer import cvat_writer
 from traffic_yolo.dataset.formats.kitti import KittiWriter
+from traffic_yolo.dataset.formats.labelstudio_writer import LabelStudioWriter
 from traffic_yolo.dataset.formats.yolo import YoloWriter
 from traffic_yolo.dataset.records import Annotation, Frame
 
@@ -47,6 +48,12 @@ def _cvat(folder: Path, classes: Sequence[str], apart: Sequence[str]) -> context
     return cvat_writer(folder, [*classes, *apart])
 
 
+@contextlib.contextmanager
+def _labelstudio(folder: Path, classes: Sequence[str], apart: Sequence[str]) -> Iterator[LabelWriter]:
+    with spill(folder / ".tasks.json") as tasks:
+        yield LabelStudioWriter(folder, [*classes, *apart], tasks)
+
+
 # name -> what opens a writer into an empty folder, for classes in the order of their ids, and for those of boxes that
 # do not count, which follow
 LABEL_WRITERS: dict[str, OpenWriter] = {
@@ -54,4 +61,5 @@ LABEL_WRITERS: dict[str, OpenWriter] = {
     "yolo": _plain(YoloWriter),
     "kitti": _plain(KittiWriter),
     "cvat": _cvat,
+    "labelstudio": _labelstudio,
 }

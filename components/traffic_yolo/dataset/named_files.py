@@ -10,6 +10,7 @@ from pathlib import Path
 
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.atm.recording import RECORDING_SUFFIX
+from traffic_yolo.dataset.archives import SUFFIX as ARCHIVE_SUFFIX
 from traffic_yolo.dataset.options import ATM_FORMAT, ConvertOptions
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.dataset.split_pins import FILE_NAME as SPLITS_NAME
@@ -22,7 +23,12 @@ from traffic_yolo.storage import existing_path, list_files, sha256_of_file, show
 NOTHING = "none"  # a parameter that is empty counts as left out here and there
 ELSEWHERE = "elsewhere"
 IN_SNAPSHOT = ("source", "labels")  # whose content the share's fingerprint tells
-WHOLE_LABEL_FILES = (".json", ".xml", ".csv")  # name no further files of labels, as YOLO's .yaml, .data and .txt do
+WHOLE_LABEL_FILES = (
+    ".json",
+    ".xml",
+    ".csv",
+    ARCHIVE_SUFFIX,
+)  # name no further files of labels, as YOLO's .yaml, .data and .txt do
 
 
 def named_files(options: ConvertOptions, settings: str, run_id: str) -> str:
@@ -66,7 +72,8 @@ def _leads_elsewhere(options: ConvertOptions) -> bool:
     recordings = options.source_format == ATM_FORMAT or (
         options.source_format == "auto" and any(file.name.endswith(RECORDING_SUFFIX) for file in listing.files)
     )
-    if not recordings and (listing.skipped or stat(options.source) is not None):
+    archived = options.source.lower().endswith(ARCHIVE_SUFFIX)
+    if not recordings and not archived and (listing.skipped or stat(options.source) is not None):
         return True
     if not options.labels:
         return False

@@ -13,12 +13,12 @@ from traffic_yolo.storage import check_scheme, is_s3, shown
 ATM_FORMAT = "atm-h5"
 SOURCE_LIST = "sources"  # a YAML file that lists several
 # The keys of label_formats.LABEL_FORMATS, which is heavy to import
-LABEL_FORMAT_NAMES = ("coco", "yolo", "cvat", "voc", "labelme", "kitti", "mapped")
+LABEL_FORMAT_NAMES = ("coco", "yolo", "cvat", "voc", "labelme", "kitti", "labelstudio", "mot", "mapped")
 SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES, SOURCE_LIST)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 LABEL_SOURCE_WORDS = ("stated", "human")
 VOC_ORIGINS = ("auto", "0", "1")
-WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat")  # the keys of label_writers.LABEL_WRITERS
+WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat", "labelstudio")  # the keys of label_writers.LABEL_WRITERS
 FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
 

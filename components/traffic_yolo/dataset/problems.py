@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.errors import DatasetError, LabelError, RecordingError, TrafficYoloError
+from traffic_yolo.messages import one_line
 
 # kind -> the error that stops a strict reading. A check may judge each kind by a severity of its own.
 KINDS: dict[str, type[TrafficYoloError]] = {
@@ -76,6 +77,10 @@ class Problem:
     kind: str
     message: str
     about: About | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """The message is one printable line, as an error's text is."""
+        object.__setattr__(self, "message", one_line(self.message))
 
     @property
     def error(self) -> TrafficYoloError:

@@ -184,6 +184,8 @@ class PictureLabels:
     `path` is where the picture lies, where the format knows it. `recording`, `scan`, `site`, `camera`, `day` and
     `own_split` are "" where the file does not say them. `where` names the place in the file, for messages. An `implied`
     picture is one that the file does not name (a frame of a video where nothing is drawn): it may be missing.
+    `embedded` gives the bytes of the picture where the label file itself holds them; it raises `LabelError` for what is
+    none. A picture in a file counts before it.
     """
 
     name: str
@@ -200,6 +202,7 @@ class PictureLabels:
     own_split: str = ""
     implied: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    embedded: Callable[[], bytes] | None = field(default=None, compare=False)
 
     @property
     def labelled(self) -> bool:

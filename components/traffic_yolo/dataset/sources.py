@@ -7,6 +7,7 @@ from pathlib import Path
 from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, find_recordings
 from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
+from traffic_yolo.dataset.archives import Archive, ArchiveReader, is_archive
 from traffic_yolo.dataset.atm_source import AtmOptions, AtmSource
 from traffic_yolo.dataset.combined_source import CombinedSource, NamedSource
 from traffic_yolo.dataset.data_set import is_data_set
@@ -62,23 +63,33 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     Raises `StorageError` where nothing is there, `OptionsError` where it is nothing we know.
     """
     path = source_folder(options.source)
-    if path.is_dir() and next(path.iterdir(), None) is None:
-        raise StorageError(f"source is empty: {path}; check that the share is mounted")
-    if options.source_format == SOURCE_LIST or (options.source_format == "auto" and is_source_list(path)):
-        refuse_own_options(options, path)
-        return _combined(path, how)
-    is_auto = options.source_format == "auto"
-    found = _detect(path, mapped=bool(options.mapping)) if is_auto else options.source_format
     try:
         b"a".decode("utf-8" if options.label_encoding == AUTO else options.label_encoding)
     except (LookupError, ValueError) as error:
         raise OptionsError(f"label_encoding: expected auto or an encoding that Python knows; found {error}") from error
+    if options.source_format == SOURCE_LIST or (options.source_format == "auto" and is_source_list(path)):
+        refuse_own_options(options, path)
+        return _combined(path, how)
+    if is_archive(path):
+        archive = Archive.unpacked(path, options.label_encoding)
+        with archive.names():
+            return _opened(archive.top, options, replace(how, on_problem=archive.naming(how.on_problem)), archive)
+    return _opened(path, options, how)
+
+
+def _opened(path: Path, options: SourceChoice, how: SourceOptions, archive: Archive | None = None) -> Source:
+    if path.is_dir() and next(path.iterdir(), None) is None:
+        raise StorageError(f"source is empty: {path}; check that the share is mounted")
+    is_auto = options.source_format == "auto"
+    found = _detect(path, mapped=bool(options.mapping)) if is_auto else options.source_format
     read = ReadOptions(
         mapping=existing_path(options.mapping, what="mapping") if options.mapping else None,
         reviewed=options.label_source == "human",
         voc_origin=options.voc_origin,
         encoding=options.label_encoding,
     )
+    if found == ATM_FORMAT and archive is not None:
+        raise OptionsError(f"{archive.path}: expected an archive of labels, found recordings in it; unpack it by hand")
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None
         atm = AtmOptions(layout, how.parts, how.only, how.recording_limits, how.labelled_only)
@@ -92,6 +103,7 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
     if options.labels:
         raise OptionsError(f"labels go with ATM recordings; a {found} source has its own: leave labels out")
     reader = open_labels(path, found, read)
+    reader = reader if archive is None else ArchiveReader(reader, archive)
     if how.quarantine is not None:
         reader = how.quarantine.reading(reader, with_pictures=not how.labels_only)
     source = (LabelsOnlySource if how.labels_only else FileSource)(reader, on_problem=how.on_problem)
@@ -140,7 +152,12 @@ def _left_by_auto(path: Path, taken: str) -> list[str]:
 def _labels(options: SourceChoice, read: ReadOptions) -> LabelReader | None:
     if not options.labels:
         return None
-    return open_labels(existing_path(options.labels, what="label file"), options.labels_format, read)
+    path = existing_path(options.labels, what="label file")
+    if not is_archive(path):
+        return open_labels(path, options.labels_format, read)
+    archive = Archive.unpacked(path, options.label_encoding)
+    with archive.names():
+        return ArchiveReader(open_labels(archive.top, options.labels_format, read), archive)
 
 
 def _detect(path: Path, *, mapped: bool) -> str:

@@ -21,6 +21,9 @@ BOX_COLUMNS = slice(4, 8)
 FILE_NAME = re.compile(r"00_000_(\d{6,})\.txt")  # application 0, stream 0, frame
 
 
+FARTHEST = 2**31  # pixels of a corner from the picture's own: no box lies there, and float32 holds it
+
+
 def frame_file(frame: int) -> str:
     """The name of a frame's file, for the first application and stream."""
     return f"00_000_{frame:06d}.txt"
@@ -112,6 +115,8 @@ def _check_numbers(numbers: Sequence[float], where: str) -> None:
     left, top, right, bottom, confidence = numbers
     if not all(map(math.isfinite, numbers)):
         raise EvaluationError(f"{where}: holds NaN or infinity; the engine's output is broken")
+    if max(map(abs, (left, top, right, bottom))) > FARTHEST:
+        raise EvaluationError(f"{where}: a corner lies {FARTHEST:,} pixels away or more; the engine's output is broken")
     if right < left or bottom < top:
         raise EvaluationError(
             f"{where}: the box {left:g} {top:g} {right:g} {bottom:g} is reversed; expected left, top, right, bottom"

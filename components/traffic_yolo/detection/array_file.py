@@ -45,7 +45,7 @@ def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
             raise ValueError(f"not an archive of arrays: {error}") from error
         names = [entry.filename for entry in entries]
         if len(set(names)) < len(names):

@@ -13,6 +13,14 @@ from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.coco import coco_categories
 from traffic_yolo.dataset.formats.coco_writer import Spill, spill
 from traffic_yolo.dataset.formats.cvat_writer import cvat_writer
+from traffic_yolo.dataset.formats.labelstudio_writer import (
+    CONFIG_NAME,
+    TASKS_NAME,
+    label_config,
+    picture_data,
+    prediction_of,
+    rectangle_result,
+)
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.model_folder import CLASSES_NAME
 from traffic_yolo.predict.input_picture import InputPicture
@@ -28,7 +36,7 @@ from traffic_yolo.predict.written_rows import (
 )
 
 COCO_NAME, RESULTS_NAME = "instances.json", "results.json"
-CSV_NAME, JSONL_NAME, TASKS_NAME = "detections.csv", "detections.jsonl", "labelstudio.json"
+CSV_NAME, JSONL_NAME = "detections.csv", "detections.jsonl"
 CSV_COLUMNS = ("source", "picture", "frame", "time_s", "class_id", "class_name", "score", "left", "top", "right",
                "bottom")  # fmt: skip
 
@@ -83,10 +91,8 @@ class CocoResultsWriter:
     def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
         self._images.add({"id": picture.image_id, **_described(picture)})
-        for ((left, top, right, bottom), score, class_id), track in zip(
-            rows_of(found), track_columns(found, tracks), strict=True
-        ):
-            bbox = [left, top, right - left, bottom - top]
+        for (box, score, class_id), track in zip(rows_of(found), track_columns(found, tracks), strict=True):
+            bbox = _xywh(box)
             result = {"image_id": picture.image_id, "category_id": category_id(class_id), "bbox": bbox, "score": score}
             self._results.add(result)
             area = bbox[2] * bbox[3]
@@ -135,7 +141,8 @@ class YoloResultsWriter:
 class LabelStudioWriter:
     """`labelstudio.json`: a task for each picture with the detections as predictions, and the pictures in `images/`.
 
-    Label Studio is to serve the folder as local files: its document root is the folder that was written.
+    And `label_config.xml`, the labels of a project. Label Studio is to serve the folder as local files: its document
+    root is the folder that was written.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], model: str, tasks: Spill) -> None:
@@ -147,38 +154,12 @@ class LabelStudioWriter:
         target = self._folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(picture.data or _jpeg(picture))
-        results = [self._result(picture, number, *row) for number, row in enumerate(rows_of(found), start=1)]
-        scores = found.scores.tolist()
-        prediction = {
-            "model_version": self._model,
-            "score": sum(scores) / len(scores) if scores else 0.0,
-            "result": results,
-        }
-        self._tasks.add({"data": {"image": f"/data/local-files/?d={path.as_posix()}"}, "predictions": [prediction]})
-
-    def _result(
-        self, picture: InputPicture, number: int, box: Sequence[float], score: float, class_id: int
-    ) -> dict[str, Any]:
-        left, top, right, bottom = box
-        width, height = picture.width, picture.height
-        return {
-            "id": f"{picture.image_id}-{number}",
-            "type": "rectanglelabels",
-            "from_name": "label",
-            "to_name": "image",
-            "original_width": width,
-            "original_height": height,
-            "image_rotation": 0,
-            "score": score,
-            "value": {  # in hundredths of the picture
-                "x": left / width * 100,
-                "y": top / height * 100,
-                "width": (right - left) / width * 100,
-                "height": (bottom - top) / height * 100,
-                "rotation": 0,
-                "rectanglelabels": [self._classes[class_id]],
-            },
-        }
+        wh = picture.width, picture.height
+        results = [
+            rectangle_result(f"{picture.image_id}-{number}", self._classes[class_id], _xywh(box), wh, score=score)
+            for number, (box, score, class_id) in enumerate(rows_of(found), start=1)
+        ]
+        self._tasks.add({"data": picture_data(path.as_posix()), "predictions": [prediction_of(results, self._model)]})
 
     def complete(self) -> None:
         """Puts the file together."""
@@ -186,6 +167,7 @@ class LabelStudioWriter:
             file.write(b"[\n")
             self._tasks.copy_to(file)
             file.write(b"\n]\n")
+        (self._folder / CONFIG_NAME).write_text(label_config(self._classes), encoding="utf-8", newline="\n")
 
 
 @contextlib.contextmanager
@@ -246,3 +228,8 @@ def _described(picture: InputPicture) -> dict[str, Any]:
     value |= {"source": picture.source}
     value |= {} if picture.frame is None else {"frame": picture.frame}
     return value | ({} if picture.time_s is None else {"time_s": picture.time_s})
+
+
+def _xywh(box: Sequence[float]) -> list[float]:
+    left, top, right, bottom = box
+    return [left, top, right - left, bottom - top]

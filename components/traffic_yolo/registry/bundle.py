@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.errors import ModelError, NotFoundError
 from traffic_yolo.evaluation.record import RECORD_NAME, EvaluationRecord
 from traffic_yolo.model_folder import (
@@ -42,6 +43,7 @@ from traffic_yolo.storage import (
     verify,
 )
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
+from traffic_yolo.typed_values import why_other
 from traffic_yolo.verdict_file import VERDICT_NAME
 
 SUMS_NAME = "SHA256SUMS"
@@ -49,6 +51,25 @@ SUMS_NAME = "SHA256SUMS"
 POINT_NAME = "operating_point.json"
 PARITY_NAME = "parity.json"
 CONFIG_NAMES = ("config_infer_primary.txt", "config_infer_primary_darknet.txt")
+
+# Of what a step left, the values that are looked at here and in the card; those of `float | None` may be unknown
+STATED: dict[str, dict[str, Any]] = {
+    EXPORT_NAME: {"onnx": dict[str, Any], "versions": dict[str, Any], "training": dict[str, Any] | None},
+    POINT_NAME: {
+        "model": dict[str, Any],
+        "confidence_threshold": float,
+        "iou_threshold": float,
+        **dict.fromkeys((*SPLITS, ALL), dict[str, Any] | None),
+    },
+    PARITY_NAME: {
+        "nms": dict[str, Any],
+        "protocol": dict[str, Any],
+        "passed": bool,
+        "problems": list[str],
+        "agreement": float | None,
+        "explained_agreement": float | None,
+    },
+}
 
 MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME, EXPORT_NAME)
 BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME, CARD_TEXT_NAME)
@@ -112,9 +133,14 @@ def gather_bundle(
     model, evaluation = folder.path, input_path(evaluation, what="evaluation")
     tuning, validation = input_path(tuning, what="tuning folder"), input_path(validation, what="validation folder")
     record = EvaluationRecord.read(evaluation / RECORD_NAME)
-    export = read_json(model / EXPORT_NAME, what="export record")
-    point = read_json(tuning / POINT_NAME, what="operating point")
-    parity = read_json(validation / PARITY_NAME, what="parity record")
+    export, point, parity = (
+        _record(folder_ / name, what=what)
+        for folder_, name, what in (
+            (model, EXPORT_NAME, "export record"),
+            (tuning, POINT_NAME, "operating point"),
+            (validation, PARITY_NAME, "parity record"),
+        )
+    )
     files = {name: model / name for name in MODEL_FILES} | {name: validation / name for name in CONFIG_NAMES}
     missing = next((path for path in files.values() if not path.is_file()), None)
     if missing is not None:
@@ -221,6 +247,18 @@ def _check_same_model(folder: ModelFolder, hashes: dict[str, str], sources: dict
                     f"{source} belongs to another model than {folder.path} ({key} {str(stated[key])[:12]}…, expected "
                     f"{digest[:12]}…); run evaluate, tune and validate on this model"
                 )
+
+
+def _record(path: Path, *, what: str) -> dict[str, Any]:
+    """A file that a step left; `ModelError` where a value that is used here is of another type than it wrote."""
+    content: Any = read_json(path, what=what, error=ModelError)
+    reason = why_other(content, dict[str, Any])
+    if not reason:
+        wrong = {name: why_other(content[name], hint) for name, hint in STATED[path.name].items() if name in content}
+        reason = next((f"{name}{why}" for name, why in wrong.items() if why), "")
+    if reason:
+        raise ModelError(f"{path}: not the {what} of a step of ours: {reason}; run the step again")
+    return dict(content)
 
 
 def _check_same_point(point: dict[str, Any], parity: dict[str, Any], tuning: Path, validation: Path) -> None:

@@ -49,6 +49,7 @@ from traffic_yolo.storage import (
     stat,
 )
 from traffic_yolo.storage.hash_cache import UNKNOWN, HashCache, entry_of, seconds_to_wait
+from traffic_yolo.typed_values import wrong_field
 
 SCHEMA_VERSION = 2
 LABELS_PREFIX = "labels:"  # no file below the source can be called so together with one of the labels
@@ -192,18 +193,21 @@ def snapshot_of(value: Any, *, where: str) -> Snapshot:
     if not isinstance(value, dict) or value.get("schema_version") != SCHEMA_VERSION:
         raise StorageError(f"{where}: not a snapshot of schema version {SCHEMA_VERSION}; take it again")
     try:
-        files = tuple(map(SnapshotFile._make, value["files"]))
-        if not all(isinstance(x, str) and isinstance(n, int) and isinstance(h, str) for x, n, h, _ in files):
-            raise TypeError("a file is not [path, size, sha256, frames]")
-        totals = value["totals"]
-        snapshot = Snapshot(
-            source=value["source"],
-            labels=value["labels"],
-            fingerprint=value["fingerprint"],
-            totals=_totals_of(totals),
-            skipped=tuple(map(Skipped._make, value["skipped"])),
-            files=files,
-        )
+        rows = value["files"]
+        if not isinstance(rows, list) or set(map(type, rows)) - {list}:
+            raise TypeError("expected lists under files")
+        files = tuple(map(SnapshotFile._make, rows))
+        # A million of them: the types of each column together
+        for name, column in zip(SnapshotFile._fields, zip(*files, strict=True), strict=False):
+            if wrong := set(map(type, column)) - {SnapshotFile.__annotations__[name]}:
+                raise TypeError(f"files: {name} is a {wrong.pop().__name__}")
+        stated = {name: value[name] for name in ("source", "labels", "fingerprint", "totals", "skipped")}
+        if reason := wrong_field(Snapshot, stated):
+            raise TypeError(reason)
+        if min([value["totals"]["recordings"], value["totals"]["frames"], *value["totals"]["detections"].values()]) < 0:
+            raise ValueError("totals: expected numbers from 0")
+        stated |= {"totals": _totals_of(value["totals"]), "skipped": tuple(map(Skipped._make, value["skipped"]))}
+        snapshot = Snapshot(**stated, files=files)
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{where}: not a snapshot: {error}") from error
     if snapshot.fingerprint != fingerprint_of(files):

@@ -1,9 +1,10 @@
 """Checkpoints: everything that a run needs to go on, in a file that `torch.load(weights_only=True)` reads."""
 
+import contextlib
 import itertools
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ import torch
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import atomic_file
+from traffic_yolo.typed_values import wrong_field
 
 SCHEMA_VERSION = 3
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -35,8 +37,8 @@ class Checkpoint:
     seen: int
     seconds: float
     is_validated: bool
-    network: dict[str, Any]
-    averaged: dict[str, Any]
+    network: dict[str, torch.Tensor]
+    averaged: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
     loss: dict[str, Any]
@@ -129,7 +131,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
     names = {field.name for field in fields(Checkpoint)}
     if not isinstance(values, dict) or set(values) != names or values["schema_version"] != SCHEMA_VERSION:
         raise TrainingError(f"{path}: expected a checkpoint of schema version {SCHEMA_VERSION}, found another file")
+    reason = wrong_field(Checkpoint, values)
+    below = [name for name in ("iteration", "seen", "seconds", "learning_rate") if not reason and values[name] < 0]
+    if reason := reason or ", ".join(f"{name}: expected a number from 0; found {values[name]}" for name in below):
+        raise TrainingError(f"{path}: not a checkpoint of ours: {reason}; bring a whole one back")
     return Checkpoint(**values)
+
+
+@contextlib.contextmanager
+def fitting(checkpoint: Checkpoint) -> Iterator[None]:
+    """Raises `TrainingError` where a part of a checkpoint does not fit what takes it over in the block."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = shown(str(error) or type(error).__name__, most=200)
+        raise TrainingError(
+            f"resume: the checkpoint after iteration {checkpoint.iteration} does not fit the run: {reason}; bring a "
+            f"whole one back, or train into a new folder"
+        ) from error
 
 
 def _check_sums(path: Path) -> None:

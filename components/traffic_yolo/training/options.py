@@ -243,4 +243,8 @@ class TrainingOptions(PictureChoice):
         values = read_yaml(path, what="training options", error=OptionsError)
         if not isinstance(values, dict):
             raise OptionsError(f"{path}: expected training options, one name: value a line")
-        return cls(**check_settings(values, cls, where=str(path)))
+        settings = check_settings(values, cls, where=str(path))
+        try:
+            return cls(**settings)
+        except OptionsError as error:  # a value that is out of range
+            raise OptionsError(f"{path}: {error}") from error

@@ -24,6 +24,7 @@ from traffic_yolo.training.checkpoint import (
     BEST,
     Checkpoint,
     check_same_run,
+    fitting,
     read_checkpoint,
     write_checkpoint,
     write_last,
@@ -216,20 +217,21 @@ class Run:
         return f"{self.device.type} ({name}{together}); {layers} train, {share:.0%} of the weights"
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Takes over a checkpoint's state, in place."""
+        """Takes over a checkpoint's state, in place; `TrainingError` for one of another run, or that does not fit."""
         cfg = self.network.cfg.to_text()
         check_same_run(checkpoint, self.options, self.data_set.classes, self.data_set.fingerprint, cfg=cfg)
-        self.network.load_state_dict(checkpoint.network)
-        self.averaged.network.load_state_dict(checkpoint.averaged)
-        self.updates.optimizer.load_state_dict(checkpoint.optimizer)
-        self.updates.scaler.load_state_dict(checkpoint.scaler)
-        self.updates.loss.load_state_dict(checkpoint.loss)
-        self.choice.restore(checkpoint.choice)
-        self.pictures.skipped.restore(checkpoint.skipped)
+        with fitting(checkpoint):
+            self.network.load_state_dict(checkpoint.network)
+            self.averaged.network.load_state_dict(checkpoint.averaged)
+            self.updates.optimizer.load_state_dict(checkpoint.optimizer)
+            self.updates.scaler.load_state_dict(checkpoint.scaler)
+            self.updates.loss.load_state_dict(checkpoint.loss)
+            self.choice.restore(checkpoint.choice)
+            self.pictures.skipped.restore(checkpoint.skipped)
+            torch.set_rng_state(checkpoint.random_state)
         self.iteration, self.seconds_before = checkpoint.iteration, checkpoint.seconds
         self.validated_at = self.iteration if checkpoint.is_validated else -1
         self._take_rate(checkpoint.learning_rate)
-        torch.set_rng_state(checkpoint.random_state)
         if self.processes.is_first:
             self.history = History(self.out / "history.csv", keep=self.iteration)
             rows = self.history.rows

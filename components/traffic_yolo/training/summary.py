@@ -6,6 +6,7 @@ from typing import Any
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, write_json
 from traffic_yolo.training.verdict import IMPROVED, NO_BASELINE, WORSENED, Verdict
+from traffic_yolo.typed_values import wrong_field
 
 SUMMARY_NAME = "summary.json"  # in a run folder
 SCHEMA_VERSION = 1
@@ -102,6 +103,8 @@ class FinishedTraining:
         try:
             if content.pop("schema_version") != SCHEMA_VERSION:
                 raise TrainingError(f"{path}: expected schema version {SCHEMA_VERSION}; train again")
+            if reason := wrong_field(cls, content):
+                raise TrainingError(f"{path}: not a summary of a training: {reason}")
             return cls(**{**content, "verdicts": tuple(content["verdicts"])})
         except (AttributeError, KeyError, TypeError) as error:
             raise TrainingError(f"{path}: not a summary of a training: {error}") from error

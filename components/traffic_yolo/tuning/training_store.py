@@ -32,6 +32,7 @@ from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import AnyPath, existing_path, input_path, output_path, read_json, sha256_of_file, write_json
 from traffic_yolo.storage.lease import Lease, LeaseTiming, lease
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.typed_values import why_other
 
 SPLIT = "val"  # the test split stays unseen by whatever chooses hyper-parameters
 RUN_NAME = "run"
@@ -46,6 +47,7 @@ CODE = (
     *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
     *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
+    "typed_values.py",
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
@@ -168,11 +170,17 @@ def record_event(store: AnyPath, event: Event, key: str, **details: Any) -> None
 
 
 def events(store: AnyPath) -> list[dict[str, Any]]:
-    """Every event of a store's log, the oldest first."""
-    return [
-        read_json(path, what="store event")
-        for path in sorted((input_path(store, what="store") / LOG_NAME).glob("*.json"))
-    ]
+    """Every event of a store's log, the oldest first; `StorageError` for a file there that is none."""
+    found = []
+    for path in sorted((input_path(store, what="store") / LOG_NAME).glob("*.json")):
+        content: Any = read_json(path, what="store event")
+        reason = why_other(content, dict[str, Any])
+        for name, hint in {"event": Event, "key": str}.items():
+            reason = reason or (f"{name}{why}" if (why := why_other(content.get(name), hint)) else "")
+        if reason:
+            raise StorageError(f"{path}: not an event of a store: {reason}; remove it")
+        found.append(content)
+    return found
 
 
 def count_events(store: AnyPath) -> dict[str, int]:

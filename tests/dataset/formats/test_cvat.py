@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from small_shares import jpeg
 
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.formats.base import ReadOptions
@@ -12,7 +13,7 @@ from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
 from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import PictureLabels
 from traffic_yolo.dataset.sources import open_source
-from traffic_yolo.errors import LabelError
+from traffic_yolo.errors import DatasetError, LabelError
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version>
@@ -203,3 +204,25 @@ def test_pictures_of_one_video_are_not_split_into_training_and_test(reference: P
         "train_images": 3, "val_images": 0, "test_images": 0
     }  # fmt: skip
     assert any(note.startswith("val and test are EMPTY: 1 labelled recording for 3 splits") for note in summary.notes)
+
+
+def test_every_export_in_a_folder_is_read(tmp_path: Path) -> None:
+    for number, label in enumerate(("CAR", "BUS", "CAR")):
+        head = f"<meta><task><labels><label><name>{label}</name></label></labels></task></meta>"
+        box = f'<box label="{label}" occluded="0" xtl="1" ytl="2" xbr="3" ybr="4"/>'
+        image = f'<image id="0" name="{number}.jpg" width="96" height="72">{box}</image>'
+        (tmp_path / f"task-{number}.xml").write_text(f"<annotations>{head}{image}</annotations>")
+    (tmp_path / "other.xml").write_text("<plist/>")
+    reader = CvatReader(tmp_path, ReadOptions())
+    assert reader.classes == ("CAR", "BUS")
+    found = [(picture.name, picture.annotations[0].class_name) for picture in reader.pictures()]
+    assert found == [("0.jpg", "CAR"), ("1.jpg", "BUS"), ("2.jpg", "CAR")]
+
+
+def test_one_name_in_two_tasks_is_refused_with_both(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"task-{number}.xml").write_text('<annotations><image id="0" name="a.jpg"></image></annotations>')
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes(jpeg(1))
+    with pytest.raises(DatasetError, match=r"name a picture twice: .*images/a\.jpg \(.*task-1\.xml line 1"):
+        open_source(SourceChoice(str(tmp_path)))

@@ -1,5 +1,6 @@
 """VOC, KITTI and LabelMe: one label file a picture."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from traffic_yolo.dataset.formats.voc import VocReader
 from traffic_yolo.dataset.label_formats import detect_label_format
 from traffic_yolo.dataset.options import SourceChoice
 from traffic_yolo.dataset.problems import Problem
-from traffic_yolo.dataset.sources import open_source
+from traffic_yolo.dataset.sources import SourceOptions, open_source
 from traffic_yolo.errors import LabelError, StorageError
 
 NO_OPTIONS = ReadOptions()
@@ -271,3 +272,45 @@ def test_files_of_another_kind_are_counted_and_damaged_ones_refused(tmp_path: Pa
 def test_nothing_to_read_is_said(tmp_path: Path, reader: Any) -> None:
     with pytest.raises(StorageError, match=str(tmp_path)):
         reader(tmp_path / "missing", NO_OPTIONS)
+
+
+@pytest.mark.parametrize("head", ["", "data:image/jpeg;base64,"])
+@pytest.mark.parametrize("path", ["C:\\x\\a.JPG", None])
+def test_a_picture_that_labelme_holds_itself_is_read(tmp_path: Path, head: str, path: str | None) -> None:
+    file = labelme(tmp_path, [shape("rectangle", [[1, 2], [3, 4]])], imagePath=path,
+                   imageData=head + base64.b64encode(jpeg(3)).decode())  # fmt: skip
+    file.rename(file.with_name("a.b.json"))
+    (frame,) = open_source(SourceChoice(str(tmp_path), source_format="labelme")).frames()
+    assert (frame.recording, frame.scan, frame.picture()) == ("cam1", "a.b", jpeg(3))
+    (tmp_path / f"cam1/a.b{'.JPG' if path else '.png'}").write_bytes(jpeg(4))
+    (frame,) = open_source(SourceChoice(str(tmp_path), source_format="labelme")).frames()
+    assert frame.picture() == jpeg(4)  # the file that was drawn on
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [("?", "a.json: expected a picture in base64 under imageData; found '?'"), ("AAAA", "a.JPG: not a JPEG")],
+)
+def test_a_picture_that_is_none_is_that_picture_s_problem(tmp_path: Path, data: str, words: str) -> None:
+    labelme(tmp_path, [], imageData=data)
+    problems: list[Problem] = []
+    source = open_source(SourceChoice(str(tmp_path)), SourceOptions(on_problem=problems.append))
+    assert list(source.frames()) == []
+    ((kind, message),) = [(problem.kind, problem.message) for problem in problems]
+    assert kind == "picture-unreadable"
+    assert words in message
+
+
+def test_a_labelme_file_may_name_another_picture_beside_it(tmp_path: Path) -> None:
+    labelme(tmp_path, [], imagePath="..\\desk\\street_12.jpg", imageHeight=None)
+    (tmp_path / "cam1/street_12.jpg").write_bytes(jpeg(1))
+    assert [p.name for p in LabelmeReader(tmp_path, NO_OPTIONS).pictures()] == ["cam1/street_12.jpg"]
+    (tmp_path / "cam1/a.jpg").write_bytes(jpeg(2))
+    assert [p.name for p in LabelmeReader(tmp_path, NO_OPTIONS).pictures()] == ["cam1/a.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["oriented_rectangle", "rotation"])
+def test_turned_boxes_of_labelme_become_the_upright_boxes_around_them(tmp_path: Path, kind: str) -> None:
+    labelme(tmp_path, [shape(kind, [[10, 0], [20, 10], [10, 20], [0, 10]])])
+    (picture,) = LabelmeReader(tmp_path, NO_OPTIONS).pictures()
+    assert (picture.annotations[0].xywh, picture.annotations[0].area) == ((0, 0, 20, 20), 200)

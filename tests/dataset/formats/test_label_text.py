@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_shares import jpeg
 
-from traffic_yolo.dataset.file_source import alike_classes
+from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.formats.label_text import LabelText
 from traffic_yolo.dataset.formats.xml_stream import xml_elements
 from traffic_yolo.dataset.options import SourceChoice

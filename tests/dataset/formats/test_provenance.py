@@ -92,6 +92,23 @@ def mapped(folder: Path, **fields: Any) -> Path:
     return folder / "a.json"
 
 
+def labelstudio(folder: Path, origin: str = "manual", predicted: bool = False, **fields: Any) -> Path:
+    value = {"x": 10, "y": 20, "width": 30, "height": 40, "rectanglelabels": ["CAR"]}
+    meta = {key: fields.pop(key) for key in list(fields) if key != "score"}
+    result = {"id": "r", "type": "rectanglelabels", "to_name": "image", "value": value, "origin": origin, **fields}
+    entries = [{"result": [{**result, "meta": meta} if meta else result]}]
+    task = {"data": {"image": "a.jpg"}, "predictions" if predicted else "annotations": entries}
+    (folder / "a.json").write_text(json.dumps([task]))
+    return folder
+
+
+def mot(folder: Path, file: str = "gt/gt.txt", **fields: Any) -> Path:
+    (folder / file).parent.mkdir()
+    columns = ",".join(map(str, fields.values())) or "1"
+    (folder / file).write_text(f"1,1,10,20,30,40,{columns},3\n")
+    return folder
+
+
 WRITERS: dict[str, tuple[str, Callable[..., Path]]] = {
     "coco": ("coco", coco),
     "yolo": ("yolo", yolo),
@@ -100,6 +117,8 @@ WRITERS: dict[str, tuple[str, Callable[..., Path]]] = {
     "voc": ("voc", voc),
     "labelme": ("labelme", labelme),
     "kitti": ("kitti", kitti),
+    "labelstudio": ("labelstudio", labelstudio),
+    "mot": ("mot", mot),
     "mapped": ("mapped", mapped),
 }
 # id -> (writer, marks, label source, confidence, attributes that stay)
@@ -131,6 +150,13 @@ MARKED: dict[str, tuple[str, Fields, str, float | None, Fields]] = {
     ),
     "KITTI score": ("kitti", {"score": 0.25}, "model", 0.25, {}),
     "KITTI logit": ("kitti", {"score": 8.2981}, "model", None, {"score": 8.2981}),
+    "Label Studio score": ("labelstudio", {"score": 0.25}, "model", 0.25, {}),
+    "Label Studio logit": ("labelstudio", {"score": 8.5}, "model", None, {"score": 8.5}),
+    "Label Studio prediction": ("labelstudio", {"predicted": True}, "model", None, {}),
+    "Label Studio prediction that was accepted": ("labelstudio", {"origin": "prediction"}, "model", None, {}),
+    "Label Studio of a device": ("labelstudio", {"label_source": "device", "score": 0.25}, "device", 0.25, {}),
+    "MOT detection": ("mot", {"file": "det/det.txt", "score": 0.25}, "model", 0.25, {"track_id": 1}),
+    "MOT logit": ("mot", {"file": "det/det.txt", "score": 31.5}, "model", None, {"track_id": 1, "score": 31.5}),
     "mapped confidence": ("mapped", {"confidence": 0.25}, "model", 0.25, {}),
     "mapped confidence called human": ("mapped", {"confidence": 0.25, "label_source": "human"}, "model", 0.25, {}),
     "mapped attribute score": ("mapped", {"score": 0.25}, "model", 0.25, {}),
@@ -152,6 +178,9 @@ UNMARKED: dict[str, tuple[str, Fields, Fields]] = {
     "VOC": ("voc", {}, {}),
     "LabelMe": ("labelme", {"score": None, "description": "{half hidden"}, {"description": "{half hidden"}),
     "KITTI": ("kitti", {}, {}),
+    "Label Studio": ("labelstudio", {}, {}),
+    "Label Studio prediction that was changed": ("labelstudio", {"origin": "prediction-changed"}, {}),
+    "MOT": ("mot", {}, {"track_id": 1}),
     "mapped": ("mapped", {"confidence": ""}, {}),
 }  # fmt: skip
 

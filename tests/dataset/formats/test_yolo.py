@@ -87,6 +87,9 @@ def test_outlines_become_boxes_and_predictions_keep_their_confidence(folder: Pat
         ("0.5 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),
         ("2 0.5 0.5 0.5 0.5", "unknown class 2; there are 2, numbered from 0"),
         ("-1 0.5 0.5 0.5 0.5", "unknown class -1"),
+        ("nan 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),
+        ("inf 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),
+        ("2.0 0.5 0.5 0.5 0.5", "unknown class 2"),
         ("0_1 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),  # one, to Python
         ("\u0661 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),  # an Arabic one, to Python too
         ("1 0.5 0.5 0.2_5 0.5", "expected 'class_id cx cy width height'"),
@@ -133,3 +136,78 @@ def test_data_file_without_sense_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.data").write_text("classes = 2\nnames = a.names\n")
     with pytest.raises(LabelError, match="classes = 2, but .* names 1"):
         YoloReader(tmp_path, NO_OPTIONS)
+
+
+@pytest.mark.parametrize("prefix", ["../", "./", ""])
+def test_roboflow_s_folders_lie_beside_its_description(tmp_path: Path, prefix: str) -> None:
+    for split, text in {"train": "1 0.5 0.5 0.25 0.5\n", "valid": "0 0.5 0.5 0.25 0.5\n"}.items():
+        picture(tmp_path / f"set/{split}/images/a.jpg", len(split), text)
+    described = {"train": f"{prefix}train/images", "val": f"{prefix}valid/images", "nc": 2, "names": ["CAR", "BUS"]}
+    (tmp_path / "set/data.yaml").write_text(yaml.safe_dump(described))
+    first, second = YoloReader(tmp_path / "set", NO_OPTIONS).pictures()
+    assert [(p.own_split, p.annotations[0].class_name) for p in (first, second)] == [("train", "BUS"), ("val", "CAR")]
+
+
+def test_two_folders_that_roboflow_s_path_may_mean_are_refused(tmp_path: Path) -> None:
+    for place in ("set/train", "train"):
+        picture(tmp_path / place / "images/a.jpg", 1, "0 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "set/data.yaml").write_text("train: ../train/images\nval: ../train/images\nnames: [CAR]\n")
+    with pytest.raises(
+        LabelError, match=rf"\.\./train/images may be {tmp_path}/train/images or {tmp_path}/set/train/im"
+    ):
+        YoloReader(tmp_path / "set", NO_OPTIONS)
+
+
+@pytest.mark.parametrize("with_pictures", [True, False])
+def test_cvat_s_yolo_archive_names_a_folder_that_is_not_there(tmp_path: Path, with_pictures: bool) -> None:
+    path = picture(tmp_path / "obj_train_data/street/a.jpg", 1, None)
+    path.with_suffix(".txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    if not with_pictures:
+        path.unlink()
+    (tmp_path / "obj.data").write_text(
+        "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n"
+    )
+    (tmp_path / "obj.names").write_text("CAR\nBUS\n")
+    (tmp_path / "train.txt").write_text("data/obj_train_data/street/a.jpg\n")
+    (found,) = YoloReader(tmp_path, NO_OPTIONS).pictures()
+    assert (found.path, found.annotations[0].class_name) == (path, "BUS")
+    (tmp_path / "data.yaml").write_text("train: train.txt\nval: train.txt\nnames: {'0': CAR, '1': BUS}\n")
+    (found,) = YoloReader(tmp_path / "data.yaml", NO_OPTIONS).pictures()
+    assert (found.path, found.annotations[0].class_name) == (path, "BUS")
+
+
+def test_a_folder_data_that_is_there_is_kept(tmp_path: Path) -> None:
+    for place in ("data/obj", "obj"):
+        picture(tmp_path / place / "a.jpg", len(place), None)
+    (tmp_path / "train.txt").write_text("data/obj/a.jpg\n")
+    (tmp_path / "obj.names").write_text("CAR\n")
+    (tmp_path / "obj.data").write_text("classes = 1\ntrain = train.txt\nnames = obj.names\n")
+    assert [p.path for p in YoloReader(tmp_path, NO_OPTIONS).pictures(lambda _: None)] == [tmp_path / "data/obj/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ("{'0': CAR, '1': BUS}", ("CAR", "BUS")),
+        ("{'1': BUS, 0: CAR}", ("CAR", "BUS")),
+        ("{10: K, 9: J, 8: I, 7: H, 6: G, 5: F, 4: E, 3: D, 2: C, 1: B, 0: A}", tuple("ABCDEFGHIJK")),
+        ("{'1': CAR, '2': BUS}", None),
+        ("{'00': CAR, '1': BUS}", None),
+        ("{0: CAR, '0': BUS}", None),
+        ("{0: CAR, '0': VAN, 1: BUS}", None),
+        ("{true: CAR, 0: BUS}", None),
+    ],
+)
+def test_names_by_number_may_have_texts_as_numbers(folder: Path, names: str, classes: tuple[str, ...] | None) -> None:
+    (folder / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames: {names}\n")
+    if classes is not None:
+        assert YoloReader(folder, NO_OPTIONS).classes == classes
+        return
+    with pytest.raises(LabelError, match="expected 'names': a list of classes, or numbers from 0 to names"):
+        YoloReader(folder, NO_OPTIONS)
+
+
+@pytest.mark.parametrize("word", ["1", "1.0", "1.000000e+00"])
+def test_a_class_id_may_be_written_as_a_whole_float(folder: Path, word: str) -> None:
+    (folder / "labels/train/a.txt").write_text(f"{word} 0.5 0.5 0.5 0.5\n")
+    assert next(iter(YoloReader(folder, NO_OPTIONS).pictures())).annotations[0].class_name == "BUS"

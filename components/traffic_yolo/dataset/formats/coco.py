@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.coco_entries import SECTIONS, shown, why_no_image
+from traffic_yolo.dataset.coco_entries import NUMBERS, SECTIONS, shown, why_no_image
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids, is_own_area
@@ -160,7 +160,8 @@ class _CocoFile:
         found = (
             (len(columns.flat), FLAT),
             (len(columns.turned), REVERSED),
-            (columns.outlines, "outlines left out, boxes kept"),
+            (columns.outlines - columns.boxed, "outlines left out, boxes kept"),
+            (columns.boxed, "outlines became the boxes around them"),
         )
         return [f"{self.path.name}: {count} {what}" for count, what in found if count]
 
@@ -168,7 +169,7 @@ class _CocoFile:
         kept: list[dict[str, Any] | None] = []
         ids: list[Any] = []
         for image in images:
-            reason = why_no_image(image)
+            reason = _why_no_image(image)
             if reason:
                 self._broken.append((f"{self.path}: {reason}", None))
             if isinstance(image, dict) and "id" in image:
@@ -196,7 +197,7 @@ class _CocoFile:
             name=name,
             annotations=annotations,
             where=f"{self.path}: image {stated} ({name})",
-            image_wh=(int(width), int(height)),
+            image_wh=(int(width), int(height)) if width and height else None,
             recording=str(recording or ""),
             scan="" if scan is None else str(scan),
             site=str(site or ""),
@@ -205,6 +206,15 @@ class _CocoFile:
             own_split=split,
             attributes=attributes if isinstance(attributes, dict) else {},
         )
+
+
+def _why_no_image(image: Any) -> str:
+    """As `why_no_image`; width and height that are both 0, null or left out are not stated: the picture tells them."""
+    sides = [image.get(key) for key in ("width", "height")] if isinstance(image, dict) else [True]
+    if any(side is not None and (type(side) not in NUMBERS or side != 0) for side in sides):
+        return why_no_image(image)
+    sized = {key: value for key, value in image.items() if key not in ("width", "height")}
+    return why_no_image(sized, needed=("id", "file_name"))
 
 
 def coco_categories(classes: Sequence[str], ignored: Sequence[str]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from traffic_yolo.dataset.coco_entries import (
     why_broken,
     why_no_category,
 )
+from traffic_yolo.dataset.formats.coco_outlines import with_box
 from traffic_yolo.dataset.formats.left_out import flat_box_message, reversed_box_message, shown_xywh
 from traffic_yolo.dataset.formats.provenance import MARKS, drawn_by
 from traffic_yolo.dataset.problems import About, Problem
@@ -28,6 +30,7 @@ from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_anno
 from traffic_yolo.errors import LabelError
 
 SOURCE_NUMBER = {name: number for number, name in enumerate(LABEL_SOURCES)}
+WHOLE = re.compile("0|[1-9][0-9]{0,17}")
 Columns = dict[str, NDArray[Any]]
 # column -> dtype; box is (n, 4) xywh, confidence and area are NaN where there is none
 COLUMNS = {
@@ -46,7 +49,7 @@ COLUMNS = {
 class Ids:
     """Ids of a file as numbers: whole numbers from 0 are themselves, other ids get numbers of their own below zero.
 
-    Texts are ids too: some tools write them, and nothing but the file itself refers to an id.
+    Texts are ids too: some tools write them, and nothing but the file itself refers to an id; "7" is not 7.
     """
 
     def __init__(self) -> None:
@@ -78,9 +81,15 @@ def is_id(value: Any) -> bool:
     return type(value) in (int, str) or (type(value) is float and value.is_integer())
 
 
+def _place_among_ids(value: Any) -> tuple[bool, Any]:
+    """Sorts ids: numbers, and texts of numbers among them, before other texts."""
+    is_word = isinstance(value, str) and not WHOLE.fullmatch(value)
+    return is_word, value if is_word else int(value)
+
+
 @dataclass(frozen=True)
 class Categories:
-    """The categories in the order of their ids; `row_of` an id is its place in `names`."""
+    """The categories in the order of their ids, texts last; `row_of` an id is its place in `names`."""
 
     names: tuple[str, ...]
     row_of: Mapping[Any, int]
@@ -95,14 +104,10 @@ class Categories:
                 reason = f"a category needs a number as id; found {shown(entry['id'])}"
             if reason:
                 raise LabelError(f"{path}: categories[{index}]: {reason}")
-        try:
-            ordered = sorted(entries, key=lambda entry: int(entry["id"]))
-            names = tuple(str(entry["name"]) for entry in ordered)
-            row_of = {entry["id"]: row for row, entry in enumerate(ordered)}
-            apart = frozenset(str(entry["name"]) for entry in ordered if entry.get("supercategory") == ignored)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{type(error).__name__} {error}"
-            raise LabelError(f"{path}: a category needs a number as id, and a name ({reason})") from error
+        ordered = sorted(entries, key=lambda entry: _place_among_ids(entry["id"]))
+        names = tuple(str(entry["name"]) for entry in ordered)
+        row_of = {entry["id"]: row for row, entry in enumerate(ordered)}
+        apart = frozenset(str(entry["name"]) for entry in ordered if entry.get("supercategory") == ignored)
         if len(row_of) != len(ordered):
             times = Counter(entry["id"] for entry in ordered)
             twice = ", ".join(shown(key) for key, count in times.items() if count > 1)
@@ -116,7 +121,8 @@ class AnnotationColumns:
     `broken` holds a message for each entry that is no annotation, with the image that it names (None where it names
     none); `flat` and `turned` hold (annotation, image, box) of
     boxes without area, which are left out, and of negative sizes, which are mended; `emptied` are the pictures (numbers
-    in the file's order) that lost every box so; `outlines` counts segmentation masks.
+    in the file's order) that lost every box so; `outlines` counts segmentations, `boxed` those among them whose boxes
+    are all that the file says of a box.
     """
 
     def __init__(self, path: Path, ids: Ids) -> None:
@@ -130,7 +136,7 @@ class AnnotationColumns:
         self.flat: list[tuple[int, int, tuple[float, ...]]] = []
         self.turned: list[tuple[int, int, tuple[float, ...]]] = []
         self.emptied: frozenset[int] = frozenset()
-        self.outlines = 0
+        self.outlines = self.boxed = 0
 
     def add(self, entries: Sequence[Any]) -> None:
         """Takes some entries. Good ones go in together; where one is not, each is looked at."""
@@ -138,7 +144,7 @@ class AnnotationColumns:
             return
         found = self._columns(entries)
         if found is None:
-            entries = [entry for entry in entries if self._is_good(entry)]
+            entries = [good for entry in entries if (good := self._good(entry)) is not None]
             found = self._columns(entries)
             assert found is not None or not entries, "each entry was looked at"
         if found is not None:
@@ -252,27 +258,30 @@ class AnnotationColumns:
         if any(len(column) != len(entries) or column.ndim > 1 + (name == "box") for name, column in table.items()):
             return None  # a list where a single value belongs
         confidence = table["confidence"]
-        good = (
-            not (confidence < 0).any()
-            and not (confidence > 1).any()
-        )
+        good = not (confidence < 0).any() and not (confidence > 1).any()
         try:
             return (table, _judged(entries, table)) if good else None
         except LabelError:
             return None
 
-    def _is_good(self, entry: Any) -> bool:
-        """Whether an entry is an annotation; if not, why not goes to `broken`."""
+    def _good(self, entry: Any) -> Mapping[str, Any] | None:
+        """The annotation that an entry is, its box from its outline where it has no other; else `broken` says why."""
         if not isinstance(entry, dict):
             self.broken.append((f"{self._path}: an annotation must be an object; found {shown(entry)}", None))
-            return False
-        reason = _why_broken(entry)
-        if not reason and self._columns([entry]) is None:
+            return None
+        try:
+            whole = with_box(entry)
+            reason = _why_broken(whole)
+        except LabelError as error:
+            reason = str(error)
+        if not reason and self._columns([whole]) is None:
             reason = f"expected numbers and an object of attributes; found {entry!r:.120}"
         if reason:
             message = f"{self._path}: annotation {_cut(entry.get('id'))}: {reason}"
             self.broken.append((message, self._image_of(entry)))
-        return not reason
+            return None
+        self.boxed += whole is not entry
+        return whole
 
     def _image_of(self, entry: Mapping[str, Any]) -> int | None:
         """The number of the image that a broken entry names; None where that is broken too."""

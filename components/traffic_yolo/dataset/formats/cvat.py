@@ -40,35 +40,56 @@ MANUAL = "manual"  # what `source` says of a shape that a human drew
 SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def cvat_file(path: Path) -> Path | None:
-    """The CVAT file that `path` is, or that lies in the folder `path`; None where there is none."""
-    candidates = [path] if path.is_file() else [path / "annotations.xml", *sorted(path.glob("*.xml"))]
-    return next((file for file in candidates if file.suffix == ".xml" and root_tag(file) == ROOT_TAG), None)
+def cvat_files(path: Path) -> list[Path]:
+    """The CVAT files that `path` is, or that lie in the folder `path`, in the order of their names."""
+    candidates = [path] if path.is_file() else sorted(path.glob("*.xml")) if path.is_dir() else []
+    return [file for file in candidates if file.suffix == ".xml" and root_tag(file) == ROOT_TAG]
 
 
 class CvatReader:
-    """One XML file, or the folder that holds one; see `base.LabelReader`.
+    """One XML file, or the folder that holds some, such as an export of each task; see `base.LabelReader`.
+
+    Two files may name one picture, which whoever reads it refuses: no label of it is lost without a word.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        del options
+        files = cvat_files(path)
+        if not files:
+            raise StorageError(f"no CVAT file (*.xml with <{ROOT_TAG}>) at {path}")
+        self._files = [_CvatFile(file) for file in files]
+        self.root = files[0].parent
+        self.is_video = any(file.is_video for file in self._files)
+        self.classes = tuple(dict.fromkeys(name for file in self._files for name in file.classes))
+        self.default_classes = frozenset(self.classes)
+
+    def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
+        """The pictures of one file after another."""
+        for file in self._files:
+            yield from file.pictures(on_problem)
+
+    def notes(self) -> list[str]:
+        """Shapes that became boxes, and those that were left out."""
+        return [note for file in self._files for note in file.notes()]
+
+
+class _CvatFile:
+    """One XML file.
 
     Pictures of video tracks are called `frame_000012`, as CVAT names them when it exports them; their recording is the
     video. Between two keyframes a box moves linearly and keeps the first one's `occluded` and attributes; after
     `outside` it is gone until the next keyframe; after the last it stays to the end of the task, as CVAT shows it.
     """
 
-    def __init__(self, path: Path, options: ReadOptions) -> None:
-        del options
-        file = cvat_file(path)
-        if file is None:
-            raise StorageError(f"no CVAT file (*.xml with <{ROOT_TAG}>) at {path}")
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self.root = file.parent
         self._left_out = LeftOut()
         meta = next(iter(xml_elements(file, ("meta", "image", "track"))), None)
         self._task = _Task.of(meta if meta is not None and meta.tag == "meta" else None, str(file))
         self.is_video = self._task.is_video
         self.classes = self._task.classes or self._classes_in_use()
-        self.default_classes = frozenset(self.classes)
 
-    def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
+    def pictures(self, on_problem: ProblemSink) -> Iterator[PictureLabels]:
         """Images one after another; then the frames of the tracks, whose boxes are all in memory."""
         self._left_out.begin(on_problem)
         tracks: dict[tuple[str, str], list[_Track]] = {}

@@ -150,6 +150,8 @@ class _Scanner:
                         self._refuse("a text holds half a character (a lone surrogate)")
                     self._position += len(encoded)
                     return value
+            except LabelError:  # our own refusal, which is a ValueError too
+                raise
             except UnicodeDecodeError as error:
                 self._position += error.start
                 self._refuse("not UTF-8 text")

@@ -22,6 +22,7 @@ from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 
 DONT_CARE = "DontCare"
+OWN_FOLDER = "label_2"  # as KITTI calls it, and nobody else
 LABEL_FOLDERS = ("label_2", "label_02", "training/label_2", "labels")
 # column -> (attribute, the text that says "unknown"); the dimensions and places are those of the object in metres
 EXTRAS = {
@@ -41,9 +42,12 @@ LINE = re.compile(r"\S+(?: -?\d\S*){14,15}")
 
 
 def kitti_folder(path: Path) -> Path | None:
-    """The folder of KITTI label files that `path` is or holds; None where there is none."""
+    """The folder of KITTI label files that `path` is or holds; None where there is none.
+
+    A folder called `label_2` with text files is one whatever stands in them: what is wrong there, its reader says.
+    """
     folders = [*(path / name for name in LABEL_FOLDERS), path] if path.is_dir() else []
-    return next((folder for folder in folders if folder.is_dir() and _looks_like_labels(folder)), None)
+    return next((folder for folder in folders if folder.is_dir() and _is_label_folder(folder)), None)
 
 
 class KittiReader:
@@ -103,7 +107,10 @@ def read_kitti_line(line: str, where: str, left_out: LeftOut, line_number: int =
     """
     parts = line.split()
     if len(parts) not in (15, 16):
-        raise LabelError(f"{where}: expected 15 columns, or 16 with a score; found {len(parts)}")
+        raise LabelError(
+            f"{where}: expected 15 columns, or 16 with a score; found {len(parts)}; a blank in a class name is a "
+            f"column more (write _), and lines of the tracking benchmark begin with frame and track"
+        )
     values = [number(part, f"column {index}", where) for index, part in enumerate(parts[1:], start=2)]
     box, turned = box_of_corners(*values[3:7])
     xywh = left_out.sound(box, where, turned=turned)
@@ -131,7 +138,7 @@ class KittiWriter:
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
         del classes
-        self._folder = folder / "label_2"
+        self._folder = folder / OWN_FOLDER
         self._folder.mkdir()
 
     def add(self, frame: Frame) -> list[Annotation | None]:
@@ -172,6 +179,12 @@ def _plain(text: str) -> str:
     """A number without its needless zeros: `0.00` is `0`."""
     value = float(text)
     return str(int(value)) if value == int(value) else repr(value)
+
+
+def _is_label_folder(folder: Path) -> bool:
+    if folder.name == OWN_FOLDER and next(files_below(folder, ".txt"), None) is not None:
+        return True
+    return _looks_like_labels(folder)
 
 
 def _looks_like_labels(folder: Path) -> bool:

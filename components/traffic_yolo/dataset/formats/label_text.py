@@ -41,7 +41,7 @@ class LabelText:
             data = path.read_bytes()
         except OSError as error:
             raise StorageError(f"label file cannot be read: {path}: {error.strerror}") from error
-        return self._decoded(data, path).replace("\r\n", "\n").replace("\r", "\n")
+        return self.decoded(data, path).replace("\r\n", "\n").replace("\r", "\n")
 
     def lines(self, path: Path) -> Iterator[tuple[int, str]]:
         """The lines with something in them, stripped, with their numbers from 1."""
@@ -56,25 +56,8 @@ class LabelText:
             raise LabelError(f"{path}: {beyond(bounds, 'document_bytes', 'bytes')}")
         return self.text_of(path)
 
-    def notes(self) -> list[str]:
-        """A line about the code page that was guessed, with the first file."""
-        if not self._guesses:
-            return []
-        first, page = next(iter(self._guesses.items()))
-        count = len(self._guesses)
-        return [f"{count} files not in UTF-8: read as {page}, a guess (the first: {first}); label_encoding says it"]
-
-    def _guess(self, path: Path, page: str) -> None:
-        """Notes a guess; `LabelError` where another file of the set was read otherwise: one of the two is wrong."""
-        before = next(iter(self._guesses.items()), (path, page))
-        if before[1] != page:
-            raise LabelError(
-                f"{path}: not UTF-8 text, and {page} by its letters, but {before[0]} was read as {before[1]}; "
-                f"--label-encoding says what they are"
-            )
-        self._guesses[path] = page
-
-    def _decoded(self, data: bytes, path: Path) -> str:
+    def decoded(self, data: bytes, path: Path) -> str:
+        """The text of bytes of a file; `LabelError` where they are of no encoding that they may be."""
         for mark, encoding in MARKS:
             if data.startswith(mark):
                 return _strictly(data, encoding, path)
@@ -94,6 +77,24 @@ class LabelText:
             raise LabelError(
                 f"{path}: not UTF-8 text (byte {error.start}); --label-encoding says what it is, cp949 or cp1252 say"
             ) from error
+
+    def notes(self) -> list[str]:
+        """A line about the code page that was guessed, with the first file."""
+        if not self._guesses:
+            return []
+        first, page = next(iter(self._guesses.items()))
+        count = len(self._guesses)
+        return [f"{count} files not in UTF-8: read as {page}, a guess (the first: {first}); label_encoding says it"]
+
+    def _guess(self, path: Path, page: str) -> None:
+        """Notes a guess; `LabelError` where another file of the set was read otherwise: one of the two is wrong."""
+        before = next(iter(self._guesses.items()), (path, page))
+        if before[1] != page:
+            raise LabelError(
+                f"{path}: not UTF-8 text, and {page} by its letters, but {before[0]} was read as {before[1]}; "
+                f"--label-encoding says what they are"
+            )
+        self._guesses[path] = page
 
 
 def path_of(text: str) -> Path:

@@ -3,8 +3,11 @@
 Rectangles are boxes; polygons and circles become the boxes around them; other shapes are left out and counted.
 """
 
+import base64
 import math
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import json_value, parse_json
 
+TURNED_BOXES = ("oriented_rectangle", "rotation")  # four corners
 SHAPE_KEYS = ("group_id", "description", "score", "confidence")  # the last two: tools that predict into LabelMe files
 
 
@@ -82,14 +86,14 @@ class LabelmeReader:
                 self._left_out["other JSON files passed over"] += 1
 
     def _picture(self, file: Path, content: dict[str, Any]) -> PictureLabels:
-        shapes, stated = content.get("shapes"), content.get("imagePath")
+        shapes, stated, data = (content.get(key) for key in ("shapes", "imagePath", "imageData"))
         if not isinstance(shapes, list):
             raise LabelError(f"{file}: expected a list under 'shapes'; found {type(shapes).__name__}")
         if stated is not None and not isinstance(stated, str):
             raise LabelError(f"{file}: imagePath must be a text; found {shown(stated)}")
-        suffix = Path(stated.replace("\\", "/")).suffix if stated else ""
-        # The picture lies beside its label file; imagePath may lead over somebody's desk
-        name = file.relative_to(self.root).with_suffix(suffix).as_posix()
+        name = _picture_beside(file, stated or "", holds_picture=bool(data)).relative_to(self.root).as_posix()
+        if data is not None and not isinstance(data, str):
+            raise LabelError(f"{file}: imageData must be a text; found {shown(data)}")
         width, height = (
             whole_number(content[key], key, str(file)) if content.get(key) is not None else 0
             for key in ("imageWidth", "imageHeight")
@@ -108,6 +112,7 @@ class LabelmeReader:
             where=str(file),
             image_wh=(width, height) if width and height else None,
             attributes={key: value for key, value in flags.items() if value} if isinstance(flags, dict) else {},
+            embedded=partial(_embedded_picture, data, str(file)) if data else None,
         )
 
     def _annotation(self, shape: Any, index: int, where: str) -> Annotation | None:
@@ -133,7 +138,7 @@ class LabelmeReader:
         if kind == "mask" and len(points) == 2:  # drawn pixels, whose box the points are
             self._left_out["outlines left out, boxes kept"] += 1
             return box_of_points(points), None
-        if kind == "polygon" and len(points) > 2:
+        if kind in ("polygon", *TURNED_BOXES) and len(points) > 2:
             self._left_out["outlines left out, boxes kept"] += 1
             return box_of_points(points), polygon_area(points)
         if kind == "circle" and len(points) == 2:
@@ -172,6 +177,26 @@ def _points(value: Any, where: str) -> Points:
     if not isinstance(value, list) or not all(isinstance(point, list) and len(point) == 2 for point in value):
         raise LabelError(f"{where}: points must be a list of [x, y]; found {value!r:.60}")
     return [(number(x, "points", where), number(y, "points", where)) for x, y in value]
+
+
+def _picture_beside(file: Path, stated: str, *, holds_picture: bool) -> Path:
+    """Where the picture of a label file lies: beside it and called like it, with the suffix that `imagePath` states.
+
+    Where that is missing and `imagePath` names another picture beside the label file, that one. Its folders are not
+    looked at: they may lead over somebody's desk. `holds_picture`: it needs a suffix, for none is looked for.
+    """
+    named = Path(stated.replace("\\", "/")).name if "\0" not in stated else ""
+    suffix = Path(named).suffix or (".png" if holds_picture else "")
+    like_the_file, other = file.with_suffix(suffix), file.parent / named
+    return other if named and not os.path.isfile(like_the_file) and os.path.isfile(other) else like_the_file
+
+
+def _embedded_picture(text: str, where: str) -> bytes:
+    """The bytes of `imageData`, in base64, with or without the head of a data URI; `LabelError` for anything else."""
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except ValueError as error:
+        raise LabelError(f"{where}: expected a picture in base64 under imageData; found {shown(text)}") from error
 
 
 def _bytes(file: Path) -> bytes:

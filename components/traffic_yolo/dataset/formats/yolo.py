@@ -1,4 +1,4 @@
-"""YOLO text labels: one line a box, `class_id cx cy w h`, relative to the picture; and the files that list a set.
+"""YOLO text labels: one line a box, `class_id cx cy w h`, relative to the picture; `yolo_set` reads what lists a set.
 
 The text cannot say iscrowd, ignore, confidence or who drew a box: such boxes are left out on writing and counted.
 """
@@ -7,15 +7,13 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import is_plain
-from traffic_yolo.dataset.formats.label_text import LabelText, path_of
+from traffic_yolo.dataset.formats.label_text import LabelText
 from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_points, polygon_area
@@ -25,13 +23,12 @@ from traffic_yolo.dataset.formats.yolo_beside import (
     label_file_of,
     label_path_of,
     labels_without_picture,
-    pictures_below,
 )
+from traffic_yolo.dataset.formats.yolo_set import darknet_data, read_darknet_data, read_data_yaml, yolo_file
 from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, already_told, refuse, strict
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
-from traffic_yolo.messages import shown
-from traffic_yolo.storage import existing_path, parse_yaml
+from traffic_yolo.storage import existing_path
 
 # Kind of problem -> what the report says after the number
 LOST = {
@@ -111,7 +108,7 @@ def _read_line(
     try:
         if not is_plain(line):
             raise ValueError
-        class_id, values = int(first), list(map(float, others))
+        class_id, values = _class_id(first), list(map(float, others))
     except ValueError as error:
         raise LabelError(f"{where}: expected 'class_id cx cy width height', found {line!r:.120}") from error
     if not 0 <= class_id < len(classes):
@@ -147,6 +144,17 @@ def _read_line(
         return Annotation(classes[class_id], box, area=area, number=number, **drawn._asdict())
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from error
+
+
+def _class_id(word: str) -> int:
+    """A class id, which array libraries write as 0.0 too; `ValueError` for anything else."""
+    try:
+        return int(word)
+    except ValueError:
+        value = float(word)
+        if not value.is_integer():  # infinity and NaN are none either
+            raise
+        return int(value)
 
 
 def _may_be_pose(values: Sequence[float]) -> bool:
@@ -186,7 +194,7 @@ class YoloWriter:
         texts = {
             "classes.names": names,
             "data.yaml": yaml.safe_dump(described, sort_keys=False, allow_unicode=True),
-            "darknet.data": _darknet_data(len(self._classes), "train", "train"),
+            "darknet.data": darknet_data(len(self._classes), "train", "train"),
         }
         for name, text in texts.items():
             (self._folder / name).write_text(text, encoding="utf-8", newline="\n")
@@ -297,196 +305,9 @@ class YoloReader:
         return notes + self._text.notes()
 
 
-@dataclass(frozen=True)
-class YoloSet:
-    """What a data.yaml says: classes by class id, and the pictures of each of its splits.
-
-    `places`: folders that the description itself names, its own among them, below which all pictures have to lie;
-    `folders`: those of them whose pictures are all meant. `keypoint_values`: numbers that follow every box.
-    `passed_over`: what those folders hold and no reader takes.
-    """
-
-    classes: tuple[str, ...]
-    pictures: dict[str, tuple[Path, ...]]
-    places: frozenset[Path]
-    folders: tuple[Path, ...] = ()
-    keypoint_values: int = 0
-    passed_over: tuple[Problem, ...] = ()
-
-    def holds(self, picture: Path) -> bool:
-        """Whether a picture lies below one of the places."""
-        return not self._above.isdisjoint(Path(os.path.abspath(picture)).parents)
-
-    @cached_property
-    def _above(self) -> frozenset[Path]:
-        return frozenset(Path(os.path.abspath(place)) for place in self.places)
-
-
-def read_data_yaml(path: Path, text: LabelText | None = None) -> YoloSet:
-    """Reads a data.yaml: `names` as a list or by number; each split a folder, a .txt list, or a list of these.
-
-    Raises `LabelError` for what it does not understand, `StorageError` for a file or folder that is missing.
-    """
-    text = text or LabelText()
-    value = parse_yaml(text.description(path), where=f"data set description {path}", error=LabelError)
-    names = value.get("names") if isinstance(value, dict) else None
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[index] for index in range(len(names))]
-    if isinstance(names, list) and value.get("nc", len(names)) != len(names):
-        raise LabelError(f"{path}: nc is {value['nc']}, but names has {len(names)} classes")
-    if not isinstance(names, list) or not names:
-        expected = "a list of classes, or numbers from 0 to names"
-        raise LabelError(f"{path}: expected 'names': {expected}; found {shown(names)}")
-    root = path.parent / path_of(str(value.get("path") or "."))
-    root = root if root.is_dir() else path.parent
-    pictures: dict[str, tuple[Path, ...]] = {}
-    places = {path.parent, root}
-    folders: dict[Path, None] = {}
-    passed_over: dict[Problem, None] = {}
-    for split in ("train", "val", "test"):
-        entries = value.get(split) or []
-        entries = entries if isinstance(entries, list) else [entries]
-        found: list[Path] = []
-        for entry in map(str, entries):
-            place = root / path_of(entry)  # which an absolute one replaces
-            if place.is_dir():
-                below, left = pictures_below(place)
-                found += below
-                folders[place] = None
-                passed_over |= dict.fromkeys(left)
-            else:
-                found += _list_of(place, entry, path, text)
-            places.add(place if place.is_dir() else place.parent)
-        pictures[split] = tuple(found)
-    if not any(pictures.values()):
-        raise LabelError(f"{path}: none of train, val, test names a picture")
-    return YoloSet(
-        tuple(map(str, names)),
-        pictures,
-        frozenset(places),
-        tuple(folders),
-        _keypoint_values(value.get("kpt_shape"), path),
-        tuple(passed_over),
-    )
-
-
-def _keypoint_values(shape: object, path: Path) -> int:
-    """How many numbers follow a box by `kpt_shape`, [number of key points, 2 or 3 numbers each]; 0 without it."""
-    if shape is None:
-        return 0
-    if not isinstance(shape, list) or [type(side) for side in shape] != [int, int] or shape[1] not in (2, 3):
-        raise LabelError(f"{path}: expected kpt_shape [number of key points, 2 or 3]; found {shown(shape)}")
-    return max(int(shape[0]), 0) * int(shape[1])
-
-
-def yolo_file(folder: Path) -> Path | None:
-    """The data.yaml of a folder, or its only Darknet .data file; None where it has neither."""
-    if (folder / "data.yaml").is_file():
-        return folder / "data.yaml"
-    found = [path for path in sorted(folder.glob("*.data")) if path.is_file()] if folder.is_dir() else []
-    return found[0] if len(found) == 1 else None
-
-
-def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
-    """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
-
-    Darknet takes paths relative to the folder where it is started: here the file's own folder, or one above it. Raises
-    `LabelError` for what it does not understand, `StorageError` for a file that is missing.
-    """
-    text = text or LabelText()
-    entries: dict[str, str] = {}
-    for number, line in text.lines(path):
-        if line.startswith(("#", ";")):
-            continue
-        key, separator, value = line.partition("=")
-        if not separator:
-            raise LabelError(f"{path} line {number}: expected key = value, found {line!r:.80}")
-        entries[key.strip()] = value.strip()
-    if "names" not in entries:
-        raise LabelError(
-            f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
-        )
-    names_file, _ = _started_from(path, entries["names"])
-    names = [line for _, line in text.lines(names_file)]
-    stated = entries.get("classes", str(len(names)))
-    if stated != str(len(names)):
-        raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
-    pictures: dict[str, tuple[Path, ...]] = {}
-    places = {path.parent}
-    for split, key in (("train", "train"), ("val", "valid"), ("test", "test")):
-        pictures[split] = ()
-        if key in entries:
-            list_file, folder = _started_from(path, entries[key])
-            pictures[split] = tuple(_listed(list_file, path, text))
-            places |= {folder, list_file.parent}
-    if not any(pictures.values()):
-        raise LabelError(f"{path}: neither train nor valid names a picture")
-    return YoloSet(tuple(names), pictures, frozenset(places))
-
-
-def _started_from(data_file: Path, entry: str) -> tuple[Path, Path]:
-    """(where a path of a .data file leads, what it starts from): the file's own folder, or one above it."""
-    path = path_of(entry)
-    if path.is_absolute():
-        return path, path.parent
-    for folder in data_file.absolute().parents:
-        if (folder / path).is_file():
-            return folder / path, folder
-    raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
-
-
-def _listed(list_file: Path, data_file: Path, text: LabelText) -> Iterator[Path]:
-    """The pictures of a list; a relative one from the folder that the .data file's own paths are relative to."""
-    base: Path | None = None
-    for _, written in text.lines(list_file):
-        line = path_of(written)
-        if line.is_absolute():
-            yield line
-            continue
-        if base is None:
-            folders = [list_file.parent, *data_file.absolute().parents]
-            base = next((folder for folder in folders if (folder / line).is_file()), list_file.parent)
-        yield base / line
-
-
 def _name_of(picture: Path, root: Path) -> str:
     """A picture's path below the last folder called images, or below the set's own; else its name."""
     parts = picture.parts
     if "images" in parts[:-1]:
         return "/".join(parts[len(parts) - parts[::-1].index("images") :])
     return picture.relative_to(root).as_posix() if picture.is_relative_to(root) else picture.name
-
-
-def _list_of(place: Path, entry: str, data_yaml: Path, text: LabelText) -> list[Path]:
-    """The pictures of a .txt list; relative ones from the list's own folder."""
-    if place.suffix == ".txt" and place.is_file():
-        return [place.parent / path_of(line) for _, line in text.lines(place)]
-    raise StorageError(f"{data_yaml}: names {entry}, which is neither a folder nor a .txt list: {place}")
-
-
-def data_yaml_text(classes: Sequence[str], splits: Sequence[str] = SPLITS) -> str:
-    """A data.yaml for the folder it stands in, as ultralytics' and our own reader take it.
-
-    A set without splits has its one list for training and for validation, for ultralytics wants both.
-    """
-    lists = {split: f"{split}.txt" for split in splits}
-    if ALL in splits:
-        lists = dict.fromkeys(("train", "val"), f"{ALL}.txt")
-    described = {"path": ".", **lists, "names": dict(enumerate(classes))}
-    return yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
-
-
-def darknet_data_text(num_classes: int, splits: Sequence[str], filled: Sequence[str]) -> str:
-    """A Darknet .data file; its paths are relative to the data set's folder, where darknet is to be started.
-
-    `filled` are the `splits` with pictures. Darknet's `valid` is the validation split; that of a set which has nothing
-    but a test split, on which nothing can be trained or chosen, is that.
-    """
-    if ALL in splits:
-        return _darknet_data(num_classes, ALL, ALL)
-    return _darknet_data(num_classes, "train", "test" if set(filled) == {"test"} else "val")
-
-
-def _darknet_data(num_classes: int, train: str, valid: str) -> str:
-    entries = {"classes": num_classes, "train": f"{train}.txt", "valid": f"{valid}.txt", "names": "classes.names"}
-    return "".join(f"{key} = {value}\n" for key, value in entries.items()) + "backup = backup\n"

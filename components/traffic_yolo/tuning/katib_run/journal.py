@@ -12,10 +12,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from traffic_yolo.errors import StorageError
+from traffic_yolo.messages import one_line
 from traffic_yolo.storage import json_value
 from traffic_yolo.tuning.katib_run.collector import ObservedMetric
+from traffic_yolo.typed_values import why_other
 
 State = Literal["Running", "Succeeded", "Failed", "MetricsUnavailable", "EarlyStopped", "Killed"]
+# What a line says of an event, beside its kind and the time
+EVENTS: dict[str, dict[str, Any]] = {
+    "experiment": {"document": dict[str, Any]},
+    "trial": {"name": str, "assignments": dict[str, str]},
+    "process": {"name": str, "process": dict[str, Any]},
+    "killed": {"name": str, "message": str},
+    "ended": {
+        "name": str,
+        "state": State,
+        "message": str,
+        "reports": list[float],
+        "observation": list[ObservedMetric] | None,
+    },
+}
 UNFINISHED: tuple[State, ...] = ("Running", "Killed")  # a later run starts them again, under their names
 
 
@@ -52,8 +68,9 @@ class Journal:
             try:
                 self._take(json_value(line))
             except (ValueError, KeyError, TypeError) as error:
+                reason = one_line(str(error))
                 raise StorageError(
-                    f"{path} line {number}: no event of a local Katib run; take another --out"
+                    f"{path} line {number}: no event of a local Katib run ({reason}); take another --out"
                 ) from error
 
     def _cut_half_line(self) -> bytes:
@@ -65,8 +82,14 @@ class Journal:
                 file.truncate(len(whole))
         return whole
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _take(self, event: Any) -> None:
+        """Takes in one line's value; `ValueError`, `KeyError` or `TypeError` where it is no event, or of no trial."""
+        if reason := why_other(event, dict[str, Any]):
+            raise ValueError(reason)
         kind = event["event"]
+        for name, hint in {**EVENTS[kind], "time": str}.items():
+            if reason := why_other(event[name], hint):
+                raise ValueError(f"{name}{reason}")
         if kind == "experiment":
             self.experiment, self.started_at = event["document"], self.started_at or event["time"]
         elif kind == "trial":
@@ -77,14 +100,12 @@ class Journal:
         elif kind == "killed":
             trial = self.trials[event["name"]]
             trial.state, trial.message = "Killed", event["message"]
-        elif kind == "ended":
+        else:
             trial = self.trials[event["name"]]
             trial.state, trial.ended_at, trial.message = event["state"], event["time"], event["message"]
             trial.reports = tuple(event["reports"])
             observed = event["observation"]
             trial.observation = None if observed is None else [ObservedMetric(**metric) for metric in observed]
-        else:
-            raise ValueError(kind)
 
     def _write(self, event: dict[str, Any]) -> None:
         event = {**event, "time": now()}
