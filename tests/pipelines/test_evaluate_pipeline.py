@@ -157,7 +157,7 @@ def test_the_real_deepstream_runs_on_a_gpu_in_its_own_image_and_only_where_it_is
     tasks = Server(HEAD).run(pipeline, needed | {"last_step": "deepstream"})
     gpus = {key.rpartition("/")[2]: task.resources[1].get("nvidia.com/gpu") for key, task in tasks.items()}
     assert (gpus["validate"], gpus["deepstream-run"]) == (None, "1")
-    spec, platform = yaml.safe_load_all((repository / "pipelines" / "evaluate_pipeline.yaml").read_text())
+    spec, platform = load_documents((repository / "pipelines" / "evaluate_pipeline.yaml").read_text())
     container = spec["deploymentSpec"]["executors"]["exec-deepstream-run"]["container"]
     assert container["image"] == image("deepstream")
     pod = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-deepstream-run"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.atm_source import AtmSource
-from traffic_yolo.dataset.file_source import alike_classes
 from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.dataset.source import Source

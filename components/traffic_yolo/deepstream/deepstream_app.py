@@ -27,7 +27,6 @@ from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import CLASSES_NAME, labels_text, read_names
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
-from traffic_yolo.typed_values import why_other
 
 APP_CONFIG_NAME = "deepstream_app.txt"
 FRAMES_NAME = "frames.json"

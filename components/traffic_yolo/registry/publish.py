@@ -8,8 +8,8 @@ from traffic_yolo._version import __version__
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME
-from traffic_yolo.registry.bare_zoo import check_no_bare_zoo
 from traffic_yolo.progress import stage
+from traffic_yolo.registry.bare_zoo import check_no_bare_zoo
 from traffic_yolo.registry.bundle import Bundle, checksums_of, gather_bundle, verify_bundle
 from traffic_yolo.registry.gates.ask import Answers, ask
 from traffic_yolo.registry.gates.gate import Gate
