@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from traffic_yolo.doctor.probe import State
-from traffic_yolo.storage import NAS_ROOT_VARIABLE
+from traffic_yolo.errors import TrafficYoloError
+from traffic_yolo.storage import NAS_ROOT_VARIABLE, parse_yaml
 
 Seen = list[tuple[str, str, State]]
 OURS = "TRAFFIC_YOLO_"
@@ -81,11 +82,9 @@ def kubernetes_server(variables: Mapping[str, str]) -> Seen:
 
 def server_of(kubeconfig: str) -> str:
     """The address of the current context's cluster in a kubeconfig; "" where it names none."""
-    import yaml
-
     try:
-        value = yaml.safe_load(kubeconfig)
-    except yaml.YAMLError:
+        value = parse_yaml(kubeconfig, where="kubeconfig")
+    except TrafficYoloError:
         return ""
     if not isinstance(value, dict):
         return ""
