@@ -47,6 +47,11 @@ NO_LOCATION = {
     ("storage fetch", "sha256"): "a checksum",
     ("storage verify", "sha256"): "a checksum",
     ("publish", "model_name"): "a folder's name in the zoo, which it checks",
+    ("deepstream config", "sources"): "cameras and files of the GPU node, which deepstream-app opens",
+    ("deepstream config", "kitti_folder"): "a folder of the GPU node",
+    ("deepstream config", "parser_library"): "a library of the GPU node",
+    ("deepstream run", "parser_library"): "a library of the image",
+    ("deepstream run", "deepstream_app"): "a program, looked for on the PATH",
 }
 # Commands whose steps run elsewhere alone, where the NAS has another root
 ELSEWHERE = {("schedule", "create"), ("schedule", "emit-cronjob"), ("pipeline", "submit")}

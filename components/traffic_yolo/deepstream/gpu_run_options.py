@@ -16,7 +16,8 @@ class GpuRunOptions:
     precision: str = option("fp16", "Of the engine.", choices=PRECISIONS, headline=True)
     version: str = option("9.1", "DeepStream on this node.", choices=VERSIONS)
     topk: int = option(300, "Boxes kept per class and frame.", least=1)
-    parser_library: str = option(IMAGE_PARSER, "Library that reads the boxes.", location="read")
+    # No location: it is a part of the image, and lies neither on the share nor where a run is submitted
+    parser_library: str = option(IMAGE_PARSER, "Library that reads the boxes, by its path on the node.")
     parser_function: str = option(PARSER_FUNCTION, "Its function for boxes.")
     calibration_table: str = option("", "TensorRT's table for int8.", location="read")
     engine: str = option("", "Engine of an earlier run of this very model, which saves the building.", location="read")
