@@ -23,7 +23,9 @@ from traffic_yolo.evaluation.options import EvaluateOptions
 )
 @click.option("--sweep", type=READ, help="Folder of `tune`: the report shows its surface.")
 @click.option("--out", required=True, type=WRITE, help="Evaluation folder to write.")
-def command(model: str, dataset: str, detections: str | None, sweep: str | None, out: Path, **flags: Any) -> None:
+def command(
+    model: str, dataset: str, detections: str | None, sweep: str | None, out: Path, **flags: Any
+) -> None:
     """Detect once, compute COCO metrics, write record and report."""
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
 

@@ -22,7 +22,9 @@ from traffic_yolo.detection.inference_options import InferenceOptions
 )
 @step_options(ValidateOptions, InferenceOptions)
 @click.option("--out", required=True, type=WRITE, help="Validation folder to write.")
-def command(model: str, dataset: str, tuning: str, evaluation: str | None, out: Path, **flags: Any) -> None:
+def command(
+    model: str, dataset: str, tuning: str, evaluation: str | None, out: Path, **flags: Any
+) -> None:
     """Check that DeepStream's rules leave the model's results as they are."""
     from traffic_yolo.deepstream.validate import validate
     from traffic_yolo.storage import existing_folder
