@@ -62,7 +62,9 @@ slow: install  ## the tests that take minutes (big networks, whole reference set
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
 
 fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_readers.py $(FUZZ)/readers --seconds $(READER_SECONDS) 2>/dev/null
+	mkdir -p $(FUZZ)/readers
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_readers.py $(FUZZ)/readers --seconds $(READER_SECONDS) 2>$(FUZZ)/readers.log \
+		|| { tail -n 20 $(FUZZ)/readers.log; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[fuzz]"
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_cfg.py $(FUZZ)/cfg -max_total_time=$(FUZZ_SECONDS)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_weights.py $(FUZZ)/weights -max_total_time=$(FUZZ_SECONDS)

@@ -102,6 +102,24 @@ def test_damaged_side_cars_are_read_or_refused_by_name(scratch: Path, mutate: Ca
     assert not refusal or str(folder) in refusal
 
 
+@pytest.mark.parametrize(
+    "box",
+    [
+        [0, ["CAR"], [1, 2, 3, 4], ["CAR", [1, 2, 3, 4], "device", 0.5, False, False, None, 1, {}]],
+        [0, "CAR", [1, 2, 3, 4], [5, [1, 2, 3, 4], "device", 0.5, False, False, None, 1, {}]],
+        [0, "CAR", [1, 2, 3, 4], ["CAR", [1, 2, 3, 4], "device", "0.5", False, False, None, 1, {}]],
+        [0, "CAR", [1, 2, 3, 4], ["CAR", [1, 2, 3, 4], "device", 0.5, 0, False, None, 1, {}]],
+        [0, "CAR", [1, 2, 3, True], ["CAR", [1, 2, 3, 4], "device", 0.5, False, False, None, 1, {}]],
+        [True, "CAR", [1, 2, 3, 4], ["CAR", [1, 2, 3, 4], "device", 0.5, False, False, None, 1, {}]],
+        [0, "CAR", [1, 2, 3, 4], ["CAR", [1, 2, 3, 4], "device", 0.5, False, False, None, 1, None]],
+    ],
+)
+def test_boxes_of_a_side_car_have_the_types_that_are_written(tmp_path: Path, box: Any) -> None:
+    opened = lay_out(tmp_path, "kitti")
+    (tmp_path / "sidecar.jsonl").write_text(json.dumps({**json.loads(SIDECAR), "boxes": [box]}))
+    assert "sidecar.jsonl line 1: not a line of a side-car" in read(opened, "kitti", tmp_path)
+
+
 VALUES: Any = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just([]) | st.just({})
 
 

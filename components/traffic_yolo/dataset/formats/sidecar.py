@@ -29,6 +29,10 @@ SIDECAR_NAME = "sidecar.jsonl"
 NOT_WRITTEN = -1  # the place of a box that the label file does not hold at all
 SAME_PX = 1e-3  # a box is what was written when no edge differs by more: formats round
 UNTOLD_RECORDING = "images"  # a folder of this name says nothing of a picture's recording
+NUMBER = (int, float)
+NUMBER_OR_NOTHING = (*NUMBER, type(None))
+# Of `frame_spool.annotation_row`: class, xywh, source, confidence, crowd, ignore, area, number, attributes
+ROW_TYPES = ((str,), (list,), (str,), NUMBER_OR_NOTHING, (bool,), (bool,), NUMBER_OR_NOTHING, (int,), (dict,))
 FRAME_FIELDS = ("recording", "scan", "site", "camera", "day")
 
 
@@ -253,11 +257,17 @@ def _in_shares(annotation: Annotation, size: tuple[int, ...]) -> Annotation:
 
 
 def _is_box(box: Any) -> bool:
-    if not isinstance(box, list) or len(box) != 4 or not isinstance(box[0], int) or not isinstance(box[3], list):
+    """Whether a value is [place, class and xywh as written, row of the annotation], of the types that are written."""
+    if type(box) is not list or len(box) != 4 or type(box[0]) is not int or type(box[3]) is not list:
         return False
-    written = box[2]
-    numbers = isinstance(written, list) and len(written) == 4 and all(isinstance(v, int | float) for v in written)
-    return len(box[3]) == 9 and (box[0] == NOT_WRITTEN or (box[0] >= 0 and numbers))
+    place, class_name, written, row = box
+    if place != NOT_WRITTEN and not (place >= 0 and type(class_name) is str and _are_numbers(written)):
+        return False
+    return len(row) == len(ROW_TYPES) and all(type(value) in types for value, types in zip(row, ROW_TYPES, strict=True))
+
+
+def _are_numbers(values: Any) -> bool:
+    return type(values) is list and len(values) == 4 and all(type(value) in NUMBER for value in values)
 
 
 def _key(name: str) -> str:
