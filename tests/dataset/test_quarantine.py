@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from small_shares import HEIGHT, WIDTH, Share, jpeg
 
 from traffic_yolo.cli import main
 from traffic_yolo.dataset.convert import convert
+from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.export_labels import export_labels
 from traffic_yolo.dataset.options import ConvertOptions, ExportOptions
 from traffic_yolo.dataset.quarantine import QUARANTINE_NAME, file_in
@@ -306,6 +308,19 @@ def test_the_command_line_says_how_much_went_aside(pictures: Pictures, tmp_path:
         main([*arguments, "--quarantine", str(tmp_path / "aside")])
     assert ended.value.code in (0, None)
     assert "note: 1 scans, pictures and labels in quarantine (unreadable-picture 1)" in said.getvalue()
+
+
+def test_a_data_set_of_a_store_is_made_again_without_its_bad_pictures(pictures: Pictures, tmp_path: Path) -> None:
+    (pictures.root / "images/2.jpg").write_bytes(b"nothing")
+    places = {"data_store": str(tmp_path / "store"), "quarantine": str(tmp_path / "aside")}
+    convert(ConvertOptions(source=pictures.save(), splits="none", **places), tmp_path / "out")
+    fingerprint = DataSet.open(tmp_path / "out").fingerprint
+    shutil.rmtree(tmp_path / "store" / fingerprint)
+    shutil.rmtree(tmp_path / "aside")
+    again = DataSet.open(tmp_path / "out")
+    assert [image.path.name for image in again.split("all")] == ["0.jpg", "1.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    assert not (again.root / ".quarantine").exists()
+    assert not (tmp_path / "aside").exists()
 
 
 def test_the_file_of_a_message_is_the_longest_that_is_there(tmp_path: Path) -> None:

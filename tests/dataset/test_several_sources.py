@@ -15,8 +15,10 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
 from traffic_yolo.dataset.quarantine import QUARANTINE_NAME
 from traffic_yolo.dataset.shards import Shard, convert_shard, merge_shards
+from traffic_yolo.dataset.source_list import read_source_list
 from traffic_yolo.errors import LabelError, OptionsError, StorageError
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
+from traffic_yolo.storage import NAS_ROOT_VARIABLE
 
 LINE = "0 .5 .5 .25 .5\n"
 
@@ -210,3 +212,17 @@ def test_a_class_that_the_map_does_not_name_is_refused(mixed: str, tmp_path: Pat
 def test_sizes_are_those_of_the_pictures(mixed: str, tmp_path: Path) -> None:
     convert(ConvertOptions(source=mixed, splits="none"), tmp_path / "out")
     assert {(image["width"], image["height"]) for image in images(tmp_path / "out").values()} == {(WIDTH, HEIGHT)}
+
+
+def test_the_page_s_list_is_one(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (repository / "docs/data-formats.md").read_text()
+    (text,) = [part for part in page.split("```") if part.startswith("yaml\nsources:")]
+    monkeypatch.setenv(NAS_ROOT_VARIABLE, str(tmp_path))
+    for folder in ("recordings/june", "lists", "public-set"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "lists/sources.yaml").write_text(text.removeprefix("yaml\n"))
+    june, public = read_source_list(tmp_path / "lists/sources.yaml")
+    assert (june.name, june.choice.source, june.snapshot) == (
+        "june", "nas://recordings/june", str(tmp_path / "lists/june.json"),
+    )  # fmt: skip
+    assert (public.choice.source, public.choice.label_source) == (str(tmp_path / "lists/../public-set"), "human")
