@@ -149,6 +149,13 @@ def waterfall() -> Waterfall:
     return Waterfall("test", 12, groups_of(["a"] * 12, of="site"), (first, second), 0.02, 2)
 
 
+def test_what_is_nothing_as_shown_is_no_cause() -> None:
+    """Sure, and too small to print: +0.0000 would be named otherwise."""
+    steps = (moved("ap", 0.3, 0.30004, 0.00002, 0.00006), moved("f1", 0.3, 0.30006, 0.00002, 0.00009))
+    row = RuleRow("edge", "", {"ap": 0.30004, "f1": 0.30006}, steps, (), lost=0, gained=0)
+    assert [each.name for each in row.named] == ["f1"]
+
+
 def test_the_text_names_causes_with_their_numbers_and_the_gate_that_failed(waterfall: Waterfall) -> None:
     lines = waterfall.text.split("\n")
     assert "    filter: -0.0400 AP (-0.0600 to -0.0200)" in lines
