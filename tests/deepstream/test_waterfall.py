@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from kfp import dsl
 
 from traffic_yolo.commands.validate import command
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.deepstream.component import validate as validate_component
 from traffic_yolo.deepstream.parity import Counts
 from traffic_yolo.deepstream.validate import validate
 from traffic_yolo.deepstream.waterfall import (
@@ -26,6 +29,7 @@ from traffic_yolo.deepstream.waterfall import (
 from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
 from traffic_yolo.deepstream.waterfall_report import waterfall_figure, waterfall_sections
 from traffic_yolo.deepstream.waterfall_stages import run_waterfall
+from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import GateError, ModelError
 from traffic_yolo.metrics.bootstrap import Interval, groups_of
@@ -149,6 +153,13 @@ def waterfall() -> Waterfall:
     return Waterfall("test", 12, groups_of(["a"] * 12, of="site"), (first, second), 0.02, 2)
 
 
+def test_what_is_nothing_as_shown_is_no_cause() -> None:
+    """Sure, and too small to print: +0.0000 would be named otherwise."""
+    steps = (moved("ap", 0.3, 0.30004, 0.00002, 0.00006), moved("f1", 0.3, 0.30006, 0.00002, 0.00009))
+    row = RuleRow("edge", "", {"ap": 0.30004, "f1": 0.30006}, steps, (), lost=0, gained=0)
+    assert [each.name for each in row.named] == ["f1"]
+
+
 def test_the_text_names_causes_with_their_numbers_and_the_gate_that_failed(waterfall: Waterfall) -> None:
     lines = waterfall.text.split("\n")
     assert "    filter: -0.0400 AP (-0.0600 to -0.0200)" in lines
@@ -220,3 +231,32 @@ def test_without_a_waterfall_the_folder_and_the_numbers_are_as_before(
     assert not list((tmp_path / "out").glob("waterfall*"))
     assert not [name for name in summary.scalars if name.startswith("waterfall")]
     summary.check_waterfall()
+
+
+def test_the_component_logs_whether_the_stages_passed_and_how_far_they_fell(
+    model: Path, unscaled_dataset: Path, tuning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRAFFIC_YOLO_DARKNET", raising=False)
+    few = functools.partial(run_waterfall, resamples=20)
+    monkeypatch.setattr("traffic_yolo.deepstream.validate.run_waterfall", few)
+    evaluation = tmp_path / "evaluation"
+    evaluation.mkdir()
+    detect_split(ModelFolder.open(model), DataSet.open(unscaled_dataset), "test").save(
+        evaluation / "detections_test.npz"
+    )
+    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
+    validate_component.python_func(
+        model=dsl.Model(uri=str(model)),
+        dataset=dsl.Dataset(uri=str(unscaled_dataset)),
+        evaluation=dsl.Artifact(uri=str(evaluation)),
+        tuning=dsl.Artifact(uri=str(tuning)),
+        validation=dsl.Artifact(uri=str(tmp_path / "validation")),
+        metrics=metrics,
+        report=dsl.HTML(uri=str(tmp_path / "report.html")),
+        waterfall=True,
+        settings=f"nvinfer_config: {bad_config(model, tmp_path / 'config.txt')}",
+    )
+    assert metrics.metadata["waterfall_passed"] == 0
+    assert metrics.metadata["parity_passed"] == 1
+    assert metrics.metadata["waterfall_ap50_simulator"] < -0.1
+    assert "What each loss is due to" in (tmp_path / "report.html").read_text()

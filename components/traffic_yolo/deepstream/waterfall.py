@@ -121,8 +121,9 @@ class RuleRow:
 
     @property
     def named(self) -> tuple[Difference, ...]:
-        """The numbers for which this is a cause: their intervals exclude 0."""
-        return tuple(each for each in self.steps if each.verdict != NO_EVIDENCE)
+        """The numbers for which this is a cause: their intervals exclude 0, and as shown they move at all."""
+        moved = (each for each in self.steps if round(each.difference.value * UNIT))
+        return tuple(each for each in moved if each.verdict != NO_EVIDENCE)
 
 
 @dataclass(frozen=True)
