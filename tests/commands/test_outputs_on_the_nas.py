@@ -36,6 +36,7 @@ WRITTEN = {
     "sweep --out": "sweep",
     "compare --json-file": "comparison.json",
     "darknet dump --out": "dump.npz",
+    "darknet heads-onnx --out": "heads.onnx",
     "darknet classes --out": "classes",
     "darknet resize --out": "resized.cfg",
     "darknet anchors --out": "anchors",
@@ -114,6 +115,7 @@ evaluate --model nas://untrained --dataset nas://data --out nas://evaluation
 sweep --detections nas://detections.npz --truth nas://data/annotations/instances_test.json --confidences 0.3 --iou-thresholds 0.5 --out nas://sweep
 compare nas://evaluation nas://evaluation --dataset nas://data --json-file nas://comparison.json
 darknet dump --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --input nas://input.npz --kind default --out nas://dump.npz
+darknet heads-onnx --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --out nas://heads.onnx
 darknet classes --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --names nas://untrained/classes.names --new-names nas://untrained/classes.names --out nas://classes
 darknet resize --cfg nas://untrained/model.cfg --width 64 --height 64 --out nas://resized.cfg
 darknet anchors --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --coco nas://data/annotations/instances_train.json --out nas://anchors

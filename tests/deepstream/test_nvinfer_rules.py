@@ -9,7 +9,7 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from plain_nvinfer_nms import plain_cluster
+from plain_nvinfer_nms import plain_cluster, plain_to_frame
 
 from traffic_yolo.deepstream.nvinfer_config import ClassAttributes, NvinferConfig
 from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster, parse_yolo, to_frame
@@ -341,3 +341,22 @@ def test_size_filters_are_in_frame_pixels_and_per_class() -> None:
     attributes = [rules(detected_min_w=20, detected_max_h=50), rules(detected_min_w=21)]
     found = to_frame(boxes, placement, (200, 200), attributes, crop_to_frame=True)
     np.testing.assert_allclose(found.boxes_xywh, [[0, 0, 20, 20]])
+
+
+@examples(100)
+@given(
+    rows=drawn_objects,
+    settings_=st.lists(st.tuples(*[st.integers(0, 40)] * 6), min_size=4, max_size=4),
+    crop=st.booleans(),
+)
+def test_all_classes_at_once_come_out_as_one_after_the_other_to_the_bit(
+    rows: list[tuple[float, float, float, float, float, int]], settings_: list[tuple[int, ...]], crop: bool
+) -> None:
+    names = ("detected_min_w", "detected_min_h", "detected_max_w", "detected_max_h", "roi_top_offset")
+    attributes = [rules(**dict(zip((*names, "roi_bottom_offset"), values, strict=True))) for values in settings_]
+    placement = Placement((192, 108), (96, 54), 0, 5)
+    given_objects = objects(*rows)
+    found = to_frame(given_objects, placement, (108, 193), attributes, crop_to_frame=crop)
+    expected = plain_to_frame(given_objects, placement, (108, 193), attributes, crop_to_frame=crop)
+    for name in ("boxes_xywh", "scores", "class_ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

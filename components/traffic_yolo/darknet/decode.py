@@ -63,8 +63,9 @@ def decode_above(
             raise ValueError(f"decode_above: expected the logits of one picture, found {len(head_input)}")
         chosen = _likely(head, head_input, input_hw, threshold)
         rows.append(_chosen_rows(head, head_input, input_hw, chosen))
-    found = torch.cat(rows)
-    found = found[found[:, 4] > float(np.float32(threshold))][None]
+    found = torch.cat([part.T for part in rows], dim=1).T  # as the rows lie in memory
+    above = found[:, 4] > float(np.float32(threshold))
+    found = (found if bool(above.all()) else found[above])[None]  # most often all are: no copy
     return Decoded(found[..., :4], found[..., 4], found[..., 5:])
 
 
@@ -93,7 +94,8 @@ def _chosen_rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int], 
     cells, anchors = chosen // head.num_anchors, chosen % head.num_anchors
     x = head_input.float().reshape(head.num_anchors, head.num_entries, height * width)
     # (1, 1, entries, 1, K), as one row of K cells; contiguous, so that PyTorch takes the same path as for all of them
-    x = x[anchors, :, cells].T.contiguous()[None, None, :, None]
+    x = x.transpose(0, 1).reshape(head.num_entries, -1)  # a plane an entry: boxes are picked from each in order
+    x = torch.index_select(x, 1, anchors * (height * width) + cells)[None, None, :, None]
     places = _cells(height, width, x).flatten(3)[:, :, :, cells][..., None, :]
     return _boxes(head, x, places, _anchors(head, x)[anchors].T[None, None, :, None], input_hw)[0, 0, :, 0].T
 

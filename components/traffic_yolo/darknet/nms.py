@@ -43,7 +43,7 @@ def darknet_nms(
     `boxes_cxcywh` (N, 4) float32, relative or in pixels (kinds greedynms and diounms depend on it); `objectness` (N,);
     `scores` (N, C) objectness * class probability, 0 where the box is none of that class. Rows are in Darknet's order.
     """
-    boxes, scores = np.ascontiguousarray(boxes_cxcywh, np.float32), np.ascontiguousarray(scores, np.float32)
+    boxes, scores = np.ascontiguousarray(boxes_cxcywh, np.float32), np.asarray(scores, np.float32)
     threshold = np.float32(rule.iou_threshold)
     if rule.kind == "obj":
         by_objectness = np.argsort(-objectness, kind="stable").astype(np.int32)

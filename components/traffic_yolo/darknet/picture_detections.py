@@ -27,9 +27,11 @@ def above_threshold(decoded: Decoded, picture: int, threshold: float) -> Picture
     """The boxes of one picture of a batch whose objectness is above the threshold, compared in float32."""
     boxes, objectness, probabilities = (part[picture].cpu().numpy() for part in decoded)
     kept = objectness > np.float32(threshold)
-    scores = objectness[kept, None] * probabilities[kept]
+    if not kept.all():  # most often all are, after `decode_above`: no copy
+        boxes, objectness, probabilities = boxes[kept], objectness[kept], probabilities[kept]
+    scores = objectness[:, None] * probabilities
     scores[scores <= np.float32(threshold)] = 0
-    return PictureDetections(boxes[kept], objectness[kept], scores)
+    return PictureDetections(boxes, objectness, scores)
 
 
 def letterboxed_to_picture(

@@ -101,21 +101,20 @@ def to_frame(
     width = (width / placement.ratio_x).astype(np.float32)
     height = (height / placement.ratio_y).astype(np.float32)
 
-    keep = np.ones(len(left), np.bool_)
-    for class_id in np.unique(objects.class_ids):
-        mine = objects.class_ids == class_id
-        rules = attributes[class_id]
-        bad = (width < rules.detected_min_w) | (height < rules.detected_min_h)
-        bad |= (width > rules.detected_max_w) & (rules.detected_max_w > 0)
-        bad |= (height > rules.detected_max_h) & (rules.detected_max_h > 0)
-        low_edge = np.float32(frame_height - rules.roi_bottom_offset)
-        if crop_to_frame:
-            top = np.where(mine, np.maximum(top, np.float32(rules.roi_top_offset)), top)
-            height = np.where(mine & (top + height > low_edge), low_edge - top, height)
-        else:
-            bad |= (top < rules.roi_top_offset) | (top + height > low_edge)
-        keep &= ~(mine & bad)
+    def of_each(name: str) -> NDArray[np.float32]:
+        return np.array([getattr(rules, name) for rules in attributes], np.float32)[objects.class_ids]
+
+    widest, tallest = of_each("detected_max_w"), of_each("detected_max_h")
+    bad = (width < of_each("detected_min_w")) | (height < of_each("detected_min_h"))
+    bad |= ((width > widest) & (widest > 0)) | ((height > tallest) & (tallest > 0))
+    edges = np.array([frame_height - rules.roi_bottom_offset for rules in attributes], np.float32)
+    high_edge, low_edge = of_each("roi_top_offset"), edges[objects.class_ids]
+    if crop_to_frame:
+        top = np.maximum(top, high_edge)
+        height = np.where(top + height > low_edge, low_edge - top, height)
+    else:
+        bad |= (top < high_edge) | (top + height > low_edge)
     if crop_to_frame:
         width = np.where(left + width >= frame_width, np.float32(frame_width) - left, width)
     boxes_xywh = np.stack([left, top, width, height], axis=1).astype(np.float32)
-    return Objects(boxes_xywh, objects.scores, objects.class_ids).select(keep)
+    return Objects(boxes_xywh, objects.scores, objects.class_ids).select(~bad)
