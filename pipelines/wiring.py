@@ -12,7 +12,10 @@ from traffic_yolo.options import SETTINGS
 from traffic_yolo.preflight.component import preflight
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH, S3_SECRET_KEYS
+from traffic_yolo_pipelines.caller_names import spare_the_stack
 from traffic_yolo_pipelines.signatures import settings_name
+
+spare_the_stack()
 
 
 def form_parameters(component: Any, form: Mapping[str, Any]) -> dict[str, Any]:
