@@ -132,7 +132,7 @@ def test_a_data_set_converted_again_is_the_same(first: Path, tmp_path: Path, sou
 
 @pytest.mark.parametrize("to", WRITTEN_FORMATS)
 def test_labels_exported_in_any_format_convert_to_the_same_data_set(first: Path, tmp_path: Path, to: str) -> None:
-    export_labels(ExportOptions(source=str(first), to=to, pictures=True), tmp_path / "labels")
+    export_labels(ExportOptions(source=str(first), to=to, copy_pictures=True), tmp_path / "labels")
     run(tmp_path / "labels", tmp_path / "again", policy=f"{{keep_splits: {first}}}")
     assert_same(content(tmp_path / "again"), content(first))
 

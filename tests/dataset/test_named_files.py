@@ -90,7 +90,7 @@ def test_policy_of_text_names_files_too(share: Any, named: dict[str, Path]) -> N
 
 
 def exported(share: Any, folder: Path, to: str) -> Path:
-    source = ExportOptions(str(share.recordings), labels=str(share.label_file), to=to, pictures=True)
+    source = ExportOptions(str(share.recordings), labels=str(share.label_file), to=to, copy_pictures=True)
     export_labels(source, folder)
     return folder
 

@@ -53,7 +53,7 @@ def test_merge_of_recordings_is_the_single_run(
 
 @pytest.mark.parametrize("to", ["yolo", "cvat"])
 def test_merge_of_pictures_in_files_is_the_single_run(options: ConvertOptions, tmp_path: Path, to: str) -> None:
-    exported = ExportOptions(source=options.source, labels=options.labels, to=to, pictures=True, frames="labelled")
+    exported = ExportOptions(source=options.source, labels=options.labels, to=to, copy_pictures=True, frames="labelled")
     export_labels(exported, tmp_path / "files")
     files = ConvertOptions(source=str(tmp_path / "files"), source_format=to)
     whole = convert(files, tmp_path / "whole")
@@ -65,7 +65,7 @@ def test_merge_of_pictures_in_files_is_the_single_run(options: ConvertOptions, t
 def test_processes_side_by_side_write_the_same_bytes(options: ConvertOptions, tmp_path: Path, kind: str) -> None:
     if kind == "files":
         export_labels(
-            ExportOptions(source=options.source, labels=options.labels, to="coco", pictures=True), tmp_path / "f"
+            ExportOptions(source=options.source, labels=options.labels, to="coco", copy_pictures=True), tmp_path / "f"
         )
         options = ConvertOptions(source=str(tmp_path / "f"), device_labels="train")
     one = convert(options, tmp_path / "one", processes=1)

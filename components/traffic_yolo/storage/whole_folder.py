@@ -47,8 +47,12 @@ def atomic_folder(path: AnyPath) -> Iterator[Path]:
 
 
 def check_new_folder(path: AnyPath) -> None:
-    """Raises `StorageError` where `atomic_folder` would: something is there, or it cannot be written."""
+    """Raises `StorageError` where `atomic_folder` would: something is there, or it cannot be written.
+
+    What a killed process left beside it is removed, as there: whoever is refused here never comes to that.
+    """
     path = output_path(path)
+    _remove_abandoned(path.parent, temporary_prefix(path))
     _check_new(path)
     check_writable(path)
 

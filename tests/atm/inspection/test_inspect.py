@@ -290,7 +290,8 @@ def command(*arguments: str) -> Any:
 def test_command_writes_text_json_page_and_draft(unknown: Unknown, tmp_path: Path) -> None:
     unknown.write()
     files = {name: tmp_path / f"out.{name}" for name in ("json", "html", "draft")}
-    done = command(str(unknown.folder), *(word for name, path in files.items() for word in (f"--{name}", str(path))))
+    flags = {"json": "--json-file", "html": "--html", "draft": "--draft"}
+    done = command(str(unknown.folder), *(word for name, path in files.items() for word in (flags[name], str(path))))
     assert done.exit_code == 0, done.output
     assert "unknown layout" in done.output
     assert json.loads(files["json"].read_text())["kinds"][0]["detections"] == "dets"

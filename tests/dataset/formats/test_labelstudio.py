@@ -247,7 +247,7 @@ def test_an_export_for_label_studio_is_a_project(tmp_path: Path) -> None:
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [9.6, 7.2, 48, 36]}
     content = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": 'a "CAR"'}]}
     (tmp_path / "in/instances.json").write_text(json.dumps(content))
-    export_labels(ExportOptions(str(tmp_path / "in"), to="labelstudio", pictures=True), tmp_path / "out")
+    export_labels(ExportOptions(str(tmp_path / "in"), to="labelstudio", copy_pictures=True), tmp_path / "out")
     (written,) = json.loads((tmp_path / "out/labelstudio.json").read_text())
     assert written["data"] == {"image": "/data/local-files/?d=images/rec%201/a%23.jpg"}
     (result,) = written["annotations"][0]["result"]

@@ -85,7 +85,7 @@ def frames_of(folder: Path) -> list[Frame]:
 
 
 def export(source: Path, to: str, out: Path) -> ExportSummary:
-    return export_labels(ExportOptions(source=str(source), to=to, pictures=True), out)
+    return export_labels(ExportOptions(source=str(source), to=to, copy_pictures=True), out)
 
 
 def assert_same(found: Sequence[Frame], expected: Sequence[Frame]) -> None:
