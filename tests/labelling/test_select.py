@@ -169,6 +169,17 @@ def test_labels_of_humans_are_no_detections(share: Share, tmp_path: Path) -> Non
         select(options(share, detections=str(share.label_file)), tmp_path / "out")
 
 
+def test_pictures_of_a_camera_and_hour_that_drifted_come_first(share: Share, tmp_path: Path) -> None:
+    values = {"groups": [{"group": "siteless", "excess": 0.9, "has_drifted": True},
+                         {"group": "C 12h", "excess": 0.8, "has_drifted": True},
+                         {"group": "B 12h", "excess": 0.9, "has_drifted": False}]}  # fmt: skip
+    (tmp_path / "drift.json").write_text(json.dumps(values))
+    assert select(options(share, budget=1), tmp_path / "without").chosen[0].candidate.site == "B"
+    [first] = select(options(share, budget=1, drift=str(tmp_path / "drift.json")), tmp_path / "with").chosen
+    assert first.candidate.group == "C 12h"
+    assert "drift of its camera and hour: 0.80" in first.reason
+
+
 def test_a_model_that_spells_a_class_otherwise_is_refused(share: Share, tmp_path: Path) -> None:
     found = jsonl(tmp_path / "detections.jsonl", {"20210901120100_0/SCAN_00001": [0.25]})
     found.write_text(found.read_text().replace("BUS", "bus"))

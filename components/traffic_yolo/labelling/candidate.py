@@ -16,7 +16,7 @@ class Candidate:
 
     `uncertainty` and `radar` in [0, 1]; `doubts`: (class, score) of its most uncertain boxes; `tracks` without a box
     and `boxes` without a track. By class: `presence`, the probability in [0, 1] that at least one is there, and
-    `expected`, how many are to be expected.
+    `expected`, how many are to be expected. `drift` in [0, 1]: of its camera and hour, 0 where it did not drift.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Candidate:
     tracks: int = 0
     boxes: int = 0
     look: int | None = None
+    drift: float = 0.0
 
     @property
     def place(self) -> str:

@@ -47,6 +47,7 @@ class Chosen:
             (self.uncertainty, f"uncertain: {doubts}"),
             (self.rare, f"rare class: {self.rare_class}"),
             (self.radar, f"radar: {radar}"),
+            (one.drift, f"drift of its camera and hour: {one.drift:.2f}"),
         ]
         said = [text for value, text in sorted(parts, key=lambda part: -part[0]) if value > 0]
         said.append(f"number {self.before + 1} of {one.group}")
@@ -85,18 +86,20 @@ def choose(
         for name, value in one.presence.items():
             presence[row, column[name]] = value
     counts = np.array([float(labelled.get(name, 0)) for name in classes])
-    parts = np.array([[one.uncertainty, one.radar] for one in ordered]).reshape(-1, 2)
+    parts = np.array([[one.uncertainty, one.radar, one.drift] for one in ordered]).reshape(-1, 3)
     groups = {name: index for index, name in enumerate(dict.fromkeys(one.group for one in ordered))}
     group = np.array([groups[one.group] for one in ordered], np.int64)
     taken_of = np.zeros(len(groups), np.int64)
     alike = _Alike(ordered, options.near_distance)
-    weights = (options.uncertainty_weight, options.rare_weight, options.radar_weight)
+    drift_weight = options.drift_weight if options.drift else 0.0
+    weights = (options.uncertainty_weight, options.rare_weight, options.radar_weight, drift_weight)
     left = np.ones(len(ordered), bool)
     chosen: list[Chosen] = []
     while left.any() and len(chosen) < options.budget:
         rare = presence * rarity(counts)  # (N, C)
         most = rare.max(axis=1, initial=0.0)
-        mean = (weights[0] * parts[:, 0] + weights[1] * most + weights[2] * parts[:, 1]) / sum(weights)
+        weighed = parts @ np.array([weights[0], weights[2], weights[3]])
+        mean = (weighed + weights[1] * most) / sum(weights)
         worth = np.where(left, np.maximum(mean, LEAST_WORTH) / (1 + taken_of[group]), -1.0)
         row = int(worth.argmax())  # the first of equal ones, and they are in the order of their names
         one = ordered[row]

@@ -31,7 +31,7 @@ class FoundBoxes:
         self.path = path
         self._store = LabelStore()
         classes = set()
-        for labels in _pictures(path):
+        for labels in found_pictures(path):
             for annotation in labels.annotations:
                 if annotation.confidence is None:
                     whose = annotation.label_source
@@ -60,7 +60,8 @@ class FoundBoxes:
         return labels.in_pixels(size)
 
 
-def _pictures(path: Path) -> Iterator[PictureLabels]:
+def found_pictures(path: Path) -> Iterator[PictureLabels]:
+    """Every picture of a detections file with its boxes; raises what the reader of its format raises."""
     if path.suffix == JSONL_SUFFIX:
         yield from read_jsonl(path)
     else:
@@ -92,7 +93,9 @@ def _picture(value: Any, where: str) -> PictureLabels:
     name, frame = _text(value["file_name"]), value.get("frame")
     folder = name.rpartition("/")[0]
     scan = "" if frame is None else f"SCAN_{int(frame):05d}"
-    return PictureLabels(name, tuple(boxes), where, size, recording=folder if scan else "", scan=scan)
+    attributes = {"source": str(value.get("source", ""))}
+    recording = folder if scan else ""
+    return PictureLabels(name, tuple(boxes), where, size, recording=recording, scan=scan, attributes=attributes)
 
 
 def _key(recording: str, scan: str) -> Key:

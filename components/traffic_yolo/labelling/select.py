@@ -28,6 +28,7 @@ from traffic_yolo.dataset.split_pins import SplitPins, read_pins
 from traffic_yolo.errors import DatasetError, LabelError, OptionsError
 from traffic_yolo.labelling.candidate import TOP_BOXES, Candidate, any_of, doubt, hour_of, presence_of, uncertainty_of
 from traffic_yolo.labelling.choice import Chosen, choose
+from traffic_yolo.labelling.drift import read_drift
 from traffic_yolo.labelling.found_boxes import FoundBoxes
 from traffic_yolo.labelling.options import SelectOptions
 from traffic_yolo.progress import progress
@@ -69,6 +70,7 @@ def select(options: SelectOptions, out: AnyPath) -> Selection:
 
     target = output_path(out)
     check_new_folder(target)
+    drifted = read_drift(options.drift) if options.drift else {}
     known = _Known.read(options.keep_splits)
     found = FoundBoxes(options.detections) if options.detections else None
     source = open_source(options, SourceOptions(parts=PARTS))
@@ -79,7 +81,7 @@ def select(options: SelectOptions, out: AnyPath) -> Selection:
     left_out: Counter[str] = Counter()
     radar = CrossCheck(calibrations_of(options, options.calibration), _class_numbers())
     frames = progress(source.frames(), description="look", unit="picture", total=source.num_frames)
-    candidates = [_candidate(frame, radar, options) for frame in _wanted(frames, known, found, left_out)]
+    candidates = [_candidate(frame, radar, options, drifted) for frame in _wanted(frames, known, found, left_out)]
     if found is not None and not candidates and left_out[NOT_NAMED]:
         raise LabelError(
             f"{found.path}: names none of the {left_out[NOT_NAMED]} pictures without human labels in {options.source}; "
@@ -172,7 +174,7 @@ def _wanted(
             yield frame
 
 
-def _candidate(frame: Frame, radar: CrossCheck, options: SelectOptions) -> Candidate:
+def _candidate(frame: Frame, radar: CrossCheck, options: SelectOptions, drifted: Mapping[str, float]) -> Candidate:
     boxes = [a for a in frame.annotations if a.counts and a.class_name not in DEFAULT_IGNORED]
     threshold = options.confidence_threshold
     doubtful = sorted(boxes, key=lambda a: (-doubt(a.confidence or 0.0, threshold), a.class_name, a.xywh))[:TOP_BOXES]
@@ -181,7 +183,7 @@ def _candidate(frame: Frame, radar: CrossCheck, options: SelectOptions) -> Candi
     observation = observation_with_tracks(replace(frame, annotations=reported))
     checked = radar.show(observation)
     lonely = checked.lonely if checked is not None else ()
-    return Candidate(
+    one = Candidate(
         name=frame.file_name,
         site=frame.site,
         camera=frame.camera,
@@ -195,6 +197,7 @@ def _candidate(frame: Frame, radar: CrossCheck, options: SelectOptions) -> Candi
         boxes=sum(one.kind == "box" for one in lonely),
         look=_look(observation),
     )
+    return replace(one, drift=drifted.get(one.group, 0.0))
 
 
 def _look(observation: Observation) -> int | None:
