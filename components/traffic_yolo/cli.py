@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check recordings or a data set: labels, pictures, splits, and the radar's view."),
     "diff": ("diff", "Say what changed from one data set to another: pictures, splits, classes, boxes."),
     "anonymize": ("anonymize", "Copy a data set with number plates and heads blurred."),
+    "select": ("select", "Choose the pictures to label next: a CVAT task with pre-labels, and why each."),
+    "drift": ("drift", "Say at which cameras and hours deployed detections are no more like validation's."),
     "train": ("train", "Train a Darknet network, from Darknet weights or from nothing."),
     "export": ("export", "Write the Darknet pair and the ONNX file of a training run."),
     "import-model": ("import_model", "Make a model folder of Darknet's files, or of a version of a zoo."),

@@ -126,6 +126,8 @@ BAD_VALUES = {
     "convert": ("splits", "thirds"),
     "check": ("fail_on", "perhaps"),
     "export-labels": ("min_confidence", "7"),
+    "drift": ("drift_limit", "2"),
+    "select": ("confidence_threshold", "1"),
     "import-model": ("version", "v1"),
     "evaluate": ("iou_threshold", "1.5"),
     "detect": ("confidence_floor", "2"),

@@ -29,6 +29,8 @@ WRITTEN = {
     "export-labels --quarantine": "labels-aside",
     "diff --out": "diff",
     "anonymize --out": "anonymous",
+    "select --out": "to-label",
+    "drift --out": "drift",
     "check --out": "checked",
     "detect --out": "shard.npz",
     "merge-detections --out": "detections.npz",
@@ -109,6 +111,8 @@ export-labels --source nas://dataset --to coco --out nas://labels --quarantine n
 diff nas://dataset nas://data --out nas://diff
 anonymize --dataset nas://data --out nas://anonymous
 check nas://data --out nas://checked
+select --source nas://share/recordings --keep-splits nas://splits.yaml --out nas://to-label
+drift --deployed nas://found.jsonl --validation nas://found.jsonl --least-pictures 2 --out nas://drift
 detect --model nas://untrained --dataset nas://data --shard 1/1 --out nas://shard.npz
 merge-detections nas://shard.npz --out nas://detections.npz
 evaluate --model nas://untrained --dataset nas://data --out nas://evaluation
@@ -150,6 +154,9 @@ def root(tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrain
     shutil.copytree(small_data_set, nas / "dataset")
     shutil.copytree(untrained_model, nas / "untrained")
     (nas / "experiment.yaml").write_text(EXPERIMENT)
+    line = '{"file_name": "a/%d.jpg", "width": 9, "height": 9, "detections": []}\n'
+    (nas / "found.jsonl").write_text("".join(line % number for number in range(2)))
+    (nas / "splits.yaml").write_text("level: site\nsplits: {elsewhere: test}\n")
     np.savez(nas / "input.npz", input=np.zeros((3, 96, 160), np.float32))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(NAS_ROOT_VARIABLE, str(nas))

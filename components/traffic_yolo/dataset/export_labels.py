@@ -79,7 +79,7 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     ):
         if quarantine is not None:
             quarantine.folder = aside
-        export = _Export(folder, writer, tally, copy_pictures=options.copy_pictures)
+        export = FolderExport(folder, writer, tally, copy_pictures=options.copy_pictures)
         if not writer.says_frames:
             export.begin(classes, apart)
         for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
@@ -102,7 +102,7 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     return ExportSummary(counted["pictures"], counted["boxes"], notes)
 
 
-class _Export:
+class FolderExport:
     """Writes frames with their pictures and their side-car."""
 
     def __init__(self, folder: Path, writer: LabelWriter, tally: Counter[str], *, copy_pictures: bool) -> None:

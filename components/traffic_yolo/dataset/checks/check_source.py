@@ -60,7 +60,7 @@ class SourceCheck:
 
 def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     """Reads the source once and runs every check. Raises what `open_source` raises for a source that is none."""
-    calibrations = _calibrations(choice, options)
+    calibrations = calibrations_of(choice, options.calibration)
     nominal = next(iter(builtin_layouts().values())).nominal_sizes_m
     context = CheckContext(calibrations=calibrations, nominal_sizes_m=nominal, near_distance=options.near_distance)
     decoding = _Decoding(options.decode)
@@ -122,9 +122,10 @@ class _Decoding:
         return [f"{decoded}: damage in the others, and look-alikes, were not looked for"]
 
 
-def _calibrations(choice: SourceChoice, options: CheckOptions) -> list[Calibration]:
-    if options.calibration:
-        return find_calibrations(existing_path(options.calibration, what="calibration"), every_yaml=True)
+def calibrations_of(choice: SourceChoice, calibration: str) -> list[Calibration]:
+    """Those of a file or folder that the user names; "": those beside the recordings."""
+    if calibration:
+        return find_calibrations(existing_path(calibration, what="calibration"), every_yaml=True)
     source = source_folder(choice.source)
     return find_calibrations(source if source.is_dir() else source.parent)
 
@@ -141,7 +142,7 @@ def _observations(source: Source, troubled: set[str]) -> Iterator[tuple[Frame | 
             start = last[1] if last[0] == frame.recording else 0
             yield from _without_picture(frame, known[start:position].tolist(), troubled)
             last = (frame.recording, position + 1)
-        yield frame, _observation(frame)
+        yield frame, observation_with_tracks(frame)
 
 
 def _without_picture(frame: Frame, numbers: list[int], troubled: set[str]) -> Iterator[tuple[None, Observation]]:
@@ -163,7 +164,8 @@ def _without_picture(frame: Frame, numbers: list[int], troubled: set[str]) -> It
         yield None, observation
 
 
-def _observation(frame: Frame) -> Observation:
+def observation_with_tracks(frame: Frame) -> Observation:
+    """A frame of a source, with the radar's tracks and the time where its recording holds them."""
     observation = Observation.of_frame(frame, frame.picture())
     scan = frame.recorded
     if scan is None:
