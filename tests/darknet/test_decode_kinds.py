@@ -11,6 +11,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import activate_head, decode, decode_above
 from traffic_yolo.darknet.heads import GaussianYoloHead, RegionHead, YoloHead
 from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.picture_detections import above_threshold
 from traffic_yolo.errors import DarknetFormatError
 
 INPUT_HW = (32, 48)
@@ -55,7 +56,7 @@ def slow_gaussian(head, x):
 
 
 def slow_region(head, x):
-    """region_layer.c get_region_box and get_region_boxes."""
+    """region_layer.c get_region_box and get_region_boxes, network.c custom_get_region_detections."""
     rows = []
     for row, column, n, entry in cells(head, x):
         anchor = (1.5, 2) if n == 0 else (3, 0.7)  # in cells
@@ -66,7 +67,7 @@ def slow_region(head, x):
             objectness = 0
         exponentials = [math.exp(value) for value in entry[5:]]
         classes = [value / sum(exponentials) for value in exponentials] if head.softmax else entry[5:]
-        rows.append([*box, objectness, *classes])
+        rows.append([*box, 1, *[objectness * value for value in classes]])
     return np.array(rows)
 
 
@@ -89,6 +90,21 @@ def test_gaussian_boxes_are_darknets(point):
 def test_region_boxes_are_darknets(keys):
     # The first of a repeated key counts.
     compare(head_of(REGION_KEYS.replace("[region]\n", f"[region]\n{keys}"), 16), slow_region)
+
+
+def test_a_region_box_counts_by_its_product_even_where_its_objectness_is_below_the_threshold():
+    """By hand: objectness sigmoid(-ln 4) = 0.2 and a raw class value of 2 make 0.4; Darknet reports it above 0.3."""
+    head = head_of(REGION_KEYS.replace("softmax=1", "softmax=0"), 16)
+    x = torch.zeros(1, 2, 8, 2, 3)
+    x[0, :, 4] = -20.0  # nothing anywhere
+    x[0, 1, 4:, 1, 2] = torch.tensor([-math.log(4), 2.0, 1.0, -3.0])
+    x = x.flatten(1, 2)
+    for decoded in (decode([head], [x], INPUT_HW), decode_above([head], [x], INPUT_HW, 0.3)):
+        boxes, objectness, scores = above_threshold(decoded, 0, 0.3)
+        (row,) = np.flatnonzero(scores.any(axis=1))
+        assert objectness[row] == 1
+        np.testing.assert_allclose(scores[row], [0.4, 0, 0], rtol=1e-6)
+        np.testing.assert_allclose(boxes[row], [2.5 / 3, 1.5 / 2, 3 / 3, 0.7 / 2], rtol=1e-6)
 
 
 def test_outputs_of_the_layers_are_darknets():
