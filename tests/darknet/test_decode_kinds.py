@@ -107,6 +107,32 @@ def test_a_region_box_counts_by_its_product_even_where_its_objectness_is_below_t
         np.testing.assert_allclose(boxes[row], [2.5 / 3, 1.5 / 2, 3 / 3, 0.7 / 2], rtol=1e-6)
 
 
+UNEVEN = "[net]\nheight=24\nwidth=32\nchannels=3\n[conv]\nstride=16\nfilters={}\nactivation=linear\n{}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "filters", "size"),
+    [
+        ("[yolo]\nmask=0\nanchors=8,6\nnum=1\nclasses=3\n", 8, [8 / 32, 6 / 24]),
+        ("[Gaussian_yolo]\nmask=0\nanchors=8,6\nnum=1\nclasses=3\n", 12, [8 / 32, 6 / 24]),
+        ("[region]\nanchors=0.5,0.6\nnum=1\nclasses=3\nsoftmax=1\n", 8, [0.5 / 2, 0.6 / 2]),
+    ],
+)
+def test_a_size_that_is_no_multiple_of_the_stride_has_the_layers_own_grid(keys, filters, size):
+    """By hand: 24 rows at stride 16 are 2 cells; centres count cells, sizes pixels ([region]: cells), as in Darknet."""
+    network = Network(Cfg.parse(UNEVEN.format(filters, keys))).eval()
+    (head,) = network.heads
+    assert (head.stride, head.grid_hw((24, 32)), head.grid_hw((48, 32))) == (16, (2, 2), (3, 2))
+    assert network(torch.zeros(1, 3, 24, 32))[0].shape == (1, filters, 2, 2)
+    boxes = decode([head], [torch.zeros(1, filters, 2, 2)], (24, 32)).boxes_cxcywh_norm[0].numpy()
+    expected = [[x, y, *size] for y in (0.25, 0.75) for x in (0.25, 0.75)]
+    np.testing.assert_allclose(boxes, expected, rtol=1e-6)
+    above = decode_above([head], [torch.zeros(1, filters, 2, 2)], (24, 32), 0.1).boxes_cxcywh_norm[0].numpy()
+    np.testing.assert_allclose(above, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="images: expected multiples of 16, found height 40, width 32"):
+        network(torch.zeros(1, 3, 40, 32))
+
+
 def test_outputs_of_the_layers_are_darknets():
     head = head_of(GAUSSIAN_KEYS, 24)
     x = logits(head)

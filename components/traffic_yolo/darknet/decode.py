@@ -104,18 +104,20 @@ def _chosen_rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int], 
 
 def _boxes(head: YoloHead, x: Tensor, cells: Tensor, anchors: Tensor, input_hw: tuple[int, int]) -> Tensor:
     """Entries (B, A, entries, h, w) -> rows (B, A, 5 + C, h, w); cells and anchors broadcast to the first."""
-    height, width = (length // head.stride for length in input_hw)
+    height, width = head.grid_hw(input_hw)
     offsets, sizes, scores = _RULES[type(head)].parts(head, x)
     centres = (offsets + cells) / _constants([width, height], x).view(1, 1, 2, 1, 1)
     sizes = sizes * sizes * 4 * anchors if head.new_coords else torch.exp(sizes) * anchors
-    sizes = sizes / _constants([input_hw[1], input_hw[0]], x).view(1, 1, 2, 1, 1)
+    # region_layer.c get_region_box divides anchors in cells by the grid, the others anchors in pixels by the network
+    whole = (width * head.stride, height * head.stride) if isinstance(head, RegionHead) else input_hw[::-1]
+    sizes = sizes / _constants(whole, x).view(1, 1, 2, 1, 1)
     if head.centre_shift:
         centres = centres + head.centre_shift * sizes
     return torch.cat([centres, sizes, scores], dim=2)
 
 
 def _grid_hw(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int]) -> tuple[int, int]:
-    height, width = (length // head.stride for length in input_hw)
+    height, width = head.grid_hw(input_hw)
     _check_shape(head, head_input, (height, width))
     return height, width
 
