@@ -186,6 +186,11 @@ def test_a_head_with_a_class_tree_has_logits_but_no_boxes():
             "nms_kind: expected one of default, greedynms, diounms, found 'corn",
         ),
         (f"{REGION_KEYS}coords=8\n", 16, "coords=8 is not supported: a box has four numbers, and masks are not read"),
+        (
+            GAUSSIAN_KEYS.replace("50,60", "50,60,"),
+            24,
+            "anchors: expected numbers separated by commas, found '10,20,30,40,50,60,'",
+        ),
         (REGION_KEYS.replace("num=2", "num=3"), 24, "anchors: expected 3 pairs (num=3), found 2"),
     ],
 )

@@ -251,8 +251,8 @@ def _read_anchors(section: Section) -> tuple[tuple[tuple[float, float], ...], tu
 
 def _read_pairs(section: Section, num: int) -> tuple[tuple[float, float], ...]:
     """The first `num` (width, height) of the key anchors."""
-    # a last comma is harmless in Darknet too, which takes no more than 2 * num (parser.c parse_yolo)
-    values = section.get_floats("anchors", last_comma=True)
+    # parser.c: parse_yolo and parse_region take no more than 2 * num; parse_gaussian_yolo writes past its array
+    values = section.get_floats("anchors", last_comma=section.name != "Gaussian_yolo")
     if len(values) % 2:
         found = f"expected pairs of width,height, found {len(values)} numbers"
         reading = "without blanks, as Darknet reads them: is a comma missing?"
