@@ -11,6 +11,7 @@ from traffic_yolo.cli import main
 from traffic_yolo.commands.darknet import command
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.weights import read_weights
 
 CFG = """\
 [net]
@@ -122,11 +123,28 @@ def test_classes(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "--class-seeds: expected new=old pairs" in refused(capsys, "classes", *pair, *files, "--class-seeds", "BUS")
 
 
+def test_classes_tells_what_became_of_each_and_starts_counting_anew(pair: list[str], tmp_path: Path) -> None:
+    Network.read(tmp_path / "m.cfg", tmp_path / "m.weights").save_weights(tmp_path / "m.weights", seen=14231680)
+    (tmp_path / "old.names").write_text("car\ntruck\n")
+    (tmp_path / "new.names").write_text("CAR\nBUS\nLONG_TRUCK\nVAN\n")
+    files = ["--names", tmp_path / "old.names", "--new-names", tmp_path / "new.names"]
+    seeds = ["--class-seeds", "LONG_TRUCK=car", "--class-seeds", "VAN=car"]
+    told = run("classes", *pair, *files, "--out", tmp_path / "out", *seeds).strip().split("\n")
+    expected = ["kept: car as CAR", "seeded: LONG_TRUCK from car, VAN from car", "new, at random: BUS", "gone: truck"]
+    assert told == [*expected, str(tmp_path / "out")]
+    assert read_weights(tmp_path / "out" / "model.weights").header.seen == 0
+    seeds = ["--class-seeds", "LONG_TRUCK=car,VAN=car"]
+    found = json.loads(run("classes", *pair, *files, "--out", tmp_path / "one", *seeds, "--json"))
+    assert (found["kept"], found["new"], found["gone"]) == ({"CAR": "car"}, ["BUS"], ["truck"])
+    one, two = (tmp_path / name / "model.weights" for name in ("out", "one"))
+    assert one.read_bytes() == two.read_bytes()
+
+
 def test_classes_under_other_names(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old.names").write_text("car\ntruck\n")
     (tmp_path / "new.names").write_text("LORRY\nauto\n")
     files = ["--names", tmp_path / "old.names", "--new-names", tmp_path / "new.names", "--out", tmp_path / "out"]
-    run("classes", *pair, *files, "--renames", "car=auto, truck=LORRY")
+    run("classes", *pair, *files, "--renames", "car=auto", "--renames", "truck=LORRY")
     before, after = (
         Network.read(folder / f"{name}.cfg", folder / f"{name}.weights").layers[1].conv.weight.view(2, -1, 4)
         for folder, name in ((tmp_path, "m"), (tmp_path / "out", "model"))

@@ -109,3 +109,10 @@ def test_an_unknown_activation_is_refused_with_the_known_ones():
     with pytest.raises(DarknetFormatError, match=r"line 3 .*unknown activation 'leaky#x'; known: elu, .*mish.*tanh"):
         read_activation(section, "logistic")
     assert read_activation(Cfg.parse("[net]\n[conv]\n").layers[0], "logistic") == "logistic"
+
+
+def test_silu_is_refused_with_darknets_name_of_it():
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nactivation=silu\n"
+    message = r"a.cfg line 6 \[convolutional\]: unknown activation 'silu'; write activation=swish, Darknet's name of silu; "
+    with pytest.raises(DarknetFormatError, match=message):
+        read_sections(Cfg.parse(text, file="a.cfg"))

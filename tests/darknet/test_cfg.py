@@ -35,12 +35,38 @@ def test_missing_keys_give_the_default():
     assert (net.get_ints("a", (1,)), net.get_floats("a")) == ((1,), ())
 
 
-@pytest.mark.parametrize("value", ["12", "-7", "+3", "2000.", "2e3", "2147483647"])
-def test_whole_numbers_in_every_spelling_are_read(value):
-    assert Cfg.parse(f"[net]\nx={value}\n").net.get_int("x", 0) == int(float(value))
+@pytest.mark.parametrize(
+    ("value", "read", "is_misread"),
+    [
+        ("12", 12, False),
+        ("-7", -7, False),
+        ("+3", 3, False),
+        ("2000.", 2000, False),
+        ("2147483647", 2147483647, False),
+        ("007", 7, False),
+        ("1e0", 1, False),
+        ("2e3", 2, True),
+        ("1E4", 1, True),
+        ("1000.5", 1000, True),
+        ("-1.5", -1, True),
+    ],
+)
+def test_whole_numbers_are_read_as_atoi_reads_them(value, read, is_misread):
+    net = Cfg.parse(f"[net]\nx={value}#1.5\n").net
+    assert net.get_int("x", 0) == read
+    assert net.get_ints("x") == (read,)
+    assert net.misread_ints("x") == ((value, read) if is_misread else None)
 
 
-@pytest.mark.parametrize("value", ["1.5", "abc", "2147483648", "0x10", "1_000", "9" * 5000, "nan", "inf", "٣", "1,2"])
+def test_a_last_comma_is_taken_where_it_is_asked_for_alone():
+    net = Cfg.parse("[net]\nx=1,2.5,\ny=,\nz=1,,\n").net
+    assert net.get_floats("x", last_comma=True) == (1, 2.5)
+    for key, options in (("x", {}), ("y", {"last_comma": True}), ("z", {"last_comma": True})):
+        with pytest.raises(DarknetFormatError, match=f"{key}: expected numbers separated by commas"):
+            net.get_floats(key, **options)
+
+
+@pytest.mark.parametrize("value", [".5", "abc", "1e999", "2147483648", "3x", "1e", "0x10", "1_000", "9" * 5000, "nan", "inf", "٣", "1,2"])
 def test_other_whole_numbers_are_refused_with_file_line_section_key_and_value(value):
     cfg = Cfg.parse(f"[net]\na=1\nx = {value}\n", file="dir/my.cfg")
     message = r"^dir/my\.cfg line 3 \[net\]: x: expected a whole number, found '"

@@ -11,6 +11,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import activate_head, decode, decode_above
 from traffic_yolo.darknet.heads import GaussianYoloHead, RegionHead, YoloHead
 from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.picture_detections import above_threshold
 from traffic_yolo.errors import DarknetFormatError
 
 INPUT_HW = (32, 48)
@@ -55,7 +56,7 @@ def slow_gaussian(head, x):
 
 
 def slow_region(head, x):
-    """region_layer.c get_region_box and get_region_boxes."""
+    """region_layer.c get_region_box and get_region_boxes, network.c custom_get_region_detections."""
     rows = []
     for row, column, n, entry in cells(head, x):
         anchor = (1.5, 2) if n == 0 else (3, 0.7)  # in cells
@@ -66,7 +67,7 @@ def slow_region(head, x):
             objectness = 0
         exponentials = [math.exp(value) for value in entry[5:]]
         classes = [value / sum(exponentials) for value in exponentials] if head.softmax else entry[5:]
-        rows.append([*box, objectness, *classes])
+        rows.append([*box, 1, *[objectness * value for value in classes]])
     return np.array(rows)
 
 
@@ -89,6 +90,47 @@ def test_gaussian_boxes_are_darknets(point):
 def test_region_boxes_are_darknets(keys):
     # The first of a repeated key counts.
     compare(head_of(REGION_KEYS.replace("[region]\n", f"[region]\n{keys}"), 16), slow_region)
+
+
+def test_a_region_box_counts_by_its_product_even_where_its_objectness_is_below_the_threshold():
+    """By hand: objectness sigmoid(-ln 4) = 0.2 and a raw class value of 2 make 0.4; Darknet reports it above 0.3."""
+    head = head_of(REGION_KEYS.replace("softmax=1", "softmax=0"), 16)
+    x = torch.zeros(1, 2, 8, 2, 3)
+    x[0, :, 4] = -20.0  # nothing anywhere
+    x[0, 1, 4:, 1, 2] = torch.tensor([-math.log(4), 2.0, 1.0, -3.0])
+    x = x.flatten(1, 2)
+    for decoded in (decode([head], [x], INPUT_HW), decode_above([head], [x], INPUT_HW, 0.3)):
+        boxes, objectness, scores = above_threshold(decoded, 0, 0.3)
+        (row,) = np.flatnonzero(scores.any(axis=1))
+        assert objectness[row] == 1
+        np.testing.assert_allclose(scores[row], [0.4, 0, 0], rtol=1e-6)
+        np.testing.assert_allclose(boxes[row], [2.5 / 3, 1.5 / 2, 3 / 3, 0.7 / 2], rtol=1e-6)
+
+
+UNEVEN = "[net]\nheight=24\nwidth=32\nchannels=3\n[conv]\nstride=16\nfilters={}\nactivation=linear\n{}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "filters", "size"),
+    [
+        ("[yolo]\nmask=0\nanchors=8,6\nnum=1\nclasses=3\n", 8, [8 / 32, 6 / 24]),
+        ("[Gaussian_yolo]\nmask=0\nanchors=8,6\nnum=1\nclasses=3\n", 12, [8 / 32, 6 / 24]),
+        ("[region]\nanchors=0.5,0.6\nnum=1\nclasses=3\nsoftmax=1\n", 8, [0.5 / 2, 0.6 / 2]),
+    ],
+)
+def test_a_size_that_is_no_multiple_of_the_stride_has_the_layers_own_grid(keys, filters, size):
+    """By hand: 24 rows at stride 16 are 2 cells; centres count cells, sizes pixels ([region]: cells), as in Darknet."""
+    network = Network(Cfg.parse(UNEVEN.format(filters, keys))).eval()
+    (head,) = network.heads
+    assert (head.stride, head.grid_hw((24, 32)), head.grid_hw((48, 32))) == (16, (2, 2), (3, 2))
+    assert network(torch.zeros(1, 3, 24, 32))[0].shape == (1, filters, 2, 2)
+    boxes = decode([head], [torch.zeros(1, filters, 2, 2)], (24, 32)).boxes_cxcywh_norm[0].numpy()
+    expected = [[x, y, *size] for y in (0.25, 0.75) for x in (0.25, 0.75)]
+    np.testing.assert_allclose(boxes, expected, rtol=1e-6)
+    above = decode_above([head], [torch.zeros(1, filters, 2, 2)], (24, 32), 0.1).boxes_cxcywh_norm[0].numpy()
+    np.testing.assert_allclose(above, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="images: expected multiples of 16, found height 40, width 32"):
+        network(torch.zeros(1, 3, 40, 32))
 
 
 def test_outputs_of_the_layers_are_darknets():
@@ -144,6 +186,11 @@ def test_a_head_with_a_class_tree_has_logits_but_no_boxes():
             "nms_kind: expected one of default, greedynms, diounms, found 'corn",
         ),
         (f"{REGION_KEYS}coords=8\n", 16, "coords=8 is not supported: a box has four numbers, and masks are not read"),
+        (
+            GAUSSIAN_KEYS.replace("50,60", "50,60,"),
+            24,
+            "anchors: expected numbers separated by commas, found '10,20,30,40,50,60,'",
+        ),
         (REGION_KEYS.replace("num=2", "num=3"), 24, "anchors: expected 3 pairs (num=3), found 2"),
     ],
 )

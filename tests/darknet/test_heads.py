@@ -26,6 +26,10 @@ def test_defaults_are_darknets():
     assert (head.max_boxes, head.max_delta, head.jitter) == (200, math.inf, 0.2)
 
 
+def test_a_last_comma_of_the_anchors_changes_nothing_as_in_darknet():
+    assert head_of("num=3", f"{ANCHORS},") == head_of("num=3", ANCHORS)
+
+
 def test_mask_chooses_anchors_and_channels():
     head = head_of("num=3", ANCHORS, "mask=2,0", "classes=4")
     assert head.mask_anchors == ((5.5, 6), (1, 2))

@@ -94,6 +94,12 @@ thresh=.001
 """
 
 
+UNEVEN = (
+    "[net]\nwidth=32\nheight=24\nchannels=3\n[convolutional]\nsize=1\nstride=16\nfilters=6\nactivation=linear\n"
+    "[yolo]\nmask=0\nanchors=4,5\nclasses=1\nnum=1\n"
+)
+
+
 def change(*pairs, text=CLEAN):
     for old, new in pairs:
         assert old in text, old
@@ -234,6 +240,30 @@ CASES = [
         last("classes=1", "classes=2"),
         "classes=2",
         "classes=2, the first head has 1",
+    ),
+    Case(
+        "misread-number",
+        "darknet",
+        change((NET, f"{NET}max_batches=1e4\n")),
+        "max_batches=1e4",
+        "max_batches: 1e4 is read as 1",
+        sound=change((NET, f"{NET}max_batches=10000\nlearning_rate=1e-3\nresize_step=1.5\n")),
+    ),
+    Case(
+        "misread-number",
+        DS,
+        last("mask=0,1", "mask=0.9,1"),
+        "mask=0.9,1",
+        "mask: 0.9 is read as 0",
+    ),
+    Case(
+        "uneven-grid",
+        "darknet",
+        UNEVEN,
+        "height=24",
+        "32 x 24 (width x height) is no multiple of the stride 16: 2 x 2 cells",
+        severity="warning",
+        sound=UNEVEN.replace("24", "48"),
     ),
     Case(
         "anchor-count",

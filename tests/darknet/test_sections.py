@@ -277,8 +277,8 @@ REFUSED = [
         " line 8, found filters=4",
     ),
     (
-        ["[conv]\nfilters=16\nstride=5", HEAD],
-        "expected network sizes that are multiples of the stride, found a grid of 2 x 2 for a network of 6 x 8",
+        ["[conv]\nfilters=16\nstride_x=2\nstride_y=4", HEAD],
+        "expected one stride across and down, found a grid of 2 x 4 for a network of 6 x 8",
     ),
     (["[conv]\nfilters=16", HEAD, LAYER_A], "line 12 [convolutional]: reads the output of layer 1, which is [yolo]"),
     (["[conv]\nfilters=16", HEAD, "[route]\nlayers=-1"], "reads the output of layer 1, which is [yolo]"),

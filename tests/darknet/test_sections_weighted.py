@@ -41,11 +41,14 @@ def outputs_of(network, x=None):
 
 
 def weighted_sum(x, sources, weights, normalization):
-    """blas.c shortcut_multilayer_cpu, value by value; x (C, H, W), weights (1 + sources, 1 or C)."""
+    """network.c fuse_conv_batchnorm and blas.c shortcut_multilayer_cpu, value by value.
+
+    x (C, H, W), weights (1 + sources, 1 or C).
+    """
     result = np.zeros_like(x)
     for c, row, column in np.ndindex(*x.shape):
         w = weights[:, c if weights.shape[1] > 1 else 0].astype(np.float64)
-        shares = np.maximum(w, 0) if normalization == "relu" else np.exp(w - w.max())
+        shares = np.maximum(w, 0.001) if normalization == "relu" else np.exp(w - w.max())
         shares = shares / (1e-4 + shares.sum())
         result[c, row, column] = x[c, row, column] * shares[0]
         for source, share in zip(sources, shares[1:], strict=True):
@@ -61,12 +64,20 @@ def test_weighted_shortcut_is_the_loop(weights_type, columns, normalization):
     network = network_of(CONV.replace("4", "2") + CONV + CONV + f"[shortcut]\n{keys}")
     weights = arrays_of(network, 3)["weights"]
     assert weights.shape == (3, columns)
-    weights[1] -= 0.9  # some below 0, which relu takes as 0
+    weights[1] -= 0.9  # some below 0, which relu takes as 0.001
     outputs = outputs_of(network)
     sources = [outputs[1][1], outputs[0][1]]
     kind = "softmax" if normalization == "softmax" else "relu"
     expected = weighted_sum(outputs[2][1], sources, weights, kind)
     np.testing.assert_allclose(outputs[3][1], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_relu_shares_of_two_weights_below_the_floor_are_halves():
+    """By hand: -1 and 0 both count 0.001, so each share is 0.001 / (0.0001 + 0.002) = 10 / 21."""
+    network = network_of(CONV + CONV + "[shortcut]\nfrom=0\nweights_type=per_feature\nweights_normalization=relu\n")
+    network.layers[2].weights.data[:] = torch.tensor([[-1.0], [0.0]])
+    outputs = outputs_of(network)
+    np.testing.assert_allclose(outputs[2], (outputs[0] + outputs[1]) * (10 / 21), rtol=1e-6, atol=1e-6)
 
 
 def test_batchnorm_is_darknets_formula():

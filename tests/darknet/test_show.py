@@ -47,6 +47,16 @@ def test_published_totals(reference, name, bflops, size):
     assert table.weights_bytes == size
 
 
+def test_layers_with_antialiasing_count_before_the_blur_takes_the_steps():
+    """By hand, as Darknet prints: 2 x 8 x 3 x 3^2 x 64^2 of the convolution, 2^2 x 8 x 32^2 of the pool."""
+    convolution = "[conv]\nfilters=8\nsize=3\nstride=2\npad=1\nantialiasing=1\nactivation=leaky\n"
+    pool = "[maxpool]\nsize=2\nstride=2\nantialiasing=1\n"
+    head = "[conv]\nfilters=7\nactivation=linear\n[yolo]\nmask=0\nanchors=1,1\nnum=1\nclasses=2\n"
+    rows = network_table(Cfg.parse(f"[net]\nwidth=64\nheight=64\nchannels=3\n{convolution}{pool}{head}")).layers
+    assert [row.bflops for row in rows[:2]] == pytest.approx([1769472e-9, 32768e-9])
+    assert [row.output_whc for row in rows[:2]] == [(32, 32, 8), (16, 16, 8)]
+
+
 def test_strides_lead_to_the_heads(small_cfg):
     cfg = Cfg.parse(small_cfg)
     rows = network_table(cfg).layers

@@ -24,10 +24,10 @@ class SpyingSection(Section):
         self.numbers.add(key)
         return super()._number(key, *rest)
 
-    def _numbers(self, key, *rest):
+    def _numbers(self, key, *rest, **options):
         self.asked.add(key)
         self.numbers.add(key)
-        return super()._numbers(key, *rest)
+        return super()._numbers(key, *rest, **options)
 
 
 def spy_on(cfg: Cfg) -> list[SpyingSection]:

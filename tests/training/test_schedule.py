@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,16 @@ def test_random_policy_is_the_same_for_a_seed_and_below_the_rate() -> None:
 def test_learning_rate_of_nothing_is_refused() -> None:
     with pytest.raises(OptionsError, match="learning_rate: expected a number above 0, found 0"):
         Schedule(0.0, 10)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("max_batches=10000", "max_batches=1e4", "line 4 [net]: max_batches: expected a whole number of digits alone, "),
+        ("steps=8000,9000", "steps=8000,9e3", "line 6 [net]: steps: expected a whole number of digits alone, found '9e3'"),
+        ("burn_in=1000", "burn_in=1000.5", "found '1000.5', of which Darknet reads 1000"),
+    ],
+)
+def test_a_length_that_darknet_reads_as_another_is_refused(old: str, new: str, words: str) -> None:
+    with pytest.raises(DarknetFormatError, match=re.escape(words)):
+        schedule_of_net(NET.replace(old, new))

@@ -160,9 +160,15 @@ def map_command(
 @click.option("--names", required=True, type=READ, help="Class names of these weights, one a line.")
 @click.option("--new-names", required=True, type=READ, help="Class names wanted, one a line.")
 @click.option(
-    "--class-seeds", default="", help="Where new classes start: LONG_TRUCK=truck,MOTORCYCLE=bicycle (new=old)."
+    "--class-seeds",
+    multiple=True,
+    help="Where new classes start: LONG_TRUCK=truck,MOTORCYCLE=bicycle (new=old); repeatable.",
 )
-@click.option("--renames", default="", help="Classes that go on under another name: car=CAR,pickup=TRUCK (old=new).")
+@click.option(
+    "--renames",
+    multiple=True,
+    help="Classes that go on under another name: car=CAR,pickup=TRUCK (old=new); repeatable.",
+)
 @click.option("--num-images", default=0, help="Pictures in the training set: max_batches is at least that many.")
 @click.option("--seed", default=0, show_default=True, help="Of the rows of classes that start anew.")
 @click.option("--out", required=True, type=WRITE, help=f"{FOLDER_HELP}, classes.names.")
@@ -172,8 +178,8 @@ def classes(
     weights: str,
     names: str,
     new_names: str,
-    class_seeds: str,
-    renames: str,
+    class_seeds: tuple[str, ...],
+    renames: tuple[str, ...],
     num_images: int,
     seed: int,
     out: Path,
@@ -181,20 +187,24 @@ def classes(
 ) -> None:
     """Change the class list and keep what the weights know of the classes that stay.
 
-    A class stays under its own name, whatever the case of its letters, or under the one that --renames gives it.
+    A class stays under its own name, whatever the case of its letters, or under the one that --renames gives it. The
+    weights count 0 pictures seen: with the old count Darknet, unless told -clear, may end a new training at once.
     """
+    from traffic_yolo.darknet.class_change import ClassChange
     from traffic_yolo.darknet.class_pairs import read_class_pairs
     from traffic_yolo.darknet.surgery import change_classes
     from traffic_yolo.model_folder import read_names
     from traffic_yolo.progress import stage
 
     old, new = read_names(names), read_names(new_names)
-    seeds = read_class_pairs(class_seeds, option="--class-seeds", form="new=old")
-    renamed = read_class_pairs(renames, option="--renames", form="old=new")
+    seeds = read_class_pairs(",".join(class_seeds), option="--class-seeds", form="new=old")
+    renamed = read_class_pairs(",".join(renames), option="--renames", form="old=new")
     network = _load(cfg, weights)
     with stage("changing the classes"):
         changed = change_classes(network, old, new, renames=renamed, seeds=seeds, num_images=num_images, seed=seed)
-    _write(changed, out, names=new, as_json=as_json)
+    change = ClassChange.of(old, new, renames=renamed, seeds=seeds)
+    told = change.to_json()
+    _write(changed, out, names=new, as_json=as_json, told=told, text=change.to_text(), seen=0)
 
 
 @command.command()
@@ -334,16 +344,18 @@ def _write(
     as_json: bool,
     names: tuple[str, ...] = (),
     told: Mapping[str, Any] | None = None,
+    text: str = "",
+    seen: int | None = None,
 ) -> None:
     from traffic_yolo.progress import stage
     from traffic_yolo.storage import atomic_folder, write_text
 
     with stage("writing the weights"), atomic_folder(out) as folder:
         network.cfg.write(folder / "model.cfg")
-        network.save_weights(folder / "model.weights")
+        network.save_weights(folder / "model.weights", seen=seen)
         if names:
             write_text(folder / "classes.names", "".join(f"{name}\n" for name in names))
-    print_result(str(out), {"out": out, **(told or {})}, as_json=as_json)
+    print_result("\n".join(filter(None, (text, str(out)))), {"out": out, **(told or {})}, as_json=as_json)
 
 
 def _box_sizes(coco: str, network: "Network") -> Any:

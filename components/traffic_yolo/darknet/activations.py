@@ -116,7 +116,9 @@ def read_activation(section: Section, default: str, *, known: Set[str] = frozens
     name = section.get_str("activation", default)
     listed = ", ".join(sorted(known))
     if name not in ACTIVATIONS:
-        raise section.error(f"unknown activation {name[:40]!r}; known: {listed}", key="activation")
+        # the same function under its usual name; Darknet would go on with relu
+        advice = "write activation=swish, Darknet's name of silu; " if name == "silu" else ""
+        raise section.error(f"unknown activation {name[:40]!r}; {advice}known: {listed}", key="activation")
     if name not in known:
         reason = f"Darknet answers 0 for activation={name} in this section"
         raise section.error(f"{reason}; expected one of {listed}", key="activation")

@@ -1,7 +1,8 @@
 """Darknet's .cfg files: sections of key=value lines, edited in place and written back byte for byte where untouched.
 
 Knows the syntax only; what a section means is in `sections`. Darknet's reader removes every blank inside a line, takes
-the first of a repeated key, and reads numbers up to a trailing comment (`layers=72###P3`); so does this one.
+the first of a repeated key, reads numbers up to a trailing comment (`layers=72###P3`), and whole numbers up to the
+first character that is no digit (`filters=1e1` is 1); so does this one.
 """
 
 import math
@@ -30,7 +31,7 @@ SECTION_ALIASES = {
 
 _BLANKS = str.maketrans("", "", " \t\r\n")
 _HEADER = re.compile(r"\[([A-Za-z0-9_]{1,64})\]")
-_INT = re.compile(r"[+-]?[0-9]{1,10}")
+_LEADING_INT = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _INT32_MAX = 2**31 - 1
 _INT_CHARACTERS = 100  # zeros may lead; Python takes no more than 4,300
@@ -91,7 +92,10 @@ class Section:
         return self._values[key][1] if key in self._values else default
 
     def get_int(self, key: str, default: int, *, at_least: int = -_INT32_MAX, at_most: int = _INT32_MAX) -> int:
-        """The whole number of the key, or `default`; raises `DarknetFormatError` for any other value."""
+        """The whole number that a number begins with, as Darknet's atoi reads it (1 of 1e4), or `default`.
+
+        Raises `DarknetFormatError` for what is no number or begins with no digit.
+        """
         return self._number(key, default, _parse_int, "a whole number", at_least, at_most)
 
     def get_float(self, key: str, default: float, *, at_least: float = -math.inf, at_most: float = math.inf) -> float:
@@ -99,12 +103,29 @@ class Section:
         return self._number(key, default, _parse_float, "a number", at_least, at_most)
 
     def get_ints(self, key: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The whole numbers of a comma-separated list, or `default`."""
+        """The whole numbers of a comma-separated list, each as `get_int` reads it, or `default`."""
         return self._numbers(key, default, _parse_int, "whole numbers")
 
-    def get_floats(self, key: str, default: tuple[float, ...] = ()) -> tuple[float, ...]:
-        """The finite numbers of a comma-separated list, or `default`."""
-        return self._numbers(key, default, _parse_float, "numbers")
+    def get_floats(
+        self, key: str, default: tuple[float, ...] = (), *, last_comma: bool = False
+    ) -> tuple[float, ...]:
+        """The finite numbers of a comma-separated list, or `default`; with `last_comma` one may follow the last."""
+        return self._numbers(key, default, _parse_float, "numbers", last_comma=last_comma)
+
+    def misread_ints(self, key: str) -> tuple[str, int] | None:
+        """The first number of the key, a list or not, that `get_int` reads as another than it says, and that one."""
+        for item in _without_comment(self.get_str(key, "")).split(","):
+            number, meant = _parse_int(item), _parse_float(item)
+            if number is not None and number != meant:
+                return item, number
+        return None
+
+    def refuse_misread_ints(self, *keys: str) -> None:
+        """Raises `DarknetFormatError` where `misread_ints` finds a number, for keys whose slips are dear."""
+        for key in keys:
+            if misread := self.misread_ints(key):
+                found = f"found {_shown(misread[0])}, of which Darknet reads {misread[1]}"
+                raise self.error(f"{key}: expected a whole number of digits alone, {found}", key=key)
 
     def _number(
         self,
@@ -127,12 +148,21 @@ class Section:
         return number
 
     def _numbers(
-        self, key: str, default: tuple[Number, ...], parse: Callable[[str], Number | None], expected: str
+        self,
+        key: str,
+        default: tuple[Number, ...],
+        parse: Callable[[str], Number | None],
+        expected: str,
+        *,
+        last_comma: bool = False,
     ) -> tuple[Number, ...]:
         if key not in self._values:
             return default
         value = self._values[key][1]
-        numbers = [parse(item) for item in _without_comment(value).split(",")]
+        text = _without_comment(value)
+        if last_comma and len(text) > 1:
+            text = text.removesuffix(",")
+        numbers = [parse(item) for item in text.split(",")]
         found = tuple(number for number in numbers if number is not None)
         if len(found) < len(numbers):
             raise self.error(f"{key}: expected {expected} separated by commas, found {_shown(value)}", key=key)
@@ -245,16 +275,16 @@ def _without_comment(value: str) -> str:
 
 
 def _parse_int(text: str) -> int | None:
-    """A whole number within C's int; `2000.` and `2e3` count, since Darknet's users write them, 2.5 does not."""
-    if _INT.fullmatch(text):
-        if len(text) > _INT_CHARACTERS:
-            return None
-        number = int(text)
-    else:
-        value = _parse_float(text)
-        if value is None or not value.is_integer():
-            return None
-        number = int(value)
+    """A number's leading whole number within C's int, as atoi reads it: 2000 of `2000.`, 1 of `1e4` and of `1.5`.
+
+    `lint` names those that were meant otherwise. What is no number, where atoi gives 0, is none here.
+    """
+    leading = _LEADING_INT.match(text)
+    if leading is None or len(leading[0]) > _INT_CHARACTERS:
+        return None
+    if leading[0] != text and _parse_float(text) is None:
+        return None
+    number = int(leading[0])
     return number if abs(number) <= _INT32_MAX else None
 
 

@@ -19,7 +19,9 @@ class Decoded(NamedTuple):
     """All boxes of a batch, float32. N is ordered by head, then cell (row by row), then anchor, as in Darknet.
 
     `boxes_cxcywh_norm` are in shares of the network's width and height and may reach outside [0, 1];
-    `class_probabilities` are not multiplied by `objectness`.
+    `class_probabilities` are not multiplied by `objectness`. A [region] box has objectness 1 and the products as its
+    class probabilities, as Darknet reports it: its thresholds look at the products alone, which may exceed 1 without
+    softmax.
     """
 
     boxes_cxcywh_norm: Tensor  # (B, N, 4)
@@ -81,6 +83,8 @@ def _likely(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int], thres
     """Places (K,) in the order of `_rows` of all boxes whose objectness may be above the threshold."""
     height, width = _grid_hw(head, head_input, input_hw)
     x = head_input.float().reshape(head.num_anchors, head.num_entries, height * width)
+    if isinstance(head, RegionHead):  # all have objectness 1
+        return torch.arange(height * width * head.num_anchors, device=x.device)
     objectness = x[:, _RULES[type(head)].objectness_entry]  # (A, h * w)
     if not head.new_coords:
         objectness = torch.sigmoid(objectness)
@@ -102,18 +106,20 @@ def _chosen_rows(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int], 
 
 def _boxes(head: YoloHead, x: Tensor, cells: Tensor, anchors: Tensor, input_hw: tuple[int, int]) -> Tensor:
     """Entries (B, A, entries, h, w) -> rows (B, A, 5 + C, h, w); cells and anchors broadcast to the first."""
-    height, width = (length // head.stride for length in input_hw)
+    height, width = head.grid_hw(input_hw)
     offsets, sizes, scores = _RULES[type(head)].parts(head, x)
     centres = (offsets + cells) / _constants([width, height], x).view(1, 1, 2, 1, 1)
     sizes = sizes * sizes * 4 * anchors if head.new_coords else torch.exp(sizes) * anchors
-    sizes = sizes / _constants([input_hw[1], input_hw[0]], x).view(1, 1, 2, 1, 1)
+    # region_layer.c get_region_box divides anchors in cells by the grid, the others anchors in pixels by the network
+    whole = (width * head.stride, height * head.stride) if isinstance(head, RegionHead) else input_hw[::-1]
+    sizes = sizes / _constants(whole, x).view(1, 1, 2, 1, 1)
     if head.centre_shift:
         centres = centres + head.centre_shift * sizes
     return torch.cat([centres, sizes, scores], dim=2)
 
 
 def _grid_hw(head: YoloHead, head_input: Tensor, input_hw: tuple[int, int]) -> tuple[int, int]:
-    height, width = (length // head.stride for length in input_hw)
+    height, width = head.grid_hw(input_hw)
     _check_shape(head, head_input, (height, width))
     return height, width
 
@@ -128,7 +134,7 @@ class _Rule(NamedTuple):
 
     `activate` gives the layer's output, of the same shape; `parts` gives offsets in cells (B, A, 2, h, w), sizes before
     their exponential (B, A, 2, h, w), and objectness and class probabilities (B, A, 1 + C, h, w). `objectness_entry`
-    is the place of the objectness among the entries.
+    is the place of the objectness among the entries that come in.
     """
 
     activate: Callable[[YoloHead, Tensor], Tensor]
@@ -178,12 +184,13 @@ def _activate_region(head: YoloHead, x: Tensor) -> Tensor:
 
 
 def _region_parts(head: YoloHead, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Objectness 1 and the products as class probabilities: network.c custom_get_region_detections."""
     assert isinstance(head, RegionHead)
     y = _activate_region(head, x)
-    scores = y[:, :, 4:]
+    objectness = y[:, :, 4:5]
     if head.classfix == -1:  # region_layer.c get_region_boxes
-        objectness = scores[:, :, :1]
-        scores = torch.cat([torch.where(objectness < 0.5, 0.0, objectness), scores[:, :, 1:]], dim=2)
+        objectness = torch.where(objectness < 0.5, 0.0, objectness)
+    scores = torch.cat([torch.ones_like(objectness), objectness * y[:, :, 5:]], dim=2)
     return torch.sigmoid(y[:, :, 0:2]), y[:, :, 2:4], scores
 
 

@@ -19,6 +19,17 @@ MAX_CLASSES = 100_000  # yolo9000 has 9,418
 
 
 @dataclass(frozen=True)
+class UnevenGrid:
+    """A head's cells where the network's size is no multiple of its stride: 23 x 40 of 720 x 1280 at stride 32.
+
+    Both (height, width). Darknet warns of such a size and runs it.
+    """
+
+    input_hw: tuple[int, int]
+    grid_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class YoloHead:
     """One [yolo] section. Names and defaults are Darknet's (parser.c parse_yolo).
 
@@ -26,7 +37,7 @@ class YoloHead:
     network pixels per cell; `max_delta` is infinity where the cfg sets none; `max_boxes` is the most truths a picture
     may have. Of an anchor's channels the first `objectness_entry` say the box, then come objectness and classes.
     `show_details` chooses what Darknet reports as its loss; `untrained_keys` are keys the section has for kinds of
-    training that nothing here does.
+    training that nothing here does. `uneven_grid` is set where the cfg's size is no multiple of the stride.
     """
 
     section_name: ClassVar[str] = "yolo"
@@ -61,6 +72,13 @@ class YoloHead:
     max_boxes: int = 200
     show_details: bool = True
     untrained_keys: tuple[str, ...] = ()
+    uneven_grid: UnevenGrid | None = None
+
+    def grid_hw(self, input_hw: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of cells for a network input of `input_hw` (height, width)."""
+        if self.uneven_grid is not None and self.uneven_grid.input_hw == input_hw:
+            return self.uneven_grid.grid_hw
+        return input_hw[0] // self.stride, input_hw[1] // self.stride
 
     @property
     def num_anchors(self) -> int:
@@ -225,7 +243,7 @@ def _read_anchors(section: Section) -> tuple[tuple[tuple[float, float], ...], tu
     if len(set(mask)) != len(mask):
         raise section.error(f"mask: expected each anchor once, found {shown}", key="mask")
     if min(mask) < 0 or max(mask) >= len(anchors):
-        listed = len(section.get_floats("anchors")) // 2
+        listed = len(section.get_floats("anchors", last_comma=True)) // 2
         limit = f"num={num} and {listed} anchors"
         raise section.error(f"mask: expected numbers from 0 to {len(anchors) - 1} ({limit}), found {shown}", key="mask")
     return anchors, mask
@@ -233,7 +251,8 @@ def _read_anchors(section: Section) -> tuple[tuple[tuple[float, float], ...], tu
 
 def _read_pairs(section: Section, num: int) -> tuple[tuple[float, float], ...]:
     """The first `num` (width, height) of the key anchors."""
-    values = section.get_floats("anchors")
+    # parser.c: parse_yolo and parse_region take no more than 2 * num; parse_gaussian_yolo writes past its array
+    values = section.get_floats("anchors", last_comma=section.name != "Gaussian_yolo")
     if len(values) % 2:
         found = f"expected pairs of width,height, found {len(values)} numbers"
         reading = "without blanks, as Darknet reads them: is a comma missing?"

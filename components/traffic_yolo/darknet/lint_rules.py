@@ -12,7 +12,7 @@ from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.lint_findings import Finding, Rule, Severity, Subject, entries, raw_header
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections import SECTION_TYPES
-from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS, OPENCV
+from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS, OPENCV, WHOLE_NUMBER_KEYS
 
 MOST_UNKNOWN = 50  # a section's unknown keys that are named; looking for what was meant takes a millisecond each
 
@@ -98,6 +98,17 @@ def new_coords_activation(subject: Subject) -> Iterator[Finding]:
         )
         advice = "new_coords=1 goes with activation=logistic before it, new_coords=0 with linear"
         yield subject.finding("new-coords-activation", "warning", head, message, advice, key="new_coords")
+
+
+def misread_number(subject: Subject) -> Iterator[Finding]:
+    """Whole numbers that say another than every runtime reads of them: they end at the first character but a digit."""
+    for section in (subject.cfg.net, *subject.cfg.layers):
+        for key in section.keys():  # noqa: SIM118
+            misread = section.misread_ints(key) if key in WHOLE_NUMBER_KEYS else None
+            if misread is not None:
+                message = f"{key}: {misread[0][:40]} is read as {misread[1]}"
+                advice = "write it with digits alone: a whole number ends at any other character"
+                yield subject.finding("misread-number", "error", section, message, advice, key=key)
 
 
 def unknown_key(subject: Subject) -> Iterator[Finding]:
@@ -201,6 +212,7 @@ EVERY_SECTION_RULES: dict[str, Rule] = {
     "missing-key": missing_key,
     "steps-policy": steps_policy,
     "new-coords-activation": new_coords_activation,
+    "misread-number": misread_number,
     "unknown-key": unknown_key,
     "other-default": other_default,
     "ignored-key": ignored_key,

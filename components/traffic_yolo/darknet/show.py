@@ -103,7 +103,8 @@ def network_table(cfg: Cfg) -> NetworkTable:
 def layer_bflops(section: LayerSection) -> float:
     """Darknet's count for one layer (convolutional_layer.c, maxpool_layer.c, shortcut_layer.c)."""
     name, keys = section.section.name, section.section
-    channels, height, width = section.output
+    # with antialiasing Darknet counts the layer before its blur takes the steps
+    channels, height, width = getattr(section, "sharp_output", section.output)
     if name == "convolutional":
         groups, size = keys.get_int("groups", 1), keys.get_int("size", 1)
         operations = 2.0 * channels * (section.input.channels // groups) * size**2 * height * width

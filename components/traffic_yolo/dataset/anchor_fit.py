@@ -35,7 +35,7 @@ def anchors_of(cfg: Cfg) -> FloatArray:
     for section in cfg.layers:
         if section.name not in HEAD_NAMES:
             continue
-        numbers = section.get_floats("anchors")
+        numbers = section.get_floats("anchors", last_comma=True)
         pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
         mask = section.get_ints("mask", tuple(range(len(pairs))))
         found |= {pairs[index] for index in mask if index < len(pairs)}

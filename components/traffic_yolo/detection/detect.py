@@ -16,6 +16,7 @@ from traffic_yolo.darknet.decode import Decoded, decode
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
+from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.dataset.picture_decode import decode_rgb, stated_size
@@ -98,6 +99,7 @@ class Detector:
         num_pictures: int,
     ) -> "Detector":
         """Takes the network's weights as they are now; arguments and errors as `detect` has them."""
+        require_rgb(network.cfg)
         if len(classes) != network.num_classes:
             raise EvaluationError(f"{len(classes)} class names for a network of {network.num_classes} classes")
         runtime = open_runtime(network, options, input_hw=protocol.network_hw, pictures=num_pictures)

@@ -21,6 +21,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
+from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.dataset.formats.yolo import read_yolo_labels
 from traffic_yolo.dataset.formats.yolo_beside import label_path_of
 from traffic_yolo.dataset.picture_decode import decode_file
@@ -72,13 +73,15 @@ def evaluate_map(
 
     Labels are YOLO text files, found by the usual rule (`images` becomes `labels`); a picture without one has no
     objects. `reader`: path -> (H, W, 3) uint8 RGB, by default OpenCV's. Raises `EvaluationError` for class names that
-    do not fit the network, `DatasetError` for a picture that cannot be decoded, `LabelError` for a bad label.
+    do not fit the network, `DarknetFormatError` for a network of other than 3 channels, `DatasetError` for a picture
+    that cannot be decoded, `LabelError` for a bad label.
     """
     return darknet_map(picture_results(network, data, reader=reader), network.num_classes, options)
 
 
 def picture_results(network: Network, data: DarknetData, *, reader: Reader | None = None) -> list[PictureResult]:
     """What `evaluate_map` judges, picture by picture: one detection serves every choice of `MapOptions`."""
+    require_rgb(network.cfg)
     if len(data.names) != network.num_classes:
         raise EvaluationError(f"{len(data.names)} class names for a network of {network.num_classes} classes")
     runner = network if network.is_fused else network.fuse()

@@ -15,6 +15,7 @@ from traffic_yolo._version import __version__
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
+from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.tracing import INPUT_NAME
 from traffic_yolo.dataset.picture_decode import decode_file
 from traffic_yolo.dataset.store.opening import data_set_folder
@@ -147,6 +148,7 @@ def _export(
     cfg = Cfg.read(cfg_path)
     classes = read_names(names_path)
     check_class_count(cfg, classes, names_file=names_path)
+    require_rgb(cfg)
     labels = labels_text(classes)
     with stage("reading the weights"):
         network = Network.read(cfg, weights_path).eval()

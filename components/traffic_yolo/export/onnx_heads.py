@@ -22,11 +22,14 @@ def head_output_name(head: YoloHead) -> str:
     """The name of a head's output: `yolo/stride=8/scale_x_y=1.05/new_coords=0/anchors=12x16,19x36`.
 
     Anchors are those of the mask, (width, height) in network pixels. Raises `ModelError` for a [Gaussian_yolo] or
-    [region] section, which the parser does not decode.
+    [region] section, and for a network size that is no multiple of the stride, which the parser does not decode.
     """
     if type(head) is not YoloHead:
         found = f"layer {head.layer_index} is a [{head.section_name}]"
         raise ModelError(f"{found}; raw heads are decoded for [yolo] alone: deploy the ONNX file that export writes")
+    if head.uneven_grid is not None:
+        found = f"layer {head.layer_index} has no grid of its stride {head.stride}"
+        raise ModelError(f"{found}; take a network size that is a multiple of it, or the ONNX file that export writes")
     anchors = ",".join(f"{width:.9g}x{height:.9g}" for width, height in head.mask_anchors)
     return f"yolo/stride={head.stride}/scale_x_y={head.scale_x_y:.9g}/new_coords={head.new_coords:d}/anchors={anchors}"
 

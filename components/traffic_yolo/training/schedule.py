@@ -115,6 +115,10 @@ _RATES: dict[str, Callable[[Schedule, int], float]] = {
 assert set(_RATES) == set(POLICIES)
 
 
+# What a cfg counts in updates and pictures: a training whose length nobody meant is too dear.
+COUNTS = ("batch", "subdivisions", "max_batches", "burn_in", "steps", "step", "sgdr_cycle", "sgdr_mult")
+
+
 def schedule_of(
     net: Section,
     *,
@@ -129,8 +133,10 @@ def schedule_of(
 
     A cfg is written for its own `max_batches`: what it counts in iterations (steps, step, sgdr_cycle, and gamma per
     iteration) keeps its share of a run of another length. Its burn_in is taken uncut. Raises `DarknetFormatError` for
-    an unknown policy, `OptionsError` as `Schedule` does.
+    an unknown policy and for numbers that Darknet reads as others (max_batches=1e4 is 1 there), `OptionsError` as
+    `Schedule` does.
     """
+    net.refuse_misread_ints(*COUNTS)
     cfg_max_batches = net.get_int("max_batches", max_batches, at_least=1)
     share = max_batches / cfg_max_batches
     policy = policy or net.get_str("policy", "constant")

@@ -13,6 +13,7 @@ import torch
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network, count_weights
+from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.surgery import change_classes, class_parents, keep_schedule
 from traffic_yolo.darknet.weights import read_weights
@@ -76,6 +77,7 @@ def read_cfg(options: TrainingOptions) -> Cfg:
     for key, value in (("width", options.width), ("height", options.height)):
         if value:
             cfg.net.set(key, value)
+    require_rgb(cfg)
     for section in cfg.layers:
         if section.name in ("Gaussian_yolo", "region"):
             where = f"{cfg.file} line {section.line}"

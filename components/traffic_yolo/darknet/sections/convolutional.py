@@ -103,7 +103,7 @@ class ConvolutionalSection(LayerSection):
             (self.input.width + 2 * self.padding - self.size) // self.stride_x + 1,
         )
         if self.antialiasing:
-            sharp = self.output
+            sharp = self.sharp_output = self.output
             self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
             self.next_only = self.output != sharp
 

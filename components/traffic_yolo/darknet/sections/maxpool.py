@@ -100,7 +100,7 @@ class MaxpoolSection(WindowSection):
             self.stride_x = self.stride_y = 1
         self.output = self._window_output()
         if self.antialiasing:
-            sharp = self.output
+            sharp = self.sharp_output = self.output
             self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
             self.next_only = self.output != sharp
 

@@ -52,3 +52,16 @@ NET_KEYS = words(
     "seq_scales sequential_subdivisions sgdr_cycle sgdr_mult show_receptive_field step steps subdivisions time_steps "
     "track try_fix_nan unsupervised use_cuda_graph weights_reject_freq width workspace_size_limit_MB"
 )
+
+# parser.c reads these by atoi, wherever they stand: a whole number ends at the first character that is no digit.
+WHOLE_NUMBER_KEYS = words(
+    "absolute adam antialiasing atoms attention batch batch_normalize bias_match bin_output binary blur burn_in "
+    "burnin_update channels classes classfix contrastive coordconv coords counters_per_class cutmix dilation "
+    "dont_update dontload dontloadscales dropblock dynamic_minibatch embedding_layer equidistant_point filters flip "
+    "flipped focal_loss from gaussian_noise group_id groups height inputs layers letter_box logistic mask max "
+    "max_batches max_crop maxpool_depth maxpool_zero_nonmax min_crop mixup mosaic mosaic_bound new_coords num "
+    "objectness_smooth onlyforward optimized_memory out_channels output pad padding rescore rotate scale_wh "
+    "sequential_subdivisions sgdr_cycle sgdr_mult share_index show_details side size softmax sqrt step steps "
+    "stopbackward stretch stretch_sway stride stride_x stride_y subdivisions sway time_steps track train_only_bn "
+    "try_fix_nan unsupervised use_cuda_graph weights_reject_freq width xnor"
+)

@@ -16,6 +16,9 @@ from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, re
 WEIGHTS_TYPES = {"none": "none", "per_feature": "per_layer", "per_layer": "per_layer", "per_channel": "per_channel"}
 NORMALIZATIONS = {"none": "none", "relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
 WEIGHT_SUM_EPS = 1e-4  # blas.c shortcut_multilayer_cpu
+# lrelu of network.c fuse_conv_batchnorm, through which test, valid and map go, and of every GPU kernel; only a CPU
+# build's unfused path, its training, takes 0 here.
+RELU_FLOOR = 1e-3
 
 
 def _several_sources(case: SectionCase) -> Iterator[Finding]:
@@ -45,7 +48,7 @@ class ShortcutSection(LayerSection):
     """Keeps the shape of the layer before; of a source with other channels the first ones that both have are added.
 
     `weights_type` none, per_layer or per_channel says how many weights there are, `normalization` none, relu or softmax
-    how they become shares.
+    how they become shares of 1: relu raises each to 0.001 first, softmax takes its exponential.
     """
 
     keys = words("activation from weights_normalization weights_type")
@@ -159,7 +162,7 @@ class _WeightedShortcut(_Shortcut):
 
     def _shares(self) -> Tensor:
         if self.normalization == "relu":
-            positive = torch.relu(self.weights)
+            positive = self.weights.clamp(min=RELU_FLOOR)
         else:
             positive = torch.exp(self.weights - self.weights.amax(dim=0))
         return positive / (positive.sum(dim=0) + WEIGHT_SUM_EPS)

@@ -5,11 +5,13 @@ Their modules pass the logits on: decoding is in `decode`, the loss in the train
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from typing import ClassVar
 
 from torch import nn
 
-from traffic_yolo.darknet.heads import YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
+from traffic_yolo.darknet.heads import UnevenGrid, YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.refused_keys import IN_REGION
@@ -41,10 +43,25 @@ def _wrong_filters(case: SectionCase) -> Iterator[Finding]:
         )
 
 
+def _uneven_grid(case: SectionCase) -> Iterator[Finding]:
+    """A network size that is no multiple of the head's stride: Darknet warns and runs it."""
+    if not isinstance(case.layer, HeadSection) or case.layer.head.uneven_grid is None:
+        return
+    head, net, grid = case.layer.head, case.subject.cfg.net, case.layer.head.uneven_grid
+    (height, width), (rows, columns) = grid.input_hw, grid.grid_hw
+    size, cells = f"{width} x {height} (width x height)", f"{columns} x {rows}"
+    message = f"{size} is no multiple of the stride {head.stride}: {cells} cells, which Darknet warns of and runs"
+    even = [-(-length // head.stride) * head.stride for length in (width, height)]
+    advice = f"train with width={even[0]} and height={even[1]}: the last cells see what is no picture"
+    key = "height" if height % head.stride else "width"
+    yield case.subject.finding(case.rule, "warning", net, message, advice, key=key)
+
+
+
 def _anchor_count(case: SectionCase) -> Iterator[Finding]:
     """`num` that is not the number of anchors listed: OpenCV refuses it."""
     head = case.section
-    listed, num = len(head.get_floats("anchors")), head.get_int("num", 1)
+    listed, num = len(head.get_floats("anchors", last_comma=True)), head.get_int("num", 1)
     if head.has("anchors") and listed != 2 * num:
         yield case.finding(
             "error" if case.target == OPENCV else "warning",
@@ -88,7 +105,12 @@ _YOLO_KEYS = words(
     "iou_thresh iou_thresh_kind jitter label_smooth_eps map mask max max_delta nms_kind num obj_normalizer "
     "objectness_smooth random resize scale_x_y truth_thresh"
 )
-_HEAD_RULES = (("wrong-filters", _wrong_filters), ("anchor-count", _anchor_count))
+_HEAD_RULES = (("uneven-grid", _uneven_grid), ("wrong-filters", _wrong_filters), ("anchor-count", _anchor_count))
+
+
+def _ratio(before: int, after: int) -> Fraction:
+    """The whole factor by which a layer makes its input smaller or larger: 2 of 45 and 23."""
+    return Fraction(round(before / after)) if before >= after else Fraction(1, round(after / before))
 
 
 class HeadSection(LayerSection):
@@ -106,10 +128,15 @@ class HeadSection(LayerSection):
         _, input_height, input_width = context.input_shape
         channels, height, width = self.input
         stride = input_width // width
-        if (height * stride, width * stride) != (input_height, input_width):
-            found = f"a grid of {height} x {width} for a network of {input_height} x {input_width} (height x width)"
-            raise section.error(f"expected network sizes that are multiples of the stride, found {found}")
-        self.head = self._read_head(stride)
+        if (height * stride, width * stride) == (input_height, input_width):
+            self.head = self._read_head(stride)
+        else:
+            across, down = self._strides(context)
+            if across != down or across.denominator != 1:
+                found = f"a grid of {height} x {width} for a network of {input_height} x {input_width} (height x width)"
+                raise section.error(f"expected one stride across and down, found {found}")
+            grid = UnevenGrid((input_height, input_width), (height, width))
+            self.head = replace(self._read_head(int(across)), uneven_grid=grid)
         if channels != self.head.num_channels:
             before = context.previous[-1].section if context.previous else section
             key = "filters" if before.name == "convolutional" else ""
@@ -121,6 +148,18 @@ class HeadSection(LayerSection):
                 key=key,
             )
         self.output = self.input
+
+    def _strides(self, context: LayerContext) -> tuple[Fraction, Fraction]:
+        """Network pixels between two cells across and down, where the layers' lengths were rounded on the way."""
+        across = down = Fraction(1)
+        index = self.index - 1
+        while index >= 0:
+            layer = context.previous[index]
+            strides: tuple[int, int] | None = getattr(layer, "blur_stride_yx", None)  # of windows, blurred or not
+            across *= strides[1] if strides else _ratio(layer.input.width, layer.output.width)
+            down *= strides[0] if strides else _ratio(layer.input.height, layer.output.height)
+            index = layer.inputs[0]
+        return across, down
 
     def build(self) -> nn.Module:
         """(B, anchors * entries, H, W), passed on."""
