@@ -12,6 +12,9 @@ SAME_ALL_THE_SAME = {
     "--layout": "atm inspect tries several",
     "--zoo": "storage gc spares the data of several",
     "--precision": "training knows float16 too",
+    "--class-seeds": "darknet classes takes one at a time as well",
+    "--class-thresholds": "predict takes several in one text",
+    "--resize": "deepstream config takes the cfg's own by default",
     "--runtime": "of a training's validation, which may leave it to the default",
 }
 

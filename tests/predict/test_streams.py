@@ -183,8 +183,8 @@ def test_a_drawn_stream_lasts_as_long_as_the_street_did_and_gaps_are_cut(tmp_pat
         ("rtsp://viewer:secret@127.0.0.1:1/street", "^error: SOURCE: rtsp://127.0.0.1:1/street has no end.*--seconds"),
         ("rtsp://", "names no machine"),
         ("camera:first", "expected camera: and a number from 0, found 'camera:first'"),
-        ("camera:77 --frames 3", "^error: camera:77: OpenCV finds no such camera"),
-        ("http://viewer:secret@127.0.0.1:1/street --frames 3", "^error: http://127.0.0.1:1/street: no video there"),
+        ("camera:77 --max-frames 3", "^error: camera:77: OpenCV finds no such camera"),
+        ("http://viewer:secret@127.0.0.1:1/street --max-frames 3", "^error: http://127.0.0.1:1/street: no video there"),
         ("camera:0 --seconds 0", "^error: --seconds: expected a number above 0, found 0"),
     ],
 )

@@ -75,8 +75,9 @@ def lint(
 @command.command("heads-onnx")
 @click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--weights", required=True, type=READ, help="Its weights.")
+@json_option
 @click.option("--out", required=True, type=WRITE, help="ONNX file to write.")
-def heads_onnx(cfg: str, weights: str, out: Path) -> None:
+def heads_onnx(cfg: str, weights: str, out: Path, as_json: bool) -> None:
     """Write an ONNX file whose outputs are the raw heads, for the multi-label parser.
 
     What DeepStream shall report with one class a box needs `traffic-yolo export` instead.
@@ -86,7 +87,8 @@ def heads_onnx(cfg: str, weights: str, out: Path) -> None:
 
     network = Network.read(cfg, weights).eval()
     write_heads_onnx(network, out)
-    click.echo(f"{out}: {len(network.heads)} heads of {network.num_classes} classes")
+    values = {"out": out, "heads": len(network.heads), "classes": network.num_classes}
+    print_result(f"{out}: {len(network.heads)} heads of {network.num_classes} classes", values, as_json=as_json)
 
 
 @command.command()

@@ -1,12 +1,12 @@
 """`traffic-yolo deepstream`: configurations of nvinfer and deepstream-app."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.deepstream.config_options import AppOptions, ConfigOptions
 from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
@@ -20,7 +20,7 @@ def command() -> None:
 @command.command()
 @click.argument("file", type=READ)
 @click.option("--model", type=READ, help="Folder of the model that it shall run, to compare with.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> None:
     """Say what nvinfer or deepstream-app would make of FILE, .txt or YAML, anyone's.
@@ -31,7 +31,7 @@ def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> Non
     from traffic_yolo.deepstream.lint import lint as lint_file
 
     report = lint_file(file, model=model)
-    click.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else report.to_text())
+    print_result(report.to_text(), report.to_json(), as_json=as_json)
     ctx.exit(report.exit_code)
 
 
@@ -39,13 +39,16 @@ def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> Non
 @click.option("--model", required=True, type=READ, help="Model folder or bundle.")
 @click.option("--tuning", type=READ, help="Folder of `tune`, for the thresholds [default: those of the bundle].")
 @step_options(ConfigOptions, AppOptions)
+@json_option
 @click.option("--out", required=True, type=WRITE, help="Folder to write.")
-def config(model: str, tuning: str | None, out: Path, **flags: Any) -> None:
+def config(model: str, tuning: str | None, out: Path, as_json: bool, **flags: Any) -> None:
     """Write what DeepStream needs to run a model: nvinfer's file and an application's, each value with its reason."""
     from traffic_yolo.deepstream.deployment import write_deployment
 
     options, app = values_of(ConfigOptions, flags), values_of(AppOptions, flags)
-    click.echo(write_deployment(model, out, options, app, tuning=tuning).text)
+    made = write_deployment(model, out, options, app, tuning=tuning)
+    values = {"out": out, "nvinfer": made.nvinfer, "app": made.app, "lint": made.lint.to_json()}
+    print_result(made.text, values, as_json=as_json)
 
 
 @command.command()
@@ -53,8 +56,9 @@ def config(model: str, tuning: str | None, out: Path, **flags: Any) -> None:
 @click.option("--dataset", required=True, type=READ, help="Data set folder.")
 @click.option("--tuning", required=True, type=READ, help="Folder of `tune`.")
 @step_options(GpuRunOptions)
+@json_option
 @click.option("--out", required=True, type=WRITE, help="Folder to write.")
-def run(model: str, dataset: str, tuning: str, out: Path, **flags: Any) -> None:
+def run(model: str, dataset: str, tuning: str, out: Path, as_json: bool, **flags: Any) -> None:
     """Run the real deepstream-app over a split, and compare its boxes with nvinfer's rules simulated.
 
     Exit code 0: within the limits, 1: beyond them, or of another precision than asked for (what was found is written),
@@ -64,4 +68,7 @@ def run(model: str, dataset: str, tuning: str, out: Path, **flags: Any) -> None:
     from traffic_yolo.storage import existing_folder
 
     point = existing_folder(tuning, what="tuning folder") / "operating_point.json"
-    click.echo(run_on_deepstream(model, dataset, point, out, values_of(GpuRunOptions, flags)).text)
+    ran = run_on_deepstream(model, dataset, point, out, values_of(GpuRunOptions, flags))
+    values: dict[str, Any] = {"out": out, "passed": ran.passed, "problems": ran.problems, "precision": ran.precision}
+    values |= {"engine": ran.engine, "seconds": ran.seconds, "metrics": ran.metrics, **ran.scalars}
+    print_result(ran.text, values, as_json=as_json)

@@ -1,12 +1,12 @@
 """`traffic-yolo diff`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of
+from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.dataset.diff.options import DiffOptions
 from traffic_yolo.dataset.options import SourceChoice
@@ -18,7 +18,7 @@ DIFFERENT_EXIT_CODE = 1
 @click.argument("first", type=READ)
 @click.argument("second", type=READ)
 @options_of(DiffOptions)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--exit-code", is_flag=True, help="End with exit code 1 where they differ.")
 @click.option("--out", type=WRITE, help="Folder for diff.json and report.html.")
 def command(first: str, second: str, as_json: bool, exit_code: bool, out: Path | None, **options: Any) -> None:
@@ -30,7 +30,7 @@ def command(first: str, second: str, as_json: bool, exit_code: bool, out: Path |
     from traffic_yolo.dataset.diff.diff_page import diff_text, write_diff
 
     diff = data_set_diff(SourceChoice(source=first), SourceChoice(source=second), DiffOptions(**options))
-    click.echo(json.dumps(diff.as_dict(), ensure_ascii=False, indent=1) if as_json else diff_text(diff))
+    print_result(diff_text(diff), diff.as_dict(), as_json=as_json)
     if out is not None:
         write_diff(out, diff)
         click.echo(f"report {out / 'report.html'}", err=as_json)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from traffic_yolo.commands.dataclass_options import options_of, values_of
+from traffic_yolo.commands.json_result import json_option, print_json, print_result
 from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.pretrained.fetch_options import FetchOptions
@@ -15,17 +16,15 @@ from traffic_yolo.pretrained.fetch_options import FetchOptions
 @click.argument("name", required=False, default="")
 @click.option("--out", type=WRITE, help="Folder for NAME.cfg, NAME.weights and NAME.names.")
 @options_of(FetchOptions)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def command(name: str, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Bring a published Darknet model here, held to its checksum; without NAME, list them."""
-    import json
-
     if not name:
         from traffic_yolo.published_weights import published_models
 
         models = published_models().values()
         if as_json:
-            click.echo(json.dumps([_listed(each) for each in models], indent=1, ensure_ascii=False))
+            print_json({"models": [_listed(each) for each in models]})
             return
         for each in models:
             checked = "" if each.weights.sha256 else "  no checksum known"
@@ -39,16 +38,12 @@ def command(name: str, out: Path | None, as_json: bool, **flags: Any) -> None:
     from traffic_yolo.pretrained.fetch import fetch_model
 
     fetched = fetch_model(name, out, values_of(FetchOptions, flags))
-    if as_json:
-        files = [
-            {"path": str(each.path), "bytes": each.size, "sha256": each.sha256, "how": each.how,
-             "verified": each.is_verified}
-            for each in fetched.files
-        ]  # fmt: skip
-        click.echo(json.dumps({"model": _listed(fetched.model), "files": files}, indent=1, ensure_ascii=False))
-    else:
-        click.echo(fetched.text)
-        click.echo(f"see it at work: traffic-yolo predict {fetched.weights_path} PICTURES --out seen")
+    files = [
+        {"path": each.path, "bytes": each.size, "sha256": each.sha256, "how": each.how, "verified": each.is_verified}
+        for each in fetched.files
+    ]
+    text = f"{fetched.text}\nsee it at work: traffic-yolo predict {fetched.weights_path} PICTURES --out seen"
+    print_result(text, {"model": _listed(fetched.model), "files": files}, as_json=as_json)
 
 
 def _listed(model: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def run_app(program: str, config: str, folder: Path, log: Path, *, timeout_s: fl
             except subprocess.TimeoutExpired as error:
                 raise ModelError(
                     f"deepstream-app took longer than {timeout_s / 60:g} minutes and was ended; the first start builds "
-                    f"the engine: raise --timeout-minutes, or give an engine of an earlier run (--engine)"
+                    f"the engine: raise --timeout-minutes, or give an engine of an earlier run (--engine-file)"
                 ) from error
 
 

@@ -30,10 +30,10 @@ class ConfigOptions:
     """What nvinfer's file says beyond the model itself; a threshold that is None is the operating point's."""
 
     model_format: str = option("onnx", "What the engine is built of; onnx is the one to deploy.", choices=MODEL_FORMATS)
-    version: str = option("9.1", "DeepStream on the GPU node.", choices=VERSIONS)
+    version: str = option("9.1", "DeepStream on the GPU node.", choices=VERSIONS, flag="--deepstream-version")
     precision: str = option("fp32", "Of the engine; int8 wants a table or an ONNX file with Q/DQ.", choices=PRECISIONS)
     batch: int | None = option(None, "Frames per inference; by default one for each source.", least=1, most=1024)
-    topk: int = option(300, "Boxes kept per class and frame.", least=1)
+    topk: int = option(300, "Boxes kept per class and frame.", least=1, flag="--nvinfer-topk")
     confidence_threshold: float | None = option(None, "Instead of the operating point's.", least=0, most=1)
     iou_threshold: float | None = option(None, "Of NMS, instead of the operating point's.", least=0, most=1)
     class_thresholds: tuple[str, ...] = option((), "CLASS=THRESHOLD instead of the operating point's.")

@@ -125,10 +125,10 @@ def engine_rows(path: Path, model: ModelFolder) -> RowsOf:
     except ImportError as error:
         raise ModelError(
             f"{path}: an engine needs TensorRT's Python package (NVIDIA's images have it): {error}; run "
-            f"validate there, or leave --engine out"
+            f"validate there, or leave --engine-file out"
         ) from error
     if not torch.cuda.is_available():
-        raise ModelError(f"{path}: an engine needs a GPU, and PyTorch sees none; leave --engine out")
+        raise ModelError(f"{path}: an engine needs a GPU, and PyTorch sees none; leave --engine-file out")
     engine = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         raise ModelError(

@@ -28,7 +28,10 @@ class WaterfallOptions:
     fp16_onnx: str = option("", "ONNX file in FP16; by default FP16 is emulated.", location="read")
     int8_onnx: str = option("", "ONNX file with INT8 Q/DQ nodes: a stage of its own.", location="read")
     engine: str = option(
-        "", "TensorRT engine of the model: a stage of its own; needs a GPU and the package tensorrt.", location="read"
+        "",
+        "TensorRT engine of the model: a stage of its own; needs a GPU and the package tensorrt.",
+        location="read",
+        flag="--engine-file",
     )
     deepstream_run: str = option(
         "", "Folder of a run of deepstream-app on the split (frames.json, kitti): a stage of its own.", location="read"

@@ -54,7 +54,10 @@ class PredictOptions:
     draw: bool = option(True, "Draw the boxes: a JPEG for each picture and scan, a video for each video.")
     stride: int = option(1, "Every how manieth frame of a video or scan of a recording is looked at.", least=1)
     frames: int | None = option(
-        None, "Most frames or scans that are looked at of each video, stream and recording.", least=1
+        None,
+        "Most frames or scans that are looked at of each video, stream and recording.",
+        least=1,
+        flag="--max-frames",
     )
     seconds: float | None = option(None, "Seconds of each video and stream that are looked at, from its begin.")
     reconnect: int = option(
