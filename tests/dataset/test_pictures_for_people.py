@@ -86,7 +86,9 @@ def test_no_module_draws_a_picture_for_a_page_past_the_choice() -> None:
     others = {
         "dataset/drawn_boxes.py": "draws what it is given",
         "predict/drawing.py": "draws what the user asks to see, of pictures that are the user's own",
+        "predict/written_rows.py": "writes that",
         "predict/writers.py": "writes that",
+        "dataset/anonymize.py": "writes what it has blurred",
         "predict/prediction.py": "draws that",
         "dataset/pictures.py": "changes no picture of a data set that it can copy, and shows none",
         "training/event_log_tensorboard.py": "sends pictures that training/batch_pictures.py made",

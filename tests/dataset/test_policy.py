@@ -36,11 +36,12 @@ def test_flags_lie_on_top_of_a_file_and_leave_it_alone_when_there_are_none(tmp_p
 
 def test_a_flag_that_says_the_default_still_counts_before_the_file(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text("min_box_px: 4\n")  # lacks the network's size: refused unless the flag wins
+    (tmp_path / "none").mkdir()
     arguments = ["convert", "--source", str(tmp_path / "none"), "--policy", str(tmp_path / "policy.yaml")]
     refused = CliRunner().invoke(traffic_yolo, [*arguments, "--out", str(tmp_path / "o"), "--thin-gap-s", "1"])
     assert "give --network-width" in str(refused.exception)
     passed = CliRunner().invoke(traffic_yolo, [*arguments, "--out", str(tmp_path / "o"), "--min-box-px", "0"])
-    assert "source not found" in str(passed.exception)
+    assert "source is empty" in str(passed.exception)
 
 
 @pytest.mark.parametrize(

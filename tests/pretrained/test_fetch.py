@@ -144,7 +144,7 @@ def test_the_command_says_what_came_and_lists_what_there_is(
     assert (tmp_path / "n" / "street.weights").is_file()
     listed = CliRunner().invoke(traffic_yolo, ["fetch"]).output
     assert listed.startswith("street ")
-    values = json.loads(CliRunner().invoke(traffic_yolo, ["fetch", "--json"]).output)
+    values = json.loads(CliRunner().invoke(traffic_yolo, ["fetch", "--json"]).output)["models"]
     assert [each["name"] for each in values] == ["street"]
     run = CliRunner().invoke(
         traffic_yolo, ["fetch", "street", "--out", str(tmp_path / "m"), "--json"]

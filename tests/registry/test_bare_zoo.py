@@ -126,7 +126,7 @@ def test_zoo_list_shows_the_pairs(zoo: Path) -> None:
     assert text[0].startswith("bare pairs, read only")
     assert text[1].split() == ["lost", "c.weights", *["(no", "cfg", "and", "no", "class", "names", "that", "is", "clearly", "its", "own)"]]
     assert text[2].split() == ["street", "yolo_best.weights", "yolo.cfg", "obj.names"]
-    rows = json.loads(CliRunner().invoke(traffic_yolo, ["zoo", "list", "street", "--zoo", str(zoo), "--json"]).output)
+    rows = json.loads(CliRunner().invoke(traffic_yolo, ["zoo", "list", "street", "--zoo", str(zoo), "--json"]).output)["pairs"]
     assert [(row["model"], row["state"], row["problem"]) for row in rows] == [("street", "pair", None)]
 
 

@@ -111,6 +111,26 @@ def kitti(folder: Path, corners: Corners) -> Path:
     return folder
 
 
+def labelstudio(folder: Path, corners: Corners) -> Path:
+    left, top, width, height = xywh(corners)
+    value = {"x": left / WIDTH * 100, "y": top / HEIGHT * 100, "width": width / WIDTH * 100,
+             "height": height / HEIGHT * 100, "rotation": 0, "rectanglelabels": ["CAR"]}  # fmt: skip
+    result = {"type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
+    result |= {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+    task = {"id": 1, "data": {"image": "/data/local-files/?d=a.jpg"}, "annotations": [{"result": [result]}]}
+    (folder / "tasks.json").write_text(json.dumps([task]))
+    return folder
+
+
+def mot(folder: Path, corners: Corners) -> Path:
+    for place in ("gt", "img1"):
+        (folder / place).mkdir()
+    (folder / "gt/labels.txt").write_text("CAR\n")  # as CVAT has it, which counts from 0
+    (folder / "gt/gt.txt").write_text(f"1,1,{','.join(map(str, xywh(corners)))},1,1,1.0\n")
+    (folder / "img1/000001.jpg").touch()
+    return folder
+
+
 def mapped(folder: Path, corners: Corners, *, order: str = "xyxy", one_based: bool = False) -> Path:
     left, top, width, height = xywh(corners)
     boxes = {
@@ -142,6 +162,8 @@ FORMATS: dict[str, tuple[str, Callable[[Path, Corners], Path]]] = {
     "voc from 1": ("voc", voc_from_one),
     "labelme": ("labelme", labelme),
     "kitti": ("kitti", kitti),
+    "labelstudio": ("labelstudio", labelstudio),
+    "mot": ("mot", mot),
     "mapped corners": ("mapped", mapped),
     "mapped sizes": ("mapped", mapped_sizes),
     "mapped centres": ("mapped", mapped_centres),

@@ -131,3 +131,19 @@ def test_heads_without_sense_are_refused(tmp_path: Path, info: Any, words: str) 
     sequence(tmp_path, "1,1,10,20,30,40,1,1,1", info=info)
     with pytest.raises(LabelError, match=rf"seqinfo\.ini: {words}"):
         MotReader(tmp_path, NO_OPTIONS)
+
+
+def test_a_frame_with_a_broken_line_is_not_given_and_problems_name_their_frames(tmp_path: Path) -> None:
+    sequence(tmp_path, "1,1,9,9,5,5,1,1,1", "2,1,9,9,5,5,1,1,1", "2,2,9,9,?,5,1,1,1", "3,1,9,9,0,5,1,1,1", "x,1,1,1,1,1,1,1,1",
+             labels="CAR\n")  # fmt: skip
+    pictures(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    told: list[Problem] = []
+    given = [labels.where for labels in MotReader(tmp_path, NO_OPTIONS).pictures(told.append)]
+    places = [f"{tmp_path / 'gt/gt.txt'} frame {frame}" for frame in (1, 2, 3)]
+    assert given == [places[0], places[2]]
+    assert [(problem.kind, problem.about and problem.about.labels) for problem in told] == [
+        ("label-broken", (places[1],)),
+        ("box-without-area", (places[2],)),
+        ("label-broken", ("",)),
+        ("picture-emptied", (places[2],)),
+    ]

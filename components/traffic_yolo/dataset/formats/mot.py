@@ -10,10 +10,10 @@ from pathlib import Path
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.fields import is_plain, number, whole_number
 from traffic_yolo.dataset.formats.label_text import LabelText, path_of
-from traffic_yolo.dataset.formats.left_out import LeftOut
+from traffic_yolo.dataset.formats.left_out import LeftOut, emptied_message
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
-from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
+from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
@@ -61,7 +61,7 @@ class MotReader:
         counted: dict[str, bool] = {}
         for sequence in self._sequences:
             counted |= dict.fromkeys(sequence.classes if sequence.has_labels else (), True)
-            for annotations in self._boxes(sequence, already_told).values():
+            for annotations in self._boxes(sequence, already_told)[0].values():
                 for annotation in annotations:
                     counted[annotation.class_name] = counted.get(annotation.class_name, False) or annotation.counts
         self._left_out.clear()
@@ -72,18 +72,21 @@ class MotReader:
         """The frames of one sequence after another, whose boxes are all in memory."""
         self._left_out.begin(on_problem)
         for sequence in self._sequences:
-            boxes = self._boxes(sequence, on_problem)
+            boxes, broken = self._boxes(sequence, on_problem)
             known = sequence.frames()
             pictures = sequence.pictures(on_problem)
             # A frame where a detector found nothing is not one of which a human says that nothing is there
             named = boxes.keys() | (known | pictures.keys() if sequence.is_truth else set())
-            for frame in sorted(named):
+            for frame in sorted(named - broken):
                 annotations = tuple(boxes.get(frame, ()))
+                if frame in boxes and not annotations:
+                    message = emptied_message(sequence.place(frame))
+                    on_problem(Problem("picture-emptied", message, About((sequence.place(frame),))))
                 path = pictures.get(frame)
                 yield PictureLabels(
                     name=f"{sequence.name}/{frame:06d}" if sequence.name else f"{frame:06d}",
                     annotations=annotations,
-                    where=f"{sequence.file} frame {frame}",
+                    where=sequence.place(frame),
                     image_wh=sequence.image_wh,
                     path=path,
                     recording=sequence.name,
@@ -100,21 +103,34 @@ class MotReader:
         left_out = [f"MOT: {count} {what}" for what, count in sorted(self._left_out.items()) if count]
         return [*found, *left_out, *self._text.notes()]
 
-    def _boxes(self, sequence: "_Sequence", on_problem: ProblemSink) -> Mapping[int, list[Annotation]]:
-        """The boxes of each frame that has lines; a frame all of whose boxes are without area has an empty list."""
+    def _boxes(
+        self, sequence: "_Sequence", on_problem: ProblemSink
+    ) -> tuple[Mapping[int, list[Annotation]], set[int]]:
+        """The boxes of each frame that has lines, and the frames with a line that cannot be read.
+
+        A frame all of whose boxes are without area has an empty list. One with a broken line is not to be used: the
+        object of that line would be taught as background.
+        """
         boxes: dict[int, list[Annotation]] = defaultdict(list)
+        broken: set[int] = set()
         try:
             for index, line in self._text.lines(sequence.file):
                 where = f"{sequence.file} line {index}"
+                number_ = line.split(",", 1)[0].strip()
+                of_frame = int(number_) if number_.isascii() and number_.isdigit() and len(number_) < 10 else None
+                # The lines of all frames are read before the first frame is given: each problem names its own
+                about = About(("" if of_frame is None else sequence.place(of_frame),))
+                self._left_out.about = about
                 try:
                     frame, annotation = _read_line(line, where, sequence, self._left_out, index)
                 except LabelError as error:
-                    on_problem(Problem("label-broken", str(error)))
+                    on_problem(Problem("label-broken", str(error), about))
+                    broken |= set() if of_frame is None else {of_frame}
                     continue
                 boxes[frame] += [annotation] if annotation is not None else []
         except LabelError as error:  # of the whole file
-            on_problem(Problem("label-broken", str(error)))
-        return boxes
+            on_problem(Problem("label-broken", str(error), THE_SET))
+        return boxes, broken
 
 
 @dataclass(frozen=True)
@@ -158,6 +174,10 @@ class _Sequence:
     @property
     def file(self) -> Path:
         return self.folder / (TRUTH if self.is_truth else DETECTIONS)
+
+    def place(self, frame: int) -> str:
+        """Where the labels of a frame stand (`PictureLabels.where`)."""
+        return f"{self.file} frame {frame}"
 
     @property
     def origin(self) -> int:
