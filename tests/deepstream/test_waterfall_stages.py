@@ -204,9 +204,12 @@ def test_labels_that_are_swapped_fail_their_stage_by_name(run: Run, model: Path,
 
 
 def app_run(folder: Path, found: Detections, image_ids: list[int], classes: tuple[str, ...]) -> str:
-    (folder / "kitti").mkdir(parents=True)
-    write_kitti(folder / "kitti", found, image_ids, classes)
-    write_json(folder / "frames.json", {"image_ids": image_ids})
+    parts = [image_ids[:3], image_ids[3:]]  # as of pictures of two sizes, each a run of its own
+    for number, part in enumerate(parts):
+        (folder / str(number) / "kitti").mkdir(parents=True)
+        write_kitti(folder / str(number) / "kitti", found.select(np.isin(found.image_ids, part)), part, classes)
+    listed = [{"folder": str(n), "width": 4000, "height": 4000, "image_ids": part} for n, part in enumerate(parts)]
+    write_json(folder / "frames.json", {"parts": listed})
     return str(folder)
 
 

@@ -34,7 +34,7 @@ class WaterfallOptions:
         flag="--engine-file",
     )
     deepstream_run: str = option(
-        "", "Folder of a run of deepstream-app on the split (frames.json, kitti): a stage of its own.", location="read"
+        "", "Folder of `deepstream run` on the split (frames.json): a stage of its own.", location="read"
     )
     max_drop: float = option(
         0.02, "Most that AP, AP50 or F1 of a stage may fall, less one class a box.", least=0, most=1

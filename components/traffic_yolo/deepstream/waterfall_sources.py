@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.deepstream.deepstream_app import FRAMES_NAME, read_app_run
+from traffic_yolo.deepstream.deepstream_app import read_app_run, read_manifest
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.simulator import check_simulated
 from traffic_yolo.deepstream.waterfall_darknet import darknet_program
@@ -17,7 +17,7 @@ from traffic_yolo.detection.detect import Picture
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import ModelFolder
-from traffic_yolo.storage import existing_folder, existing_path, read_json
+from traffic_yolo.storage import existing_folder, existing_path
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,11 @@ def _given_config(location: str, model: ModelFolder) -> NvinferConfig:
 def _app_run(location: str, model: ModelFolder, pictures: Sequence[Picture]) -> AppRun:
     folder = existing_folder(location, what="run of deepstream-app")
     found = read_app_run(folder, model.classes)
-    image_ids = np.array(read_json(folder / FRAMES_NAME, what="frame manifest")["image_ids"], np.int64)
+    image_ids = np.array([image_id for part in read_manifest(folder) for image_id in part.image_ids], np.int64)
     strangers = np.setdiff1d(image_ids, [picture.image_id for picture in pictures])
     if len(strangers):
         raise EvaluationError(
             f"{folder}: {len(strangers)} of its {len(image_ids)} frames are no pictures of the split, the first is "
             f"picture {strangers[0]}; give a run on this split"
         )
-    sizes = {(picture.width, picture.height) for picture in pictures if picture.image_id in set(image_ids.tolist())}
-    if len(sizes) > 1:
-        raise EvaluationError(f"{folder}: its frames are pictures of {len(sizes)} sizes; a run has one")
     return AppRun(found, image_ids)
