@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -54,7 +55,9 @@ def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
     for name in ("model-int8.onnx", "model-fp16.onnx"):
         onnx.checker.check_model(str(out / name), full_check=True)
         rows_of = onnx_rows(out / name, deploy_config(folder, DeployOptions()), folder)
-        assert rows_of  # the waterfall takes it as this model's
+        (rows,) = rows_of(np.random.default_rng(3).random((3, 96, 160), dtype=np.float32))
+        assert len(rows)  # the waterfall takes it as this model's, and runs it
+        assert np.isfinite(rows).all()
 
 
 def test_a_loss_beyond_the_limit_is_exit_code_one_and_the_folder_is_there(
@@ -120,12 +123,20 @@ def test_a_mistake_is_one_line_in_the_users_flags_and_leaves_nothing(
     assert not out.exists()
 
 
-def test_a_file_of_other_weights_or_none_is_refused(
+def test_a_file_of_other_weights_quantised_already_or_none_is_refused(
     model: Path, untrained_model: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, said = run(capsys, CALL, model=untrained_model, dataset=dataset, out=tmp_path / "out")
     assert code == 2
     assert "model.onnx is missing; run the export step" in said
+    again = shutil.copytree(model, tmp_path / "again")
+    graph = onnx.load(again / "model.onnx")
+    graph.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["x", "s"], ["y"]))
+    onnx.save(graph, again / "model.onnx")
+    code, _, said = run(capsys, CALL, model=again, dataset=dataset, out=tmp_path / "out")
+    assert code == 2
+    assert "model.onnx: is quantised already: expected a float32 graph, found 1 nodes such as DequantizeLinear" in said
+    assert len(said.strip().splitlines()) == 1
     other = shutil.copytree(model, tmp_path / "other")
     graph = onnx.load(other / "model.onnx")
     for entry in graph.metadata_props:
