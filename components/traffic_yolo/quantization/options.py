@@ -8,6 +8,7 @@ from traffic_yolo.messages import shown
 from traffic_yolo.options import check_options, option
 
 AUTO = "auto"
+TRAIN = "train"  # the split that ranges are found on: what is judged must not be among it
 PERCENTILE, ENTROPY = "percentile", "entropy"
 _COUNT = re.compile(r"[0-9]{1,6}", re.ASCII)
 _LAYERS = re.compile(r"layers?:([0-9]{1,6}(?:,[0-9]{1,6})*)", re.ASCII)
@@ -44,6 +45,8 @@ class QuantizeOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.split == TRAIN:
+            raise OptionsError(f"split: {TRAIN} is what ranges are found on; expected another one, such as val or test")
         if self.keep_float != AUTO and self.kept_count is None and self.kept_layers is None:
             raise OptionsError(
                 f"keep_float: expected auto, a whole number, or layers such as layers:0,12, found "

@@ -19,7 +19,7 @@ from traffic_yolo.quantization.calibration_set import choose_pictures
 from traffic_yolo.quantization.graph import Convolution, convolutions, read_float_graph
 from traffic_yolo.quantization.half import in_half
 from traffic_yolo.quantization.judge import Precision, judge
-from traffic_yolo.quantization.options import AUTO, QuantizeOptions
+from traffic_yolo.quantization.options import AUTO, TRAIN, QuantizeOptions
 from traffic_yolo.quantization.qdq import QdqGraph
 from traffic_yolo.quantization.running import network_input
 from traffic_yolo.quantization.scan import noise_by_convolution
@@ -28,7 +28,6 @@ from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_byte
 SCHEMA_VERSION = 1
 INT8_NAME, FP16_NAME = "model-int8.onnx", "model-fp16.onnx"
 RESULT_NAME, TABLE_NAME = "quantization.json", "quantization.txt"
-TRAIN = "train"  # the split that ranges are found on: what is judged must not be among it
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,6 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
     found = convolutions(graph, where=folder.onnx_path)
     candidates = [each for each in found if not each.is_output]
     _check_kept(options, found, candidates)
-    if options.split == TRAIN:
-        raise OptionsError(f"split: {TRAIN} is what ranges are found on; expected another one, such as val or test")
     check_same_classes(folder.classes, data.classes)
     for split in (TRAIN, options.split):
         if not data.split(split):
