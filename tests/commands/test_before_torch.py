@@ -134,6 +134,7 @@ BAD_VALUES = {
     "sweep": ("iou_thresholds", "a half"),
     "tune": ("least_truths", "-1"),
     "validate": ("batch", "0"),
+    "quantize": ("split", "train"),
     "publish": ("minimum", "ap"),
     "predict": ("stride", "0"),
     "snapshot": ("jobs", "0"),

@@ -67,6 +67,7 @@ TOO_LONG = {
     "tune --out": "sweeps as sweep does, and reads an evaluation",
     "validate --out": "needs a whole export, in tests/deepstream",
     "deepstream run --out": "as for validate",
+    "quantize --out": "needs a whole export, in tests/quantization",
     "pipeline compile --out": "loads kfp and every component, in test_pipeline_command",
     "zoo fetch --out": "there is no zoo without publish",
     "atm inspect --draft": "refused for recordings of a known layout, which these are",

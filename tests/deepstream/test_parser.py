@@ -1,6 +1,7 @@
 """The C++ parser against the simulator's and against Darknet's rules in Python, box by box, and its refusals."""
 
 import math
+import os
 import subprocess
 from pathlib import Path
 
@@ -365,6 +366,7 @@ def test_gaussian_heads_are_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "heads.onnx").exists()
 
 
+@pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="15 s; `make fuzz-parser`, `make slow`")
 def test_the_fuzzer_finds_nothing_in_its_first_inputs_under_sanitizers(tmp_path: Path) -> None:
     """`make fuzz-parser` goes on for longer, and with libFuzzer where there is clang."""
     folder = build(tmp_path / "fuzz", "fuzz_parser", FUZZER="ON", SANITIZERS="address,undefined", CMAKE_CXX_FLAGS="-O1")

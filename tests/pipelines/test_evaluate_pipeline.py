@@ -82,6 +82,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: Path, sm
     return run_locally(evaluate_pipeline, {**parameters, "evaluate_settings": "engine: pycocotools"}, folder)
 
 
+@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
 def test_evaluation_in_shards_is_the_one_in_one_piece(finished: LocalRun, small_data_set: Path, tmp_path: Path) -> None:
     model = finished.artifact("import-model", "model")
     whole = evaluate_model(model, small_data_set, tmp_path / "whole", also=("val",)).path
@@ -95,10 +96,12 @@ def test_evaluation_in_shards_is_the_one_in_one_piece(finished: LocalRun, small_
     assert json.loads((found / "record.json").read_text())["engine"] == "pycocotools"  # settings reach the task
 
 
+@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
 def test_data_set_is_handed_on_by_reference(finished: LocalRun) -> None:
     assert set(content(finished.artifact("import-dataset", "dataset_folder"))) == {REFERENCE_NAME, "report.html"}
 
 
+@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
 def test_table_has_the_evaluation_and_no_step_was_taken_that_was_not_asked_for(finished: LocalRun) -> None:
     assert "| evaluated model | this run |" in finished.artifact("compare-with-zoo", "table").read_text()
     assert not list(finished.folder.rglob("tune"))

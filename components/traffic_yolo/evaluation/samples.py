@@ -24,7 +24,7 @@ WORST, SPREAD = 6, 4
 WIDTH = 480  # pixels
 JPEG_QUALITIES = (80, 65, 50, 35)
 LETTER_PX, LINE_PX = 6, 9  # of the labels
-BUDGET_BYTES = 390_000  # of all pictures together; base64 makes 520 kB of it, which leaves 480 kB of 1 MB for 120 classes
+BUDGET_BYTES = 390_000  # of all pictures together; base64 makes 520 kB of it, which leaves 480 kB of 1 MB
 
 # By kind, told apart by colour-blind readers and on dark and bright asphalt
 KIND_RGB = {

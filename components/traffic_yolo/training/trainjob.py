@@ -134,7 +134,8 @@ def _check_locations(dataset: str, out: str, training: TrainingOptions) -> None:
 
 
 def _flag(name: str, value: Any) -> str:
-    flag = flag_of(name, fields_of(TrainingOptions)[name])
+    known = fields_of(TrainingOptions)
+    flag = flag_of(name, known[name]) if name in known else f"--{name.replace('_', '-')}"  # dataset, out, settings
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
     return f"{flag}={value}"

@@ -1,6 +1,7 @@
 """What every runtime promises: the network's own logits, picture by picture, and refusals in one line."""
 
 import copy
+import os
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ NAMES = [
     "onnxruntime",
     pytest.param(
         "compiled",
-        marks=pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here"),
+        marks=[
+            pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here"),
+            pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="compiles for 20 s; `make slow`"),
+        ],
     ),
     pytest.param(
         "openvino",

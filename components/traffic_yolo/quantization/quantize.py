@@ -1,0 +1,263 @@
+"""The step `quantize`: INT8 and FP16 files of a model, and what each setting costs in AP and saves in size."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.protocol import check_same_classes
+from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
+from traffic_yolo.model_folder import WEIGHTS_NAME, ModelFolder
+from traffic_yolo.progress import stage
+from traffic_yolo.quantization.calibration import tensor_ranges
+from traffic_yolo.quantization.calibration_set import choose_pictures
+from traffic_yolo.quantization.graph import Convolution, convolutions, read_float_graph
+from traffic_yolo.quantization.half import in_half
+from traffic_yolo.quantization.judge import Precision, judge
+from traffic_yolo.quantization.options import AUTO, TRAIN, QuantizeOptions
+from traffic_yolo.quantization.qdq import QdqGraph
+from traffic_yolo.quantization.running import network_input
+from traffic_yolo.quantization.scan import noise_by_convolution
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_bytes, write_json, write_text
+
+SCHEMA_VERSION = 1
+INT8_NAME, FP16_NAME = "model-int8.onnx", "model-fp16.onnx"
+RESULT_NAME, TABLE_NAME = "quantization.json", "quantization.txt"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table. `bytes`: the file's size; `int8`: convolutions in INT8; `kept`: layers that stay float.
+
+    `written`: the file it became, "" for one that was tried only.
+    """
+
+    name: str
+    precision: Precision
+    bytes: int
+    int8: int
+    kept: tuple[int, ...]
+    written: str = ""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What was done. `settings`: the float file first. `chosen`: the setting of the INT8 file.
+
+    `problem`: why it is beyond the limit, "" where it is not. `noise`: by layer, what the scan found; empty where
+    layers were named. `calibration`: how many pictures of each site and band of brightness ranges were found on.
+    """
+
+    out: Path
+    split: str
+    pictures: int
+    convolutions: int
+    settings: tuple[Setting, ...]
+    chosen: Setting
+    problem: str
+    noise: dict[int, float]
+    calibration: dict[str, Any]
+    options: QuantizeOptions
+
+    @property
+    def passed(self) -> bool:
+        """Whether the INT8 file loses no more than `max_ap_drop`."""
+        return not self.problem
+
+    @property
+    def text(self) -> str:
+        """The table and what follows from it, for people."""
+        start = self.settings[0]
+        lines = [f"{'setting':<24}{'AP':>8}{'AP50':>8}{'AP lost':>9}{'MB':>8}{'int8':>10}"]
+        for each in self.settings:
+            lost = drop(start.precision, each.precision)
+            cells = (
+                _number(each.precision.ap), _number(each.precision.ap50), _number(lost), f"{each.bytes / 1e6:.2f}",
+                f"{each.int8} of {self.convolutions}",
+            )  # fmt: skip
+            widths = (8, 8, 9, 8, 10)
+            row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+            lines.append(f"{each.name:<24}{row}{'  -> ' + each.written if each.written else ''}")
+        kept = ", ".join(map(str, self.chosen.kept))
+        lines.append(f"AP on {self.pictures} pictures of the split {self.split}")
+        lines.append(f"layers in float besides those before [yolo]: {kept or 'none'}")
+        count, method = self.calibration["pictures"], self.options.calibration_method
+        lines.append(f"ranges by {method} of {count} pictures of the split {TRAIN}")
+        return "\n".join([*lines, *([f"beyond the limit: {self.problem}"] if self.problem else [])])
+
+    def document(self) -> dict[str, Any]:
+        """The content of quantization.json."""
+        start = self.settings[0].precision
+        rows = [
+            dataclasses.asdict(each) | {"ap_drop": drop(start, each.precision), "kept": list(each.kept)}
+            for each in self.settings
+        ]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "passed": self.passed,
+            "problem": self.problem,
+            "split": self.split,
+            "pictures": self.pictures,
+            "convolutions": self.convolutions,
+            "settings": rows,
+            "kept": list(self.chosen.kept),
+            "noise": [{"layer": layer, "share": share} for layer, share in self.noise.items()],
+            "calibration": self.calibration,
+            "options": dataclasses.asdict(self.options),
+        }
+
+
+def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOptions | None = None) -> Quantization:
+    """Writes the folder `out`: the INT8 and FP16 files, quantization.json and quantization.txt.
+
+    Ranges are found on pictures of the data set's split train, AP is measured on `options.split`. Convolutions before
+    [yolo] always stay float. Raises `ModelError` for a model folder without an ONNX file, for one that is quantised
+    already or was made of other weights, `EvaluationError` for a data set of other classes or with an empty split,
+    `OptionsError` for layers that are no convolutions and a split that is calibrated on.
+    """
+    options = options or QuantizeOptions()
+    target = output_path(out)
+    folder, data = ModelFolder.open(model), DataSet.open(dataset)
+    graph = read_float_graph(folder.onnx_path)
+    _check_own(graph, folder)
+    found = convolutions(graph, where=folder.onnx_path)
+    candidates = [each for each in found if not each.is_output]
+    _check_kept(options, found, candidates)
+    check_same_classes(folder.classes, data.classes)
+    for split in (TRAIN, options.split):
+        if not data.split(split):
+            raise EvaluationError(f"{dataset}: split {split!r} has no pictures; {data.filled_splits}")
+    load = partial(network_input, model=folder)
+    with stage("choosing calibration pictures"):
+        chosen, bands = choose_pictures(data.split(TRAIN), options.calibration_pictures, load, seed=options.seed)
+    with stage("finding ranges"):
+        ranges = tensor_ranges(
+            graph, sorted({each.reads for each in candidates}), lambda: map(load, chosen),
+            method=options.calibration_method, percentile=options.percentile,
+        )  # fmt: skip
+    quantised = QdqGraph(graph, candidates, ranges)
+    noise: dict[str, float] = {}
+    if options.kept_layers is None and options.kept_count != 0:
+        some = chosen[:: -(-len(chosen) // options.scan_pictures)]
+        noise = noise_by_convolution(graph, quantised, found, lambda: map(load, some))
+    trials = {
+        tuple(each.layer for each in kept): quantised.with_int8([each for each in candidates if each not in kept])
+        for kept in kept_sets(options, candidates, noise)
+    }
+    half = [in_half(graph)] if options.fp16 else []
+    named = {
+        "float32": graph,
+        **dict(zip(["fp16"], half, strict=False)),
+        **{_name(kept): each for kept, each in trials.items()},
+    }
+    measured = judge(named, folder, data, options.split, what="measuring AP")
+    sizes = [each.ByteSize() for each in named.values()]
+    start = Setting("float32", measured[0], sizes[0], 0, (), "")
+    halves = [Setting("fp16", measured[1], sizes[1], 0, (), FP16_NAME)] if half else []
+    tried = [
+        Setting(_name(kept), precision, size, len(candidates) - len(kept), tuple(sorted(kept)))
+        for kept, precision, size in zip(trials, measured[len(half) + 1 :], sizes[len(half) + 1 :], strict=True)
+    ]
+    best = smallest_within(start.precision, tried, options.max_ap_drop)
+    settings = [dataclasses.replace(each, written=INT8_NAME) if each is tried[best] else each for each in tried]
+    result = Quantization(
+        out=target, split=options.split, pictures=len(data.split(options.split)), convolutions=len(found),
+        settings=(start, *halves, *settings), chosen=settings[best],
+        problem=_problem(start.precision, settings[best], options),
+        noise={each.layer: noise[each.node] for each in candidates if each.node in noise},
+        calibration=_calibration(chosen, bands), options=options,
+    )  # fmt: skip
+    with atomic_folder(target) as written:
+        write_bytes(written / INT8_NAME, list(trials.values())[best].SerializeToString(deterministic=True))
+        for each in half:
+            write_bytes(written / FP16_NAME, each.SerializeToString(deterministic=True))
+        write_json(written / RESULT_NAME, result.document())
+        write_text(written / TABLE_NAME, f"{result.text}\n")
+    return result
+
+
+def kept_sets(
+    options: QuantizeOptions, candidates: Sequence[Convolution], noise: dict[str, float]
+) -> list[list[Convolution]]:
+    """Which of `candidates` stay float in each setting that is tried, fewest first.
+
+    For auto none, then 1, 2, 4, 8 … of the costliest by `noise`, up to half of them.
+    """
+    if options.kept_layers is not None:
+        return [[each for each in candidates if each.layer in options.kept_layers]]
+    costliest = sorted(candidates, key=lambda each: -noise.get(each.node, 0.0))
+    if options.kept_count is not None:
+        return [costliest[: options.kept_count]]
+    counts, count = [0], 1
+    while count <= len(candidates) // 2:
+        counts.append(count)
+        count *= 2
+    return [costliest[:count] for count in counts]
+
+
+def smallest_within(start: Precision, tried: Sequence[Setting], most: float) -> int:
+    """Index of the first of `tried` that loses at most `most` AP; where none does, of the one that loses least."""
+    lost = [drop(start, each.precision) or 0.0 for each in tried]
+    within = [index for index, each in enumerate(lost) if each <= most]
+    return within[0] if within else lost.index(min(lost))
+
+
+def drop(start: Precision, after: Precision) -> float | None:
+    """AP lost, negative for a gain; None where AP is undefined."""
+    return None if start.ap is None or after.ap is None else start.ap - after.ap
+
+
+def _check_own(graph: onnx.ModelProto, folder: ModelFolder) -> None:
+    stated = {entry.key: entry.value for entry in graph.metadata_props}.get("weights_sha256")
+    if stated is not None and stated != folder.sha256(WEIGHTS_NAME):
+        raise ModelError(f"{folder.onnx_path}: was not made of {WEIGHTS_NAME} beside it ({stated[:12]}…); export again")
+
+
+def _check_kept(options: QuantizeOptions, found: Sequence[Convolution], candidates: Sequence[Convolution]) -> None:
+    layers = {each.layer for each in found}
+    if strangers := sorted(set(options.kept_layers or ()) - layers):
+        raise OptionsError(
+            f"keep_float: layer {strangers[0]} is no convolution of this model; its convolutions are the layers "
+            f"{', '.join(str(layer) for layer in sorted(layers))}"
+        )
+    count = len(set(options.kept_layers or ()) & {each.layer for each in candidates})
+    if max(options.kept_count or 0, count) >= len(candidates):
+        raise OptionsError(
+            f"keep_float: {options.keep_float} leaves nothing in INT8; this model has {len(candidates)} convolutions "
+            f"besides those before [yolo]"
+        )
+
+
+def _problem(start: Precision, chosen: Setting, options: QuantizeOptions) -> str:
+    lost = drop(start, chosen.precision)
+    if lost is None:
+        return f"AP is undefined: the split {options.split} has no boxes"
+    if not start.ap:
+        return f"the float file has an AP of 0 on the split {options.split}: what INT8 costs cannot be seen"
+    if lost <= options.max_ap_drop:
+        return ""
+    advice = "" if options.keep_float == AUTO else "; --keep-float auto looks for one that loses less"
+    return f"INT8 loses {lost:.4f} AP, max_ap_drop is {options.max_ap_drop:g}{advice}"
+
+
+def _calibration(chosen: Sequence[Any], bands: Sequence[int]) -> dict[str, Any]:
+    sites: dict[str, int] = {}
+    for picture in chosen:
+        sites[picture.site] = sites.get(picture.site, 0) + 1
+    names = ("dark", "middle", "bright")
+    brightness = {name: sum(1 for band in bands if band == index) for index, name in enumerate(names)}
+    files = [picture.file_name for picture in chosen]
+    return {"pictures": len(chosen), "sites": sites, "brightness": brightness, "files": files}
+
+
+def _name(kept: Sequence[int]) -> str:
+    return f"int8, {len(kept)} more in float" if kept else "int8"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
