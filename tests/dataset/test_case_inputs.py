@@ -164,7 +164,7 @@ READ: dict[str, Case] = {
     ),
 }
 REFUSED = {
-    "coco-dupimg": "instances.json: image 1: an image id occurs twice",
+    "coco-dupimg": "instances.json: image 1: expected an id of its own, found 2 images with it",
     "coco-samefile": "the label files name a picture twice",
     "kitti-tao": "line 1: column 2 must be a number; found 'truck'",
     "kitti-tracking": "line 1: expected 15 columns, or 16 with a score; found 17",

@@ -77,12 +77,13 @@ def record_of(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, untrained_model: Path, small_data_set: Path) -> LocalRun:
     """A run of Darknet's files on a data set that lies on the share, two shards a split, and no more than evaluated."""
+    if not os.environ.get("TRAFFIC_YOLO_SLOW"):
+        pytest.skip("set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
     folder = tmp_path_factory.mktemp("evaluated")
     parameters = {**model_of(untrained_model), "dataset": str(small_data_set), "shards": 2}
     return run_locally(evaluate_pipeline, {**parameters, "evaluate_settings": "engine: pycocotools"}, folder)
 
 
-@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
 def test_evaluation_in_shards_is_the_one_in_one_piece(finished: LocalRun, small_data_set: Path, tmp_path: Path) -> None:
     model = finished.artifact("import-model", "model")
     whole = evaluate_model(model, small_data_set, tmp_path / "whole", also=("val",)).path
@@ -96,12 +97,10 @@ def test_evaluation_in_shards_is_the_one_in_one_piece(finished: LocalRun, small_
     assert json.loads((found / "record.json").read_text())["engine"] == "pycocotools"  # settings reach the task
 
 
-@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
 def test_data_set_is_handed_on_by_reference(finished: LocalRun) -> None:
     assert set(content(finished.artifact("import-dataset", "dataset_folder"))) == {REFERENCE_NAME, "report.html"}
 
 
-@pytest.mark.skipif(not os.environ.get("TRAFFIC_YOLO_SLOW"), reason="set TRAFFIC_YOLO_SLOW: eight tasks, half a minute")
 def test_table_has_the_evaluation_and_no_step_was_taken_that_was_not_asked_for(finished: LocalRun) -> None:
     assert "| evaluated model | this run |" in finished.artifact("compare-with-zoo", "table").read_text()
     assert not list(finished.folder.rglob("tune"))

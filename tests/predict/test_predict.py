@@ -287,7 +287,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("{model} nothing.jpg", "SOURCE not found: nothing.jpg"),
+        ("{model} nothing.jpg", "SOURCE: nothing.jpg: not found"),
         ("{model} *.jpeg", r"nothing matches \*.jpeg"),
         ("{model} text.txt", "text.txt is no picture, video or recording"),
         ("{model} text.jpg", "text.jpg: expected a JPEG, PNG or BMP"),
@@ -303,10 +303,10 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ),
         ("nowhere good.jpg", "model not found: nowhere"),
         ("zoo://street good.jpg", "^error: --zoo: zoo://street is a name in a zoo"),
-        ("street good.jpg --zoo nowhere", "model zoo not found"),
+        ("street good.jpg --zoo nowhere", "--zoo: nowhere: not found"),
         ("{model} good.jpg --version 3", "^error: --version: a version of a model in a zoo"),
         ("{model} good.jpg --cfg text.txt", "^error: --cfg: goes with a Darknet .weights"),
-        ("{model}/model.weights good.jpg --weights-names missing", "class names not found: missing"),
+        ("{model}/model.weights good.jpg --weights-names missing", "--weights-names: missing: not found"),
         ("{model} good.jpg --class-thresholds TRAM=0.4", "^error: --class-thresholds: 'TRAM' is no class of the model"),
         ("{model} good.jpg --class-thresholds CAR", "^error: --class-thresholds: expected CLASS=number"),
         ("{model} good.jpg --confidence-threshold 1", "^error: --confidence-threshold: expected a number in"),
@@ -388,7 +388,7 @@ def test_a_source_that_is_not_there_is_told_before_torch_is_loaded(tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (2, "False")
-    assert done.stderr.startswith("error: SOURCE not found: nowhere.jpg")
+    assert done.stderr.startswith("error: SOURCE: nowhere.jpg: not found")
 
 
 def test_a_fault_in_the_middle_leaves_nothing(untrained_model: Path, pictures: list[Path], tmp_path: Path) -> None:

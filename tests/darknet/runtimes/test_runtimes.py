@@ -151,6 +151,7 @@ def test_auto_takes_the_fastest_that_it_measured(mixed_network, pictures, monkey
 
 
 @pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here")
+@pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="compiles for 20 s; `make slow`")
 def test_auto_compiles_only_for_many_pictures(mixed_network, monkeypatch):
     monkeypatch.setattr(openvino, "missing_packages", lambda: "openvino")
     times = {"pytorch": 0.3, "onnxruntime": 0.4, "compiled": 0.2}
