@@ -226,5 +226,5 @@ def test_a_zoo_on_the_nas_is_found_below_its_root(
 
 def test_a_zoo_that_cannot_be_written_is_named(make_run: MakeRun, tmp_path: Path) -> None:
     (tmp_path / "zoo").write_text("a file")
-    with pytest.raises(StorageError, match="the model zoo cannot be written"):
+    with pytest.raises(StorageError, match="the model zoo cannot be read: Not a directory"):
         publish(**make_run(), zoo=str(tmp_path / "zoo"), name="m")
