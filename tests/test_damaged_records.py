@@ -91,9 +91,10 @@ def event(folder: Path) -> tuple[Path, Read]:
 
 
 def frames(folder: Path) -> tuple[Path, Read]:
-    (folder / KITTI_FOLDER).mkdir()
-    (folder / KITTI_FOLDER / "00_000_000000.txt").write_text("")
-    (folder / FRAMES_NAME).write_text('{"image_ids": [7]}')
+    (folder / "9x5" / KITTI_FOLDER).mkdir(parents=True)
+    (folder / "9x5" / KITTI_FOLDER / "00_000_000000.txt").write_text("")
+    part = {"folder": "9x5", "width": 9, "height": 5, "image_ids": [7]}
+    (folder / FRAMES_NAME).write_text(json.dumps({"parts": [part]}))
     return folder / FRAMES_NAME, lambda: read_app_run(folder, ["CAR"])
 
 
@@ -136,7 +137,7 @@ def test_any_value_that_is_another_is_read_or_refused_by_name(tmp_path: Path, ma
         (journal, (3, "reports"), ["1"], r"line 4: .*reports\[0\]: expected a finite number; found '1'"),
         (journal, (2, "name"), "t2", "line 3: no event of a local Katib run"),
         (event, ("event",), "lost", "event: expected one of training, trained"),
-        (frames, ("image_ids", 0), 7.5, r"not a frame manifest: image_ids\[0\]: expected a whole number; found 7\.5"),
+        (frames, ("parts", 0, "image_ids", 0), 7.5, r"not a frame manifest: parts\[0\]\.image_ids\[0\]: expected a whole number; found 7\.5"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, make: Any, where: tuple[Any, ...], value: Any, words: str) -> None:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -27,6 +28,7 @@ from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import CLASSES_NAME, labels_text, read_names
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from traffic_yolo.typed_values import why_other
 
 APP_CONFIG_NAME = "deepstream_app.txt"
 FRAMES_NAME = "frames.json"
@@ -196,17 +198,22 @@ def _check_labels(model: Path, name: str) -> None:
         raise ModelError(f"{path}: not the labels of {CLASSES_NAME} beside it, in that order; export the model again")
 
 
+_PART: dict[str, Any] = {"folder": str, "width": int, "height": int, "image_ids": list[int]}
+
+
 def read_manifest(folder: Path) -> tuple[RunPart, ...]:
     """The parts of a run; `EvaluationError` for a manifest that is none."""
     path = folder / FRAMES_NAME
     manifest = read_json(path, what="frame manifest")
-    try:
-        return tuple(
-            RunPart(str(one["folder"]), int(one["width"]), int(one["height"]), tuple(int(n) for n in one["image_ids"]))
-            for one in manifest["parts"]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise EvaluationError(f"{path}: not a frame manifest; expected a list parts") from error
+    listed = manifest.get("parts") if isinstance(manifest, dict) else None
+    reason = f"parts{why}" if (why := why_other(listed, list[dict[str, Any]])) else ""
+    parts: list[dict[str, Any]] = [] if reason else listed or []
+    for index, part in enumerate(parts):
+        for name, hint in _PART.items():
+            reason = reason or (f"parts[{index}].{name}{why}" if (why := why_other(part.get(name), hint)) else "")
+    if reason:
+        raise EvaluationError(f"{path}: not a frame manifest: {reason}")
+    return tuple(RunPart(p["folder"], p["width"], p["height"], tuple(p["image_ids"])) for p in parts)
 
 
 def read_app_run(folder: Path, classes: Sequence[str]) -> Detections:
