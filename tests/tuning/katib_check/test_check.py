@@ -53,7 +53,7 @@ def test_command_compares_with_the_experiment_that_it_would_replace(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.yaml"], "error: experiment cannot be read: none.yaml: No such file or directory"),
+        (["none.yaml"], "error: FILE: none.yaml: not found"),
         ([str(BASE), "--kubernetes-version", "1.0"], "error: Kubernetes version '1.0': expected "),
         ([str(BASE), "--kubernetes-version", "new"], "error: Kubernetes version 'new': expected "),
     ],
