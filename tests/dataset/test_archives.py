@@ -1,5 +1,6 @@
 """Zip files of labelling tools: read like the folder in them, called by their own name, bounded, and gone afterwards."""
 
+import json
 import os
 import stat
 import zipfile
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_shares import jpeg
+from small_shares import HEIGHT, WIDTH, jpeg
 
 from traffic_yolo.dataset import archives
 from traffic_yolo.dataset.convert import ContentToMatch, convert
@@ -21,6 +22,7 @@ from traffic_yolo.limits import Limits, in_force
 from traffic_yolo.snapshot.content import ShareContent
 from traffic_yolo.snapshot.snapshot import take_snapshot
 
+XYWH = [1, 1, 20, 20]
 FILES = {
     "data.yaml": b"train: ../train/images\nval: ../valid/images\nnames: [CAR]\n",
     "train/images/a.jpg": jpeg(1),
@@ -175,6 +177,32 @@ def test_faults_and_problems_name_the_archive(tmp_path: Path) -> None:
     path = packed(tmp_path / "c.zip", {"a.h5": b"x"})
     with pytest.raises(OptionsError, match=r"c\.zip: expected an archive of labels, found recordings in it"):
         read(path)
+
+
+def test_a_quarantine_takes_of_an_archive_what_it_takes_of_the_folder_in_it(tmp_path: Path) -> None:
+    """The picture of the broken label, which stands in front of the others' as the file is read as a whole."""
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.jpg", "width": WIDTH, "height": HEIGHT} for n in (1, 2, 3)],
+        "annotations": [
+            {"id": n, "image_id": image, "category_id": 1, "bbox": box}
+            for n, (image, box) in enumerate([(1, XYWH), (2, [1, 1, "x", 20]), (2, XYWH), (3, XYWH)], start=1)
+        ],
+        "categories": [{"id": 1, "name": "CAR"}],
+    }
+    files = {"instances.json": json.dumps(content).encode(), **{f"{n}.jpg": jpeg(n) for n in (1, 2, 3)}}
+    (tmp_path / "folder").mkdir()
+    for name, data in files.items():
+        (tmp_path / "folder" / name).write_bytes(data)
+    packed(tmp_path / "a.zip", files)
+    kept, aside = [], []
+    for source in ("folder", "a.zip"):
+        out, quarantine = tmp_path / f"{source} out", tmp_path / f"{source} aside"
+        convert(ConvertOptions(str(tmp_path / source), splits="none", quarantine=str(quarantine)), out)
+        kept.append(sorted(path.name for path in (out / "images").rglob("*.jpg")))
+        entries = json.loads((quarantine / "quarantine.json").read_text())["entries"]
+        aside.append([(entry["what"], entry["check"], entry["name"]) for entry in entries])
+    assert kept == [["1.jpg", "3.jpg"]] * 2
+    assert aside[0] == aside[1]
 
 
 def test_pictures_outside_of_the_archive_are_not_read(tmp_path: Path) -> None:

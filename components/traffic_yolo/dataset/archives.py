@@ -69,10 +69,17 @@ class Archive:
         return text.replace(str(self.folder), str(self.path))
 
     def naming(self, on_problem: ProblemSink) -> ProblemSink:
-        """The sink, with messages that are `named`."""
+        """The sink, with messages that are `named`, and so the places of what they are about."""
         if on_problem is already_told:
             return on_problem
-        return lambda problem: on_problem(Problem(problem.kind, self.named(problem.message)))
+
+        def told(problem: Problem) -> None:
+            about = problem.about
+            if about is not None:  # as `ArchiveReader` calls the places of its pictures
+                about = replace(about, labels=tuple(map(self.named, about.labels)))
+            on_problem(replace(problem, message=self.named(problem.message), about=about))
+
+        return told
 
     @contextlib.contextmanager
     def names(self) -> Iterator[None]:
