@@ -112,7 +112,7 @@ def evaluate(
             also=chosen.also,
             nms=nms,
             inference=inference,
-            inputs=EvaluationInputs(detections, chosen.trained_on, None, chosen.engine),
+            inputs=EvaluationInputs.of(chosen, detections=detections),
         )
     return Evaluated(output_path(out), summary.record)
 

@@ -33,7 +33,6 @@ def command(
     options = values_of(EvaluateOptions, flags)
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, evaluate
 
-    inputs = EvaluationInputs(detections, options.trained_on, sweep, options.engine, options.pictures)
     evaluated = evaluate(
         model,
         dataset,
@@ -42,7 +41,7 @@ def command(
         also=options.also,
         nms=values_of(NmsOptions, flags),
         inference=values_of(InferenceOptions, flags),
-        inputs=inputs,
+        inputs=EvaluationInputs.of(options, detections=detections, sweep=sweep),
     )
     report = out / "report.html"
     values = {"out": out, "split": options.split, "metrics": evaluated.record.metrics, "report": report}

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -198,22 +197,17 @@ def _check_labels(model: Path, name: str) -> None:
         raise ModelError(f"{path}: not the labels of {CLASSES_NAME} beside it, in that order; export the model again")
 
 
-_PART: dict[str, Any] = {"folder": str, "width": int, "height": int, "image_ids": list[int]}
-
-
 def read_manifest(folder: Path) -> tuple[RunPart, ...]:
     """The parts of a run; `EvaluationError` for a manifest that is none."""
     path = folder / FRAMES_NAME
     manifest = read_json(path, what="frame manifest")
-    listed = manifest.get("parts") if isinstance(manifest, dict) else None
-    reason = f"parts{why}" if (why := why_other(listed, list[dict[str, Any]])) else ""
-    parts: list[dict[str, Any]] = [] if reason else listed or []
-    for index, part in enumerate(parts):
-        for name, hint in _PART.items():
-            reason = reason or (f"parts[{index}].{name}{why}" if (why := why_other(part.get(name), hint)) else "")
-    if reason:
-        raise EvaluationError(f"{path}: not a frame manifest: {reason}")
-    return tuple(RunPart(p["folder"], p["width"], p["height"], tuple(p["image_ids"])) for p in parts)
+    parts = manifest.get("parts") if isinstance(manifest, dict) else None
+    if reason := why_other(parts, tuple[RunPart, ...]):
+        raise EvaluationError(f"{path}: not a frame manifest: parts{reason}")
+    try:
+        return tuple(RunPart(**{**part, "image_ids": tuple(part["image_ids"])}) for part in parts or ())
+    except (KeyError, TypeError) as error:
+        raise EvaluationError(f"{path}: not a frame manifest: parts: {error}") from error
 
 
 def read_app_run(folder: Path, classes: Sequence[str]) -> Detections:

@@ -65,12 +65,7 @@ def evaluate(
             also=splits_of_pipeline(dataset.path, options),
             nms=nms,
             inference=inference,
-            inputs=EvaluationInputs(
-                detections=detections.path if detections else None,
-                trained_on=options.trained_on,
-                engine=options.engine,
-                pictures=options.pictures,
-            ),
+            inputs=EvaluationInputs.of(options, detections=detections.path if detections else None),
         )
         print(evaluated.markdown)
     shutil.copyfile(Path(evaluation.path) / "report.html", report.path)

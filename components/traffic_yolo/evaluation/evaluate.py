@@ -107,6 +107,13 @@ class EvaluationInputs:
     engine: str = ENGINES[0]
     pictures: str = BLURRED
 
+    @classmethod
+    def of(
+        cls, options: EvaluateOptions, *, detections: AnyPath | None = None, sweep: AnyPath | None = None
+    ) -> "EvaluationInputs":
+        """What `options` say, and these folders."""
+        return cls(detections, options.trained_on, sweep, options.engine, options.pictures)
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -13,14 +13,7 @@ from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.coco import coco_categories
 from traffic_yolo.dataset.formats.coco_writer import Spill, spill
 from traffic_yolo.dataset.formats.cvat_writer import cvat_writer
-from traffic_yolo.dataset.formats.labelstudio_writer import (
-    CONFIG_NAME,
-    TASKS_NAME,
-    label_config,
-    picture_data,
-    prediction_of,
-    rectangle_result,
-)
+from traffic_yolo.dataset.formats.labelstudio_writer import picture_data, prediction_of, rectangle_result, write_project
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.model_folder import CLASSES_NAME
 from traffic_yolo.predict.input_picture import InputPicture
@@ -162,12 +155,8 @@ class LabelStudioWriter:
         self._tasks.add({"data": picture_data(path.as_posix()), "predictions": [prediction_of(results, self._model)]})
 
     def complete(self) -> None:
-        """Puts the file together."""
-        with (self._folder / TASKS_NAME).open("wb") as file:
-            file.write(b"[\n")
-            self._tasks.copy_to(file)
-            file.write(b"\n]\n")
-        (self._folder / CONFIG_NAME).write_text(label_config(self._classes), encoding="utf-8", newline="\n")
+        """See `write_project`."""
+        write_project(self._folder, self._tasks, self._classes)
 
 
 @contextlib.contextmanager

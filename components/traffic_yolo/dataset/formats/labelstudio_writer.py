@@ -99,12 +99,17 @@ class LabelStudioWriter:
         ]
 
     def complete(self) -> None:
-        """Puts the file together, and writes the labels of the project."""
-        with (self._folder / TASKS_NAME).open("wb") as file:
-            file.write(b"[\n")
-            self._tasks.copy_to(file)
-            file.write(b"\n]\n")
-        (self._folder / CONFIG_NAME).write_text(label_config(self._classes), encoding="utf-8", newline="\n")
+        """See `write_project`."""
+        write_project(self._folder, self._tasks, self._classes)
+
+
+def write_project(folder: Path, tasks: Spill, classes: Sequence[str]) -> None:
+    """Puts the file of all tasks together, and writes the labels of the project."""
+    with (folder / TASKS_NAME).open("wb") as file:
+        file.write(b"[\n")
+        tasks.copy_to(file)
+        file.write(b"\n]\n")
+    (folder / CONFIG_NAME).write_text(label_config(classes), encoding="utf-8", newline="\n")
 
 
 def _result(annotation: Annotation, identifier: str, image_wh: tuple[int, int], *, by_machine: bool) -> dict[str, Any]:
