@@ -57,6 +57,7 @@ OPEN_TO_ALL = {
     "limits",
     "messages",
     "model_folder",
+    "onnx_file",
     "option_settings",
     "options",
     "patterns",

@@ -13,8 +13,8 @@ import torch
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import DarknetFormatError, ModelError, StorageError
 from traffic_yolo.export.export_model import export_files, export_model
-from traffic_yolo.export.onnx import read_metadata
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.onnx_file import onnx_metadata
 
 WriteModel = Callable[..., Path]
 
@@ -60,7 +60,7 @@ def test_the_folder_holds_the_pair_byte_for_byte_with_labels_onnx_and_descriptio
     assert summary.weights_sha256 == description["sha256"]["model.weights"]
     assert summary.max_score_difference < 1e-5
     assert "differs from PyTorch by at most" in summary.text
-    metadata = read_metadata(out / "model.onnx")
+    metadata = onnx_metadata(out / "model.onnx")
     assert metadata["weights_sha256"] == summary.weights_sha256
     assert metadata["classes"] == "CAR,traffic_light"
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import ModelError
-from traffic_yolo.export.onnx import compare_with_pytorch, read_metadata, write_onnx
+from traffic_yolo.export.onnx import compare_with_pytorch, write_onnx
+from traffic_yolo.onnx_file import onnx_metadata
 
 NUM_BOXES = 3 * (8 * 12 + 16 * 24)
 
@@ -77,7 +78,7 @@ def test_exporting_prints_nothing(network: Network, tmp_path: Path, capfd: pytes
 
 
 def test_metadata_comes_back(onnx_path: Path) -> None:
-    assert read_metadata(onnx_path) == {"classes": "CAR,traffic_light"}
+    assert onnx_metadata(onnx_path) == {"classes": "CAR,traffic_light"}
 
 
 @pytest.mark.parametrize("opset", [9, 99])
@@ -126,7 +127,7 @@ def test_comparison_refuses_labels_that_are_moved(
 def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelError, match=r"model.onnx: not an ONNX file"):
-        read_metadata(tmp_path / "model.onnx")
+        onnx_metadata(tmp_path / "model.onnx")
 
 
 @pytest.mark.reference

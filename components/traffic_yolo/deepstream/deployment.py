@@ -14,7 +14,7 @@ from traffic_yolo.deepstream.deploy_config import (
     deploy_config,
     named_by_content,
 )
-from traffic_yolo.deepstream.engine_names import onnx_is_quantized, onnx_metadata
+from traffic_yolo.deepstream.engine_names import onnx_is_quantized
 from traffic_yolo.deepstream.lint import ConfigLint, lint
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.validate import read_operating_point
@@ -26,6 +26,7 @@ from traffic_yolo.model_folder import (
     ModelFolder,
     labels_text,
 )
+from traffic_yolo.onnx_file import onnx_metadata
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,

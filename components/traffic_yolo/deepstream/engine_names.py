@@ -8,9 +8,8 @@ to FP16, the engine's name says fp16.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from traffic_yolo.errors import ModelError
+from traffic_yolo.onnx_file import read_onnx
 
 _NAME = re.compile(r"(?P<model>.+)_b(?P<batch>[0-9]+)_(?P<device>(gpu|dla)[0-9]+)_(?P<precision>[a-z0-9]+)\.engine")
 QUANTIZE_NODES = ("QuantizeLinear", "DequantizeLinear")
@@ -36,19 +35,4 @@ def onnx_is_quantized(path: Path) -> bool:
     """Whether an ONNX file has Q/DQ nodes; False where it is not there. `ModelError` where it is none."""
     if not path.is_file():
         return False
-    model = _load(path)
-    return any(node.op_type in QUANTIZE_NODES for node in model.graph.node)
-
-
-def onnx_metadata(path: Path) -> dict[str, str]:
-    """What an ONNX file says of itself; our export states weights_sha256 and classes. `ModelError` where it is none."""
-    return {entry.key: entry.value for entry in _load(path).metadata_props}
-
-
-def _load(path: Path) -> Any:
-    import onnx  # only where an ONNX file is looked into
-
-    try:
-        return onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # protobuf's exceptions share no base class with onnx's
-        raise ModelError(f"{path}: cannot be read as ONNX: {str(error).splitlines()[0]}") from error
+    return any(node.op_type in QUANTIZE_NODES for node in read_onnx(path).graph.node)

@@ -103,15 +103,6 @@ def write_onnx(network: Network, path: Path, *, opset: int = OPSET, metadata: Ma
     write_bytes(path, model.SerializeToString(deterministic=True))
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata_props of an ONNX file; `ModelError` where it cannot be read as one."""
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError has no common base with OSError
-        raise ModelError(f"{path}: not an ONNX file: {error}") from error
-    return {entry.key: entry.value for entry in model.metadata_props}
-
-
 def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float32]) -> OnnxDifference:
     """Runs `inputs` (M, 3, H, W) through the file and through `network`.
 

@@ -10,6 +10,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 
 from traffic_yolo.errors import ModelError
 from traffic_yolo.messages import shown_names
+from traffic_yolo.onnx_file import read_onnx
 
 # What says that somebody has quantised a graph already (onnx/onnxruntime operators; Q/DQ, integer and fused kinds)
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
@@ -38,10 +39,7 @@ def read_float_graph(path: Path) -> onnx.ModelProto:
     Raises `ModelError` for what is no ONNX file, for one that is quantised already or is not float32, and for one with
     another input or output.
     """
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError has no common base with OSError
-        raise ModelError(f"{path}: not an ONNX file: {error}; export the model again") from error
+    model = read_onnx(path, advice="export the model again")
     found = [node.op_type for node in model.graph.node if node.op_type in _QUANTISED or "QLinear" in node.op_type]
     if found:
         raise ModelError(
