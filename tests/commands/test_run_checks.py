@@ -122,7 +122,7 @@ def test_submitting_refuses_what_no_pod_could_do(
     flags: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(NAS_ROOT_VARIABLE, raising=False)
-    monkeypatch.setattr("traffic_yolo.commands.run.start", lambda *_: pytest.fail("a run was started"))
+    monkeypatch.setattr("traffic_yolo.commands.pipeline_door.start", lambda *_: pytest.fail("a run was started"))
     given = [part.replace(":", ": ") if part.startswith("{") else part for part in flags.split()]
     for name in ("--source", "--zoo"):
         given += [] if name in given else [name, f"nas://{name.strip('-')}"]
@@ -137,7 +137,7 @@ def test_submitting_refuses_what_no_pod_could_do(
 
 def test_submitting_takes_what_a_pod_has(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[dict[str, str]] = []
-    monkeypatch.setattr("traffic_yolo.commands.run.start", lambda ready, *_: started.append(ready.parameters))
+    monkeypatch.setattr("traffic_yolo.commands.pipeline_door.start", lambda ready, *_: started.append(ready.parameters))
     flags = ["--source", "s3://bucket/x", "--s3-secret", "lab.s3", "--zoo", "/nas/zoo", "--weights", "file:///nas/w"]
     flags += ["--layout", "atm-2024", "--class-map", "nas://map.yaml", "--policy", "{leak_check: report}"]
     settings = [

@@ -12,7 +12,7 @@ import click
 
 from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.commands.json_result import json_option, print_json
-from traffic_yolo.commands.location_types import READ
+from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.commands.step_flags import OWN_NAMES, PIPELINES, STEP_OPTIONS, form_of, places_in, resolved_options
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo.options import check_value, fields_of
@@ -76,6 +76,23 @@ def watch_options(command: Command) -> Command:
         json_option,
         click.option("--follow", is_flag=True, help="Wait, and print what the tasks print."),
         click.option("--wait", is_flag=True, help="Wait for the run's end: exit code 0 where it succeeded, else 1."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def run_options(command: Command) -> Command:
+    """Adds where a pipeline that runs here or on a cluster is to run, and all that either needs; `begin` takes them."""
+    for decorate in (
+        pod_options,
+        watch_options,
+        click.option(
+            "--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit)."
+        ),
+        server_options,
+        click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs."),
+        click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host."),
+        click.option("--local", "where", flag_value="local", default=True, help="Run here, under kfp.local (default)."),
     ):
         command = decorate(command)
     return command
@@ -221,6 +238,32 @@ def ready_pipeline(
     form = frozenset(inspect.signature(pipeline.pipeline_func).parameters)
     parameters = form_of(flags, form, absolute=where == "local", steps=steps)
     return ReadyPipeline(pipeline, {**parameters, **pods.parameters(form)}, (made["publish"][0].in_words,))
+
+
+def begin(
+    context: click.Context,
+    name: str,
+    steps: Sequence[str],
+    flags: dict[str, Any],
+    *,
+    where: Where,
+    out: Path,
+    experiment: str,
+) -> ReadyPipeline | None:
+    """What is to run on this machine, ready; None where it was started on the server (`start`).
+
+    Raises `OptionsError` for flags of a server that a run on this machine would take no notice of.
+    """
+    watching = Watching.of(flags)
+    if where == "submit":
+        server = Server.of(flags, asked_by="--submit")
+        pods = Pods.of(context, flags, server.cluster)
+        start(ready_pipeline(name, steps, flags, pods, where=where), server, watching, experiment)
+        return None
+    watching.check_unused()
+    if flags.pop("cluster_file"):
+        raise OptionsError("--cluster is for --submit; a run on this machine uses no cluster")
+    return ready_pipeline(name, steps, flags, Pods.of(context, flags), where=where, out=out)
 
 
 def start(ready: ReadyPipeline, server: Server, watching: Watching, experiment: str) -> None:

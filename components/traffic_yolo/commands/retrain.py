@@ -7,20 +7,7 @@ from typing import Any
 
 import click
 
-from traffic_yolo.commands.location_types import WRITE
-from traffic_yolo.commands.pipeline_door import (
-    Pods,
-    ReadyPipeline,
-    Server,
-    Watching,
-    Where,
-    pod_options,
-    ready_pipeline,
-    server_options,
-    start,
-    watch_options,
-)
-from traffic_yolo.commands.run import refuse_cluster_flags
+from traffic_yolo.commands.pipeline_door import ReadyPipeline, Where, begin, run_options
 from traffic_yolo.commands.step_flags import PIPELINES, RETRAIN_STEPS, flags_of_steps
 from traffic_yolo.errors import TrafficYoloError
 
@@ -28,13 +15,7 @@ REJECTED_EXIT_CODE = 1
 
 
 @click.command()
-@click.option("--local", "where", flag_value="local", default=True, help="Run here, under kfp.local (default).")
-@click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host.")
-@click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs.")
-@server_options
-@click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit).")
-@watch_options
-@pod_options
+@run_options
 @partial(flags_of_steps, steps=RETRAIN_STEPS)
 @click.pass_context
 def command(context: click.Context, /, where: Where, out: Path, experiment: str, **flags: Any) -> None:
@@ -43,14 +24,9 @@ def command(context: click.Context, /, where: Where, out: Path, experiment: str,
     --cfg, --weights and --weights-names are for the first attempt, while no version is in use. Exit code 0: published,
     or nothing to do; 1: rejected by a gate; 2: failed. With --submit: 0: started, or succeeded where it is waited for.
     """
-    watching = Watching.of(flags)
-    if where == "submit":
-        server = Server.of(flags, asked_by="--submit")
-        pods = Pods.of(context, flags, server.cluster)
-        start(ready_pipeline("retrain", RETRAIN_STEPS, flags, pods, where=where), server, watching, experiment)
-        return
-    refuse_cluster_flags(flags, watching)
-    _run_here(ready_pipeline("retrain", RETRAIN_STEPS, flags, Pods.of(context, flags), where=where, out=out), out)
+    ready = begin(context, "retrain", RETRAIN_STEPS, flags, where=where, out=out, experiment=experiment)
+    if ready is not None:
+        _run_here(ready, out)
 
 
 def _run_here(ready: ReadyPipeline, out: Path) -> None:

@@ -82,7 +82,12 @@ def _one(entry: DrawnChange) -> Html | None:
     changes = entry.changes
     counts = {kind: len(getattr(changes, kind)) for kind in BOX_KINDS}
     caption = f"{entry.name}: " + ", ".join(f"{count} {WORDS[kind]}" for kind, count in counts.items() if count)
-    return draw_boxes(entry.picture, _boxes(entry), caption, pixels=DRAWN_PIXELS)
+    known = [
+        (_xyxy(xyxy), class_name)
+        for boxes in (entry.before, entry.after)
+        for xyxy, class_name in zip(boxes.xyxy, boxes.classes, strict=True)
+    ]
+    return draw_boxes(entry.picture, _boxes(entry), caption, known=known, pixels=DRAWN_PIXELS)
 
 
 def _boxes(entry: DrawnChange) -> Iterator[DrawnBox]:
