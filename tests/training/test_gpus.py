@@ -103,7 +103,7 @@ def test_training_task_says_which_device_it_got(
 def test_command_refuses_them_before_a_run_is_started(
     where: list[str], flags: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("traffic_yolo.commands.run.start", lambda *_: pytest.fail("a run was started"))
+    monkeypatch.setattr("traffic_yolo.commands.pipeline_door.start", lambda *_: pytest.fail("a run was started"))
     with pytest.raises(SystemExit) as caught:
         main(["run", *where, "--source", "/nas/recordings", "--zoo", "/nas/zoo", *flags])
     assert caught.value.code == 2
