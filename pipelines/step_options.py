@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions, DataSetChoice
-from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
 from traffic_yolo.deepstream.options import ValidateOptions
-from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
+from traffic_yolo.deepstream.run.options import GpuRunOptions
+from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms_options import NmsOptions
 from traffic_yolo.evaluation.options import EvaluateOptions, EvaluationPlanOptions
+from traffic_yolo.katib.launch.options import SearchTaskOptions
 from traffic_yolo.options import fields_of
 from traffic_yolo.pretrained.options import ModelChoice
 from traffic_yolo.registry.options import PublishOptions
@@ -17,7 +18,6 @@ from traffic_yolo.retraining.options import NewDataOptions
 from traffic_yolo.snapshot.changes import GateOptions
 from traffic_yolo.snapshot.options import SnapshotOptions
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.katib_launch.options import SearchTaskOptions
 from traffic_yolo.tuning.tune_options import TuneOptions
 
 # name of the component -> its options dataclasses; a form shows their headlines, and `settings` takes all of them

@@ -5,7 +5,7 @@ On a cluster Katib runs the trials; under kfp.local the same task runs them on t
 
 from kfp import dsl
 
-from traffic_yolo.tuning.katib_launch.component import search
+from traffic_yolo.katib.launch.component import search
 from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
 
 

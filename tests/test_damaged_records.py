@@ -11,13 +11,13 @@ from value_mutations import MISSING, all_changed
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.reference import DatasetReference
-from traffic_yolo.deepstream.deepstream_app import FRAMES_NAME, KITTI_FOLDER, read_app_run
+from traffic_yolo.deepstream.run.deepstream_app import FRAMES_NAME, KITTI_FOLDER, read_app_run
 from traffic_yolo.errors import TrafficYoloError
+from traffic_yolo.katib.run.collector import ObservedMetric
+from traffic_yolo.katib.run.journal import Journal
 from traffic_yolo.snapshot.snapshot import read_snapshot, take_snapshot, write_snapshot
 from traffic_yolo.trained_on import TrainedOn
 from traffic_yolo.training.summary import SUMMARY_NAME, FinishedTraining
-from traffic_yolo.tuning.katib_run.collector import ObservedMetric
-from traffic_yolo.tuning.katib_run.journal import Journal
 from traffic_yolo.tuning.training_store import count_events, record_event
 from traffic_yolo.verdict_file import read_verdict, write_verdict
 

@@ -19,7 +19,7 @@ LONG_STEPS = {
     "tune, sweep": ("tuning/tune.py",),
     "darknet classes": ("commands/darknet.py",),
     "compare": ("evaluation/compare.py",),
-    "validate": ("deepstream/validate.py", "deepstream/simulator.py"),
+    "validate": ("deepstream/validate.py", "deepstream/simulate/simulator.py"),
     "publish": ("registry/publish.py",),
     "check": ("dataset/checks/check_source.py",),
     "snapshot": ("snapshot/snapshot.py",),

@@ -27,7 +27,7 @@ from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.picture_decode import decode_file
+from traffic_yolo.dataset.pictures.decode import decode_file
 from traffic_yolo.detection.detect import detect
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions

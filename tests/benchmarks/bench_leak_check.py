@@ -11,9 +11,9 @@ import numpy as np
 from harness import Row, interleaved, peak_memory_mib
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.leaks import MAX_DISTANCE
-from traffic_yolo.dataset.near_duplicates import near_pairs, popcount
-from traffic_yolo.dataset.picture_look import look_at
+from traffic_yolo.dataset.pictures.look import look_at
+from traffic_yolo.dataset.splits.leaks import MAX_DISTANCE
+from traffic_yolo.dataset.splits.near_duplicates import near_pairs, popcount
 
 SIZES = (1_000, 10_000, 100_000)
 FRAMES_OF_A_CAMERA = 500

@@ -21,7 +21,7 @@ from peer_loader import PeerLoader
 from training_data import BATCH, REFERENCE, reference_cfg
 
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.dataset.picture_decode import decode_rgb
+from traffic_yolo.dataset.pictures.decode import decode_rgb
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.training.augment import Augmentation
 from traffic_yolo.training.augmentation_settings import augmentation_of

@@ -20,10 +20,10 @@ import numpy as np
 from harness import Row, Work, interleaved
 
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.deepstream.nvinfer_config import ClassAttributes, NvinferConfig
-from traffic_yolo.deepstream.nvinfer_postprocess import Objects, cluster
-from traffic_yolo.deepstream.nvinfer_preprocess import preprocess
-from traffic_yolo.deepstream.simulator import Simulator
+from traffic_yolo.deepstream.config.nvinfer_config import ClassAttributes, NvinferConfig
+from traffic_yolo.deepstream.simulate.postprocess import Objects, cluster
+from traffic_yolo.deepstream.simulate.preprocess import preprocess
+from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.export.onnx import write_onnx
 

@@ -11,8 +11,8 @@ from small_shares import HEIGHT, WIDTH, Share, jpeg
 from traffic_yolo.dataset import convert as module
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.export_labels import export_labels
+from traffic_yolo.dataset.folder.shards import Shard, convert_shard
 from traffic_yolo.dataset.options import ConvertOptions, ExportOptions
-from traffic_yolo.dataset.shards import Shard, convert_shard
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.snapshot.options import SnapshotOptions
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
@@ -64,7 +64,7 @@ def test_bytes_that_changed_under_their_size_are_not_those_of_the_snapshot(share
 def test_the_snapshot_s_cache_spares_the_reading_and_is_no_way_around_it(
     share: Share, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from traffic_yolo.dataset import unchanged_files
+    from traffic_yolo.dataset.sources.opening import unchanged_files
 
     read: list[str] = []
     hash_files = unchanged_files.hash_files

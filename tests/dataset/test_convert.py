@@ -260,7 +260,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(
     if refused == "sync":
         monkeypatch.setattr("traffic_yolo.storage.whole_folder.sync_below", full)
     else:
-        monkeypatch.setattr("traffic_yolo.dataset.frame_writer._write_bytes", full)
+        monkeypatch.setattr("traffic_yolo.dataset.folder.frame_writer._write_bytes", full)
     (tmp_path / "results").mkdir()
     with pytest.raises(StorageError, match="the disk is full"):
         run(share, tmp_path / "results" / "out")

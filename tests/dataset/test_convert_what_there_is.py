@@ -12,11 +12,11 @@ from pycocotools.coco import COCO
 
 from traffic_yolo.dataset.convert import ConvertSummary, convert, prepare, write_frames
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.folder.shards import Shard, convert_shard, merge_shards
 from traffic_yolo.dataset.formats.yolo_set import read_darknet_data, read_data_yaml
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.shards import Shard, convert_shard, merge_shards
-from traffic_yolo.dataset.split_pins import read_pins
+from traffic_yolo.dataset.splits.pins import read_pins
 from traffic_yolo.errors import DatasetError, LabelError, OptionsError
 
 SPLITS = ["auto", "train", "test", "none", "0.5/0.25/0.25", "val=0.5,test=0.5"]

@@ -12,7 +12,7 @@ import pytest
 
 from traffic_yolo.dataset.convert import ConvertSummary, convert
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.split_pins import read_pins
+from traffic_yolo.dataset.splits.pins import read_pins
 from traffic_yolo.errors import DatasetError, OptionsError
 
 

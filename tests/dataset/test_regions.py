@@ -11,7 +11,7 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.regions import OUTSIDE, WITHIN, RegionMasks
-from traffic_yolo.dataset.tiny_boxes import REASON
+from traffic_yolo.dataset.report.tiny_boxes import REASON
 from traffic_yolo.errors import OptionsError
 
 TRIANGLE = "[[0, 100], [100, 100], [100, 0]]"  # below the diagonal from lower left to upper right

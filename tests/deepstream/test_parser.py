@@ -20,10 +20,10 @@ from traffic_yolo.commands.darknet import command as command_darknet
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
-from traffic_yolo.deepstream.nvinfer_config import ClassAttributes
-from traffic_yolo.deepstream.nvinfer_postprocess import parse_yolo
-from traffic_yolo.deepstream.simulator import Simulator
+from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config
+from traffic_yolo.deepstream.config.nvinfer_config import ClassAttributes
+from traffic_yolo.deepstream.simulate.postprocess import parse_yolo
+from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.errors import ModelError
 from traffic_yolo.export.onnx_heads import write_heads_onnx
 from traffic_yolo.model_folder import ModelFolder

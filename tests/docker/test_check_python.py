@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from traffic_yolo.deepstream.gpu_run_options import IMAGE_PARSER
+from traffic_yolo.deepstream.run.options import IMAGE_PARSER
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 import cv2
 
-from traffic_yolo.deepstream.kitti import write_kitti
-from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
-from traffic_yolo.deepstream.simulator import Simulator
+from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.run.kitti import write_kitti
+from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.model_folder import read_names
 
 

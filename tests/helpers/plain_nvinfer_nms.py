@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.deepstream.nvinfer_config import ClassAttributes
-from traffic_yolo.deepstream.nvinfer_postprocess import Objects
-from traffic_yolo.deepstream.nvinfer_preprocess import Placement
+from traffic_yolo.deepstream.config.nvinfer_config import ClassAttributes
+from traffic_yolo.deepstream.simulate.postprocess import Objects
+from traffic_yolo.deepstream.simulate.preprocess import Placement
 
 
 def plain_cluster(objects: Objects, attributes: Sequence[ClassAttributes]) -> Objects:

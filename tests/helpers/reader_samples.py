@@ -34,16 +34,17 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.formats.mapping import read_mapping
 from traffic_yolo.dataset.formats.yolo_set import read_darknet_data, read_data_yaml
 from traffic_yolo.dataset.options import SourceChoice
-from traffic_yolo.dataset.picture_decode import check_upright, decode_picture
-from traffic_yolo.dataset.pictures import kept_picture, picture_size
+from traffic_yolo.dataset.pictures.decode import check_upright, decode_picture
+from traffic_yolo.dataset.pictures.picture_file import kept_picture, picture_size
 from traffic_yolo.dataset.policy import policy_at
-from traffic_yolo.dataset.sources import SourceOptions, open_source
-from traffic_yolo.dataset.split_pins import read_pins
-from traffic_yolo.deepstream.kitti import read_kitti
-from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
+from traffic_yolo.dataset.splits.pins import read_pins
+from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.run.kitti import read_kitti
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import LabelError, TrafficYoloError
 from traffic_yolo.evaluation.record import EvaluationRecord
+from traffic_yolo.katib.check.check import check_file
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.registry.ledger import LedgerEntry
 from traffic_yolo.registry.ledger_table import LedgerTable
@@ -51,7 +52,6 @@ from traffic_yolo.snapshot.snapshot import read_snapshot, take_snapshot, write_s
 from traffic_yolo.training.checkpoint import read_checkpoint
 from traffic_yolo.training.history import HistoryRow, read_history
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.katib_check.check import check_file
 
 Mutate = Callable[[bytes, random.Random], bytes]
 

@@ -15,9 +15,9 @@ from quick_yaml import load_documents, load_yaml
 from traffic_yolo.cli import main as program_main
 from traffic_yolo.commands.trial import command
 from traffic_yolo.detection.nms import NmsOptions
+from traffic_yolo.katib.check.check import check_file
+from traffic_yolo.katib.spec.template import fill
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.katib_check.check import check_file
-from traffic_yolo.tuning.katib_spec.template import fill
 from traffic_yolo.tuning.metrics import METRICS, metric_lines
 
 NAMES = ("fine_tuning_experiment", "thresholds_experiment")

@@ -12,6 +12,7 @@ from kfp import dsl
 from traffic_yolo.dataset.component import convert, convert_files, convert_shard, import_dataset, merge_shards
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.evaluation.component import detect_shard, plan_detection
+from traffic_yolo.katib.launch.component import search
 from traffic_yolo.pretrained.component import compare_with_zoo, import_model
 from traffic_yolo.registry.component import publish
 from traffic_yolo.snapshot.component import gate, hash_share, keep_snapshot, snapshot
@@ -19,7 +20,6 @@ from traffic_yolo.snapshot.content import ShareContent
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot
 from traffic_yolo.training.component import train, train_on_cluster
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.katib_launch.component import search
 
 COMPONENTS = (
     snapshot, hash_share, gate, keep_snapshot, convert_files, convert, convert_shard, train, publish, search,

@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 from traffic_yolo.cli import main
-from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
-from traffic_yolo.deepstream.waterfall_networks import onnx_rows
+from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config
+from traffic_yolo.deepstream.waterfall.networks import onnx_rows
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.quantization.graph import Convolution

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from traffic_yolo.deepstream import deploy_config, validate
+from traffic_yolo.deepstream import validate
+from traffic_yolo.deepstream.config import deploy_config
 from traffic_yolo.errors import EvaluationError, ModelError, StorageError
 from traffic_yolo.registry import bundle as bundle_module
 from traffic_yolo.registry.bundle import BUNDLE_FILES, SUMS_NAME, gather_bundle, verify_bundle

@@ -7,7 +7,7 @@ import pytest
 from s3_servers import S3Server, moto_server
 from storage_settings import use
 
-from traffic_yolo.dataset.split_pins import SplitPins
+from traffic_yolo.dataset.splits.pins import SplitPins
 from traffic_yolo.dataset.used_frames import UsedFrame, UsedFrames
 from traffic_yolo.errors import AlreadyExistsError
 from traffic_yolo.retraining.attempts import Attempts, Begun, Ended, Weights

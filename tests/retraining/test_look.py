@@ -137,7 +137,7 @@ def test_new_site_and_class_shift_open_the_gate(scheduled: Scheduled) -> None:
 
 
 def _hashed(site: str) -> str:
-    from traffic_yolo.dataset.split import hashed_split
+    from traffic_yolo.dataset.splits.assignment import hashed_split
 
     return hashed_split(site)
 

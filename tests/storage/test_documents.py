@@ -202,11 +202,11 @@ from traffic_yolo.dataset.data_set import _read_classes
 from traffic_yolo.dataset.formats.mapping import read_mapping
 from traffic_yolo.dataset.formats.yolo_set import read_data_yaml
 from traffic_yolo.dataset.policy import policy_at
-from traffic_yolo.dataset.split_pins import read_pins
+from traffic_yolo.dataset.splits.pins import read_pins
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.snapshot.snapshot import read_snapshot
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.katib_spec.document import parse_object
+from traffic_yolo.katib.spec.document import parse_object
 
 resource.setrlimit(resource.RLIMIT_AS, (int(Path("/proc/self/statm").read_text().split()[0]) * 4096 + (300 << 20),) * 2)
 readers = [read_calibration, load_layout, ClassMap.read, _read_classes, read_mapping, read_data_yaml, read_pins,

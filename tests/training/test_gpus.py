@@ -9,10 +9,10 @@ from kfp import dsl
 
 from traffic_yolo.cli import main
 from traffic_yolo.errors import OptionsError, TrainingError
+from traffic_yolo.katib.launch.component import search
 from traffic_yolo.training.component import train
 from traffic_yolo.training.gpus import gpu_count, on_gpus
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.katib_launch.component import search
 
 NONE_SEEN = r"gpus: 2 asked for, PyTorch sees none; .*, or train on CPUs with gpus 0"
 

@@ -12,10 +12,10 @@ from traffic_yolo.commands.trial import command
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import EvaluationError, NotFoundError
+from traffic_yolo.katib.spec.template import fill
 from traffic_yolo.metrics.objective import MetricOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.fine_tuning_experiment import WORK_FOLDER, FineTuningOptions, fine_tuning_document
-from traffic_yolo.tuning.katib_spec.template import fill
 from traffic_yolo.tuning.metrics import METRIC_FORMAT, METRICS
 from traffic_yolo.tuning.training_store import count_events
 from traffic_yolo.tuning.trial import run_trial

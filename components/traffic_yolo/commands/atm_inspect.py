@@ -68,6 +68,6 @@ def command(
 
 def _label_format(path: Path) -> str:
     """The label format of a data set that lies here; "" for none."""
-    from traffic_yolo.dataset.label_formats import detect_label_format
+    from traffic_yolo.dataset.sources.label_formats import detect_label_format
 
     return (detect_label_format(path) or "") if path.exists() and path.suffix.lower() not in HDF5_SUFFIXES else ""

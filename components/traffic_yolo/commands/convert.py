@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Make a COCO + YOLO data set of recordings or of another data set."""
     from traffic_yolo.dataset.convert import SnapshotToMatch, convert
-    from traffic_yolo.dataset.shards import Shard, convert_shard
+    from traffic_yolo.dataset.folder.shards import Shard, convert_shard
 
     context = click.get_current_context()
     flags = {name: options.pop(name) for name in DataPolicy.__dataclass_fields__}

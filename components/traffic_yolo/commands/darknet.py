@@ -60,7 +60,7 @@ def lint(
 
     setup = RuntimeSetup(resize or "")  # type: ignore[arg-type]
     if nvinfer_config is not None:
-        from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
+        from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 
         if resize is not None:
             raise OptionsError("--resize and --nvinfer-config both say how the runtime resizes; give one of them")

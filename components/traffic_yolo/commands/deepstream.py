@@ -8,8 +8,8 @@ import click
 from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
-from traffic_yolo.deepstream.config_options import AppOptions, ConfigOptions
-from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
+from traffic_yolo.deepstream.config.options import AppOptions, ConfigOptions
+from traffic_yolo.deepstream.run.options import GpuRunOptions
 
 
 @click.group()
@@ -28,7 +28,7 @@ def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> Non
     With a file of deepstream-app, those that nvinfer reads for it are looked at too. Exit code 0: no errors (warnings
     are allowed), 1: errors, 2: the command was wrong, or the file is neither's.
     """
-    from traffic_yolo.deepstream.lint import lint as lint_file
+    from traffic_yolo.deepstream.config.lint import lint as lint_file
 
     report = lint_file(file, model=model)
     print_result(report.to_text(), report.to_json(), as_json=as_json)
@@ -43,7 +43,7 @@ def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> Non
 @click.option("--out", required=True, type=WRITE, help="Folder to write.")
 def config(model: str, tuning: str | None, out: Path, as_json: bool, **flags: Any) -> None:
     """Write what DeepStream needs to run a model: nvinfer's file and an application's, each value with its reason."""
-    from traffic_yolo.deepstream.deployment import write_deployment
+    from traffic_yolo.deepstream.config.deployment import write_deployment
 
     options, app = values_of(ConfigOptions, flags), values_of(AppOptions, flags)
     made = write_deployment(model, out, options, app, tuning=tuning)
@@ -64,7 +64,7 @@ def run(model: str, dataset: str, tuning: str, out: Path, as_json: bool, **flags
     Exit code 0: within the limits, 1: beyond them, or of another precision than asked for (what was found is written),
     2: it could not be run, or left no dumps that can be read.
     """
-    from traffic_yolo.deepstream.gpu_run import run_on_deepstream
+    from traffic_yolo.deepstream.run.gpu_run import run_on_deepstream
     from traffic_yolo.storage import existing_folder
 
     point = existing_folder(tuning, what="tuning folder") / "operating_point.json"

@@ -143,7 +143,7 @@ class PipelineForm:
         """Raises `OptionsError` for a document, as far as it is at hand, that its task would refuse."""
         text = given.get("experiment", "")
         if "\n" in text:
-            from traffic_yolo.tuning.katib_check.check import check_text
+            from traffic_yolo.katib.check.check import check_text
 
             report = check_text(text, ignore=given["ignore"])
             if report.first_error:

@@ -34,7 +34,7 @@ def check(
 
     Exit code 0: no errors (warnings are allowed), 1: errors, 2: the command was wrong.
     """
-    from traffic_yolo.tuning.katib_check.check import check_file
+    from traffic_yolo.katib.check.check import check_file
 
     report = check_file(file, old=old, kubernetes=kubernetes_version, ignore=ignore)
     print_result(report.to_text(), report.to_json(), as_json=as_json)
@@ -45,7 +45,7 @@ def check(
 @json_option
 def rules(as_json: bool) -> None:
     """List the rules of `check`: how grave, and who else would have noticed."""
-    from traffic_yolo.tuning.katib_check.check import rules_text, rules_values
+    from traffic_yolo.katib.check.check import rules_text, rules_values
 
     print_result(rules_text(), {"rules": rules_values()}, as_json=as_json)
 
@@ -64,9 +64,9 @@ def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ig
     Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted, 143: ended by SIGTERM.
     """
     try:
+        from traffic_yolo.katib.run.results import results_of, summary_text, write_results
+        from traffic_yolo.katib.run.runner import open_run
         from traffic_yolo.terminations import Terminated
-        from traffic_yolo.tuning.katib_run.results import results_of, summary_text, write_results
-        from traffic_yolo.tuning.katib_run.runner import open_run
 
         local = open_run(file, out, nas_root=nas_root, mounts=mounts, ignore=ignore, tell=click.echo)
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from traffic_yolo.commands.location_types import READ, WRITE
 @json_option
 def command(shards: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Make the data set of the folders that `convert --shard K/N` wrote: the same bytes as without shards."""
-    from traffic_yolo.dataset.shards import merge_shards
+    from traffic_yolo.dataset.folder.shards import merge_shards
 
     summary = merge_shards(shards, out)
     print_result(f"{summary.text}\nreport {out / 'report.html'}", summary_values(summary, out), as_json=as_json)

@@ -9,7 +9,7 @@ from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.deepstream.options import ValidateOptions
-from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
+from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 
 

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.anonymize_options import AnonymizeOptions
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.dataset.folder.frame_spool import FileEntry
+from traffic_yolo.dataset.folder.manifest import MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.frame_spool import FileEntry
-from traffic_yolo.dataset.label_formats import open_labels
-from traffic_yolo.dataset.manifest import MANIFEST_NAME, Fingerprint, file_entry
-from traffic_yolo.dataset.picture_decode import decode_rgb
-from traffic_yolo.dataset.picture_headers import PNG_SIGNATURE
-from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES, PNG_EFFORT
-from traffic_yolo.dataset.privacy_blur import blurred, names_of
+from traffic_yolo.dataset.pictures.decode import decode_rgb
+from traffic_yolo.dataset.pictures.headers import PNG_SIGNATURE
+from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES, PNG_EFFORT
+from traffic_yolo.dataset.pictures.privacy_blur import blurred, names_of
+from traffic_yolo.dataset.sources.label_formats import open_labels
 from traffic_yolo.errors import DatasetError, LabelError
 from traffic_yolo.html_report import page, paragraph, picture, pictures
 from traffic_yolo.messages import shown, shown_names

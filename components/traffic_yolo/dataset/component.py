@@ -146,7 +146,7 @@ def plan_shards(shards: int, fingerprint: str, files: str) -> List[str]:  # noqa
         "1/N of <fingerprint>, <files>" and so on. A task in a loop that takes another task's only output beside the
         loop's item gets the item in its place under kfp.local; so the item carries both.
     """
-    from traffic_yolo.dataset.shards import shard_names
+    from traffic_yolo.dataset.folder.shards import shard_names
     from traffic_yolo.errors import one_line_errors
 
     with one_line_errors():
@@ -194,9 +194,9 @@ def convert_shard(
     from pathlib import Path
 
     from traffic_yolo.dataset.convert import ContentToMatch
+    from traffic_yolo.dataset.folder.shards import convert_shard, named_shard
     from traffic_yolo.dataset.named_files import check_named_files, reads_elsewhere
     from traffic_yolo.dataset.options import ConvertOptions
-    from traffic_yolo.dataset.shards import convert_shard, named_shard
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
@@ -231,7 +231,7 @@ def merge_shards(
     import shutil
     from pathlib import Path
 
-    from traffic_yolo.dataset.shards import merge_shards
+    from traffic_yolo.dataset.folder.shards import merge_shards
     from traffic_yolo.errors import one_line_errors
 
     with one_line_errors():

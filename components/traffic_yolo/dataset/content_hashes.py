@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, find_recordings
-from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
+from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, existing_path, sha256_of_file

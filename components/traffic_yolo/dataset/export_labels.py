@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.folder.frame_mapping import FrameMapping
+from traffic_yolo.dataset.folder.frame_writer import notes_of
 from traffic_yolo.dataset.formats.base import LabelWriter
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_head, sidecar_line
-from traffic_yolo.dataset.frame_mapping import FrameMapping
-from traffic_yolo.dataset.frame_writer import notes_of
-from traffic_yolo.dataset.label_writers import LABEL_WRITERS
 from traffic_yolo.dataset.options import ExportOptions
-from traffic_yolo.dataset.quarantine import (
+from traffic_yolo.dataset.records import Frame
+from traffic_yolo.dataset.sources.label_writers import LABEL_WRITERS
+from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
+from traffic_yolo.dataset.sources.quarantine import (
     Quarantine,
     check_quarantine,
     copy_parts,
@@ -24,10 +26,8 @@ from traffic_yolo.dataset.quarantine import (
     root_of,
     write_quarantine,
 )
-from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.source import Source
-from traffic_yolo.dataset.source_list import locations_of
-from traffic_yolo.dataset.sources import SourceOptions, open_source
+from traffic_yolo.dataset.sources.source import Source
+from traffic_yolo.dataset.sources.source_list import locations_of
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, atomic_folder, check_new_folder, existing_path, output_path

@@ -3,8 +3,8 @@
 from traffic_yolo.dataset.convert import class_map_of
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
-from traffic_yolo.dataset.sources import open_source
-from traffic_yolo.dataset.split_plan import check_named_sites
+from traffic_yolo.dataset.sources.opening import open_source
+from traffic_yolo.dataset.splits.plan import check_named_sites
 from traffic_yolo.errors import DatasetError
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.atm.recording import RECORDING_SUFFIX
-from traffic_yolo.dataset.archives import SUFFIX as ARCHIVE_SUFFIX
 from traffic_yolo.dataset.options import ATM_FORMAT, ConvertOptions
 from traffic_yolo.dataset.policy import policy_at
-from traffic_yolo.dataset.split_pins import FILE_NAME as SPLITS_NAME
+from traffic_yolo.dataset.sources.archives import SUFFIX as ARCHIVE_SUFFIX
+from traffic_yolo.dataset.splits.pins import FILE_NAME as SPLITS_NAME
 from traffic_yolo.errors import StorageError
 from traffic_yolo.option_settings import is_settings_text
 from traffic_yolo.options import SETTINGS

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from traffic_yolo.dataset.picture_choice import PictureChoice
-from traffic_yolo.dataset.split_choice import AUTO, SplitChoice
+from traffic_yolo.dataset.pictures.choice import PictureChoice
+from traffic_yolo.dataset.splits.choice import AUTO, SplitChoice
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.options import LocationUse, changed, check_options, option
 from traffic_yolo.snapshot.options import RecordingsChoice

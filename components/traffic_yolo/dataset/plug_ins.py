@@ -1,18 +1,18 @@
 """What every conversion has plugged in: tiny boxes, thinning, checks, leaks, light, anchors, the memory of splits."""
 
-from traffic_yolo.dataset.anchor_fit import AnchorObserver
 from traffic_yolo.dataset.checks.finding import FailOn, parse_severities
 from traffic_yolo.dataset.checks.observer import ChecksObserver
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import FrameChange, FrameFilter, FrameObserver, PlugIns, RecordFilter
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.picture_observer import PictureObserver
+from traffic_yolo.dataset.pictures.observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
 from traffic_yolo.dataset.regions import RegionCounts, RegionMasks
-from traffic_yolo.dataset.source_counts import SourceCounts
-from traffic_yolo.dataset.split_pins import SplitPins, SplitRecorder, read_pins
-from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
-from traffic_yolo.dataset.tiny_boxes import TinyBoxPolicy
+from traffic_yolo.dataset.report.anchor_fit import AnchorObserver
+from traffic_yolo.dataset.report.source_counts import SourceCounts
+from traffic_yolo.dataset.report.tiny_boxes import TinyBoxPolicy
+from traffic_yolo.dataset.splits.pins import SplitPins, SplitRecorder, read_pins
+from traffic_yolo.dataset.splits.thinning import FrameThinner, NegativeLimit, ThinningOptions
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage import existing_path
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.dataset.checks.finding import FailOn
-from traffic_yolo.dataset.split_groups import LEVELS
+from traffic_yolo.dataset.splits.groups import LEVELS
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.limits import Limits, limits
 from traffic_yolo.messages import one_line, shown, shown_names

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.dataset.observers import Findings
 from traffic_yolo.dataset.records import Annotation, Frame
-from traffic_yolo.dataset.tiny_boxes import REASON
+from traffic_yolo.dataset.report.tiny_boxes import REASON
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown, shown_names
 from traffic_yolo.storage import read_yaml

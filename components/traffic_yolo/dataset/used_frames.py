@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from traffic_yolo.dataset.convert import ContentToMatch, prepare
-from traffic_yolo.dataset.frame_selection import FrameSelection, judged_frames
-from traffic_yolo.dataset.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
+from traffic_yolo.dataset.folder.frame_selection import FrameSelection, judged_frames
+from traffic_yolo.dataset.folder.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import policy_at
 from traffic_yolo.dataset.records import ALL, SPLITS, Annotation, Frame, PictureKey
-from traffic_yolo.dataset.split_groups import LEVELS
-from traffic_yolo.dataset.split_pins import SplitPins, SplitRecorder
+from traffic_yolo.dataset.splits.groups import LEVELS
+from traffic_yolo.dataset.splits.pins import SplitPins, SplitRecorder
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.limits import in_force
 from traffic_yolo.progress import progress

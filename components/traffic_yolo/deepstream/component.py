@@ -40,7 +40,7 @@ def validate(
 
     from traffic_yolo.deepstream.options import ValidateOptions
     from traffic_yolo.deepstream.validate import validate as validate_model
-    from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
+    from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
     from traffic_yolo.detection.inference_options import InferenceOptions
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
@@ -93,8 +93,8 @@ def deepstream_run(
 
     from pathlib import Path
 
-    from traffic_yolo.deepstream.gpu_run import run_on_deepstream
-    from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
+    from traffic_yolo.deepstream.run.gpu_run import run_on_deepstream
+    from traffic_yolo.deepstream.run.options import GpuRunOptions
     from traffic_yolo.errors import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described

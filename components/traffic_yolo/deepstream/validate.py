@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, DARKNET_CONFIG_NAME, DeployOptions, deploy_config
-from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
-from traffic_yolo.deepstream.nvinfer_keys import ALL_CLASSES
-from traffic_yolo.deepstream.nvinfer_preprocess import GREY
-from traffic_yolo.deepstream.parity import Parity, compare
-from traffic_yolo.deepstream.simulator import FLOOR, FrameOutput, Simulator
-from traffic_yolo.deepstream.single_label import best_class_only as best_class_only
-from traffic_yolo.deepstream.validation_report import validation_report
-from traffic_yolo.deepstream.verdict import (
+from traffic_yolo.deepstream.config.deploy_config import CONFIG_NAME, DARKNET_CONFIG_NAME, DeployOptions, deploy_config
+from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
+from traffic_yolo.deepstream.config.nvinfer_keys import ALL_CLASSES
+from traffic_yolo.deepstream.parity.agreement import Parity, compare
+from traffic_yolo.deepstream.parity.page import validation_report
+from traffic_yolo.deepstream.parity.verdict import (
     AP_NAMES,
     MAX_AP50_DROP,
     MAX_CLASS_AP50_DROP,
@@ -29,10 +26,13 @@ from traffic_yolo.deepstream.verdict import (
     problems_of_class_aps,
     problems_of_classes,
 )
-from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
-from traffic_yolo.deepstream.waterfall_report import waterfall_figure
-from traffic_yolo.deepstream.waterfall_sources import open_sources
-from traffic_yolo.deepstream.waterfall_stages import run_waterfall
+from traffic_yolo.deepstream.simulate.preprocess import GREY
+from traffic_yolo.deepstream.simulate.simulator import FLOOR, FrameOutput, Simulator
+from traffic_yolo.deepstream.simulate.single_label import best_class_only as best_class_only
+from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
+from traffic_yolo.deepstream.waterfall.report import waterfall_figure
+from traffic_yolo.deepstream.waterfall.sources import open_sources
+from traffic_yolo.deepstream.waterfall.stages import run_waterfall
 from traffic_yolo.detection.deployed_thresholds import DeployedThresholds
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions

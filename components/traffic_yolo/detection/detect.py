@@ -19,7 +19,7 @@ from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, str
 from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.opening import open_runtime
-from traffic_yolo.dataset.picture_decode import decode_rgb, stated_size
+from traffic_yolo.dataset.pictures.decode import decode_rgb, stated_size
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections, offsets_of
 from traffic_yolo.errors import EvaluationError, PictureError

@@ -24,7 +24,7 @@ from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.dataset.formats.yolo import read_yolo_labels
 from traffic_yolo.dataset.formats.yolo_beside import label_path_of
-from traffic_yolo.dataset.picture_decode import decode_file
+from traffic_yolo.dataset.pictures.decode import decode_file
 from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, input_path

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
-from traffic_yolo.dataset.picture_choice import BLURRED
+from traffic_yolo.dataset.pictures.choice import BLURRED
 from traffic_yolo.detection.detect_split import read_or_detect
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections, NmsOptions, suppressed_to_floor

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from traffic_yolo.dataset.picture_choice import PictureChoice
+from traffic_yolo.dataset.pictures.choice import PictureChoice
 from traffic_yolo.metrics.coco_settings import ENGINES
 from traffic_yolo.options import check_options, option
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.dataset.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB
-from traffic_yolo.dataset.picture_choice import BLURRED, NONE
-from traffic_yolo.dataset.privacy_blur import for_people, names_of
-from traffic_yolo.dataset.report_samples import NO_PICTURES
+from traffic_yolo.dataset.pictures.choice import BLURRED, NONE
+from traffic_yolo.dataset.pictures.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB
+from traffic_yolo.dataset.pictures.privacy_blur import for_people, names_of
+from traffic_yolo.dataset.report.samples import NO_PICTURES
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.picture_decode import decode_file
+from traffic_yolo.dataset.pictures.decode import decode_file
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.metrics.coco_settings import COCO_AREAS
 from traffic_yolo.metrics.ground_truth import GroundTruth

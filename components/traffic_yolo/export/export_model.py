@@ -17,7 +17,7 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.tracing import INPUT_NAME
-from traffic_yolo.dataset.picture_decode import decode_file
+from traffic_yolo.dataset.pictures.decode import decode_file
 from traffic_yolo.dataset.store.opening import data_set_folder
 from traffic_yolo.errors import ModelError
 from traffic_yolo.export.onnx import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.near_duplicates import popcount
+from traffic_yolo.dataset.splits.near_duplicates import popcount
 from traffic_yolo.labelling.candidate import Candidate
 from traffic_yolo.labelling.options import SelectOptions
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.label_formats import open_labels
-from traffic_yolo.dataset.label_store import Key, LabelStore
-from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
+from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
+from traffic_yolo.dataset.sources.label_formats import open_labels
+from traffic_yolo.dataset.sources.label_store import Key, LabelStore
 from traffic_yolo.errors import LabelError
 from traffic_yolo.storage import AnyPath, existing_path, parse_json
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from traffic_yolo.dataset.options import SourceChoice, check_confidence
-from traffic_yolo.dataset.picture_choice import PictureChoice
+from traffic_yolo.dataset.pictures.choice import PictureChoice
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, option
 

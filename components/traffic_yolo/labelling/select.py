@@ -17,14 +17,14 @@ from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.class_map import DEFAULT_IGNORED
 from traffic_yolo.dataset.data_set import DataSet, is_data_set
 from traffic_yolo.dataset.export_labels import FolderExport
-from traffic_yolo.dataset.label_writers import LABEL_WRITERS
-from traffic_yolo.dataset.picture_look import look_once
+from traffic_yolo.dataset.pictures.look import look_once
 from traffic_yolo.dataset.records import Annotation, Frame
-from traffic_yolo.dataset.source import Source
-from traffic_yolo.dataset.sources import SourceOptions, open_source
-from traffic_yolo.dataset.split_groups import LEVELS
-from traffic_yolo.dataset.split_pins import FILE_NAME as SPLITS_NAME
-from traffic_yolo.dataset.split_pins import SplitPins, read_pins
+from traffic_yolo.dataset.sources.label_writers import LABEL_WRITERS
+from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
+from traffic_yolo.dataset.sources.source import Source
+from traffic_yolo.dataset.splits.groups import LEVELS
+from traffic_yolo.dataset.splits.pins import FILE_NAME as SPLITS_NAME
+from traffic_yolo.dataset.splits.pins import SplitPins, read_pins
 from traffic_yolo.errors import DatasetError, LabelError, OptionsError
 from traffic_yolo.labelling.candidate import TOP_BOXES, Candidate, any_of, doubt, hour_of, presence_of, uncertainty_of
 from traffic_yolo.labelling.choice import Chosen, choose

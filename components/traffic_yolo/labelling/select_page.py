@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.dataset.drawn_boxes import DrawnBox, class_colour
-from traffic_yolo.dataset.picture_choice import NONE
+from traffic_yolo.dataset.pictures.choice import NONE
+from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox, class_colour
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.report_samples import NO_PICTURES, draw_boxes
+from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Cell, Html, page, paragraph, pictures, table, tiles
 from traffic_yolo.labelling.choice import Chosen
 from traffic_yolo.labelling.options import SelectOptions

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.drawn_boxes import DrawnBox, class_colour, with_boxes
+from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox, class_colour, with_boxes
 from traffic_yolo.predict.count_line import TO_LEFT, TO_RIGHT, CountLine
 from traffic_yolo.predict.following import Followed
 

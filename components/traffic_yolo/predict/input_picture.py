@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.picture_decode import check_pixels, decode_rgb, stated_size
+from traffic_yolo.dataset.pictures.decode import check_pixels, decode_rgb, stated_size
 from traffic_yolo.errors import PictureError
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.layouts import Layout, load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording
-from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
+from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.predict.addresses import FILES, check_address, is_address, name_of, public_address
 from traffic_yolo.predict.input_picture import InputPicture

@@ -79,7 +79,7 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """The drawn picture, for notebooks."""
-        from traffic_yolo.dataset.drawn_boxes import sample_jpeg
+        from traffic_yolo.dataset.pictures.drawn_boxes import sample_jpeg
         from traffic_yolo.html_report import picture
 
         return str(picture(sample_jpeg(self.plot()), repr(self)[1:-1]))

@@ -13,7 +13,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.picture_decode import check_pixels
+from traffic_yolo.dataset.pictures.decode import check_pixels
 from traffic_yolo.errors import PictureError, StorageError
 from traffic_yolo.predict.addresses import CAMERA
 

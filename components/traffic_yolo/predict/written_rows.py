@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from traffic_yolo.dataset.pictures import picture_suffix
+from traffic_yolo.dataset.pictures.picture_file import picture_suffix
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import StorageError
 from traffic_yolo.predict.input_picture import InputPicture

@@ -5,7 +5,7 @@ from typing import Any
 
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.deepstream.options import ValidateOptions
-from traffic_yolo.deepstream.waterfall_options import WaterfallOptions
+from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms_options import NmsOptions
 from traffic_yolo.errors import TrafficYoloError

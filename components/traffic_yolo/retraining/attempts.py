@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from traffic_yolo.dataset.split_pins import SplitPins, read_pins
+from traffic_yolo.dataset.splits.pins import SplitPins, read_pins
 from traffic_yolo.dataset.used_frames import UsedFrame, UsedFrames, compressed, read_compressed
 from traffic_yolo.errors import AlreadyExistsError, StorageError
 from traffic_yolo.messages import shown

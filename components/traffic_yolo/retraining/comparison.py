@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from traffic_yolo.dataset.split_pins import SplitPins
+from traffic_yolo.dataset.splits.pins import SplitPins
 from traffic_yolo.dataset.used_frames import HUMAN, UsedFrame
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.messages import shown_names

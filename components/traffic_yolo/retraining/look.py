@@ -14,7 +14,7 @@ from traffic_yolo.dataset.convert import ContentToMatch
 from traffic_yolo.dataset.named_files import named_files, reads_elsewhere
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.policy import policy_at, with_flags
-from traffic_yolo.dataset.split_pins import SplitPins, read_pins
+from traffic_yolo.dataset.splits.pins import SplitPins, read_pins
 from traffic_yolo.dataset.used_frames import DEVICE, UsedFrames, used_frames
 from traffic_yolo.errors import AlreadyExistsError, DatasetError
 from traffic_yolo.messages import shown_names

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import pairwise_shape_iou
 from traffic_yolo.darknet.surgery_anchors import anchors_from_sizes, average_iou, network_box_sizes
-from traffic_yolo.dataset.anchor_fit import FIGURE_TICKS, best_ious
 from traffic_yolo.dataset.data_set import LabelledImage
+from traffic_yolo.dataset.report.anchor_fit import FIGURE_TICKS, best_ious
 from traffic_yolo.html_report import Html, figure_svg, log_scale, paragraph, table
 
 GOOD_IOU = 0.5  # of a box with its best anchor; Darknet's own recall of calc_anchors counts from here

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import cxcywh_to_xyxy
 from traffic_yolo.dataset.data_set import LabelledImage
-from traffic_yolo.dataset.drawn_boxes import (
+from traffic_yolo.dataset.pictures.choice import BLURRED, FULL
+from traffic_yolo.dataset.pictures.drawn_boxes import (
     FALSE_RGB,
     IGNORED_RGB,
     MISSED_RGB,
@@ -26,8 +27,7 @@ from traffic_yolo.dataset.drawn_boxes import (
     sample_jpeg,
     with_boxes,
 )
-from traffic_yolo.dataset.picture_choice import BLURRED, FULL
-from traffic_yolo.dataset.privacy_blur import for_people, names_of
+from traffic_yolo.dataset.pictures.privacy_blur import for_people, names_of
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.html_report import Html, colour_key

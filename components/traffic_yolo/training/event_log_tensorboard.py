@@ -7,7 +7,7 @@ import numpy as np
 from torch.utils import tensorboard
 from torch.utils.tensorboard import summary
 
-from traffic_yolo.dataset.picture_decode import decode_picture
+from traffic_yolo.dataset.pictures.decode import decode_picture
 from traffic_yolo.training.event_log import LoggedRun, Outcome
 
 FOLDER = "tensorboard"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from traffic_yolo.darknet.class_pairs import read_class_pairs
 from traffic_yolo.darknet.runtimes.options import PRECISIONS as RUNTIME_PRECISIONS
 from traffic_yolo.darknet.runtimes.options import RUNTIME_NAMES
-from traffic_yolo.dataset.picture_choice import PictureChoice
+from traffic_yolo.dataset.pictures.choice import PictureChoice
 from traffic_yolo.detection.inference_options import DEVICES, InferenceOptions
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import check_settings

@@ -3,8 +3,8 @@
 import dataclasses
 import logging
 
-from traffic_yolo.dataset.anchor_fit import anchors_of
-from traffic_yolo.dataset.picture_choice import NONE
+from traffic_yolo.dataset.pictures.choice import NONE
+from traffic_yolo.dataset.report.anchor_fit import anchors_of
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco

@@ -30,9 +30,9 @@ from kubeflow_katib_api.models import (
 
 from traffic_yolo.container_images import image, security_context
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.katib.check.check import check_document
+from traffic_yolo.katib.spec.constants import API_VERSION, JOB_FAILURE, JOB_SUCCESS, KIND, placeholder
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
-from traffic_yolo.tuning.katib_check.check import check_document
-from traffic_yolo.tuning.katib_spec.constants import API_VERSION, JOB_FAILURE, JOB_SUCCESS, KIND, placeholder
 from traffic_yolo.tuning.metrics import METRIC_FORMAT, METRICS
 
 CONTAINER_NAME = "trial"

@@ -15,8 +15,8 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes import openvino
 from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
-from traffic_yolo.deepstream.nvinfer_config import ClassAttributes
-from traffic_yolo.deepstream.nvinfer_postprocess import cluster, parse_yolo
+from traffic_yolo.deepstream.config.nvinfer_config import ClassAttributes
+from traffic_yolo.deepstream.simulate.postprocess import cluster, parse_yolo
 from traffic_yolo.export.onnx import DeployedNetwork, write_onnx
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_samples import COCO, SAMPLES, SIDECAR, lay_out, read
 
-from traffic_yolo.dataset.label_formats import LABEL_FORMATS, detect_label_format
+from traffic_yolo.dataset.sources.label_formats import LABEL_FORMATS, detect_label_format
 
 
 @st.composite

@@ -9,8 +9,8 @@ from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.formats.label_text import LabelText
 from traffic_yolo.dataset.formats.xml_stream import xml_elements
 from traffic_yolo.dataset.options import SourceChoice
-from traffic_yolo.dataset.source import Source
-from traffic_yolo.dataset.sources import open_source
+from traffic_yolo.dataset.sources.opening import open_source
+from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.errors import LabelError, OptionsError
 
 LINES = {"labels/0.txt": "0 0.5 0.5 0.25 0.5\n", "labels/1.txt": "1 0.5 0.5 0.5 0.5\n"}

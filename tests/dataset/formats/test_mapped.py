@@ -9,7 +9,7 @@ import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.mapped import MappedReader
-from traffic_yolo.dataset.label_formats import open_labels
+from traffic_yolo.dataset.sources.label_formats import open_labels
 from traffic_yolo.errors import LabelError, OptionsError
 
 CSV = """file,label,x1,y1,x2,y2,score,lane

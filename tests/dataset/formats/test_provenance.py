@@ -13,9 +13,9 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.export_labels import export_labels
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.provenance import as_human, drawn_by
-from traffic_yolo.dataset.label_formats import LABEL_FORMATS, open_labels
 from traffic_yolo.dataset.options import ConvertOptions, ExportOptions
 from traffic_yolo.dataset.records import Annotation
+from traffic_yolo.dataset.sources.label_formats import LABEL_FORMATS, open_labels
 from traffic_yolo.errors import LabelError
 
 Fields = dict[str, Any]

@@ -12,7 +12,7 @@ from traffic_yolo.dataset.export_labels import ExportSummary, export_labels
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME
 from traffic_yolo.dataset.options import WRITTEN_FORMATS, ExportOptions, SourceChoice
 from traffic_yolo.dataset.records import Annotation, Frame
-from traffic_yolo.dataset.sources import open_source
+from traffic_yolo.dataset.sources.opening import open_source
 
 Write = Callable[[Sequence[tuple[str, Sequence[Annotation]]]], Path]
 

@@ -8,9 +8,9 @@ from small_shares import jpeg
 
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.yolo import YoloReader
-from traffic_yolo.dataset.label_formats import detect_label_format
 from traffic_yolo.dataset.options import SourceChoice
-from traffic_yolo.dataset.sources import open_source
+from traffic_yolo.dataset.sources.label_formats import detect_label_format
+from traffic_yolo.dataset.sources.opening import open_source
 from traffic_yolo.errors import LabelError, StorageError
 
 NO_OPTIONS = ReadOptions()

@@ -15,10 +15,10 @@ from traffic_yolo.dataset.checks.check_source import check_source
 from traffic_yolo.dataset.convert import ContentToMatch, convert
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.export_labels import export_labels
+from traffic_yolo.dataset.folder.shards import Shard, convert_shard, merge_shards
 from traffic_yolo.dataset.import_dataset import import_dataset
 from traffic_yolo.dataset.options import ConvertOptions, DataSetChoice, ExportOptions, SourceChoice
 from traffic_yolo.dataset.reference import REFERENCE_NAME, DatasetReference
-from traffic_yolo.dataset.shards import Shard, convert_shard, merge_shards
 from traffic_yolo.dataset.store.handed_on import data_set_written
 from traffic_yolo.dataset.store.opening import data_set_folder
 from traffic_yolo.dataset.store.recipe import Recipe

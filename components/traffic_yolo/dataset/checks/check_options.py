@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from traffic_yolo.dataset.checks.finding import FailOn
-from traffic_yolo.dataset.picture_choice import PictureChoice
+from traffic_yolo.dataset.pictures.choice import PictureChoice
 from traffic_yolo.dataset.policy import FAIL_ON_HELP
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import check_options, option

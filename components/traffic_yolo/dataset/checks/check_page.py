@@ -6,10 +6,10 @@ import io
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
 from traffic_yolo.dataset.checks.report import checks_section, findings_text
-from traffic_yolo.dataset.drawn_boxes import DrawnBox
-from traffic_yolo.dataset.picture_choice import BLURRED, NONE
-from traffic_yolo.dataset.picture_observer import leak_section
-from traffic_yolo.dataset.report_samples import NO_PICTURES, draw_boxes
+from traffic_yolo.dataset.pictures.choice import BLURRED, NONE
+from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox
+from traffic_yolo.dataset.pictures.observer import leak_section
+from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from traffic_yolo.atm.calibration import Calibration, find_calibrations
 from traffic_yolo.atm.layouts import builtin_layouts
-from traffic_yolo.dataset.atm_source import AtmSource, scan_name
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.cross_check import CrossCheck, CrossCheckReport
 from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings, parse_severities
@@ -15,14 +14,15 @@ from traffic_yolo.dataset.checks.observation import Observation, time_of
 from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of
 from traffic_yolo.dataset.checks.table import CHECKS, CheckContext
-from traffic_yolo.dataset.combined_source import CombinedSource
-from traffic_yolo.dataset.leaks import LeakCheck, LeakReport
 from traffic_yolo.dataset.options import SourceChoice
-from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import SPLITS, Frame
-from traffic_yolo.dataset.source import Source
-from traffic_yolo.dataset.sources import SourceOptions, open_source
-from traffic_yolo.dataset.split_groups import picture_of
+from traffic_yolo.dataset.sources.atm import AtmSource, scan_name
+from traffic_yolo.dataset.sources.combined import CombinedSource
+from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
+from traffic_yolo.dataset.sources.problems import Problem
+from traffic_yolo.dataset.sources.source import Source
+from traffic_yolo.dataset.splits.groups import picture_of
+from traffic_yolo.dataset.splits.leaks import LeakCheck, LeakReport
 from traffic_yolo.dataset.store.opening import source_folder
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import existing_path

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.jpeg import jpeg_size
 from traffic_yolo.boxes import pairwise_iou
-from traffic_yolo.dataset.picture_headers import PNG_SIGNATURE
-from traffic_yolo.dataset.picture_look import PictureLook, look_once, look_or_why_not
+from traffic_yolo.dataset.pictures.headers import PNG_SIGNATURE
+from traffic_yolo.dataset.pictures.look import PictureLook, look_once, look_or_why_not
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.errors import RecordingError
 

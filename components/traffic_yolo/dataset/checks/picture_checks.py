@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from traffic_yolo.atm.jpeg import complete_jpeg_size
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation
-from traffic_yolo.dataset.picture_headers import PNG_SIGNATURE
+from traffic_yolo.dataset.pictures.headers import PNG_SIGNATURE
 from traffic_yolo.errors import RecordingError
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation
-from traffic_yolo.dataset.leaks import MAX_DISTANCE
-from traffic_yolo.dataset.picture_look import hash_distance
+from traffic_yolo.dataset.pictures.look import hash_distance
+from traffic_yolo.dataset.splits.leaks import MAX_DISTANCE
 
 
 class MissingScan:

@@ -10,7 +10,7 @@ from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.sequence_checks import FrozenPicture, MissingScan, NearDuplicate, TimeBackwards
 from traffic_yolo.dataset.checks.size_outliers import Place, SizeOutlier
-from traffic_yolo.dataset.leaks import MAX_DISTANCE
+from traffic_yolo.dataset.splits.leaks import MAX_DISTANCE
 
 
 @dataclass(frozen=True)

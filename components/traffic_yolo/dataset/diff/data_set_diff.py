@@ -11,8 +11,8 @@ from traffic_yolo.dataset.diff.box_changes import BoxChanges, PictureBoxes, box_
 from traffic_yolo.dataset.diff.options import DiffOptions
 from traffic_yolo.dataset.options import SourceChoice
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.source import Source
-from traffic_yolo.dataset.sources import open_source
+from traffic_yolo.dataset.sources.opening import open_source
+from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.progress import progress
 
 NAMED = 1000  # pictures of a kind that are named; all are counted

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from traffic_yolo.boxes import FloatArray
 from traffic_yolo.dataset.diff.data_set_diff import BOX_KINDS, DataSetDiff, DrawnChange
-from traffic_yolo.dataset.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB, DrawnBox
-from traffic_yolo.dataset.report_samples import draw_boxes
+from traffic_yolo.dataset.pictures.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB, DrawnBox
+from traffic_yolo.dataset.report.samples import draw_boxes
 from traffic_yolo.html_report import Html, colour_key, page, paragraph, pictures, table
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 

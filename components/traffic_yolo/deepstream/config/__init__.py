@@ -1,0 +1,1 @@
+"""Configurations of nvinfer and deepstream-app: their tables, lint, and writing."""

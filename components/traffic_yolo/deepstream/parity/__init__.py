@@ -1,0 +1,1 @@
+"""How far two runtimes report the same boxes, and the verdict on it."""

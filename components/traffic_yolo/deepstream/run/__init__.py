@@ -1,0 +1,1 @@
+"""A run of the real deepstream-app, and what it leaves behind."""

@@ -1,0 +1,1 @@
+"""What a model's numbers are at each stage from Darknet to DeepStream, and why."""

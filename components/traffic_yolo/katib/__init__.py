@@ -1,0 +1,1 @@
+"""Any Katib Experiment: what Katib defines, a checker, a local runner, a launcher. Knows nothing of YOLO."""
