@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from traffic_yolo import errors
-from traffic_yolo.dataset.sources.problems import Problem
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.errors import DatasetError, LabelError, StorageError, TrafficYoloError
 
 

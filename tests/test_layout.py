@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +18,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "darknet": set(),
     "atm": set(),
     "snapshot": {"atm"},
+    "katib": {"cluster"},
     "dataset": {"atm", "snapshot", "darknet"},  # darknet: the anchors of a cfg, for the report
     "training": {"cluster", "dataset", "darknet", "detection", "metrics"},  # validates with evaluate's own metrics
     "export": {"dataset", "darknet"},
     "detection": {"dataset", "darknet"},
     "metrics": {"dataset", "detection"},
     "evaluation": {"dataset", "darknet", "detection", "metrics"},
-    "tuning": {"cluster", "dataset", "darknet", "detection", "metrics", "training", "evaluation"},
+    "tuning": {"katib", "cluster", "dataset", "darknet", "detection", "metrics", "training", "evaluation"},
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "labelling": {"atm", "dataset"},
     "quantization": {"dataset", "darknet", "detection", "metrics"},
@@ -46,9 +48,38 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"dataset", "detection", "metrics", "evaluation", "tuning", "predict"},
     "pretrained": {"dataset", "darknet", "export", "evaluation", "registry"},
 }
+
+# folder -> room in it -> the other rooms of that folder it may import; the files beside the rooms are open to them
+ROOMS: dict[str, dict[str, set[str]]] = {
+    "dataset": {
+        "pictures": set(),
+        "store": set(),
+        "formats": {"pictures"},
+        "splits": {"pictures"},
+        "sources": {"formats", "pictures", "store"},
+        "report": {"pictures", "sources", "splits"},
+        "folder": {"formats", "report", "sources", "store"},
+        "checks": {"pictures", "report", "sources", "splits", "store"},
+        "diff": {"pictures", "report", "sources"},
+    },
+    "deepstream": {
+        "config": set(),
+        "simulate": {"config"},
+        "parity": {"simulate"},
+        "run": {"config", "parity", "simulate"},
+        "waterfall": {"config", "parity", "run", "simulate"},
+    },
+    "katib": {
+        "spec": set(),
+        "check": {"spec"},
+        "run": {"check", "spec"},
+        "launch": {"check", "run", "spec"},
+    },
+}
 OPEN_TO_ALL = {
     "boxes",
     "container_images",
+    "entry_point",
     "errors",
     "gpu_count",
     "heartbeat",
@@ -75,6 +106,20 @@ OPEN_TO_ALL = {
     "verdict_file",
     "webhook",
     "_version",
+}
+
+# Files that import by string -> what, and why
+IMPORTS_BY_STRING = {
+    "__init__.py": "the public names, when they are first asked for",
+    "darknet/__init__.py": "the public names, when they are first asked for",
+    "cli.py": "the command that was called, and no other",
+    "commands/form_flags.py": "the package of pipelines, which stands above the library and may be absent",
+    "commands/pipeline_door.py": "the package of pipelines",
+    "commands/retrain.py": "the package of pipelines",
+    "commands/run.py": "the package of pipelines",
+    "commands/step_flags.py": "the package of pipelines",
+    "deepstream/waterfall/networks.py": "tensorrt, which GPU nodes have",
+    "predict/prediction.py": "supervision, where the user has it",
 }
 
 # foreign library -> the only files that may import it (a path prefix relative to the repository)
@@ -122,7 +167,7 @@ BARE_CALLS: dict[tuple[str, str], dict[str, str]] = {
     ("orjson", "loads"): {
         "components/traffic_yolo/dataset/formats/json_stream.py": "files of any size, held to the same limits",
         "components/traffic_yolo/dataset/formats/coco.py": "lines of a temporary file of this process",
-        "components/traffic_yolo/dataset/folder/frame_spool.py": "lines that the same conversion wrote",
+        "components/traffic_yolo/dataset/frame_spool.py": "lines that the same conversion wrote",
         "components/traffic_yolo/dataset/sources/label_store.py": "lines of a temporary file of this process",
     },
     ("cv2", "imread imdecode imreadmulti imdecodemulti"): {
@@ -160,6 +205,53 @@ def _imported_modules(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def imports_of(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, "file:line imports module") of every import of ours; a name imported from a module is that module."""
+    for node in parsed(path):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                member = f"{node.module}.{alias.name}"
+                names.append(member if is_module(member) else node.module)
+        for name in names:
+            if name.split(".")[0] == "traffic_yolo":
+                yield name, f"{path.relative_to(REPOSITORY)}:{node.lineno} imports {name}"
+
+
+@functools.cache
+def is_module(name: str) -> bool:
+    place = LIBRARY.parent.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(LIBRARY.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def find_circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The names along a circle, its first one again at the end; empty where there is none."""
+    done: set[str] = set()
+    for start in sorted(arrows):
+        way, todo = [start], [sorted(arrows[start], reverse=True)]
+        if start in done:
+            continue
+        while way:
+            if not todo[-1]:
+                done.add(way.pop())
+                todo.pop()
+                continue
+            name = todo[-1].pop()
+            if name in way:
+                return [*way[way.index(name) :], name]
+            if name not in done:
+                way.append(name)
+                todo.append(sorted(arrows[name], reverse=True))
+    return []
+
+
 @pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
 def test_library_folder_imports_only_what_architecture_allows(folder: str) -> None:
     allowed = MAY_IMPORT[folder] | {folder} | OPEN_TO_ALL
@@ -170,6 +262,47 @@ def test_library_folder_imports_only_what_architecture_allows(folder: str) -> No
         if module.startswith("traffic_yolo.") and module.split(".")[1] not in allowed | {"__version__"}
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("folder", sorted(ROOMS))
+def test_room_imports_only_the_rooms_below_it(folder: str) -> None:
+    rooms = {path.parent.name for path in (LIBRARY / folder).glob("*/__init__.py")}
+    assert rooms == set(ROOMS[folder])
+    wrong = [
+        line
+        for room, allowed in ROOMS[folder].items()
+        for path in (LIBRARY / folder / room).rglob("*.py")
+        for module, line in imports_of(path)
+        if module.startswith(f"traffic_yolo.{folder}.") and module.split(".")[2] in rooms - allowed - {room}
+    ]
+    assert wrong == []
+
+
+def test_no_file_imports_itself_by_a_detour() -> None:
+    """Circles hold also where one of their arrows is inside a function or is for the type checker alone."""
+    modules = {module_name(path): path for path in LIBRARY.rglob("*.py")}
+    arrows = {
+        name: {module: line for module, line in imports_of(path) if module in modules and module != name}
+        for name, path in modules.items()
+    }
+    circle = find_circle({name: set(found) for name, found in arrows.items()})
+    assert [arrows[one][other] for one, other in itertools.pairwise(circle)] == []
+
+
+def test_a_circle_is_found() -> None:
+    assert find_circle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"a"}}) == ["a", "b", "d", "a"]
+    assert find_circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_imports_by_string_stand_only_where_stated() -> None:
+    """What is imported by its name as text is seen by no other test here."""
+    found = {
+        str(path.relative_to(LIBRARY))
+        for path in LIBRARY.rglob("*.py")
+        for node in parsed(path)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
+    }
+    assert found == set(IMPORTS_BY_STRING)
 
 
 def test_every_library_folder_has_its_directions_stated() -> None:

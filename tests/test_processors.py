@@ -189,7 +189,7 @@ def test_a_wrong_omp_num_threads_is_left_out_as_openmp_does(pod_of_two: pytest.M
 SCRIPT = """
 import os, sys
 import traffic_yolo.processors as module
-from traffic_yolo.errors import one_line_errors
+from traffic_yolo.entry_point import one_line_errors
 module._limit_of_this_process = lambda: {limit}
 os.sched_getaffinity = lambda _: set(range(64))
 {before}

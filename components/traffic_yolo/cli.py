@@ -10,7 +10,7 @@ import sys
 import click
 
 from traffic_yolo._version import __version__
-from traffic_yolo.errors import one_line_errors
+from traffic_yolo.entry_point import one_line_errors
 
 # name -> (module under traffic_yolo.commands, what the top-level help says); the order is the order of the pipeline
 COMMANDS: dict[str, tuple[str, str]] = {

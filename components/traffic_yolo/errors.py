@@ -4,9 +4,7 @@ A message has one line: what is wrong, where, what was expected, what was found,
 `TrafficYoloError` is a fault of ours and keeps its traceback.
 """
 
-import contextlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from traffic_yolo.messages import one_line
 
@@ -107,27 +105,3 @@ class ClusterError(TrafficYoloError, RuntimeError):
 
 class GateError(TrafficYoloError, RuntimeError):
     """A version that was published and is not used, because a gate failed or could not be decided: no mistake."""
-
-
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turns a `TrafficYoloError` inside the block into one line on stderr and exit code 2, without a traceback.
-
-    A `ProblemsError` has a line for each problem. A `GateError` is no mistake of anybody's: its line begins otherwise,
-    and the exit code is 1.
-
-    Both doors to the library use it: the command line, and the KFP components, where it is the difference between one
-    line and forty in the pod's log. So this is also where the threads of both are held to the container's limit.
-    """
-    from traffic_yolo.processors import limit_threads  # which raises errors of this file
-
-    try:
-        limit_threads()
-        yield
-    except GateError as error:
-        print(f"{GATE_PREFIX}{error}", file=sys.stderr, flush=True)
-        raise SystemExit(GATE_EXIT_CODE) from None
-    except TrafficYoloError as error:
-        for line in error.lines if isinstance(error, ProblemsError) else (str(error),):
-            print(f"{ERROR_PREFIX}{one_line(line)}", file=sys.stderr, flush=True)
-        raise SystemExit(USER_ERROR_EXIT_CODE) from None

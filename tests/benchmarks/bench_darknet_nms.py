@@ -22,7 +22,7 @@ from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import read_sections
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import PictureDetections, above_threshold
-from traffic_yolo.darknet.sections import HeadSection
+from traffic_yolo.darknet.sections.yolo import HeadSection
 
 TOPIC = "darknet nms"
 SIZE, THRESHOLD, IOU_THRESHOLD, OBJECTS = 608, 0.001, 0.45, 30

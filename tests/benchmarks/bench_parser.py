@@ -13,7 +13,7 @@ from harness import Row, interleaved
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import read_sections
-from traffic_yolo.darknet.sections import HeadSection
+from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.export.onnx_heads import head_output_name
 
 TOPIC = "parser"

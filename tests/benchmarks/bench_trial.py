@@ -17,7 +17,7 @@ from coco_data import raw_detections_of, truth_of, write_truth
 from harness import Row, interleaved
 
 from traffic_yolo.dataset.data_set import SCHEMA_VERSION
-from traffic_yolo.dataset.folder.manifest import CLASSES_NAME, MANIFEST_NAME
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME
 from traffic_yolo.detection.protocol import detections_name
 from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.tuning.metrics import METRICS

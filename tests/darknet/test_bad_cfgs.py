@@ -17,7 +17,7 @@ from spying_section import spy_on
 
 from traffic_yolo.darknet.cfg import MAX_CFG_BYTES, MAX_LAYERS, Cfg
 from traffic_yolo.darknet.network import Network, read_sections
-from traffic_yolo.darknet.sections import SECTION_TYPES
+from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.errors import DarknetFormatError
 

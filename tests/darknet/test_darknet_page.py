@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from traffic_yolo.commands.darknet import command
-from traffic_yolo.darknet.sections import REFUSED_SECTIONS, SECTION_TYPES
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION
+from traffic_yolo.darknet.sections.section_types import REFUSED_SECTIONS, SECTION_TYPES
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import lint_cfg
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import Network, read_sections
-from traffic_yolo.darknet.sections import HeadSection
+from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.darknet.surgery import change_classes, change_input_size, head_convolution, rows_per_anchor
 from traffic_yolo.darknet.surgery_anchors import change_anchors

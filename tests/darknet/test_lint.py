@@ -15,7 +15,7 @@ from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES, MOST_UNKNOWN
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.sections import SECTION_TYPES
+from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.weights import WeightsHeader
 from traffic_yolo.errors import OptionsError, StorageError
 

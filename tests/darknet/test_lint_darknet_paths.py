@@ -3,8 +3,8 @@
 import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.lint import lint_cfg
-from traffic_yolo.darknet.lint_findings import Finding
 
 CFG = """[net]
 width={width}

@@ -20,7 +20,7 @@ from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.lint import lint_cfg
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import Network, read_sections
-from traffic_yolo.darknet.sections import SECTION_TYPES
+from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.darknet.surgery import change_classes
 from traffic_yolo.darknet.surgery_fuse import without_batch_norm

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network, read_sections
-from traffic_yolo.darknet.sections import REFUSED_SECTIONS, SECTION_TYPES
+from traffic_yolo.darknet.sections.section_types import REFUSED_SECTIONS, SECTION_TYPES
 from traffic_yolo.errors import DarknetFormatError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network, read_sections
-from traffic_yolo.darknet.sections import HeadSection
+from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.errors import DarknetFormatError
 

@@ -18,7 +18,7 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.diff.data_set_diff import data_set_diff
 from traffic_yolo.dataset.diff.options import DiffOptions
-from traffic_yolo.dataset.folder.manifest import Fingerprint
+from traffic_yolo.dataset.manifest import Fingerprint
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
 from traffic_yolo.errors import DatasetError, LabelError, OptionsError, StorageError
 from traffic_yolo.storage import sha256_of_file

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import TrafficYoloError
 
 DEFAULT = Path(__file__).parents[3] / "shared" / "reference"

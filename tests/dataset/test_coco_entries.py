@@ -16,7 +16,7 @@ from traffic_yolo.dataset.coco_entries import CocoEntries, flag_column, id_colum
 from traffic_yolo.dataset.data_set import NO_CLASS, DataSet
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco import CocoReader
-from traffic_yolo.dataset.sources.problems import Problem
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.errors import DatasetError, LabelError
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes

@@ -13,16 +13,10 @@ import pytest
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity.agreement import Counts, Parity
-from traffic_yolo.deepstream.parity.verdict import (
-    SINGLE_LABEL,
-    beyond_chance,
-    cause_of_padding,
-    problems_of,
-    problems_of_class_aps,
-    problems_of_classes,
-)
+from traffic_yolo.deepstream.parity.limits import beyond_chance, problems_of_class_aps, problems_of_classes
 from traffic_yolo.deepstream.simulate.simulator import FrameOutput, Simulator
 from traffic_yolo.deepstream.validate import best_class_only, validate
+from traffic_yolo.deepstream.verdict import SINGLE_LABEL, cause_of_padding, problems_of
 from traffic_yolo.detection.detect_split import detect_split
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.problems import NOTED, Problem
 from traffic_yolo.dataset.sources.label_formats import open_labels
-from traffic_yolo.dataset.sources.problems import NOTED, Problem
 from traffic_yolo.errors import TrafficYoloError
 
 COCO = json.dumps(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from traffic_yolo.dataset.data_set import SCHEMA_VERSION
-from traffic_yolo.dataset.folder.manifest import CLASSES_NAME, MANIFEST_NAME
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME
 from traffic_yolo.storage import sha256_of_file
 
 

@@ -16,7 +16,7 @@ from traffic_yolo.registry.card import CARD_TEXT_NAME
 from traffic_yolo.registry.card_text import card_markdown
 from traffic_yolo.registry.card_view import card_view
 from traffic_yolo.registry.gates.rules import GateRules
-from traffic_yolo.registry.model_home import open_home
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.registry.options import PublishOptions
 from traffic_yolo.registry.publication import read_publications
 from traffic_yolo.registry.statement import Statement, read_statements, statement_of

@@ -14,8 +14,9 @@ from value_mutations import MISSING, all_changed
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.registry.gates.judge import open_version
 from traffic_yolo.registry.history import History
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.registry.ledger_table import LedgerTable
-from traffic_yolo.registry.model_home import chosen_version, open_home
+from traffic_yolo.registry.model_home import chosen_version
 from traffic_yolo.registry.publication import read_publications
 from traffic_yolo.registry.published_data import published_data
 from traffic_yolo.registry.zoo_list import list_zoo, verify_zoo

@@ -23,8 +23,8 @@ from traffic_yolo.registry import object_home
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
 from traffic_yolo.registry.gates.rules import GateRules
 from traffic_yolo.registry.history import History
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.registry.ledger_table import LedgerTable
-from traffic_yolo.registry.model_home import open_home
 from traffic_yolo.registry.zoo import Published, current_bundle, current_version, roll_back, set_current
 from traffic_yolo.registry.zoo_collection import collect
 from traffic_yolo.registry.zoo_list import verify_zoo

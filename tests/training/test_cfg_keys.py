@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.sections import SECTION_TYPES
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS
+from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.errors import TrainingError
 from traffic_yolo.training.cfg_keys import (
     CONVOLUTIONAL,

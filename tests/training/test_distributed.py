@@ -53,7 +53,7 @@ def test_two_processes_train_as_one_does(rectangles: Path, tiny_cfg: Path, tmp_p
 
 SKIPPING = """
 import sys
-from traffic_yolo.errors import one_line_errors
+from traffic_yolo.entry_point import one_line_errors
 from traffic_yolo.training.distributed import process_group
 from traffic_yolo.training.skipped_pictures import SkippedPicture, SkippedPictures
 

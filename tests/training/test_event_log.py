@@ -17,7 +17,8 @@ import pytest
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training import log_to as words
 from traffic_yolo.training.batch_pictures import ShownPicture
-from traffic_yolo.training.event_log import LoggedRun, Outcome, event_logs, row_scalars
+from traffic_yolo.training.event_log import LoggedRun, Outcome, row_scalars
+from traffic_yolo.training.event_logs import event_logs
 from traffic_yolo.training.log_to import EXTRAS, check_log_to, read_log_to
 from traffic_yolo.training.options import TrainingOptions
 
@@ -77,7 +78,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_loaded_unless_asked_for() -> None:
     code = (
-        "import sys; from pathlib import Path; from traffic_yolo.training.event_log import LoggedRun, event_logs\n"
+        "import sys; from pathlib import Path; from traffic_yolo.training.event_log import LoggedRun; from traffic_yolo.training.event_logs import event_logs\n"
         "with event_logs('', LoggedRun(Path('x'), {})) as logs: assert not logs\n"
         "print({'mlflow', 'tensorboard'} & set(sys.modules))"
     )

@@ -43,7 +43,7 @@ def lint(ctx: click.Context, file: str, model: str | None, as_json: bool) -> Non
 @click.option("--out", required=True, type=WRITE, help="Folder to write.")
 def config(model: str, tuning: str | None, out: Path, as_json: bool, **flags: Any) -> None:
     """Write what DeepStream needs to run a model: nvinfer's file and an application's, each value with its reason."""
-    from traffic_yolo.deepstream.config.deployment import write_deployment
+    from traffic_yolo.deepstream.deployment import write_deployment
 
     options, app = values_of(ConfigOptions, flags), values_of(AppOptions, flags)
     made = write_deployment(model, out, options, app, tuning=tuning)

@@ -33,7 +33,7 @@ def _run_here(ready: ReadyPipeline, out: Path) -> None:
     """Runs the pipeline on this machine, says what came of it, and ends with the exit code for that."""
     from traffic_yolo.commands.run_summary import run_summary
     from traffic_yolo.process_identity import identity
-    from traffic_yolo.registry.model_home import open_home
+    from traffic_yolo.registry.homes import open_home
     from traffic_yolo.retraining.attempts import Attempts
     from traffic_yolo.retraining.closing import outcome_text
 

@@ -61,7 +61,8 @@ def list_command(zoo: str, name: str, as_json: bool) -> None:
 def show(zoo: str, name: str, version: str, as_json: bool) -> None:
     """Print the card of a version, after verifying its bundle, with what is stated and what was decided about it."""
     from traffic_yolo.registry.card_view import card_view, view_markdown
-    from traffic_yolo.registry.model_home import chosen_version, known_home
+    from traffic_yolo.registry.known_home import known_home
+    from traffic_yolo.registry.model_home import chosen_version
 
     home = known_home(zoo, name)
     chosen = chosen_version(home, version)

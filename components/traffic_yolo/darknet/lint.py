@@ -12,15 +12,17 @@ from functools import partial
 from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.finding import Finding, as_json
 from traffic_yolo.darknet.lint_darknet_paths import DARKNET_RULES
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES
-from traffic_yolo.darknet.lint_findings import Finding, Rule, RuntimeSetup, SectionCase, SectionRule, Subject, as_json
+from traffic_yolo.darknet.lint_findings import Rule, RuntimeSetup, SectionCase, SectionRule, Subject
 from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
 from traffic_yolo.darknet.network import each_section
-from traffic_yolo.darknet.sections import SECTION_TYPES, LayerSection
+from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, OPENCV
+from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 from traffic_yolo.storage import AnyPath, input_path

@@ -5,7 +5,8 @@ Found by running a strict CPU build and reading its kernels; what ours follows s
 
 from collections.abc import Iterator
 
-from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject
+from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.lint_findings import Rule, Subject
 from traffic_yolo.darknet.sections.maxpool import MaxpoolSection
 from traffic_yolo.darknet.sections.shortcut import ShortcutSection
 

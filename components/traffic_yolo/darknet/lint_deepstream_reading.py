@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.lint_findings import Finding, Rule, SectionCase, Severity, Subject
+from traffic_yolo.darknet.finding import Finding, Severity
+from traffic_yolo.darknet.lint_findings import Rule, SectionCase, Subject
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM as NAME
 from traffic_yolo.darknet.sections.runtimes import words
 

@@ -1,37 +1,16 @@
-"""What a lint rule reports, and what rules are given: a whole cfg, or one of its sections."""
+"""What lint rules are given: a whole cfg, or one of its sections."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from traffic_yolo.darknet.cfg import Cfg, Section
+from traffic_yolo.darknet.finding import Finding, Severity
+from traffic_yolo.darknet.lint_target import Target
+from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.weights import WeightsHeader
-
-if TYPE_CHECKING:  # sections carry their own rules, and so import this file
-    from traffic_yolo.darknet.lint_targets import Target
-    from traffic_yolo.darknet.sections.base import LayerSection
-
-Severity = Literal["error", "warning", "info"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know: `rule` is the rule's id, `line` is 1-based (0: the file as a whole), `layer` -1 for none.
-
-    error: the target stops, or computes something else; warning: results may differ from Darknet's; info: a difference
-    in behaviour that no change of the cfg removes.
-    """
-
-    rule: str
-    severity: Severity
-    file: str
-    line: int
-    section: str
-    layer: int
-    message: str
-    advice: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +30,8 @@ class Subject:
     """
 
     cfg: Cfg
-    target: "Target"
-    sections: "tuple[LayerSection, ...]"
+    target: Target
+    sections: tuple[LayerSection, ...]
     setup: RuntimeSetup = RuntimeSetup()
     weights: Path | None = None
     header: WeightsHeader | None = None
@@ -79,7 +58,7 @@ class SectionCase:
     subject: Subject
     rule: str
     section: Section
-    layer: "LayerSection | None"
+    layer: LayerSection | None
 
     @property
     def target(self) -> str:
@@ -112,12 +91,3 @@ def line_of(section: Section, key: str) -> int:
 def raw_header(section: Section) -> str:
     """The section's name as the file spells it, before short names become long ones."""
     return section.to_text().split("\n", 1)[0].strip(" \t\r[]")
-
-
-def as_json(finding: Finding) -> dict[str, Any]:
-    """Plain values for JSON; line and layer are null where there is none."""
-    return {
-        **finding.__dict__,
-        "line": finding.line or None,
-        "layer": finding.layer if finding.layer >= 0 else None,
-    }

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from traffic_yolo.darknet.lint_findings import Finding, Rule, Subject
+from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.lint_findings import Rule, Subject
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError

@@ -4,38 +4,21 @@
 `opencv`: the Darknet importer of OpenCV 4 (4.14 was asked, section by section). `onnx`: this package's own exporter.
 """
 
-from dataclasses import dataclass
-
 from traffic_yolo.darknet.activations import ACTIVATIONS
-from traffic_yolo.darknet.sections import SECTION_TYPES
+from traffic_yolo.darknet.lint_target import Target
 from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, ONNX, OPENCV, Reads, words
+from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 
 DETECTION_SECTIONS = ("yolo", "Gaussian_yolo", "region")
 
 
-@dataclass(frozen=True)
-class Target:
-    """A runtime. `short_headers`: aliases of section names that it takes. `other_sections`: types that it knows and we
-    do not.
-    """
-
-    name: str
-    activations: frozenset[str]
-    short_headers: frozenset[str]
-    other_sections: frozenset[str] = frozenset()
-
-    @property
-    def sections(self) -> frozenset[str]:
-        """All section types that it knows."""
-        ours = {name for name, section_type in SECTION_TYPES.items() if self.name in section_type.runtimes}
-        return frozenset(ours) | self.other_sections
-
-    def reads(self, section_name: str) -> Reads:
-        """What it reads of a section type; nothing special of [net] and of types that have no class here."""
-        if section_name == "net":
-            return Reads(required=("width", "height", "channels"))
-        section_type = SECTION_TYPES.get(section_name)
-        return section_type.runtimes.get(self.name, Reads()) if section_type is not None else Reads()
+def _known_to(target: str) -> dict[str, Reads]:
+    """What a runtime reads of each section type that it knows."""
+    return {
+        name: section_type.runtimes[target]
+        for name, section_type in SECTION_TYPES.items()
+        if target in section_type.runtimes
+    }
 
 
 _ALL_SHORT_HEADERS = words("network conv conn max local_avg avg soft normalization silence")
@@ -47,19 +30,27 @@ _DARKNET_ACTIVATIONS = words(
 TARGETS: dict[str, Target] = {
     DARKNET: Target(
         name=DARKNET,
+        known=_known_to(DARKNET),
         activations=_DARKNET_ACTIVATIONS,
         short_headers=_ALL_SHORT_HEADERS,
         other_sections=words("conv_lstm crnn crop detection gru history local lrn lstm rnn"),
     ),
     DEEPSTREAM: Target(
         name=DEEPSTREAM,
+        known=_known_to(DEEPSTREAM),
         activations=words("linear relu sigmoid logistic tanh leaky softplus mish silu swish hardsigmoid hardswish"),
         short_headers=frozenset({"conv", "max", "avg", "deconv"}),
         other_sections=words("control_channels deconvolutional implicit_add implicit_mul shift_channels"),
     ),
-    ONNX: Target(name=ONNX, activations=frozenset(ACTIVATIONS), short_headers=_ALL_SHORT_HEADERS),
+    ONNX: Target(
+        name=ONNX,
+        known=_known_to(ONNX),
+        activations=frozenset(ACTIVATIONS),
+        short_headers=_ALL_SHORT_HEADERS,
+    ),
     OPENCV: Target(
         name=OPENCV,
+        known=_known_to(OPENCV),
         activations=words("linear leaky mish swish silu logistic relu tanh"),
         short_headers=frozenset(),
         other_sections=words("crop"),

@@ -12,8 +12,10 @@ from traffic_yolo.darknet.cfg import MAX_LAYERS, Cfg
 from traffic_yolo.darknet.decode import activate_head
 from traffic_yolo.darknet.fuse import fuse_convolution
 from traffic_yolo.darknet.heads import YoloHead
-from traffic_yolo.darknet.sections import HeadSection, LayerContext, LayerSection, Shape, read_layer_section
+from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
+from traffic_yolo.darknet.sections.section_types import read_layer_section
+from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.darknet.tracing import is_traced
 from traffic_yolo.darknet.weights import (
     Float32Array,

@@ -16,8 +16,8 @@ from torch import Tensor
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import Network, read_sections
-from traffic_yolo.darknet.sections import HeadSection
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
+from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 
 NEW_CLASS_PROBABILITY = 0.01  # what a fresh class row answers everywhere: rare until trained

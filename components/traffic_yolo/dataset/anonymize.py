@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.anonymize_options import AnonymizeOptions
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
-from traffic_yolo.dataset.folder.frame_spool import FileEntry
-from traffic_yolo.dataset.folder.manifest import MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.frame_spool import FileEntry
+from traffic_yolo.dataset.manifest import MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.pictures.decode import decode_rgb
 from traffic_yolo.dataset.pictures.headers import PNG_SIGNATURE
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES, PNG_EFFORT

@@ -49,7 +49,7 @@ def convert_files(
 
     from traffic_yolo.dataset.named_files import named_files
     from traffic_yolo.dataset.options import ConvertOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
 
     with one_line_errors():
@@ -115,7 +115,7 @@ def convert(
     from traffic_yolo.dataset.convert import convert as convert_source
     from traffic_yolo.dataset.named_files import check_named_files, reads_elsewhere
     from traffic_yolo.dataset.options import ConvertOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
     from traffic_yolo.snapshot.content import ShareContent
@@ -147,7 +147,7 @@ def plan_shards(shards: int, fingerprint: str, files: str) -> List[str]:  # noqa
         loop's item gets the item in its place under kfp.local; so the item carries both.
     """
     from traffic_yolo.dataset.folder.shards import shard_names
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
 
     with one_line_errors():
         return shard_names(shards, fingerprint, files)
@@ -197,7 +197,7 @@ def convert_shard(
     from traffic_yolo.dataset.folder.shards import convert_shard, named_shard
     from traffic_yolo.dataset.named_files import check_named_files, reads_elsewhere
     from traffic_yolo.dataset.options import ConvertOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
     from traffic_yolo.snapshot.content import ShareContent
@@ -232,7 +232,7 @@ def merge_shards(
     from pathlib import Path
 
     from traffic_yolo.dataset.folder.shards import merge_shards
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
 
     with one_line_errors():
         merged = merge_shards([Path(part.path) for part in parts], Path(dataset.path))
@@ -292,7 +292,7 @@ def import_dataset(
 
     from traffic_yolo.dataset.import_dataset import import_dataset
     from traffic_yolo.dataset.options import DataSetChoice
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
 

@@ -16,24 +16,24 @@ from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import is_data_set
-from traffic_yolo.dataset.folder.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.folder.frame_writer import FrameWriter
 from traffic_yolo.dataset.folder.outputs import check_places, keep_aside
 from traffic_yolo.dataset.folder.writer import FolderWriter, SetDescription, Stage
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME
 from traffic_yolo.dataset.named_files import check_named_files, without_settings
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns, PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.pictures.look import look_once
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins
 from traffic_yolo.dataset.policy import DataPolicy, policy_at, policy_values
+from traffic_yolo.dataset.problems import Noted, ProblemCollector, ProblemSink
+from traffic_yolo.dataset.quarantine import PARTS_NAME, Quarantine, copy_parts, quarantine_written, root_of
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.report.report import Report, report_markdown
 from traffic_yolo.dataset.sources.combined import CombinedSource
 from traffic_yolo.dataset.sources.files import FileSource
 from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
-from traffic_yolo.dataset.sources.problems import Noted, ProblemCollector, ProblemSink
-from traffic_yolo.dataset.sources.quarantine import PARTS_NAME, Quarantine, copy_parts, quarantine_written, root_of
 from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.dataset.sources.source_list import is_source_list
 from traffic_yolo.dataset.sources.unchanged_files import unchanged_files

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
 from traffic_yolo.dataset.coco_entries import CocoEntries
-from traffic_yolo.dataset.folder.manifest import CLASSES_NAME, MANIFEST_NAME, why_no_manifest
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME, why_no_manifest
 from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.store.opening import folder_of, held, source_folder

@@ -14,10 +14,7 @@ from traffic_yolo.dataset.folder.frame_writer import notes_of
 from traffic_yolo.dataset.formats.base import LabelWriter
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_head, sidecar_line
 from traffic_yolo.dataset.options import ExportOptions
-from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.sources.label_writers import LABEL_WRITERS
-from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
-from traffic_yolo.dataset.sources.quarantine import (
+from traffic_yolo.dataset.quarantine import (
     Quarantine,
     check_quarantine,
     copy_parts,
@@ -26,6 +23,9 @@ from traffic_yolo.dataset.sources.quarantine import (
     root_of,
     write_quarantine,
 )
+from traffic_yolo.dataset.records import Frame
+from traffic_yolo.dataset.sources.label_writers import LABEL_WRITERS
+from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
 from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.dataset.sources.source_list import locations_of
 from traffic_yolo.errors import DatasetError

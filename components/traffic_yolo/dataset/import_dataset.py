@@ -6,7 +6,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.data_set import DataSet
-from traffic_yolo.dataset.folder.manifest import MANIFEST_NAME
+from traffic_yolo.dataset.manifest import MANIFEST_NAME
 from traffic_yolo.dataset.options import DataSetChoice
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.errors import DatasetError

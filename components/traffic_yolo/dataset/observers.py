@@ -21,8 +21,8 @@ from typing import Any, Protocol, runtime_checkable
 from traffic_yolo.dataset.checks.finding import Finding
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.pictures.choice import BLURRED
+from traffic_yolo.dataset.problems import NOTED, Noted, Problem
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.sources.problems import NOTED, Noted, Problem
 from traffic_yolo.html_report import Html
 
 

@@ -5,14 +5,14 @@ from traffic_yolo.dataset.checks.observer import ChecksObserver
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import FrameChange, FrameFilter, FrameObserver, PlugIns, RecordFilter
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.pictures.observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
 from traffic_yolo.dataset.regions import RegionCounts, RegionMasks
 from traffic_yolo.dataset.report.anchor_fit import AnchorObserver
+from traffic_yolo.dataset.report.picture_observer import PictureObserver
 from traffic_yolo.dataset.report.source_counts import SourceCounts
 from traffic_yolo.dataset.report.tiny_boxes import TinyBoxPolicy
 from traffic_yolo.dataset.splits.pins import SplitPins, SplitRecorder, read_pins
-from traffic_yolo.dataset.splits.thinning import FrameThinner, NegativeLimit, ThinningOptions
+from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage import existing_path
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from traffic_yolo.dataset.convert import ContentToMatch, prepare
 from traffic_yolo.dataset.folder.frame_selection import FrameSelection, judged_frames
-from traffic_yolo.dataset.folder.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME, FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import pins_of, plug_ins

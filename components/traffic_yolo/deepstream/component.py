@@ -42,7 +42,7 @@ def validate(
     from traffic_yolo.deepstream.validate import validate as validate_model
     from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
     from traffic_yolo.detection.inference_options import InferenceOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
 
@@ -95,7 +95,7 @@ def deepstream_run(
 
     from traffic_yolo.deepstream.run.gpu_run import run_on_deepstream
     from traffic_yolo.deepstream.run.options import GpuRunOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
 

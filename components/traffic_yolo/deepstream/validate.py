@@ -12,23 +12,25 @@ from traffic_yolo.deepstream.config.deploy_config import CONFIG_NAME, DARKNET_CO
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.nvinfer_keys import ALL_CLASSES
 from traffic_yolo.deepstream.parity.agreement import Parity, compare
-from traffic_yolo.deepstream.parity.page import validation_report
-from traffic_yolo.deepstream.parity.verdict import (
-    AP_NAMES,
+from traffic_yolo.deepstream.parity.limits import (
     MAX_AP50_DROP,
     MAX_CLASS_AP50_DROP,
     MIN_CLASS_AGREEMENT,
     MIN_EXPLAINED_AGREEMENT,
-    SINGLE_LABEL,
-    ValidationSummary,
-    cause_of_padding,
-    problems_of,
     problems_of_class_aps,
     problems_of_classes,
 )
 from traffic_yolo.deepstream.simulate.preprocess import GREY
 from traffic_yolo.deepstream.simulate.simulator import FLOOR, FrameOutput, Simulator
 from traffic_yolo.deepstream.simulate.single_label import best_class_only as best_class_only
+from traffic_yolo.deepstream.validation_report import validation_report
+from traffic_yolo.deepstream.verdict import (
+    AP_NAMES,
+    SINGLE_LABEL,
+    ValidationSummary,
+    cause_of_padding,
+    problems_of,
+)
 from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
 from traffic_yolo.deepstream.waterfall.report import waterfall_figure
 from traffic_yolo.deepstream.waterfall.sources import open_sources

@@ -47,7 +47,7 @@ def evaluate(
 
     from traffic_yolo.detection.inference_options import InferenceOptions
     from traffic_yolo.detection.nms_options import NmsOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.evaluation.evaluate import EvaluationInputs, splits_of_pipeline
     from traffic_yolo.evaluation.evaluate import evaluate as evaluate_model
     from traffic_yolo.evaluation.options import EvaluateOptions
@@ -109,7 +109,7 @@ def plan_detection(
     from traffic_yolo.detection.inference_options import InferenceOptions
     from traffic_yolo.detection.nms_options import NmsOptions
     from traffic_yolo.detection.shards import plan_detection as plan
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.evaluation.evaluate import splits_of_pipeline
     from traffic_yolo.evaluation.options import EvaluateOptions, EvaluationPlanOptions
     from traffic_yolo.option_settings import task_options
@@ -146,7 +146,7 @@ def detect_shard(
     from traffic_yolo.detection.inference_options import InferenceOptions, on_gpus
     from traffic_yolo.detection.nms_options import NmsOptions
     from traffic_yolo.detection.shards import detect_shard as detect
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.evaluation.options import EvaluateOptions
     from traffic_yolo.gpu_count import gpu_count
     from traffic_yolo.option_settings import task_options
@@ -176,7 +176,7 @@ def merge_detections(
         metrics: Pictures and boxes of each split.
     """
     from traffic_yolo.detection.shards import merge_planned
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
 
     with one_line_errors():
         merged = merge_planned([part.path for part in parts], shards, detections.path)

@@ -22,7 +22,7 @@ def export(
     """
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.export.export_model import export_model
 
     with one_line_errors():

@@ -31,6 +31,8 @@ from traffic_yolo.labelling.choice import Chosen, choose
 from traffic_yolo.labelling.drift import read_drift
 from traffic_yolo.labelling.found_boxes import FoundBoxes
 from traffic_yolo.labelling.options import SelectOptions
+from traffic_yolo.labelling.select_page import SHOWN, write_pages
+from traffic_yolo.labelling.selection import Selection
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import (
     AnyPath,
@@ -46,18 +48,6 @@ HELD_OUT = ("val", "test")
 # Attributes of a pre-label that stay with it when a human has corrected it: who drew it, and how sure it was
 PRELABEL_SOURCE, PRELABEL_CONFIDENCE = "prelabel_source", "prelabel_confidence"
 SELECTED_RANK, SELECTED_FOR = "selected_rank", "selected_for"  # attributes of a picture
-SHOWN = 24  # pictures on the page
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was taken, the best first. `left_out`: reason -> pictures; `labelled`: boxes by class before it."""
-
-    chosen: tuple[Chosen, ...]
-    candidates: int
-    left_out: Mapping[str, int]
-    labelled: Mapping[str, float]
-    notes: tuple[str, ...]
 
 
 def select(options: SelectOptions, out: AnyPath) -> Selection:
@@ -66,8 +56,6 @@ def select(options: SelectOptions, out: AnyPath) -> Selection:
     It appears whole or not at all. Raises what the source raises, `LabelError` for detections that are none,
     `DatasetError` where no picture may be taken.
     """
-    from traffic_yolo.labelling.select_page import write_pages
-
     target = output_path(out)
     check_new_folder(target)
     drifted = read_drift(options.drift) if options.drift else {}

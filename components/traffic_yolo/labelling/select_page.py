@@ -15,8 +15,10 @@ from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Cell, Html, page, paragraph, pictures, table, tiles
 from traffic_yolo.labelling.choice import Chosen
 from traffic_yolo.labelling.options import SelectOptions
-from traffic_yolo.labelling.select import Selection
+from traffic_yolo.labelling.selection import Selection
 from traffic_yolo.storage import write_json, write_text
+
+SHOWN = 24  # pictures on the page
 
 COLUMNS = ("rank", "picture", "site", "camera", "hour", "worth", "uncertainty", "rare", "rare_class", "radar", "reason")
 

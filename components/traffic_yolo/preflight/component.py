@@ -109,7 +109,8 @@ def preflight(
     """
     given = dict(locals())
 
-    from traffic_yolo.errors import ProblemsError, one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
+    from traffic_yolo.errors import ProblemsError
     from traffic_yolo.preflight.checks import find_problems
     from traffic_yolo.preflight.run_options import options_of_form
 

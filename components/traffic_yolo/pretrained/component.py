@@ -43,7 +43,7 @@ def import_model(
 
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
     from traffic_yolo.pretrained.import_model import import_model
@@ -79,7 +79,7 @@ def compare_with_zoo(
     """
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.pretrained.comparison import comparison_markdown
 
     with one_line_errors():

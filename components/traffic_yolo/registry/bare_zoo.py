@@ -12,13 +12,8 @@ from pathlib import PurePosixPath
 
 from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.messages import shown, shown_names
-from traffic_yolo.registry.model_home import (
-    MODEL_NAME,
-    ModelHome,
-    check_zoo,
-    homes,
-    open_home,
-)
+from traffic_yolo.registry.homes import homes, open_home
+from traffic_yolo.registry.model_home import MODEL_NAME, ModelHome, check_zoo
 from traffic_yolo.storage import AnyPath, exists, is_s3, join, list_files, output_path
 
 WEIGHTS_SUFFIX, CFG_SUFFIX, NAMES_SUFFIX = ".weights", ".cfg", ".names"

@@ -65,7 +65,7 @@ def publish(
     import json
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.registry.options import PublishOptions

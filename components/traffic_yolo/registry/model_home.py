@@ -15,7 +15,7 @@ from traffic_yolo.errors import ModelError, OptionsError, StorageError
 from traffic_yolo.messages import shown, shown_names
 from traffic_yolo.registry.bundle import Bundle
 from traffic_yolo.registry.ledger import LEDGER_FOLDER
-from traffic_yolo.storage import AnyPath, StoredFile, exists, is_s3
+from traffic_yolo.storage import AnyPath, StoredFile, exists
 
 CURRENT_NAME = "current"
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -87,42 +87,6 @@ class ModelHome(Protocol):
     def remove_abandoned(self) -> None:
         """Takes away what killed writers left behind."""
         ...
-
-
-def open_home(zoo: AnyPath, name: str) -> ModelHome:
-    """The place of a model, there or not. `OptionsError` for a name that cannot be a model's."""
-    from traffic_yolo.registry.folder_home import FolderHome
-    from traffic_yolo.registry.object_home import ObjectHome
-
-    check_model_name(name)
-    return ObjectHome(zoo, name) if is_s3(zoo) else FolderHome(zoo, name)
-
-
-def known_home(zoo: AnyPath, name: str) -> ModelHome:
-    """The place of a model that the zoo has; `StorageError` for a missing zoo, `ModelError` naming the models else."""
-    home = open_home(zoo, name)
-    if not home.versions():
-        from traffic_yolo.registry.bare_zoo import bare_pairs  # which is built on this file
-
-        if any(pair.name == name for pair in bare_pairs(zoo)):
-            raise ModelError(
-                f"{zoo}: {name} is a bare pair of cfg and weights, without versions; predict and import-model take it"
-            )
-        found = shown_names([each.name for each in homes(zoo)], most=20)
-        raise ModelError(f"{zoo}: no model {name!r}; found {found or 'none'}")
-    return home
-
-
-def homes(zoo: AnyPath) -> list[ModelHome]:
-    """The models of a zoo, by name; `StorageError` where there is no zoo."""
-    from traffic_yolo.registry.folder_home import folder_names
-    from traffic_yolo.registry.object_home import prefix_names
-
-    check_zoo(zoo)
-    there = prefix_names(zoo) if is_s3(zoo) else folder_names(zoo)
-    names = sorted(name for name in there if MODEL_NAME.fullmatch(name) and name != LEDGER_FOLDER)
-    found = [open_home(zoo, name) for name in names]
-    return [home for home in found if home.versions() or home.current().version is not None]
 
 
 def check_zoo(zoo: AnyPath) -> None:

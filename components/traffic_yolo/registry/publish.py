@@ -17,9 +17,10 @@ from traffic_yolo.registry.gates.judge import Judge
 from traffic_yolo.registry.gates.opponents import Opponents, opponents_of
 from traffic_yolo.registry.gates.rules import ANY, METRICS, GateRules
 from traffic_yolo.registry.history import History
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.registry.in_use import MOST_ATTEMPTS, GoneError, Now, check_stays, kept_changing, retried, use
 from traffic_yolo.registry.ledger import LedgerEntry, add_entry, ledger_of_zoo, read_ledger
-from traffic_yolo.registry.model_home import ModelHome, open_home
+from traffic_yolo.registry.model_home import ModelHome
 from traffic_yolo.registry.publication import (
     Publication,
     latest,

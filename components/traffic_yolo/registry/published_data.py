@@ -5,8 +5,9 @@ from typing import Any
 
 from traffic_yolo.errors import ModelError
 from traffic_yolo.registry.card import CARD_NAME
+from traffic_yolo.registry.homes import homes
 from traffic_yolo.registry.ledger import OBJECT_NAME, ledger_of_zoo, read_ledger
-from traffic_yolo.registry.model_home import check_zoo, homes
+from traffic_yolo.registry.model_home import check_zoo
 from traffic_yolo.storage import AnyPath, exists, join, parse_json, read
 from traffic_yolo.trained_on import TRAINED_ON_NAME
 

@@ -13,7 +13,8 @@ from traffic_yolo.evaluation.provenance import KNOWN_WEIGHTS
 from traffic_yolo.html_report import format_cell
 from traffic_yolo.progress import progress
 from traffic_yolo.registry.bundle import checksums_of
-from traffic_yolo.registry.model_home import check_zoo, homes
+from traffic_yolo.registry.homes import homes
+from traffic_yolo.registry.model_home import check_zoo
 from traffic_yolo.storage import AnyPath, join, parse_json, read
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
 

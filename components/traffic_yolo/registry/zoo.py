@@ -9,8 +9,10 @@ from pathlib import Path
 from traffic_yolo.errors import ModelError
 from traffic_yolo.messages import shown
 from traffic_yolo.registry.bundle import verify_bundle
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.registry.in_use import Now, retried, use
-from traffic_yolo.registry.model_home import ModelHome, chosen_version, known_home, open_home
+from traffic_yolo.registry.known_home import known_home
+from traffic_yolo.registry.model_home import ModelHome, chosen_version
 from traffic_yolo.registry.publish import publish as publish
 from traffic_yolo.registry.published import Published as Published
 from traffic_yolo.storage import AnyPath, output_path

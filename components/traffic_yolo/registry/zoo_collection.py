@@ -10,8 +10,10 @@ from traffic_yolo.errors import ModelError
 from traffic_yolo.registry.bundle import SUMS_NAME
 from traffic_yolo.registry.gates.opponents import last_winner
 from traffic_yolo.registry.history import History
+from traffic_yolo.registry.homes import homes
+from traffic_yolo.registry.known_home import known_home
 from traffic_yolo.registry.ledger import OBJECT_NAME, TIME_FORMAT, LedgerEntry, ledger_of_zoo, read_ledger
-from traffic_yolo.registry.model_home import ModelHome, homes, known_home
+from traffic_yolo.registry.model_home import ModelHome
 from traffic_yolo.registry.publication import Publication, read_publications
 from traffic_yolo.storage import AnyPath, exists, join, list_files, stat
 

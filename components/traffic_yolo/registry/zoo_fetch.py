@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from traffic_yolo.registry.bundle import SUMS_NAME, checksums_of, verify_bundle
-from traffic_yolo.registry.model_home import chosen_version, known_home
+from traffic_yolo.registry.known_home import known_home
+from traffic_yolo.registry.model_home import chosen_version
 from traffic_yolo.storage import AnyPath, atomic_folder, fetch, join, output_path
 
 

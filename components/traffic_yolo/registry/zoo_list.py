@@ -9,15 +9,10 @@ from traffic_yolo.html_report import format_cell
 from traffic_yolo.messages import shown
 from traffic_yolo.registry.bundle import verify_bundle
 from traffic_yolo.registry.history import History
+from traffic_yolo.registry.homes import homes
+from traffic_yolo.registry.known_home import known_home
 from traffic_yolo.registry.ledger import OBJECT_NAME, LedgerEntry, ledger_of_zoo, read_ledger
-from traffic_yolo.registry.model_home import (
-    CURRENT_NAME,
-    ModelHome,
-    check_zoo,
-    chosen_version,
-    homes,
-    known_home,
-)
+from traffic_yolo.registry.model_home import CURRENT_NAME, ModelHome, check_zoo, chosen_version
 from traffic_yolo.registry.publication import read_publications
 from traffic_yolo.registry.statement import read_statements
 from traffic_yolo.storage import AnyPath, exists

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from traffic_yolo.messages import one_line
 from traffic_yolo.model_folder import WEIGHTS_NAME
-from traffic_yolo.registry.model_home import open_home
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.retraining.attempts import Attempt, Attempts, Ended, Weights, time_text
 from traffic_yolo.retraining.outcome import outcome_in_zoo
 from traffic_yolo.run_id import known_run_id

@@ -91,7 +91,7 @@ def new_data(
     from pathlib import Path
 
     from traffic_yolo.dataset.options import ConvertOptions
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.retraining.look import Run, Start, look, owner_of
     from traffic_yolo.retraining.options import NewDataOptions
@@ -151,7 +151,7 @@ def note_weights(run_id: str, zoo: str, model_name: str, model: dsl.Input[dsl.Mo
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.retraining.closing import note_model
 
     with one_line_errors():
@@ -170,7 +170,8 @@ def close_attempt(run_id: str, zoo: str, model_name: str, status: dsl.PipelineTa
     """
     from datetime import UTC, datetime
 
-    from traffic_yolo.errors import TrafficYoloError, one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
+    from traffic_yolo.errors import TrafficYoloError
     from traffic_yolo.retraining.closing import close
     from traffic_yolo.webhook import tell_webhook
 

@@ -22,7 +22,8 @@ from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME
 from traffic_yolo.options import described
 from traffic_yolo.process_identity import is_gone
 from traffic_yolo.registry.bundle import verify_bundle
-from traffic_yolo.registry.model_home import chosen_version, open_home
+from traffic_yolo.registry.homes import open_home
+from traffic_yolo.registry.model_home import chosen_version
 from traffic_yolo.retraining.attempts import Attempt, Attempts, Begun, time_text
 from traffic_yolo.retraining.comparison import Data, NewData, check_splits, new_data
 from traffic_yolo.retraining.gate import NO_NEW_DATA, RETRAIN, Verdict, under_way, verdict

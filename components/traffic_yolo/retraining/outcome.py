@@ -6,8 +6,9 @@ from traffic_yolo.model_folder import WEIGHTS_NAME
 from traffic_yolo.registry.bundle import SUMS_NAME, checksums_of
 from traffic_yolo.registry.card import CARD_NAME
 from traffic_yolo.registry.history import History
+from traffic_yolo.registry.homes import open_home
 from traffic_yolo.registry.ledger import ledger_of_zoo, read_ledger
-from traffic_yolo.registry.model_home import ModelHome, open_home
+from traffic_yolo.registry.model_home import ModelHome
 from traffic_yolo.registry.publication import latest, read_publications
 from traffic_yolo.retraining.attempts import Attempt, Attempts, Ended, time_text
 from traffic_yolo.storage import AnyPath, exists, join, parse_json, read

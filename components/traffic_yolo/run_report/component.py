@@ -28,7 +28,8 @@ def report_run(
     """
     from pathlib import Path
 
-    from traffic_yolo.errors import TrafficYoloError, one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
+    from traffic_yolo.errors import TrafficYoloError
     from traffic_yolo.run_report.report import report_of
     from traffic_yolo.webhook import tell_webhook
 

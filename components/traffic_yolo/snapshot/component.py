@@ -42,7 +42,7 @@ def snapshot(
 
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
     from traffic_yolo.snapshot.changes import compare
@@ -86,7 +86,7 @@ def hash_share(
     """
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.snapshot.content import ShareContent, held_files
     from traffic_yolo.snapshot.options import RecordingsChoice
     from traffic_yolo.storage import put
@@ -123,7 +123,7 @@ def gate(
 
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.snapshot.changes import GateOptions, compare
     from traffic_yolo.snapshot.changes import gate as gate_of
@@ -149,7 +149,7 @@ def keep_snapshot(listing: dsl.Input[dsl.Artifact], location: str) -> None:
     """
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.storage import put
 
     with one_line_errors():

@@ -13,6 +13,7 @@ from traffic_yolo.storage.atomic import (
 )
 from traffic_yolo.storage.documents import json_value, parse_json, parse_yaml, read_json, read_yaml
 from traffic_yolo.storage.folder_sync import SyncReport, known_checksums, sync
+from traffic_yolo.storage.inputs import existing_folder, existing_path, input_path
 from traffic_yolo.storage.locations import (
     NAS_ROOT_VARIABLE,
     AnyPath,
@@ -27,11 +28,8 @@ from traffic_yolo.storage.locations import (
 )
 from traffic_yolo.storage.operations import (
     check_writable,
-    existing_folder,
-    existing_path,
     exists,
     fetch,
-    input_path,
     list_files,
     put,
     put_if_unchanged,
@@ -40,9 +38,9 @@ from traffic_yolo.storage.operations import (
     remove,
     stat,
     stream,
-    verify,
 )
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
+from traffic_yolo.storage.verify import verify
 from traffic_yolo.storage.whole_folder import atomic_folder, check_new_folder, private_folder, remove_abandoned
 
 __all__ = [

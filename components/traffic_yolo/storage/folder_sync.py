@@ -26,9 +26,10 @@ from traffic_yolo.storage.atomic import storage_error, sync_folder, write_bytes
 from traffic_yolo.storage.cache_folder import cache_folder
 from traffic_yolo.storage.hash_cache import UNKNOWN, HashCache, entry_of, seconds_to_wait
 from traffic_yolo.storage.locations import is_s3, join, lies_below, local_path, shown
-from traffic_yolo.storage.operations import open_place, verify
+from traffic_yolo.storage.open_place import open_place
 from traffic_yolo.storage.places import Listing, Skipped, StoredFile
 from traffic_yolo.storage.retry import Fault, FaultOf, retried, share_fault_of
+from traffic_yolo.storage.verify import verify
 
 STATE_FOLDER = ".traffic-yolo-sync"
 SOURCE_STATE, TARGET_STATE, LOCK = "source.hashes", "target.hashes", "lock"

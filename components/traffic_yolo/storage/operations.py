@@ -3,30 +3,20 @@
 A location is a plain path, `file:///path`, `nas://share/path` or `s3://bucket/key` (`locations.py`).
 """
 
-import errno
 import hashlib
-import importlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from traffic_yolo.errors import ChangedMeanwhileError, ChecksumError, NotFoundError, StorageError
+from traffic_yolo.errors import ChecksumError, NotFoundError, StorageError
 from traffic_yolo.storage.atomic import sha256_of_file, write_json
 from traffic_yolo.storage.documents import read_json
-from traffic_yolo.storage.local import LocalPlace
-from traffic_yolo.storage.locations import AnyPath, is_s3, local_path, location_text, output_path, parse_s3, shown
+from traffic_yolo.storage.locations import AnyPath, local_path, location_text, output_path, shown
+from traffic_yolo.storage.open_place import open_place
 from traffic_yolo.storage.places import Listing, Place, StoredFile
 from traffic_yolo.storage.retry import retried, share_fault_of
-
-
-def open_place(location: AnyPath) -> Place:
-    """What does the work for a location. minio is imported for object storage alone."""
-    location = location_text(location)
-    if is_s3(location):
-        place: Place = importlib.import_module("traffic_yolo.storage.s3").S3Place(parse_s3(location))
-        return place
-    return LocalPlace(local_path(location))
+from traffic_yolo.storage.verify import verify
 
 
 def list_files(location: AnyPath) -> Listing:
@@ -124,38 +114,6 @@ def remove(location: AnyPath) -> None:
     open_place(location).remove()
 
 
-def verify(location: AnyPath, *, sha256: str = "") -> StoredFile:
-    """Reads one file or object wholly and compares; the answer has the SHA-256 that was found.
-
-    Without `sha256`, an object is held to the one that was stored with it; where none is known, the content was at
-    least readable to the end. Raises `ChecksumError` with both values, `NotFoundError`, `StorageError`.
-    """
-    location = location_text(location)
-    place = open_place(location)
-    stored = place.stat()
-    if stored is None:
-        raise NotFoundError(f"{shown(location)}: not found")
-    found = retried(lambda: _sha256_of(place), shown(location), share_fault_of(None))
-    after = place.stat()
-    if after is None:
-        raise ChangedMeanwhileError(
-            f"{shown(location)}: vanished while it was read; verify it again"
-        ) from FileNotFoundError(errno.ENOENT, "not found")
-    if after.identity != stored.identity:
-        raise ChangedMeanwhileError(f"{shown(location)}: changed while it was read; verify it again")
-    expected = sha256 or stored.sha256
-    if expected and found != expected:
-        raise ChecksumError(f"{shown(location)}: expected SHA-256 {expected}, found {found}")
-    return stored._replace(sha256=found)
-
-
-def _sha256_of(place: Place) -> str:
-    digest = hashlib.sha256()
-    for chunk in place.stream():
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _cached(location: str, place: Place, target: Path, sha256: str) -> Path:
     """The copy of an object in the local cache; fetched again when either of the two has changed."""
     note = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:24]}.fetched.json")
@@ -171,44 +129,6 @@ def _cached(location: str, place: Place, target: Path, sha256: str) -> Path:
     fetched = place.fetch(target, sha256)
     write_json(note, {"identity": fetched.identity.hex(), "sha256": fetched.sha256})
     return target
-
-
-def input_path(location: AnyPath, *, what: str) -> Path:
-    """The path on this machine of something to read. `what` names it in messages.
-
-    Objects are copied to the local cache first: one by `fetch`, all below a prefix by `sync`; `StorageError` where
-    there are none. Whether anything lies at another location is left to who opens it.
-    """
-    location = location_text(location)
-    if not is_s3(location):
-        return local_path(location)
-    place = open_place(location)
-    if place.stat() is not None:
-        return fetch(location)
-    if not place.exists():
-        raise StorageError(f"{what} not found: {shown(location)}; check bucket and key")
-    copy = place.copy_path()
-    assert copy is not None
-    importlib.import_module("traffic_yolo.storage.folder_sync").sync(location, str(copy), delete=True, wait=True)
-    return copy
-
-
-def existing_path(location: AnyPath, *, what: str) -> Path:
-    """`input_path` that is refused with `StorageError` where nothing is there."""
-    path = input_path(location, what=what)
-    if not path.exists():
-        raise StorageError(f"{what} not found: {path}; check the path, or that the share is mounted")
-    return path
-
-
-def existing_folder(location: AnyPath, *, what: str) -> Path:
-    """`existing_path` that must be a folder with something in it."""
-    path = existing_path(location, what=what)
-    if not path.is_dir():
-        raise StorageError(f"{what} is not a folder: {path}")
-    if next(path.iterdir(), None) is None:
-        raise StorageError(f"{what} is empty: {path}")
-    return path
 
 
 def check_writable(location: AnyPath) -> None:

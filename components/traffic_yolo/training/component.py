@@ -59,7 +59,7 @@ def train(
     import shutil
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.run_id import known_run_id
     from traffic_yolo.storage import output_path
@@ -145,7 +145,7 @@ def train_on_cluster(
     import shutil
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.training.options import TrainingOptions
     from traffic_yolo.training.summary import FinishedTraining

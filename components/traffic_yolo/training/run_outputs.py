@@ -21,7 +21,8 @@ from traffic_yolo.training.batch_pictures import (
     written_batches,
 )
 from traffic_yolo.training.curves import curves_svg
-from traffic_yolo.training.event_log import EventLogs, Outcome
+from traffic_yolo.training.event_log import Outcome
+from traffic_yolo.training.event_logs import EventLogs
 from traffic_yolo.training.history import HistoryRow
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.report import REPORT_NAME, ClassResult, TrainingReport, training_report

@@ -16,7 +16,8 @@ from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 from traffic_yolo.training.checkpoint import LAST, PREVIOUS, differences, read_last
 from traffic_yolo.training.distributed import Processes, process_group, requested
-from traffic_yolo.training.event_log import LoggedRun, event_logs
+from traffic_yolo.training.event_log import LoggedRun
+from traffic_yolo.training.event_logs import event_logs
 from traffic_yolo.training.interrupts import watched
 from traffic_yolo.training.log_to import check_log_to
 from traffic_yolo.training.options import RESUME, TrainingOptions

@@ -39,7 +39,7 @@ def tune(
     import shutil
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.options import described
     from traffic_yolo.tuning.tune import tune as choose_thresholds

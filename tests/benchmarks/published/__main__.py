@@ -16,7 +16,8 @@ sys.path.insert(0, str(FOLDER))
 from comparison import Line, line_of, markdown  # noqa: E402  (the folder is no package)
 from measured import coco_data_set, evaluated  # noqa: E402
 
-from traffic_yolo.errors import TrafficYoloError, one_line_errors  # noqa: E402
+from traffic_yolo.entry_point import one_line_errors  # noqa: E402
+from traffic_yolo.errors import TrafficYoloError  # noqa: E402
 from traffic_yolo.published_weights import published_models  # noqa: E402
 from traffic_yolo.registry.bare_zoo import bare_pairs  # noqa: E402
 from traffic_yolo.storage import existing_path, sha256_of_file, write_text  # noqa: E402

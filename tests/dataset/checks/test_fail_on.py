@@ -17,7 +17,7 @@ from traffic_yolo.dataset.checks.finding import CHECK_NAMES, FailOn, Findings
 from traffic_yolo.dataset.checks.observer import NOT_IN_CONVERSION
 from traffic_yolo.dataset.checks.source_problems import CHECK_OF_KIND
 from traffic_yolo.dataset.checks.table import CHECKS
-from traffic_yolo.dataset.sources.problems import KEPT_OF_A_KIND, KINDS, NOTED, Noted, Problem
+from traffic_yolo.dataset.problems import KEPT_OF_A_KIND, KINDS, NOTED, Noted, Problem
 from traffic_yolo.errors import LabelError, OptionsError
 
 SPLITS = ("train", "val", "test")

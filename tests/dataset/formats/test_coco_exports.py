@@ -18,8 +18,8 @@ from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco import CocoReader
 from traffic_yolo.dataset.formats.coco_outlines import outline_box
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.opening import open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import LabelError
 
 Entry = dict[str, Any]

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import PictureLabels
 from traffic_yolo.dataset.sources.label_formats import LABEL_FORMATS, open_labels
-from traffic_yolo.dataset.sources.problems import Problem
 
 Corners = tuple[float, float, float, float]
 WIDTH, HEIGHT = 100, 80

@@ -9,10 +9,10 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.cvat import CvatReader
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import PictureLabels
 from traffic_yolo.dataset.sources.label_formats import detect_label_format
 from traffic_yolo.dataset.sources.opening import open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import DatasetError, LabelError
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>

@@ -13,9 +13,9 @@ from traffic_yolo.dataset.formats.kitti import KittiReader
 from traffic_yolo.dataset.formats.labelme import LabelmeReader
 from traffic_yolo.dataset.formats.voc import VocReader
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.label_formats import detect_label_format
 from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import LabelError, StorageError
 
 NO_OPTIONS = ReadOptions()

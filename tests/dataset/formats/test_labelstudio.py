@@ -11,9 +11,9 @@ from traffic_yolo.dataset.export_labels import export_labels
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.labelstudio import LabelStudioReader
 from traffic_yolo.dataset.options import ExportOptions, SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.label_formats import detect_label_format
 from traffic_yolo.dataset.sources.opening import open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import LabelError
 
 NO_OPTIONS = ReadOptions()

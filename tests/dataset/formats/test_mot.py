@@ -9,9 +9,9 @@ from small_shares import HEIGHT, WIDTH, jpeg
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.mot import MotReader
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.label_formats import detect_label_format
 from traffic_yolo.dataset.sources.opening import open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import LabelError
 
 NO_OPTIONS = ReadOptions()

@@ -10,8 +10,8 @@ from small_shares import jpeg
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.yolo import YoloReader
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.opening import open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import LabelError
 
 BOX = "0 0.5 0.5 0.25 0.5\n"

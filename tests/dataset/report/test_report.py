@@ -9,10 +9,11 @@ import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox
-from traffic_yolo.dataset.pictures.observer import PictureObserver
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.report.anchor_fit import DEFAULT_CFG, AnchorObserver, anchors_of, best_ious
+from traffic_yolo.dataset.report.page import report_page
+from traffic_yolo.dataset.report.picture_observer import PictureObserver
 from traffic_yolo.dataset.report.report import ReportBuilder, report_markdown
 from traffic_yolo.dataset.report.samples import draw_boxes
 
@@ -52,13 +53,17 @@ def test_a_rare_class_is_named() -> None:
     assert "fewer than 1% of the boxes are of BUS" in builder.report([]).notes
 
 
+def page_of(builder: ReportBuilder, left_out: dict[str, int] | None = None) -> str:
+    report = builder.report([])
+    return report_page(report, builder.distributions, builder.samples(), title="Data set", left_out=left_out or {})
+
+
 def test_the_page_stays_below_two_megabytes_with_thousands_of_sites_and_pictures_of_noise() -> None:
     builder, data = ReportBuilder(CLASSES), noise()
     for number in range(3000):
         split = ("train", "val", "test")[number % 3]
         builder.add(frame(number, car(50 + number % 400, 60), picture=data, site=f"site{number}"), split)
-    report = builder.report([])
-    html = builder.html(report, title="Data set", left_out={"things": 3})
+    html = page_of(builder, left_out={"things": 3})
     assert 300_000 < len(html.encode()) < 2_000_000
     assert html.count("<img") == 12
     assert "2900 more sites are in report.json" in html
@@ -66,7 +71,7 @@ def test_the_page_stays_below_two_megabytes_with_thousands_of_sites_and_pictures
 
 def test_an_empty_set_has_a_page_too() -> None:
     builder = ReportBuilder(CLASSES)
-    assert "No pictures." in builder.html(builder.report([]), title="Data set")
+    assert "No pictures." in page_of(builder)
 
 
 def test_a_sample_that_does_not_decode_is_left_out() -> None:

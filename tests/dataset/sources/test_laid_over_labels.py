@@ -19,10 +19,10 @@ from traffic_yolo.dataset.options import (
     ExportOptions,
     SourceChoice,
 )
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.label_formats import LABEL_FORMATS
 from traffic_yolo.dataset.sources.label_writers import LABEL_WRITERS
 from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import DatasetError, LabelError, RecordingInUseError, StorageError
 
 BOXES = 1980  # as the README of the reference material states

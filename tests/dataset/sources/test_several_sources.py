@@ -14,7 +14,7 @@ from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.folder.shards import Shard, convert_shard, merge_shards
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
-from traffic_yolo.dataset.sources.quarantine import QUARANTINE_NAME
+from traffic_yolo.dataset.quarantine import QUARANTINE_NAME
 from traffic_yolo.dataset.sources.source_list import read_source_list
 from traffic_yolo.errors import LabelError, OptionsError, StorageError
 from traffic_yolo.snapshot.snapshot import take_snapshot, write_snapshot

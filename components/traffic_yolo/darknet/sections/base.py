@@ -1,20 +1,22 @@
 """What all layer sections share: their place in the network, the shapes around them, and the order of their weights."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.lint_findings import SectionRule
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
 # A layer's output for one picture. yolov4 at 4096 x 4096 has 2^29; what is larger is a slip of the pen.
 MAX_OUTPUTS = 1 << 30
+# A rule of the lint, given a `lint_findings.SectionCase`: that one holds a section, so it cannot be named here
+SectionRule = Callable[[Any], Iterator[Finding]]
 
 
 class Shape(NamedTuple):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from traffic_yolo.darknet.lint_findings import Finding, SectionCase
+from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
 from traffic_yolo.darknet.sections.refused_keys import IN_MAXPOOL

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, read_activation
-from traffic_yolo.darknet.lint_findings import Finding, SectionCase
+from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 

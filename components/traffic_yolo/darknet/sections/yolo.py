@@ -11,8 +11,9 @@ from typing import ClassVar
 
 from torch import nn
 
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.heads import UnevenGrid, YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
-from traffic_yolo.darknet.lint_findings import Finding, SectionCase
+from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.refused_keys import IN_REGION
 from traffic_yolo.darknet.sections.runtimes import DARKNET, OPENCV, Reads, read_by, words

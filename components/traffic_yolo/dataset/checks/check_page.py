@@ -8,7 +8,7 @@ from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckRepo
 from traffic_yolo.dataset.checks.report import checks_section, findings_text
 from traffic_yolo.dataset.pictures.choice import BLURRED, NONE
 from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox
-from traffic_yolo.dataset.pictures.observer import leak_section
+from traffic_yolo.dataset.report.picture_observer import leak_section
 from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text

@@ -15,11 +15,11 @@ from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of
 from traffic_yolo.dataset.checks.table import CHECKS, CheckContext
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.sources.atm import AtmSource, scan_name
 from traffic_yolo.dataset.sources.combined import CombinedSource
 from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.dataset.splits.groups import picture_of
 from traffic_yolo.dataset.splits.leaks import LeakCheck, LeakReport

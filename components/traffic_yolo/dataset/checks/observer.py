@@ -15,8 +15,8 @@ from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of, noted_findings
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import Findings as Outcome
+from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.sources.problems import Noted, Problem
 from traffic_yolo.errors import OptionsError
 
 # What a conversion cannot judge: it sees labelled frames only, and no radar

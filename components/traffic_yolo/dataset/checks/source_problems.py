@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings
-from traffic_yolo.dataset.sources.problems import Noted, Problem
+from traffic_yolo.dataset.problems import Noted, Problem
 
 # kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
 CHECK_OF_KIND = {

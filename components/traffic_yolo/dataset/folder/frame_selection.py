@@ -10,7 +10,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.folder.frame_mapping import FrameMapping
-from traffic_yolo.dataset.folder.frame_spool import SpooledFrame, read_frames
+from traffic_yolo.dataset.frame_spool import SpooledFrame, read_frames
 from traffic_yolo.dataset.observers import PlugIns, RecordFilter
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.records import Annotation, Frame

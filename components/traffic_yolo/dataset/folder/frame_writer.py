@@ -12,12 +12,12 @@ from typing import Any
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.folder.frame_selection import FrameSelection
-from traffic_yolo.dataset.folder.frame_spool import FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.formats.yolo import yolo_lines
+from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame, write_frame
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
+from traffic_yolo.dataset.quarantine import Quarantine
 from traffic_yolo.dataset.records import Frame
-from traffic_yolo.dataset.sources.quarantine import Quarantine
 
 
 class FrameWriter:

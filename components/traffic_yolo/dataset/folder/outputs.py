@@ -4,7 +4,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.folder.writer import Stage
 from traffic_yolo.dataset.options import ConvertOptions
-from traffic_yolo.dataset.sources.quarantine import PARTS_NAME, check_quarantine, write_quarantine
+from traffic_yolo.dataset.quarantine import PARTS_NAME, check_quarantine, write_quarantine
 from traffic_yolo.dataset.sources.source_list import locations_of
 from traffic_yolo.dataset.store.data_store import DataStore
 from traffic_yolo.storage import check_new_folder, check_writable

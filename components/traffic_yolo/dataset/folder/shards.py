@@ -23,15 +23,15 @@ from traffic_yolo.dataset.convert import (
     recipe_of,
     write_frames,
 )
-from traffic_yolo.dataset.folder.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.folder.outputs import check_places, keep_aside
 from traffic_yolo.dataset.folder.writer import SetDescription, Stage
+from traffic_yolo.dataset.frame_spool import SPOOL_NAME, read_frames
 from traffic_yolo.dataset.observers import PlugInsFactory
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.plug_ins import plug_ins
 from traffic_yolo.dataset.policy import policy_at
-from traffic_yolo.dataset.sources.problems import Noted, Problem
-from traffic_yolo.dataset.sources.quarantine import QuarantineEntry, check_quarantine, quarantine_written
+from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.dataset.quarantine import QuarantineEntry, check_quarantine, quarantine_written
 from traffic_yolo.dataset.sources.source_list import locations_of
 from traffic_yolo.dataset.store.handed_on import data_set_written
 from traffic_yolo.dataset.store.recipe import Recipe

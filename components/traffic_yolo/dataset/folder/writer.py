@@ -15,18 +15,19 @@ import orjson
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import SCHEMA_VERSION
 from traffic_yolo.dataset.folder.frame_selection import judged_frames
-from traffic_yolo.dataset.folder.frame_spool import FileEntry, SpooledFrame
 from traffic_yolo.dataset.folder.frame_writer import notes_of
-from traffic_yolo.dataset.folder.manifest import CLASSES_NAME, MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
 from traffic_yolo.dataset.formats.yolo import read_back
 from traffic_yolo.dataset.formats.yolo_set import darknet_data_text, data_yaml_text
+from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns
+from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.dataset.quarantine import QuarantineEntry, quarantine_notes
 from traffic_yolo.dataset.records import SPLITS, Frame
+from traffic_yolo.dataset.report.page import report_page
 from traffic_yolo.dataset.report.report import Report, ReportBuilder
-from traffic_yolo.dataset.sources.problems import Noted, Problem
-from traffic_yolo.dataset.sources.quarantine import QuarantineEntry, quarantine_notes
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.html_report import Html
 from traffic_yolo.progress import progress
@@ -134,8 +135,14 @@ class FolderWriter:
         left_out = {what: count for what, count in sorted(tally.items()) if count}
         described = {**report.as_dict(), "left_out": left_out, **({"findings": found} if found else {})}
         write_json(self._folder / "report.json", described)
-        html = self._builder.html(
-            report, title="Data set", left_out=left_out, sections=sections, pictures=self._plug_ins.pictures
+        html = report_page(
+            report,
+            self._builder.distributions,
+            self._builder.samples(),
+            title="Data set",
+            left_out=left_out,
+            sections=sections,
+            pictures=self._plug_ins.pictures,
         )
         (self._folder / "report.html").write_text(html, encoding="utf-8")
         return report, self._fingerprint.hexdigest

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
-from traffic_yolo.dataset.sources.problems import ProblemSink, strict
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids, is_own_area
 from traffic_yolo.dataset.formats.json_stream import json_pieces
 from traffic_yolo.dataset.formats.left_out import FLAT, REVERSED, emptied_message
+from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import SPLIT_WORD, Annotation, Frame, PictureLabels, rounded_xywh
-from traffic_yolo.dataset.sources.problems import THE_SET, About, Problem, ProblemSink, strict
 from traffic_yolo.errors import LabelError, StorageError
 
 IGNORED = "ignored"

@@ -25,8 +25,8 @@ from traffic_yolo.dataset.coco_entries import (
 from traffic_yolo.dataset.formats.coco_outlines import with_box
 from traffic_yolo.dataset.formats.left_out import flat_box_message, reversed_box_message, shown_xywh
 from traffic_yolo.dataset.formats.provenance import MARKS, drawn_by
+from traffic_yolo.dataset.problems import About, Problem
 from traffic_yolo.dataset.records import LABEL_SOURCES, Annotation, checked_annotation
-from traffic_yolo.dataset.sources.problems import About, Problem
 from traffic_yolo.errors import LabelError
 
 SOURCE_NUMBER = {name: number for number, name in enumerate(LABEL_SOURCES)}

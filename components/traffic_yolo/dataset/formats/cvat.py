@@ -25,8 +25,8 @@ from traffic_yolo.dataset.formats.shapes import (
     polygon_area,
 )
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
-from traffic_yolo.dataset.sources.problems import THE_SET, Problem, ProblemSink, strict
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 

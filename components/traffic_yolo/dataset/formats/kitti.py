@@ -17,8 +17,8 @@ from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import SCORE, drawn_by
 from traffic_yolo.dataset.formats.shapes import box_of_corners
 from traffic_yolo.dataset.formats.text_labels import files_below, write_label_file
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
-from traffic_yolo.dataset.sources.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, StorageError
 
 DONT_CARE = "DontCare"

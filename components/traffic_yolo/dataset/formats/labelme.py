@@ -17,8 +17,8 @@ from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.provenance import record_fields
 from traffic_yolo.dataset.formats.shapes import Box, Points, box_of_points, polygon_area
 from traffic_yolo.dataset.formats.text_labels import files_below
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
-from traffic_yolo.dataset.sources.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import json_value, parse_json

@@ -21,8 +21,8 @@ from traffic_yolo.dataset.formats.provenance import record_fields
 from traffic_yolo.dataset.formats.shapes import Box, box_of_points, polygon_area
 from traffic_yolo.dataset.pictures.finder import PictureFinder
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
-from traffic_yolo.dataset.sources.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from traffic_yolo.dataset.formats.shapes import Box, ordered_xywh
-from traffic_yolo.dataset.sources.problems import About, Problem, ProblemSink, already_told
+from traffic_yolo.dataset.problems import About, Problem, ProblemSink, already_told
 
 FLAT = "boxes without area left out"
 REVERSED = "boxes with reversed corners taken in order"

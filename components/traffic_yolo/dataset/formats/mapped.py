@@ -23,8 +23,8 @@ from traffic_yolo.dataset.formats.left_out import LeftOut
 from traffic_yolo.dataset.formats.mapping import read_mapping
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.formats.shapes import Box
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
-from traffic_yolo.dataset.sources.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, OptionsError, StorageError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import json_value

@@ -13,8 +13,8 @@ from traffic_yolo.dataset.formats.label_text import LabelText, path_of
 from traffic_yolo.dataset.formats.left_out import LeftOut, emptied_message
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
+from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
-from traffic_yolo.dataset.sources.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 

@@ -16,12 +16,12 @@ from typing import IO, Any
 import numpy as np
 import orjson
 
-from traffic_yolo.dataset.folder.frame_spool import annotation_of_row, annotation_row
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.formats.provenance import judged
+from traffic_yolo.dataset.frame_spool import annotation_of_row, annotation_row
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
-from traffic_yolo.dataset.sources.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.storage import json_value
 

@@ -17,8 +17,8 @@ from traffic_yolo.dataset.formats.shapes import box_of_corners
 from traffic_yolo.dataset.formats.text_labels import files_below
 from traffic_yolo.dataset.formats.voc_origin import Origin, Shows, shown_by
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Annotation, PictureLabels
-from traffic_yolo.dataset.sources.problems import THE_SET, Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, StorageError
 
 ROOT_TAG = "annotation"

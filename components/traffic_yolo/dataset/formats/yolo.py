@@ -25,8 +25,8 @@ from traffic_yolo.dataset.formats.yolo_beside import (
     labels_without_picture,
 )
 from traffic_yolo.dataset.formats.yolo_set import darknet_data, read_darknet_data, read_data_yaml, yolo_file
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, already_told, refuse, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, Frame, PictureLabels
-from traffic_yolo.dataset.sources.problems import THE_SET, Problem, ProblemSink, already_told, refuse, strict
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.storage import existing_path
 

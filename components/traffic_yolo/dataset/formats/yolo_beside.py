@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
-from traffic_yolo.dataset.sources.problems import THE_SET, Problem
+from traffic_yolo.dataset.problems import THE_SET, Problem
 from traffic_yolo.errors import StorageError
 
 LABEL_SUFFIX = ".txt"

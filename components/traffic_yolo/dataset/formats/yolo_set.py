@@ -11,8 +11,8 @@ import yaml
 
 from traffic_yolo.dataset.formats.label_text import LabelText, path_of
 from traffic_yolo.dataset.formats.yolo_beside import label_file_of, pictures_below
+from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import ALL, SPLITS
-from traffic_yolo.dataset.sources.problems import Problem
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import parse_yaml

@@ -1,71 +1,38 @@
 """The page of a data set's report: tables, figures and samples, in one file that stays small however large the set."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from traffic_yolo.dataset.pictures.choice import BLURRED
 from traffic_yolo.dataset.pictures.drawn_boxes import PALETTE
 from traffic_yolo.dataset.records import Frame
+from traffic_yolo.dataset.report.distributions import ASPECT_EDGES, HEAT_BINS_WH, SIZE_EDGES, Distributions
+from traffic_yolo.dataset.report.report import Report
 from traffic_yolo.dataset.report.samples import sample_pictures
 from traffic_yolo.html_report import Html, draw_cells, figure_svg, log_scale, page, paragraph, table
 
-if TYPE_CHECKING:
-    from traffic_yolo.dataset.report.report import Report
-
-HEAT_BINS_WH = (32, 18)
-SIZE_EDGES = np.geomspace(0.003, 1, 30)  # shares of the picture
 SIZE_TICKS = (0.003, 0.01, 0.03, 0.1, 0.3, 1)
-ASPECT_EDGES = np.geomspace(0.1, 10, 31)  # width over height
 ASPECT_TICKS = (0.1, 0.3, 1, 3, 10)
 SHOWN_SITES = 100  # a table of thousands would fill the page; report.json has them all
 
-IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Distributions:
-    """Histograms of boxes: widths, heights and aspects (classes, bins); heat (columns, rows) and crowding by split."""
-
-    widths: IntArray
-    heights: IntArray
-    aspects: IntArray
-    heat: Mapping[str, IntArray]
-    crowding: Mapping[str, "Counter[int]"]
-
-    @classmethod
-    def empty(cls, num_classes: int, splits: Sequence[str]) -> "Distributions":
-        """Nothing counted yet."""
-        return cls(
-            widths=np.zeros((num_classes, len(SIZE_EDGES) - 1), np.int64),
-            heights=np.zeros((num_classes, len(SIZE_EDGES) - 1), np.int64),
-            aspects=np.zeros((num_classes, len(ASPECT_EDGES) - 1), np.int64),
-            heat={split: np.zeros(HEAT_BINS_WH, np.int64) for split in splits},
-            crowding={split: Counter() for split in splits},
-        )
-
-    def add_aspects(self, class_ids: IntArray, aspects: NDArray[np.float64]) -> None:
-        """Counts widths over heights (n,); what is beyond the ends is counted at the ends."""
-        bins = np.clip(np.searchsorted(ASPECT_EDGES, aspects, side="right") - 1, 0, len(ASPECT_EDGES) - 2)
-        np.add.at(self.aspects, (class_ids, bins), 1)
-
 
 def report_page(
-    report: "Report",
+    report: Report,
     found: Distributions,
     samples: Mapping[str, Sequence[Frame]],
     *,
     title: str,
     left_out: Mapping[str, int],
-    sections: Sequence[tuple[str, Html]],
-    pictures: str,
+    sections: Sequence[tuple[str, Html]] = (),
+    pictures: str = BLURRED,
 ) -> str:
-    """The whole page. `samples` are a few frames of each split, whose pictures can be read; `pictures`: how shown."""
+    """The report as one self-contained page; `left_out` counts by reason, `sections` are those of observers.
+
+    `samples` are a few frames of each split, whose pictures can be read; `pictures`: a word of `PictureChoice`.
+    """
     notes = Html("<ul>" + "".join(f"<li>{paragraph(note)}</li>" for note in report.notes) + "</ul>")
     return page(
         title,
@@ -88,7 +55,7 @@ def report_page(
     )
 
 
-def _split_table(report: "Report") -> Html:
+def _split_table(report: Report) -> Html:
     names = ("images", "empty_images", "boxes", "ignored", "device")
     headers = ["split", "pictures", "without objects", "boxes", "ignored", "drawn by the device", "sites"]
     rows: list[tuple[str | int, ...]] = []
@@ -99,7 +66,7 @@ def _split_table(report: "Report") -> Html:
     return table(headers, rows)
 
 
-def _class_table(report: "Report") -> Html:
+def _class_table(report: Report) -> Html:
     by_class = report.boxes_by_class
     splits = report.splits if len(report.splits) > 1 else ()  # one split is all that there is
     totals = {name: sum(by_class[split][name] for split in report.splits) for name in report.classes}
@@ -111,7 +78,7 @@ def _class_table(report: "Report") -> Html:
     return table(["class", *splits, "all", "share"], rows)
 
 
-def _site_table(report: "Report") -> Html:
+def _site_table(report: Report) -> Html:
     sites_of = {split: set(report.sites[split]) for split in report.splits}
     splits_of = {site: [split for split in report.splits if site in sites_of[split]] for site in report.boxes_by_site}
     rows: list[tuple[str | int, ...]] = [
@@ -131,7 +98,7 @@ def _left_out_table(left_out: Mapping[str, int], *, kept: int) -> Html:
     return table(["number", "what"], [(count, what) for what, count in ordered], caption=caption)
 
 
-def _ignored_table(report: "Report") -> Html:
+def _ignored_table(report: Report) -> Html:
     if not report.ignored_by_reason:
         return paragraph("Every box counts.")
     ordered = sorted(report.ignored_by_reason.items(), key=lambda item: (-item[1], item[0]))

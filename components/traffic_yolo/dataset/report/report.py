@@ -3,18 +3,16 @@
 import dataclasses
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.pictures.choice import BLURRED
 from traffic_yolo.dataset.records import SPLITS, Annotation, Frame
-from traffic_yolo.dataset.report.page import HEAT_BINS_WH, SIZE_EDGES, Distributions, report_page
+from traffic_yolo.dataset.report.distributions import HEAT_BINS_WH, SIZE_EDGES, Distributions
 from traffic_yolo.dataset.report.tiny_boxes import REASON
 from traffic_yolo.dataset.splits.assignment import hash_position
-from traffic_yolo.html_report import Html
 
 SAMPLES_PER_SPLIT = 4
 COUNT_NAMES = ("images", "empty_images", "boxes", "ignored", "device")
@@ -131,32 +129,17 @@ class ReportBuilder:
             ignored_by_reason=dict(sorted(self._reasons.items())),
         )
 
-    def html(
-        self,
-        report: Report,
-        *,
-        title: str,
-        left_out: Mapping[str, int] | None = None,
-        sections: Sequence[tuple[str, Html]] = (),
-        pictures: str = BLURRED,
-    ) -> str:
-        """The report as one self-contained page; `left_out` counts by reason, `sections` are those of observers.
+    @property
+    def distributions(self) -> Distributions:
+        """The histograms of what was counted."""
+        return self._found
 
-        `pictures`: a word of `PictureChoice`.
-        """
-        samples = {
+    def samples(self) -> dict[str, list[Frame]]:
+        """A few frames of each split, by name of the picture."""
+        return {
             split: sorted((frame for _, frame in kept), key=lambda frame: frame.file_name)
             for split, kept in self._samples.items()
         }
-        return report_page(
-            report,
-            self._found,
-            samples,
-            title=title,
-            left_out=left_out or {},
-            sections=sections,
-            pictures=pictures,
-        )
 
     def _reason(self, annotation: Annotation) -> str:
         if annotation.is_crowd:

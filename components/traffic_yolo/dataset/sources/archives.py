@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.formats.label_text import AUTO, LabelText
+from traffic_yolo.dataset.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import PictureLabels
-from traffic_yolo.dataset.sources.problems import Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, TrafficYoloError
 from traffic_yolo.limits import Limits, beyond, limits
 from traffic_yolo.messages import shown

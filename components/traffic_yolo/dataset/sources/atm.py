@@ -20,10 +20,10 @@ from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.pictures.decode import check_upright
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
+from traffic_yolo.dataset.problems import About, Problem, ProblemSink, strict
+from traffic_yolo.dataset.quarantine import Quarantine
 from traffic_yolo.dataset.records import Annotation, Frame, PictureKey, PictureLabels
 from traffic_yolo.dataset.sources.label_store import LabelStore
-from traffic_yolo.dataset.sources.problems import About, Problem, ProblemSink, strict
-from traffic_yolo.dataset.sources.quarantine import Quarantine
 from traffic_yolo.errors import (
     DatasetError,
     LabelError,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.alike_classes import alike_classes
+from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, strict
 from traffic_yolo.dataset.records import Frame, PictureKey
 from traffic_yolo.dataset.sources.atm import AtmSource
-from traffic_yolo.dataset.sources.problems import THE_SET, Problem, ProblemSink, strict
 from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.messages import shown_names
 

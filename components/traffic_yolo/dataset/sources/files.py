@@ -16,9 +16,9 @@ from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.pictures.decode import check_upright
 from traffic_yolo.dataset.pictures.finder import PictureFinder
 from traffic_yolo.dataset.pictures.picture_file import kept_picture, picture_size, picture_suffix
+from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
 from traffic_yolo.dataset.sources.archives import ArchiveReader
-from traffic_yolo.dataset.sources.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
 
 UNNAMED_RECORDING = "pictures"  # never the source's own name: a renamed source is the same source

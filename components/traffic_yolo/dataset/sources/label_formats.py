@@ -18,8 +18,8 @@ from traffic_yolo.dataset.formats.sidecar import sidecar_of, with_sidecar
 from traffic_yolo.dataset.formats.voc import VocReader, voc_folder
 from traffic_yolo.dataset.formats.yolo import YoloReader
 from traffic_yolo.dataset.formats.yolo_set import yolo_file
+from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import PictureLabels
-from traffic_yolo.dataset.sources.problems import ProblemSink, strict
 from traffic_yolo.errors import OptionsError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.folder.frame_spool import labels_of_row, labels_row
+from traffic_yolo.dataset.frame_spool import labels_of_row, labels_row
 from traffic_yolo.dataset.records import PictureLabels
 
 Key = tuple[str, int]  # recording, scan number

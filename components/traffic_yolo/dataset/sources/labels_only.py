@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
+from traffic_yolo.dataset.problems import ProblemSink
 from traffic_yolo.dataset.records import Frame, PictureLabels
 from traffic_yolo.dataset.sources.files import FileSource, recording_of
-from traffic_yolo.dataset.sources.problems import ProblemSink
 from traffic_yolo.errors import LabelError
 
 

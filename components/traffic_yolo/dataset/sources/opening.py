@@ -12,6 +12,8 @@ from traffic_yolo.dataset.formats.base import LabelReader, ReadOptions
 from traffic_yolo.dataset.formats.coco import coco_files
 from traffic_yolo.dataset.formats.label_text import AUTO
 from traffic_yolo.dataset.options import ATM_FORMAT, SOURCE_LIST, SourceChoice
+from traffic_yolo.dataset.problems import ProblemSink, strict
+from traffic_yolo.dataset.quarantine import Quarantine, root_of
 from traffic_yolo.dataset.sources.archives import Archive, ArchiveReader, is_archive
 from traffic_yolo.dataset.sources.atm import AtmOptions, AtmSource
 from traffic_yolo.dataset.sources.combined import CombinedSource, NamedSource
@@ -24,8 +26,6 @@ from traffic_yolo.dataset.sources.label_formats import (
     other_formats,
 )
 from traffic_yolo.dataset.sources.labels_only import LabelsOnlySource
-from traffic_yolo.dataset.sources.problems import ProblemSink, strict
-from traffic_yolo.dataset.sources.quarantine import Quarantine, root_of
 from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.dataset.sources.source_list import is_source_list, read_source_list, refuse_own_options
 from traffic_yolo.dataset.sources.unchanged_files import unchanged_files

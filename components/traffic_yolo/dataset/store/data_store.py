@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.dataset.folder.manifest import CLASSES_NAME, MANIFEST_NAME
+from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME
 from traffic_yolo.dataset.store.reading_lease import LEASES_NAME, hold, is_there
 from traffic_yolo.errors import DatasetError, StorageError
 from traffic_yolo.progress import progress

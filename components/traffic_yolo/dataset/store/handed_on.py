@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from traffic_yolo.dataset.folder.manifest import MANIFEST_NAME
+from traffic_yolo.dataset.manifest import MANIFEST_NAME
 from traffic_yolo.dataset.reference import DatasetReference, StoredContent
 from traffic_yolo.dataset.store.data_store import DataStore
 from traffic_yolo.dataset.store.recipe import Recipe

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.store.data_store import DataStore, stored_in
+from traffic_yolo.dataset.store.remaking import make_again
 from traffic_yolo.errors import DatasetError, TrafficYoloError
 from traffic_yolo.storage import AnyPath, existing_path, input_path, shown
 from traffic_yolo.storage.lease import LeaseTiming, lease
@@ -62,11 +63,9 @@ def folder_of(reference: DatasetReference) -> Path:
 
 def _make_again(reference: DatasetReference, store: DataStore) -> None:
     """Converts again; of several processes that miss one data set, one works and the others wait for it."""
-    from traffic_yolo.dataset.convert import repeat_conversion  # reads data sets itself
-
     assert reference.stored is not None
     place = store.root / reference.fingerprint
     _log.warning("%s: the data set is gone; it is converted again", shown(reference.location))
     with lease(store.root / REBUILDS_NAME / reference.fingerprint, LeaseTiming(), unless=place.is_dir) as own:
         if own is not None:
-            repeat_conversion(reference.stored.recipe, store, expected=reference.fingerprint)
+            make_again(reference.stored.recipe, store, expected=reference.fingerprint)

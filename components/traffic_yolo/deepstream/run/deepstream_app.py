@@ -19,7 +19,7 @@ from traffic_yolo.dataset.pictures.decode import stated_size
 from traffic_yolo.deepstream.config.deploy_config import CONFIG_NAME, named_by_content
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity.agreement import Parity, compare
-from traffic_yolo.deepstream.parity.verdict import problems_of_boxes, problems_of_classes
+from traffic_yolo.deepstream.parity.limits import problems_of_boxes, problems_of_classes
 from traffic_yolo.deepstream.run.kitti import read_kitti
 from traffic_yolo.detection.detect import Picture
 from traffic_yolo.detection.nms import Detections

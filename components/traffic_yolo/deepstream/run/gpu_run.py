@@ -21,19 +21,14 @@ from traffic_yolo.deepstream.config.engine_names import EngineName, onnx_is_quan
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.nvinfer_keys import PROPERTY
 from traffic_yolo.deepstream.parity.agreement import Parity, compare
-from traffic_yolo.deepstream.parity.verdict import (
-    AP_NAMES,
-    SINGLE_LABEL,
-    problems_of,
-    problems_of_class_aps,
-    problems_of_classes,
-)
+from traffic_yolo.deepstream.parity.limits import problems_of_class_aps, problems_of_classes
 from traffic_yolo.deepstream.run.app_log import AppLog, precision_of
 from traffic_yolo.deepstream.run.app_process import find_app, run_app
 from traffic_yolo.deepstream.run.deepstream_app import FRAMES_FOLDER, RunPart, read_app_run, write_app_run
 from traffic_yolo.deepstream.run.options import GpuRunOptions
 from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.deepstream.validate import at_floor, read_operating_point
+from traffic_yolo.deepstream.verdict import AP_NAMES, SINGLE_LABEL, problems_of
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.detection.protocol import check_same_classes
 from traffic_yolo.errors import EvaluationError, GateError, ModelError, OptionsError

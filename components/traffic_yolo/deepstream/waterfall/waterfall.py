@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.deepstream.parity.agreement import Counts, Parity, compare
-from traffic_yolo.deepstream.parity.verdict import problems_of_boxes, problems_of_class_aps, problems_of_classes
+from traffic_yolo.deepstream.parity.limits import problems_of_boxes, problems_of_class_aps, problems_of_classes
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.metrics.bootstrap import Groups, resample_weights
 from traffic_yolo.metrics.coco import ClassMetrics, evaluate_coco

@@ -48,7 +48,7 @@ def search(
 
     from pathlib import Path
 
-    from traffic_yolo.errors import one_line_errors
+    from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.katib.launch.launch import LaunchOptions, best_html, run_experiment, write_document
     from traffic_yolo.katib.launch.options import SearchTaskOptions
     from traffic_yolo.option_settings import task_options

@@ -20,8 +20,8 @@ from traffic_yolo.dataset.checks.source_problems import check_of
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.pictures.finder import PictureFinder
 from traffic_yolo.dataset.pictures.picture_file import picture_suffix
+from traffic_yolo.dataset.problems import NOTED, THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureLabels
-from traffic_yolo.dataset.sources.problems import NOTED, THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.errors import LabelError, OptionsError, StorageError, TrafficYoloError
 from traffic_yolo.storage import (
     check_writable,

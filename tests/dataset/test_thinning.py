@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from traffic_yolo.dataset.records import Annotation, Frame
-from traffic_yolo.dataset.splits.thinning import FrameThinner, NegativeLimit, ThinningOptions
+from traffic_yolo.dataset.thinning import FrameThinner, NegativeLimit, ThinningOptions
 from traffic_yolo.errors import OptionsError
 
 

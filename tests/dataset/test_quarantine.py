@@ -22,7 +22,7 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.export_labels import export_labels
 from traffic_yolo.dataset.folder.shards import Shard, convert_shard, merge_shards
 from traffic_yolo.dataset.options import ConvertOptions, ExportOptions
-from traffic_yolo.dataset.sources.quarantine import QUARANTINE_NAME, file_in
+from traffic_yolo.dataset.quarantine import QUARANTINE_NAME, file_in
 from traffic_yolo.dataset.used_frames import used_frames
 from traffic_yolo.errors import DatasetError, LabelError, OptionsError, StorageError
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity.agreement import QUANTILES, Parity
-from traffic_yolo.deepstream.parity.verdict import ValidationSummary
+from traffic_yolo.deepstream.verdict import ValidationSummary
 from traffic_yolo.deepstream.waterfall.report import waterfall_sections
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from traffic_yolo.cli import main, traffic_yolo
 from traffic_yolo.deepstream.config.app_config import AppConfig, app_config
 from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config
-from traffic_yolo.deepstream.config.deployment import Deployment, write_deployment
 from traffic_yolo.deepstream.config.key_file import parse_key_file, parse_yaml_file
 from traffic_yolo.deepstream.config.lint import lint
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.nvinfer_keys import CLASS_KEYS, PROPERTY_KEYS
 from traffic_yolo.deepstream.config.options import AppOptions, ConfigOptions
 from traffic_yolo.deepstream.config.text import config_text
+from traffic_yolo.deepstream.deployment import Deployment, write_deployment
 from traffic_yolo.errors import ModelError, OptionsError
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.storage import sha256_of_file

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.dataset.folder.frame_spool import FileEntry
+from traffic_yolo.dataset.frame_spool import FileEntry
 from traffic_yolo.messages import shown
 from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.typed_values import why_other
