@@ -13,7 +13,8 @@ from pycocotools.coco import COCO
 from traffic_yolo.dataset.convert import ConvertSummary, convert, prepare, write_frames
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.folder.shards import Shard, convert_shard, merge_shards
-from traffic_yolo.dataset.formats.yolo_set import read_darknet_data, read_data_yaml
+from traffic_yolo.dataset.formats.darknet_data import read_darknet_data
+from traffic_yolo.dataset.formats.yolo_set import read_data_yaml
 from traffic_yolo.dataset.observers import PlugIns
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.splits.pins import read_pins

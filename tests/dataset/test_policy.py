@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from traffic_yolo.cli import traffic_yolo
 from traffic_yolo.dataset.policy import RESIZE_RULES, SPLIT_METHODS, DataPolicy, policy_at, with_flags
-from traffic_yolo.dataset.report.report import tiny_boxes
+from traffic_yolo.dataset.report import tiny_boxes
 from traffic_yolo.dataset.splits import plan as split_plan
 from traffic_yolo.errors import OptionsError, StorageError
 

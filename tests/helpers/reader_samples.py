@@ -31,8 +31,9 @@ from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.check_source import check_source
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.dataset.formats.darknet_data import read_darknet_data
 from traffic_yolo.dataset.formats.mapping import read_mapping
-from traffic_yolo.dataset.formats.yolo_set import read_darknet_data, read_data_yaml
+from traffic_yolo.dataset.formats.yolo_set import read_data_yaml
 from traffic_yolo.dataset.options import SourceChoice
 from traffic_yolo.dataset.pictures.decode import check_upright, decode_picture
 from traffic_yolo.dataset.pictures.picture_file import kept_picture, picture_size

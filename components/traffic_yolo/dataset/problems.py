@@ -15,6 +15,7 @@ from traffic_yolo.messages import one_line
 # kind -> the error that stops a strict reading. A check may judge each kind by a severity of its own.
 KINDS: dict[str, type[TrafficYoloError]] = {
     "recording-unreadable": RecordingError,
+    "recording-unfinished": RecordingError,
     "scan-unreadable": RecordingError,
     "picture-unreadable": DatasetError,
     "picture-size": LabelError,
@@ -40,8 +41,8 @@ OF_ONE_FILE = frozenset({"recording-unreadable", "scan-unreadable", "picture-unr
 # What a reading leaves out or mends, and goes on: a conversion judges it as a finding
 NOTED = frozenset(
     {
-        "picture-left-out", "label-missing", "label-unpaired", "labels-few", "origins-mixed", "classes-alike",
-        "box-without-area", "box-reversed", "shape-left-out", "picture-emptied",
+        "recording-unfinished", "picture-left-out", "label-missing", "label-unpaired", "labels-few", "origins-mixed",
+        "classes-alike", "box-without-area", "box-reversed", "shape-left-out", "picture-emptied",
     }
 )  # fmt: skip
 KEPT_OF_A_KIND = 200

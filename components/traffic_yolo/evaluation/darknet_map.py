@@ -22,10 +22,12 @@ from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.rgb_input import require_rgb
+from traffic_yolo.dataset.formats.darknet_data import read_darknet_data
+from traffic_yolo.dataset.formats.label_text import LabelText
 from traffic_yolo.dataset.formats.yolo import read_yolo_labels
 from traffic_yolo.dataset.formats.yolo_beside import label_path_of
 from traffic_yolo.dataset.pictures.decode import decode_file
-from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
+from traffic_yolo.errors import DatasetError, EvaluationError, LabelError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, input_path
 
@@ -33,40 +35,31 @@ Reader = Callable[[Path], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class DarknetData:
-    """A .data file: class names by class id, and the pictures of its `valid` list, in that order."""
+class MapPictures:
+    """What `detector map` looks at: class names by class id, and the pictures of the `valid` list, in that order."""
 
     names: tuple[str, ...]
     pictures: tuple[Path, ...]
 
 
-def read_darknet_data(path: AnyPath) -> DarknetData:
-    """Reads a .data file and the files it names.
+def read_map_pictures(path: AnyPath) -> MapPictures:
+    """What a Darknet .data file names, as `formats.darknet_data` reads it; raises what that raises.
 
-    A path in them is meant from the folder of the file that names it, else from the present folder, as Darknet has it.
-    Raises `StorageError` for a file that cannot be read, `LabelError` for a missing key.
+    `LabelError` also for a file without pictures under `valid`, and for `difficult`.
     """
     path = input_path(path, what="Darknet's .data file")
-    entries: dict[str, str] = {}
-    for line in _lines(path):
-        key, separator, value = line.partition("=")
-        if separator and not line.startswith(("#", ";")):
-            entries.setdefault(key.strip(), value.strip())
-    for key in ("valid", "names"):
-        if not entries.get(key):
-            raise LabelError(f"{path}: expected {key} = a file, found none")
-    if "difficult" in entries:
-        raise LabelError(f"{path}: difficult = {entries['difficult'][:60]} is not supported; remove the line")
-    pictures = _lines(listed := _place(path, entries["valid"]))
-    if not pictures:
-        raise LabelError(f"{listed}: expected pictures, one a line, found none")
-    return DarknetData(
-        tuple(_lines(_place(path, entries["names"]))), tuple(_place(listed, picture) for picture in pictures)
-    )
+    text = LabelText()
+    described = read_darknet_data(path, text)
+    if not described.pictures["val"]:
+        raise LabelError(f"{path}: expected valid = a file that lists pictures, found none")
+    for number, line in text.lines(path):
+        if line.partition("=")[0].strip() == "difficult":
+            raise LabelError(f"{path} line {number}: difficult is not supported; remove the line")
+    return MapPictures(described.classes, described.pictures["val"])
 
 
 def evaluate_map(
-    network: Network, data: DarknetData, options: MapOptions | None = None, *, reader: Reader | None = None
+    network: Network, data: MapPictures, options: MapOptions | None = None, *, reader: Reader | None = None
 ) -> MapResult:
     """Detects on all pictures as `detector map` does: threshold 0.005, NMS at 0.45 by the last head's kind, resized as
     the cfg's letter_box says.
@@ -79,7 +72,7 @@ def evaluate_map(
     return darknet_map(picture_results(network, data, reader=reader), network.num_classes, options)
 
 
-def picture_results(network: Network, data: DarknetData, *, reader: Reader | None = None) -> list[PictureResult]:
+def picture_results(network: Network, data: MapPictures, *, reader: Reader | None = None) -> list[PictureResult]:
     """What `evaluate_map` judges, picture by picture: one detection serves every choice of `MapOptions`."""
     require_rgb(network.cfg)
     if len(data.names) != network.num_classes:
@@ -96,7 +89,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 
-def _results(network: Network, data: DarknetData, reader: Reader) -> Iterator[PictureResult]:
+def _results(network: Network, data: MapPictures, reader: Reader) -> Iterator[PictureResult]:
     last = network.heads[-1]
     rule = NmsRule(last.nms_kind, MAP_IOU_THRESHOLD, last.beta_nms)
     height, width = network.input_hw
@@ -121,17 +114,3 @@ def _truth(picture: Path, names: tuple[str, ...]) -> tuple[NDArray[np.float32], 
     boxes = [(x + w / 2, y + h / 2, w, h) for x, y, w, h in (label.xywh for label in labels)]
     class_ids = [int(label.class_name) for label in labels]
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int64)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise StorageError(f"cannot be read: {path}: {error.strerror}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _place(named_in: Path, value: str) -> Path:
-    """Where a path stands that `named_in` mentions: beside that file, or else as it is."""
-    beside = named_in.parent / value
-    return beside if beside.exists() or not Path(value).exists() else Path(value)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -55,8 +54,12 @@ def break_picture(share: Any) -> None:
 
 def break_recording(share: Any) -> None:
     path = recording(share, "A")
+    path.write_bytes(b"no HDF5")
+
+
+def cut_recording(share: Any) -> None:
+    path = recording(share, "A")
     path.write_bytes(path.read_bytes()[:3000])
-    os.utime(path, (1, 1))  # long ago: nobody is still writing it
 
 
 def device_row(share: Any, row: list[float]) -> None:
@@ -92,6 +95,7 @@ DAMAGE: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "truncated picture": (truncate_picture, "truncated-picture", "SCAN_00001"),
     "no picture at all": (break_picture, "unreadable-picture", "SCAN_00001"),
     "broken recording": (break_recording, "unreadable-file", ""),
+    "recording cut off": (cut_recording, "unfinished-recording", ""),
     "device's NaN": (lambda s: device_row(s, [3, 0.9, NAN, 9, 9, 9]), "not-a-number", "SCAN_00000"),
     "device's unknown class": (lambda s: device_row(s, [9, 0.9, 9, 9, 9, 9]), "unknown-class", "SCAN_00000"),
     "device's flat box": (lambda s: device_row(s, [3, 0.9, 0, 9, 9, 9]), "no-area", "SCAN_00000"),

@@ -173,7 +173,7 @@ def run(name: str, observations: Sequence[Observation], context: CheckContext | 
 
 # What readers, leak check and cross-check find; test_check_source.py has the examples
 ELSEWHERE = {
-    "empty-split", "unreadable-file", "broken-label", "labelled-twice", "split-leak", "implausible-calibration",
+    "empty-split", "unreadable-file", "unfinished-recording", "broken-label", "labelled-twice", "split-leak", "implausible-calibration",
     "track-without-box", "box-without-track", "reversed-corners", "shape-left-out",
     "mixed-origins", "alike-classes", "picture-left-out", "turned-picture", "few-labels",
 }  # fmt: skip

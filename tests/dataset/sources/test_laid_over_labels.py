@@ -1,6 +1,7 @@
 """Label files of every format laid over recordings: the frame is found by its name, human labels replace the device's."""
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,16 +100,19 @@ def test_labels_of_a_model_train_only_when_asked_and_never_reach_val_or_test(sha
     assert asked.counts["train_boxes"] == never.counts["train_boxes"] + 3  # two human ones of the frame, and one of 0.9
 
 
-def test_recording_that_is_still_being_written_is_left_out_and_named(share: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed_at", [None, 1e9])  # now, and long ago: the file's state alone decides
+def test_recording_that_is_cut_off_is_left_out_and_named(share: Any, tmp_path: Path, changed_at: float | None) -> None:
     path = share.site("D", 9)
     share.label(path, 0, [(3, [1, 1, 9, 9])])
     share.save()
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])  # a device elsewhere is half through
+    path.write_bytes(whole[: len(whole) // 2])  # a device elsewhere is half through, or a copy was cut off
+    if changed_at is not None:
+        os.utime(path, (changed_at, changed_at))
     options = ConvertOptions(source=str(share.recordings), labels=str(share.label_file))
     summary = convert(options, tmp_path / "out")
     notes = " | ".join(summary.notes)
-    assert f"{path}: left out: still being written (it cannot be read yet and changed" in notes
+    assert f"{path}: left out: still being written, or cut off ({len(whole) // 2} bytes, where its own header says {len(whole)})" in notes
     assert "labels of 1 frames of recordings that are still being written left out" in notes
     assert total(summary.counts, "images") == 9
 
@@ -129,7 +133,7 @@ def test_recording_that_a_writer_on_this_machine_holds_is_left_out(
         summary = convert(options, tmp_path / "out")
     finally:
         writer.communicate("\n")
-    assert any("still being written (its writer has it open)" in note for note in summary.notes)
+    assert any("still being written, or cut off (its writer has it open)" in note for note in summary.notes)
 
 
 def test_recording_that_grows_while_it_is_read_stops_the_run(

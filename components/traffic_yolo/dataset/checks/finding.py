@@ -15,6 +15,7 @@ KEPT_OF_A_CHECK = 200
 # The keys of table.CHECKS, which is heavy to import
 CHECK_NAMES = (
     "unreadable-file",
+    "unfinished-recording",
     "broken-label",
     "labelled-twice",
     "split-leak",

@@ -37,6 +37,7 @@ ELSEWHERE = (
     "alike-classes",
     "turned-picture",
     "unreadable-file",
+    "unfinished-recording",
     "broken-label",
     "labelled-twice",
     "split-leak",

@@ -9,6 +9,7 @@ from traffic_yolo.dataset.problems import Noted, Problem
 # kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
 CHECK_OF_KIND = {
     "recording-unreadable": "unreadable-file",
+    "recording-unfinished": "unfinished-recording",
     "scan-unreadable": "unreadable-file",
     "picture-unreadable": "unreadable-picture",
     "picture-size": "size-mismatch",
@@ -44,6 +45,7 @@ WORDS = {
 # What is expected where the message does not say it
 EXPECTED_BY = {
     "unreadable-file": "a recording that can be read",
+    "unfinished-recording": "a recording that its device has finished",
     "broken-label": "a label that can be read",
     "labelled-twice": "one label for each frame",
     "label-without-picture": "the picture of a label",

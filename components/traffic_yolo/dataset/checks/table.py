@@ -71,6 +71,9 @@ def _silent(observation: Observation) -> Iterator[Problem]:
 
 CHECKS: dict[str, CheckEntry] = {
     "unreadable-file": _found_elsewhere("error", "A recording, or a scan of one, that cannot be read."),
+    "unfinished-recording": _found_elsewhere(
+        "warning", "A recording that is still being written, or was cut off: shorter than its own header says."
+    ),
     "broken-label": _found_elsewhere("error", "A label that cannot be read."),
     "labelled-twice": _found_elsewhere("error", "A frame with two labels."),
     "split-leak": _found_elsewhere("error", "A group, or two pictures that look alike, in two splits of the source."),

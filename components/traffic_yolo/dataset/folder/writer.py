@@ -17,9 +17,10 @@ from traffic_yolo.dataset.data_set import SCHEMA_VERSION
 from traffic_yolo.dataset.folder.frame_selection import judged_frames
 from traffic_yolo.dataset.folder.frame_writer import notes_of
 from traffic_yolo.dataset.formats.coco_writer import CocoWriter, Spill, coco_writer, spill
+from traffic_yolo.dataset.formats.darknet_data import darknet_data_text
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, sidecar_head, sidecar_line
 from traffic_yolo.dataset.formats.yolo import read_back
-from traffic_yolo.dataset.formats.yolo_set import darknet_data_text, data_yaml_text
+from traffic_yolo.dataset.formats.yolo_set import data_yaml_text
 from traffic_yolo.dataset.frame_spool import FileEntry, SpooledFrame
 from traffic_yolo.dataset.manifest import CLASSES_NAME, MANIFEST_NAME, Fingerprint, file_entry
 from traffic_yolo.dataset.observers import NoteTaker, PlugIns

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.darknet_data import darknet_data, read_darknet_data
 from traffic_yolo.dataset.formats.fields import is_plain
 from traffic_yolo.dataset.formats.label_text import LabelText
 from traffic_yolo.dataset.formats.left_out import LeftOut
@@ -24,7 +25,7 @@ from traffic_yolo.dataset.formats.yolo_beside import (
     label_path_of,
     labels_without_picture,
 )
-from traffic_yolo.dataset.formats.yolo_set import darknet_data, read_darknet_data, read_data_yaml, yolo_file
+from traffic_yolo.dataset.formats.yolo_set import read_data_yaml, yolo_file
 from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, already_told, refuse, strict
 from traffic_yolo.dataset.records import SPLITS, Annotation, Frame, PictureLabels
 from traffic_yolo.errors import LabelError, StorageError

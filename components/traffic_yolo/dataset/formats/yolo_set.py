@@ -1,7 +1,7 @@
-"""The files that describe a YOLO set: data.yaml of ultralytics, .data of Darknet, and lists of pictures."""
+"""What describes a YOLO set, and ultralytics' data.yaml, which is one such description."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from traffic_yolo.dataset.formats.label_text import LabelText, path_of
-from traffic_yolo.dataset.formats.yolo_beside import label_file_of, pictures_below
+from traffic_yolo.dataset.formats.picture_list import ListBase
+from traffic_yolo.dataset.formats.yolo_beside import pictures_below
 from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.records import ALL, SPLITS
 from traffic_yolo.errors import LabelError, StorageError
@@ -131,98 +132,11 @@ def yolo_file(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
-    """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
-
-    Darknet takes paths relative to the folder where it is started: here the file's own folder, or one above it. Raises
-    `LabelError` for what it does not understand, `StorageError` for a file that is missing.
-    """
-    text = text or LabelText()
-    entries: dict[str, str] = {}
-    for number, line in text.lines(path):
-        if line.startswith(("#", ";")):
-            continue
-        key, separator, value = line.partition("=")
-        if not separator:
-            raise LabelError(f"{path} line {number}: expected key = value, found {line!r:.80}")
-        entries[key.strip()] = value.strip()
-    if "names" not in entries:
-        raise LabelError(
-            f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
-        )
-    names_file, _ = _started_from(path, entries["names"])
-    names = [line for _, line in text.lines(names_file)]
-    stated = entries.get("classes", str(len(names)))
-    if stated != str(len(names)):
-        raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
-    pictures: dict[str, tuple[Path, ...]] = {}
-    places = {path.parent}
-    for split, key in (("train", "train"), ("val", "valid"), ("test", "test")):
-        pictures[split] = ()
-        if key in entries:
-            list_file, folder = _started_from(path, entries[key])
-            pictures[split] = tuple(_listed(list_file, path, text))
-            places |= {folder, list_file.parent}
-    if not any(pictures.values()):
-        raise LabelError(f"{path}: neither train nor valid names a picture")
-    return YoloSet(tuple(names), pictures, frozenset(places))
-
-
-def _started_from(data_file: Path, entry: str) -> tuple[Path, Path]:
-    """(where a path of a .data file leads, what it starts from): the file's own folder, or one above it."""
-    path = path_of(entry)
-    if path.is_absolute():
-        return path, path.parent
-    for folder in data_file.absolute().parents:
-        if (folder / path).is_file():
-            return folder / path, folder
-    inside = data_file.parent / _without_data(path)  # CVAT's archives have no folder of this name
-    if inside.is_file():
-        return inside, data_file.parent
-    raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
-
-
-def _listed(list_file: Path, data_file: Path, text: LabelText) -> Iterator[Path]:
-    """The pictures of a list; a relative one from the folder that the .data file's own paths are relative to."""
-    lines = [path_of(line) for _, line in text.lines(list_file)]
-    base = _Base.of(lines, [list_file.parent, *data_file.absolute().parents])
-    yield from map(base.path, lines)
-
-
-@dataclass(frozen=True)
-class _Base:
-    """What the relative paths of a list start from; `cut`: they begin with a folder `data` that is not there.
-
-    CVAT's exports ("YOLO 1.1") are to be unpacked into a folder `data` where Darknet is started, and name it.
-    """
-
-    folder: Path
-    cut: bool = False
-
-    @classmethod
-    def of(cls, lines: Sequence[Path], folders: Sequence[Path]) -> "_Base":
-        """By the first relative path: the first of the folders where it, or its label file, is; else the first."""
-        first = next((line for line in lines if not line.is_absolute()), None)
-        if first is None:
-            return cls(folders[0])
-        tries = [cls(folder) for folder in folders] + [cls(folders[0], cut=True)]
-        found = (base for base in tries if base.path(first).is_file())
-        labelled = (base for base in tries if label_file_of(base.path(first)) is not None)
-        return next(found, next(labelled, tries[0]))
-
-    def path(self, line: Path) -> Path:
-        return self.folder / (_without_data(line) if self.cut else line)
-
-
-def _without_data(path: Path) -> Path:
-    return Path(*path.parts[1:]) if path.parts[:1] == ("data",) else path
-
-
 def _list_of(place: Path, entry: str, data_yaml: Path, text: LabelText) -> list[Path]:
     """The pictures of a .txt list; relative ones from the list's own folder."""
     if place.suffix == ".txt" and place.is_file():
         lines = [path_of(line) for _, line in text.lines(place)]
-        base = _Base.of(lines, [place.parent])
+        base = ListBase.of(lines, [place.parent])
         return [base.path(line) for line in lines]
     raise StorageError(
         f"{data_yaml}: names {entry}, which is neither a folder nor a .txt list: {place}; add it, or remove the line"
@@ -239,20 +153,3 @@ def data_yaml_text(classes: Sequence[str], splits: Sequence[str] = SPLITS) -> st
         lists = dict.fromkeys(("train", "val"), f"{ALL}.txt")
     described = {"path": ".", **lists, "names": dict(enumerate(classes))}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
-
-
-def darknet_data_text(num_classes: int, splits: Sequence[str], filled: Sequence[str]) -> str:
-    """A Darknet .data file; its paths are relative to the data set's folder, where darknet is to be started.
-
-    `filled` are the `splits` with pictures. Darknet's `valid` is the validation split; that of a set which has nothing
-    but a test split, on which nothing can be trained or chosen, is that.
-    """
-    if ALL in splits:
-        return darknet_data(num_classes, ALL, ALL)
-    return darknet_data(num_classes, "train", "test" if set(filled) == {"test"} else "val")
-
-
-def darknet_data(num_classes: int, train: str, valid: str) -> str:
-    """A Darknet .data file of these lists."""
-    entries = {"classes": num_classes, "train": f"{train}.txt", "valid": f"{valid}.txt", "names": "classes.names"}
-    return "".join(f"{key} = {value}\n" for key, value in entries.items()) + "backup = backup\n"

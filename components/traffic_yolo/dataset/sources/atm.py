@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.atm.hdf5_state import HEAD_BYTES, why_unfinished
 from traffic_yolo.atm.jpeg import check_jpeg_end
 from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
@@ -38,7 +38,6 @@ from traffic_yolo.messages import shown
 FLAT_NAME = re.compile(r"(?P<recording>.+?)[_\-.]+(?P<scan>SCAN_\d+)")
 
 # A file that cannot be read is taken to be unfinished when it changed this lately: devices flush every few seconds
-UNFINISHED_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -169,12 +168,14 @@ class AtmSource:
                 if unfinished and self._options.only is not None:
                     # What the snapshot holds must come out whole: a data set may be kept under its fingerprint
                     raise RecordingInUseError(
-                        f"{path}: expected a complete recording, as in the snapshot, found one that is being written "
-                        f"({unfinished}); run again when it is complete"
+                        f"{path}: expected a complete recording, as in the snapshot, found one that is being written, "
+                        f"or was cut off ({unfinished}); run again when it is complete"
                     ) from error
                 if unfinished:
                     self._unfinished |= {name, path.stem}
-                    self.notes.append(f"{path}: left out: still being written ({unfinished})")
+                    reason = f"{path}: left out: still being written, or cut off ({unfinished})"
+                    self.notes.append(reason)
+                    self._on_problem(Problem("recording-unfinished", reason))
                 else:
                     self._unreadable |= {name, path.stem}
                     reasons.append(str(error))
@@ -374,17 +375,20 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _why_unfinished(path: Path, error: RecordingError) -> str:
-    """By what a recording that cannot be opened shows that its device has not finished it; "" where nothing says so.
+    """By what a recording that cannot be opened shows that it is not complete; "" where nothing says so.
 
-    HDF5 knows a writer on this machine, and one that marked the file. One elsewhere shows only in the time of the last
-    change.
+    The file itself decides, as it does for a snapshot, and never the time of its last change: the same file gives the
+    same data set whenever it is converted.
     """
     if isinstance(error, RecordingInUseError):
         return "its writer has it open"
     if not path.is_file():
         return ""
-    age_s = abs(time.time() - path.stat().st_mtime)  # clocks differ: the change may lie in the future
-    return f"it cannot be read yet and changed {age_s:.0f} s ago" if age_s < UNFINISHED_S else ""
+    try:
+        with path.open("rb") as file:
+            return why_unfinished(file.read(HEAD_BYTES), path.stat().st_size)
+    except OSError:
+        return ""  # the error that was met says what is wrong
 
 
 def _state_of(path: Path) -> os.stat_result:
