@@ -82,7 +82,7 @@ def test_the_last_rule_reaches_what_the_simulator_reports(model: Path, dataset: 
     frames = simulator.run(data.split("test"))
     expected = simulator.detections(frames, at_floor(config))
     captured: list[Detections] = []
-    from traffic_yolo.deepstream.waterfall.waterfall import stages as module
+    from traffic_yolo.deepstream.waterfall import stages as module
 
     report = module.reported
 
