@@ -15,7 +15,8 @@ from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.dataset.named_files import NOTHING, named_files
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
 from traffic_yolo.dataset.problems import Problem
-from traffic_yolo.dataset.sources.opening import SourceOptions, archives, open_source
+from traffic_yolo.dataset.sources import archives
+from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
 from traffic_yolo.errors import LabelError, OptionsError
 from traffic_yolo.limits import Limits, in_force
 from traffic_yolo.snapshot.content import ShareContent
