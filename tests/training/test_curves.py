@@ -12,6 +12,11 @@ from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.training.curves import MOST_POINTS, curves_figure, curves_svg, series
 
 
+@pytest.fixture(autouse=True)
+def figures_drawn_once() -> None:
+    """Here every figure is drawn."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of a history as it may become."""
