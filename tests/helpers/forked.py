@@ -16,7 +16,7 @@ PATIENCE_S = 300
 # Loads modules, then forks for each line of its input, or waits for one that it forked. No training has run in it, so
 # that a child may run one: torch's autograd does not survive a fork.
 SERVER = """
-import importlib, json, os, sys, traceback
+import importlib, json, os, signal, sys, traceback
 for name in sys.argv[1:]:
     importlib.import_module(name)
 print("loaded", flush=True)
@@ -33,6 +33,7 @@ for line in sys.stdin:
     for stream, path in ((1, asked["out"]), (2, asked["err"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in its background ignore it
     os.environ.update(asked["env"])
     sys.argv, code = ["forked", *asked["arguments"]], 0
     try:
