@@ -45,11 +45,11 @@ def test_a_damaged_cfg_is_refused_with_its_line_or_runs(name, tmp_path, seed):
 def test_the_damage_is_of_every_kind(tmp_path):
     """Else the test above could pass because nothing gets through, or everything."""
     outcomes: Counter[str] = Counter()
-    for seed in range(150):
+    for seed in range(60):
         text = mutated(SMALL_CFGS["v4-tiny"], random.Random(seed))
         outcomes[examine_cfg(text.encode(), tmp_path)] += 1
     assert set(outcomes) >= {"no cfg", "refused", "ran"}
-    assert min(outcomes["refused"], outcomes["ran"]) > 15
+    assert min(outcomes["refused"], outcomes["ran"]) > 6
 
 
 @every_small_cfg

@@ -4,12 +4,14 @@ import os
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.metrics.bootstrap import (
     PictureCounts,
     ap_of_resamples,
+    class_ap_of_resamples,
     coarsest_groups,
     groups_of,
     interval,
@@ -17,10 +19,10 @@ from traffic_yolo.metrics.bootstrap import (
     resample_weights,
     student_t_quantile,
 )
-from traffic_yolo.metrics.coco import evaluate_coco
+from traffic_yolo.metrics.coco import ap_and_ap50, evaluate_coco
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.label_attributes import LabelAttributes, PictureLabels
-from traffic_yolo.metrics.match_table import match_table
+from traffic_yolo.metrics.match_table import MatchTable, match_table
 from traffic_yolo.metrics.matching import match
 
 
@@ -56,6 +58,38 @@ def test_a_resample_draws_as_many_groups_as_there_are() -> None:
     assert (weights[:, [0, 1, 3, 4, 5]].sum(axis=1) == 5).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)
     np.testing.assert_array_equal(weights, resample_weights(groups, resamples=500, seed=3))
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_draws_that_repeat_are_worked_out_once_and_stand_where_they_were_drawn(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAFFIC_YOLO_THREADS", threads)
+    monkeypatch.setattr("traffic_yolo.metrics.bootstrap.ap_and_ap50", counting := Counting())
+    truth, found = world(9)
+    table = match_table(found, truth)
+    few = groups_of([f"r{index // 3}" for index in range(9)], of="recording", least=2)  # three: ten draws there are
+    many = groups_of([f"r{index}" for index in range(9)], of="recording", least=2)
+    for groups in (few, many):
+        weights = resample_weights(groups, resamples=400)
+        counting.calls.clear()
+        ap, ap50 = ap_of_resamples(table, weights)
+        assert len(counting.calls) == len(np.unique(weights, axis=0))
+        alone = np.array([ap_and_ap50(table, counted) for counted in weights], np.float64)
+        np.testing.assert_array_equal(np.stack([ap, ap50], axis=1), alone)
+    assert len(np.unique(resample_weights(few, resamples=400), axis=0)) == 10
+    assert class_ap_of_resamples(table, np.zeros((0, 9), np.int64)).shape == (0, 10, 2)
+
+
+class Counting:
+    """`ap_and_ap50`, counted; a list, since threads may append to it at once."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def __call__(self, table: MatchTable, counted: NDArray[np.int64]) -> tuple[float | None, float | None]:
+        self.calls.append(1)
+        return ap_and_ap50(table, counted)
 
 
 def test_ap_of_a_resample_is_that_of_the_pictures_repeated() -> None:

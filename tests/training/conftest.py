@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from written_data_set import write_manifest
 
 from traffic_yolo.darknet.cfg import Cfg, Section
 from traffic_yolo.darknet.heads import YoloHead, read_yolo_head
+from traffic_yolo.html_report import Html, figure_svg
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.targets import Truths
 from traffic_yolo.training.trainer import train
@@ -192,6 +194,28 @@ def on_one_thread() -> Iterator[None]:
     """Every test of this folder, and what its modules prepare."""
     with one_thread():
         yield
+
+
+@pytest.fixture(scope="session")
+def drawings() -> dict[str, Html]:
+    """Title -> the first drawing with it."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def figures_drawn_once(monkeypatch: pytest.MonkeyPatch, drawings: dict[str, Html]) -> None:
+    """A report shows the first drawing of each figure that any training made: drawing is half of a tiny training.
+
+    A module that looks at figures has a fixture of this name that does nothing.
+    """
+
+    def drawn(figure: Figure, *, title: str = "") -> Html:
+        if title not in drawings:
+            drawings[title] = figure_svg(figure, title=title)
+        return drawings[title]
+
+    for module in ("curves", "anchor_report"):
+        monkeypatch.setattr(f"traffic_yolo.training.{module}.figure_svg", drawn)
 
 
 @pytest.fixture(scope="session")

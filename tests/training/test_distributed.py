@@ -1,15 +1,13 @@
 """Two processes that train together: the same losses as one, one that writes, and what is said when they cannot meet."""
 
-import contextlib
-import os
 import socket
-import subprocess
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forks
 
 from traffic_yolo.darknet.weights import read_weights
 from traffic_yolo.errors import TrainingError
@@ -18,29 +16,54 @@ from traffic_yolo.training.history import HistoryRow, read_history
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainer import train
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+# torchrun's own part is seen where two nodes train by the command of a manifest (test_trainjob.py)
+TRAIN = "import sys; from traffic_yolo.cli import main; main(sys.argv[1:])"
 
 
-def train_in_two(run: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [*TORCHRUN, "-m", "traffic_yolo.cli", "train", *map(str, arguments), "--out", str(run)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+def together(forks: Forks, code: str, *arguments: object) -> list[tuple[int, str, str]]:
+    """Two processes of a group, as torchrun starts them; exit code, stdout and stderr of each."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    started = [
+        forks.start(
+            code,
+            arguments,
+            {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": "2",
+                "LOCAL_WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            },
+        )
+        for rank in ("0", "1")
+    ]
+    return [(process.wait(), *process.output()) for process in started]
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Forks that have loaded what a training loads."""
+    with Forks(tmp_path_factory.mktemp("forks"), "traffic_yolo.training.trainer", "torch._dynamo") as forks:
+        yield forks
 
 
 def losses(rows: list[HistoryRow]) -> np.ndarray:
     return np.array([[row.loss, row.box, row.objectness, row.classes] for row in rows])
 
 
-def test_two_processes_train_as_one_does(rectangles: Path, tiny_cfg: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does(forks: Forks, rectangles: Path, tiny_cfg: Path, tmp_path: Path) -> None:
     # A rate so small that rounding stays rounding: at the cfg's own it grows fivefold with each update
     options = TrainingOptions(
         cfg=str(tiny_cfg), batch=4, max_batches=6, optimizer="sgd", learning_rate=0.001, device="cpu"
     )
     train(rectangles, tmp_path / "1", options)
     flags = ("--cfg", tiny_cfg, "--batch", 4, "--max-batches", 6, "--optimizer", "sgd", "--learning-rate", 0.001)
-    done = train_in_two(tmp_path / "2", "--dataset", rectangles, *flags, "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("best AP50 on val") == 1
+    where = ("--dataset", rectangles, "--out", tmp_path / "2")
+    (code, first, err), (other_code, second, other_err) = together(forks, TRAIN, "train", *where, *flags, "--device", "cpu")
+    assert (code, other_code) == (0, 0), (err, other_err)
+    assert (first.count("best AP50 on val"), second) == (1, "")
     one, two = (read_history(tmp_path / name / "history.csv") for name in ("1", "2"))
     assert [row.iteration for row in two] == [1, 2, 3, 4, 5, 6]
     np.testing.assert_allclose(losses(two), losses(one), rtol=2e-4)
@@ -68,28 +91,9 @@ with one_line_errors(), process_group("cpu") as processes:
 """
 
 
-def test_pictures_that_any_process_skips_are_counted_by_all_and_end_all(tmp_path: Path) -> None:
-    (tmp_path / "skipping.py").write_text(SKIPPING)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    started = []
-    with contextlib.ExitStack() as stack:
-        for rank in ("0", "1"):
-            group = {
-                "RANK": rank,
-                "LOCAL_RANK": rank,
-                "WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-            }
-            command = [sys.executable, str(tmp_path / "skipping.py")]
-            process = subprocess.Popen(
-                command, env=ENVIRONMENT | group, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-            stack.callback(process.kill)  # where one fails, the other waits for it
-            started.append(process)
-        ended = [(*process.communicate(timeout=300), process.returncode) for process in started]
-    for out, err, code in ended:
+def test_pictures_that_any_process_skips_are_counted_by_all_and_end_all(forks: Forks) -> None:
+    ended = together(forks, SKIPPING)
+    for code, out, err in ended:
         assert out.splitlines() == [
             "1 {'missing': 1}", "2 {'missing': 1}", "3 {'damaged': 2, 'missing': 2}", "4 {'damaged': 2, 'missing': 3}",
         ]  # fmt: skip
@@ -98,7 +102,7 @@ def test_pictures_that_any_process_skips_are_counted_by_all_and_end_all(tmp_path
             "error: 5 of 10 training pictures cannot be used, more than max_bad_pictures=0.4 of them: 0.png (missing), "
             "1.png (damaged), 2.png (missing) and 2 more; mend the data set or raise --max-bad-pictures"
         )
-    assert [err.count("training picture skipped") for _, err, _ in ended] == [5, 0]
+    assert [err.count("training picture skipped") for *_, err in ended] == [5, 0]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ from traffic_yolo.training.curves import curves_svg
 from traffic_yolo.training.report import ClassResult, TrainingReport, training_report
 
 
+@pytest.fixture(autouse=True)
+def figures_drawn_once() -> None:
+    """Here every figure is drawn."""
+
+
 def image_of(sizes: list[tuple[float, float]], *, ignored: int = 0, wh: tuple[int, int] = (640, 320)) -> LabelledImage:
     """A picture with boxes of these sizes; the last `ignored` do not count."""
     boxes = np.array([(0, 0, width, height) for width, height in sizes], np.float32).reshape(-1, 4)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from forked import Forks
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import StorageError
@@ -41,26 +42,24 @@ trained_once(DataSet.open(Path(sys.argv[1])), Path(sys.argv[2]), training, timin
 """
 
 
-def worker(data_set: Path, store: Path, *, seed: int, iterations: int) -> subprocess.Popen[bytes]:
-    arguments = [str(data_set), str(store), str(seed), str(iterations)]
-    return subprocess.Popen([sys.executable, "-c", WORKER, *arguments], stderr=subprocess.DEVNULL)
-
-
 def test_processes_in_parallel_train_once_though_one_is_killed_while_it_holds_the_lease(
     small_data_set: Path, tmp_path: Path
 ) -> None:
-    killed = worker(small_data_set, tmp_path, seed=1, iterations=1000)
-    until = time.monotonic() + 300
-    while not any(tmp_path.glob("attempt-*/run/*")):
-        assert time.monotonic() < until, "the first training never began"
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert count_events(tmp_path) == {"training": 1, "trained": 0, "inferred": 0, "reused": 0, "failed": 0}
-    # The killed one's key is another training's, so its lease must also not be in the way of these
-    workers = [worker(small_data_set, tmp_path, seed=1, iterations=2) for _ in range(3)]
-    assert [process.wait(600) for process in workers] == [0, 0, 0]
-    counts = count_events(tmp_path)
+    store = tmp_path / "store"
+    modules = ("traffic_yolo.tuning.training_store", "traffic_yolo.training.trainer", "torch._dynamo")
+    with Forks(tmp_path, *modules) as forks:
+        killed = forks.start(WORKER, (small_data_set, store, 1, 1000))
+        until = time.monotonic() + 300
+        while not any(store.glob("attempt-*/run/*")):
+            assert time.monotonic() < until, f"the first training never began: {killed.output()}"
+            time.sleep(0.02)
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+        assert count_events(store) == {"training": 1, "trained": 0, "inferred": 0, "reused": 0, "failed": 0}
+        # The killed one's key is another training's, so its lease must also not be in the way of these
+        workers = [forks.start(WORKER, (small_data_set, store, 1, 2)) for _ in range(3)]
+        assert [process.wait() for process in workers] == [0, 0, 0], [process.output() for process in workers]
+    counts = count_events(store)
     assert (counts["trained"], counts["inferred"], counts["reused"]) == (1, 1, 2)
 
 

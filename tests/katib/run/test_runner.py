@@ -5,15 +5,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from forked import Forked, Forks
 from quick_yaml import load_yaml
 
 from traffic_yolo.commands.katib import command
@@ -228,10 +228,17 @@ def test_a_finished_run_says_its_end_again_and_goes_on_when_more_is_allowed(
         )
 
 
-def program(file: Path, out: Path, nas: Path) -> "subprocess.Popen[bytes]":
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Forks that have loaded what the command loads."""
+    modules = ("traffic_yolo.cli", "traffic_yolo.commands.katib", "traffic_yolo.tuning.katib_run.runner")
+    with Forks(tmp_path_factory.mktemp("forks"), *modules) as forks:
+        yield forks
+
+
+def program(forks: Forks, file: Path, out: Path, nas: Path) -> Forked:
     code = "import sys; from traffic_yolo.cli import main; main(sys.argv[1:])"
-    arguments = ["katib", "run", str(file), "--out", str(out), "--nas-root", str(nas)]
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
+    return forks.start(code, ["katib", "run", file, "--out", out, "--nas-root", nas])
 
 
 def alive(nas: Path) -> list[int]:
@@ -260,18 +267,18 @@ def all_gone(nas: Path) -> bool:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_the_same_command_goes_on(
-    experiment: Experiment, nas: Path, tmp_path: Path, seed: int
+    forks: Forks, experiment: Experiment, nas: Path, tmp_path: Path, seed: int
 ) -> None:
     (nas / "behaviour.py").write_text("time.sleep(0.2)")
     out, chance = tmp_path / "out", random.Random(seed)
     for _ in range(2):
-        process = program(experiment(), out, nas)
+        process = program(forks, experiment(), out, nas)
         until = time.monotonic() + 300
         while not (out / "journal.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 1.0))
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     if seed == 0:
         with (out / "journal.jsonl").open("ab") as file:
             file.write(b'{"event": "trial", "na')  # as a kill in the middle of a write leaves it
@@ -286,16 +293,16 @@ def test_killed_at_any_moment_the_same_command_goes_on(
 
 @pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_ends_its_trials_and_the_next_run_goes_on(
-    experiment: Experiment, nas: Path, tmp_path: Path, sent: signal.Signals, exit_code: int
+    forks: Forks, experiment: Experiment, nas: Path, tmp_path: Path, sent: signal.Signals, exit_code: int
 ) -> None:
     (nas / "behaviour.py").write_text("time.sleep(600)")
     out = tmp_path / "out"
-    process = program(experiment(), out, nas)
+    process = program(forks, experiment(), out, nas)
     until = time.monotonic() + 300
     while not alive(nas) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(sent)
-    assert process.wait(300) == exit_code
+    assert process.wait() == exit_code
     assert all_gone(nas)
     assert status_of(out)["trialsKilled"] >= 1
     messages = [row["message"] for row in csv.DictReader((out / "trials.csv").read_text().splitlines())]

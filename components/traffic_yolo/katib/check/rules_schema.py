@@ -4,7 +4,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from jsonschema.validators import Draft202012Validator
@@ -178,6 +178,7 @@ def _lost_keys(before: Any, after: Any, model: type[BaseModel] | None, path: str
             yield from _lost_keys(value, later, known[key], where)
 
 
+@cache
 def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
     """The keys of a model as they are written, with the model that a key's value has, if any."""
     return {field.alias or name: _model_in(field.annotation) for name, field in model.model_fields.items()}
