@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from drawn_once import draw_once
 from examples import load_profile
 from shuffling import shuffled
 
@@ -71,6 +72,12 @@ def fresh_generators() -> None:
     np.random.seed(0)
     if "torch" in sys.modules:  # else a test that loads it finds it so
         sys.modules["torch"].manual_seed(TORCH_SEED)
+
+
+@pytest.fixture(autouse=True)
+def figures_drawn_once() -> None:
+    """Figures of equal numbers, in reports of data sets, are drawn once (`drawn_once`)."""
+    draw_once()
 
 
 @pytest.fixture(scope="session")

@@ -120,9 +120,7 @@ def _of_columns(
     return found
 
 
-def _aspects(
-    size_wh: FloatArray, spaces: Iterable[tuple[int, int]], picture_wh: tuple[int, int] | None
-) -> list[float]:
+def _aspects(size_wh: FloatArray, spaces: Iterable[tuple[int, int]], picture_wh: tuple[int, int] | None) -> list[float]:
     """Of each space the median width over height of boxes (N, 2), in pixels of the picture where its size is known."""
     scales = np.array([np.divide(picture_wh, space) if picture_wh else np.ones(2) for space in spaces])  # (S, 2)
     # All medians in one call: one at a time, the spaces took a fifth of an inspection
