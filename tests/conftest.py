@@ -5,7 +5,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from drawn_once import draw_once
 from examples import load_profile
+from s3_servers import S3Server, moto_server
 from shuffling import shuffled
 
 if TYPE_CHECKING:
@@ -87,6 +88,13 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference material not found at {folder}; set TRAFFIC_YOLO_REFERENCE")
     return folder
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """One S3 server for all tests of this process: it takes longer to start than most tests with it; a bucket is cheap."""
+    with moto_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
