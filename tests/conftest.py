@@ -33,13 +33,10 @@ LONG = {
     "test_distributed.py",
     "test_training_store.py",
     "test_runner.py",
-    "test_inspect.py",
     "test_shards.py",
     "test_convert.py",
     "test_detect.py",
-    "test_kill.py",
     "test_laid_over_labels.py",
-    "test_convert_killed.py",
     "test_convert_what_there_is.py",
 }
 

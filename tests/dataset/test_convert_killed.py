@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from killing import events_of, kill_points, run_killed, run_undisturbed, seconds_of
 
+import traffic_yolo.dataset.convert  # noqa: F401 (loaded before a test begins, so that `drawn_once` finds what draws)
 from traffic_yolo.cli import main
-from traffic_yolo.dataset import report_page  # noqa: F401 (loaded before a test begins, `drawn_once` knows it)
 
 SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
 
