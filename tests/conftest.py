@@ -5,13 +5,15 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from drawn_once import draw_once
 from examples import load_profile
+from s3_servers import S3Server, moto_server
 from shuffling import shuffled
 
 if TYPE_CHECKING:
@@ -34,13 +36,10 @@ LONG = {
     "test_distributed.py",
     "test_training_store.py",
     "test_runner.py",
-    "test_inspect.py",
     "test_shards.py",
     "test_convert.py",
     "test_detect.py",
-    "test_kill.py",
     "test_laid_over_labels.py",
-    "test_convert_killed.py",
     "test_convert_what_there_is.py",
 }
 
@@ -76,6 +75,12 @@ def fresh_generators() -> None:
         sys.modules["torch"].manual_seed(TORCH_SEED)
 
 
+@pytest.fixture(autouse=True)
+def figures_drawn_once() -> None:
+    """Figures of equal numbers, in reports of data sets, are drawn once (`drawn_once`)."""
+    draw_once()
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of reference material; a test that asks for it is skipped where it is missing."""
@@ -83,6 +88,13 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference material not found at {folder}; set TRAFFIC_YOLO_REFERENCE")
     return folder
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """One S3 server for all tests of this process: it takes longer to start than most tests with it; a bucket is cheap."""
+    with moto_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

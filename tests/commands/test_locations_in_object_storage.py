@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_servers import moto_server
+from s3_servers import S3Server
 from storage_settings import use
 
 from traffic_yolo.cli import main
@@ -17,7 +17,7 @@ CLASS_MAP = "classes: [CAR]\ndrop: [TRUCK, LONG_TRUCK, BUS, MOTORCYCLE, BICYCLE,
 
 @pytest.fixture(scope="module")
 def bucket(
-    tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrained_model: Path
+    moto: S3Server, tmp_path_factory: pytest.TempPathFactory, small_data_set: Path, untrained_model: Path
 ) -> Iterator[tuple[str, Path]]:
     """A bucket with recordings, a data set, a model and settings; and the NAS root on which outputs go."""
     from traffic_yolo.atm.layouts import LAYOUT_FOLDER
@@ -25,13 +25,13 @@ def bucket(
     place = tmp_path_factory.mktemp("object-storage")
     nas, recordings = place / "nas", small_data_set.parent / "nas"
     nas.mkdir()
-    with moto_server() as server, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_ENDPOINT_URL"):
             patch.delenv(name, raising=False)
         patch.setenv("TRAFFIC_YOLO_CACHE", str(place / "cache"))
         patch.setenv(NAS_ROOT_VARIABLE, str(nas))
         patch.chdir(place)
-        bucket = f"s3://{use(server, patch)}"
+        bucket = f"s3://{use(moto, patch)}"
         sync(str(recordings), f"{bucket}/share")
         sync(str(small_data_set), f"{bucket}/dataset")
         shutil.copytree(untrained_model, place / "model")

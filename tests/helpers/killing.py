@@ -1,10 +1,11 @@
-"""Kill -9 at a chosen point of a real `traffic-yolo` process, so that a test can look at what is left.
+"""Kill -9 at a chosen point of `traffic-yolo`, so that a test can look at what is left.
 
 For every test folder: `from killing import events_of, run_killed, run_undisturbed` (setup.cfg puts this folder on the
-path). A point is a number: the process is killed right before its n-th operation on files or sockets (an audit event of
-Python: open, rename, remove, link, mkdir, scandir, ...), so each state of the disk between two operations can be had, and
-the same number gives the same point again where the command has one thread. `after_s` kills by the clock instead, which
-also hits the middle of a write.
+path). The command runs in a fork of the test's process, which has loaded the program: a fifth of the time of an
+interpreter of its own, and killed it leaves the same. A point is a number: the process is killed right before its n-th
+operation on files or sockets (an audit event of Python: open, rename, remove, link, mkdir, scandir, ...), so each state
+of the disk between two operations can be had, and the same number gives the same point again where the command has one
+thread. `after_s` kills by the clock instead, which also hits the middle of a write.
 
     undisturbed = run_undisturbed(arguments); total = events_of(arguments)
     for at in kill_points(total, number=12, seed=0):
@@ -12,21 +13,23 @@ also hits the middle of a write.
         run_undisturbed(arguments)      # then: assert that the result equals the undisturbed one
 """
 
+import contextlib
 import os
 import random
 import resource
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from traffic_yolo import processors
+from traffic_yolo.cli import main
 from traffic_yolo.errors import StorageError
 
-KILL_AT_VARIABLE = "TRAFFIC_YOLO_TEST_KILL_AT"
-COUNT_FILE_VARIABLE = "TRAFFIC_YOLO_TEST_COUNT_FILE"
 EVENTS = frozenset(
     ("open", "os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir",
      "os.chmod", "os.utime", "os.truncate", "fcntl.flock", "sqlite3.connect", "socket.connect", "shutil.rmtree")
@@ -35,30 +38,18 @@ TIMEOUT_S = 300
 DONE, REFUSED = 77, 78  # exit codes of `at_each_point`
 
 
-def run_undisturbed(
-    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
-) -> "subprocess.CompletedProcess[str]":
-    """Runs `traffic-yolo <arguments>` to its end; raises with its output where it fails."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "traffic_yolo.cli", *arguments],
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert finished.returncode == 0, f"exit code {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
-    return finished
+def run_undisturbed(arguments: Sequence[str]) -> str:
+    """Runs `traffic-yolo <arguments>` to its end; its output. Raises with that where it fails."""
+    code, printed = _ended(arguments)
+    assert code == 0, f"exit code {code}\n{printed}"
+    return printed
 
 
-def events_of(arguments: Sequence[str], *, count_file: Path, environment: Mapping[str, str] | None = None) -> int:
-    """How many points an undisturbed run has; writes the number to `count_file` on the way."""
-    more = {**(environment or {}), COUNT_FILE_VARIABLE: str(count_file)}
-    finished = subprocess.run(
-        _command(arguments), env={**os.environ, **more}, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-    return int(count_file.read_text())
+def events_of(arguments: Sequence[str]) -> int:
+    """How many points an undisturbed run has."""
+    code, printed = _ended(arguments, count=True)
+    assert code == 0, f"exit code {code}\n{printed}"
+    return int(printed.rpartition("\n")[2])
 
 
 def kill_points(total: int, *, number: int, seed: int) -> list[int]:
@@ -67,38 +58,15 @@ def kill_points(total: int, *, number: int, seed: int) -> list[int]:
     return sorted({1, total, *inner})
 
 
-def run_killed(
-    arguments: Sequence[str],
-    *,
-    at: int | None = None,
-    after_s: float | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> bool:
+def run_killed(arguments: Sequence[str], *, at: int = 0, after_s: float | None = None) -> bool:
     """Runs the command and kills it (and its children) at a point, or after some seconds; False: it was done before."""
-    more = {**(environment or {}), **({} if at is None else {KILL_AT_VARIABLE: str(at)})}
-    process = subprocess.Popen(
-        _command(arguments),
-        env={**os.environ, **more},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        process.wait(timeout=TIMEOUT_S if after_s is None else after_s)
-    except subprocess.TimeoutExpired:
-        if after_s is None:
-            raise
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return process.returncode == -signal.SIGKILL
+    return _ended(arguments, at=at, after_s=after_s)[0] == -signal.SIGKILL
 
 
-def seconds_of(arguments: Sequence[str], *, environment: Mapping[str, str] | None = None) -> float:
+def seconds_of(arguments: Sequence[str]) -> float:
     """How long an undisturbed run takes, for choosing `after_s`."""
     started = time.monotonic()
-    run_undisturbed(arguments, environment=environment)
+    run_undisturbed(arguments)
     return time.monotonic() - started
 
 
@@ -158,8 +126,57 @@ def _forked(function: Callable[[], object], at: int, below: Path | None, full: b
         os._exit(code)
 
 
-def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, __file__, *arguments]
+def _ended(
+    arguments: Sequence[str], *, at: int = 0, after_s: float | None = None, count: bool = False
+) -> tuple[int, str]:
+    """Exit code (a signal is negative) and output of a command in a fork; with `count`, its points on the last line."""
+    with tempfile.TemporaryFile() as output:
+        process = os.fork()
+        if process == 0:
+            _run_command(arguments, at, count, output.fileno())
+        deadline = time.monotonic() + (TIMEOUT_S if after_s is None else after_s)
+        while (status := os.waitpid(process, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if status == (0, 0):
+            with contextlib.suppress(ProcessLookupError):  # it may not lead its group yet, or have ended just now
+                os.killpg(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            status = os.waitpid(process, 0)
+            output.seek(0)
+            assert after_s is not None, f"not done after {TIMEOUT_S} s\n{output.read().decode()}"
+        output.seek(0)
+        return os.waitstatus_to_exitcode(status[1]), output.read().decode(errors="replace")
+
+
+def _run_command(arguments: Sequence[str], at: int, count: bool, output: int) -> NoReturn:
+    """What the fork does: the command in a group of its own, killed right before its operation `at` (0: never)."""
+    code, seen = 1, 0
+
+    def hook(event: str, of: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in EVENTS and not _is_import(of):
+            seen += 1
+            if seen == at:
+                os.killpg(0, signal.SIGKILL) if os.getpgid(0) == os.getpid() else os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout = sys.stderr = os.fdopen(1, "w", closefd=False)
+        processors.limit_threads = lambda: None  # OpenCV would wait for its threads, which a fork has not
+        sys.addaudithook(hook)
+        main(list(arguments))
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        if count:
+            print(f"\n{seen}", end="")
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def _is_import(arguments: tuple[object, ...]) -> bool:
@@ -168,29 +185,3 @@ def _is_import(arguments: tuple[object, ...]) -> bool:
     return text.endswith((".py", ".pyc", ".so", ".pth")) or text.startswith(
         (sys.prefix, sys.base_prefix, "/usr", "/proc")
     )
-
-
-def _main() -> None:
-    from traffic_yolo.cli import main
-
-    limit, seen = int(os.environ.get(KILL_AT_VARIABLE, 0)), 0
-
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal seen
-        if event in EVENTS and not _is_import(arguments):
-            seen += 1
-            if seen == limit:
-                os.killpg(0, signal.SIGKILL) if os.getpgid(0) == os.getpid() else os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-    try:
-        main(sys.argv[1:])
-    finally:
-        if name := os.environ.get(COUNT_FILE_VARIABLE):
-            count = seen
-            Path(name).write_text(str(count))
-
-
-if __name__ == "__main__":
-    sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # helpers must not hide real modules here
-    _main()

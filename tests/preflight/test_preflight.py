@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3_servers import moto_server
+from s3_servers import S3Server
 from storage_settings import use
 
 from traffic_yolo.errors import StorageError
@@ -142,14 +142,13 @@ def test_full_disk_is_told_though_the_folder_may_be_written(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_zoo_in_object_storage_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zoo_in_object_storage_is_written_to(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("traffic_yolo.storage.retry.RetryPolicy.wait_s", lambda *_: 0.01)
-    with moto_server() as server:
-        made = use(server, monkeypatch)
-        try_to_write(f"s3://{made}/zoo")
-        assert list(connect(S3Settings.from_environment()).list_objects(made, recursive=True)) == []
-        with pytest.raises(StorageError, match="not-there"):
-            try_to_write("s3://not-there/zoo")
+    made = use(moto, monkeypatch)
+    try_to_write(f"s3://{made}/zoo")
+    assert list(connect(S3Settings.from_environment()).list_objects(made, recursive=True)) == []
+    with pytest.raises(StorageError, match="not-there"):
+        try_to_write("s3://not-there/zoo")
 
 
 def test_plain_run_loads_no_torch(share: Path) -> None:

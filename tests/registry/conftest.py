@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from judged_runs import detections, write_set
+from judged_runs import detections, publish, write_set
 from records import TRAINED_ON, made_up_record
 
 from traffic_yolo.detection.protocol import detections_name
@@ -37,21 +38,59 @@ num=2
 """
 
 MakeRun = Callable[..., dict[str, Path]]
+RESAMPLING = "traffic_yolo.registry.gates.judge.resample_weights"
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+few = functools.partial(resample_weights, resamples=200)
+
+
 @pytest.fixture(autouse=True)
 def a_few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imagined models differ by much or by nothing: a tenth of the resamples tells."""
-    few = functools.partial(resample_weights, resamples=200)
-    monkeypatch.setattr("traffic_yolo.registry.gates.judge.resample_weights", few)
+    monkeypatch.setattr(RESAMPLING, few)
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
+def make_run(make_run_in: Callable[[Path], MakeRun], tmp_path: Path) -> MakeRun:
+    """Writes the folders of one run, and the data set `dataset` beside them, into the test's folder."""
+    return make_run_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_run_in() -> Callable[[Path], MakeRun]:
+    """A `make_run` that writes into this folder."""
+    return _make_run_in
+
+
+@pytest.fixture(scope="session")
+def small_and_large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zoo that nobody changes: see `zoo`."""
+    place = tmp_path_factory.mktemp("zoo")
+    make_run, folder = _make_run_in(place), place / "zoo"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RESAMPLING, few)
+        for year, (name, run) in enumerate(
+            [("small", make_run(seed, ap=0.4 + seed / 100)) for seed in range(3)]
+            + [("large", make_run(3, passed=False))],
+            start=2020,
+        ):
+            for module in ("ledger", "history", "numbered_files"):
+                patch.setattr(f"traffic_yolo.registry.{module}._now", lambda year=year: f"{year}0101T000000Z")
+            publish(**run, zoo=folder, name=name)
+    return folder
+
+
+@pytest.fixture
+def zoo(small_and_large: Path, tmp_path: Path) -> Path:
+    """Three versions of `small`, the last in use, and one of `large` that failed its parity. Records of 2020 to 2023."""
+    return shutil.copytree(small_and_large, tmp_path / "zoo", symlinks=True)
+
+
+def _make_run_in(place: Path) -> MakeRun:
     """Writes the folders of one run, and the data set `dataset` beside them.
 
     `seed` changes the weights, `data` the data set, `found` what the model finds of the true boxes (`detections`).
@@ -69,7 +108,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         f1: float | None = 0.75,
         **of_set: int,
     ) -> dict[str, Path]:
-        root = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
+        root = place / f"run{len(list(place.glob('run*')))}"
         folders = {name: root / name for name in ("model", "evaluation", "tuning", "validation")}
         for folder in folders.values():
             folder.mkdir(parents=True)

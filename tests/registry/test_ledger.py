@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from judged_runs import publish
 from ledger_writer import write_some
 from records import made_up_record
-from s3_servers import moto_server
+from s3_servers import S3Server
+from storage_settings import use
 
 from traffic_yolo.commands.ledger import command
 from traffic_yolo.errors import EvaluationError, OptionsError, StorageError
@@ -252,18 +253,11 @@ def test_writers_in_parallel_processes_lose_no_record(tmp_path: Path) -> None:
     }
 
 
-def test_a_ledger_in_object_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from minio import Minio
-
-    with moto_server() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        client = Minio(server.host, server.access_key, server.secret_key, secure=False)
-        client.make_bucket("models")
-        ledger = "s3://models/ledger"
-        with ThreadPoolExecutor(3) as threads:
-            list(threads.map(lambda writer: write_some(ledger, writer, 3), range(3)))
-        entries, problems = read_ledger(ledger)
+def test_a_ledger_in_object_storage(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = f"s3://{use(moto, monkeypatch)}/ledger"
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda writer: write_some(ledger, writer, 3), range(3)))
+    entries, problems = read_ledger(ledger)
     assert problems == []
     assert len(entries) == 9
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from judged_runs import publish
 
 from traffic_yolo.cli import main
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
@@ -21,21 +20,6 @@ from traffic_yolo.registry.zoo import current_version, versions
 MakeRun = Callable[..., dict[str, Path]]
 Run = Callable[..., str]
 ENGINE = "model.onnx_b1_gpu0_fp16.engine"
-
-
-@pytest.fixture
-def zoo(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three versions of `small`, the last in use, and one of `large` that failed its parity. Records of 2020 to 2023."""
-    folder = tmp_path / "zoo"
-    for year, (name, run) in enumerate(
-        [("small", make_run(seed, ap=0.4 + seed / 100)) for seed in range(3)] + [("large", make_run(3, passed=False))],
-        start=2020,
-    ):
-        for module in ("ledger", "history", "numbered_files"):
-            monkeypatch.setattr(f"traffic_yolo.registry.{module}._now", lambda year=year: f"{year}0101T000000Z")
-        publish(**run, zoo=folder, name=name)
-    monkeypatch.undo()
-    return folder
 
 
 @pytest.fixture

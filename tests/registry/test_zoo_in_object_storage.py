@@ -14,7 +14,7 @@ from judged_runs import publish
 from killing import at_each_point
 from minio import Minio
 from minio.commonconfig import CopySource
-from s3_servers import S3Server, ceph_gateway, moto_server, why_no_ceph
+from s3_servers import S3Server, ceph_gateway, why_no_ceph
 from storage_settings import use
 
 from traffic_yolo.cli import main
@@ -39,12 +39,6 @@ ON_EVERY_SERVER = ("test_every_command_works_on_object_storage", "test_publisher
 UNGATED = GateRules(gate="any")  # where orders of writers are tried, in which gates that compare would take the time
 # What comes in the middle of a collection
 CHOICES = ["set current", "publish again", "gc", "roll back"] if SLOW else ["set current"]
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[S3Server]:
-    with moto_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
 """The record of attempts on S3 (moto): what a path gives, and one of two writers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_servers import S3Server, moto_server
+from s3_servers import S3Server
 from storage_settings import use
 
 from traffic_yolo.dataset.splits.pins import SplitPins
@@ -14,12 +13,6 @@ from traffic_yolo.retraining.attempts import Attempts, Begun, Ended, Weights
 
 FRAMES = (UsedFrame("r", "SCAN_00001", "A", "", "", "train", "human", "0" * 16),)
 USED = UsedFrames(FRAMES, {"train": {"CAR": 2}}, SplitPins("site", {"A": "train"}))
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[S3Server]:
-    with moto_server() as server:
-        yield server
 
 
 def test_attempts_are_kept_in_object_storage(moto: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

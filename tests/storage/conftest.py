@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_servers import S3Server, ceph_gateway, moto_server, why_no_ceph
+from s3_servers import S3Server, ceph_gateway, why_no_ceph
 from storage_settings import use
 
 from traffic_yolo.storage import NAS_ROOT_VARIABLE
@@ -17,12 +17,6 @@ FOREIGN = (
     "AWS_ENDPOINT_URL",
     "SSL_CERT_FILE",
 )
-
-
-@pytest.fixture(scope="session")
-def moto() -> Iterator[S3Server]:
-    with moto_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -35,11 +35,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: (folder / file.name).read_bytes() for file in storage.list_files(str(folder)).files}
 
 
-def each_kill(
-    arguments: list[str], tmp_path: Path, seed: int, *, output: Path | None = None
-) -> list[Callable[[], bool]]:
+def each_kill(arguments: list[str], seed: int, *, output: Path | None = None) -> list[Callable[[], bool]]:
     """Kills at operations, and some by the clock; `output` is removed between the runs that measure."""
-    total = events_of(arguments, count_file=tmp_path / "count")
+    total = events_of(arguments)
     kills: list[Callable[[], bool]] = [
         lambda at=at: run_killed(arguments, at=at)
         for at in kill_points(total, number=POINTS, seed=seed)  # type: ignore[misc]
@@ -58,7 +56,7 @@ def test_killed_sync_leaves_whole_files_and_ends_well_the_next_time(share: Path,
     target = tmp_path / "target"
     arguments = ["storage", "sync", str(share), str(target)]
     expected = contents(share)
-    for kill in each_kill(arguments, tmp_path, seed):
+    for kill in each_kill(arguments, seed):
         shutil.rmtree(target, ignore_errors=True)
         kill()
         there = contents(target)
@@ -77,7 +75,7 @@ def test_sync_that_is_killed_again_and_again_comes_to_its_end(share: Path, tmp_p
     """Without a clean run in between: each goes on from what the last one left."""
     target, expected = tmp_path / "target", contents(share)
     arguments = ["storage", "sync", str(share), str(target)]
-    total = events_of(arguments, count_file=tmp_path / "count")
+    total = events_of(arguments)
     shutil.rmtree(target)
     for at in [total // 4, total // 3, total // 2] * (5 if SLOW else 1):
         run_killed(arguments, at=at)
@@ -93,7 +91,7 @@ def test_killed_put_leaves_the_old_file_or_the_new_one(tmp_path: Path, seed: int
     (tmp_path / "source").write_bytes(new)
     target = tmp_path / "folder" / "target"
     arguments = ["storage", "put", str(tmp_path / "source"), str(target)]
-    for kill in each_kill(arguments, tmp_path, seed):
+    for kill in each_kill(arguments, seed):
         storage.put(str(target), old)
         kill()
         assert target.read_bytes() in (old, new)
@@ -107,7 +105,7 @@ def test_killed_put_new_leaves_nothing_or_all(tmp_path: Path, seed: int) -> None
     (tmp_path / "source").write_bytes(b"record" * 1000)
     target = tmp_path / "ledger" / "1.json"
     arguments = ["storage", "put", "--new", str(tmp_path / "source"), str(target)]
-    for kill in each_kill(arguments, tmp_path, seed, output=tmp_path / "ledger"):
+    for kill in each_kill(arguments, seed, output=tmp_path / "ledger"):
         shutil.rmtree(tmp_path / "ledger", ignore_errors=True)
         kill()
         assert not target.exists() or target.read_bytes() == b"record" * 1000
@@ -120,7 +118,7 @@ def test_killed_snapshot_equals_an_undisturbed_one_the_next_time(tmp_path: Path,
     source, out = str(tmp_path / "nas" / "recordings"), tmp_path / "out" / "snapshot.json"
     arguments = ["snapshot", "--source", source, "--out", str(out)]
     expected = take_snapshot(source)
-    for kill in each_kill(arguments, tmp_path, seed):
+    for kill in each_kill(arguments, seed):
         shutil.rmtree(out.parent, ignore_errors=True)
         kill()
         assert not out.exists() or read_snapshot(out) == expected

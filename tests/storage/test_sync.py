@@ -183,15 +183,15 @@ def test_what_makes_no_sense_is_refused(source: Path, tmp_path: Path) -> None:
 
 def test_commands_do_what_they_say(source: Path, tmp_path: Path) -> None:
     target = str(tmp_path / "target")
-    assert run_undisturbed(["storage", "sync", str(source), target]).stdout == "3 copied (0.0 MiB), 0 unchanged\n"
-    assert run_undisturbed(["storage", "ls", target]).stdout == "a/1.h5\na/2.h5\nb c/ü.h5\n"
-    assert run_undisturbed(["storage", "ls", "-l", target]).stdout.splitlines()[0].split()[0] == "3"
-    assert run_undisturbed(["storage", "verify", target]).stdout == "3 files as expected, 0 missing or wrong\n"
-    put = run_undisturbed(["storage", "put", str(source / "a" / "1.h5"), str(tmp_path / "x")]).stdout
+    assert run_undisturbed(["storage", "sync", str(source), target]) == "3 copied (0.0 MiB), 0 unchanged\n"
+    assert run_undisturbed(["storage", "ls", target]) == "a/1.h5\na/2.h5\nb c/ü.h5\n"
+    assert run_undisturbed(["storage", "ls", "-l", target]).splitlines()[0].split()[0] == "3"
+    assert run_undisturbed(["storage", "verify", target]) == "3 files as expected, 0 missing or wrong\n"
+    put = run_undisturbed(["storage", "put", str(source / "a" / "1.h5"), str(tmp_path / "x")])
     assert put == f"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed  {tmp_path / 'x'}\n"
-    fetched = run_undisturbed(["storage", "fetch", str(tmp_path / "x"), "--out", str(tmp_path / "y")]).stdout
+    fetched = run_undisturbed(["storage", "fetch", str(tmp_path / "x"), "--out", str(tmp_path / "y")])
     assert fetched == f"{tmp_path / 'y'}\n"
-    assert "nothing to compare with" in run_undisturbed(["storage", "verify", str(tmp_path / "x")]).stdout
+    assert "nothing to compare with" in run_undisturbed(["storage", "verify", str(tmp_path / "x")])
 
 
 def test_verify_names_what_is_wrong_missing_and_unknown(

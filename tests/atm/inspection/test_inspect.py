@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from traffic_yolo.errors import RecordingError
 PICTURE_WH = (960, 540)
 
 
-def jpeg(seed: int, size_wh: tuple[int, int] = PICTURE_WH) -> bytes:
+@cache
+def jpeg(seed: int) -> bytes:
     cells = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    return bytes(cv2.imencode(".jpg", cv2.resize(cells, size_wh))[1].tobytes())
+    return bytes(cv2.imencode(".jpg", cv2.resize(cells, PICTURE_WH))[1].tobytes())
 
 
 def traffic(scans: int, seed: int = 0) -> list[NDArray[np.float64]]:
@@ -219,18 +221,18 @@ def microseconds(group: Any, number: int) -> None:
 def test_frame_rate_is_found_wherever_the_time_is(
     unknown: Unknown, change: Callable[[Any, int], None], hz: float, words: str
 ) -> None:
-    kind = only_kind(inspect_recordings(unknown.write(change=change, missing=frozenset({5}))))
+    kind = only_kind(inspect_recordings(unknown.write(scans=12, change=change, missing=frozenset({5}))))
     assert kind.rate.hz == pytest.approx(hz, rel=1e-3)
     assert kind.rate.source == words
 
 
 def test_start_times_in_names_give_a_lower_bound_and_nothing_gives_no_rate(unknown: Unknown) -> None:
-    assert only_kind(inspect_recordings(unknown.write("x.h5"))).rate.hz == 0
+    assert only_kind(inspect_recordings(unknown.write("x.h5", scans=10))).rate.hz == 0
     (unknown.folder / "x.h5").unlink()
     for start in ("120000", "120010", "120020"):
-        unknown.write(f"20240501{start}_1.h5")
+        unknown.write(f"20240501{start}_1.h5", scans=10)
     rate = only_kind(inspect_recordings(unknown.folder)).rate
-    assert rate.hz == pytest.approx(4.0)
+    assert rate.hz == pytest.approx(1.0)
     assert rate.is_least
 
 
@@ -244,16 +246,16 @@ def break_some(group: Any, number: int) -> None:
 
 
 def test_broken_and_absent_pictures_are_counted_and_named(unknown: Unknown) -> None:
-    pictures = only_kind(inspect_recordings(unknown.write(change=break_some))).pictures
-    assert (pictures.count, pictures.broken, pictures.absent) == (39, 2, 1)
+    pictures = only_kind(inspect_recordings(unknown.write(scans=12, change=break_some))).pictures
+    assert (pictures.count, pictures.broken, pictures.absent) == (11, 2, 1)
     assert "frame_000004: JPEG is cut off" in pictures.examples[0]
     assert "frame_000007: not a JPEG" in pictures.examples[1]
 
 
 def test_kinds_are_told_apart_and_unreadable_files_named(unknown: Unknown) -> None:
-    unknown.write("a.h5")
+    unknown.write("a.h5", scans=12)
     unknown.write("b.h5", scans=10)
-    unknown.write("c.h5", parent="log")
+    unknown.write("c.h5", scans=12, parent="log")
     (unknown.folder / "d.h5").write_bytes(b"no HDF5")
     (unknown.folder / "notes.txt").write_text("x")
     inspection = inspect_recordings(unknown.folder)

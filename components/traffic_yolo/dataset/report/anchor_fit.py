@@ -116,10 +116,9 @@ class AnchorObserver:
             (f"{anchor[0]:g} x {anchor[1]:g}", int(counts[nearest == index].sum()))
             for index, anchor in enumerate(self._anchors.tolist())
         ]
-        figure = self._figure()
-        return Html(head + figure_svg(figure, title="Box sizes and anchors") + table(["anchor", "boxes nearest"], rows))
+        return Html(head + self._drawn() + table(["anchor", "boxes nearest"], rows))
 
-    def _figure(self) -> Figure:
+    def _drawn(self) -> Html:
         figure = Figure(figsize=(5, 3.6))
         figure.subplots_adjust(left=0.14, right=0.97, bottom=0.14, top=0.97)
         axis = figure.subplots()
@@ -135,4 +134,4 @@ class AnchorObserver:
         axis.set_xlabel("width, network pixels")
         axis.set_ylabel("height")
         axis.legend(fontsize="small")
-        return figure
+        return figure_svg(figure, title="Box sizes and anchors")

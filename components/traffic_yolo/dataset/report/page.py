@@ -44,9 +44,9 @@ def report_page(
             ("Left out and changed", _left_out_table(left_out, kept=sum(c["images"] for c in report.counts.values()))),
             ("Boxes that do not count", _ignored_table(report)),
             *sections,
-            ("Sizes and aspect", figure_svg(_size_figure(found, report.classes), title="Box sizes by class")),
-            ("Places of box centres", figure_svg(_heat_figure(found), title="Heat map of box centres")),
-            ("Boxes in a picture", figure_svg(_crowding_figure(found), title="Boxes in a picture")),
+            ("Sizes and aspect", _size_section(found, report.classes)),
+            ("Places of box centres", _heat_section(found)),
+            ("Boxes in a picture", _crowding_section(found)),
             *[
                 (f"Samples: {split}", sample_pictures(samples[split], report.classes, pictures_shown=pictures))
                 for split in report.splits
@@ -106,7 +106,7 @@ def _ignored_table(report: Report) -> Html:
     return table(["boxes", "ignored because of"], [(count, reason) for reason, count in ordered], caption=caption)
 
 
-def _size_figure(found: Distributions, classes: Sequence[str]) -> Figure:
+def _size_section(found: Distributions, classes: Sequence[str]) -> Html:
     figure = Figure(figsize=(9, 3))
     figure.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.97, wspace=0.06)
     axes = figure.subplots(1, 3, sharey=True)
@@ -128,10 +128,10 @@ def _size_figure(found: Distributions, classes: Sequence[str]) -> Figure:
     axes[0].set_ylabel("share of the class's boxes")
     if frequency.any():
         axes[2].legend(fontsize="small")
-    return figure
+    return figure_svg(figure, title="Box sizes by class")
 
 
-def _heat_figure(found: Distributions) -> Figure:
+def _heat_section(found: Distributions) -> Html:
     figure = Figure(figsize=(9, 2.2))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.03, top=0.88, wspace=0.03)
     axes = figure.subplots(1, len(found.heat), sharey=True, squeeze=False)[0]
@@ -143,10 +143,10 @@ def _heat_figure(found: Distributions) -> Figure:
         axis.set_title(split)
         axis.set_xticks([])
         axis.set_yticks([])
-    return figure
+    return figure_svg(figure, title="Heat map of box centres")
 
 
-def _crowding_figure(found: Distributions) -> Figure:
+def _crowding_section(found: Distributions) -> Html:
     figure = Figure(figsize=(7, 2.4))
     figure.subplots_adjust(left=0.1, right=0.98, bottom=0.2, top=0.96)
     axis = figure.subplots()
@@ -159,4 +159,4 @@ def _crowding_figure(found: Distributions) -> Figure:
     axis.set_ylabel("share of pictures")
     if any(found.crowding.values()):
         axis.legend(fontsize="small")
-    return figure
+    return figure_svg(figure, title="Boxes in a picture")
