@@ -5,8 +5,9 @@ from collections import Counter
 import numpy as np
 from drawn_once import DRAWING, draw_once, remembering
 
-from traffic_yolo.dataset import anchor_fit, picture_observer, report_page
-from traffic_yolo.dataset.report_page import Distributions
+from traffic_yolo.dataset.report import anchor_fit, picture_observer
+from traffic_yolo.dataset.report import page as report_page
+from traffic_yolo.dataset.report.distributions import Distributions
 
 
 def test_every_function_that_is_remembered_is_there() -> None:

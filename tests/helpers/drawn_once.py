@@ -15,13 +15,13 @@ KeyOf = Callable[..., object]
 
 # File of the data set's report, function (or class and method) that draws -> what it draws of its arguments
 DRAWING: dict[tuple[str, str], KeyOf] = {
-    ("report_page", "_size_section"): lambda found, classes: (found.widths, found.heights, found.aspects, [*classes]),
-    ("report_page", "_heat_section"): lambda found: list(found.heat.items()),
-    ("report_page", "_crowding_section"): lambda found: [
+    ("report.page", "_size_section"): lambda found, classes: (found.widths, found.heights, found.aspects, [*classes]),
+    ("report.page", "_heat_section"): lambda found: list(found.heat.items()),
+    ("report.page", "_crowding_section"): lambda found: [
         (split, sorted(counts.items())) for split, counts in found.crowding.items()
     ],
-    ("anchor_fit", "AnchorObserver._drawn"): lambda observer: (observer._grid, observer._anchors),
-    ("picture_observer", "PictureObserver._light_section"): lambda observer: (
+    ("report.anchor_fit", "AnchorObserver._drawn"): lambda observer: (observer._grid, observer._anchors),
+    ("report.picture_observer", "PictureObserver._light_section"): lambda observer: (
         list(observer._light.items()),
         sorted(observer._by_site.items()),
     ),
@@ -37,7 +37,7 @@ def draw_once() -> None:
     if len(remembering) == len(DRAWING) or len(sys.modules) == _modules:
         return
     _modules = len(sys.modules)
-    loaded = {name.rpartition(".")[2]: name for name in sys.modules if name.startswith("traffic_yolo.dataset.")}
+    loaded = {name.removeprefix("traffic_yolo.dataset."): name for name in sys.modules if name.startswith("traffic_yolo.dataset.")}
     for file, function in DRAWING.keys() - remembering:
         if file in loaded:
             owner: Any = sys.modules[loaded[file]]

@@ -12,10 +12,10 @@ import pytest
 
 from traffic_yolo.atm.jpeg import check_jpeg_complete
 from traffic_yolo.dataset.data_set import LabelledImage
+from traffic_yolo.dataset.pictures import decode as picture_decode
 from traffic_yolo.dataset.pictures.decode import decode_file, decode_picture, decode_rgb, stated_size
 from traffic_yolo.dataset.pictures.look import look_at, look_once
 from traffic_yolo.dataset.pictures.picture_file import check_picture_decodes, picture_size
-from traffic_yolo.dataset.pictures import decode as picture_decode
 from traffic_yolo.dataset.report.samples import draw_boxes
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.errors import DatasetError, RecordingError

@@ -231,7 +231,7 @@ def test_a_finished_run_says_its_end_again_and_goes_on_when_more_is_allowed(
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Forks that have loaded what the command loads."""
-    modules = ("traffic_yolo.cli", "traffic_yolo.commands.katib", "traffic_yolo.tuning.katib_run.runner")
+    modules = ("traffic_yolo.cli", "traffic_yolo.commands.katib", "traffic_yolo.katib.run.runner")
     with Forks(tmp_path_factory.mktemp("forks"), *modules) as forks:
         yield forks
 
