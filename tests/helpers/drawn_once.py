@@ -37,7 +37,11 @@ def draw_once() -> None:
     if len(remembering) == len(DRAWING) or len(sys.modules) == _modules:
         return
     _modules = len(sys.modules)
-    loaded = {name.removeprefix("traffic_yolo.dataset."): name for name in sys.modules if name.startswith("traffic_yolo.dataset.")}
+    loaded = {
+        name.removeprefix("traffic_yolo.dataset."): name
+        for name in sys.modules
+        if name.startswith("traffic_yolo.dataset.")
+    }
     for file, function in DRAWING.keys() - remembering:
         if file in loaded:
             owner: Any = sys.modules[loaded[file]]
