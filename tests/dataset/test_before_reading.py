@@ -64,7 +64,7 @@ def test_bytes_that_changed_under_their_size_are_not_those_of_the_snapshot(share
 def test_the_snapshot_s_cache_spares_the_reading_and_is_no_way_around_it(
     share: Share, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from traffic_yolo.dataset.sources.opening import unchanged_files
+    from traffic_yolo.dataset.sources import unchanged_files
 
     read: list[str] = []
     hash_files = unchanged_files.hash_files

@@ -178,10 +178,9 @@ def break_picture(share: Any) -> None:
         file["SCAN_00001"]["Image"] = whole[: len(whole) // 2]
 
 
-def truncate(share: Any) -> None:
+def overwrite(share: Any) -> None:
     (path,) = share.recordings.rglob("20210901120100_0.h5")
-    path.write_bytes(path.read_bytes()[:3000])
-    os.utime(path, (1.6e9, 1.6e9))  # long ago: nobody writes it any more
+    path.write_bytes(b"this is no HDF5 file")
 
 
 def label_missing_scan(share: Any) -> None:
@@ -227,7 +226,7 @@ def empty_share(share: Any) -> None:
     ("damage", "error", "words"),
     [
         (break_picture, DatasetError, r"20210901120100_0\.h5 SCAN_00001.*cut off"),
-        (truncate, RecordingError, r"20210901120100_0\.h5"),
+        (overwrite, RecordingError, r"20210901120100_0\.h5"),
         (label_missing_scan, LabelError, "has no scan 99"),
         (label_missing_recording, LabelError, "no recording 20990101000000_0"),
         (label_twice, LabelError, "labelled twice"),

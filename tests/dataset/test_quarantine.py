@@ -188,7 +188,7 @@ def test_scans_and_recordings_go_aside(share: Share, tmp_path: Path) -> None:
     share.label(cut, 1, [(0, BOX)])
     share.label(share.site("F", 5), 0, [(0, [1, 2, 0, 4]), (3, BOX)])
     share.save()
-    broken.write_bytes(b"no HDF5")
+    broken.write_bytes(b"this is no HDF5 file")
     with h5py.File(cut, "r+") as file:
         data = bytes(file["SCAN_00000/Image"][()])
         del file["SCAN_00000/Image"]

@@ -54,7 +54,7 @@ def break_picture(share: Any) -> None:
 
 def break_recording(share: Any) -> None:
     path = recording(share, "A")
-    path.write_bytes(b"no HDF5")
+    path.write_bytes(b"this is no HDF5 file")
 
 
 def cut_recording(share: Any) -> None:

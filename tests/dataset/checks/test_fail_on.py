@@ -175,7 +175,7 @@ def test_naming_a_check_of_recordings_stops_the_conversion(share: Any, tmp_path:
         share.coco["images"][0]["scan"] = 1
     else:
         path = next(iter(share.recordings.rglob("*.h5")))
-        path.write_bytes(b"no HDF5" if name == "unreadable-file" else path.read_bytes()[:3000])
+        path.write_bytes(b"this is no HDF5 file" if name == "unreadable-file" else path.read_bytes()[:3000])
     share.save()
     assert_stops(name, share.recordings, tmp_path / "out", "--labels", str(share.label_file))
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,8 +184,19 @@ def test_picture_outside_of_what_was_fingerprinted_is_refused(share: Any, tmp_pa
     assert sum(summary.counts[f"{split}_images"] for split in ("train", "val", "test")) == 9
 
 
-def test_recording_of_the_snapshot_that_is_being_written_is_not_left_out(share: Any, tmp_path: Path) -> None:
+def test_recording_of_the_snapshot_that_is_being_written_is_not_left_out(
+    share: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (path,) = share.recordings.rglob("20210901120100_0.h5")
-    path.write_bytes(b"not yet a recording")  # a moment ago: without a snapshot it would be left out
-    with pytest.raises(RecordingInUseError, match="expected a complete recording, as in the snapshot"):
-        convert(plain(share), tmp_path / "out", content=content(share))
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "TRUE")
+    program = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); print('open', flush=True); sys.stdin.readline()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "open\n"  # without a snapshot it would be left out
+    try:
+        with pytest.raises(RecordingInUseError, match="expected a complete recording, as in the snapshot"):
+            convert(plain(share), tmp_path / "out", content=content(share))
+    finally:
+        writer.communicate("\n")
