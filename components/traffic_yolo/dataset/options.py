@@ -52,6 +52,7 @@ class SourceChoice(RecordingsChoice):
     voc_origin: str = _option(
         "auto", "Pixel from which VOC corners count; auto: what most of the folder's files show.", VOC_ORIGINS
     )
+    every: int = option(1, "Of the labelled frames of a video file, take the first and every N-th after it.", least=1)
 
 
 @dataclass(frozen=True)

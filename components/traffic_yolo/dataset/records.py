@@ -175,6 +175,14 @@ class PictureKey(NamedTuple):
     day: str = ""
 
 
+class VideoFrame(NamedTuple):
+    """A frame of a video file by its number from 0. `num_frames`: of the video by its labels, None if untold."""
+
+    path: Path
+    number: int
+    num_frames: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PictureLabels:
     """What a label file says of one picture; the picture itself is not read.
@@ -185,7 +193,7 @@ class PictureLabels:
     `own_split` are "" where the file does not say them. `where` names the place in the file, for messages. An `implied`
     picture is one that the file does not name (a frame of a video where nothing is drawn): it may be missing.
     `embedded` gives the bytes of the picture where the label file itself holds them; it raises `LabelError` for what is
-    none. A picture in a file counts before it.
+    none. `video` is the frame that the picture is. A picture in a file counts before both.
     """
 
     name: str
@@ -203,6 +211,7 @@ class PictureLabels:
     implied: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
     embedded: Callable[[], bytes] | None = field(default=None, compare=False)
+    video: VideoFrame | None = field(default=None, compare=False)
 
     @property
     def labelled(self) -> bool:

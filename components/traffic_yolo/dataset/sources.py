@@ -93,6 +93,11 @@ def _opened(path: Path, options: SourceChoice, how: SourceOptions, archive: Arch
     )
     if found == ATM_FORMAT and archive is not None:
         raise OptionsError(f"{archive.path}: expected an archive of labels, found recordings in it; unpack it by hand")
+    if found == ATM_FORMAT and options.every > 1:
+        raise OptionsError(
+            f"every: {options.every} goes with labels of videos, found recordings at {path}; leave it out "
+            f"(the policy's thin_gap_s thins recordings)"
+        )
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None
         atm = AtmOptions(layout, how.parts, how.only, how.recording_limits, how.labelled_only)
@@ -110,7 +115,12 @@ def _opened(path: Path, options: SourceChoice, how: SourceOptions, archive: Arch
     reader = reader if archive is None else ArchiveReader(reader, archive)
     if how.quarantine is not None:
         reader = how.quarantine.reading(reader, with_pictures=not how.labels_only)
-    source = (LabelsOnlySource if how.labels_only else FileSource)(reader, on_problem=how.on_problem)
+    if how.labels_only and options.every > 1:
+        raise OptionsError(f"every: {options.every} goes with videos that are read; leave it out, or labels_only")
+    if how.labels_only:
+        source = LabelsOnlySource(reader, on_problem=how.on_problem)
+    else:
+        source = FileSource(reader, on_problem=how.on_problem, every=options.every)
     source.notes += _left_by_auto(path, found) if is_auto else []
     return source
 

@@ -14,7 +14,8 @@ from traffic_yolo.dataset.formats.left_out import LeftOut, emptied_message
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.pictures import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
-from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
+from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels, VideoFrame
+from traffic_yolo.dataset.video_file import VIDEO_SUFFIXES, is_video
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 
@@ -75,6 +76,7 @@ class MotReader:
             boxes, broken = self._boxes(sequence, on_problem)
             known = sequence.frames()
             pictures = sequence.pictures(on_problem)
+            video = None if pictures else sequence.video()
             # A frame where a detector found nothing is not one of which a human says that nothing is there
             named = boxes.keys() | (known | pictures.keys() if sequence.is_truth else set())
             for frame in sorted(named - broken):
@@ -92,6 +94,7 @@ class MotReader:
                     recording=sequence.name,
                     own_split=sequence.split,
                     implied=frame not in boxes,
+                    video=None if video is None else VideoFrame(video, frame - 1, sequence.length or None),
                 )
 
     def notes(self) -> list[str]:
@@ -186,6 +189,17 @@ class _Sequence:
     def frames(self) -> set[int]:
         """The frames that the head states."""
         return set(range(1, self.length + 1))
+
+    def video(self) -> Path | None:
+        """The video whose frames these are: the only one in the sequence's folder, or the one beside it of its name.
+
+        Raises `LabelError` where the folder has several.
+        """
+        inside = [path for path in sorted(self.folder.iterdir()) if is_video(path)]
+        if len(inside) > 1:
+            raise LabelError(f"{self.folder}: expected one video, found {inside[0].name} and {inside[1].name}")
+        beside = (self.folder.with_name(self.folder.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))
+        return inside[0] if inside else next((path for path in beside if is_video(path)), None)
 
     def pictures(self, on_problem: ProblemSink) -> dict[int, Path]:
         """The pictures by the numbers that they are called; others, and the second of two with one number, are told."""
