@@ -14,6 +14,7 @@ import numpy as np
 
 from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.archives import ArchiveReader
+from traffic_yolo.dataset.empty_pictures import EmptyPictures
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.picture_decode import check_upright
 from traffic_yolo.dataset.picture_finder import PictureFinder
@@ -42,6 +43,7 @@ class FileSource:
         self._on_problem = on_problem
         self.may_split_pictures = not reader.is_video
         self._run_starts = array.array("Q")  # numbers of the frames where another recording begins
+        self._empty_pictures = EmptyPictures()
         self._doubled: set[tuple[str, Path]] = set()  # labels and picture of a name that others have already
         self._finders: dict[str, PictureFinder] = {}
         self._recordings: dict[str, None] = {}
@@ -105,7 +107,7 @@ class FileSource:
 
     def _notes(self) -> list[str]:
         """Lines for the report, known once everything was surveyed."""
-        return [*self._reader.notes(), *self._videos.notes()]
+        return [*self._reader.notes(), *self._videos.notes(), *self._empty_pictures.notes()]
 
     def _boundary(self, part: int, count: int) -> int:
         """The first frame of a shard: where a recording begins, so that none is in two shards."""
@@ -128,13 +130,16 @@ class FileSource:
         seen = array.array("Q")
         del self._run_starts[:]
         self._recordings.clear()
+        empty_pictures, self._empty_pictures = EmptyPictures(), EmptyPictures()
         last = ""
-        for _, _, recording, scan in self._located(on_problem):
+        for labels, _, recording, scan in self._located(on_problem):
             if recording != last:
                 self._run_starts.append(len(seen))
                 self._recordings[recording] = None
                 last = recording
             seen.append(_hash(recording, scan))
+            empty_pictures.add(labels)
+        self._empty_pictures = empty_pictures
         return seen
 
     def _tell_of_doubles(self, hashes: set[int]) -> None:
@@ -173,6 +178,7 @@ class FileSource:
                     continue
                 path = self._reader.root / labels.name
             if (labels.where, path) not in self._doubled:
+                labels = self._empty_pictures.judged(labels)
                 yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
 
     def _finder(self, split: str) -> PictureFinder:

@@ -53,6 +53,7 @@ class LabelsOnlySource(FileSource):
             scan = path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name
             if (labels.where, path) in self._doubled:
                 continue
+            labels = self._empty_pictures.judged(labels)
             yield labels, path, labels.recording or recording_of(path, root), scan
 
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
