@@ -3,12 +3,14 @@
 What the format cannot say is counted, and kept in a side-car that the reader of the same folder picks up.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.export_judge import ExportJudge
 from traffic_yolo.dataset.formats.base import LabelWriter
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_head, sidecar_line
 from traffic_yolo.dataset.frame_mapping import FrameMapping
@@ -57,10 +59,11 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     target = output_path(out)
     check_new_folder(target)
     quarantine = None
-    how = SourceOptions()
+    judge = ExportJudge(options.fail_on)
+    how = SourceOptions(on_problem=judge)
     if options.quarantine:
         check_quarantine(options.quarantine, target, locations_of(options))
-        quarantine = Quarantine(root_of(options.source))
+        quarantine = Quarantine(root_of(options.source), fails=judge.fails, otherwise=judge)
         how = SourceOptions(on_problem=quarantine, quarantine=quarantine)
     source = open_source(options, how)
     tally: Counter[str] = Counter()
@@ -80,25 +83,25 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
         if quarantine is not None:
             quarantine.folder = aside
         export = FolderExport(folder, writer, tally, copy_pictures=options.copy_pictures)
-        if not writer.says_frames:
-            export.begin(classes, apart)
-        for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
-            chosen = _chosen(frame, options, tally)
-            if chosen is None:
-                continue
-            chosen = mapping.mapped(chosen) if mapping else chosen
-            export.add(chosen)
-            counted.update(pictures=1, boxes=len(chosen.annotations))
-        if not counted["pictures"]:
-            raise DatasetError(f"{options.source}: no frames of the kind {options.frames}; choose others")
-        writer.complete()
-        export.close()
+        with contextlib.closing(export):
+            if not writer.says_frames:
+                export.begin(classes, apart)
+            for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
+                chosen = _chosen(frame, options, tally)
+                if chosen is None:
+                    continue
+                chosen = mapping.mapped(chosen) if mapping else chosen
+                export.add(chosen)
+                counted.update(pictures=1, boxes=len(chosen.annotations))
+            if not counted["pictures"]:
+                raise DatasetError(f"{options.source}: no frames of the kind {options.frames}; choose others")
+            writer.complete()
         if quarantine is not None and aside is not None:
             copy_parts(quarantine.entries, aside)
             described = {"source": options.source, "labels": options.labels}
             write_quarantine(aside, quarantine.entries, [], described)
     put_aside = quarantine_notes(quarantine.entries) if quarantine is not None else []
-    notes = (*source.notes, *put_aside, *notes_of(source.tally + tally))
+    notes = (*source.notes, *judge.notes(), *put_aside, *notes_of(source.tally + tally))
     return ExportSummary(counted["pictures"], counted["boxes"], notes)
 
 

@@ -83,6 +83,9 @@ class ExportOptions(SiftedSource):
         default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
     )
     copy_pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
+    fail_on: str = _option(
+        "error", "What readers find that ends the export: error, warning, info, never, or names of checks, with commas."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
