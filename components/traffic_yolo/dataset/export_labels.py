@@ -11,7 +11,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
 from traffic_yolo.dataset.export_judge import ExportJudge
-from traffic_yolo.dataset.formats.base import LabelWriter
+from traffic_yolo.dataset.formats.base import LabelWriter, PlacesPictures
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_head, sidecar_line
 from traffic_yolo.dataset.frame_mapping import FrameMapping
 from traffic_yolo.dataset.frame_writer import notes_of
@@ -120,12 +120,14 @@ class FolderExport:
 
     def add(self, frame: Frame) -> None:
         as_read = self._writer.add(frame)
-        self._sidecar.write(sidecar_line(frame, as_read, says_frames=self._writer.says_frames))
+        place = self._writer.place_of_last() if isinstance(self._writer, PlacesPictures) else None
+        says, name = self._writer.says_frames, place.name if place else ""
+        self._sidecar.write(sidecar_line(frame, as_read, says_frames=says, picture=name))
         for annotation, read in zip(frame.annotations, as_read, strict=True):
             for what in lost_facts(annotation, read):
                 self._tally[f"{what} that the format cannot say ({SIDECAR_NAME} has them)"] += 1
         if self._copy_pictures:
-            path = self._folder / self._writer.picture_folder / frame.file_name
+            path = self._folder / self._writer.picture_folder / (place.path if place else frame.file_name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(frame.picture())
 

@@ -179,7 +179,7 @@ class FileSource:
                 path = self._reader.root / labels.name
             if (labels.where, path) not in self._doubled:
                 labels = self._empty_pictures.judged(labels)
-                yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
+                yield labels, path, *_names_of(labels, path, self._reader.root)
 
     def _finder(self, split: str) -> PictureFinder:
         if split not in self._finders:
@@ -256,6 +256,11 @@ def recording_of(picture: Path, root: Path) -> str:
     folder, top = Path(os.path.abspath(picture)).parent, Path(os.path.abspath(root))
     parts = folder.relative_to(top).parts if folder.is_relative_to(top) else folder.parts[-1:]
     return "-".join(part for part in parts if part not in ("images", "/")) or UNNAMED_RECORDING
+
+
+def _names_of(labels: PictureLabels, path: Path, root: Path) -> tuple[str, str]:
+    """Recording and scan of a picture."""
+    return labels.recording or recording_of(path, root), labels.scan if labels.renamed else path.stem
 
 
 def _hash(recording: str, scan: str) -> int:

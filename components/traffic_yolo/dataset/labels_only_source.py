@@ -51,6 +51,7 @@ class LabelsOnlySource(FileSource):
             folder = root / "images" if "/" in labels.name else root / "images" / labels.own_split
             path = labels.path or folder / labels.name
             scan = path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name
+            scan = labels.scan if labels.renamed else scan
             if (labels.where, path) in self._doubled:
                 continue
             labels = self._empty_pictures.judged(labels)

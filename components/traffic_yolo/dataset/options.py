@@ -18,7 +18,7 @@ SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES, SOURCE_LIST)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 LABEL_SOURCE_WORDS = ("stated", "human")
 VOC_ORIGINS = ("auto", "0", "1")
-WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat", "labelstudio")  # the keys of label_writers.LABEL_WRITERS
+WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat", "labelstudio", "mot")  # the keys of label_writers.LABEL_WRITERS
 FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
 

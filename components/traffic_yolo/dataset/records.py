@@ -194,7 +194,8 @@ class PictureLabels:
     picture is one that the file does not name (a frame of a video where nothing is drawn): it may be missing.
     `embedded` gives the bytes of the picture where the label file itself holds them; it raises `LabelError` for what is
     none. `by_machine`: a machine looked at the picture, so that no box in it is no human's word that it is empty.
-    `video` is the frame that the picture is. A picture in a file counts before both.
+    `renamed`: its file is called otherwise than `scan`, whose name it gets. `video` is the frame that the picture is. A
+    picture in a file counts before both.
     """
 
     name: str
@@ -212,6 +213,7 @@ class PictureLabels:
     implied: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
     by_machine: bool = False
+    renamed: bool = False
     embedded: Callable[[], bytes] | None = field(default=None, compare=False)
     video: VideoFrame | None = field(default=None, compare=False)
 

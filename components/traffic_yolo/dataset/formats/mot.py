@@ -58,7 +58,7 @@ class MotReader:
         self.root = folders[0] if path.is_file() else path
         self._left_out = LeftOut()
         self._text = LabelText(options.encoding)
-        self._sequences = [_Sequence.of(folder, self.root, self._text) for folder in folders]
+        self._sequences = [MotSequence.of(folder, self.root, self._text) for folder in folders]
         counted: dict[str, bool] = {}
         for sequence in self._sequences:
             counted |= dict.fromkeys(sequence.classes if sequence.has_labels else (), True)
@@ -107,7 +107,7 @@ class MotReader:
         return [*found, *left_out, *self._text.notes()]
 
     def _boxes(
-        self, sequence: "_Sequence", on_problem: ProblemSink
+        self, sequence: "MotSequence", on_problem: ProblemSink
     ) -> tuple[Mapping[int, list[Annotation]], set[int]]:
         """The boxes of each frame that has lines, and the frames with a line that cannot be read.
 
@@ -125,7 +125,7 @@ class MotReader:
                 about = About(("" if of_frame is None else sequence.place(of_frame),))
                 self._left_out.about = about
                 try:
-                    frame, annotation = _read_line(line, where, sequence, self._left_out, index)
+                    frame, annotation = read_mot_line(line, where, sequence, self._left_out, index)
                 except LabelError as error:
                     on_problem(Problem("label-broken", str(error), about))
                     broken |= set() if of_frame is None else {of_frame}
@@ -137,7 +137,7 @@ class MotReader:
 
 
 @dataclass(frozen=True)
-class _Sequence:
+class MotSequence:
     """What is known of a sequence before its lines are read. `classes` are numbered from 1; `length` 0: not stated."""
 
     folder: Path
@@ -150,7 +150,7 @@ class _Sequence:
     length: int
 
     @classmethod
-    def of(cls, folder: Path, root: Path, text: LabelText) -> "_Sequence":
+    def of(cls, folder: Path, root: Path, text: LabelText) -> "MotSequence":
         info = _info(folder / INFO, text)
         where = str(folder / INFO)
         width, height, length = (
@@ -220,8 +220,8 @@ class _Sequence:
         return found
 
 
-def _read_line(
-    line: str, where: str, sequence: _Sequence, left_out: LeftOut, line_number: int
+def read_mot_line(
+    line: str, where: str, sequence: MotSequence, left_out: LeftOut, line_number: int
 ) -> tuple[int, Annotation | None]:
     """(frame, box) of a line; no box for one without area. Raises `LabelError` beginning with `where`."""
     parts = [part.strip() for part in line.split(",")]
@@ -251,7 +251,7 @@ def _read_line(
     return frame, Annotation(class_name, box, ignore=ignore, number=line_number, **drawn._asdict())
 
 
-def _class_of(text: str, where: str, sequence: _Sequence) -> str:
+def _class_of(text: str, where: str, sequence: MotSequence) -> str:
     try:
         if not is_plain(text):
             raise ValueError
