@@ -101,7 +101,8 @@ class MotWriter:
         """Frame, id, left, top, width, height, flag or score, class from 1, visibility."""
         track, visibility = (annotation.attributes.get(key) for key in ("track_id", "visibility"))
         track_id = str(track) if type(track) is int and track >= 0 else UNTOLD
-        seen = f"{visibility:.6g}" if type(visibility) in (int, float) and 0 <= visibility <= 1 else UNTOLD
+        is_known = isinstance(visibility, int | float) and not isinstance(visibility, bool) and 0 <= visibility <= 1
+        seen = f"{visibility:.6g}" if is_known else UNTOLD
         if is_truth:
             seventh = str(int(annotation.counts))
         else:
