@@ -220,6 +220,7 @@ def test_scans_and_recordings_go_aside(share: Share, tmp_path: Path) -> None:
     assert {entry["check"] for entry in listed(tmp_path / "aside2")["entries"]} == {
         "unreadable-file",
         "truncated-picture",
+        "no-area",
     }
 
 

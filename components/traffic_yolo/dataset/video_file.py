@@ -188,26 +188,27 @@ def check_video(path: Path) -> None:
 
 
 class VideoFinder:
-    """Finds the videos that labels name, below `root`, by the last part of the name."""
+    """Finds the videos that labels name, in `root` and the folders in it, by the last part of the name.
+
+    No deeper: labels may be laid over a share of recordings, which would be walked through in vain.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._by_name: dict[str, list[Path]] | None = None
+        self._found: dict[str, Path | None] = {}
 
     def find(self, name: str) -> Path | None:
         """The video; None where none is called so. Raises `LabelError` where two are."""
         name = name.replace("\\", "/").rpartition("/")[2]
         if Path(name).suffix.lower() not in VIDEO_SUFFIXES:
             return None
-        if self._by_name is None:
-            self._by_name = {}
-            for path in sorted(self._root.rglob("*")):
-                if is_video(path):
-                    self._by_name.setdefault(path.name, []).append(path)
-        found = self._by_name.get(name, [])
-        if len(found) > 1:
-            raise LabelError(f"{self._root}: two videos are called {name}: {found[0]} and {found[1]}; remove one")
-        return found[0] if found else None
+        if name not in self._found:
+            folders = [self._root, *sorted(path for path in self._root.iterdir() if path.is_dir())]
+            found = [folder / name for folder in folders if is_video(folder / name)]
+            if len(found) > 1:
+                raise LabelError(f"{self._root}: two videos are called {name}: {found[0]} and {found[1]}; remove one")
+            self._found[name] = found[0] if found else None
+        return self._found[name]
 
 
 def is_video(path: Path) -> bool:
