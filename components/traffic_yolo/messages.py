@@ -29,6 +29,8 @@ def shown_names(names: Iterable[Any], *, most: int = 5) -> str:
 
 def one_line(text: str) -> str:
     """`text` on one line: control characters and bytes that are not UTF-8 as escapes."""
+    if text.isprintable():  # nearly every text is, and each file that is read names its place
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

@@ -86,6 +86,12 @@ def interleaved(
     }
 
 
+def processor_seconds() -> float:
+    """Processor time of this process, all of its threads, and of its children that have ended."""
+    own = os.times()
+    return own.user + own.system + own.children_user + own.children_system
+
+
 def peak_memory_mib(work: Work) -> float:
     """MiB by which the peak of resident memory grows while `work()` runs, in a forked child of its own.
 

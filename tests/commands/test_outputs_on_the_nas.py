@@ -41,6 +41,7 @@ WRITTEN = {
     "darknet heads-onnx --out": "heads.onnx",
     "darknet classes --out": "classes",
     "darknet resize --out": "resized.cfg",
+    "darknet activations --out": "activations.cfg",
     "darknet anchors --out": "anchors",
     "darknet freeze --out": "frozen.cfg",
     "darknet fuse --out": "fused",
@@ -123,6 +124,7 @@ darknet dump --cfg nas://untrained/model.cfg --weights nas://untrained/model.wei
 darknet heads-onnx --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --out nas://heads.onnx
 darknet classes --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --names nas://untrained/classes.names --new-names nas://untrained/classes.names --out nas://classes
 darknet resize --cfg nas://untrained/model.cfg --width 64 --height 64 --out nas://resized.cfg
+darknet activations --cfg nas://untrained/model.cfg --renames leaky=mish --out nas://activations.cfg
 darknet anchors --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --coco nas://data/annotations/instances_train.json --out nas://anchors
 darknet freeze --cfg nas://untrained/model.cfg --fine-tune-layers heads --out nas://frozen.cfg
 darknet fuse --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --out nas://fused

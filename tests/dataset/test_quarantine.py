@@ -214,10 +214,11 @@ def test_scans_and_recordings_go_aside(share: Share, tmp_path: Path) -> None:
     exported = ExportOptions(
         source=options.source, labels=options.labels, frames="labelled", to="coco", quarantine=str(tmp_path / "aside2")
     )
-    assert export_labels(exported, tmp_path / "exported").num_pictures == 11  # a box without area ends no export
+    assert export_labels(exported, tmp_path / "exported").num_pictures == 10
     assert {entry["check"] for entry in listed(tmp_path / "aside2")["entries"]} == {
         "unreadable-file",
         "truncated-picture",
+        "no-area",
     }
 
 

@@ -11,14 +11,14 @@ from traffic_yolo.errors import OptionsError
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch": 0}, "batch is 0, expected at least 1"),
-        ({"processes": 0}, "processes is 0, expected at least 1"),
-        ({"device": "tpu"}, "device is 'tpu', expected one of auto, cpu, cuda"),
-        ({"runtime": "tensorrt"}, "runtime is 'tensorrt', expected one of auto, pytorch"),
-        ({"precision": "int8"}, "precision is 'int8', expected one of float32, bfloat16"),
-        ({"device": "cuda", "processes": 2}, "processes share the work on CPUs only"),
-        ({"device": "cuda", "runtime": "openvino"}, "runtime openvino computes on CPUs only; choose pytorch"),
-        ({"runtime": "auto", "processes": 2}, "runtime auto could choose differently in each process; name one"),
+        ({"batch": 0}, "batch: expected at least 1, found 0"),
+        ({"processes": 0}, "processes: expected at least 1, found 0"),
+        ({"device": "tpu"}, "device: expected one of auto, cpu, cuda, found 'tpu'"),
+        ({"runtime": "tensorrt"}, "runtime: 'tensorrt' is unknown; expected one of auto, pytorch"),
+        ({"precision": "int8"}, "precision: 'int8' is unknown; expected one of float32, bfloat16"),
+        ({"device": "cuda", "processes": 2}, "`processes` share the work on CPUs only"),
+        ({"device": "cuda", "runtime": "openvino"}, "`runtime` openvino computes on CPUs only; choose pytorch"),
+        ({"runtime": "auto", "processes": 2}, "`runtime` auto could choose differently in each of `processes`; name one"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:

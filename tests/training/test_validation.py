@@ -103,5 +103,5 @@ def test_the_validation_is_evaluates_inference_unless_told_otherwise() -> None:
     assert TrainingOptions().validation() == InferenceOptions()
     told = TrainingOptions(device="cpu", validation_runtime="auto", validation_batch=2, precision="bfloat16")
     assert told.validation() == InferenceOptions(device="cpu", runtime="auto", batch=2)
-    with pytest.raises(OptionsError, match="runtime compiled computes on CPUs only"):
+    with pytest.raises(OptionsError, match="`runtime` compiled computes on CPUs only"):
         replace(told, device="cuda", validation_runtime="compiled")

@@ -226,6 +226,23 @@ def resize(cfg: str, width: int, height: int, out: Path, as_json: bool) -> None:
 
 @command.command()
 @click.option("--cfg", required=True, type=READ, help=CFG_HELP)
+@click.option("--renames", required=True, help="OLD=NEW, with commas: silu=swish,relu6=relu.")
+@click.option("--out", required=True, type=WRITE, help="cfg file to write; the weights stay the same.")
+@json_option
+def activations(cfg: str, renames: str, out: Path, as_json: bool) -> None:
+    """Write other activations into a cfg, for a runtime that lacks one; says which change the function."""
+    from traffic_yolo.darknet.cfg import Cfg
+    from traffic_yolo.darknet.surgery_activations import change_activations, read_renames
+
+    option = "--renames"
+    changed, changes = change_activations(Cfg.read(cfg), read_renames(renames, option=option), option=option)
+    changed.write(out)
+    told = [{"old": each.old, "new": each.new, "layers": each.layers, "same": each.same} for each in changes]
+    print_result("\n".join([*map(str, changes), str(out)]), {"out": out, "changes": told}, as_json=as_json)
+
+
+@command.command()
+@click.option("--cfg", required=True, type=READ, help=CFG_HELP)
 @click.option("--weights", type=READ, help="Its weights; needed with --out.")
 @click.option("--anchors", "text", default="", help="Anchors in network pixels: 10,14, 23,27, ...")
 @click.option("--coco", type=READ, help="Compute the anchors from the boxes of this COCO instances file.")

@@ -3,15 +3,17 @@
 What the format cannot say is counted, and kept in a side-car that the reader of the same folder picks up.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.dataset.class_map import ClassMap
+from traffic_yolo.dataset.export_judge import ExportJudge
 from traffic_yolo.dataset.folder.frame_mapping import FrameMapping
 from traffic_yolo.dataset.folder.frame_writer import notes_of
-from traffic_yolo.dataset.formats.base import LabelWriter
+from traffic_yolo.dataset.formats.base import LabelWriter, PlacesPictures
 from traffic_yolo.dataset.formats.sidecar import SIDECAR_NAME, lost_facts, sidecar_head, sidecar_line
 from traffic_yolo.dataset.options import ExportOptions
 from traffic_yolo.dataset.quarantine import (
@@ -57,10 +59,11 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
     target = output_path(out)
     check_new_folder(target)
     quarantine = None
-    how = SourceOptions()
+    judge = ExportJudge(options.fail_on)
+    how = SourceOptions(on_problem=judge)
     if options.quarantine:
         check_quarantine(options.quarantine, target, locations_of(options))
-        quarantine = Quarantine(root_of(options.source))
+        quarantine = Quarantine(root_of(options.source), fails=judge.fails, otherwise=judge)
         how = SourceOptions(on_problem=quarantine, quarantine=quarantine)
     source = open_source(options, how)
     tally: Counter[str] = Counter()
@@ -80,25 +83,25 @@ def export_labels(options: ExportOptions, out: AnyPath) -> ExportSummary:
         if quarantine is not None:
             quarantine.folder = aside
         export = FolderExport(folder, writer, tally, copy_pictures=options.copy_pictures)
-        if not writer.says_frames:
-            export.begin(classes, apart)
-        for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
-            chosen = _chosen(frame, options, tally)
-            if chosen is None:
-                continue
-            chosen = mapping.mapped(chosen) if mapping else chosen
-            export.add(chosen)
-            counted.update(pictures=1, boxes=len(chosen.annotations))
-        if not counted["pictures"]:
-            raise DatasetError(f"{options.source}: no frames of the kind {options.frames}; choose others")
-        writer.complete()
-        export.close()
+        with contextlib.closing(export):
+            if not writer.says_frames:
+                export.begin(classes, apart)
+            for frame in progress(source.frames(), description="export", unit="picture", total=source.num_frames):
+                chosen = _chosen(frame, options, tally)
+                if chosen is None:
+                    continue
+                chosen = mapping.mapped(chosen) if mapping else chosen
+                export.add(chosen)
+                counted.update(pictures=1, boxes=len(chosen.annotations))
+            if not counted["pictures"]:
+                raise DatasetError(f"{options.source}: no frames of the kind {options.frames}; choose others")
+            writer.complete()
         if quarantine is not None and aside is not None:
             copy_parts(quarantine.entries, aside)
             described = {"source": options.source, "labels": options.labels}
             write_quarantine(aside, quarantine.entries, [], described)
     put_aside = quarantine_notes(quarantine.entries) if quarantine is not None else []
-    notes = (*source.notes, *put_aside, *notes_of(source.tally + tally))
+    notes = (*source.notes, *judge.notes(), *put_aside, *notes_of(source.tally + tally))
     return ExportSummary(counted["pictures"], counted["boxes"], notes)
 
 
@@ -117,12 +120,14 @@ class FolderExport:
 
     def add(self, frame: Frame) -> None:
         as_read = self._writer.add(frame)
-        self._sidecar.write(sidecar_line(frame, as_read, says_frames=self._writer.says_frames))
+        place = self._writer.place_of_last() if isinstance(self._writer, PlacesPictures) else None
+        says, name = self._writer.says_frames, place.name if place else ""
+        self._sidecar.write(sidecar_line(frame, as_read, says_frames=says, picture=name))
         for annotation, read in zip(frame.annotations, as_read, strict=True):
             for what in lost_facts(annotation, read):
                 self._tally[f"{what} that the format cannot say ({SIDECAR_NAME} has them)"] += 1
         if self._copy_pictures:
-            path = self._folder / self._writer.picture_folder / frame.file_name
+            path = self._folder / self._writer.picture_folder / (place.path if place else frame.file_name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(frame.picture())
 

@@ -121,6 +121,7 @@ def labels_row(labels: PictureLabels) -> list[Any]:
         labels.own_split,
         labels.implied,
         labels.attributes,
+        labels.by_machine,
     ]
 
 

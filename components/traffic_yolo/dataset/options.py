@@ -18,7 +18,7 @@ SOURCE_FORMATS = ("auto", ATM_FORMAT, *LABEL_FORMAT_NAMES, SOURCE_LIST)
 LABELS_FORMATS = ("auto", *LABEL_FORMAT_NAMES)
 LABEL_SOURCE_WORDS = ("stated", "human")
 VOC_ORIGINS = ("auto", "0", "1")
-WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat", "labelstudio")  # the keys of label_writers.LABEL_WRITERS
+WRITTEN_FORMATS = ("coco", "yolo", "kitti", "cvat", "labelstudio", "mot")  # the keys of label_writers.LABEL_WRITERS
 FRAME_WORDS = ("all", "labelled", "unlabelled")
 DEVICE_LABELS = ("never", "train")
 
@@ -52,6 +52,7 @@ class SourceChoice(RecordingsChoice):
     voc_origin: str = _option(
         "auto", "Pixel from which VOC corners count; auto: what most of the folder's files show.", VOC_ORIGINS
     )
+    every: int = option(1, "Of the labelled frames of a video file, take the first and every N-th after it.", least=1)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class ExportOptions(SiftedSource):
         default=0.0, metadata={"help": "Labels of devices and models with less confidence are left out."}
     )
     copy_pictures: bool = field(default=False, metadata={"help": "Copy the pictures beside the labels."})
+    fail_on: str = _option(
+        "error", "What readers find that ends the export: error, warning, info, never, or names of checks, with commas."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

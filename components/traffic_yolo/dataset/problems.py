@@ -98,7 +98,7 @@ ProblemSink = Callable[[Problem], None]
 
 
 def strict(problem: Problem) -> None:
-    """The sink of an export: the first problem ends it, but for those that readers leave out and count."""
+    """The sink of a reading that nobody judges: the first problem ends it, but for those that readers leave out."""
     if problem.kind not in NOTED:
         raise problem.error
 

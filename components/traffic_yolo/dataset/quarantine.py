@@ -22,6 +22,7 @@ from traffic_yolo.dataset.pictures.finder import PictureFinder
 from traffic_yolo.dataset.pictures.picture_file import picture_suffix
 from traffic_yolo.dataset.problems import NOTED, THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureLabels
+from traffic_yolo.dataset.sources.archives import Archive
 from traffic_yolo.errors import LabelError, OptionsError, StorageError, TrafficYoloError
 from traffic_yolo.storage import (
     check_writable,
@@ -48,8 +49,9 @@ class QuarantineEntry:
     """One thing that was put aside: a "recording", "scan", "picture" or "label" (`what`).
 
     `check` is the check that objects (docs/data-checks.md), `reason` its line. `name` is the picture, where one is
-    known. `file` is where it lies; `copy` its place in the quarantine, "" where the file is not copied (too large, or
-    none of its own).
+    known. `file` is where it lies, of one in an archive the archive and the name in it; `copy` its place in the
+    quarantine, "" where the file is not copied (too large, or none of its own). `unpacked`: where a file of an archive
+    lies while this process runs; nobody else learns of it.
     """
 
     what: str
@@ -58,6 +60,13 @@ class QuarantineEntry:
     name: str = ""
     file: str = ""
     copy: str = ""
+    unpacked: str = field(default="", compare=False, repr=False)
+
+    def as_dict(self) -> dict[str, str]:
+        """The entry as JSON values."""
+        values = dataclasses.asdict(self)
+        del values["unpacked"]
+        return values
 
 
 @dataclass
@@ -89,12 +98,19 @@ class Quarantine:
         self._otherwise = otherwise
         self._kept = _Kept()
         self._source = ""
+        self._archive: Archive | None = None
 
     def part(self, source: str, root: Path) -> "Quarantine":
         """The same quarantine for one of several sources; `source`: its name, which copies have before theirs."""
         part = copy(self)
         part._source, part._root = source, root
         return part
+
+    def within(self, archive: Archive) -> "Quarantine":
+        """The same quarantine for what an archive holds: files are called as they are in it."""
+        within = copy(self)
+        within._archive = archive
+        return within
 
     @property
     def folder(self) -> Path | None:
@@ -125,28 +141,27 @@ class Quarantine:
         """Puts aside what `about` says; the pictures of its labels are blocked."""
         for where in filter(None, about.labels):
             self._kept.blocked.setdefault(where, check_of(problem))
-        file = about.path or file_in(problem.message)
+        file = about.path or self._file_in(problem.message)
         what = WHAT_OF_KIND.get(problem.kind, "picture" if problem.kind in PICTURE_KINDS else "label")
         placed = ""
         if about.picture is not None:
             placed = self._written(about.name, about.picture)
         elif file is not None:
             placed = self._copy_name(file, f"{what}s" if what != "scan" else "recordings")
-        entry = QuarantineEntry(what, check_of(problem), problem.message, about.name, str(file or ""), placed)
-        self._kept.entries[entry] = None
+        self._add(QuarantineEntry(what, check_of(problem), problem.message, about.name, str(file or ""), placed))
 
     def put_picture(self, labels: PictureLabels, path: Path, check: str) -> None:
         """Puts the picture of bad labels beside them."""
         reason = f"{path}: its labels are in quarantine ({labels.where})"
         placed = self._copy_name(path, "pictures")
-        self._kept.entries[QuarantineEntry("picture", check, reason, labels.name, str(path), placed)] = None
+        self._add(QuarantineEntry("picture", check, reason, labels.name, str(path), placed))
 
     def put_scan(self, labels: PictureLabels, name: str, recording: Path, picture: Callable[[], bytes]) -> None:
         """Puts the picture of a scan beside its bad labels."""
         reason = f"{recording} {name}: its labels are in quarantine ({labels.where})"
         check = self.blocking(labels.where)
         placed = self._written(name, picture)
-        self._kept.entries[QuarantineEntry("scan", check, reason, name, str(recording), placed)] = None
+        self._add(QuarantineEntry("scan", check, reason, name, str(recording), placed))
 
     def put_frame(self, frame: Frame, findings: Iterable[Finding], picture: bytes) -> None:
         """Puts aside a frame that checks object to."""
@@ -154,7 +169,7 @@ class Quarantine:
         placed = self._written(name, lambda: picture) if picture else ""
         for finding in findings:
             reason = str(finding).removeprefix(f"{finding.severity} {finding.check}: ")
-            self._kept.entries[QuarantineEntry("picture", finding.check, reason, name, "", placed)] = None
+            self._add(QuarantineEntry("picture", finding.check, reason, name, "", placed))
 
     def blocks(self, where: str) -> bool:
         """Whether the picture with labels at this place is put aside."""
@@ -174,6 +189,20 @@ class Quarantine:
         """
         return _Sifted(reader, self, with_pictures=with_pictures, laid_over=laid_over)
 
+    def _add(self, entry: QuarantineEntry) -> None:
+        """Keeps an entry; what lies in an archive is called by the archive's name."""
+        if self._archive is not None:
+            unpacked = entry.file if Path(entry.file).is_relative_to(self._archive.folder) else ""
+            reason, file = self._archive.named(entry.reason), self._archive.named(entry.file)
+            entry = dataclasses.replace(entry, reason=reason, file=file, unpacked=unpacked)
+        self._kept.entries[entry] = None
+
+    def _file_in(self, message: str) -> Path | None:
+        """`file_in`, also of a message that calls a file of the archive by the archive's name."""
+        if self._archive is not None and message.startswith(f"{self._archive.path}/"):
+            return file_in(message.replace(str(self._archive.path), str(self._archive.folder), 1))
+        return file_in(message)
+
     def _written(self, name: str, picture: Callable[[], bytes]) -> str:
         if self.folder is None:
             return ""
@@ -190,9 +219,10 @@ class Quarantine:
     def _copy_name(self, file: Path, kind: str) -> str:
         if not file.is_file() or file.stat().st_size > COPIED_BYTES:
             return ""
-        if file.absolute().is_relative_to(self._root.absolute()):
-            return str(PurePosixPath(kind, self._source, file.absolute().relative_to(self._root.absolute())))
-        apart = f"{hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:8]}-{file.name}"
+        called = file if self._archive is None else Path(self._archive.named(str(file)))
+        if called.absolute().is_relative_to(self._root.absolute()):
+            return str(PurePosixPath(kind, self._source, called.absolute().relative_to(self._root.absolute())))
+        apart = f"{hashlib.sha256(str(called.absolute()).encode()).hexdigest()[:8]}-{called.name}"
         return str(PurePosixPath(kind, self._source, apart))
 
 
@@ -277,7 +307,7 @@ def copy_parts(entries: Iterable[QuarantineEntry], folder: Path) -> None:
         target = folder / entry.copy
         if entry.copy and not target.exists() and entry.file:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(entry.file, target)
+            shutil.copyfile(entry.unpacked or entry.file, target)
 
 
 def quarantine_notes(entries: Sequence[QuarantineEntry]) -> list[str]:
@@ -340,7 +370,7 @@ def write_quarantine(
         "schema_version": SCHEMA_VERSION,
         **described,
         "counts": dict(sorted(counts.items())),
-        "entries": [dataclasses.asdict(entry) for entry in entries],
+        "entries": [entry.as_dict() for entry in entries],
     }
     write_json(folder / QUARANTINE_NAME, content)
 

@@ -175,6 +175,14 @@ class PictureKey(NamedTuple):
     day: str = ""
 
 
+class VideoFrame(NamedTuple):
+    """A frame of a video file by its number from 0. `num_frames`: of the video by its labels, None if untold."""
+
+    path: Path
+    number: int
+    num_frames: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PictureLabels:
     """What a label file says of one picture; the picture itself is not read.
@@ -185,7 +193,9 @@ class PictureLabels:
     `own_split` are "" where the file does not say them. `where` names the place in the file, for messages. An `implied`
     picture is one that the file does not name (a frame of a video where nothing is drawn): it may be missing.
     `embedded` gives the bytes of the picture where the label file itself holds them; it raises `LabelError` for what is
-    none. A picture in a file counts before it.
+    none. `by_machine`: a machine looked at the picture, so that no box in it is no human's word that it is empty.
+    `renamed`: its file is called otherwise than `scan`, whose name it gets. `video` is the frame that the picture is. A
+    picture in a file counts before both.
     """
 
     name: str
@@ -202,12 +212,15 @@ class PictureLabels:
     own_split: str = ""
     implied: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    by_machine: bool = False
+    renamed: bool = False
     embedded: Callable[[], bytes] | None = field(default=None, compare=False)
+    video: VideoFrame | None = field(default=None, compare=False)
 
     @property
     def labelled(self) -> bool:
-        """Whether nothing but human labels is in it; a picture without a box is a human's statement too."""
-        return all(annotation.label_source == "human" for annotation in self.annotations)
+        """Whether nothing but human labels is in it; no box is a human's statement too, unless a machine looked."""
+        return not self.by_machine and all(annotation.label_source == "human" for annotation in self.annotations)
 
     def in_pixels(self, image_wh: tuple[int, int]) -> tuple[Annotation, ...]:
         """The annotations in pixels of the picture, whose width and height are given."""

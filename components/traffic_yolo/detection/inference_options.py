@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.options import option
+from traffic_yolo.options import check_options, option
 
 DEVICES = ("auto", "cpu", "cuda")
 CPU_RUNTIMES = ("compiled", "onnxruntime", "openvino")  # these compute on processors whatever device is named
@@ -25,19 +25,17 @@ class InferenceOptions(RuntimeOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch", "processes"):
-            if getattr(self, name) < 1:
-                raise OptionsError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.device not in DEVICES:
-            raise OptionsError(f"device is {self.device!r}, expected one of {', '.join(DEVICES)}")
+        check_options(self, InferenceOptions)
         if self.processes > 1 and self.device == "cuda":
             raise OptionsError(
-                "processes share the work on CPUs only; with a GPU use one, or shards on several machines"
+                "`processes` share the work on CPUs only; with a GPU use one, or shards on several machines"
             )
         if self.runtime in CPU_RUNTIMES and self.device == "cuda":
-            raise OptionsError(f"runtime {self.runtime} computes on CPUs only; choose pytorch, or device cpu or auto")
+            raise OptionsError(
+                f"`runtime` {self.runtime} computes on CPUs only; choose pytorch, or `device` cpu or auto"
+            )
         if self.runtime == "auto" and self.processes > 1:
-            raise OptionsError("runtime auto could choose differently in each process; name one")
+            raise OptionsError("`runtime` auto could choose differently in each of `processes`; name one")
 
     @property
     def is_for_cpus(self) -> bool:

@@ -211,10 +211,10 @@ def _with_history(annotation: Annotation) -> Annotation:
 def _task(folder: Path, classes: tuple[str, ...]) -> Iterator[FolderExport]:
     with LABEL_WRITERS["cvat"](folder, classes, ()) as writer:
         export = FolderExport(folder, writer, Counter(), copy_pictures=True)
-        export.begin(classes, ())
-        yield export
-        writer.complete()
-        export.close()
+        with contextlib.closing(export):
+            export.begin(classes, ())
+            yield export
+            writer.complete()
 
 
 def _kept(data: bytes) -> Any:

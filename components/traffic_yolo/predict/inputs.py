@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from traffic_yolo.atm.layouts import Layout, load_layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
+from traffic_yolo.dataset.video_file import VIDEO_SUFFIXES
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.predict.addresses import FILES, check_address, is_address, name_of, public_address
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.options import PredictOptions
 from traffic_yolo.predict.streams import LiveStream
-from traffic_yolo.predict.video import VIDEO_SUFFIXES, video_facts, video_frames
+from traffic_yolo.predict.video import video_facts, video_frames
 from traffic_yolo.storage import existing_path
 
 SUFFIXES_OF_PICTURES = PICTURE_SUFFIXES | {".bmp"}

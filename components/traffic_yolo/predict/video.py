@@ -1,7 +1,6 @@
 """Reads videos by OpenCV frame by frame, and writes drawn ones as MJPEG in AVI, which needs no licensed encoder."""
 
 import math
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,39 +13,13 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.pictures.decode import check_pixels
+from traffic_yolo.dataset.video_file import codec_of, no_frame, open_quietly
 from traffic_yolo.errors import PictureError, StorageError
 from traffic_yolo.predict.addresses import CAMERA
 
-# What OpenCV is asked to open: FFmpeg takes text for a picture of letters, and a picture for a video of one frame
-VIDEO_SUFFIXES = frozenset(
-    (
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".m2ts",
-        ".m4v",
-        ".mjpeg",
-        ".mjpg",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-    )
-)
 FRAME_QUALITY = 90  # of the JPEGs of a drawn video
 RIFF_HEAD = 8  # bytes: the word, and how many follow
 ASSUMED_FPS = 25.0  # of a video that states none: a bare stream of frames
-# OpenCV reads it when it first opens any video: AV_LOG_QUIET, for what matters we say in one line
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 MOST_FPS = 1000.0  # a container that states more states no rate
 TIMEOUT_S = 10.0  # until a stream that does not answer, or gives nothing more, counts as gone
 
@@ -69,11 +42,7 @@ def video_facts(path: Path | str, *, shown: str = "") -> VideoFacts:
     with opened_video(path, shown=shown) as video:
         found, frame = video.capture.read()
         if not found or frame is None:
-            raise PictureError(
-                f"{shown or path}: no frame of this video can be decoded ({video.codec}); it is empty or cut off, or "
-                f"OpenCV lacks its codec: write it anew as H.264 or MJPEG",
-                reason="unreadable",
-            )
+            raise no_frame(shown or path, video.codec)
         height, width = frame.shape[:2]
         check_pixels(width, height, what=shown or str(path))
         return VideoFacts((width, height), video.fps, video.num_frames)
@@ -148,9 +117,7 @@ class opened_video:
     """A capture, released after the block; what it may be of, and what is raised, says `video_facts`."""
 
     def __init__(self, path: Path | str, *, shown: str = "") -> None:
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self.capture: Any = _capture(str(path))
-        cv2.utils.logging.setLogLevel(level)
         if not self.capture.isOpened():
             self.capture.release()
             reason = "OpenCV cannot open this as a video; it is damaged, of a codec that OpenCV lacks, or no video"
@@ -166,9 +133,7 @@ class opened_video:
     @property
     def codec(self) -> str:
         """The four letters by which a container names its codec."""
-        code = int(self.capture.get(cv2.CAP_PROP_FOURCC))
-        letters = code.to_bytes(4, "little", signed=code < 0).decode("latin-1")
-        return f"codec {letters!r}"
+        return codec_of(self.capture)
 
     def __enter__(self) -> Self:
         return self
@@ -181,9 +146,9 @@ class opened_video:
 
 def _capture(text: str) -> Any:
     if text.startswith(CAMERA):
-        return cv2.VideoCapture(int(text.removeprefix(CAMERA)), cv2.CAP_ANY)
+        return open_quietly(int(text.removeprefix(CAMERA)), cv2.CAP_ANY)
     if "://" not in text:
-        return cv2.VideoCapture(text, cv2.CAP_FFMPEG)
+        return open_quietly(text, cv2.CAP_FFMPEG)
     wait_ms = round(1000 * TIMEOUT_S)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait_ms]
-    return cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
+    return open_quietly(text, cv2.CAP_FFMPEG, limits)

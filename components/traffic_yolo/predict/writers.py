@@ -83,7 +83,8 @@ class CocoResultsWriter:
 
     def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:
         """See `PredictionWriter`."""
-        self._images.add({"id": picture.image_id, **_described(picture)})
+        # Of an image without a box as well: a model's silence is no human's word that it is empty
+        self._images.add({"id": picture.image_id, **_described(picture), "label_source": "model"})
         for (box, score, class_id), track in zip(rows_of(found), track_columns(found, tracks), strict=True):
             bbox = _xywh(box)
             result = {"image_id": picture.image_id, "category_id": category_id(class_id), "bbox": bbox, "score": score}

@@ -5,6 +5,7 @@ A file whose identity (size, mtime, ctime, inode) is not the same before and aft
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import itertools
 import os
@@ -20,7 +21,7 @@ from traffic_yolo.errors import RecordingError
 from traffic_yolo.storage import CHUNK_BYTES, StoredFile, fetch, is_s3, sha256_of_file, shown
 from traffic_yolo.storage.atomic import storage_error
 from traffic_yolo.storage.local import identity_of
-from traffic_yolo.storage.retry import retried, share_fault_of
+from traffic_yolo.storage.retry import FaultOf, retried, share_fault_of
 
 RECORDING_SUFFIX = ".h5"
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -133,11 +134,17 @@ def _read_batch(batch: Sequence[ReadTask], layout: Layout | None) -> list[FileRe
 def _read_file(task: ReadTask) -> FileReading:
     """Hashes a file on this machine or a mounted share; faults of the share that pass are waited for."""
     try:
-        return retried(lambda: _hash_file(task), shown(task.place), share_fault_of(Path(task.root)))
+        return retried(lambda: _hash_file(task), shown(task.place), _share_fault_of(task.root))
     except FileNotFoundError:
         return FileReading(task, b"", 0, None, VANISHED)
     except OSError as error:
         raise storage_error(error, Path(task.place)) from error
+
+
+@functools.lru_cache(maxsize=16)
+def _share_fault_of(root: str) -> FaultOf:
+    """`share_fault_of`, made once for all files of a share."""
+    return share_fault_of(Path(root))
 
 
 def _hash_file(task: ReadTask) -> FileReading:

@@ -161,9 +161,9 @@ def test_auto_compiles_only_for_many_pictures(mixed_network, monkeypatch):
 
 
 def test_what_is_unknown_or_missing_is_refused_in_one_line(mixed_network, monkeypatch):
-    with pytest.raises(OptionsError, match="runtime is 'tensorrt', expected one of auto, pytorch, compiled, onnxrun"):
+    with pytest.raises(OptionsError, match="runtime: 'tensorrt' is unknown; expected one of auto, pytorch, compiled, onnxrun"):
         RuntimeOptions("tensorrt")
-    with pytest.raises(OptionsError, match="precision is 'int8', expected one of float32, bfloat16"):
+    with pytest.raises(OptionsError, match="precision: 'int8' is unknown; expected one of float32, bfloat16"):
         RuntimeOptions(precision="int8")
     monkeypatch.setattr(inference_network, "bfloat16_flag", lambda: "avx512_bf16")
     with pytest.raises(OptionsError, match="runtime onnxruntime computes in float32 only, not in bfloat16"):

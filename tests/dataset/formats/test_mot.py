@@ -1,14 +1,16 @@
 """MOT sequences: MOTChallenge's and CVAT's, which count differently; frames without boxes; detections; refusals."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_shares import HEIGHT, WIDTH, jpeg
 
+from traffic_yolo.dataset.export_labels import export_labels
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.mot import MotReader
-from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.options import ExportOptions, SourceChoice
 from traffic_yolo.dataset.problems import Problem
 from traffic_yolo.dataset.sources.label_formats import detect_label_format
 from traffic_yolo.dataset.sources.opening import open_source
@@ -147,3 +149,43 @@ def test_a_frame_with_a_broken_line_is_not_given_and_problems_name_their_frames(
         ("label-broken", ("",)),
         ("picture-emptied", (places[2],)),
     ]
+
+
+def test_an_export_has_the_lines_of_cvat_and_two_sequences_for_those_who_drew(tmp_path: Path) -> None:
+    """Corners from 0 beside `gt/labels.txt`, frames from 1, the classes by their line, what a machine drew apart."""
+    source = tmp_path / "set"
+    (source / "images/rec").mkdir(parents=True)
+    content: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    content["categories"] = [{"id": 1, "name": "CAR"}, {"id": 2, "name": "traffic light"}]
+    boxes: list[list[dict[str, Any]]] = [
+        [{"bbox": [1.5, 2, 30, 20.25], "attributes": {"track_id": 7, "visibility": 0.5}},
+         {"bbox": [4, 5, 6, 7], "category_id": 2, "ignore": 1}],
+        [{"bbox": [1, 2, 3, 4], "label_source": "model", "confidence": 0.25}],
+        [],
+    ]  # fmt: skip
+    for number, found in enumerate(boxes):
+        name = f"rec/SCAN_0000{number}.jpg"
+        (source / "images" / name).write_bytes(jpeg(number))
+        content["images"].append({"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT})
+        for box in found:
+            own = {"id": len(content["annotations"]), "image_id": number, "category_id": 1}
+            content["annotations"].append(own | box)
+    (source / "instances.json").write_text(json.dumps(content))
+    told = export_labels(ExportOptions(str(source), to="mot", copy_pictures=True), tmp_path / "out")
+    assert (told.num_pictures, told.num_boxes) == (3, 3)
+    files = {
+        "rec/gt/gt.txt": "1,7,1.5,2,30,20.25,1,1,0.5\n1,-1,4,5,6,7,0,2,-1\n",
+        "rec/gt/labels.txt": "CAR\ntraffic light\n",
+        "rec/seqinfo.ini": f"[Sequence]\nname=rec\nimDir=img1\nseqLength=2\nimWidth={WIDTH}\nimHeight={HEIGHT}\n\n",
+        "rec-unlabelled/det/det.txt": "1,-1,1,2,3,4,0.25,1,-1\n",
+    }
+    assert {name: (tmp_path / "out" / name).read_text() for name in files} == files
+    assert (tmp_path / "out/rec/img1/000002.jpg").read_bytes() == jpeg(2)
+    (tmp_path / "out/sidecar.jsonl").unlink()  # for everybody else
+    frames = list(open_source(SourceChoice(str(tmp_path / "out"))).frames())
+    assert [(frame.file_name, frame.labelled, len(frame.annotations)) for frame in frames] == [
+        ("rec/000001.jpg", True, 2), ("rec/000002.jpg", True, 0), ("rec-unlabelled/000001.jpg", False, 1),
+    ]  # fmt: skip
+    assert frames[0].annotations[0].xywh == (1.5, 2.0, 30.0, 20.25)
+    assert frames[0].annotations[1].ignore
+    assert frames[2].annotations[0].confidence == 0.25

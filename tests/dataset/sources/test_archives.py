@@ -194,15 +194,42 @@ def test_a_quarantine_takes_of_an_archive_what_it_takes_of_the_folder_in_it(tmp_
     for name, data in files.items():
         (tmp_path / "folder" / name).write_bytes(data)
     packed(tmp_path / "a.zip", files)
-    kept, aside = [], []
+    kept, aside, told = [], [], []
     for source in ("folder", "a.zip"):
         out, quarantine = tmp_path / f"{source} out", tmp_path / f"{source} aside"
         convert(ConvertOptions(str(tmp_path / source), splits="none", quarantine=str(quarantine)), out)
         kept.append(sorted(path.name for path in (out / "images").rglob("*.jpg")))
         entries = json.loads((quarantine / "quarantine.json").read_text())["entries"]
         aside.append([(entry["what"], entry["check"], entry["name"]) for entry in entries])
+        told.append([(entry["file"], entry["reason"]) for entry in entries])
+        for entry in entries:
+            member = entry["file"].partition(f"{source}/")[2]
+            assert (quarantine / entry["copy"]).read_bytes() == files[member]
+        assert "scratch" not in (quarantine / "quarantine.json").read_text()
     assert kept == [["1.jpg", "3.jpg"]] * 2
     assert aside[0] == aside[1]
+    assert len(aside[0]) == 2
+    in_folder = [tuple(text.replace(str(tmp_path / "folder"), str(tmp_path / "a.zip")) for text in row) for row in told[0]]
+    assert in_folder == told[1]
+
+
+def test_a_quarantine_copies_labels_out_of_an_archive_laid_over_recordings(share: object, tmp_path: Path) -> None:
+    content = json.loads(Path(share.label_file).read_text())  # type: ignore[attr-defined]
+    content["annotations"][0]["bbox"] = [1, 1, "x", 20]
+    data = json.dumps(content).encode()
+    path = packed(tmp_path / "labels.zip", {"sub/instances.json": data})
+    options = ConvertOptions(
+        str(share.root),  # type: ignore[attr-defined]
+        labels=str(path),
+        splits="none",
+        quarantine=str(tmp_path / "aside"),
+    )
+    convert(options, tmp_path / "out")
+    text = (tmp_path / "aside/quarantine.json").read_text()
+    assert "scratch" not in text
+    label = next(entry for entry in json.loads(text)["entries"] if entry["what"] == "label")
+    assert label["file"] == f"{path}/sub/instances.json"
+    assert (tmp_path / "aside" / label["copy"]).read_bytes() == data
 
 
 def test_pictures_outside_of_the_archive_are_not_read(tmp_path: Path) -> None:
@@ -213,6 +240,7 @@ def test_pictures_outside_of_the_archive_are_not_read(tmp_path: Path) -> None:
     source = open_source(SourceChoice(str(path)), SourceOptions(on_problem=problems.append))
     assert list(source.frames()) == []
     assert [problem.kind for problem in problems if "lies outside of" in problem.message] == ["picture-missing"]
+    assert not any("scratch" in problem.message for problem in problems)
 
 
 @pytest.mark.parametrize(

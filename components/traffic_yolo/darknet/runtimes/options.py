@@ -33,4 +33,4 @@ class RuntimeOptions:
             ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
-                raise OptionsError(f"{what} is {value!r}, expected one of {', '.join(known)}")
+                raise OptionsError(f"{what}: {value!r} is unknown; expected one of {', '.join(known)}")

@@ -1,6 +1,7 @@
 """What a check is shown of a frame: the label's and the recording's own words, with nothing yet refused or mended."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,6 +17,7 @@ from traffic_yolo.dataset.records import Frame
 from traffic_yolo.errors import RecordingError
 
 SAME_BOX_IOU = 0.95
+FEW_BOXES = 32  # are looked at one by one first: nearly always no two are alike, and a matrix costs more
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,25 @@ class Observation:
     def same_places(self) -> tuple[tuple[RawBox, RawBox, float], ...]:
         """Pairs of sound boxes, none of them a crowd's, that overlap by more than `SAME_BOX_IOU`; with their IoU."""
         boxes = self.sound_boxes
-        if len(boxes) < 2:
+        if len(boxes) < 2 or (len(boxes) <= FEW_BOXES and not _may_be_same(boxes)):
             return ()
         overlaps = np.triu(pairwise_iou(self.boxes_xyxy, self.boxes_xyxy), 1)
         pairs = [(boxes[i], boxes[j], float(overlaps[i, j])) for i, j in np.argwhere(overlaps > SAME_BOX_IOU).tolist()]
         return tuple(pair for pair in pairs if not (pair[0].is_crowd or pair[1].is_crowd))
+
+
+def _may_be_same(boxes: Sequence[RawBox]) -> bool:
+    """Whether two of a few boxes may be the same: an IoU is at most the share that they have in common of a side."""
+    corners = [box.xyxy for box in boxes]
+    for index, (left, top, right, bottom) in enumerate(corners):
+        width, height = right - left, bottom - top
+        for other_left, other_top, other_right, other_bottom in corners[:index]:
+            across = min(right, other_right) - max(left, other_left)
+            down = min(bottom, other_bottom) - max(top, other_top)
+            # Half of the limit, so that no rounding decides
+            if across > SAME_BOX_IOU / 2 * width and down > SAME_BOX_IOU / 2 * height:
+                return True
+    return False
 
 
 def time_of(value: object) -> float | None:

@@ -6,6 +6,7 @@ below the horizon, which is the perspective of a plane.
 """
 
 import contextlib
+import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class SizeOutlier:
                 remembered = True
             group = self._groups.setdefault((observation.place, name), _Group())
             group.rows.append(box.xyxy[3])
-            group.sizes.append(float(np.sqrt(box.xywh[2] * box.xywh[3])))
+            group.sizes.append(math.sqrt(box.xywh[2] * box.xywh[3]))
             group.places.append(len(self._places) - 1)
             group.numbers.append(box.number)
 

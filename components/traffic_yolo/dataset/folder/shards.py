@@ -136,7 +136,7 @@ def convert_shard(
                 "tally": dict(stage.tally),
                 "ignored_names": sorted(stage.ignored_names),
                 "problems": [[problem.kind, problem.message] for problem in stage.problems],
-                "quarantined": [dataclasses.asdict(entry) for entry in stage.quarantined],
+                "quarantined": [entry.as_dict() for entry in stage.quarantined],
             }
             write_json(folder / SHARD_NAME, content)
         return ShardSummary(shard, num_pictures)

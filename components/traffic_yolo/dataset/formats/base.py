@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from traffic_yolo.dataset.problems import ProblemSink, strict
 from traffic_yolo.dataset.records import Annotation, Frame, PictureLabels
@@ -40,6 +40,22 @@ class LabelWriter(Protocol):
 
     def complete(self) -> None:
         """Writes what can be written only with all frames known."""
+        ...
+
+
+class PicturePlace(NamedTuple):
+    """`path`: where a picture lies below what was written; `name`: how a reader calls it (`PictureLabels.name`)."""
+
+    path: str
+    name: str
+
+
+@runtime_checkable
+class PlacesPictures(Protocol):
+    """A writer whose format has names of its own for pictures."""
+
+    def place_of_last(self) -> PicturePlace:
+        """The place of the picture that was added last."""
         ...
 
 

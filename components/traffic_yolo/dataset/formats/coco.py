@@ -16,6 +16,7 @@ from traffic_yolo.dataset.coco_entries import NUMBERS, SECTIONS, shown, why_no_i
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.dataset.formats.base import ReadOptions
 from traffic_yolo.dataset.formats.coco_columns import AnnotationColumns, Categories, Ids, is_own_area
+from traffic_yolo.dataset.formats.fields import LABEL_SOURCE
 from traffic_yolo.dataset.formats.json_stream import json_pieces
 from traffic_yolo.dataset.formats.left_out import FLAT, REVERSED, emptied_message
 from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, strict
@@ -25,6 +26,7 @@ from traffic_yolo.errors import LabelError, StorageError
 IGNORED = "ignored"
 # Where a COCO data set keeps its label files, the surest place first: other JSON files often lie beside them
 COCO_FILES = ("annotations/instances*.json", "instances*.json", "annotations/*.json", "*.json")
+MACHINES = ("device", "model")  # who may have looked at an image, by its own `label_source`
 FRAME_KEYS = ("recording", "scan", "site", "camera", "day")
 BLOCK = 4096  # pictures given out at a time
 
@@ -181,7 +183,8 @@ class _CocoFile:
         for image in kept:
             row = None
             if image is not None:
-                row = [image.get(key) for key in ("id", "file_name", "width", "height", *FRAME_KEYS, "attributes")]
+                keys = ("id", "file_name", "width", "height", *FRAME_KEYS, "attributes", LABEL_SOURCE)
+                row = [image.get(key) for key in keys]
             try:
                 line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             except TypeError:  # orjson's own is one: half a surrogate pair, a number beyond 64 bits
@@ -191,7 +194,7 @@ class _CocoFile:
             self._images.write(line)
 
     def _picture(self, row: list[Any], annotations: tuple[Annotation, ...], split: str) -> PictureLabels:
-        image_id, name, width, height, recording, scan, site, camera, day, attributes = row
+        image_id, name, width, height, recording, scan, site, camera, day, attributes, drawn_by = row
         stated = int(image_id) if isinstance(image_id, float) else image_id  # 1.0, as `Ids` has it
         return PictureLabels(
             name=name,
@@ -205,6 +208,7 @@ class _CocoFile:
             day=str(day or ""),
             own_split=split,
             attributes=attributes if isinstance(attributes, dict) else {},
+            by_machine=drawn_by in MACHINES,
         )
 
 
@@ -241,7 +245,7 @@ def coco_image(image_id: int, frame: Frame) -> dict[str, Any]:
         "camera": frame.camera,
         "day": frame.day,
         "attributes": frame.attributes,
-    }
+    } | ({} if frame.labelled else {LABEL_SOURCE: "model"})
 
 
 def coco_annotation(annotation_id: int, image_id: int, category: int, annotation: Annotation) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import bisect
 import heapq
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,8 @@ from traffic_yolo.dataset.formats.shapes import (
 )
 from traffic_yolo.dataset.formats.xml_stream import XmlElement, root_tag, xml_elements
 from traffic_yolo.dataset.problems import THE_SET, Problem, ProblemSink, strict
-from traffic_yolo.dataset.records import Annotation, PictureLabels
+from traffic_yolo.dataset.records import Annotation, PictureLabels, VideoFrame
+from traffic_yolo.dataset.video_file import VideoFinder
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 
@@ -36,6 +38,7 @@ TAG = "tag"
 LEFT_OUT = frozenset({"polyline", "points", "cuboid", "skeleton", TAG})
 DRAWN = frozenset({"box", *OUTLINES})
 MAX_FRAMES = 10_000_000  # of a video: 92 hours at 30 a second
+VIDEO_PICTURE = re.compile(r"frame_(?P<frame>[0-9]{1,9})")  # as CVAT calls a video's frames among its images
 MANUAL = "manual"  # what `source` says of a shape that a human drew
 SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -57,8 +60,9 @@ class CvatReader:
         files = cvat_files(path)
         if not files:
             raise StorageError(f"no CVAT file (*.xml with <{ROOT_TAG}>) at {path}")
-        self._files = [_CvatFile(file) for file in files]
         self.root = files[0].parent
+        videos = VideoFinder(self.root)
+        self._files = [_CvatFile(file, videos) for file in files]
         self.is_video = any(file.is_video for file in self._files)
         self.classes = tuple(dict.fromkeys(name for file in self._files for name in file.classes))
         self.default_classes = frozenset(self.classes)
@@ -77,12 +81,14 @@ class _CvatFile:
     """One XML file.
 
     Pictures of video tracks are called `frame_000012`, as CVAT names them when it exports them; their recording is the
-    video. Between two keyframes a box moves linearly and keeps the first one's `occluded` and attributes; after
-    `outside` it is gone until the next keyframe; after the last it stays to the end of the task, as CVAT shows it.
+    video, whose file gives the pictures where it lies beside the labels. Between two keyframes a box moves linearly and
+    keeps the first one's `occluded` and attributes; after `outside` it is gone until the next keyframe; after the last
+    it stays to the end of the task, as CVAT shows it.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, videos: VideoFinder) -> None:
         self._file = file
+        self._videos = videos
         self._left_out = LeftOut()
         meta = next(iter(xml_elements(file, ("meta", "image", "track"))), None)
         self._task = _Task.of(meta if meta is not None and meta.tag == "meta" else None, str(file))
@@ -151,14 +157,24 @@ class _CvatFile:
             else:
                 self._leave_out(shape)
         self._left_out.end_picture(f"{where} ({name})", len(annotations))
-        subset = image.attributes.get("subset") or self._task.subset_of.get(image.attributes.get("task_id", ""), "")
+        task_id = image.attributes.get("task_id", "")
+        subset = image.attributes.get("subset") or self._task.subset_of.get(task_id, "")
+        of_video = VIDEO_PICTURE.fullmatch(name) if self.is_video else None
+        video = self._video(task_id, int(of_video["frame"])) if of_video else None
         return PictureLabels(
             name=name,
             annotations=tuple(annotations),
             where=f"{where} ({name})",
             image_wh=(width, height) if width and height else None,
             own_split=SUBSETS.get(subset.lower(), ""),
+            recording=self._task.recording_of(task_id) if video is not None else "",
+            video=video,
         )
+
+    def _video(self, task_id: str, frame: int) -> VideoFrame | None:
+        """The frame in the task's video, where that lies beside the labels."""
+        path = self._videos.find(self._task.source_of(task_id))
+        return VideoFrame(path, frame) if path is not None else None
 
     def _leave_out(self, shape: XmlElement) -> None:
         if shape.tag == TAG:  # says something of the whole picture
@@ -270,6 +286,7 @@ class _CvatFile:
                 scan=str(frame),
                 own_split=SUBSETS.get((subset or self._task.subset_of.get(task_id, "")).lower(), ""),
                 implied=not annotations or frame not in named,
+                video=self._video(task_id, frame),
             )
 
 
@@ -359,9 +376,13 @@ class _Task:
         within = range(known[0], known[1] + 1, known[2])
         return heapq.merge(within, [frame for frame in named if frame not in within])
 
+    def source_of(self, task_id: str) -> str:
+        """The name of the task's video, "" where the head does not say it."""
+        return self.sources.get(task_id) or self.sources.get("", "")
+
     def recording_of(self, task_id: str) -> str:
         """The name of the task's video without its suffix, "" where the head does not say it."""
-        source = self.sources.get(task_id) or self.sources.get("", "")
+        source = self.source_of(task_id)
         return source.replace("\\", "/").rpartition("/")[2].partition(".")[0]
 
 

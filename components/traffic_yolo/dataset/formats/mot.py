@@ -14,7 +14,8 @@ from traffic_yolo.dataset.formats.left_out import LeftOut, emptied_message
 from traffic_yolo.dataset.formats.provenance import drawn_by
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
 from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
-from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels
+from traffic_yolo.dataset.records import SPLITS, Annotation, PictureLabels, VideoFrame
+from traffic_yolo.dataset.video_file import VIDEO_SUFFIXES, is_video
 from traffic_yolo.errors import LabelError, StorageError
 from traffic_yolo.messages import shown
 
@@ -57,7 +58,7 @@ class MotReader:
         self.root = folders[0] if path.is_file() else path
         self._left_out = LeftOut()
         self._text = LabelText(options.encoding)
-        self._sequences = [_Sequence.of(folder, self.root, self._text) for folder in folders]
+        self._sequences = [MotSequence.of(folder, self.root, self._text) for folder in folders]
         counted: dict[str, bool] = {}
         for sequence in self._sequences:
             counted |= dict.fromkeys(sequence.classes if sequence.has_labels else (), True)
@@ -75,6 +76,7 @@ class MotReader:
             boxes, broken = self._boxes(sequence, on_problem)
             known = sequence.frames()
             pictures = sequence.pictures(on_problem)
+            video = None if pictures else sequence.video()
             # A frame where a detector found nothing is not one of which a human says that nothing is there
             named = boxes.keys() | (known | pictures.keys() if sequence.is_truth else set())
             for frame in sorted(named - broken):
@@ -92,6 +94,7 @@ class MotReader:
                     recording=sequence.name,
                     own_split=sequence.split,
                     implied=frame not in boxes,
+                    video=None if video is None else VideoFrame(video, frame - 1, sequence.length or None),
                 )
 
     def notes(self) -> list[str]:
@@ -104,7 +107,7 @@ class MotReader:
         return [*found, *left_out, *self._text.notes()]
 
     def _boxes(
-        self, sequence: "_Sequence", on_problem: ProblemSink
+        self, sequence: "MotSequence", on_problem: ProblemSink
     ) -> tuple[Mapping[int, list[Annotation]], set[int]]:
         """The boxes of each frame that has lines, and the frames with a line that cannot be read.
 
@@ -122,7 +125,7 @@ class MotReader:
                 about = About(("" if of_frame is None else sequence.place(of_frame),))
                 self._left_out.about = about
                 try:
-                    frame, annotation = _read_line(line, where, sequence, self._left_out, index)
+                    frame, annotation = read_mot_line(line, where, sequence, self._left_out, index)
                 except LabelError as error:
                     on_problem(Problem("label-broken", str(error), about))
                     broken |= set() if of_frame is None else {of_frame}
@@ -134,7 +137,7 @@ class MotReader:
 
 
 @dataclass(frozen=True)
-class _Sequence:
+class MotSequence:
     """What is known of a sequence before its lines are read. `classes` are numbered from 1; `length` 0: not stated."""
 
     folder: Path
@@ -147,7 +150,7 @@ class _Sequence:
     length: int
 
     @classmethod
-    def of(cls, folder: Path, root: Path, text: LabelText) -> "_Sequence":
+    def of(cls, folder: Path, root: Path, text: LabelText) -> "MotSequence":
         info = _info(folder / INFO, text)
         where = str(folder / INFO)
         width, height, length = (
@@ -187,6 +190,17 @@ class _Sequence:
         """The frames that the head states."""
         return set(range(1, self.length + 1))
 
+    def video(self) -> Path | None:
+        """The video whose frames these are: the only one in the sequence's folder, or the one beside it of its name.
+
+        Raises `LabelError` where the folder has several.
+        """
+        inside = [path for path in sorted(self.folder.iterdir()) if is_video(path)]
+        if len(inside) > 1:
+            raise LabelError(f"{self.folder}: expected one video, found {inside[0].name} and {inside[1].name}")
+        beside = (self.folder.with_name(self.folder.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))
+        return inside[0] if inside else next((path for path in beside if is_video(path)), None)
+
     def pictures(self, on_problem: ProblemSink) -> dict[int, Path]:
         """The pictures by the numbers that they are called; others, and the second of two with one number, are told."""
         found: dict[int, Path] = {}
@@ -206,8 +220,8 @@ class _Sequence:
         return found
 
 
-def _read_line(
-    line: str, where: str, sequence: _Sequence, left_out: LeftOut, line_number: int
+def read_mot_line(
+    line: str, where: str, sequence: MotSequence, left_out: LeftOut, line_number: int
 ) -> tuple[int, Annotation | None]:
     """(frame, box) of a line; no box for one without area. Raises `LabelError` beginning with `where`."""
     parts = [part.strip() for part in line.split(",")]
@@ -237,7 +251,7 @@ def _read_line(
     return frame, Annotation(class_name, box, ignore=ignore, number=line_number, **drawn._asdict())
 
 
-def _class_of(text: str, where: str, sequence: _Sequence) -> str:
+def _class_of(text: str, where: str, sequence: MotSequence) -> str:
     try:
         if not is_plain(text):
             raise ValueError

@@ -47,11 +47,13 @@ def sidecar_head(classes: Sequence[str], apart: Sequence[str]) -> bytes:
     return orjson.dumps({"classes": list(classes), "apart": list(apart)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def sidecar_line(frame: Frame, as_read: Sequence[Annotation | None], *, says_frames: bool) -> bytes:
+def sidecar_line(
+    frame: Frame, as_read: Sequence[Annotation | None], *, says_frames: bool, picture: str = ""
+) -> bytes:
     """The line of a frame, or b"" where the label file says everything.
 
     `as_read[i]` is what a reader gets for the frame's box i, or None where the label file leaves it out; `says_frames`
-    is the format's (`base.LabelWriter`).
+    is the format's (`base.LabelWriter`). `picture`: how a reader calls the picture, "" for its own name.
     """
     boxes: list[list[Any]] = []
     place = 0
@@ -63,11 +65,13 @@ def sidecar_line(frame: Frame, as_read: Sequence[Annotation | None], *, says_fra
             boxes.append([place, read.class_name, list(read.xywh), annotation_row(annotation)])
         place += 1
     fields = {name: value for name in ("site", "camera", "day") if (value := getattr(frame, name))}
+    own_name = f"{frame.recording}/{frame.scan}"
     told = "/" not in frame.recording + frame.scan and frame.recording != UNTOLD_RECORDING
+    told = told and picture in ("", own_name)
     if not boxes and (says_frames or (told and not fields and not frame.attributes)):
         return b""
     line = {
-        "picture": _key(frame.file_name),
+        "picture": picture or _key(frame.file_name),
         "image_wh": [frame.width, frame.height],
         "frame": {"recording": frame.recording, "scan": frame.scan, **fields, "attributes": frame.attributes},
         "boxes": boxes,
@@ -213,6 +217,8 @@ class _Completed:
             else:
                 self._changed += 1
         fields: dict[str, Any] = {name: str(frame[name]) for name in FRAME_FIELDS if frame.get(name)}
+        if fields.keys() >= {"recording", "scan"}:
+            fields["renamed"] = described["picture"] != f"{fields['recording']}/{fields['scan']}"
         attributes = {**labels.attributes, **frame.get("attributes", {})}
         return replace(labels, annotations=(*annotations, *left_out), attributes=attributes, **fields)
 
@@ -231,6 +237,8 @@ def _head(line: bytes) -> tuple[list[str], list[str]] | None:
 
 
 def _says_all(read: Annotation, annotation: Annotation) -> bool:
+    if read is annotation:  # a plain box, of which there are millions
+        return True
     same = replace(read, xywh=annotation.xywh) == annotation
     return same and _same_box(read.xywh, annotation.xywh)
 

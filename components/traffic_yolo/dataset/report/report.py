@@ -16,6 +16,7 @@ from traffic_yolo.dataset.splits.assignment import hash_position
 
 SAMPLES_PER_SPLIT = 4
 COUNT_NAMES = ("images", "empty_images", "boxes", "ignored", "device")
+BOXES_AT_ONCE = 4096  # go into the histograms: frame by frame, a call of numpy costs more than its work
 RARE_SHARE = 0.01  # of all boxes; a class below is named in the notes
 
 
@@ -79,6 +80,7 @@ class ReportBuilder:
         self._reasons: Counter[str] = Counter()
         self._found = Distributions.empty(len(classes), splits)
         self._samples: dict[str, list[tuple[float, Frame]]] = {split: [] for split in splits}
+        self._waiting: dict[str, list[tuple[float, ...]]] = {split: [] for split in splits}
 
     def add(self, frame: Frame, split: str) -> None:
         """Counts a frame of a split."""
@@ -89,7 +91,7 @@ class ReportBuilder:
         self._images_by_site[site] += 1
         self._found.crowding[split][len(frame.annotations)] += 1
         by_site = self._boxes_by_site.setdefault(site, Counter())
-        boxes = []
+        waiting = self._waiting[split]
         for annotation in frame.annotations:
             counts["device"] += annotation.label_source != "human"
             if not annotation.counts:
@@ -99,9 +101,9 @@ class ReportBuilder:
             counts["boxes"] += 1
             self._by_class[split][annotation.class_name] += 1
             by_site[annotation.class_name] += 1
-            boxes.append((*annotation.xywh, self._ids[annotation.class_name]))
-        if boxes:
-            self._add_boxes(np.array(boxes, dtype=np.float64), (frame.width, frame.height), split)
+            waiting.append((*annotation.xywh, self._ids[annotation.class_name], frame.width, frame.height))
+        if len(waiting) >= BOXES_AT_ONCE:
+            self._add_waiting(split)
         self._sample(frame, split)
 
     def report(self, notes: Sequence[str]) -> Report:
@@ -132,6 +134,8 @@ class ReportBuilder:
     @property
     def distributions(self) -> Distributions:
         """The histograms of what was counted."""
+        for split in self._splits:
+            self._add_waiting(split)
         return self._found
 
     def samples(self) -> dict[str, list[Frame]]:
@@ -149,9 +153,16 @@ class ReportBuilder:
             return stated
         return "labelled so" if annotation.class_name in self._ids else f"class {annotation.class_name}"
 
-    def _add_boxes(self, boxes: NDArray[np.float64], image_wh: tuple[int, int], split: str) -> None:
-        """`boxes` (n, 5): left, top, width, height, class id."""
-        size = np.array(image_wh)
+    def _add_waiting(self, split: str) -> None:
+        """Counts the boxes of a split that wait for it."""
+        waiting = self._waiting[split]
+        if waiting:
+            self._add_boxes(np.array(waiting, dtype=np.float64), split)
+            waiting.clear()
+
+    def _add_boxes(self, boxes: NDArray[np.float64], split: str) -> None:
+        """`boxes` (n, 7): left, top, width, height, class id, and the picture's width and height."""
+        size = boxes[:, 5:]  # (n, 2)
         relative = boxes[:, 2:4] / size  # (n, 2)
         class_ids = boxes[:, 4].astype(int)
         bins = np.searchsorted(SIZE_EDGES, relative, side="right") - 1

@@ -109,8 +109,8 @@ class ArchiveReader:
         with archive.names():
             for labels in self._reader.pictures(archive.naming(on_problem)):
                 if labels.path is not None and not _is_below(labels.path, archive.folder):
-                    message = f"{archive.named(labels.where)}: picture {labels.path} lies outside of {archive.path}"
-                    on_problem(Problem("picture-missing", message))
+                    message = f"{labels.where}: picture {labels.path} lies outside of {archive.path}"
+                    on_problem(Problem("picture-missing", archive.named(message)))
                     continue
                 yield replace(labels, where=archive.named(labels.where))
 

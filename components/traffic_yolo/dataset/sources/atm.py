@@ -17,6 +17,7 @@ from traffic_yolo.atm.layouts import Layout
 from traffic_yolo.atm.recording import RECORDING_SUFFIX, Recording, Scan, find_recordings
 from traffic_yolo.atm.recording_limits import RecordingLimits, limits_in_force
 from traffic_yolo.dataset.alike_classes import alike_classes
+from traffic_yolo.dataset.empty_pictures import EmptyPictures
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.pictures.decode import check_upright
 from traffic_yolo.dataset.pictures.picture_file import PICTURE_SUFFIXES
@@ -100,14 +101,15 @@ class AtmSource:
         self.default_classes = frozenset(self.classes)
         self.apart: frozenset[str] = frozenset()
         self._labels = LabelStore()
+        self._empty_pictures = EmptyPictures()
         if labels:
             self._read_labels(labels)
-            self.notes += labels.notes()
+            self.notes += [*labels.notes(), *self._empty_pictures.notes()]
 
     def keys(self) -> Iterator[PictureKey]:
         """Every frame with human labels."""
         for (recording, number), labels in self._labels.items():
-            if labels.labelled and not self._is_blocked(labels):
+            if self._empty_pictures.judged(labels).labelled and not self._is_blocked(labels):
                 known = self._recordings[recording]
                 scan = scan_name(number)
                 yield PictureKey(known.site, recording, scan, "", labels.counted, known.camera, known.day)
@@ -226,6 +228,7 @@ class AtmSource:
                     self._on_problem(Problem("frame-missing", str(error), about))
                 continue
             self._labels.add(key, labels)
+            self._empty_pictures.add(labels)
             for annotation in labels.annotations:
                 name = annotation.class_name
                 (used if annotation.counts or name in reader.default_classes else apart).add(name)
@@ -269,6 +272,7 @@ class AtmSource:
 
     def _read_frame(self, name: str, recording: Recording, number: int) -> Frame | None:
         labels = self._labels.get((name, number))
+        labels = labels and self._empty_pictures.judged(labels)
         if labels is not None and self._is_blocked(labels):
             assert self._options.quarantine is not None
             scan_of = f"{name}/{scan_name(number)}"

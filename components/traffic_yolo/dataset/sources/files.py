@@ -6,12 +6,14 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from traffic_yolo.dataset.alike_classes import alike_classes
+from traffic_yolo.dataset.empty_pictures import EmptyPictures
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.pictures.decode import check_upright
 from traffic_yolo.dataset.pictures.finder import PictureFinder
@@ -19,7 +21,8 @@ from traffic_yolo.dataset.pictures.picture_file import kept_picture, picture_siz
 from traffic_yolo.dataset.problems import THE_SET, About, Problem, ProblemSink, already_told, strict
 from traffic_yolo.dataset.records import Frame, PictureKey, PictureLabels
 from traffic_yolo.dataset.sources.archives import ArchiveReader
-from traffic_yolo.errors import DatasetError, LabelError, PictureError, StorageError
+from traffic_yolo.dataset.video_pictures import VideoPictures
+from traffic_yolo.errors import DatasetError, LabelError, OptionsError, PictureError, StorageError
 
 UNNAMED_RECORDING = "pictures"  # never the source's own name: a renamed source is the same source
 
@@ -30,15 +33,17 @@ class FileSource:
     Where the labels do not name the recording, the picture's folder stands for it.
     """
 
-    def __init__(self, reader: LabelReader, *, on_problem: ProblemSink = strict) -> None:
-        """Reads all labels once. Raises what the reader raises.
+    def __init__(self, reader: LabelReader, *, on_problem: ProblemSink = strict, every: int = 1) -> None:
+        """Reads all labels once. Raises what the reader raises, `OptionsError` for `every` without a video.
 
-        Of pictures of one name the first is taken, where `on_problem` lets it pass.
+        Of pictures of one name the first is taken, where `on_problem` lets it pass. `every`: of the frames that come
+        out of videos, each N-th.
         """
         self._reader = reader
         self._on_problem = on_problem
         self.may_split_pictures = not reader.is_video
         self._run_starts = array.array("Q")  # numbers of the frames where another recording begins
+        self._empty_pictures = EmptyPictures()
         self._doubled: set[tuple[str, Path]] = set()  # labels and picture of a name that others have already
         self._finders: dict[str, PictureFinder] = {}
         self._recordings: dict[str, None] = {}
@@ -46,9 +51,15 @@ class FileSource:
         self.default_classes = reader.default_classes
         self.apart = frozenset(reader.classes) - reader.default_classes
         self.tally: Counter[str] = Counter()
+        self._videos = VideoPictures(every, self.tally)
         for message in alike_classes(reader.classes):
             on_problem(Problem("classes-alike", f"{reader.root}: {message}", THE_SET))
         self.num_frames = self._survey()
+        if every > 1 and not self._videos.is_used:
+            raise OptionsError(
+                f"every: {every} goes with labels of a video that lies beside them, found none below {reader.root}; "
+                f"leave it out (the policy's thin_gap_s thins pictures by their times)"
+            )
         self.notes = self._notes()
 
     @property
@@ -85,16 +96,18 @@ class FileSource:
         if isinstance(self._reader, ArchiveReader):
             return  # the archive holds them all
         for labels, path, _, _ in self._located(already_told):
-            beside = labels.embedded is None or os.path.isfile(path)
-            if beside and os.path.relpath(path, root) not in names:
+            in_file = os.path.isfile(path)
+            read = path if in_file or labels.video is None else labels.video.path
+            beside = labels.embedded is None or in_file
+            if beside and os.path.relpath(read, root) not in names:
                 raise DatasetError(
-                    f"{labels.where}: picture {path} lies outside of what was fingerprinted below {root}; give the "
+                    f"{labels.where}: picture {read} lies outside of what was fingerprinted below {root}; give the "
                     f"folder that holds both as source"
                 )
 
     def _notes(self) -> list[str]:
         """Lines for the report, known once everything was surveyed."""
-        return self._reader.notes()
+        return [*self._reader.notes(), *self._videos.notes(), *self._empty_pictures.notes()]
 
     def _boundary(self, part: int, count: int) -> int:
         """The first frame of a shard: where a recording begins, so that none is in two shards."""
@@ -117,13 +130,16 @@ class FileSource:
         seen = array.array("Q")
         del self._run_starts[:]
         self._recordings.clear()
+        empty_pictures, self._empty_pictures = EmptyPictures(), EmptyPictures()
         last = ""
-        for _, _, recording, scan in self._located(on_problem):
+        for labels, _, recording, scan in self._located(on_problem):
             if recording != last:
                 self._run_starts.append(len(seen))
                 self._recordings[recording] = None
                 last = recording
             seen.append(_hash(recording, scan))
+            empty_pictures.add(labels)
+        self._empty_pictures = empty_pictures
         return seen
 
     def _tell_of_doubles(self, hashes: set[int]) -> None:
@@ -147,18 +163,23 @@ class FileSource:
 
     def _located(self, on_problem: ProblemSink) -> Iterator[tuple[PictureLabels, Path, str, str]]:
         """(labels, picture, recording, scan) of every picture that is there."""
+        self._videos.begin()
         for labels in self._reader.pictures(on_problem):
             try:
                 path = labels.path or self._finder(labels.own_split).find(labels.name, where=labels.where)
             except LabelError as error:
-                if labels.embedded is None:
+                if labels.video is not None:
+                    if not self._videos.takes(labels, labels.recording, on_problem):
+                        continue
+                elif labels.embedded is None:
                     if not labels.implied:
                         about = About((labels.where,), labels.name)
                         on_problem(Problem("picture-missing", str(error), about))
                     continue
                 path = self._reader.root / labels.name
             if (labels.where, path) not in self._doubled:
-                yield labels, path, labels.recording or recording_of(path, self._reader.root), path.stem
+                labels = self._empty_pictures.judged(labels)
+                yield labels, path, *_names_of(labels, path, self._reader.root)
 
     def _finder(self, split: str) -> PictureFinder:
         if split not in self._finders:
@@ -168,7 +189,13 @@ class FileSource:
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:
         about = About((labels.where,), f"{recording}/{scan}", path)
         try:
-            if labels.embedded is None or os.path.isfile(path):
+            if labels.video is not None and not os.path.isfile(path):
+                found = self._videos.picture(labels, f"{recording}/{scan}", self._on_problem)
+                if found is None:
+                    return None
+                data, time_s = found
+                labels = replace(labels, attributes={"time": round(time_s, 3), **labels.attributes})
+            elif labels.embedded is None or os.path.isfile(path):
                 data = read_picture(path)
             else:
                 data = labels.embedded()
@@ -229,6 +256,11 @@ def recording_of(picture: Path, root: Path) -> str:
     folder, top = Path(os.path.abspath(picture)).parent, Path(os.path.abspath(root))
     parts = folder.relative_to(top).parts if folder.is_relative_to(top) else folder.parts[-1:]
     return "-".join(part for part in parts if part not in ("images", "/")) or UNNAMED_RECORDING
+
+
+def _names_of(labels: PictureLabels, path: Path, root: Path) -> tuple[str, str]:
+    """Recording and scan of a picture."""
+    return labels.recording or recording_of(path, root), labels.scan if labels.renamed else path.stem
 
 
 def _hash(recording: str, scan: str) -> int:

@@ -115,7 +115,7 @@ class _Reviewed:
     def pictures(self, on_problem: ProblemSink = strict) -> Iterator[PictureLabels]:
         """The other reader's pictures; no box has a confidence any more."""
         for labels in self._reader.pictures(on_problem):
-            yield replace(labels, annotations=tuple(map(as_human, labels.annotations)))
+            yield replace(labels, annotations=tuple(map(as_human, labels.annotations)), by_machine=False)
 
     def notes(self) -> list[str]:
         """The other reader's notes, and that all labels count as human."""

@@ -9,6 +9,7 @@ from traffic_yolo.dataset.formats.coco_writer import CocoWriter, coco_writer, sp
 from traffic_yolo.dataset.formats.cvat_writer import cvat_writer
 from traffic_yolo.dataset.formats.kitti import KittiWriter
 from traffic_yolo.dataset.formats.labelstudio_writer import LabelStudioWriter
+from traffic_yolo.dataset.formats.mot_writer import MotWriter
 from traffic_yolo.dataset.formats.yolo import YoloWriter
 from traffic_yolo.dataset.records import Annotation, Frame
 
@@ -62,4 +63,5 @@ LABEL_WRITERS: dict[str, OpenWriter] = {
     "kitti": _plain(KittiWriter),
     "cvat": _cvat,
     "labelstudio": _labelstudio,
+    "mot": _plain(MotWriter),
 }

@@ -51,8 +51,10 @@ class LabelsOnlySource(FileSource):
             folder = root / "images" if "/" in labels.name else root / "images" / labels.own_split
             path = labels.path or folder / labels.name
             scan = path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name
+            scan = labels.scan if labels.renamed else scan
             if (labels.where, path) in self._doubled:
                 continue
+            labels = self._empty_pictures.judged(labels)
             yield labels, path, labels.recording or recording_of(path, root), scan
 
     def _frame(self, labels: PictureLabels, path: Path, recording: str, scan: str) -> Frame | None:

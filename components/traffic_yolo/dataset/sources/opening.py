@@ -72,6 +72,9 @@ def open_source(options: SourceChoice, how: SourceOptions = SourceOptions()) -> 
         return _combined(path, how)
     if is_archive(path):
         archive = Archive.unpacked(path, options.label_encoding)
+        if how.quarantine is not None:
+            within = how.quarantine.within(archive)
+            how = replace(how, quarantine=within, on_problem=within)
         with archive.names():
             return _opened(archive.top, options, replace(how, on_problem=archive.naming(how.on_problem)), archive)
     return _opened(path, options, how)
@@ -90,13 +93,19 @@ def _opened(path: Path, options: SourceChoice, how: SourceOptions, archive: Arch
     )
     if found == ATM_FORMAT and archive is not None:
         raise OptionsError(f"{archive.path}: expected an archive of labels, found recordings in it; unpack it by hand")
+    if found == ATM_FORMAT and options.every > 1:
+        raise OptionsError(
+            f"every: {options.every} goes with labels of videos, found recordings at {path}; leave it out "
+            f"(the policy's thin_gap_s thins recordings)"
+        )
     if found == ATM_FORMAT:
         layout = load_layout(options.layout) if options.layout else None
         atm = AtmOptions(layout, how.parts, how.only, how.recording_limits, how.labelled_only)
-        labels = _labels(options, read)
+        labels, of_labels = _labels(options, read)
         if how.quarantine is not None:
             atm = replace(atm, quarantine=how.quarantine)
-            labels = labels and how.quarantine.reading(labels, with_pictures=False, laid_over=True)
+            aside = how.quarantine if of_labels is None else how.quarantine.within(of_labels)
+            labels = labels and aside.reading(labels, with_pictures=False, laid_over=True)
         source: Source = AtmSource(path, labels, atm, on_problem=how.on_problem)
         source.notes += _left_by_auto(path, found) if is_auto else []
         return source
@@ -106,7 +115,12 @@ def _opened(path: Path, options: SourceChoice, how: SourceOptions, archive: Arch
     reader = reader if archive is None else ArchiveReader(reader, archive)
     if how.quarantine is not None:
         reader = how.quarantine.reading(reader, with_pictures=not how.labels_only)
-    source = (LabelsOnlySource if how.labels_only else FileSource)(reader, on_problem=how.on_problem)
+    if how.labels_only and options.every > 1:
+        raise OptionsError(f"every: {options.every} goes with videos that are read; leave it out, or labels_only")
+    if how.labels_only:
+        source = LabelsOnlySource(reader, on_problem=how.on_problem)
+    else:
+        source = FileSource(reader, on_problem=how.on_problem, every=options.every)
     source.notes += _left_by_auto(path, found) if is_auto else []
     return source
 
@@ -149,15 +163,16 @@ def _left_by_auto(path: Path, taken: str) -> list[str]:
     return notes
 
 
-def _labels(options: SourceChoice, read: ReadOptions) -> LabelReader | None:
+def _labels(options: SourceChoice, read: ReadOptions) -> tuple[LabelReader | None, Archive | None]:
+    """The labels that are laid over recordings, and the archive that holds them; None where there is none."""
     if not options.labels:
-        return None
+        return None, None
     path = existing_path(options.labels, what="label file")
     if not is_archive(path):
-        return open_labels(path, options.labels_format, read)
+        return open_labels(path, options.labels_format, read), None
     archive = Archive.unpacked(path, options.label_encoding)
     with archive.names():
-        return ArchiveReader(open_labels(archive.top, options.labels_format, read), archive)
+        return ArchiveReader(open_labels(archive.top, options.labels_format, read), archive), archive
 
 
 def _detect(path: Path, *, mapped: bool) -> str:

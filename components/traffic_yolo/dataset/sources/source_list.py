@@ -81,9 +81,12 @@ def _read(entry: Any, where: str, folder: Path) -> ListedSource:
     if not isinstance(entry, dict) or set(entry) - set(wanted):
         found = shown_names(key for key in entry if key not in wanted) if isinstance(entry, dict) else shown(entry)
         raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(wanted)}")
-    wrong = next((key for key, given in entry.items() if not isinstance(given, str)), None)
-    if wrong is not None:
-        raise OptionsError(f"{where}: {wrong}: expected a text, found {shown(entry[wrong])}; put it in quotes")
+    for key, given in entry.items():
+        is_number = key in known and known[key].type is int
+        if is_number and type(given) is not int:
+            raise OptionsError(f"{where}: {key}: expected a whole number, found {shown(given)}")
+        if not is_number and not isinstance(given, str):
+            raise OptionsError(f"{where}: {key}: expected a text, found {shown(given)}; put it in quotes")
     for key in ("name", "source"):
         if not entry.get(key):
             raise OptionsError(f"{where}: expected '{key}', found {shown_names(entry) or 'nothing'}")
