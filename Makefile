@@ -8,6 +8,7 @@ TEST_PROCESSES ?= 2
 SEED ?= $(shell date +%s)
 BENCH ?=
 ACCURACY ?=
+RUN ?= notebooks
 PUBLISHED ?=
 FUZZ_SECONDS ?= 60
 READER_SECONDS ?= 10
@@ -28,7 +29,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile docs slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -36,7 +37,7 @@ help:  ## list the targets
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[kubeflow,deploy,local,mlflow,tensorboard,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[kubeflow,deploy,local,mlflow,tensorboard,docs,test]"
 	touch $@
 
 install: $(VENV)/installed  ## make .venv and install everything into it
@@ -60,6 +61,14 @@ test-shuffled: install  ## the test suite in random order, another each time; SE
 
 slow: install  ## the tests that take minutes (big networks, whole reference sets), ten times as many examples, drawn anew
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+	rm -rf build/notebook-tests
+	TRAFFIC_YOLO_EXAMPLES=$(CURDIR)/build/notebook-tests TRAFFIC_YOLO_EXAMPLE_UPDATES=12 \
+		$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=1800 examples
+
+docs: install  ## these pages as a site with the reference, every command's help and the notebooks, run: build/site; RUN= leaves them as they are
+	mkdir -p build/notebooks/examples
+	$(if $(RUN),$(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/notebooks/examples examples/*.ipynb)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
 	mkdir -p $(FUZZ)/readers

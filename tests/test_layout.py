@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "snapshot": {"atm"},
     "katib": {"cluster"},
     "dataset": {"atm", "snapshot", "darknet"},  # darknet: the anchors of a cfg, for the report
-    "training": {"cluster", "dataset", "darknet", "detection", "metrics"},  # validates with evaluate's own metrics
+    "tracking": set(),
+    "training": {"cluster", "dataset", "darknet", "detection", "metrics", "tracking"},  # validates with evaluate's own metrics
     "export": {"dataset", "darknet"},
     "detection": {"dataset", "darknet"},
     "metrics": {"dataset", "detection"},
@@ -137,7 +138,11 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "tests/*",
     ),
     "kubeflow_trainer_api": ("components/traffic_yolo/training/trainjob.py", "tests/*"),
-    "mlflow": ("components/traffic_yolo/training/event_log_mlflow.py", "tests/*"),
+    "mlflow": (
+        "components/traffic_yolo/tracking/mlflow_*.py",
+        "components/traffic_yolo/training/event_log_mlflow.py",
+        "tests/*",
+    ),
     "tensorboard": ("components/traffic_yolo/training/event_log_tensorboard.py", "tests/*"),
     "kubernetes": ("components/traffic_yolo/cluster/api_server.py", "tests/*"),
     "kubernetes_validate": ("components/traffic_yolo/katib/check/*", "tests/*"),

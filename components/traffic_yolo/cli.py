@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("publish", "Put a checked bundle into the model zoo and a record into its ledger."),
     "zoo": ("zoo", "The versions of a model zoo: list, show, verify, fetch, and choose which one is in use."),
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
+    "log": ("log", "Tell MLflow what steps left: numbers, what moved them, reports."),
     "storage": ("storage", "List, fetch, put, verify and sync files: paths, nas:// and s3:// alike."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
     "katib": ("katib", "Katib Experiments: check them, run them on this machine."),

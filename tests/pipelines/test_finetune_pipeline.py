@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from artifact_table import differing_files
 from quick_yaml import load_documents, load_yaml
 
 from traffic_yolo.commands.run_summary import run_summary
@@ -25,6 +26,7 @@ from traffic_yolo.preflight.component import preflight
 from traffic_yolo.registry.component import publish
 from traffic_yolo.registry.zoo import current_version
 from traffic_yolo.snapshot.component import snapshot
+from traffic_yolo.tracking.step_numbers import read_step
 from traffic_yolo.training.component import train
 from traffic_yolo.tuning.component import tune
 from traffic_yolo_pipelines.compile import compile_to
@@ -137,6 +139,19 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
     published = Path(written["parameterValues"]["Output"])
     assert {"model.cfg", "model.weights", "model.onnx", "SHA256SUMS"} <= set(os.listdir(published))
     assert published.is_relative_to(tmp_path / "zoo")
+    # docs/architecture.md has each of these folders' files
+    for artifact, folder in (
+        ("data set", run.artifact("convert", "dataset")),
+        ("training run", run.artifact("train", "run")),
+        ("model folder", run.artifact("export", "model")),
+        ("evaluation", run.artifact("evaluate", "evaluation")),
+        ("tuning", run.artifact("tune", "tuning")),
+        ("validation", run.artifact("validate", "validation")),
+        ("bundle", published),
+    ):
+        assert differing_files(artifact, folder) == set(), artifact
+        if artifact not in ("data set", "model folder"):
+            assert len(read_step(folder).metrics) > 4, artifact
 
     # One recording in the test split decides nothing unless that is accepted: a gate says so, and nothing is in use
     assert current_version(tmp_path / "zoo", "smoke") is None

@@ -18,6 +18,7 @@ KEPT = {
     "zoo gc": "what was taken away is gone; the same command goes on",
     "zoo set-current": "the old version or the new one is in use; `traffic-yolo zoo list --zoo {zoo}` says which",
     "zoo rollback": "the old version or the new one is in use; `traffic-yolo zoo list --zoo {zoo}` says which",
+    "log": "a new run of MLflow is FAILED there, one of --run-id keeps what it was told; the folders are as they were",
     "storage put": "the old content or the new one lies there, nothing in between",
     "pipeline terminate": "the run may have been told to end all the same",
     "schedule create": "the schedule may have been made all the same; `traffic-yolo schedule list` says so",

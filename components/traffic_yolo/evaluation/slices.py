@@ -1,7 +1,7 @@
 """Which pictures and which true boxes a slice holds: by site, camera, light, weather, size, distance, lane, occlusion.
 
 A slice of pictures takes whole pictures out. A slice of boxes keeps every picture and treats the boxes outside it as
-COCO treats boxes of another size: they may be found, which neither rewards nor punishes. docs/ledger.md says what
+COCO treats boxes of another size: they may be found, which neither rewards nor punishes. docs/slices.md says what
 follows for the numbers.
 """
 

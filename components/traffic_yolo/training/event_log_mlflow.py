@@ -4,51 +4,46 @@ Numbers are sent in batches. While the server does not answer they are kept and 
 restart of it leaves no hole; each try is short, so a dead one does not hold up the training.
 """
 
-import contextlib
-import os
 import time
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.tracking.mlflow_client import (
+    MOST_METRICS,
+    MOST_PARAMS,
+    MOST_TEXT,
+    experiment_id,
+    reason_of,
+)
+from traffic_yolo.tracking.programs import URI_VARIABLE, tracking_uri
 from traffic_yolo.training.event_log import LoggedRun, Outcome
 
-EXPERIMENT = "traffic-yolo"
+from mlflow.entities import Metric, Param, RunTag  # isort: skip (the module above sets what it reads when loaded)
+from mlflow.exceptions import MlflowException  # isort: skip
+from mlflow.tracking import MlflowClient  # isort: skip
+
 RUN_ID_NAME = "mlflow_run.txt"  # in the run folder, so that a resumed training goes on in its run
 SEND_EVERY_S = 10.0
 RETRY_S = 60.0  # after a failure
-MOST_METRICS, MOST_PARAMS = 1000, 100  # of one request (mlflow/utils/validation.py)
 MOST_KEPT = 200_000  # numbers that wait for a server
-MOST_TEXT = 500  # of a parameter; older servers refuse longer ones
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds, instead of 120
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # instead of 7: we try again ourselves, and train meanwhile
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # a training tells the server that it was given, and nobody else
-}
-for _name, _value in ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)
-
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402 (it reads the environment)
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
 
 
 class MlflowLog:
     """Tells a run of MLflow; raises `OptionsError` where it cannot be begun."""
 
     def __init__(self, run: LoggedRun) -> None:
-        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        uri = tracking_uri()
         if not uri:
-            raise OptionsError("log_to: mlflow needs to know its server; set MLFLOW_TRACKING_URI to its address")
+            raise OptionsError(f"log_to: mlflow needs to know its server; set {URI_VARIABLE} to its address")
         self._waiting: list[Any] = []
         self._next_try = 0.0
         try:
             self._client = MlflowClient(tracking_uri=uri)
             self._run_id = self._begin(run)
         except (MlflowException, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise OptionsError(f"log_to: mlflow at MLFLOW_TRACKING_URI={uri}: {reason[:400]}") from error
+            raise OptionsError(f"log_to: mlflow at {URI_VARIABLE}={uri}: {reason_of(error)}") from error
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
         """Keeps the numbers, and sends what has gathered every few seconds."""
@@ -83,8 +78,7 @@ class MlflowLog:
             run_id = id_file.read_text(encoding="utf-8").strip()
             self._client.update_run(run_id, status="RUNNING")
             return run_id
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        begun = self._client.create_run(self._experiment(name), run_name=run.folder.name)
+        begun = self._client.create_run(experiment_id(self._client), run_name=run.folder.name)
         run_id = str(begun.info.run_id)
         texts = [Param(option, str(value)[:MOST_TEXT]) for option, value in run.options.items() if value is not None]
         for start in range(0, len(texts), MOST_PARAMS):
@@ -92,17 +86,6 @@ class MlflowLog:
         self._client.log_batch(run_id, tags=[RunTag("traffic_yolo.folder", str(run.folder)[:MOST_TEXT])])
         id_file.write_text(f"{run_id}\n", encoding="utf-8")
         return run_id
-
-    def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            # Of two trainings that begin at once, one makes it
-            with contextlib.suppress(MlflowException):
-                return str(self._client.create_experiment(name))
-            found = self._client.get_experiment_by_name(name)
-        if found is None:
-            raise OSError(f"experiment {name} can be neither found nor made")
-        return str(found.experiment_id)
 
     def _send(self) -> None:
         """Sends all that waits; what fails stays for the next time."""

@@ -1,0 +1,1 @@
+"""What other programs are told of a run: the numbers of each step's folder, and MLflow."""
