@@ -29,6 +29,7 @@ from traffic_yolo.dataset.records import SPLITS, Frame
 from traffic_yolo.dataset.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.html_report import Html
+from traffic_yolo.page_origin import SHORT_HASH, About, Subject
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import write_json
 
@@ -135,10 +136,21 @@ class FolderWriter:
         described = {**report.as_dict(), "left_out": left_out, **({"findings": found} if found else {})}
         write_json(self._folder / "report.json", described)
         html = self._builder.html(
-            report, title="Data set", left_out=left_out, sections=sections, pictures=self._plug_ins.pictures
+            report,
+            title="Data set",
+            left_out=left_out,
+            sections=sections,
+            pictures=self._plug_ins.pictures,
+            about=self._about(),
         )
         (self._folder / "report.html").write_text(html, encoding="utf-8")
         return report, self._fingerprint.hexdigest
+
+    def _about(self) -> About:
+        """The data set by its content, and its source."""
+        location = str(self._described.source.get("location") or self._described.source.get("description") or "")
+        data_set = Subject("data set", f"fingerprint {self._fingerprint.hexdigest[:SHORT_HASH]}")
+        return About((data_set, *([Subject("source", location)] if location else [])))
 
     def _kept(self, stage: Stage, tally: Counter[str]) -> Iterator[SpooledFrame]:
         """The frames that the record filters keep; the files of the others are removed."""

@@ -15,6 +15,7 @@ from traffic_yolo.dataset.report_page import HEAT_BINS_WH, SIZE_EDGES, Distribut
 from traffic_yolo.dataset.split import hash_position
 from traffic_yolo.dataset.tiny_boxes import REASON
 from traffic_yolo.html_report import Html
+from traffic_yolo.page_origin import About
 
 SAMPLES_PER_SPLIT = 4
 COUNT_NAMES = ("images", "empty_images", "boxes", "ignored", "device")
@@ -139,6 +140,7 @@ class ReportBuilder:
         left_out: Mapping[str, int] | None = None,
         sections: Sequence[tuple[str, Html]] = (),
         pictures: str = BLURRED,
+        about: About | None = None,
     ) -> str:
         """The report as one self-contained page; `left_out` counts by reason, `sections` are those of observers.
 
@@ -156,6 +158,7 @@ class ReportBuilder:
             left_out=left_out or {},
             sections=sections,
             pictures=pictures,
+            about=about or About(),
         )
 
     def _reason(self, annotation: Annotation) -> str:

@@ -14,6 +14,7 @@ from traffic_yolo.dataset.drawn_boxes import PALETTE
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.dataset.report_samples import sample_pictures
 from traffic_yolo.html_report import Html, draw_cells, figure_svg, log_scale, page, paragraph, table
+from traffic_yolo.page_origin import About
 
 if TYPE_CHECKING:
     from traffic_yolo.dataset.report import Report
@@ -64,8 +65,12 @@ def report_page(
     left_out: Mapping[str, int],
     sections: Sequence[tuple[str, Html]],
     pictures: str,
+    about: About,
 ) -> str:
-    """The whole page. `samples` are a few frames of each split, whose pictures can be read; `pictures`: how shown."""
+    """The whole page, `about` the data set.
+
+    `samples` are a few frames of each split, whose pictures can be read; `pictures`: how shown.
+    """
     notes = Html("<ul>" + "".join(f"<li>{paragraph(note)}</li>" for note in report.notes) + "</ul>")
     return page(
         title,
@@ -85,6 +90,7 @@ def report_page(
                 for split in report.splits
             ],
         ],
+        about=about,
     )
 
 

@@ -11,6 +11,7 @@ from traffic_yolo.deepstream.verdict import ValidationSummary
 from traffic_yolo.deepstream.waterfall_report import waterfall_sections
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table
+from traffic_yolo.page_origin import About
 
 MAX_POINTS = 2000  # of the scatter plot; more would only make the page heavy
 ASSUMPTIONS = (
@@ -23,9 +24,9 @@ ASSUMPTIONS = (
 
 
 def validation_report(
-    summary: ValidationSummary, classes: tuple[str, ...], nms: NmsOptions, config: NvinferConfig
+    summary: ValidationSummary, classes: tuple[str, ...], nms: NmsOptions, config: NvinferConfig, about: About
 ) -> str:
-    """The page. All arguments belong to the one validation that `summary` describes."""
+    """The page. All arguments belong to the one validation that `summary` describes; `about`: model and data set."""
     parity = summary.parity
     reached = "within the limits" if summary.passed else f"NOT within the limits: {'; '.join(summary.problems)}"
     headline = paragraph(
@@ -42,7 +43,7 @@ def validation_report(
         ("What is not in these numbers", "".join(paragraph(text) for text in ASSUMPTIONS)),
         ("Configuration", f'<pre class="wide">{html.escape(config.to_text())}</pre>'),
     ]
-    return page("DeepStream parity", sections)
+    return page("DeepStream parity", sections, about=about)
 
 
 def _metrics(summary: ValidationSummary) -> Html:

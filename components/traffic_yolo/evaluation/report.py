@@ -35,6 +35,7 @@ from traffic_yolo.evaluation.threshold_surface import ThresholdSurface
 from traffic_yolo.html_report import Cell, Html, callout, details, figure_svg, page, paragraph, table, tiles
 from traffic_yolo.metrics.coco import CocoMetrics
 from traffic_yolo.metrics.operating_point import ConfusionMatrix, Curve, OperatingPoint
+from traffic_yolo.page_origin import About
 
 MAX_ROWS = 16  # of a table in sight; the rest unfolds
 
@@ -58,8 +59,8 @@ class Evaluation:
     surface: ThresholdSurface | None = None
 
 
-def report_html(record: EvaluationRecord, evaluation: Evaluation) -> str:
-    """The page of the evaluation that `record` describes."""
+def report_html(record: EvaluationRecord, evaluation: Evaluation, about: About) -> str:
+    """The page of the evaluation that `record` describes; `about`: model and data set."""
     sections = [
         ("", _headline(record)),
         ("Classes", _classes(record, evaluation.point)),
@@ -73,7 +74,7 @@ def report_html(record: EvaluationRecord, evaluation: Evaluation) -> str:
         ("Other pictures", evaluation.samples.spread),
         ("Everything that moves these numbers", _record_table(record)),
     ]
-    return page(f"Evaluation on split {record.split}", [(heading, body) for heading, body in sections if body])
+    return page(f"Evaluation on split {record.split}", [each for each in sections if each[1]], about=about)
 
 
 def _headline(record: EvaluationRecord) -> Html:

@@ -9,6 +9,7 @@ from traffic_yolo.atm.inspection.inspect import Inspection, Kind
 from traffic_yolo.atm.inspection.structure import ColumnSummary, DataSetSummary
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.html_report import Html, page, paragraph, table
+from traffic_yolo.page_origin import About, Subject
 
 SHOWN_GAPS = 20
 SHOWN_SPACES = 5
@@ -53,7 +54,7 @@ def inspection_text(inspection: Inspection) -> str:
 
 def inspection_html(inspection: Inspection) -> str:
     """The inspection as one self-contained page."""
-    sections: list[tuple[str, str]] = [("", paragraph(str(inspection.path)))]
+    sections: list[tuple[str, str]] = []
     for number, kind in enumerate(inspection.kinds, start=1):
         sections += [(f"Kind {number}: {_headline(kind)}", table(["", ""], _facts(kind)))]
         sections += [(heading, body) for heading, body in _kind_sections(kind)]
@@ -65,7 +66,7 @@ def inspection_html(inspection: Inspection) -> str:
         sections.append(("Other files", table(["suffix", "files"], rows)))
     if not inspection.kinds and not inspection.unreadable:
         sections.append(("", paragraph("No HDF5 file here.")))
-    return page("Inspection of recordings", sections)
+    return page("Inspection of recordings", sections, about=About((Subject("recordings", str(inspection.path)),)))
 
 
 def _kind_sections(kind: Kind) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
@@ -11,6 +12,7 @@ from traffic_yolo.dataset.picture_choice import BLURRED, NONE
 from traffic_yolo.dataset.picture_observer import leak_section
 from traffic_yolo.dataset.report_samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
 SHOWN_LONELY = 50
@@ -26,7 +28,7 @@ def write_check(out: AnyPath, check: SourceCheck, *, pictures: str = BLURRED) ->
     """
     folder = output_path(out)
     write_json(folder / "findings.json", check.as_dict())
-    write_text(folder / "report.html", check_html(check, pictures))
+    write_text(folder / "report.html", check_html(check, pictures, folder))
     if check.radar is not None:
         write_text(folder / "to_label.csv", lonely_csv(check.radar.lonely))
 
@@ -42,10 +44,9 @@ def check_text(check: SourceCheck) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in check.notes)])
 
 
-def check_html(check: SourceCheck, pictures: str = BLURRED) -> str:
-    """The outcome as one self-contained page."""
+def check_html(check: SourceCheck, pictures: str = BLURRED, folder: Path | None = None) -> str:
+    """The outcome as one self-contained page; `folder`: in which it will lie, where that is known."""
     sections: list[tuple[str, str]] = [
-        ("", paragraph(check.description)),
         ("Checks", checks_section(check.findings, check.run.severities, frames=check.run.frames)),
     ]
     if check.leaks is not None:
@@ -54,7 +55,7 @@ def check_html(check: SourceCheck, pictures: str = BLURRED) -> str:
         sections += radar_sections(check.radar, pictures)
     if check.notes:
         sections.append(("Notes", Html("".join(paragraph(note) for note in check.notes))))
-    return page("Check of a source", sections)
+    return page("Check of a source", sections, about=About((Subject("source", check.description),), folder))
 
 
 def radar_sections(radar: CrossCheckReport, pictures_shown: str = BLURRED) -> list[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """A comparison of two data sets for people: lines for a terminal, and a page with the pictures that changed most."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from traffic_yolo.boxes import FloatArray
 from traffic_yolo.dataset.diff.data_set_diff import BOX_KINDS, DataSetDiff, DrawnChange
 from traffic_yolo.dataset.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB, DrawnBox
 from traffic_yolo.dataset.report_samples import draw_boxes
 from traffic_yolo.html_report import Html, colour_key, page, paragraph, pictures, table
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
 RECLASSED_RGB = (86, 180, 233)
@@ -34,7 +36,7 @@ def write_diff(out: AnyPath, diff: DataSetDiff) -> None:
     """Writes `diff.json` and `report.html` into the folder `out`, each whole."""
     folder = output_path(out)
     write_json(folder / "diff.json", diff.as_dict())
-    write_text(folder / "report.html", diff_html(diff))
+    write_text(folder / "report.html", diff_html(diff, folder))
 
 
 def diff_text(diff: DataSetDiff) -> str:
@@ -56,8 +58,8 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "none"
 
 
-def diff_html(diff: DataSetDiff) -> str:
-    """The comparison as one self-contained page."""
+def diff_html(diff: DataSetDiff, folder: Path | None = None) -> str:
+    """The comparison as one self-contained page; `folder`: in which it will lie, where that is known."""
     rows: list[tuple[str | int, ...]] = [
         (name, each.before, each.after, *(each.counts[kind] for kind in BOX_KINDS))
         for name, each in diff.by_class.items()
@@ -65,12 +67,13 @@ def diff_html(diff: DataSetDiff) -> str:
     headers = ["class", "first", "second", *(WORDS[kind] for kind in BOX_KINDS)]
     caption = "First and second count all pictures, the others those that both sets have."
     sections: list[tuple[str, str]] = [
-        ("", Html("".join(paragraph(line) for line in (*diff.described, *diff_text(diff).splitlines())))),
+        ("", Html("".join(paragraph(line) for line in diff_text(diff).splitlines()))),
         ("Boxes by class", table(headers, rows, caption=caption) if rows else paragraph("No boxes.")),
         ("Pictures with most changes", _drawn(diff)),
         ("Pictures", _names(diff)),
     ]
-    return page("Two data sets compared", sections)
+    about = tuple(Subject(which, said) for which, said in zip(("first", "second"), diff.described, strict=True))
+    return page("Two data sets compared", sections, about=About(about, folder))
 
 
 def _drawn(diff: DataSetDiff) -> Html:

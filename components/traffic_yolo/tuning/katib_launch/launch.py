@@ -17,6 +17,7 @@ from traffic_yolo.cluster.api_server import is_in_cluster, own_namespace
 from traffic_yolo.cluster.run_objects import age_s, check_ours, conditions_of, of_run
 from traffic_yolo.errors import ClusterError, OptionsError
 from traffic_yolo.html_report import page, paragraph, table
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, write_text
 from traffic_yolo.terminations import Terminated, interrupts_put_off, terminations_raised
 from traffic_yolo.tuning.katib_check.check import check_rule_names, check_text
@@ -222,7 +223,7 @@ def best_html(best: Best) -> str:
         ("Parameters", table(["parameter", "value"], list(best.parameters.items()))),
         ("Metrics", table(["metric", "value"], list(best.metrics.items()))),
     ]
-    return page(f"Katib experiment {name}", sections)
+    return page(f"Katib experiment {name}", sections, about=About((Subject("experiment", name),)))
 
 
 def write_document(best: Best, path: Path) -> None:

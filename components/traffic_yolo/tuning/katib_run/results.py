@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from traffic_yolo.html_report import figure_svg, page, paragraph, table
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import AnyPath, output_path, write_text
 from traffic_yolo.tuning.katib_run.experiment_state import Ending, best_trial
 from traffic_yolo.tuning.katib_run.journal import State, Trial, now
@@ -132,7 +133,8 @@ def report_html(run: LocalRun, over: Ending | None) -> str:
     if reasons:
         sections.append(("Why trials came to nothing", table(["trial", "state", "its last line"], reasons)))
     sections.append(("Table", table(headers, rows, caption=f"From the best {name} down")))
-    return page(f"Katib experiment {run.name}, run on one machine", sections)
+    about = About((Subject("experiment", run.name),), run.out)
+    return page(f"Katib experiment {run.name}, run on one machine", sections, about=about)
 
 
 def _rank(run: LocalRun, trial: Trial) -> tuple[bool, float]:
