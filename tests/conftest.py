@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
+os.environ.setdefault("SOURCE_DATE_EPOCH", "1789000000")  # the date of pages, whose bytes tests compare
 load_profile()
 TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
 

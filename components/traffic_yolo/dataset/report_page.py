@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.drawn_boxes import PALETTE
@@ -171,17 +172,30 @@ def _size_figure(found: Distributions, classes: Sequence[str]) -> Figure:
 
 
 def _heat_figure(found: Distributions) -> Figure:
-    figure = Figure(figsize=(9, 2.2))
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.03, top=0.88, wspace=0.03)
+    figure = Figure(figsize=(9, 2.7))
+    figure.subplots_adjust(left=0.07, right=0.93, bottom=0.19, top=0.9, wspace=0.08)
     axes = figure.subplots(1, len(found.heat), sharey=True, squeeze=False)[0]
     xs, ys = (np.linspace(0, 1, bins + 1) for bins in HEAT_BINS_WH)
+    axes[0].set_ylabel("height (0: top)")
     for axis, split in zip(axes, found.heat, strict=True):
         counts = found.heat[split].T
-        draw_cells(axis, xs, ys, counts, "viridis", Normalize(0, max(int(counts.max()), 1)))
-        axis.invert_yaxis()
-        axis.set_title(split)
-        axis.set_xticks([])
-        axis.set_yticks([])
+        most = int(counts.max())
+        draw_cells(axis, xs, ys, counts, "viridis", Normalize(0, max(most, 1)))
+        axis.set_ylim(1, 0)  # shared, so said once for each and never turned twice
+        axis.set_title(f"{split}: at most {most} in a cell", fontsize=9)
+        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel("width", fontsize=9)
+    # The colours as cells too: matplotlib's own bar embeds a PNG
+    bar = axes[-1].inset_axes((1.05, 0, 0.05, 1))
+    levels = np.linspace(0, 1, 41)
+    middles = (levels[:-1, None] + levels[1:, None]) / 2
+    draw_cells(bar, np.array([0.0, 1.0]), levels, middles, "viridis", Normalize(0, 1))
+    bar.set_xticks([])
+    bar.set_yticks([0, 1], ["none", "most"])
+    bar.yaxis.tick_right()
+    bar.tick_params(labelsize=8)
     return figure
 
 
@@ -195,6 +209,7 @@ def _crowding_figure(found: Distributions) -> Figure:
             shares = np.array([counts[number] for number in range(most + 1)]) / counts.total()
             axis.stairs(shares, np.arange(most + 2) - 0.5, label=split)
     axis.set_xlabel("boxes in a picture")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("share of pictures")
     if any(found.crowding.values()):
         axis.legend(fontsize="small")

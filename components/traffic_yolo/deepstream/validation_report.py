@@ -7,10 +7,21 @@ from matplotlib.figure import Figure
 
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity import QUANTILES, Parity
-from traffic_yolo.deepstream.verdict import ValidationSummary
+from traffic_yolo.deepstream.verdict import (
+    BOXES_OF_CHANCE,
+    CHANCE,
+    CLASSES_FALL,
+    MAX_AP50_DROP,
+    MAX_CLASS_AP50_DROP,
+    MIN_CLASS_AGREEMENT,
+    MIN_EXPLAINED_AGREEMENT,
+    SINGLE_LABEL,
+    ValidationSummary,
+    beyond_chance,
+)
 from traffic_yolo.deepstream.waterfall_report import waterfall_sections
 from traffic_yolo.detection.nms import NmsOptions
-from traffic_yolo.html_report import Cell, Html, figure_svg, page, paragraph, table
+from traffic_yolo.html_report import Cell, Html, badge, callout, figure_svg, page, paragraph, table
 from traffic_yolo.page_origin import About
 
 MAX_POINTS = 2000  # of the scatter plot; more would only make the page heavy
@@ -29,12 +40,14 @@ def validation_report(
     """The page. All arguments belong to the one validation that `summary` describes; `about`: model and data set."""
     parity = summary.parity
     reached = "within the limits" if summary.passed else f"NOT within the limits: {'; '.join(summary.problems)}"
-    headline = paragraph(
+    headline = callout(
         f"{summary.pictures} pictures of split {summary.split} at confidence {nms.confidence_threshold:g} and NMS IoU "
-        f"{nms.iou_threshold:g} ({nms.kind} in {summary.left}). The deployed model is {reached}."
+        f"{nms.iou_threshold:g} ({nms.kind} in {summary.left}). The deployed model is {reached}.",
+        kind="good" if summary.passed else "warning",
     )
     sections = [
         ("", headline),
+        ("Limits", limits_table(summary)),
         ("Average precision", _metrics(summary)),
         *(waterfall_sections(summary.waterfall) if summary.waterfall else []),
         ("Boxes", _counts(summary)),
@@ -46,10 +59,36 @@ def validation_report(
     return page("DeepStream parity", sections, about=about)
 
 
+def limits_table(summary: ValidationSummary) -> Html:
+    """Each limit that parity is held to, what was measured, and whether that is within."""
+    aps = summary.metrics
+    before, after = aps[SINGLE_LABEL]["ap50"], aps["deepstream"]["ap50"]
+    drop = None if before is None or after is None else before - after
+    agreements = [counts.explained_agreement for counts in summary.parity.per_class if counts.boxes]
+    bad = sum(map(beyond_chance, summary.parity.per_class))
+    fallen = any(problem.startswith(CLASSES_FALL) for problem in summary.problems)
+    agreed = summary.parity.explained_agreement >= MIN_EXPLAINED_AGREEMENT and summary.parity.boxes > 0
+    rows: list[Sequence[Cell]] = [
+        ["agreement of boxes, explained ones not counted", summary.parity.explained_agreement,
+         f"at least {MIN_EXPLAINED_AGREEMENT:g}", _within(agreed)],
+        ["AP50 lost, with one class a box on both sides", drop, f"at most {MAX_AP50_DROP:g}",
+         _within(drop is None or drop <= MAX_AP50_DROP)],
+        ["agreement of the worst class", min(agreements, default=None),
+         f"at least {MIN_CLASS_AGREEMENT:g}, but for what chance does in {CHANCE:.0%} of cases", _within(not bad)],
+        ["AP50 lost by the worst class", None,
+         f"at most {MAX_CLASS_AP50_DROP:g}, and what {BOXES_OF_CHANCE} boxes are worth", _within(not fallen)],
+    ]  # fmt: skip
+    return table(["measured", "value", "limit", "verdict"], rows)
+
+
+def _within(is_within: bool) -> Html:
+    return badge("within", "good") if is_within else badge("BEYOND", "error")
+
+
 def _metrics(summary: ValidationSummary) -> Html:
     names = list(summary.metrics["pytorch"])
     rows = [[side, *(values[name] for name in names)] for side, values in summary.metrics.items()]
-    return table(["", *(name.upper() for name in names)], rows, caption="From a confidence of 0.001 up.")
+    return table(["rules", *(name.upper() for name in names)], rows, caption="From a confidence of 0.001 up.")
 
 
 def _counts(summary: ValidationSummary) -> Html:
@@ -64,10 +103,10 @@ def _counts(summary: ValidationSummary) -> Html:
         ),
         ("of these: score within 0.05 of the confidence threshold", parity.near_threshold),
         ("of these: unexplained", parity.unexplained),
-        ("agreement", parity.agreement),
+        ("agreement, as a share", parity.agreement),
         ("agreement, explained ones not counted", parity.explained_agreement),
     ]
-    return table(["", "boxes"], rows)
+    return table(["what", "boxes"], rows)
 
 
 def _quantiles(parity: Parity) -> Html:
@@ -77,7 +116,9 @@ def _quantiles(parity: Parity) -> Html:
         ["IoU", *parity.iou_quantiles],
         ["score difference", *parity.score_difference_quantiles],
     ]
-    return table(["", *(f"{quantile:.0%}" for quantile in QUANTILES)], rows, caption="Quantiles over matched boxes.")
+    return table(
+        ["quantile", *(f"{quantile:.0%}" for quantile in QUANTILES)], rows, caption="Quantiles over matched boxes."
+    )
 
 
 def _classes(summary: ValidationSummary, classes: tuple[str, ...]) -> Html:

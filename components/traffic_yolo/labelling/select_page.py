@@ -130,4 +130,5 @@ def _drawn(one: Chosen, frame: Frame, options: SelectOptions, classes: Sequence[
         text = f"{annotation.class_name} {annotation.confidence or 0:.2f}"
         boxes.append(DrawnBox(xyxy, class_colour(classes.index(annotation.class_name)), text))
     caption = f"{one.rank}. {frame.file_name}: {one.reason}"
-    return draw_boxes(frame.picture(), boxes, caption, known=known, pictures_shown=options.pictures)
+    marks = {"camera and hour": [one.candidate.group], "class": sorted({name for _, name in known})}
+    return draw_boxes(frame.picture(), boxes, caption, known=known, pictures_shown=options.pictures, marks=marks)

@@ -99,7 +99,7 @@ def _gain(one: ClassResult) -> float | None:
 def _predictions(shown: Sequence[ShownPicture]) -> Html:
     if not shown:
         return Html("")
-    return Html(prediction_key() + pictures(picture(one.jpeg, one.caption) for one in shown))
+    return Html(prediction_key() + pictures(picture(one.jpeg, one.caption, marks=one.marks) for one in shown))
 
 
 def _left_out(report: TrainingReport) -> Html:

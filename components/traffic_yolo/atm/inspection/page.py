@@ -52,11 +52,12 @@ def inspection_text(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def inspection_html(inspection: Inspection) -> str:
-    """The inspection as one self-contained page."""
+def inspection_html(inspection: Inspection, pictures: Sequence[Html] = ()) -> str:
+    """The inspection as one self-contained page; `pictures`: of each kind of file, in order, none for no pictures."""
     sections: list[tuple[str, str]] = []
     for number, kind in enumerate(inspection.kinds, start=1):
-        sections += [(f"Kind {number}: {_headline(kind)}", table(["", ""], _facts(kind)))]
+        sections += [(f"Kind {number}: {_headline(kind)}", table(["what", "found"], _facts(kind)))]
+        sections += [("Pictures", body) for body in pictures[number - 1 : number]]
         sections += [(heading, body) for heading, body in _kind_sections(kind)]
     if inspection.unreadable:
         reasons = [(text,) for text in inspection.unreadable[:200]]

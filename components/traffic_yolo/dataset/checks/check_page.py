@@ -6,6 +6,7 @@ from pathlib import Path
 
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
+from traffic_yolo.dataset.checks.finding_pictures import found_pictures
 from traffic_yolo.dataset.checks.report import checks_section, findings_text
 from traffic_yolo.dataset.drawn_boxes import DrawnBox
 from traffic_yolo.dataset.picture_choice import BLURRED, NONE
@@ -49,6 +50,8 @@ def check_html(check: SourceCheck, pictures: str = BLURRED, folder: Path | None 
     sections: list[tuple[str, str]] = [
         ("Checks", checks_section(check.findings, check.run.severities, frames=check.run.frames)),
     ]
+    if check.found_in:
+        sections.append(("Pictures of findings", found_pictures(check.found_in, pictures)))
     if check.leaks is not None:
         sections.append(("Leaks between the source's splits", leak_section(check.leaks)))
     if check.radar is not None:
@@ -107,7 +110,9 @@ def _lonely_table(lonely: tuple[Lonely, ...]) -> Html:
     caption = (
         f"The first {len(rows)} of {len(lonely)} in findings.json and to_label.csv." if len(lonely) > len(rows) else ""
     )
-    return table(["alone", "frame", "class", "score", "distance, m", "file"], rows, caption=caption)
+    return table(
+        ["alone", "frame", "class", "score", "distance, m", "file"], rows, caption=caption, filter_by=("alone", "class")
+    )
 
 
 def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
@@ -123,6 +128,8 @@ def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
     caption += f"{sum(one.kind == 'box' for one in checked.lonely)} boxes without a track"
     known = [(box.xyxy, box.class_name or "") for box in observation.sound_boxes]
     known += [(one.box_xyxy, one.class_name or "") for one in checked.lonely]
+    kinds = {"track": "track without box", "box": "box without track"}
+    marks = {"alone": sorted({kinds[one.kind] for one in checked.lonely}), "camera": [observation.place]}
     return draw_boxes(
         observation.picture,
         [*matched, *alone],
@@ -130,4 +137,5 @@ def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
         known=known,
         pictures_shown=pictures_shown,
         pixels=FRAME_PIXELS,
+        marks=marks,
     )

@@ -90,7 +90,8 @@ def _one(entry: DrawnChange) -> Html | None:
         for boxes in (entry.before, entry.after)
         for xyxy, class_name in zip(boxes.xyxy, boxes.classes, strict=True)
     ]
-    return draw_boxes(entry.picture, _boxes(entry), caption, known=known, pixels=DRAWN_PIXELS)
+    marks = {"change": [WORDS[kind] for kind in BOX_KINDS if counts[kind] and kind != "same"]}
+    return draw_boxes(entry.picture, _boxes(entry), caption, known=known, pixels=DRAWN_PIXELS, marks=marks)
 
 
 def _boxes(entry: DrawnChange) -> Iterator[DrawnBox]:
@@ -117,4 +118,8 @@ def _xyxy(row: FloatArray) -> tuple[float, float, float, float]:
 def _names(diff: DataSetDiff) -> Html:
     rows = [(kind, name) for kind, found in diff.pictures.items() for name in found.named[:NAMED_ON_PAGE]]
     caption = f"The first {NAMED_ON_PAGE} of each kind; diff.json has up to 1,000."
-    return table(["", "picture"], rows, caption=caption) if rows else paragraph("Both have the same pictures.")
+    return (
+        table(["change", "picture"], rows, caption=caption, filter_by=("change",))
+        if rows
+        else paragraph("Both have the same pictures.")
+    )
