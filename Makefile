@@ -28,7 +28,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile slow pages fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +60,11 @@ test-shuffled: install  ## the test suite in random order, another each time; SE
 
 slow: install  ## the tests that take minutes (big networks, whole reference sets), ten times as many examples, drawn anew
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+
+pages: install  ## every HTML page, and pictures of each at three widths, light, dark and as PDF, in build/pages; axe-core's findings
+	rm -rf build/pages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt --no-deps --target build/axe axe-playwright-python
+	OMP_NUM_THREADS=1 $(BIN)/python tests/pages/make_pages.py build/pages --axe build/axe/axe_playwright_python/axe.min.js
 
 fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
 	mkdir -p $(FUZZ)/readers

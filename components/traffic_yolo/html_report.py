@@ -177,7 +177,7 @@ def _table(
     head = "".join(f'<th scope="col"{a}{b}>{name}</th>' for a, b, name in zip(marks, sorts, shown_headers, strict=True))
     lines = []
     for place, row in enumerate(body):
-        row_marks = [' class="long"' if _has_long_word(cell) else "" for cell in row]
+        row_marks = [' class="long"' if _has_long_word(_plain(cell)) else "" for cell in row]
         cells = zip(marks, row_marks, names, columns, strict=True)
         found = {name: [_plain(row[headers.index(name)])] for name in filter_by}
         lines.append(
@@ -246,7 +246,8 @@ def details(summary: str, body: str) -> Html:
 def colour_key(colours: Iterable[tuple[str, tuple[int, int, int]]]) -> Html:
     """A line that says what colours mean: (what, RGB) each."""
     inner = "".join(
-        f'<span class="key" style="background: rgb({red}, {green}, {blue})"></span>{html.escape(name)}'
+        f'<span class="item"><span class="key" style="background: rgb({red}, {green}, {blue})"></span>'
+        f"{html.escape(name)}</span> "
         for name, (red, green, blue) in colours
     )
     return Html(f'<p class="quiet keys">{inner}</p>')
@@ -383,9 +384,9 @@ def _salted_ids(text: str, title: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#f{salt}-\1)", text)
 
 
-def _has_long_word(cell: Cell) -> bool:
+def _has_long_word(text: str) -> bool:
     """Whether a narrow column has to break one of its words."""
-    return isinstance(cell, str) and any(len(word) > LONG_WORD for word in cell.split())
+    return any(len(word) > LONG_WORD for word in text.split())
 
 
 def _cell_html(value: Cell) -> str:

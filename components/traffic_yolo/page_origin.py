@@ -49,7 +49,7 @@ class About:
         if not runs or self.folder is None:
             return ""
         below = Path(os.path.relpath(self.folder, runs)).parts
-        return "" if below[0] in ("..", ".") else link_to(Path(runs) / below[0] / INDEX_NAME, self.folder)
+        return "" if not below or below[0] == ".." else link_to(Path(runs) / below[0] / INDEX_NAME, self.folder)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,27 @@ from traffic_yolo.cli import main
 from traffic_yolo.html_report import page, paragraph
 from traffic_yolo.page_origin import About
 
-STAND_IN = Path(__file__).with_name("deepstream_app_stand_in.py")
+# What `make_every_page` makes
+NAMES = (
+    "data set",
+    "check",
+    "check without findings",
+    "inspect",
+    "inspect of an unknown layout",
+    "diff",
+    "anonymize",
+    "training",
+    "tuning",
+    "evaluation",
+    "validation with a waterfall",
+    "drift",
+    "select",
+    "katib",
+    "ledger",
+    "evaluation of many classes",
+    "a page that says little",
+    "index",
+)
 FOUND, NOTHING = 1, 0  # exit codes of a check
 EXPERIMENT = """apiVersion: kubeflow.org/v1beta1
 kind: Experiment
@@ -42,9 +62,12 @@ spec:
             containers:
               - name: trial
                 image: python
-                command: [PYTHON, -c,
-                  "import sys; x = float(sys.argv[1]); print(f'score={1 - (x - 0.3) ** 2}'); print(f'size={x * 3}')",
-                  "${trialParameters.x}", "${trialParameters.layers}"]
+                command: [PYTHON, FOLDER/trial.py, "${trialParameters.x}", "${trialParameters.layers}"]
+"""
+TRIAL = """import sys
+x = float(sys.argv[1])
+print(f"score={1 - (x - 0.3) ** 2}")
+print(f"size={x * 3}")
 """
 
 
@@ -120,7 +143,8 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     run("select", "--source", recordings, "--labels", few, "--keep-splits", dataset / "splits.yaml", "--detections",
         found, "--budget", "8", "--out", folder / "select")  # fmt: skip
     made("select", folder / "select" / "report.html")
-    (folder / "experiment.yaml").write_text(EXPERIMENT.replace("PYTHON", sys.executable))
+    (folder / "experiment.yaml").write_text(EXPERIMENT.replace("PYTHON", sys.executable).replace("FOLDER", str(folder)))
+    (folder / "trial.py").write_text(TRIAL)
     run("katib", "run", folder / "experiment.yaml", "--out", folder / "katib")
     made("katib", folder / "katib" / "report.html")
     run("publish", "--model", model, "--tuning", folder / "tuning", "--validation", folder / "validation",

@@ -51,6 +51,7 @@ def look(browser: Browser, name: str, path: Path, folder: Path) -> None:
             browser.open(path.resolve().as_uri(), width=width, dark=dark)
             browser.screenshot(folder / f"{stem}_{width}_{'dark' if dark else 'light'}.png")
     browser.open(path.resolve().as_uri())
+    browser.call("Emulation.setEmulatedMedia", media="print")  # not the screen, whose pages scroll
     printed = browser.call(
         "Page.printToPDF", printBackground=True, preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69
     )
