@@ -78,6 +78,7 @@ def test_a_good_model_passes_and_leaves_what_a_node_needs(
     assert summary.scalars["ap50_deepstream"] == parity["metrics"]["deepstream"]["ap50"]
     report = (out / "report.html").read_text()
     assert "within the limits" in report
+    assert (report.count(">within</span>"), report.count(">BEYOND</span>")) == (4, 0)
     assert "crop-objects-to-roi-boundary=1" in report
 
 
@@ -151,7 +152,11 @@ def test_a_poor_parity_is_said_and_recorded(model: Path, dataset: Path, point: P
     assert "PARITY FAILED" in summary.text
     assert summary.scalars["parity_passed"] == 0
     assert json.loads((tmp_path / "validation" / "parity.json").read_text())["passed"] is False
-    assert "NOT within the limits" in (tmp_path / "validation" / "report.html").read_text()
+    report = (tmp_path / "validation" / "report.html").read_text()
+    assert "NOT within the limits" in report
+    words = ("a class's agreement", "AP50 of single classes", "have no partner", "with one class a box falls")
+    exceeded = sum(any(word in problem for problem in summary.problems) for word in words)
+    assert report.count(">BEYOND</span>") == exceeded > 0
 
 
 @pytest.mark.usefixtures("swapped")

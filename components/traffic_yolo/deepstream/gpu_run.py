@@ -22,6 +22,7 @@ from traffic_yolo.deepstream.deepstream_app import FRAMES_FOLDER, RunPart, read_
 from traffic_yolo.deepstream.deploy_config import CONFIG_NAME, TABLE_NAME, DeployOptions, deploy_config
 from traffic_yolo.deepstream.engine_names import EngineName, onnx_is_quantized
 from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
+from traffic_yolo.deepstream.gpu_run_report import gpu_run_report
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.nvinfer_keys import PROPERTY
 from traffic_yolo.deepstream.parity import Parity, compare
@@ -40,6 +41,7 @@ from traffic_yolo.errors import EvaluationError, GateError, ModelError, OptionsE
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import ONNX_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.page_origin import REPORT_NAME, About, Subject
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
@@ -47,6 +49,7 @@ from traffic_yolo.storage import (
     input_path,
     output_path,
     write_json,
+    write_text,
 )
 
 SCHEMA_VERSION = 1
@@ -103,7 +106,7 @@ class GpuRunSummary:
 def run_on_deepstream(
     model: AnyPath, dataset: AnyPath, operating_point: AnyPath, out: AnyPath, options: GpuRunOptions
 ) -> GpuRunSummary:
-    """Runs deepstream-app over a split and writes `out`: run.json, the log, configurations, KITTI files and the engine.
+    """Runs deepstream-app over a split and writes `out`: run.json, report.html, log, configurations, KITTI files.
 
     The boxes are compared with the simulator's at the thresholds of `operating_point`, AP from 0.001 up. A run beyond
     the limits, or of another precision than asked for, is written and then raises `GateError`, unless
@@ -179,6 +182,8 @@ def run_on_deepstream(
         for part in parts:
             shutil.rmtree(work / part.folder / FRAMES_FOLDER)  # the data set has the pictures
         write_json(work / RUN_NAME, _description(summary, folder, options))
+        about = (folder.subject(target), data.subject(target), Subject("split", options.split))
+        write_text(work / REPORT_NAME, gpu_run_report(summary, folder.classes, About(about, target)))
     if options.require_parity and summary.problems:
         raise GateError(f"{target}: {'; '.join(summary.problems)}")
     return summary
