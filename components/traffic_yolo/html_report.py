@@ -34,7 +34,7 @@ from traffic_yolo.number_format import UNDEFINED, format_column, format_number
 from traffic_yolo.page_origin import About, Made
 
 CELL_COLOURS = 64  # of a heat map: neighbours differ by less than an eye can tell side by side
-LONG_WORD = 12  # characters
+LONG_WORD, LONG_TEXT = 12, 40  # characters
 
 SORT_KINDS = ("text", "number", "version")  # version: by the number in front, then as text
 LONG_PAGE = 4  # headings, from which a page has a list of them
@@ -177,7 +177,7 @@ def _table(
     head = "".join(f'<th scope="col"{a}{b}>{name}</th>' for a, b, name in zip(marks, sorts, shown_headers, strict=True))
     lines = []
     for place, row in enumerate(body):
-        row_marks = [' class="long"' if _has_long_word(_plain(cell)) else "" for cell in row]
+        row_marks = [_text_mark(_plain(cell), is_block=bool(kind)) for cell in row]
         cells = zip(marks, row_marks, names, columns, strict=True)
         found = {name: [_plain(row[headers.index(name)])] for name in filter_by}
         lines.append(
@@ -384,9 +384,11 @@ def _salted_ids(text: str, title: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#f{salt}-\1)", text)
 
 
-def _has_long_word(text: str) -> bool:
-    """Whether a narrow column has to break one of its words."""
-    return any(len(word) > LONG_WORD for word in text.split())
+def _text_mark(text: str, *, is_block: bool) -> str:
+    """The class of a cell whose column must not become too narrow: it has a word to break, or a sentence."""
+    names = ["long"] if any(len(word) > LONG_WORD for word in text.split()) else []
+    names += ["text"] if len(text) > LONG_TEXT and not is_block else []
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _cell_html(value: Cell) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from traffic_yolo.errors import StorageError
 from traffic_yolo.html_report import GENERATOR, Html, page, paragraph, table
 from traffic_yolo.page_origin import INDEX_NAME, About, Subject, link_to, short_path
-from traffic_yolo.storage import AnyPath, input_path, write_text
+from traffic_yolo.storage import AnyPath, output_path, write_text
 
 MOST_DEEP = 6  # folders below the one that is asked for
 HEAD_BYTES = 40_000  # of a page, in which its title stands
@@ -66,7 +66,7 @@ def write_index(folder: AnyPath) -> Path:
 
     Raises `StorageError` where no report lies there.
     """
-    root = input_path(folder, what="folder of reports").resolve()
+    root = output_path(folder).resolve()
     found = find_reports(root) if root.is_dir() else []
     if not found:
         raise StorageError(

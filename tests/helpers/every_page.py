@@ -3,10 +3,10 @@
 import contextlib
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 from many_classes import made_up_report
 from odd_recordings import write_good
 
@@ -62,7 +62,9 @@ spec:
             containers:
               - name: trial
                 image: python
-                command: [PYTHON, FOLDER/trial.py, "${trialParameters.x}", "${trialParameters.layers}"]
+                command: [python, /nas/trial.py, "${trialParameters.x}", "${trialParameters.layers}"]
+                volumeMounts: [{name: nas, mountPath: /nas}]
+            volumes: [{name: nas, persistentVolumeClaim: {claimName: nas}}]
 """
 TRIAL = """import sys
 x = float(sys.argv[1])
@@ -107,7 +109,7 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     made("check without findings", folder / "sound" / "report.html")
     run("atm", "inspect", recordings, "--html", folder / "inspect.html")
     made("inspect", folder / "inspect.html")
-    write_good(folder / "unknown" / "camera.h5")
+    _unknown_recording(folder / "unknown" / "camera.h5")
     run("atm", "inspect", folder / "unknown", "--html", folder / "inspect_unknown.html")
     made("inspect of an unknown layout", folder / "inspect_unknown.html")
     run("convert", "--source", recordings, "--labels", spoiled, "--out", folder / "changed", "--leak-check", "report", "--val-sites", "C",
@@ -143,9 +145,9 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     run("select", "--source", recordings, "--labels", few, "--keep-splits", dataset / "splits.yaml", "--detections",
         found, "--budget", "8", "--out", folder / "select")  # fmt: skip
     made("select", folder / "select" / "report.html")
-    (folder / "experiment.yaml").write_text(EXPERIMENT.replace("PYTHON", sys.executable).replace("FOLDER", str(folder)))
+    (folder / "experiment.yaml").write_text(EXPERIMENT)
     (folder / "trial.py").write_text(TRIAL)
-    run("katib", "run", folder / "experiment.yaml", "--out", folder / "katib")
+    run("katib", "run", folder / "experiment.yaml", "--nas-root", folder, "--out", folder / "katib")
     made("katib", folder / "katib" / "report.html")
     run("publish", "--model", model, "--tuning", folder / "tuning", "--validation", folder / "validation",
         "--evaluation", folder / "first", "--dataset", dataset, "--zoo", folder / "zoo", "--model-name", "small",
@@ -189,6 +191,14 @@ def _spoiled_labels(labels: Path, target: Path) -> Path:
             box["bbox"] = [left + 6, top + 2, wide, high]
     target.write_text(json.dumps({**content, "annotations": [box for box in boxes if box["id"] % 13]}))
     return target
+
+
+def _unknown_recording(path: Path) -> None:
+    """A recording whose data sets have other names than any layout has."""
+    with h5py.File(write_good(path), "a") as file:
+        for scan in file.values():
+            scan.move("Image", "frame")
+            scan.move("AI", "objects")
 
 
 def _few_labels(labels: Path, target: Path) -> Path:

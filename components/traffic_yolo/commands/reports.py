@@ -1,15 +1,17 @@
 """`traffic-yolo reports`."""
 
+from pathlib import Path
+
 import click
 
 from traffic_yolo.commands.json_result import json_option, print_result
-from traffic_yolo.commands.location_types import READ
+from traffic_yolo.commands.location_types import WRITE
 
 
 @click.command()
-@click.argument("folder", type=READ)
+@click.argument("folder", type=WRITE)
 @json_option
-def command(folder: str, as_json: bool) -> None:
+def command(folder: Path, as_json: bool) -> None:
     """Write FOLDER/index.html: a page with a link to every report in FOLDER and below it."""
     from traffic_yolo.report_index import find_reports, write_index
 

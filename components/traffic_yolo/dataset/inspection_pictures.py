@@ -40,7 +40,7 @@ def _of_kind(kind: Kind, pictures_shown: str) -> Html:
         drawn = draw_boxes(
             sample.data,
             [DrawnBox(box, PALETTE[0]) for box in found],
-            f"{sample.where}: {len(found)} boxes",
+            f"{sample.where}: {len(found)} box{'es' * (len(found) != 1)}",
             known=[(box, "") for box in found] if kind.layout else [],
             pictures_shown=pictures_shown,
             pixels=FRAME_PIXELS,

@@ -148,7 +148,7 @@ def _ignored_table(report: "Report") -> Html:
 
 def _size_figure(found: Distributions, classes: Sequence[str]) -> Figure:
     figure = Figure(figsize=(9, 3))
-    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.97, wspace=0.06)
+    figure.subplots_adjust(left=0.07, right=0.84, bottom=0.16, top=0.97, wspace=0.12)
     axes = figure.subplots(1, 3, sharey=True)
     # As many as there are colours: the most frequent
     frequency = found.aspects.sum(axis=1)
@@ -167,7 +167,8 @@ def _size_figure(found: Distributions, classes: Sequence[str]) -> Figure:
         log_scale(axis.xaxis, ticks)
     axes[0].set_ylabel("share of the class's boxes")
     if frequency.any():
-        axes[2].legend(fontsize="small")
+        # Beside the panels: on one of them it would lie on curves
+        axes[2].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False)
     return figure
 
 
@@ -210,6 +211,7 @@ def _crowding_figure(found: Distributions) -> Figure:
             axis.stairs(shares, np.arange(most + 2) - 0.5, label=split)
     axis.set_xlabel("boxes in a picture")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlim(-0.5, most + 0.5)
     axis.set_ylabel("share of pictures")
     if any(found.crowding.values()):
         axis.legend(fontsize="small")
