@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.report_index import write_index
+from traffic_yolo.report_index import find_reports, write_index
 from traffic_yolo.storage import read_json
 
 
@@ -35,7 +35,7 @@ def run_summary(run: Path, zoo: str) -> str:
         ("evaluation report", run / "evaluate" / "evaluation" / "report.html"),
         ("threshold report", run / "tune" / "tuning" / "report.html"),
         ("parity report", run / "validate" / "validation" / "report.html"),
-        ("all reports", write_index(run)),
+        *([("all reports", write_index(run))] if find_reports(run) else []),
         ("model bundle", published["bundle"]),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),
     ]

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
@@ -45,7 +44,7 @@ def check_text(check: SourceCheck) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in check.notes)])
 
 
-def check_html(check: SourceCheck, pictures: str = BLURRED, folder: Path | None = None) -> str:
+def check_html(check: SourceCheck, pictures: str = BLURRED, folder: AnyPath | None = None) -> str:
     """The outcome as one self-contained page; `folder`: in which it will lie, where that is known."""
     sections: list[tuple[str, str]] = [
         ("Checks", checks_section(check.findings, check.run.severities, frames=check.run.frames)),
@@ -58,7 +57,11 @@ def check_html(check: SourceCheck, pictures: str = BLURRED, folder: Path | None 
         sections += radar_sections(check.radar, pictures)
     if check.notes:
         sections.append(("Notes", Html("".join(paragraph(note) for note in check.notes))))
-    return page("Check of a source", sections, about=About((Subject("source", check.description),), folder))
+    return page(
+        "Check of a source",
+        sections,
+        about=About((Subject("source", check.description),), output_path(folder) if folder else None),
+    )
 
 
 def radar_sections(radar: CrossCheckReport, pictures_shown: str = BLURRED) -> list[tuple[str, str]]:

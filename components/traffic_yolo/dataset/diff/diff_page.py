@@ -1,7 +1,6 @@
 """A comparison of two data sets for people: lines for a terminal, and a page with the pictures that changed most."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from traffic_yolo.boxes import FloatArray
 from traffic_yolo.dataset.diff.data_set_diff import BOX_KINDS, DataSetDiff, DrawnChange
@@ -58,7 +57,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "none"
 
 
-def diff_html(diff: DataSetDiff, folder: Path | None = None) -> str:
+def diff_html(diff: DataSetDiff, folder: AnyPath | None = None) -> str:
     """The comparison as one self-contained page; `folder`: in which it will lie, where that is known."""
     rows: list[tuple[str | int, ...]] = [
         (name, each.before, each.after, *(each.counts[kind] for kind in BOX_KINDS))
@@ -73,7 +72,7 @@ def diff_html(diff: DataSetDiff, folder: Path | None = None) -> str:
         ("Pictures", _names(diff)),
     ]
     about = tuple(Subject(which, said) for which, said in zip(("first", "second"), diff.described, strict=True))
-    return page("Two data sets compared", sections, about=About(about, folder))
+    return page("Two data sets compared", sections, about=About(about, output_path(folder) if folder else None))
 
 
 def _drawn(diff: DataSetDiff) -> Html:
