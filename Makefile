@@ -29,7 +29,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile docs slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile docs slow pages fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -69,6 +69,11 @@ docs: install  ## these pages as a site with the reference, every command's help
 	mkdir -p build/notebooks/examples
 	$(if $(RUN),$(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/notebooks/examples examples/*.ipynb)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+pages: install  ## every HTML page, and pictures of each at three widths, light, dark and as PDF, in build/pages; axe-core's findings
+	rm -rf build/pages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt --no-deps --target build/axe axe-playwright-python
+	OMP_NUM_THREADS=1 $(BIN)/python tests/pages/make_pages.py build/pages --axe build/axe/axe_playwright_python/axe.min.js
 
 fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
 	mkdir -p $(FUZZ)/readers

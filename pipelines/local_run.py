@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from kfp import local
 
 from traffic_yolo.errors import ERROR_PREFIX, GATE_PREFIX, GateError, TrafficYoloError
+from traffic_yolo.page_origin import RUNS_VARIABLE, environment_variable
 from traffic_yolo.process_identity import identity
 from traffic_yolo.progress import INTERVAL_VARIABLE
 from traffic_yolo.run_id import OWNER_VARIABLE
@@ -77,6 +78,7 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         _print_and_log_as_before(),
         _short_artifacts(),
         _as_owner(),
+        environment_variable(RUNS_VARIABLE, str(root.resolve())),
         _task_output() as output,
     ):
         # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".

@@ -25,6 +25,7 @@ os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 # pytest-xdist gives each processor a process of its own: a library's second thread there only spins and waits. Set
 # before torch is loaded, and inherited by every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SOURCE_DATE_EPOCH", "1789000000")  # the date of pages, whose bytes tests compare
 load_profile()
 TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
 

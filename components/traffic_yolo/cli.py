@@ -11,6 +11,7 @@ import click
 
 from traffic_yolo._version import __version__
 from traffic_yolo.entry_point import one_line_errors
+from traffic_yolo.page_origin import stated_command
 
 # name -> (module under traffic_yolo.commands, what the top-level help says); the order is the order of the pipeline
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -44,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "zoo": ("zoo", "The versions of a model zoo: list, show, verify, fetch, and choose which one is in use."),
     "ledger": ("ledger", "Compare the models of a zoo in one table."),
     "log": ("log", "Tell MLflow what steps left: numbers, what moved them, reports."),
+    "reports": ("reports", "Write a page with a link to every report below a folder."),
     "storage": ("storage", "List, fetch, put, verify and sync files: paths, nas:// and s3:// alike."),
     "trial": ("trial", "One Katib trial: train, detect, print metrics as name=value."),
     "katib": ("katib", "Katib Experiments: check them, run them on this machine."),
@@ -85,7 +87,7 @@ def traffic_yolo(verbose: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command; a user's mistake ends it with one line on stderr and exit code 2."""
-    with one_line_errors():
+    with one_line_errors(), stated_command(sys.argv[1:] if arguments is None else arguments):
         traffic_yolo(args=arguments, prog_name="traffic-yolo")
 
 

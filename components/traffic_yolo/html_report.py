@@ -1,14 +1,18 @@
 """Self-contained HTML pages for reports: headings, tables, pictures and matplotlib figures as inline SVG.
 
-A page asks the network for nothing, so it opens from a NAS and in the Kubeflow UI's sandboxed frame alike; it follows
-the reader's light or dark mode. It runs no script but `sorting_by_click`, without which it says the same. The same
-input gives the same bytes.
+A page asks the network for nothing, so it opens from a NAS and in the Kubeflow UI's frame (sandbox="allow-scripts")
+alike; it follows the reader's light or dark mode, and what is too wide for the window or the paper scrolls or shrinks.
+Its style and its one script are `report_page.css` and `report_page.js`; without the script it says the same. The same
+input at the same time gives the same bytes.
 """
 
 import base64
+import functools
 import hashlib
 import html
+import importlib.resources
 import io
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,91 +30,18 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from traffic_yolo.number_format import UNDEFINED, format_column, format_number
+from traffic_yolo.page_origin import About, Made
+
 CELL_COLOURS = 64  # of a heat map: neighbours differ by less than an eye can tell side by side
-LONG_WORD = 12  # characters
+LONG_WORD, LONG_TEXT = 12, 40  # characters
 
-STYLE = """
-:root { color-scheme: light dark;
-  --page: #ffffff; --text: #1c2127; --quiet: #5b6673; --line: #d5dae0; --band: #f4f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #14181d; --text: #e4e8ec; --quiet: #9aa5b1; --line: #363e47; --band: #1d232a; }
-}
-body { background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
-  max-width: 70rem; padding: 1.5rem; }
-h1 { font-size: 1.6rem; margin: 0 0 1rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p { max-width: 50rem; } .quiet { color: var(--quiet); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
-caption { caption-side: bottom; color: var(--quiet); font-size: .9em; padding: .3rem 0; text-align: left; }
-th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: left; vertical-align: top; }
-th { font-weight: 600; } tbody tr:nth-child(even) { background: var(--band); }
-td.number, th.number { text-align: right; }
-body:has(table.many) { max-width: 110rem; }
-table.many { font-size: .8em; width: 100%; }
-.many th, .many td { padding: .25rem .3rem; } .many td.long { min-width: 5rem; overflow-wrap: anywhere; }
-@media (max-width: 80rem) {
-  .many, .many tbody { display: block; } .many thead { display: none; }
-  .many tr { border: 1px solid var(--line); break-inside: avoid; display: grid; margin: .5rem 0; padding: .4rem;
-    grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
-  .many td, .many td.number { border: 0; text-align: left; }
-  .many td::before { color: var(--quiet); content: attr(data-name); display: block; font-size: .9em; }
-}
-th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
-th[aria-sort=ascending] button::after { content: "\\2191"; }
-th[aria-sort=descending] button::after { content: "\\2193"; }
-@media screen and (max-width: 80rem) {
-  .many.sorts thead, .many.sorts thead tr { border: 0; display: flex; flex-wrap: wrap; gap: 0 .6rem; padding: 0; }
-  .many.sorts thead th { border: 0; text-align: left; }
-}
-@media print {
-  th[aria-sort] button::after { content: none !important; }
-  body { max-width: none; padding: 0; } .wide { overflow: visible; } h2 { break-after: avoid; }
-  tr, figure, svg.figure { break-inside: avoid; }
-}
-svg.figure { display: block; height: auto; margin: .5rem 0; max-width: 100%; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
-.pictures figure { flex: 1 1 20rem; margin: 0; max-width: 30rem; }
-figcaption { color: var(--quiet); font-size: .9em; }
-.tiles { display: flex; flex-wrap: wrap; gap: .6rem; margin: .8rem 0; }
-.tile { background: var(--band); border-radius: 6px; min-width: 6.5rem; padding: .5rem .8rem; }
-.tile b { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-.tile span { color: var(--quiet); font-size: .85em; }
-.callout { border-left: 4px solid var(--line); padding: .1rem 0 .1rem .9rem; }
-.callout.warning { border-color: #d55e00; } .callout.good { border-color: #009e73; }
-.key { display: inline-block; border: 1px solid var(--quiet); height: .8em; margin: 0 .3em 0 .9em; width: .8em; }
-p.keys { max-width: none; } p.keys span:first-child { margin-left: 0; }
-summary { cursor: pointer; margin: .5rem 0; }
-img { height: auto; max-width: 100%; }
-"""
-
-# Each header becomes a button. The first click brings what a reader looks for to the top, the second one the other end;
-# what a row does not state stays last, and ties stay in the order of the page.
-SORTING = """
-for (const table of document.querySelectorAll("table.many")) {
-  const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
-  const number = text => Number((text.match(/^-?[0-9.]+(e[-+]?[0-9]+)?/) || [NaN])[0]);
-  const compare = { text: (a, b) => a < b ? -1 : a > b ? 1 : 0,
-    number: (a, b) => number(a) - number(b), version: (a, b) => number(a) - number(b) || (a < b ? -1 : a > b ? 1 : 0) };
-  table.classList.add("sorts");
-  heads.forEach((head, column) => {
-    const button = document.createElement("button"), [kind, first] = head.dataset.sort.split(" ");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    const value = row => row.cells[column].textContent;
-    button.addEventListener("click", () => {
-      const other = { ascending: "descending", descending: "ascending" }, way = other[head.ariaSort] || first;
-      const there = rows.filter(row => !["", "\u2013"].includes(value(row)));
-      const sign = way === "ascending" ? 1 : -1;
-      there.sort((a, b) => sign * compare[kind](value(a), value(b)));
-      body.append(...there, ...rows.filter(row => !there.includes(row)));
-      heads.forEach(each => each.removeAttribute("aria-sort"));
-      head.ariaSort = way;
-    });
-  });
-}
-"""
 SORT_KINDS = ("text", "number", "version")  # version: by the number in front, then as text
+LONG_PAGE = 4  # headings, from which a page has a list of them
+GENERATOR = "traffic-yolo"
+# A number as people write it, which belongs to the right of its cell even where its column has words too
+_FIGURE = re.compile(r'<svg class="figure".*?</svg>', re.DOTALL)
+_NUMBER_TEXT = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)? ?%?")
 
 Cell = str | int | float | None
 
@@ -121,30 +52,94 @@ class Html(str):
     __slots__ = ()
 
 
-def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
+@functools.cache
+def style() -> str:
+    """The style sheet of every page."""
+    return _own_file("report_page.css")
+
+
+@functools.cache
+def script() -> str:
+    """The script of every page; without it the page says the same."""
+    return _own_file("report_page.js")
+
+
+def _own_file(name: str) -> str:
+    return importlib.resources.files("traffic_yolo").joinpath(name).read_text(encoding="utf-8")
+
+
+def page(title: str, sections: Sequence[tuple[str, str]], *, about: About, made: Made | None = None) -> str:
     """A whole HTML document: `title` as its heading, then each section's heading (plain text) and body (HTML).
 
-    An empty heading gives a section without one.
+    An empty heading gives a section without one. `about`: what the page is about, for its header, which also states
+    `made`: by default now, by this process. The page loads nothing, and runs no script but its own: its content
+    security policy says so to the browser, whatever stands in the sections.
     """
+    made = made or Made.now()
+    headings = [heading for heading, _ in sections if heading]
     parts = []
-    for heading, body in sections:
-        shown = f"<h2>{html.escape(heading)}</h2>\n" if heading else ""
+    for number, (heading, body) in enumerate(sections):
+        body = _FIGURE.sub(r'<div class="figure-box">\g<0></div>', body)
+        shown = f'<h2 id="s{number}">{html.escape(heading)}</h2>\n' if heading else ""
         parts.append(f"<section>\n{shown}{body}\n</section>\n")
     name = html.escape(title)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
-        f"{''.join(parts)}</body>\n</html>\n"
+        f'<meta name="generator" content="{GENERATOR} {html.escape(made.version)}">\n'
+        f'<meta name="date" content="{made.at.isoformat()}">\n'
+        f'<meta name="description" content="{html.escape(_described(about))}">\n'
+        f"<title>{name}</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<header>\n<h1>{name}</h1>\n"
+        f"{_header(about, made)}</header>\n{_contents(sections) if len(headings) >= LONG_PAGE else ''}"
+        f"<main>\n{''.join(parts)}</main>\n<script>\n{script()}</script>\n</body>\n</html>\n"
     )
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Html:
-    """An HTML table. A column whose cells are all numbers (or None) is aligned right, written by `format_cell`.
+def content_security_policy() -> str:
+    """What a browser allows a page: its own styles, pictures inside it, and the one script."""
+    digest = base64.b64encode(hashlib.sha256(f"\n{script()}".encode()).digest()).decode("ascii")
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
 
-    Raises `ValueError` for a row whose length is not that of `headers`.
+
+def _described(about: About) -> str:
+    return "; ".join(f"{one.what}: {one.text}" for one in about.subjects)
+
+
+def _header(about: About, made: Made) -> str:
+    """What a page is about and where it is from, as a list of names and values."""
+    shown = [(one.what, _linked(one.text, one.link)) for one in about.subjects]
+    shown += [("made", html.escape(made.date)), ("by", html.escape(f"{GENERATOR} {made.version}"))]
+    shown.append(("command", f"<code>{html.escape(made.command)}</code>"))
+    if about.index_link:
+        shown.append(("run", _linked("all reports of this run", about.index_link)))
+    inner = "".join(f"<div><dt>{html.escape(what)}</dt><dd>{value}</dd></div>\n" for what, value in shown)
+    return f'<dl class="about">\n{inner}</dl>\n'
+
+
+def _linked(text: str, link: str) -> str:
+    return f'<a href="{html.escape(link)}">{html.escape(text)}</a>' if link else html.escape(text)
+
+
+def _contents(sections: Sequence[tuple[str, str]]) -> str:
+    links = [
+        f'<a href="#s{number}">{html.escape(heading)}</a>' for number, (heading, _) in enumerate(sections) if heading
+    ]
+    return f'<nav aria-label="Sections">{" ".join(links)}</nav>\n'
+
+
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", filter_by: Sequence[str] = ()
+) -> Html:
+    """An HTML table. A column whose cells are all numbers (or None) is aligned right, written by `format_column`.
+
+    `filter_by`: headers of the columns by whose texts a reader may choose rows, where the page's script runs. Raises
+    `ValueError` for a row whose length is not that of `headers`, and for a filter by a column that is not there.
     """
-    return _table(headers, rows, caption, kind="")
+    return _table(headers, rows, caption, kind="", filter_by=filter_by)
 
 
 def table_of_many_columns(
@@ -152,15 +147,10 @@ def table_of_many_columns(
 ) -> Html:
     """A `table` that needs no scrolling: up to 1,280 pixels, and on paper, each row is a block of names and values.
 
-    `sort`: header -> how `sorting_by_click` sorts by it, one of `SORT_KINDS` and what the first click gives
-    ("number descending"); all headers have one, or none.
+    `sort`: header -> how a click on it sorts, one of `SORT_KINDS` and what the first click gives ("number descending");
+    all headers have one, or none.
     """
     return _table(headers, rows, caption, kind="many", sort=sort or {})
-
-
-def sorting_by_click() -> Html:
-    """What makes the headers of a page's tables of many columns buttons that sort; put it behind the last of them."""
-    return Html(f"<script>{SORTING}</script>")
 
 
 def _table(
@@ -170,28 +160,63 @@ def _table(
     *,
     kind: str,
     sort: Mapping[str, str] = MappingProxyType({}),
+    filter_by: Sequence[str] = (),
 ) -> Html:
     body = [tuple(row) for row in rows]
     for row in body:
         if len(row) != len(headers):
             raise ValueError(f"table row has {len(row)} cells, expected {len(headers)}: {row!r}")
-    numeric = [bool(body) and all(not isinstance(row[column], str) for row in body) for column in range(len(headers))]
+    if unknown := set(filter_by) - set(headers):
+        raise ValueError(f"filter_by has {sorted(unknown)}, expected some of {list(headers)}")
+    columns = [_column_texts([row[column] for row in body]) for column in range(len(headers))]
+    numeric = [_is_numeric([row[column] for row in body]) for column in range(len(headers))]
     marks = [' class="number"' if right else "" for right in numeric]
     names = [f' data-name="{html.escape(name)}"' for name in headers] if kind else [""] * len(headers)
     shown_headers = [_cell_html(name).replace("_", "_<wbr>") if kind else _cell_html(name) for name in headers]
     sorts = [f' data-sort="{sort[name]}"' if sort else "" for name in headers]
-    head = "".join(f"<th{a}{b}>{name}</th>" for a, b, name in zip(marks, sorts, shown_headers, strict=True))
+    head = "".join(f'<th scope="col"{a}{b}>{name}</th>' for a, b, name in zip(marks, sorts, shown_headers, strict=True))
     lines = []
-    for row in body:
-        row_marks = [' class="long"' if kind and _has_long_word(cell) else "" for cell in row]
-        cells = zip(marks, row_marks, names, row, strict=True)
+    for place, row in enumerate(body):
+        row_marks = [_text_mark(_plain(cell), is_block=bool(kind)) for cell in row]
+        cells = zip(marks, row_marks, names, columns, strict=True)
+        found = {name: [_plain(row[headers.index(name)])] for name in filter_by}
         lines.append(
-            "<tr>" + "".join(f"<td{a or b}{name}>{_cell_html(cell)}</td>" for a, b, name, cell in cells) + "</tr>"
+            f"<tr{_marked(found)}>"
+            + "".join(f"<td{a or b}{name}>{texts[place]}</td>" for a, b, name, texts in cells)
+            + "</tr>"
         )
     shown = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     content = f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
-    opening = f'<table class="{kind}">' if kind else "<table>"
-    return Html(f'<div class="wide">{opening}{shown}{content}</table></div>')
+    opening = f'<table class="{kind}">' if kind else f'<table style="--columns: {len(headers)}">'
+    filters = " data-filters" if filter_by and len(body) > 1 else ""
+    return Html(f'<div class="wide"{filters}>{opening}{shown}{content}</table></div>')
+
+
+def _column_texts(cells: Sequence[Cell]) -> list[str]:
+    """HTML of a column: numbers with the same decimals, whatever words stand between them."""
+    numbers = format_column(cell if isinstance(cell, int | float) else None for cell in cells)
+    return [
+        _cell_html(cell) if cell is None or isinstance(cell, str) else html.escape(number)
+        for cell, number in zip(cells, numbers, strict=True)
+    ]
+
+
+def _is_numeric(cells: Sequence[Cell]) -> bool:
+    """Whether a column has numbers alone, as values or as texts ("12.5%"), and dashes."""
+    words = [cell for cell in cells if isinstance(cell, str) and cell != UNDEFINED]
+    return any(cell is not None for cell in cells) and all(_NUMBER_TEXT.fullmatch(word) for word in words)
+
+
+def _plain(cell: Cell) -> str:
+    """A cell without its tags."""
+    return html.unescape(re.sub(r"<[^>]*>", "", cell)) if isinstance(cell, Html) else format_cell(cell)
+
+
+def _marked(marks: Mapping[str, Sequence[str]]) -> str:
+    if not marks:
+        return ""
+    text = json.dumps({name: list(values) for name, values in marks.items()}, ensure_ascii=False, separators=(",", ":"))
+    return f' data-marks="{html.escape(text)}"'
 
 
 def paragraph(text: str, *, quiet: bool = False) -> Html:
@@ -221,33 +246,44 @@ def details(summary: str, body: str) -> Html:
 def colour_key(colours: Iterable[tuple[str, tuple[int, int, int]]]) -> Html:
     """A line that says what colours mean: (what, RGB) each."""
     inner = "".join(
-        f'<span class="key" style="background: rgb({red}, {green}, {blue})"></span>{html.escape(name)}'
+        f'<span class="item"><span class="key" style="background: rgb({red}, {green}, {blue})"></span>'
+        f"{html.escape(name)}</span> "
         for name, (red, green, blue) in colours
     )
     return Html(f'<p class="quiet keys">{inner}</p>')
 
 
-def picture(jpeg: bytes, caption: str) -> Html:
-    """A JPEG inside the page (a data URI) with its caption; place several inside `pictures`."""
+def badge(text: str, kind: str = "") -> Html:
+    """A word in the colour of its `kind`: "error", "warning", "info" or "good"; "" for none."""
+    return Html(f'<span class="badge {kind}">{html.escape(text)}</span>'.replace(' "', '"'))
+
+
+def picture(jpeg: bytes, caption: str, *, marks: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Html:
+    """A JPEG inside the page (a data URI) with its caption; place several inside `pictures`.
+
+    `marks`: what a reader may choose pictures by, such as {"class": ["CAR"], "error": ["missed"]}.
+    """
     data = base64.b64encode(jpeg).decode("ascii")
     text = html.escape(caption)
     return Html(
-        f'<figure><img src="data:image/jpeg;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+        f'<figure{_marked(marks)}><img src="data:image/jpeg;base64,{data}" alt="{text}">'
+        f"<figcaption>{text}</figcaption></figure>"
     )
 
 
 def pictures(shown: Iterable[str]) -> Html:
-    """Pictures side by side, wrapping with the width of the window."""
-    return Html(f'<div class="pictures">{"".join(shown)}</div>')
+    """Pictures side by side, wrapping with the width of the window.
+
+    Where the page's script runs, a click enlarges one, and those with `marks` can be filtered.
+    """
+    inner = "".join(shown)
+    filters = " data-filters" if "<figure data-marks=" in inner else ""
+    return Html(f'<div class="pictures"{filters}>{inner}</div>')
 
 
 def format_cell(value: Cell) -> str:
-    """A table cell as plain text: None is a dash, a float has up to four decimals, an int keeps all its digits."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{round(value, 4):.8g}"
-    return str(value)
+    """A table cell as plain text: text as it is, numbers by `number_format.format_number`."""
+    return value if isinstance(value, str) else format_number(value)
 
 
 def log_scale(axis: Axis, ticks: Sequence[float]) -> None:
@@ -332,10 +368,11 @@ def _root_element(text: str, title: str) -> str:
         raise AssertionError("matplotlib wrote an SVG without viewBox or width")
     label = f' aria-label="{html.escape(title)}"' if title else ""
     name = f"<title>{html.escape(title)}</title>" if title else ""
-    # 1 pt is 4/3 CSS pixels; max-width in the page's style lets it shrink on a narrow screen.
+    pixels = round(float(width.group(1)) * 4 / 3)  # 1 pt is 4/3 CSS pixels
+    # On a narrow screen it shrinks until its texts would be too small, and then its box scrolls
     return (
         f'<svg class="figure" role="img"{label} xmlns="http://www.w3.org/2000/svg" {view_box.group(0)} '
-        f'width="{float(width.group(1)) * 4 / 3:.0f}" fill="currentColor" '
+        f'width="{pixels}" style="--drawn: {pixels}px" fill="currentColor" '
         f'stroke-linejoin="round" stroke-linecap="butt">{name}'
     )
 
@@ -347,9 +384,11 @@ def _salted_ids(text: str, title: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#f{salt}-\1)", text)
 
 
-def _has_long_word(cell: Cell) -> bool:
-    """Whether a narrow column has to break one of its words."""
-    return isinstance(cell, str) and any(len(word) > LONG_WORD for word in cell.split())
+def _text_mark(text: str, *, is_block: bool) -> str:
+    """The class of a cell whose column must not become too narrow: it has a word to break, or a sentence."""
+    names = ["long"] if any(len(word) > LONG_WORD for word in text.split()) else []
+    names += ["text"] if len(text) > LONG_TEXT and not is_block else []
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _cell_html(value: Cell) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, input_path, sha256_of_file
+from traffic_yolo.page_origin import Subject, folder_subject
+from traffic_yolo.storage import AnyPath, input_path, output_path, sha256_of_file
 
 CFG_NAME = "model.cfg"
 WEIGHTS_NAME = "model.weights"
@@ -83,6 +84,10 @@ class ModelFolder:
     @cached_property
     def _sha256(self) -> dict[str, str]:
         return {}
+
+    def subject(self, folder: AnyPath | None) -> Subject:
+        """What a page says of it that lies in `folder`: where it is, and which weights."""
+        return folder_subject("model", self.path, self.sha256(WEIGHTS_NAME), output_path(folder) if folder else None)
 
     def sha256(self, name: str) -> str:
         """Hexadecimal SHA-256 of the file `name` in the folder, read once; `StorageError` where it is missing."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, chromium, find_chromium
+from page_checks import FAINT_TEXT
 
 EVALUATION_FIGURES = {
     "Precision over recall at IoU 0.50",
@@ -44,18 +45,6 @@ CUT_OFF = """[...document.querySelectorAll('svg text')].filter(t => {
 }).map(t => t.textContent + ' in ' + t.closest('svg').getAttribute('aria-label'))"""
 EMPTY_PICTURES = """[...document.querySelectorAll('img')].filter(i => !i.complete || !i.naturalWidth || !i.alt)
     .map(i => i.alt)"""
-FAINT_TEXT = """(() => {
-    const light = rgb => { const c = rgb.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
-        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; };
-    const behind = e => { const colour = getComputedStyle(e).backgroundColor;
-        return colour !== 'rgba(0, 0, 0, 0)' || !e.parentElement ? light(colour) : behind(e.parentElement); };
-    return [...document.querySelectorAll('h1, h2, p, td, th, figcaption, caption, span, summary')].filter(e => {
-        if (!e.textContent.trim()) return false;
-        const own = light(getComputedStyle(e).color), page = behind(e);
-        return (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05) < 4.5;
-    }).map(e => e.tagName + ' ' + e.textContent.slice(0, 30));
-})()"""
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,7 @@ class Browser:
         self._read, to_write = os.pipe()
         command = [program, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={self._profile}"]
         command += ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+        command += ["--disable-features=IsolateSandboxedIframes"]  # of this process, where DevTools sees inside
         command += ["--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb", "about:blank"]
         self._process = _spawn(command, to_read, to_write)
         self._buffer, self._next_id, self._session = b"", 0, ""

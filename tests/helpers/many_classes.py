@@ -21,6 +21,7 @@ from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.label_attributes import BoxLabels, LabelAttributes, PictureLabels
 from traffic_yolo.metrics.matching import match
 from traffic_yolo.metrics.operating_point import confidence_curve, confusion_matrix, operating_point
+from traffic_yolo.page_origin import About, Subject
 
 CONFIDENCE = 0.3
 PICTURE_HW = (360, 640)
@@ -59,7 +60,7 @@ def made_up_report(*, classes: int, sites: int) -> str:
             count_differences=picture_counts(measured.reported, truth)[0].sum(axis=1),
             samples=sample_pictures(images, measured.reported, truth, analysis.errors),
         )
-        return report_html(_record(measured, evaluation, truth), evaluation)
+        return report_html(_record(measured, evaluation, truth), evaluation, About((Subject("model", "made up"),)))
 
 
 def _boxes(rng: np.random.Generator, classes: int, pictures: int) -> tuple[GroundTruth, Detections]:

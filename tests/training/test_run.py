@@ -234,7 +234,7 @@ def test_a_run_that_went_on_reports_what_its_first_part_was_given_and_skipped(
 
 def section_of(page: Path, heading: str) -> str:
     """What stands under a heading of an HTML report."""
-    return page.read_text().partition(f"<h2>{heading}</h2>")[2].partition("<h2>")[0]
+    return page.read_text().partition(f">{heading}</h2>")[2].partition("<h2")[0]
 
 
 def test_a_signal_during_a_validation_does_not_wait_for_its_end(

@@ -134,7 +134,7 @@ def test_the_report_shows_that_ap_never_falls_with_the_confidence(tuned: TuningS
     assert report.count("<svg") == 1
     assert "<image" not in report
     assert len(report) < 1_000_000
-    table = report[report.index('<th class="number">confidence</th>') :]
+    table = report[report.index('<th scope="col" class="number">confidence</th>') :]
     cells = [row.split("</td>") for row in table.split("<tr>")[1:]]
     aps = [float(row[1].split(">")[-1]) for row in cells]
     assert len(aps) >= 7

@@ -22,10 +22,11 @@ def command(out: Path | None, as_json: bool, **options: Any) -> None:
     from traffic_yolo.labelling.drift import drift_values, measure_drift
     from traffic_yolo.labelling.drift_page import drift_text, write_drift
 
-    drift = measure_drift(DriftOptions(**options))
+    how = DriftOptions(**options)
+    drift = measure_drift(how)
     print_result(drift_text(drift), drift_values(drift), as_json=as_json)
     if out is not None:
-        write_drift(out, drift)
+        write_drift(out, drift, how)
         click.echo(f"report {out / 'report.html'}", err=as_json)
     if drift.drifted:
         raise SystemExit(DRIFTED_EXIT_CODE)

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from traffic_yolo.report_index import find_reports, write_index
 from traffic_yolo.storage import read_json
 
 
 def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
 
-    `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. A run whose last
-    task ended as failed because of its gates has one too.
+    `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. Writes the page
+    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too.
     """
     record = read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record")
     point = read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point")
@@ -34,6 +35,7 @@ def run_summary(run: Path, zoo: str) -> str:
         ("evaluation report", run / "evaluate" / "evaluation" / "report.html"),
         ("threshold report", run / "tune" / "tuning" / "report.html"),
         ("parity report", run / "validate" / "validation" / "report.html"),
+        *([("all reports", write_index(run))] if find_reports(run) else []),
         ("model bundle", published["bundle"]),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),
     ]

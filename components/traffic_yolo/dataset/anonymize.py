@@ -32,6 +32,7 @@ from traffic_yolo.dataset.sources.label_formats import open_labels
 from traffic_yolo.errors import DatasetError, LabelError
 from traffic_yolo.html_report import page, paragraph, picture, pictures
 from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.page_origin import SHORT_HASH, About, Subject
 from traffic_yolo.processes import in_processes
 from traffic_yolo.processors import processors
 from traffic_yolo.progress import progress
@@ -110,7 +111,7 @@ def anonymize(options: AnonymizeOptions, out: AnyPath) -> AnonymizeSummary:
             if (data.root / name).is_file():
                 shutil.copyfile(data.root / name, folder / name)
         summary = AnonymizeSummary(len(images), tally["blurred"], tally["unmarked"], fingerprint.hexdigest)
-        (folder / REPORT_NAME).write_text(_report(folder, images, summary, options), encoding="utf-8")
+        (folder / REPORT_NAME).write_text(_report(folder, images, summary, options, data.fingerprint), encoding="utf-8")
     return summary
 
 
@@ -232,8 +233,10 @@ def _write_manifest(
     write_json(folder / MANIFEST_NAME, {**{key: manifest[key] for key in manifest if key != "files"}, "files": files})
 
 
-def _report(folder: Path, images: Sequence[LabelledImage], summary: AnonymizeSummary, options: AnonymizeOptions) -> str:
-    """What was blurred, with the pictures that have most boxes, as they are now."""
+def _report(
+    folder: Path, images: Sequence[LabelledImage], summary: AnonymizeSummary, options: AnonymizeOptions, parent: str
+) -> str:
+    """What was blurred, with the pictures that have most boxes, as they are now; `parent`: the set that was copied."""
     most = sorted(images, key=lambda image: (-len(image.boxes_xyxy), image.file_name))[:SAMPLES]
     samples = []
     for image in most:
@@ -247,4 +250,7 @@ def _report(folder: Path, images: Sequence[LabelledImage], summary: AnonymizeSum
     described = read_json(folder / "report.json", what="report") if (folder / "report.json").is_file() else {}
     lines += [f"As converted: {note}" for note in described.get("notes", [])]
     head = "".join(paragraph(line) for line in lines)
-    return page("Anonymous copy of a data set", [("", head), ("Pictures with most boxes", pictures(samples))])
+    fingerprints = (("data set", summary.fingerprint), ("copy of", parent))
+    about = tuple(Subject(what, f"fingerprint {digest[:SHORT_HASH]}") for what, digest in fingerprints)
+    sections = [("", head), ("Pictures with most boxes", pictures(samples))]
+    return page("Anonymous copy of a data set", sections, about=About(about))

@@ -19,7 +19,8 @@ from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.dataset.store.opening import folder_of, held, source_folder
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import AnyPath, input_path, read_json, read_yaml, sha256_of_file
+from traffic_yolo.page_origin import Subject, folder_subject
+from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, read_yaml, sha256_of_file
 
 SCHEMA_VERSION = 1
 NO_CLASS = -1
@@ -115,6 +116,10 @@ class DataSet:
     def fingerprint(self) -> str:
         """Hash of the content: pictures, labels, classes and split; the same wherever the folder lies."""
         return str(self.manifest["fingerprint"])
+
+    def subject(self, folder: AnyPath | None) -> Subject:
+        """What a page says of it that lies in `folder`: where it is, and which content."""
+        return folder_subject("data set", self.root, self.fingerprint, output_path(folder) if folder else None)
 
     @property
     def splits(self) -> tuple[str, ...]:

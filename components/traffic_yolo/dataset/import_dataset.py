@@ -11,6 +11,7 @@ from traffic_yolo.dataset.options import DataSetChoice
 from traffic_yolo.dataset.reference import DatasetReference
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.html_report import page, paragraph
+from traffic_yolo.page_origin import About
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, shown, write_text
 
 REPORT_NAME = "report.html"
@@ -48,7 +49,8 @@ def import_dataset(choice: DataSetChoice, out: AnyPath) -> ImportedDataSet:
         if (data.root / REPORT_NAME).is_file():
             shutil.copyfile(data.root / REPORT_NAME, folder / REPORT_NAME)
         else:
-            write_text(folder / REPORT_NAME, page("Data set", [("", paragraph(_line(choice.dataset, data)))]))
+            section = ("", paragraph(_line(choice.dataset, data)))
+            write_text(folder / REPORT_NAME, page("Data set", [section], about=About((data.subject(None),), target)))
     counts = {f"{split}_images": count for split, count in data.num_images.items()}
     text = _line(choice.dataset, data)
     return ImportedDataSet(target, counts, text, f"{text}\n")

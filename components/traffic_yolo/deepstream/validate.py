@@ -46,6 +46,7 @@ from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder, labels_text
+from traffic_yolo.page_origin import About, Subject, short_path, subject_with_page
 from traffic_yolo.progress import stage
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, read_json, write_json, write_text
 
@@ -142,7 +143,13 @@ def validate(
         if fallen is not None:
             write_json(folder / WATERFALL_NAME, fallen.document())
             write_text(folder / WATERFALL_PICTURE_NAME, standalone_svg(waterfall_figure(fallen)))
-        write_text(folder / REPORT_NAME, validation_report(summary, folder_of_model.classes, nms, config))
+        about = [folder_of_model.subject(target), data.subject(target), Subject("split", split)]
+        if evaluation is not None:
+            judged = Path(evaluation)
+            about.append(subject_with_page("detections", short_path(judged), judged.absolute(), target))
+        about.append(subject_with_page("thresholds", short_path(point), point.parent, target))
+        report = validation_report(summary, folder_of_model.classes, nms, config, About(tuple(about), target))
+        write_text(folder / REPORT_NAME, report)
     return summary
 
 

@@ -41,6 +41,7 @@ from traffic_yolo.metrics.operating_point import (
     operating_point,
 )
 from traffic_yolo.model_folder import EXPORT_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.page_origin import About, Subject, short_path, subject_with_page
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
@@ -182,8 +183,17 @@ def evaluate(
         record.write(folder / RECORD_NAME)
         summary = EvaluationSummary(target, record)
         write_json(folder / METRICS_NAME, summary.scalars)
-        write_text(folder / REPORT_NAME, report_html(record, evaluation))
+        write_text(folder / REPORT_NAME, report_html(record, evaluation, _about(subject, inputs, target)))
     return summary
+
+
+def _about(subject: _Subject, inputs: EvaluationInputs, target: Path) -> About:
+    """Model and data set, and the thresholds' report where one was given."""
+    about = [subject.model.subject(target), subject.data.subject(target), Subject("split", subject.split)]
+    if inputs.sweep is not None:
+        sweep = Path(inputs.sweep)
+        about.append(subject_with_page("thresholds", short_path(sweep), sweep.absolute(), target))
+    return About(tuple(about), target)
 
 
 def splits_of_pipeline(dataset: AnyPath, options: EvaluateOptions) -> tuple[str, ...]:

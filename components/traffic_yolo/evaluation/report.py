@@ -32,9 +32,21 @@ from traffic_yolo.evaluation.samples import Samples
 from traffic_yolo.evaluation.slice_metrics import SliceMetrics
 from traffic_yolo.evaluation.summary import provenance_sentence
 from traffic_yolo.evaluation.threshold_surface import ThresholdSurface
-from traffic_yolo.html_report import Cell, Html, callout, details, figure_svg, page, paragraph, table, tiles
+from traffic_yolo.html_report import (
+    Cell,
+    Html,
+    callout,
+    details,
+    figure_svg,
+    format_cell,
+    page,
+    paragraph,
+    table,
+    tiles,
+)
 from traffic_yolo.metrics.coco import CocoMetrics
 from traffic_yolo.metrics.operating_point import ConfusionMatrix, Curve, OperatingPoint
+from traffic_yolo.page_origin import About
 
 MAX_ROWS = 16  # of a table in sight; the rest unfolds
 
@@ -58,8 +70,8 @@ class Evaluation:
     surface: ThresholdSurface | None = None
 
 
-def report_html(record: EvaluationRecord, evaluation: Evaluation) -> str:
-    """The page of the evaluation that `record` describes."""
+def report_html(record: EvaluationRecord, evaluation: Evaluation, about: About) -> str:
+    """The page of the evaluation that `record` describes; `about`: model and data set."""
     sections = [
         ("", _headline(record)),
         ("Classes", _classes(record, evaluation.point)),
@@ -73,7 +85,7 @@ def report_html(record: EvaluationRecord, evaluation: Evaluation) -> str:
         ("Other pictures", evaluation.samples.spread),
         ("Everything that moves these numbers", _record_table(record)),
     ]
-    return page(f"Evaluation on split {record.split}", [(heading, body) for heading, body in sections if body])
+    return page(f"Evaluation on split {record.split}", [each for each in sections if each[1]], about=about)
 
 
 def _headline(record: EvaluationRecord) -> Html:
@@ -88,18 +100,14 @@ def _headline(record: EvaluationRecord) -> Html:
     names = ("ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar_small", "ar_medium", "ar_large")
     return Html(
         paragraph(text)
-        + tiles([(_label(name), _rounded(metrics.get(name))) for name in ("ap", "ap50", "ap75", "ar100")])
+        + tiles([(_label(name), metrics.get(name)) for name in ("ap", "ap50", "ap75", "ar100")])
         + tiles(
-            [(_label(name), _rounded(metrics.get(name))) for name in ("precision", "recall", "f1")]
-            + [("false positives per picture", _rounded(metrics.get("false_positives_per_picture"), 2))]
+            [(_label(name), metrics.get(name)) for name in ("precision", "recall", "f1")]
+            + [("false positives per picture", metrics.get("false_positives_per_picture"))]
         )
         + callout(provenance_sentence(record), kind=kind)
         + table([_label(name) for name in names], [[metrics.get(name) for name in names]])
     )
-
-
-def _rounded(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _label(name: str) -> str:
@@ -176,9 +184,9 @@ def _errors(record: EvaluationRecord, analysis: Analysis) -> Html:
         "(0.1 to 0.5). Both: loosely on another class. Duplicate: on a box that a stronger detection has. Background: "
         "on nothing. Missed: no detection meant the box."
     )
-    summary = f"Repairing every false positive would add {_rounded(costs.false_positives)} to AP50, finding every "
+    summary = f"Repairing every false positive would add {format_cell(costs.false_positives)} to AP50, finding every "
     summary += (
-        f"missed box {_rounded(costs.false_negatives)}; the kinds do not add up, since one repair uncovers another."
+        f"missed box {format_cell(costs.false_negatives)}; the kinds do not add up, since one repair uncovers another."
     )
     ranked = sorted(range(len(errors.classes)), key=lambda index: -int(errors.counts[:, index].sum()))
     rows: list[list[Cell]] = [["all", *errors.counts.sum(axis=1).tolist()]]
@@ -194,7 +202,18 @@ def _errors(record: EvaluationRecord, analysis: Analysis) -> Html:
 def _slices(parts: Sequence[SliceMetrics], point: OperatingPoint) -> Html:
     if not parts:
         return Html("")
-    headers = ["slice", "", "pictures", "true boxes", "AP", "AP50", "precision", "recall", "95 % interval", "F1"]
+    headers = [
+        "slice of",
+        "value",
+        "pictures",
+        "true boxes",
+        "AP",
+        "AP50",
+        "precision",
+        "recall",
+        "95 % interval",
+        "F1",
+    ]
     rows: list[list[Cell]] = [
         [
             *(part.dimension, part.value, part.pictures, part.truths, part.ap, part.ap50, part.precision, part.recall),
@@ -214,13 +233,13 @@ def _slices(parts: Sequence[SliceMetrics], point: OperatingPoint) -> Html:
     return Html(
         figure_svg(slice_figure(parts, point.recall), title="Recall and AP50 of each slice")
         + paragraph(text, quiet=True)
-        + details(f"all {len(parts)} slices in numbers", table(headers, rows))
+        + details(f"all {len(parts)} slices in numbers", table(headers, rows, filter_by=("slice of",)))
     )
 
 
 def _counting(evaluation: Evaluation) -> Html:
     counting = evaluation.analysis.counting
-    headers = ["", "true per picture", "mean error", "mean absolute error", "pictures counted right"]
+    headers = ["what", "true per picture", "mean error", "mean absolute error", "pictures counted right"]
 
     def row(each: CountError) -> list[Cell]:
         return [each.name, each.true_per_picture, each.mean, each.mean_absolute, each.exact]
@@ -239,7 +258,7 @@ def _record_table(record: EvaluationRecord) -> Html:
     rows: list[tuple[str, str]] = [("engine", record.engine)]
     for part in ("nms", "matching", "protocol", "data", "provenance", "training", "software"):
         rows.extend(_flat(part, getattr(record, part)))
-    return details(f"{len(rows)} settings, hashes and versions", table(["", "value"], rows))
+    return details(f"{len(rows)} settings, hashes and versions", table(["setting", "value"], rows))
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from traffic_yolo.dataset.pictures.privacy_blur import for_people, names_of
 from traffic_yolo.dataset.report.samples import NO_PICTURES
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.evaluation.error_split import KIND_NAMES, NO_KIND, ErrorSplit
+from traffic_yolo.evaluation.error_split import KIND_NAMES, MISSED, NO_KIND, ErrorSplit
 from traffic_yolo.html_report import Html, colour_key, paragraph, picture, pictures
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.matching import CORRECT, WRONG
@@ -82,10 +82,35 @@ def sample_pictures(
     jpegs = _within_budget(drawn)
 
     def shown(indices: Sequence[int]) -> Html:
-        return pictures(picture(jpegs[index], _caption(images[index], truth, counts, index)) for index in indices)
+        return pictures(
+            picture(jpegs[index], _caption(images[index], truth, counts, index), marks=_marks(index, images[index]))
+            for index in indices
+        )
+
+    def _marks(index: int, image: LabelledImage) -> dict[str, list[str]]:
+        return error_marks(index, image.image_id, detections, truth, errors)
 
     key = colour_key([("right", RIGHT_RGB), *KIND_RGB.items(), ("found truth", TRUTH_RGB), ("ignored", IGNORED_RGB)])
     return Samples(Html(key + shown(worst)), shown(spread))
+
+
+def error_marks(
+    index: int, image_id: int, detections: Detections, truth: GroundTruth, errors: ErrorSplit
+) -> dict[str, list[str]]:
+    """What a reader may choose the picture of an index by: the kinds of its errors, and the classes that err there.
+
+    The class of an error is that of the detection, or of the true box for one that nothing found.
+    """
+    wrong = np.flatnonzero((detections.image_ids == image_id) & (errors.kinds != NO_KIND))
+    undetected = np.flatnonzero(errors.undetected & (truth.truth_pictures == index))
+    kinds = {KIND_NAMES[kind] for kind in errors.kinds[wrong].tolist()} | (
+        {KIND_NAMES[MISSED]} if len(undetected) else set()
+    )
+    class_ids = {*detections.class_ids[wrong].tolist(), *truth.class_ids[undetected].tolist()}
+    return {
+        "error": [name for name in KIND_NAMES if name in kinds],
+        "class": names_of(sorted(class_ids), truth.classes),
+    }
 
 
 def _caption(image: LabelledImage, truth: GroundTruth, counts: NDArray[np.int64], index: int) -> str:

@@ -1,17 +1,21 @@
 """A comparison of deployed detections with validation for people: lines for a terminal, and a page."""
 
+from pathlib import Path
+
 from traffic_yolo.html_report import page, paragraph, table, tiles
 from traffic_yolo.labelling.drift import Drift, GroupDrift, drift_values
+from traffic_yolo.labelling.options import DriftOptions
+from traffic_yolo.page_origin import About, Subject, short_path, subject_with_page
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
 DRIFT_NAME = "drift.json"
 
 
-def write_drift(out: AnyPath, drift: Drift) -> None:
-    """Writes `drift.json` and `report.html` into the folder `out`, each whole."""
+def write_drift(out: AnyPath, drift: Drift, options: DriftOptions | None = None) -> None:
+    """Writes `drift.json` and `report.html` into the folder `out`, each whole; `options`: what was compared."""
     folder = output_path(out)
     write_json(folder / DRIFT_NAME, drift_values(drift))
-    write_text(folder / "report.html", drift_html(drift))
+    write_text(folder / "report.html", drift_html(drift, _about(options, folder)))
 
 
 def drift_text(drift: Drift) -> str:
@@ -22,7 +26,7 @@ def drift_text(drift: Drift) -> str:
     return "\n".join(lines)
 
 
-def drift_html(drift: Drift) -> str:
+def drift_html(drift: Drift, about: About) -> str:
     """The comparison as one self-contained page."""
     judged = sum(one.is_judged for one in drift.groups)
     head = tiles([("drifted", len(drift.drifted)), ("judged", judged), ("too few pictures", len(drift.groups) - judged),
@@ -40,7 +44,20 @@ def drift_html(drift: Drift) -> str:
         f"{'–' if mean is None else f'{mean:.3f}'}. Drifted: beyond chance by more than {drift.limit:g}."
     )
     sections = [("", head + paragraph(said)), ("Cameras and hours", table(headers, rows))]
-    return page("Deployed detections against validation", sections)
+    return page("Deployed detections against validation", sections, about=about)
+
+
+def _about(options: DriftOptions | None, folder: Path) -> About:
+    if options is None:
+        return About((), folder)
+    validation = Path(options.validation).absolute()
+    return About(
+        (
+            Subject("detections", short_path(options.deployed)),
+            subject_with_page("validation", short_path(options.validation), validation, folder),
+        ),
+        folder,
+    )
 
 
 def _verdict(one: GroupDrift) -> str:

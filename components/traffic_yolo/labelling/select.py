@@ -94,7 +94,7 @@ def select(options: SelectOptions, out: AnyPath) -> Selection:
                 export.add(labelled_frame)
                 if one.rank <= SHOWN:
                     samples.append((one, replace(labelled_frame, picture=_kept(frame.picture()), recorded=None)))
-        write_pages(folder, selection, options, sorted(samples, key=lambda sample: sample[0].rank), classes)
+        write_pages(folder, selection, options, sorted(samples, key=lambda sample: sample[0].rank), classes, target)
     return selection
 
 

@@ -16,6 +16,7 @@ from traffic_yolo.html_report import Cell, Html, page, paragraph, pictures, tabl
 from traffic_yolo.labelling.choice import Chosen
 from traffic_yolo.labelling.options import SelectOptions
 from traffic_yolo.labelling.selection import Selection
+from traffic_yolo.page_origin import About, Subject, short_path, subject_with_page
 from traffic_yolo.storage import write_json, write_text
 
 SHOWN = 24  # pictures on the page
@@ -29,11 +30,15 @@ def write_pages(
     options: SelectOptions,
     samples: Sequence[tuple[Chosen, Frame]],
     classes: Sequence[str],
+    target: Path,
 ) -> None:
-    """Writes `selection.csv`, `selection.json` and `report.html`. `samples`: the first ranks with their pictures."""
+    """Writes `selection.csv`, `selection.json` and `report.html`. `samples`: the first ranks with their pictures.
+
+    `target`: the folder in which they will lie at the end.
+    """
     write_text(folder / "selection.csv", selection_csv(selection))
     write_json(folder / "selection.json", {"options": dataclasses.asdict(options), **selection_values(selection)})
-    write_text(folder / "report.html", _html(selection, options, samples, classes))
+    write_text(folder / "report.html", _html(selection, options, samples, classes, target))
 
 
 def selection_values(selection: Selection) -> dict[str, Any]:
@@ -75,7 +80,11 @@ def _row(one: Chosen) -> tuple[Cell, ...]:
 
 
 def _html(
-    selection: Selection, options: SelectOptions, samples: Sequence[tuple[Chosen, Frame]], classes: Sequence[str]
+    selection: Selection,
+    options: SelectOptions,
+    samples: Sequence[tuple[Chosen, Frame]],
+    classes: Sequence[str],
+    target: Path,
 ) -> str:
     groups = Counter(one.candidate.group for one in selection.chosen)
     head = tiles(
@@ -103,7 +112,15 @@ def _html(
     ]
     if selection.notes:
         sections.append(("Notes", Html("".join(paragraph(note) for note in selection.notes))))
-    return page("What to label next", sections)
+    known = Path(options.keep_splits).absolute()
+    about = (
+        Subject("source", short_path(options.source)),
+        Subject("detections", short_path(options.detections) or "of the source's device"),
+        subject_with_page(
+            "data set", short_path(options.keep_splits), known if known.is_dir() else known.parent, target
+        ),
+    )
+    return page("What to label next", sections, about=About(about, target))
 
 
 def _drawn(one: Chosen, frame: Frame, options: SelectOptions, classes: Sequence[str]) -> Html | None:
@@ -115,4 +132,5 @@ def _drawn(one: Chosen, frame: Frame, options: SelectOptions, classes: Sequence[
         text = f"{annotation.class_name} {annotation.confidence or 0:.2f}"
         boxes.append(DrawnBox(xyxy, class_colour(classes.index(annotation.class_name)), text))
     caption = f"{one.rank}. {frame.file_name}: {one.reason}"
-    return draw_boxes(frame.picture(), boxes, caption, known=known, pictures_shown=options.pictures)
+    marks = {"camera and hour": [one.candidate.group], "class": sorted({name for _, name in known})}
+    return draw_boxes(frame.picture(), boxes, caption, known=known, pictures_shown=options.pictures, marks=marks)

@@ -18,9 +18,9 @@ from traffic_yolo.html_report import (
     format_cell,
     page,
     paragraph,
-    sorting_by_click,
     table_of_many_columns,
 )
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.registry.ledger import LedgerEntry, ledger_of_zoo, read_ledger
 from traffic_yolo.registry.model_home import check_zoo, version_key
 from traffic_yolo.registry.zoo_list import IN_USE, current_versions
@@ -61,7 +61,7 @@ class LedgerTable:
     """The entries of a ledger; `problems`: a line for each object that is no record; `differences`: see `compared`.
 
     `in_use`: model -> the version that its zoo has in use; empty where no zoo was asked. `order`: the column that the
-    rows of a group are sorted by.
+    rows of a group are sorted by. `place`: the location of the ledger.
     """
 
     entries: tuple[LedgerEntry, ...]
@@ -69,6 +69,7 @@ class LedgerTable:
     differences: tuple[str, ...] = ()
     in_use: Mapping[str, str] = field(default_factory=dict)
     order: str = RANK
+    place: str = ""
 
     @classmethod
     def read(cls, zoo: AnyPath, *, strict: bool = False) -> "LedgerTable":
@@ -76,7 +77,7 @@ class LedgerTable:
         check_zoo(zoo)
         ledger = ledger_of_zoo(zoo)
         found = cls.of_ledger(ledger, strict=strict) if exists(ledger) else cls((), ())  # nothing was published yet
-        return dataclasses.replace(found, in_use=current_versions(zoo))
+        return dataclasses.replace(found, in_use=current_versions(zoo), place=str(ledger))
 
     @classmethod
     def of_ledger(cls, ledger: AnyPath, *, strict: bool = False) -> "LedgerTable":
@@ -85,7 +86,7 @@ class LedgerTable:
         if strict and problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise EvaluationError(f"{ledger}: {problems[0]}{more}; remove it from the ledger, or read without --strict")
-        return cls(tuple(sorted(_newest(entries), key=_rank)), tuple(problems))
+        return cls(tuple(sorted(_newest(entries), key=_rank)), tuple(problems), place=str(ledger))
 
     def sorted_by(self, column: str) -> "LedgerTable":
         """With the rows of each group in the order of a column; `OptionsError` for one that the table has not.
@@ -178,9 +179,9 @@ class LedgerTable:
             sections.append(("Paired differences", "".join(map(paragraph, self.differences))))
         if self.problems:
             sections.append(("Left out", "".join(callout(problem, kind="warning") for problem in self.problems)))
-        if self.entries:
-            sections.append(("", sorting_by_click()))
-        return page("Models of the ledger", sections)
+        return page(
+            "Models of the ledger", sections, about=About((Subject("ledger", self.place),) if self.place else ())
+        )
 
     def csv(self) -> str:
         """One line for each entry, with the protocol's hash first; numbers in full. Footnotes are not part of it."""

@@ -5,8 +5,8 @@ classes, objects that are too small to be seen at the network's size.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +53,12 @@ UInt8Array = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ShownPicture:
-    """JPEG bytes and a plain-text caption, as `html_report.picture` takes them; `name` is one for a file."""
+    """JPEG bytes, a plain-text caption and marks, as `html_report.picture` takes them; `name` is one for a file."""
 
     name: str
     jpeg: bytes
     caption: str
+    marks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def batch_picture(
@@ -127,7 +128,13 @@ def prediction_pictures(
         image = for_people(np.ascontiguousarray(read(images[index])[..., ::-1]), where, names, pictures_shown)
         jpeg = sample_jpeg(with_boxes(image, boxes))
         caption = f"{images[index].file_name}: {missed_in[index]} missed, {false_in[index]} false"
-        shown.append(ShownPicture(f"{len(shown) + 1:02d}", jpeg, caption))
+        erring = {
+            *found.class_ids[mine[outcomes[mine] == WRONG]].tolist(),
+            *truth.class_ids[true[missed[true]]].tolist(),
+        }
+        kinds = [word for word, count in (("missed", missed_in[index]), ("false", false_in[index])) if count]
+        marks = {"error": kinds, "class": names_of(sorted(erring), truth.classes)}
+        shown.append(ShownPicture(f"{len(shown) + 1:02d}", jpeg, caption, marks))
     return shown
 
 

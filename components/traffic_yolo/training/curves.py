@@ -25,6 +25,14 @@ METRICS = {
     "map": ("mAP", "#0072b2"),
     "f1": ("F1", "#cc79a7"),
 }
+# Beside the panel: on it, it would lie on curves
+LEGEND: dict[str, Any] = {
+    "fontsize": "small",
+    "loc": "upper left",
+    "bbox_to_anchor": (1.01, 1),
+    "borderaxespad": 0,
+    "frameon": False,
+}
 MOST_POINTS = 500  # of a curve; a screen has not many more
 LOG_FROM = 20.0  # largest over smallest value from which an axis is logarithmic
 LEAST_METRIC_SPAN = 0.05  # of the metric axis: less would make noise look like a trend
@@ -80,7 +88,7 @@ def curves_figure(
     figure = Figure(figsize=(9, height))
     if not panels:
         return figure
-    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
+    figure.subplots_adjust(left=0.09, right=0.78, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=[panel[1] for panel in panels])
     for axes, (label, _, curves) in zip(all_axes[:, 0], panels, strict=True):
         axes.set_ylabel(label)
@@ -124,7 +132,7 @@ def _draw(axes: Axes, curves: Mapping[str, Series]) -> None:
     else:
         axes.set_ylim(min(0.0, 1.05 * everything.min()), max(1.05 * everything.max(), 1e-12))
     if len(shown) > 1:
-        axes.legend(loc="upper right", frameon=False, fontsize="small")
+        axes.legend(**LEGEND)
 
 
 def _draw_metrics(axes: Axes, curves: Mapping[str, Series], baseline: Mapping[str, float]) -> None:
@@ -144,4 +152,4 @@ def _draw_metrics(axes: Axes, curves: Mapping[str, Series], baseline: Mapping[st
     values = np.concatenate(seen)
     middle, span = (values.max() + values.min()) / 2, max(1.2 * (values.max() - values.min()), LEAST_METRIC_SPAN)
     axes.set_ylim(max(0.0, middle - span / 2) - 0.002, min(1.0, middle + span / 2) + 0.002)
-    axes.legend(loc="lower right", frameon=False, fontsize="small")
+    axes.legend(**LEGEND)

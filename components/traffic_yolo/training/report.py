@@ -16,6 +16,7 @@ from traffic_yolo.html_report import (
     table,
     tiles,
 )
+from traffic_yolo.page_origin import About
 from traffic_yolo.training.anchor_report import AnchorFit, anchor_section
 from traffic_yolo.training.batch_pictures import ShownPicture, prediction_key
 
@@ -56,8 +57,8 @@ class TrainingReport:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
-def training_report(report: TrainingReport) -> str:
-    """The HTML page, which needs no other file and runs no script; below 1 MB with the pictures of `batch_pictures`."""
+def training_report(report: TrainingReport, about: About) -> str:
+    """The HTML page, which needs no other file; below 1 MB with the pictures of `batch_pictures`."""
     sections: list[tuple[str, str]] = [
         ("", _headline(report)),
         ("Curves", report.curves),
@@ -72,7 +73,7 @@ def training_report(report: TrainingReport) -> str:
         ("Boxes and pictures left out", _left_out(report)),
         ("Settings", _settings(report.settings)),
     ]
-    return page("Training", [(heading, body) for heading, body in sections if body])
+    return page("Training", [each for each in sections if each[1]], about=about)
 
 
 def _headline(report: TrainingReport) -> Html:
@@ -98,7 +99,7 @@ def _gain(one: ClassResult) -> float | None:
 def _predictions(shown: Sequence[ShownPicture]) -> Html:
     if not shown:
         return Html("")
-    return Html(prediction_key() + pictures(picture(one.jpeg, one.caption) for one in shown))
+    return Html(prediction_key() + pictures(picture(one.jpeg, one.caption, marks=one.marks) for one in shown))
 
 
 def _left_out(report: TrainingReport) -> Html:

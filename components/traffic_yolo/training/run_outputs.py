@@ -8,6 +8,7 @@ from traffic_yolo.dataset.report.anchor_fit import anchors_of
 from traffic_yolo.errors import TrafficYoloError
 from traffic_yolo.html_report import standalone_svg
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
+from traffic_yolo.page_origin import About, Subject, short_path
 from traffic_yolo.storage import write_text
 from traffic_yolo.training.anchor_report import AnchorFit, fit_anchors
 from traffic_yolo.training.batch_pictures import (
@@ -29,6 +30,7 @@ from traffic_yolo.training.report import REPORT_NAME, ClassResult, TrainingRepor
 from traffic_yolo.training.run import Run
 from traffic_yolo.training.settings import resolved_options
 from traffic_yolo.training.size_advice import SizeAdvice, size_advice
+from traffic_yolo.training.start import DEFAULT_CFG
 from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.verdict import NO_BASELINE
 from traffic_yolo.verdict_file import VERDICT_NAME
@@ -94,7 +96,7 @@ class RunOutputs:
             },
             skipped=summary.skipped,
         )
-        write_text(run.out / REPORT_NAME, training_report(report))
+        write_text(run.out / REPORT_NAME, training_report(report, self._about()))
         for shown in predictions:
             self._logs.picture("predictions", shown, summary.best_iteration)
         words = {verdict.split: verdict.word for verdict in summary.verdicts}
@@ -102,6 +104,14 @@ class RunOutputs:
         self._logs.finish(
             Outcome(summary.numbers(), {f"verdict_{split}": word for split, word in words.items()}, files)
         )
+
+    def _about(self) -> About:
+        """The network and what it started from, and the data set."""
+        run, options = self._run, self._run.options
+        start = f"from {short_path(options.weights)}" if options.weights else "from nothing"
+        network = short_path(options.cfg) if options.cfg else DEFAULT_CFG
+        model = Subject("model", f"{network}, {start}")
+        return About((model, run.data_set.subject(run.out)), run.out)
 
     def _batches(self) -> list[ShownPicture]:
         if self._pictures == NONE:

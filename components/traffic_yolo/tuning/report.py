@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from traffic_yolo.html_report import Cell, Html, draw_cells, figure_svg, page, paragraph, table
 from traffic_yolo.metrics.objective import OBJECTIVES, OF_RANKING
 from traffic_yolo.metrics.operating_point import OperatingPoint
+from traffic_yolo.page_origin import About
 from traffic_yolo.tuning.search import ApRow, Found, Part, best_cell, objective_values
 
 INTERVAL_NAMES = ("precision", "recall", "f1", "ap", "ap50")
 
 
-def tuning_report_html(found: Found, parts: Sequence[Part], ap_rows: Sequence[ApRow]) -> str:
-    """The page. The first of `parts` is the split of the choice; `ap_rows` are of it, confidence rising."""
+def tuning_report_html(found: Found, parts: Sequence[Part], ap_rows: Sequence[ApRow], about: About) -> str:
+    """The page. The first of `parts` is the split of the choice; `ap_rows` are of it, confidence rising.
+
+    `about`: the model, the data set, the detections.
+    """
     objective = found.options.objective
     sections = [
         ("", _choice(found, parts)),
@@ -30,7 +34,7 @@ def tuning_report_html(found: Found, parts: Sequence[Part], ap_rows: Sequence[Ap
         ("Classes at the chosen point", _classes(found, parts)),
         ("Why not by AP", _ap_section(ap_rows, found)),
     ]
-    return page("Choice of thresholds", sections)
+    return page("Choice of thresholds", sections, about=about)
 
 
 def heat_map(found: Found) -> Figure:

@@ -15,6 +15,7 @@ from traffic_yolo.metrics.bootstrap import coarsest_groups
 from traffic_yolo.metrics.ground_truth import GroundTruth, read_ground_truth
 from traffic_yolo.metrics.label_attributes import read_label_attributes
 from traffic_yolo.metrics.operating_point import OperatingPoint
+from traffic_yolo.page_origin import About, Subject, hashed, short_path, subject_with_page
 from traffic_yolo.progress import stage
 from traffic_yolo.storage import AnyPath, atomic_folder, input_path, output_path, write_json, write_text
 from traffic_yolo.tuning.point_file import POINT_NAME, described, point_document
@@ -98,17 +99,25 @@ def tune(evaluation: AnyPath, dataset: AnyPath, out: AnyPath, options: SweepOpti
         "model": {name: record.protocol[name] for name in ("cfg_sha256", "weights_sha256")},
         "data_fingerprint": record.data["fingerprint"],
     }
-    write_choice(summary, made_of)
+    about = (
+        Subject("model", hashed("weights", record.protocol["weights_sha256"])),
+        data.subject(target),
+        subject_with_page("detections", short_path(evaluation), evaluation, target),
+    )
+    write_choice(summary, made_of, about)
     return summary
 
 
-def write_choice(summary: TuningSummary, made_of: Mapping[str, Any]) -> None:
-    """Writes the three files of a choice to the folder of `summary`; `made_of` is added to the operating point."""
+def write_choice(summary: TuningSummary, made_of: Mapping[str, Any], about: tuple[Subject, ...]) -> None:
+    """Writes the three files of a choice to the folder of `summary`.
+
+    `made_of` is added to the operating point; `about`: what the page says it is about.
+    """
     found, parts = summary.found, summary.parts
     with stage("writing the report"), atomic_folder(summary.path) as folder:
         write_json(folder / POINT_NAME, point_document(found, parts, absent=summary.absent) | dict(made_of))
         write_csv(found.sweeps, folder / SWEEP_NAME)
-        write_text(folder / REPORT_NAME, tuning_report_html(found, parts, summary.ap_rows))
+        write_text(folder / REPORT_NAME, tuning_report_html(found, parts, summary.ap_rows, About(about, summary.path)))
 
 
 def sweep_file(
@@ -128,7 +137,12 @@ def sweep_file(
     summary = TuningSummary(target, found, (part,), tuple(ap_by_confidence(raw, truth, found.nms)))
     protocol = raw.protocol
     made_of = {"cfg_sha256": protocol.cfg_sha256, "weights_sha256": protocol.weights_sha256}
-    write_choice(summary, {"model": made_of, "images_fingerprint": protocol.images_fingerprint})
+    about = (
+        Subject("model", hashed("weights", protocol.weights_sha256)),
+        Subject("data set", hashed(short_path(truth_path), protocol.images_fingerprint)),
+        Subject("detections", short_path(str(detections))),
+    )
+    write_choice(summary, {"model": made_of, "images_fingerprint": protocol.images_fingerprint}, about)
     return summary
 
 

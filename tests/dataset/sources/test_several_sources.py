@@ -86,7 +86,7 @@ def test_every_frame_comes_out_once_with_its_bytes_and_its_source(mixed: str, sh
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["findings"]["sources"]["two"] == {"pictures": {"all": 1}, "boxes": {"CAR": 1}}
     assert "source one: 2 pictures, 2 boxes" in summary.notes
-    assert "<h2>Sources</h2>" in (tmp_path / "out/report.html").read_text()
+    assert ">Sources</h2>" in (tmp_path / "out/report.html").read_text()
 
 
 def test_without_a_class_map_names_that_differ_in_case_alone_are_named(mixed: str, tmp_path: Path) -> None:

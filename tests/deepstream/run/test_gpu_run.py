@@ -18,9 +18,10 @@ from traffic_yolo.deepstream.config.bundle_check import SUMS_NAME, check_publish
 from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config
 from traffic_yolo.deepstream.run import app_process
 from traffic_yolo.deepstream.run.app_log import AppLog, precision_of
-from traffic_yolo.deepstream.run.gpu_run import GpuRunSummary, run_on_deepstream
+from traffic_yolo.deepstream.run.gpu_run import run_on_deepstream
 from traffic_yolo.deepstream.run.kitti import write_kitti
 from traffic_yolo.deepstream.run.options import GpuRunOptions
+from traffic_yolo.deepstream.run.summary import GpuRunSummary
 from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.deepstream.validate import at_floor
 from traffic_yolo.detection.nms import Detections
@@ -101,6 +102,11 @@ def test_a_stand_in_on_the_path_runs_end_to_end_over_pictures_of_two_sizes(
     assert written["metrics"]["deepstream"]["ap50"] == pytest.approx(written["metrics"]["simulated"]["ap50"], abs=0.01)
     assert written["metrics"]["deepstream"]["ap50"] > 0.5
     assert (node.out / written["engine"]).is_file()
+    report = (node.out / "report.html").read_text()
+    assert "The run is within its limits." in report
+    assert report.count(">within</span>") == 2
+    assert written["engine"] in report
+    assert "BEYOND" not in report
     assert not list(node.out.rglob("*.jpg"))  # the frames are the data set's
     assert len(list(node.out.rglob("00_000_*.txt"))) == 5
 
@@ -130,6 +136,7 @@ def test_the_component_runs_and_logs_what_the_user_interface_lists(
     with pytest.raises(SystemExit, match="1"):
         deepstream_run.python_func(**artifacts, metrics=metrics, precision="fp32", settings=settings)
     assert "gates failed: " in capsys.readouterr().err
+    assert "The run is NOT within its limits: " in (node.out / "report.html").read_text()
 
 
 def test_an_engine_of_an_earlier_run_is_taken_by_its_name_alone(node: Node) -> None:

@@ -1,12 +1,13 @@
 """Inspects a recording, or a folder of them, of whatever layout: what is in it, and which layout reads it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traffic_yolo.atm.inspection.box_spaces import BoxSpace, rank_box_spaces
 from traffic_yolo.atm.inspection.structure import DataSetSummary, FileStructure, raw_bytes, read_structure
@@ -19,6 +20,7 @@ from traffic_yolo.storage import AnyPath, input_path
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 NAMED_BROKEN = 20
+SHOWN_PICTURES = 3  # of a kind, from the begin, the middle and the end of a file
 DECODED = 40  # pictures of a file that are decoded whole, spread evenly; of the others, header and end are looked at
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -32,9 +34,23 @@ class LayoutFit:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class SamplePicture:
+    """One picture to look at. `where`: its file and scan; `rows`: the tables of the scan, (n, columns) by name."""
+
+    where: str
+    data: bytes
+    rows: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height by its header; `RecordingError` for one that is broken."""
+        return _size(self.data, self.where)
+
+
 @dataclass
 class PictureSummary:
-    """The pictures: how many were looked at, their sizes, and the broken ones with the first reasons."""
+    """The pictures: how many were looked at, their sizes, and the broken ones with the first reasons; a few of them."""
 
     data_set: str = ""
     count: int = 0
@@ -42,6 +58,7 @@ class PictureSummary:
     broken: int = 0
     examples: list[str] = field(default_factory=list)
     absent: int = 0
+    samples: list[SamplePicture] = field(default_factory=list)
 
     @property
     def size_wh(self) -> tuple[int, int] | None:
@@ -51,7 +68,10 @@ class PictureSummary:
 
 @dataclass
 class Kind:
-    """Files of one structure. `sample` is the structure of those that were looked at, put together."""
+    """Files of one structure. `sample` is the structure of those that were looked at, put together.
+
+    `read_by`: the first layout that fits, None where none does.
+    """
 
     files: list[Path]
     sample: FileStructure
@@ -63,6 +83,7 @@ class Kind:
     classes: dict[str, dict[str, "Counter[float]"]] = field(default_factory=dict)  # data set -> column -> values
     rate: FrameRate = NO_TIME
     fits: list[LayoutFit] = field(default_factory=list)
+    read_by: Layout | None = None
 
     @property
     def layout(self) -> str:
@@ -156,11 +177,16 @@ def _read_into(kind: Kind, path: Path, max_scans: int) -> None:
         sample.data_sets = {}  # the probe's
     structure.data_sets = sample.data_sets  # summaries go on where the last file's ended
     times: dict[str, list[tuple[int, float]]] = {}
+    last = min(len(structure.names), max_scans) - 1
+    shown = {0, last // 2, last}
     decode_every = max(1, min(len(structure.names), max_scans) // DECODED)
     for index, (name, number, values) in enumerate(scans):
         for place, value in times_of_scan(values).items():
             times.setdefault(place, []).append((number, value))
-        _look_at_pictures(kind.pictures, path, name, values, decode=index % decode_every == 0)
+        data = _look_at_pictures(kind.pictures, path, name, values, decode=index % decode_every == 0)
+        if data and index in shown and len(kind.pictures.samples) < SHOWN_PICTURES:
+            rows = {one.name: one.rows[-1] for one in sample.data_sets.values() if one.name in values and one.rows}
+            kind.pictures.samples.append(SamplePicture(f"{path.name} {name}", data, rows))
     sample.looked_at += structure.looked_at
     sample.numbers += structure.numbers
     sample.names += structure.names
@@ -171,11 +197,14 @@ def _read_into(kind: Kind, path: Path, max_scans: int) -> None:
         kind.rate = frame_rate(times) or NO_TIME
 
 
-def _look_at_pictures(pictures: PictureSummary, path: Path, scan: str, values: dict[str, Any], *, decode: bool) -> None:
+def _look_at_pictures(
+    pictures: PictureSummary, path: Path, scan: str, values: dict[str, Any], *, decode: bool
+) -> bytes:
+    """Counts what a scan has; returns the bytes of a picture that is whole as far as it was looked at, or none."""
     found = {name: data for name, value in values.items() if (data := _picture(name, value, pictures)) is not None}
     if not found:
         pictures.absent += 1
-        return
+        return b""
     name, data = next(iter(found.items()))
     pictures.data_set = pictures.data_set or name
     pictures.count += 1
@@ -188,6 +217,8 @@ def _look_at_pictures(pictures: PictureSummary, path: Path, scan: str, values: d
         pictures.broken += 1
         if len(pictures.examples) < NAMED_BROKEN:
             pictures.examples.append(str(error))
+        return b""
+    return data
 
 
 def _picture(name: str, value: Any, pictures: PictureSummary) -> bytes | None:
@@ -213,6 +244,7 @@ def _conclude(kind: Kind, layouts: Sequence[Layout]) -> None:
     kind.fits = [fit_layout(kind, layout) for layout in layouts]
     kind.fits.sort(key=lambda fit: (not fit.fits, len(fit.reasons), fit.name))
     described = next((layout for layout in layouts if layout.name == kind.layout), None)
+    kind.read_by = described
     if described is not None:
         kind.names = [described.describe_name(file) for file in kind.files]
     if kind.rate is NO_TIME:

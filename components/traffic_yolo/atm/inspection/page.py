@@ -9,6 +9,7 @@ from traffic_yolo.atm.inspection.inspect import Inspection, Kind
 from traffic_yolo.atm.inspection.structure import ColumnSummary, DataSetSummary
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.html_report import Html, page, paragraph, table
+from traffic_yolo.page_origin import About, Subject
 
 SHOWN_GAPS = 20
 SHOWN_SPACES = 5
@@ -51,11 +52,12 @@ def inspection_text(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def inspection_html(inspection: Inspection) -> str:
-    """The inspection as one self-contained page."""
-    sections: list[tuple[str, str]] = [("", paragraph(str(inspection.path)))]
+def inspection_html(inspection: Inspection, pictures: Sequence[Html] = ()) -> str:
+    """The inspection as one self-contained page; `pictures`: of each kind of file, in order, none for no pictures."""
+    sections: list[tuple[str, str]] = []
     for number, kind in enumerate(inspection.kinds, start=1):
-        sections += [(f"Kind {number}: {_headline(kind)}", table(["", ""], _facts(kind)))]
+        sections += [(f"Kind {number}: {_headline(kind)}", table(["what", "found"], _facts(kind)))]
+        sections += [("Pictures", body) for body in pictures[number - 1 : number]]
         sections += [(heading, body) for heading, body in _kind_sections(kind)]
     if inspection.unreadable:
         reasons = [(text,) for text in inspection.unreadable[:200]]
@@ -65,7 +67,7 @@ def inspection_html(inspection: Inspection) -> str:
         sections.append(("Other files", table(["suffix", "files"], rows)))
     if not inspection.kinds and not inspection.unreadable:
         sections.append(("", paragraph("No HDF5 file here.")))
-    return page("Inspection of recordings", sections)
+    return page("Inspection of recordings", sections, about=About((Subject("recordings", str(inspection.path)),)))
 
 
 def _kind_sections(kind: Kind) -> list[tuple[str, str]]:

@@ -5,12 +5,14 @@ import io
 
 from traffic_yolo.dataset.checks.check_source import SourceCheck
 from traffic_yolo.dataset.checks.cross_check import CheckedFrame, CrossCheckReport, Lonely
+from traffic_yolo.dataset.checks.finding_pictures import found_pictures
 from traffic_yolo.dataset.checks.report import checks_section, findings_text
 from traffic_yolo.dataset.pictures.choice import BLURRED, NONE
 from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox
 from traffic_yolo.dataset.report.picture_observer import leak_section
 from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Html, page, paragraph, pictures, table
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
 SHOWN_LONELY = 50
@@ -26,7 +28,7 @@ def write_check(out: AnyPath, check: SourceCheck, *, pictures: str = BLURRED) ->
     """
     folder = output_path(out)
     write_json(folder / "findings.json", check.as_dict())
-    write_text(folder / "report.html", check_html(check, pictures))
+    write_text(folder / "report.html", check_html(check, pictures, folder))
     if check.radar is not None:
         write_text(folder / "to_label.csv", lonely_csv(check.radar.lonely))
 
@@ -42,19 +44,24 @@ def check_text(check: SourceCheck) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in check.notes)])
 
 
-def check_html(check: SourceCheck, pictures: str = BLURRED) -> str:
-    """The outcome as one self-contained page."""
+def check_html(check: SourceCheck, pictures: str = BLURRED, folder: AnyPath | None = None) -> str:
+    """The outcome as one self-contained page; `folder`: in which it will lie, where that is known."""
     sections: list[tuple[str, str]] = [
-        ("", paragraph(check.description)),
         ("Checks", checks_section(check.findings, check.run.severities, frames=check.run.frames)),
     ]
+    if check.found_in:
+        sections.append(("Pictures of findings", found_pictures(check.found_in, pictures)))
     if check.leaks is not None:
         sections.append(("Leaks between the source's splits", leak_section(check.leaks)))
     if check.radar is not None:
         sections += radar_sections(check.radar, pictures)
     if check.notes:
         sections.append(("Notes", Html("".join(paragraph(note) for note in check.notes))))
-    return page("Check of a source", sections)
+    return page(
+        "Check of a source",
+        sections,
+        about=About((Subject("source", check.description),), output_path(folder) if folder else None),
+    )
 
 
 def radar_sections(radar: CrossCheckReport, pictures_shown: str = BLURRED) -> list[tuple[str, str]]:
@@ -106,7 +113,9 @@ def _lonely_table(lonely: tuple[Lonely, ...]) -> Html:
     caption = (
         f"The first {len(rows)} of {len(lonely)} in findings.json and to_label.csv." if len(lonely) > len(rows) else ""
     )
-    return table(["alone", "frame", "class", "score", "distance, m", "file"], rows, caption=caption)
+    return table(
+        ["alone", "frame", "class", "score", "distance, m", "file"], rows, caption=caption, filter_by=("alone", "class")
+    )
 
 
 def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
@@ -122,6 +131,8 @@ def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
     caption += f"{sum(one.kind == 'box' for one in checked.lonely)} boxes without a track"
     known = [(box.xyxy, box.class_name or "") for box in observation.sound_boxes]
     known += [(one.box_xyxy, one.class_name or "") for one in checked.lonely]
+    kinds = {"track": "track without box", "box": "box without track"}
+    marks = {"alone": sorted({kinds[one.kind] for one in checked.lonely}), "camera": [observation.place]}
     return draw_boxes(
         observation.picture,
         [*matched, *alone],
@@ -129,4 +140,5 @@ def _drawn(checked: CheckedFrame, pictures_shown: str) -> Html | None:
         known=known,
         pictures_shown=pictures_shown,
         pixels=FRAME_PIXELS,
+        marks=marks,
     )

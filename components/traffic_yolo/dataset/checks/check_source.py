@@ -10,6 +10,7 @@ from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.cross_check import CrossCheck, CrossCheckReport
 from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings, parse_severities
+from traffic_yolo.dataset.checks.finding_pictures import FindingPictures, FoundIn
 from traffic_yolo.dataset.checks.observation import Observation, time_of
 from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of
@@ -34,13 +35,17 @@ TIME_KEYS = ("time", "timestamp", "utc", "datetime")  # of a scan's status, wher
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """What a source came to. `leaks` is None where it has no splits of its own, `radar` where it has no tracks."""
+    """What a source came to. `leaks` is None where it has no splits of its own, `radar` where it has no tracks.
+
+    `found_in`: a few frames with findings, for pictures.
+    """
 
     description: str
     run: CheckRun
     notes: tuple[str, ...]
     leaks: LeakReport | None
     radar: CrossCheckReport | None
+    found_in: tuple[FoundIn, ...] = ()
 
     @property
     def findings(self) -> Findings:
@@ -79,9 +84,10 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     leak_check = LeakCheck(max_distance=options.near_distance)
     classes = next(iter(builtin_layouts().values())).classes
     radar = CrossCheck(calibrations, classes)
+    finding_pictures = FindingPictures()
     for frame, seen in _observations(source, troubled):
         observation = decoding.applied(seen)
-        run.show(observation)
+        finding_pictures.show(observation, run.show(observation))
         radar.show(observation)
         if frame is not None and splits.get(picture_of(frame)) in SPLITS:
             groups = [f"site {frame.site}"] if frame.site else []
@@ -93,7 +99,8 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     _add_late_findings(run, leaks, cross_checked)
     tally = [f"{count} {what}" for what, count in sorted(source.tally.items()) if count]
     notes = [*source.notes, *decoding.notes(), *tally]
-    return SourceCheck(source.description, run, tuple(notes), leaks, cross_checked if cross_checked.counts else None)
+    seen_by_radar = cross_checked if cross_checked.counts else None
+    return SourceCheck(source.description, run, tuple(notes), leaks, seen_by_radar, finding_pictures.result())
 
 
 class _Decoding:

@@ -4,15 +4,9 @@ from collections.abc import Mapping
 
 from traffic_yolo.dataset.checks.finding import OFF, SEVERITIES, Finding, Findings
 from traffic_yolo.dataset.checks.table import CHECKS
-from traffic_yolo.html_report import Html, paragraph, table
+from traffic_yolo.html_report import Html, badge, paragraph, table
 
 SHOWN_OF_A_CHECK = 10
-# On light and on dark pages, with a contrast of at least 4.5 on the bands of a table too
-COLOURS = {
-    "error": "light-dark(#b3261e, #ff8a80)",
-    "warning": "light-dark(#7d5200, #f0b429)",
-    "info": "light-dark(#2f5d8f, #8ab4f8)",
-}
 
 
 def checks_section(findings: Findings, severities: Mapping[str, str], *, frames: int) -> Html:
@@ -20,10 +14,11 @@ def checks_section(findings: Findings, severities: Mapping[str, str], *, frames:
     found = {check: count for (check, _), count in findings.counts.items()}
     names = [*CHECKS, *sorted(set(found) - set(CHECKS))]
     rows = [
-        (name, badge(severities.get(name, OFF)), found.get(name, 0), CHECKS[name].summary if name in CHECKS else "")
+        (name, _severity(severities.get(name, OFF), found.get(name, 0)), found.get(name, 0),
+         CHECKS[name].summary if name in CHECKS else "")
         for name in sorted(names, key=lambda name: (not found.get(name), _rank(severities, name), -found.get(name, 0)))
         if name in severities or name in found
-    ]
+    ]  # fmt: skip
     totals = ", ".join(f"{findings.of_severity(severity)} {severity}" for severity in SEVERITIES)
     head = paragraph(f"{frames} frames checked: {totals}.")
     return Html(head + table(["check", "severity", "found", "objects to"], rows) + findings_table(findings))
@@ -31,18 +26,28 @@ def checks_section(findings: Findings, severities: Mapping[str, str], *, frames:
 
 def findings_table(findings: Findings) -> Html:
     """The first findings of each check, the worst checks first."""
-    shown: dict[str, int] = {}
+    counted: dict[str, int] = {}
     rows = []
     for finding in findings:
-        shown[finding.check] = shown.get(finding.check, 0) + 1
-        if shown[finding.check] <= SHOWN_OF_A_CHECK:
+        counted[finding.check] = counted.get(finding.check, 0) + 1
+        if counted[finding.check] <= SHOWN_OF_A_CHECK:
             place = " ".join(part for part in (finding.frame, finding.box) if part)
-            rows.append((badge(finding.severity), finding.check, finding.file, place, finding.expected, finding.found))
+            rows.append(
+                (
+                    badge(finding.severity, finding.severity),
+                    finding.check,
+                    finding.file,
+                    place,
+                    finding.expected,
+                    finding.found,
+                )
+            )
     if not rows:
         return paragraph("No finding.")
-    headers = ["", "check", "file", "frame and box", "expected", "found"]
+    headers = ["severity", "check", "file", "frame and box", "expected", "found"]
     caption = f"The first {SHOWN_OF_A_CHECK} findings of each check; the JSON file has up to 200 of each."
-    return Html(f"<details><summary>{len(rows)} findings</summary>{table(headers, rows, caption=caption)}</details>")
+    shown = table(headers, rows, caption=caption, filter_by=("severity", "check"))
+    return Html(f"<details><summary>{len(rows)} findings</summary>{shown}</details>")
 
 
 def findings_text(findings: Findings, *, frames: int, boxes: int) -> str:
@@ -59,10 +64,9 @@ def findings_text(findings: Findings, *, frames: int, boxes: int) -> str:
     return "\n".join(lines)
 
 
-def badge(severity: str) -> Html:
-    """A severity in its colour."""
-    colour = COLOURS.get(severity, "inherit")
-    return Html(f'<span style="color:{colour};font-weight:600">{severity}</span>')
+def _severity(severity: str, count: int) -> Html:
+    """A severity, in its colour where the check found something: a page of sound data has no red word."""
+    return badge(severity, severity) if count else Html(f'<span class="quiet">{severity}</span>')
 
 
 def _rank(severities: Mapping[str, str], name: str) -> int:

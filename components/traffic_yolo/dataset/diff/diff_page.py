@@ -7,6 +7,7 @@ from traffic_yolo.dataset.diff.data_set_diff import BOX_KINDS, DataSetDiff, Draw
 from traffic_yolo.dataset.pictures.drawn_boxes import FALSE_RGB, IGNORED_RGB, MISSED_RGB, RIGHT_RGB, TRUTH_RGB, DrawnBox
 from traffic_yolo.dataset.report.samples import draw_boxes
 from traffic_yolo.html_report import Html, colour_key, page, paragraph, pictures, table
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import AnyPath, output_path, write_json, write_text
 
 RECLASSED_RGB = (86, 180, 233)
@@ -34,7 +35,7 @@ def write_diff(out: AnyPath, diff: DataSetDiff) -> None:
     """Writes `diff.json` and `report.html` into the folder `out`, each whole."""
     folder = output_path(out)
     write_json(folder / "diff.json", diff.as_dict())
-    write_text(folder / "report.html", diff_html(diff))
+    write_text(folder / "report.html", diff_html(diff, folder))
 
 
 def diff_text(diff: DataSetDiff) -> str:
@@ -56,8 +57,8 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "none"
 
 
-def diff_html(diff: DataSetDiff) -> str:
-    """The comparison as one self-contained page."""
+def diff_html(diff: DataSetDiff, folder: AnyPath | None = None) -> str:
+    """The comparison as one self-contained page; `folder`: in which it will lie, where that is known."""
     rows: list[tuple[str | int, ...]] = [
         (name, each.before, each.after, *(each.counts[kind] for kind in BOX_KINDS))
         for name, each in diff.by_class.items()
@@ -65,12 +66,13 @@ def diff_html(diff: DataSetDiff) -> str:
     headers = ["class", "first", "second", *(WORDS[kind] for kind in BOX_KINDS)]
     caption = "First and second count all pictures, the others those that both sets have."
     sections: list[tuple[str, str]] = [
-        ("", Html("".join(paragraph(line) for line in (*diff.described, *diff_text(diff).splitlines())))),
+        ("", Html("".join(paragraph(line) for line in diff_text(diff).splitlines()))),
         ("Boxes by class", table(headers, rows, caption=caption) if rows else paragraph("No boxes.")),
         ("Pictures with most changes", _drawn(diff)),
         ("Pictures", _names(diff)),
     ]
-    return page("Two data sets compared", sections)
+    about = tuple(Subject(which, said) for which, said in zip(("first", "second"), diff.described, strict=True))
+    return page("Two data sets compared", sections, about=About(about, output_path(folder) if folder else None))
 
 
 def _drawn(diff: DataSetDiff) -> Html:
@@ -87,7 +89,8 @@ def _one(entry: DrawnChange) -> Html | None:
         for boxes in (entry.before, entry.after)
         for xyxy, class_name in zip(boxes.xyxy, boxes.classes, strict=True)
     ]
-    return draw_boxes(entry.picture, _boxes(entry), caption, known=known, pixels=DRAWN_PIXELS)
+    marks = {"change": [WORDS[kind] for kind in BOX_KINDS if counts[kind] and kind != "same"]}
+    return draw_boxes(entry.picture, _boxes(entry), caption, known=known, pixels=DRAWN_PIXELS, marks=marks)
 
 
 def _boxes(entry: DrawnChange) -> Iterator[DrawnBox]:
@@ -114,4 +117,8 @@ def _xyxy(row: FloatArray) -> tuple[float, float, float, float]:
 def _names(diff: DataSetDiff) -> Html:
     rows = [(kind, name) for kind, found in diff.pictures.items() for name in found.named[:NAMED_ON_PAGE]]
     caption = f"The first {NAMED_ON_PAGE} of each kind; diff.json has up to 1,000."
-    return table(["", "picture"], rows, caption=caption) if rows else paragraph("Both have the same pictures.")
+    return (
+        table(["change", "picture"], rows, caption=caption, filter_by=("change",))
+        if rows
+        else paragraph("Both have the same pictures.")
+    )

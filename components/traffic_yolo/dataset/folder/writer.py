@@ -31,6 +31,7 @@ from traffic_yolo.dataset.report.page import report_page
 from traffic_yolo.dataset.report.report import Report, ReportBuilder
 from traffic_yolo.errors import DatasetError
 from traffic_yolo.html_report import Html
+from traffic_yolo.page_origin import SHORT_HASH, About, Subject
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import write_json
 
@@ -144,9 +145,16 @@ class FolderWriter:
             left_out=left_out,
             sections=sections,
             pictures=self._plug_ins.pictures,
+            about=self._about(),
         )
         (self._folder / "report.html").write_text(html, encoding="utf-8")
         return report, self._fingerprint.hexdigest
+
+    def _about(self) -> About:
+        """The data set by its content, and its source."""
+        location = str(self._described.source.get("location") or self._described.source.get("description") or "")
+        data_set = Subject("data set", f"fingerprint {self._fingerprint.hexdigest[:SHORT_HASH]}")
+        return About((data_set, *([Subject("source", location)] if location else [])))
 
     def _kept(self, stage: Stage, tally: Counter[str]) -> Iterator[SpooledFrame]:
         """The frames that the record filters keep; the files of the others are removed."""

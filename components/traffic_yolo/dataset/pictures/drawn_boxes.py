@@ -50,6 +50,7 @@ def with_boxes(
     height, width = image_bgr.shape[:2]
     scale = min(1.0, (pixels / (width * height)) ** 0.5)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    labels: list[tuple[DrawnBox, tuple[int, int]]] = []
     small = np.asarray(cv2.resize(image_bgr, size_wh, interpolation=cv2.INTER_AREA), np.uint8)  # of its own memory
     for box in boxes:
         left, top, right, bottom = (round(float(np.clip(value * scale, -9999, 9999))) for value in box.xyxy)
@@ -60,8 +61,26 @@ def with_boxes(
         cv2.rectangle(small, (left, top), (right, bottom), colour, box.width)
         if box.text:
             above = top - 2 if top > 12 * text_scale else bottom + round(10 * text_scale)
-            _write(small, box.text, (left, above), colour, text_scale)
+            labels.append((box, (left, above)))
+    taken: list[tuple[float, float, float, float]] = []
+    # The last box lies on top, so its text comes first; where there is no room, the colour still tells what a box is
+    for box, (x, y) in reversed(labels):
+        place = _text_place(box.text, (x, y), small.shape[1], text_scale)
+        if not any(_overlap(place, other) for other in taken):
+            taken.append(place)
+            _write(small, box.text, (round(place[0]), y), box.colour[::-1], text_scale)
     return small
+
+
+def _text_place(text: str, start: tuple[int, int], width: int, scale: float) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a text that begins at `start`, moved to the left where it would leave the picture."""
+    (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 0.75 * scale, max(1, round(scale)))
+    left = max(0, min(start[0], width - wide))
+    return left, start[1] - high, left + wide, start[1] + 1
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def sample_jpeg(image_bgr: Picture, *, most_bytes: int = SAMPLE_BYTES) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from traffic_yolo.dataset.pictures.choice import BLURRED
 from traffic_yolo.dataset.pictures.drawn_boxes import PALETTE
@@ -13,6 +14,7 @@ from traffic_yolo.dataset.report.distributions import ASPECT_EDGES, HEAT_BINS_WH
 from traffic_yolo.dataset.report.report import Report
 from traffic_yolo.dataset.report.samples import sample_pictures
 from traffic_yolo.html_report import Html, draw_cells, figure_svg, log_scale, page, paragraph, table
+from traffic_yolo.page_origin import About
 
 SIZE_TICKS = (0.003, 0.01, 0.03, 0.1, 0.3, 1)
 ASPECT_TICKS = (0.1, 0.3, 1, 3, 10)
@@ -28,10 +30,12 @@ def report_page(
     left_out: Mapping[str, int],
     sections: Sequence[tuple[str, Html]] = (),
     pictures: str = BLURRED,
+    about: About | None = None,
 ) -> str:
-    """The report as one self-contained page; `left_out` counts by reason, `sections` are those of observers.
+    """The report as one self-contained page, `about` the data set.
 
-    `samples` are a few frames of each split, whose pictures can be read; `pictures`: a word of `PictureChoice`.
+    `left_out` counts by reason, `sections` are those of observers. `samples` are a few frames of each split, whose
+    pictures can be read; `pictures`: a word of `PictureChoice`.
     """
     notes = Html("<ul>" + "".join(f"<li>{paragraph(note)}</li>" for note in report.notes) + "</ul>")
     return page(
@@ -52,6 +56,7 @@ def report_page(
                 for split in report.splits
             ],
         ],
+        about=about or About(),
     )
 
 
@@ -108,7 +113,7 @@ def _ignored_table(report: Report) -> Html:
 
 def _size_section(found: Distributions, classes: Sequence[str]) -> Html:
     figure = Figure(figsize=(9, 3))
-    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.97, wspace=0.06)
+    figure.subplots_adjust(left=0.07, right=0.84, bottom=0.16, top=0.97, wspace=0.12)
     axes = figure.subplots(1, 3, sharey=True)
     # As many as there are colours: the most frequent
     frequency = found.aspects.sum(axis=1)
@@ -127,22 +132,36 @@ def _size_section(found: Distributions, classes: Sequence[str]) -> Html:
         log_scale(axis.xaxis, ticks)
     axes[0].set_ylabel("share of the class's boxes")
     if frequency.any():
-        axes[2].legend(fontsize="small")
+        # Beside the panels: on one of them it would lie on curves
+        axes[2].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False)
     return figure_svg(figure, title="Box sizes by class")
 
 
 def _heat_section(found: Distributions) -> Html:
-    figure = Figure(figsize=(9, 2.2))
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.03, top=0.88, wspace=0.03)
+    figure = Figure(figsize=(9, 2.7))
+    figure.subplots_adjust(left=0.07, right=0.93, bottom=0.19, top=0.9, wspace=0.08)
     axes = figure.subplots(1, len(found.heat), sharey=True, squeeze=False)[0]
     xs, ys = (np.linspace(0, 1, bins + 1) for bins in HEAT_BINS_WH)
+    axes[0].set_ylabel("height (0: top)")
     for axis, split in zip(axes, found.heat, strict=True):
         counts = found.heat[split].T
-        draw_cells(axis, xs, ys, counts, "viridis", Normalize(0, max(int(counts.max()), 1)))
-        axis.invert_yaxis()
-        axis.set_title(split)
-        axis.set_xticks([])
-        axis.set_yticks([])
+        most = int(counts.max())
+        draw_cells(axis, xs, ys, counts, "viridis", Normalize(0, max(most, 1)))
+        axis.set_ylim(1, 0)  # shared, so said once for each and never turned twice
+        axis.set_title(f"{split}: at most {most} in a cell", fontsize=9)
+        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel("width", fontsize=9)
+    # The colours as cells too: matplotlib's own bar embeds a PNG
+    bar = axes[-1].inset_axes((1.05, 0, 0.05, 1))
+    levels = np.linspace(0, 1, 41)
+    middles = (levels[:-1, None] + levels[1:, None]) / 2
+    draw_cells(bar, np.array([0.0, 1.0]), levels, middles, "viridis", Normalize(0, 1))
+    bar.set_xticks([])
+    bar.set_yticks([0, 1], ["none", "most"])
+    bar.yaxis.tick_right()
+    bar.tick_params(labelsize=8)
     return figure_svg(figure, title="Heat map of box centres")
 
 
@@ -156,6 +175,8 @@ def _crowding_section(found: Distributions) -> Html:
             shares = np.array([counts[number] for number in range(most + 1)]) / counts.total()
             axis.stairs(shares, np.arange(most + 2) - 0.5, label=split)
     axis.set_xlabel("boxes in a picture")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlim(-0.5, most + 0.5)
     axis.set_ylabel("share of pictures")
     if any(found.crowding.values()):
         axis.legend(fontsize="small")

@@ -1,6 +1,7 @@
 """Samples of a report: pictures with boxes drawn on them, small enough for a page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -42,10 +43,12 @@ def draw_boxes(
     known: Sequence[KnownBox] = (),
     pictures_shown: str = BLURRED,
     pixels: int = SAMPLE_PIXELS,
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Html | None:
     """The picture made small, with boxes and a caption; None where it does not decode, or no picture is to be shown.
 
     `known`: (left, top, right, bottom) in pixels and class of all that is known to be in the picture, for its blur.
+    `marks`: what a reader may choose it by, as `html_report.picture` takes it.
     """
     if pictures_shown == NONE:
         return None
@@ -57,7 +60,7 @@ def draw_boxes(
         return None
     where = np.array([box for box, _ in known], np.float64).reshape(-1, 4)
     image = for_people(image, where, [name for _, name in known], pictures_shown)
-    return picture(sample_jpeg(with_boxes(image, boxes, pixels=pixels)), caption)
+    return picture(sample_jpeg(with_boxes(image, boxes, pixels=pixels)), caption, marks=marks)
 
 
 def _sample(frame: Frame, classes: Sequence[str], pictures_shown: str) -> Html | None:
@@ -72,4 +75,5 @@ def _sample(frame: Frame, classes: Sequence[str], pictures_shown: str) -> Html |
         else:
             boxes.append(DrawnBox(xyxy, QUIET))
     caption = f"{frame.file_name}, site {frame.site or '-'}, {len(frame.annotations)} boxes"
-    return draw_boxes(frame.picture(), boxes, caption, known=known, pictures_shown=pictures_shown)
+    marks = {"class": sorted({name for _, name in known})}
+    return draw_boxes(frame.picture(), boxes, caption, known=known, pictures_shown=pictures_shown, marks=marks)

@@ -19,6 +19,7 @@ CHANCE = 0.01
 # 0.078 with 19 true boxes, 0.017 with 77; a swapped class 0.31 with 40.
 MAX_CLASS_AP50_DROP = 0.05
 BOXES_OF_CHANCE = 2
+CLASSES_FALL = "AP50 of single classes falls"  # how that problem begins
 NAMED = 5  # classes named in a message
 
 
@@ -66,7 +67,7 @@ def problems_of_class_aps(before: Sequence[ClassMetrics], after: Sequence[ClassM
     if not bad:
         return ()
     return (
-        f"AP50 of single classes falls: {_listed([text for _, text in sorted(bad)])}; expected by at most "
+        f"{CLASSES_FALL}: {_listed([text for _, text in sorted(bad)])}; expected by at most "
         f"{MAX_CLASS_AP50_DROP} and what {BOXES_OF_CHANCE} boxes are worth",
     )
 

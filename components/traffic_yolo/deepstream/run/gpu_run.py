@@ -8,7 +8,6 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from traffic_yolo.deepstream.run.app_log import AppLog, precision_of
 from traffic_yolo.deepstream.run.app_process import find_app, run_app
 from traffic_yolo.deepstream.run.deepstream_app import FRAMES_FOLDER, RunPart, read_app_run, write_app_run
 from traffic_yolo.deepstream.run.options import GpuRunOptions
+from traffic_yolo.deepstream.run.report import gpu_run_report
+from traffic_yolo.deepstream.run.summary import SIMULATED, GpuRunSummary
 from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.deepstream.validate import at_floor, read_operating_point
 from traffic_yolo.deepstream.verdict import AP_NAMES, SINGLE_LABEL, problems_of
@@ -35,6 +36,7 @@ from traffic_yolo.errors import EvaluationError, GateError, ModelError, OptionsE
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import ONNX_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.page_origin import REPORT_NAME, About, Subject
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
@@ -42,63 +44,18 @@ from traffic_yolo.storage import (
     input_path,
     output_path,
     write_json,
+    write_text,
 )
 
 SCHEMA_VERSION = 1
 RUN_NAME = "run.json"
 LOG_NAME = "deepstream-app.log"
-SIMULATED = "simulated"
-
-
-@dataclass(frozen=True)
-class GpuRunSummary:
-    """The outcome. `precision`: what ran, as far as log and engine say; `problems`: a sentence each, empty: passed.
-
-    `metrics`: "simulated" and "deepstream" -> name -> AP or None. `engine`: the engine's file name. `seconds`: of
-    deepstream-app, the building of the engine included.
-    """
-
-    path: Path
-    split: str
-    pictures: int
-    parts: int
-    precision: str
-    engine: str
-    seconds: float
-    parity: Parity
-    metrics: Mapping[str, Mapping[str, float | None]]
-    problems: tuple[str, ...] = field(default=())
-
-    @property
-    def passed(self) -> bool:
-        """Whether the run is within the limits."""
-        return not self.problems
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """The few numbers that the Kubeflow UI lists."""
-        found = {"deepstream_passed": float(self.passed), "deepstream_agreement": self.parity.explained_agreement}
-        named = {f"{name}_{side}": values[name] for side, values in self.metrics.items() for name in AP_NAMES[:2]}
-        return found | {name: value for name, value in named.items() if value is not None}
-
-    @property
-    def text(self) -> str:
-        """A line or two for people; a failure says why."""
-        shown = {
-            side: "–" if values["ap50"] is None else f"{values['ap50']:.4f}" for side, values in self.metrics.items()
-        }
-        line = (
-            f"DeepStream on {self.pictures} pictures of {self.split} in {self.parts} sizes, {self.precision}, "
-            f"{self.seconds:.0f} s: {self.parity.explained_agreement:.3f} of the boxes agree with nvinfer's rules "
-            f"simulated, AP50 {shown['deepstream']} for {shown[SIMULATED]}"
-        )
-        return line if self.passed else f"{line}\nFAILED: {'; '.join(self.problems)}"
 
 
 def run_on_deepstream(
     model: AnyPath, dataset: AnyPath, operating_point: AnyPath, out: AnyPath, options: GpuRunOptions
 ) -> GpuRunSummary:
-    """Runs deepstream-app over a split and writes `out`: run.json, the log, configurations, KITTI files and the engine.
+    """Runs deepstream-app over a split and writes `out`: run.json, report.html, log, configurations, KITTI files.
 
     The boxes are compared with the simulator's at the thresholds of `operating_point`, AP from 0.001 up. A run beyond
     the limits, or of another precision than asked for, is written and then raises `GateError`, unless
@@ -174,6 +131,8 @@ def run_on_deepstream(
         for part in parts:
             shutil.rmtree(work / part.folder / FRAMES_FOLDER)  # the data set has the pictures
         write_json(work / RUN_NAME, _description(summary, folder, options))
+        about = (folder.subject(target), data.subject(target), Subject("split", options.split))
+        write_text(work / REPORT_NAME, gpu_run_report(summary, folder.classes, About(about, target)))
     if options.require_parity and summary.problems:
         raise GateError(f"{target}: {'; '.join(summary.problems)}")
     return summary

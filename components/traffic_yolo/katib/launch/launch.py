@@ -23,6 +23,7 @@ from traffic_yolo.katib.launch.stopping import Patience, end_work, is_suspended,
 from traffic_yolo.katib.spec.constants import MAX_NAME_LENGTH
 from traffic_yolo.katib.spec.defaults import strategies, with_defaults
 from traffic_yolo.katib.spec.document import parse_object
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, write_text
 from traffic_yolo.terminations import Terminated, interrupts_put_off, terminations_raised
 
@@ -222,7 +223,7 @@ def best_html(best: Best) -> str:
         ("Parameters", table(["parameter", "value"], list(best.parameters.items()))),
         ("Metrics", table(["metric", "value"], list(best.metrics.items()))),
     ]
-    return page(f"Katib experiment {name}", sections)
+    return page(f"Katib experiment {name}", sections, about=About((Subject("experiment", name),)))
 
 
 def write_document(best: Best, path: Path) -> None:

@@ -16,6 +16,7 @@ from traffic_yolo.katib.run.experiment_state import Ending, best_trial
 from traffic_yolo.katib.run.journal import State, Trial, now
 from traffic_yolo.katib.run.runner import TRIALS_FOLDER, LocalRun
 from traffic_yolo.katib.spec.space import Parameter, read_space
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.storage import AnyPath, output_path, write_text
 
 STATUS_NAME, TABLE_NAME, REPORT_NAME = "experiment.yaml", "trials.csv", "report.html"
@@ -132,7 +133,8 @@ def report_html(run: LocalRun, over: Ending | None) -> str:
     if reasons:
         sections.append(("Why trials came to nothing", table(["trial", "state", "its last line"], reasons)))
     sections.append(("Table", table(headers, rows, caption=f"From the best {name} down")))
-    return page(f"Katib experiment {run.name}, run on one machine", sections)
+    about = About((Subject("experiment", run.name),), run.out)
+    return page(f"Katib experiment {run.name}, run on one machine", sections, about=about)
 
 
 def _rank(run: LocalRun, trial: Trial) -> tuple[bool, float]:
