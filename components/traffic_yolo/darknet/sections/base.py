@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.lint_findings import SectionRule
-from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
@@ -124,6 +124,14 @@ class LayerSection(ABC):
         Raises `DarknetFormatError` for a section type that does not say.
         """
         raise self.section.error("how its channels depend on those it reads is not known: it cannot be pruned")
+
+    def kept_keys(self, inputs: Sequence[Positions], output: Positions) -> dict[str, int]:  # noqa: ARG002
+        """Key -> value of what the section says of channels, with only these of each layer read and of the output."""
+        return {}
+
+    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:  # noqa: ARG002
+        """The arrays of `weights`, in their order, with only these channels; views or copies."""
+        return [tensor for _, tensor in self.weights(module)]
 
     def _check_readable(self, source: "LayerSection") -> None:
         if source.readers is not None and self.section.name not in source.readers:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ChannelIds = NDArray[np.int64]  # (C,), one id a channel, in the channels' order
+Positions = NDArray[np.int64]  # of the channels of a layer that stay, rising
 
 
 class ReadsLayers(Protocol):

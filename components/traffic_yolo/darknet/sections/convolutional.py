@@ -11,7 +11,7 @@ from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
-from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_CONVOLUTIONAL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
 from traffic_yolo.darknet.sections.unset import UnsetConv2d
@@ -150,6 +150,18 @@ class ConvolutionalSection(LayerSection):
         if self.activation.startswith("normalize_channels"):
             tying.fix(output, f"activation={self.activation} looks at all channels of a pixel together")
         return output
+
+    def kept_keys(self, inputs: Sequence[Positions], output: Positions) -> dict[str, int]:
+        """`filters`, and `groups` of the groups that stay."""
+        keys = {"filters": len(output)}
+        return keys | {"groups": self.groups * len(inputs[0]) // self.input.channels} if self.groups > 1 else keys
+
+    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:
+        """Rows are filters; columns the channels read, of which a group keeps all or none."""
+        kept = [(name, tensor[output]) for name, tensor in self.weights(module)]
+        return [
+            tensor[:, inputs[0]] if name == "kernels" and self.groups == 1 else tensor for name, tensor in kept
+        ]
 
     def build(self) -> nn.Module:
         """A Sequential (B, C, H, W) -> (B, filters, H', W'); weights hold anything until set, or are tied later."""

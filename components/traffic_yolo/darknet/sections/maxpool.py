@@ -10,7 +10,7 @@ from torch.nn import functional
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
-from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_MAXPOOL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
@@ -116,6 +116,10 @@ class MaxpoolSection(WindowSection):
             return inputs[0]
         tying.tie_rows([inputs[0][first :: self.out_channels] for first in range(self.out_channels)])
         return inputs[0][: self.out_channels]
+
+    def kept_keys(self, inputs: Sequence[Positions], output: Positions) -> dict[str, int]:  # noqa: ARG002
+        """`out_channels` of maxpool_depth."""
+        return {"out_channels": len(output)} if self.depth else {}
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C', H', W')."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
-from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 # parser.c parse_shortcut: the words and what they mean.
@@ -96,6 +96,11 @@ class ShortcutSection(LayerSection):
             both = min(len(first), len(source))
             tying.tie(first[:both], source[:both])
         return first
+
+    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:  # noqa: ARG002
+        """(1 + sources, 1 or C): a column for each channel with per_channel."""
+        arrays = [tensor for _, tensor in self.weights(module)]
+        return [tensor[:, output] for tensor in arrays] if self.weights_type == "per_channel" else arrays
 
     def build(self) -> nn.Module:
         """(B, C, H, W) and the sources (B, C_i, H, W) -> (B, C, H, W)."""
