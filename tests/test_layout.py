@@ -27,6 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "labelling": {"atm", "dataset"},
     "quantization": {"dataset", "darknet", "detection", "metrics"},
+    # it judges what it made
+    "compression": {"dataset", "darknet", "detection", "metrics", "training", "evaluation", "export"},
     "registry": {"dataset", "detection", "metrics", "evaluation"},  # gates measure versions on the same pictures
     "retraining": {"snapshot", "dataset", "registry"},  # registry: the version in use, and what became of an attempt
     "preflight": {

@@ -38,8 +38,8 @@ def least_important(
     removed: set[int] = set()
     for family in families:
         order = family.units[np.argsort(importance[family.units], kind="stable")]
-        size = len(order)
-        goes = sum(unit in proposed for unit in order.tolist()) if is_global else math.floor(ratio * size + 1e-9)
+        size = len(order) + family.others
+        goes = sum(unit in proposed for unit in order.tolist()) if is_global else math.floor(ratio * len(order) + 1e-9)
         stays = max(size - goes, 1, math.ceil(keep_at_least * size - 1e-9))
         stays = min(size, -(-stays // family.step(multiple)) * family.step(multiple))
         removed.update(order[: size - stays].tolist())

@@ -21,10 +21,19 @@ MAKERS = (ConvolutionalSection, ConnectedSection, ImplicitSection)  # sections t
 
 @dataclass(frozen=True)
 class Family:
-    """Units that stand in the same layers: `counts` are the channels of one unit in each layer that makes it."""
+    """Units that stand in the same layers: `counts` are (layer, channels of one unit) of each layer that makes them.
+
+    `others` more units stand there, which stay whatever their rank.
+    """
 
     units: NDArray[np.int64]
     counts: tuple[tuple[int, int], ...]
+    others: int = 0
+
+    def without(self, units: Collection[int]) -> "Family":
+        """The family with those of `units` among the others, which stay."""
+        left = self.units[~np.isin(self.units, np.array(sorted(units), np.int64))]
+        return Family(left, self.counts, self.others + len(self.units) - len(left))
 
     def step(self, multiple: int) -> int:
         """How many units at a time must stay for each layer to keep a multiple of `multiple` channels."""

@@ -26,12 +26,18 @@ class PruneOptions:
         0.5, "Share of the channels (or blocks) that may go which goes.", least=0, most=0.99, headline=True
     )
     bflops_ratio: float | None = option(
-        None, "Share of the BFLOPs to save, in the place of prune_ratio: .3 is 30 % fewer.",
-        least=0, most=0.99, headline=True,
+        None,
+        "Share of the BFLOPs to save, in the place of prune_ratio: .3 is 30 % fewer.",
+        least=0,
+        most=0.99,
+        headline=True,
     )
     latency_ms: float | None = option(
-        None, "Milliseconds a picture that the pruned network may take here (PyTorch, by a table of layers measured "
-        "on this machine), in the place of prune_ratio.", least=0.001, headline=True,
+        None,
+        "Milliseconds a picture that the pruned network may take here (PyTorch, by a table of layers measured "
+        "on this machine), in the place of prune_ratio.",
+        least=0.001,
+        headline=True,
     )
     importance: str = option(
         SCALE,
@@ -48,7 +54,8 @@ class PruneOptions:
         False, "Take out no channel whose remaining value cannot be carried on exactly (padded 3 x 3 readers)."
     )
     reestimate_pictures: int = option(
-        64, "Pictures of the split train on which batch-norm statistics are measured anew, with a data set; 0: none.",
+        64,
+        "Pictures of the split train on which batch-norm statistics are measured anew, with a data set; 0: none.",
         least=0,
     )
     prune_seed: int = option(0, "Of the importance random and of the draw of pictures.", least=0)

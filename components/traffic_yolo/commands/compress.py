@@ -1,0 +1,31 @@
+"""`traffic-yolo compress`: smaller models that stay Darknet's."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
+from traffic_yolo.commands.location_types import READ, WRITE
+from traffic_yolo.compression.options import PruneOptions
+
+
+@click.group()
+def command() -> None:
+    """Make a model smaller: cfg and weights that Darknet, OpenCV and DeepStream load."""
+
+
+@command.command("prune")
+@click.option("--model", required=True, type=READ, help="Model folder, as train, export or import-model writes it.")
+@click.option("--dataset", type=READ, help="Data set: batch-norm is measured anew on its split train.")
+@step_options(PruneOptions)
+@json_option
+@click.option("--out", required=True, type=WRITE, help="Model folder to write.")
+def prune_command(model: str, dataset: str | None, out: Path, as_json: bool, **flags: Any) -> None:
+    """Take out the channels, or the residual blocks, that matter least; train on from the result."""
+    options = values_of(PruneOptions, flags)
+    from traffic_yolo.compression.prune import prune
+
+    pruned = prune(model, out, options, dataset=dataset)
+    print_result(f"{pruned.text}\nwritten {out}", {"out": str(out), **pruned.document()}, as_json=as_json)
