@@ -19,7 +19,7 @@ def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) 
     Each layer sees what the layers before it give with the batch's own statistics, as in training; batches count alike.
     Raises `DatasetError` where the split is empty.
     """
-    found = dataset.images("train")
+    found = dataset.split("train")
     if not found:
         raise DatasetError(f"{dataset.root}: no pictures in the split train to measure batch-norm on; give 0 pictures")
     order = np.random.default_rng(seed).permutation(len(found))[:pictures]
