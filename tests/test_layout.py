@@ -67,6 +67,7 @@ OPEN_TO_ALL = {
     "processes",
     "processors",
     "progress",
+    "pruned_from",
     "published_weights",
     "result_view",
     "run_id",

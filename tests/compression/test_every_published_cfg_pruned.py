@@ -119,7 +119,8 @@ def test_pruned_is_the_silenced_network_and_loads_where_the_whole_one_did(file, 
     smaller = carried.network
     assert smaller.num_weights < 0.85 * network.num_weights
     for target in TARGETS:
-        assert findings(smaller.cfg, target) == findings(cfg, target)
+        if not lint_cfg(cfg, target).exit_code:  # the others do not load it, pruned or not
+            assert findings(smaller.cfg, target) == findings(cfg, target)
     names = [f"c{index}" for index in range(network.num_classes)]
     if file.stem != "yolo9000":  # its tree of classes cannot change
         assert change_classes(smaller, names, [names[-1], "new"]).num_classes == 2

@@ -29,3 +29,18 @@ def prune_command(model: str, dataset: str | None, out: Path, as_json: bool, **f
 
     pruned = prune(model, out, options, dataset=dataset)
     print_result(f"{pruned.text}\nwritten {out}", {"out": str(out), **pruned.document()}, as_json=as_json)
+
+
+@command.command("report")
+@click.option("--before", required=True, type=READ, help="Model folder that the other was made of.")
+@click.option("--after", required=True, type=READ, help="Model folder of the smaller model.")
+@click.option("--dataset", type=READ, help="Data set on which both are evaluated and compared, paired.")
+@click.option("--split", default="test", show_default=True, help="Split of it.")
+@json_option
+@click.option("--out", required=True, type=WRITE, help="Folder to write: report.html, compression.json.")
+def report_command(before: str, after: str, dataset: str | None, split: str, out: Path, as_json: bool) -> None:
+    """Set a smaller model beside the one that it was made of: size, latency by runtime, AP with intervals."""
+    from traffic_yolo.compression.report import compare_models
+
+    report = compare_models(before, after, out, dataset=dataset, split=split)
+    print_result(f"{report.text}\nwritten {out}", {"out": str(out), **report.document()}, as_json=as_json)

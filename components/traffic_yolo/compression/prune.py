@@ -15,7 +15,6 @@ from traffic_yolo.compression.choice import least_important, smallest_ratio
 from traffic_yolo.compression.importance import families, importance
 from traffic_yolo.compression.masking import scales_of
 from traffic_yolo.compression.options import BLOCKS, GLOBAL, REGULAR, REGULAR_MULTIPLE, PruneOptions
-from traffic_yolo.compression.pruned_from import PRUNED_NAME, LayerChange, NetworkSize, PrunedFrom
 from traffic_yolo.compression.reestimate import reestimate
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import channel_ties
@@ -27,11 +26,12 @@ from traffic_yolo.darknet.surgery_blocks import ResidualBlock, cfg_without_block
 from traffic_yolo.darknet.surgery_channels import cfg_without_channels
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.export.export_model import TRAINED_ON_NAME, export_model
+from traffic_yolo.export.export_model import export_model
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.progress import stage
-from traffic_yolo.storage import AnyPath, atomic_folder, output_path
-from traffic_yolo.trained_on import TrainedOn
+from traffic_yolo.pruned_from import PRUNED_NAME, LayerChange, NetworkSize, PrunedFrom
+from traffic_yolo.storage import AnyPath, atomic_folder, output_path, sha256_of_file
+from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
 
 Sections = list[Any]
 
@@ -64,9 +64,32 @@ def prune(model: AnyPath, out: AnyPath, options: PruneOptions, *, dataset: AnyPa
     if data is not None and options.reestimate_pictures:
         with stage("measuring batch-norm anew"):
             pictures = reestimate(pruned.network, data, pictures=options.reestimate_pictures, seed=options.prune_seed)
-    document = PrunedFrom(
-        parent_weights_sha256=folder.sha256(WEIGHTS_NAME),
-        parent_cfg_sha256=folder.sha256(CFG_NAME),
+    with tempfile.TemporaryDirectory(prefix="traffic-yolo-") as scratch:
+        source = Path(scratch, "pruned")
+        source.mkdir()
+        pruned.network.cfg.write(source / CFG_NAME)
+        pruned.network.save_weights(source / WEIGHTS_NAME)
+        document = _document(folder, network, pruned, options, sha256_of_file(source / WEIGHTS_NAME), pictures)
+        document.write(source / PRUNED_NAME)
+        shutil.copyfile(folder.names_path, source / CLASSES_NAME)
+        # verdict.json stays behind: it is of weights that are no more
+        if (folder.path / TRAINED_ON_NAME).is_file():
+            shutil.copyfile(folder.path / TRAINED_ON_NAME, source / TRAINED_ON_NAME)
+        else:  # public weights are known by the hash of their file, which is another one now
+            TrainedOn("", (), (), folder.path.name, folder.sha256(WEIGHTS_NAME)).write(source / TRAINED_ON_NAME)
+        exported = export_model(source, Path(scratch, "exported"), dataset=dataset).path
+        with atomic_folder(target) as written:
+            shutil.copytree(exported, written, dirs_exist_ok=True)
+    return document
+
+
+def _document(
+    parent: ModelFolder, network: Network, pruned: Pruned, options: PruneOptions, weights_sha256: str, pictures: int
+) -> PrunedFrom:
+    return PrunedFrom(
+        parent_weights_sha256=parent.sha256(WEIGHTS_NAME),
+        parent_cfg_sha256=parent.sha256(CFG_NAME),
+        weights_sha256=weights_sha256,
         options=asdict(options),
         before=network_size(network.cfg),
         after=network_size(pruned.network.cfg),
@@ -78,22 +101,6 @@ def prune(model: AnyPath, out: AnyPath, options: PruneOptions, *, dataset: AnyPa
         free_units=pruned.free_units,
         reestimated_on=pictures,
     )
-    with tempfile.TemporaryDirectory(prefix="traffic-yolo-") as scratch:
-        source = Path(scratch, "pruned")
-        source.mkdir()
-        pruned.network.cfg.write(source / CFG_NAME)
-        pruned.network.save_weights(source / WEIGHTS_NAME)
-        shutil.copyfile(folder.names_path, source / CLASSES_NAME)
-        # verdict.json stays behind: it is of weights that are no more
-        if (folder.path / TRAINED_ON_NAME).is_file():
-            shutil.copyfile(folder.path / TRAINED_ON_NAME, source / TRAINED_ON_NAME)
-        else:  # public weights are known by the hash of their file, which is another one now
-            TrainedOn("", (), (), folder.path.name, folder.sha256(WEIGHTS_NAME)).write(source / TRAINED_ON_NAME)
-        exported = export_model(source, Path(scratch, "exported"), dataset=dataset).path
-        with atomic_folder(target) as written:
-            shutil.copytree(exported, written, dirs_exist_ok=True)
-            document.write(written / PRUNED_NAME)
-    return document
 
 
 def prune_network(network: Network, options: PruneOptions) -> Pruned:

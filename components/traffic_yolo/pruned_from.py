@@ -1,4 +1,4 @@
-"""What a pruned model folder says of how it was made: `pruned.json`."""
+"""What a pruned model says of how it was made, as it travels with the model: written by prune, read by publish."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -33,7 +33,9 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class PrunedFrom:
-    """How a model was pruned. `blocks`: first and last layer of each block taken out. `units` of `free_units` went.
+    """How a model was pruned: the hashes of the parent's files, and of the weights that pruning wrote.
+
+    `blocks`: first and last layer of each block taken out. `units` of `free_units` went.
 
     `carry_errors`: (layer, bound, share) as of `carry.CarryError`. `latency_ms`: before and after, None where the goal
     was another. `reestimated_on`: pictures that batch-norm was measured on anew.
@@ -41,6 +43,7 @@ class PrunedFrom:
 
     parent_weights_sha256: str
     parent_cfg_sha256: str
+    weights_sha256: str
     options: Mapping[str, Any]
     before: NetworkSize
     after: NetworkSize
@@ -95,11 +98,15 @@ class PrunedFrom:
     def read(cls, path: AnyPath) -> "PrunedFrom":
         """Reads what `write` wrote; raises `StorageError` or `ModelError` for anything else."""
         path = input_path(path, what="record of a pruning")
-        content = read_json(path, what="record of a pruning")
+        return cls.of_dict(read_json(path, what="record of a pruning", error=ModelError), where=str(path))
+
+    @classmethod
+    def of_dict(cls, content: Any, *, where: str) -> "PrunedFrom":
+        """The values of such a file, which lies at `where`; raises `ModelError` for anything else."""
         try:
             content = dict(content)
             if content.pop("schema_version") != SCHEMA_VERSION:
-                raise ModelError(f"{path}: expected schema version {SCHEMA_VERSION}; prune again")
+                raise ModelError(f"{where}: expected schema version {SCHEMA_VERSION}; prune again")
             latency = content["latency_ms"]
             return cls(
                 **{
@@ -113,7 +120,7 @@ class PrunedFrom:
                 }
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: not a record of a pruning: {error}") from error
+            raise ModelError(f"{where}: not a record of a pruning: {error}") from error
 
 
 def _row(name: str, before: float, after: float, form: str) -> str:
