@@ -121,6 +121,7 @@ compile: install  ## rewrite the signatures that options decide, the compiled pi
 	$(BIN)/python pipelines/trainjob_pipeline.py
 	$(BIN)/python pipelines/tune_pipeline.py
 	$(BIN)/python pipelines/retrain_pipeline.py
+	$(BIN)/python pipelines/compress_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
 	$(BIN)/python katib/thresholds_experiment.py
 	$(BIN)/python tests/helpers/runtime_outputs.py

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "labelling": {"atm", "dataset"},
     "quantization": {"dataset", "darknet", "detection", "metrics"},
     # it judges what it made
-    "compression": {"dataset", "darknet", "detection", "metrics", "training", "evaluation", "export"},
+    "compression": {"dataset", "darknet", "detection", "metrics", "training", "evaluation", "export", "pretrained"},
     "registry": {"dataset", "detection", "metrics", "evaluation"},  # gates measure versions on the same pictures
     "retraining": {"snapshot", "dataset", "registry"},  # registry: the version in use, and what became of an attempt
     "preflight": {

@@ -12,6 +12,31 @@ REGULAR_MULTIPLE = 8  # channels: what tensor cores and AVX-512 take at a time
 
 
 @dataclass(frozen=True)
+class ParentChoice:
+    """Which model the pipeline makes smaller: Darknet's files, or else a version of the zoo that it publishes to."""
+
+    cfg: str = option(
+        "", "Darknet .cfg file of the model to prune; empty: a version of the zoo.", headline=True, location="read"
+    )
+    weights: str = option("", "Its Darknet .weights, whole.", headline=True, location="read")
+    weights_names: str = option(
+        "", "File with the class names that the weights were trained for, one a line.", headline=True, location="read"
+    )
+    class_seeds: str = option(
+        "",
+        "Classes of the data set and those of the model that stand for them, where names differ: "
+        "LONG_TRUCK=truck,MOTORCYCLE=motorbike.",
+        headline=True,
+    )
+    version: str = option("", "Version of the model in the zoo; empty: the one in use.", headline=True)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.cfg and self.version:
+            raise OptionsError("version: a name in a zoo; cfg names another model, leave one of them out")
+
+
+@dataclass(frozen=True)
 class PruneOptions:
     """One pruning. Raises `OptionsError` for values that make no sense."""
 
