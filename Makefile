@@ -28,7 +28,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy bench-compression bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -81,6 +81,9 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 
 bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCURACY="network=yolo-fastest iterations=40" cuts it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/accuracy $(ACCURACY)
+
+bench-compression: install  ## what pruning saves and costs on the demo and on real pictures, three seeds; COMPRESSION="--network demo --updates 100"
+	$(BIN)/python tests/benchmarks/compression $(COMPRESSION)
 
 bench-published: install  ## weights of TRAFFIC_YOLO_WEIGHTS on COCO (TRAFFIC_YOLO_COCO), beside their published AP; PUBLISHED="yolov4 --runtime openvino"
 	$(BIN)/python tests/benchmarks/published $(PUBLISHED)
