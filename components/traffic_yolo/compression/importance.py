@@ -87,4 +87,6 @@ def importance(network: Network, ties: ChannelTies, kind: str, *, seed: int = 0)
         if values is not None and getattr(section, "shared_with", None) is None:
             np.add.at(total, ties.outputs[section.index], values)
             np.add.at(count, ties.outputs[section.index], 1)
-    return np.divide(total, count, out=np.full(ties.num_units, np.nan), where=count > 0)
+    means = np.full(ties.num_units, np.nan)
+    np.divide(total, count, out=means, where=count > 0)
+    return means

@@ -106,7 +106,8 @@ def cfg_without_blocks(cfg: Cfg, blocks: Sequence[ResidualBlock]) -> Cfg:
     """A copy of the cfg without the sections of `blocks`, its references written anew."""
     smaller = cfg.copy()
     gone = {index: block for block in blocks for index in block.layers}
-    new_index, moved = 0, {}
+    new_index = 0
+    moved: dict[int, int] = {}
     for index in range(len(smaller.layers)):
         if index in gone:
             moved[index] = moved[gone[index].source]
