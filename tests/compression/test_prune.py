@@ -180,14 +180,6 @@ def test_measured_anew_batch_norm_has_the_mean_over_batches(small_data_set: Path
     assert (norm.running_var > 0).all()
 
 
-@pytest.fixture(scope="module")
-def pruned_folder(untrained_model: Path, small_data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package's small network, 30 % fewer BFLOPs."""
-    out = tmp_path_factory.mktemp("pruned") / "model"
-    prune(untrained_model, out, PruneOptions(bflops_ratio=0.3, prune_kind="regular"))
-    return out
-
-
 def test_the_folder_is_a_model_folder_that_says_what_it_was(pruned_folder: Path, untrained_model: Path):
     parent, model = ModelFolder.open(untrained_model), ModelFolder.open(pruned_folder)
     record = PrunedFrom.read(pruned_folder / PRUNED_NAME)

@@ -115,22 +115,6 @@ def compare_models(
     return report
 
 
-def compare_evaluated(
-    first: AnyPath, second: AnyPath, evaluations: tuple[AnyPath, AnyPath], dataset: AnyPath, out: AnyPath
-) -> CompressionReport:
-    """`compare_models` of models that were evaluated already, on one split of `dataset`."""
-    target = output_path(out)
-    models = ModelFolder.open(first), ModelFolder.open(second)
-    record = models[1].path / PRUNED_NAME
-    pruned = PrunedFrom.read(record) if record.is_file() else None
-    comparison = compare(*evaluations, dataset)
-    report = CompressionReport(_sizes(models), tuple(_latencies(models)), comparison, pruned)
-    with atomic_folder(target) as folder:
-        write_json(folder / RESULT_NAME, report.document())
-        write_text(folder / REPORT_NAME, report_html(report))
-    return report
-
-
 def report_html(report: CompressionReport) -> str:
     """The report as one self-contained page."""
     sections: list[tuple[str, str]] = [
