@@ -29,7 +29,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile docs slow pages fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile docs slow pages fuzz fuzz-parser bench bench-accuracy bench-compression bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -96,6 +96,9 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCURACY="network=yolo-fastest iterations=40" cuts it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/accuracy $(ACCURACY)
 
+bench-compression: install  ## what pruning saves and costs on the demo and on real pictures, three seeds; COMPRESSION="--network demo --updates 100"
+	$(BIN)/python tests/benchmarks/compression $(COMPRESSION)
+
 bench-published: install  ## weights of TRAFFIC_YOLO_WEIGHTS on COCO (TRAFFIC_YOLO_COCO), beside their published AP; PUBLISHED="yolov4 --runtime openvino"
 	$(BIN)/python tests/benchmarks/published $(PUBLISHED)
 
@@ -135,6 +138,7 @@ compile: install  ## rewrite the signatures that options decide, the compiled pi
 	$(BIN)/python pipelines/trainjob_pipeline.py
 	$(BIN)/python pipelines/tune_pipeline.py
 	$(BIN)/python pipelines/retrain_pipeline.py
+	$(BIN)/python pipelines/compress_pipeline.py
 	$(BIN)/python katib/fine_tuning_experiment.py
 	$(BIN)/python katib/thresholds_experiment.py
 	$(BIN)/python tests/helpers/runtime_outputs.py

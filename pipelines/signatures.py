@@ -95,6 +95,13 @@ def pipeline_targets() -> list[Target]:
             is_pipeline=True,
             hidden=HIDDEN_COSTS,
         ),
+        Target(
+            PIPELINES / "compress_pipeline.py",
+            "compress_pipeline",
+            ("import_dataset", "prune", *steps[2:]),
+            is_pipeline=True,
+            hidden=hidden,
+        ),
         Target(PIPELINES / "tune_pipeline.py", "tune_pipeline", ("search",), is_pipeline=True),
         Target(
             PIPELINES / "retrain_pipeline.py",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from traffic_yolo.compression.options import ParentChoice, PruneOptions
 from traffic_yolo.dataset.options import ConvertOptions, DataSetChoice
 from traffic_yolo.deepstream.options import ValidateOptions
 from traffic_yolo.deepstream.run.options import GpuRunOptions
@@ -30,6 +31,7 @@ STEP_OPTIONS: dict[str, tuple[type[Any], ...]] = {
     "convert_shard": (ConvertOptions,),
     "import_dataset": (DataSetChoice,),
     "import_model": (ModelChoice,),
+    "prune": (ParentChoice, PruneOptions),
     "train": (TrainingOptions,),
     "train_on_cluster": (TrainingOptions,),
     "plan_detection": (EvaluationPlanOptions, EvaluateOptions, NmsOptions, InferenceOptions),

@@ -14,10 +14,18 @@ from traffic_yolo.tuning.component import tune
 from traffic_yolo_pipelines.wiring import form_parameters, reach_storage
 
 
-def train_in_a_task(dataset: Any, form: Mapping[str, Any]) -> Any:
-    """The training as one task, one process. `form`: as `form_parameters` has it, with `train_work` and `gpus`."""
+def train_in_a_task(dataset: Any, form: Mapping[str, Any], *, start: Any = None) -> Any:
+    """The training as one task, one process. `form`: as `form_parameters` has it, with `train_work` and `gpus`.
+
+    `start`: the model folder to start from, in the place of the form's files.
+    """
+    given = {"start": start} if start is not None else {}
     task = train(
-        dataset=dataset, work=form["train_work"], run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **form_parameters(train, form)
+        dataset=dataset,
+        work=form["train_work"],
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        **given,
+        **form_parameters(train, form),
     )
     # A node that is taken away, not a mistake in the options: exit code 2 fails again at once
     task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")

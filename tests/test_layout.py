@@ -30,6 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "labelling": {"atm", "dataset"},
     "quantization": {"dataset", "darknet", "detection", "metrics"},
+    # it judges what it made
+    "compression": {"dataset", "darknet", "detection", "metrics", "training", "evaluation", "export", "pretrained"},
     "registry": {"dataset", "detection", "metrics", "evaluation"},  # gates measure versions on the same pictures
     "retraining": {"snapshot", "dataset", "registry"},  # registry: the version in use, and what became of an attempt
     "preflight": {
@@ -99,6 +101,7 @@ OPEN_TO_ALL = {
     "processes",
     "processors",
     "progress",
+    "pruned_from",
     "published_weights",
     "report_index",
     "result_view",

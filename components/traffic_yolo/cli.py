@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tune": ("tune", "Choose confidence and IoU threshold from raw detections."),
     "validate": ("validate", "Check that DeepStream's rules leave the model's results as they are."),
     "quantize": ("quantize", "Write INT8 and FP16 ONNX files of a model, and say what each costs in AP."),
+    "compress": ("compress", "Make a model smaller: prune channels or blocks of its cfg and weights."),
     "publish": ("publish", "Put a checked bundle into the model zoo and a record into its ledger."),
     "zoo": ("zoo", "The versions of a model zoo: list, show, verify, fetch, and choose which one is in use."),
     "ledger": ("ledger", "Compare the models of a zoo in one table."),

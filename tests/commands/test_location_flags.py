@@ -28,14 +28,17 @@ NO_LOCATION = {
     },
     **{
         (f"pipeline submit {name}", flag): what
-        for name in ("convert", "evaluate", "finetune", "retrain", "shards", "trainjob", "tune")
+        for name in ("compress", "convert", "evaluate", "finetune", "retrain", "shards", "trainjob", "tune")
         for flag, what in {"nas_claim": "the name of a claim", "s3_secret": "the name of a secret"}.items()
     },
     **{
         (f"pipeline submit {name}", "model_name"): "a folder's name in the zoo, which publish checks"
-        for name in ("evaluate", "finetune", "retrain", "shards", "trainjob")
+        for name in ("compress", "evaluate", "finetune", "retrain", "shards", "trainjob")
     },
-    ("pipeline submit evaluate", "version"): "a version's name in the zoo, which its task checks",
+    **{
+        (f"pipeline submit {name}", "version"): "a version's name in the zoo, which its task checks"
+        for name in ("compress", "evaluate")
+    },
     ("pipeline submit trainjob", "trainjob"): "a text, or a file's, that is read here where the file is",
     ("pipeline submit tune", "search_experiment"): "a text, or a file's, that is read here where the file is",
     ("train", "nas_claim"): "the name of a claim",

@@ -15,7 +15,11 @@ import pytest
 import torch
 from trained_networks import trained_network
 
+from traffic_yolo.compression.carry import take_out
+from traffic_yolo.compression.choice import least_important
+from traffic_yolo.compression.importance import families, importance
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
@@ -110,11 +114,27 @@ def test_a_random_network_detects_what_darknet_detects(tmp_path: Path, seed: int
         if section.section.name == "shortcut":  # some of its weights below 0
             for _, tensor in section.weights(layer):
                 tensor.data.uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
-    network.cfg.write(tmp_path / "net.cfg")
-    network.save_weights(tmp_path / "net.weights")
+    check(network, random, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS // 2))
+def test_a_pruned_network_detects_what_darknet_detects(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng([seed, 1])
+    network = trained_network(random_cfg(random), seed=seed)
+    ties = channel_ties(network.sections)
+    units = least_important(families(network, ties), importance(network, ties, "l1"), 0.5, is_global=False)
+    pruned = take_out(network, ties, units).network
+    assert (pruned.num_weights < network.num_weights) == bool(units)
+    check(pruned, random, tmp_path)
+
+
+def check(network: Network, random: np.random.Generator, folder: Path) -> None:
+    """Darknet and ours detect the same in a random picture."""
+    network.cfg.write(folder / "net.cfg")
+    network.save_weights(folder / "net.weights")
     picture = random.integers(0, 256, (int(random.integers(20, 90)), int(random.integers(20, 90)), 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "picture.png"), picture[..., ::-1])
-    expected, found = sorted(darknets(tmp_path)), sorted(ours(network, picture))
+    cv2.imwrite(str(folder / "picture.png"), picture[..., ::-1])
+    expected, found = sorted(darknets(folder)), sorted(ours(network, picture))
     for ones, others in ((expected, found), (found, expected)):
         sure = [each for each in ones if each[1] > THRESHOLD + NEAR]
         assert [each for each in sure if not any(same(each, other) for other in others)] == []

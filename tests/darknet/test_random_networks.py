@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from trained_networks import trained_network
 
+from traffic_yolo.compression.carry import inexact_units, take_out
+from traffic_yolo.compression.masking import mask_units
 from traffic_yolo.darknet.activations import ACTIVATIONS
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.lint import lint_cfg
 from traffic_yolo.darknet.lint_targets import TARGETS
@@ -149,6 +152,31 @@ def cfgs(draw, required: str) -> Cfg:
             return cfg
 
 
+def check_pruned(network: Network, images: torch.Tensor) -> None:
+    """Half of the channels that may go, silenced where they stand or taken out: the same outputs."""
+    generator = torch.Generator().manual_seed(2)
+    for section, layer in zip(network.sections, network.layers, strict=True):
+        for name, tensor in section.weights(layer):
+            if name == "biases":
+                tensor.data.uniform_(-1, 1, generator=generator)
+    ties = channel_ties(network.sections)
+    last_of = [set(units.tolist()) for units in ties.outputs]
+    removed: set[int] = set()
+    for unit in range(0, ties.num_units, 2):
+        if unit not in ties.fixed and all(units - removed - {unit} for units in last_of):
+            removed.add(unit)
+    removed -= inexact_units(network, ties, removed)
+    carried = take_out(network, ties, removed)
+    assert carried.errors == ()
+    with torch.no_grad():
+        for expected, found in zip(
+            mask_units(network, ties, removed)(images), carried.network(images), strict=True
+        ):
+            scale = float(expected.abs().max()) if bool(expected.isfinite().all()) else 1.0
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * max(scale, 1), equal_nan=True)
+    assert carried.network.num_weights < network.num_weights or not removed
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("random")
@@ -186,6 +214,8 @@ def test_any_valid_network_with_such_a_section_keeps_its_promises(folder, requir
             scale = float(expected.abs().max()) if bool(expected.isfinite().all()) else 1.0
             for found in (fused, plain):
                 torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * max(scale, 1), equal_nan=True)
+
+    check_pruned(network, images)
 
     assert len(network_table(cfg).layers) == len(cfg.layers)
     for target in TARGETS:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from traffic_yolo.evaluation.record import EvaluationRecord
+from traffic_yolo.pruned_from import LayerChange, NetworkSize, PrunedFrom
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 DIGEST = "d" * 64
@@ -16,6 +17,25 @@ TRAINED_ON: dict[str, Any] = {
     "start_weights": "yolov4-tiny.conv.29",
     "start_weights_sha256": "b" * 64,
 }
+
+
+def pruned_from(*, parent: str, weights: str) -> PrunedFrom:
+    """The record of a pruning that halved a network with the weights of hash `parent`."""
+    return PrunedFrom(
+        parent_weights_sha256=parent,
+        parent_cfg_sha256="c" * 64,
+        weights_sha256=weights,
+        options={"prune_kind": "regular", "importance": "scale"},
+        before=NetworkSize(5, 400, 2.0, 1620),
+        after=NetworkSize(5, 200, 1.0, 820),
+        latency_ms=None,
+        layers=(LayerChange(0, 7, 16, 8),),
+        blocks=(),
+        carry_errors=((1, 0.5, 0.25),),
+        units=8,
+        free_units=16,
+        reestimated_on=0,
+    )
 
 
 def made_up_record(**changes: Any) -> EvaluationRecord:

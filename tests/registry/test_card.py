@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from judged_runs import publish
-from records import TRAINED_ON
+from records import TRAINED_ON, pruned_from
 
 from traffic_yolo.commands.zoo import command
 from traffic_yolo.errors import ModelError, OptionsError
+from traffic_yolo.pruned_from import PRUNED_NAME
 from traffic_yolo.registry.bundle import SUMS_NAME, gather_bundle, verify_bundle
 from traffic_yolo.registry.card import CARD_TEXT_NAME
 from traffic_yolo.registry.card_text import card_markdown
@@ -161,6 +162,26 @@ def test_the_version_that_a_training_started_from_is_named(make_run: MakeRun, tm
     home = open_home(zoo, "m")
     assert card_view(home, second.version)["lineage"]["started_from"] == first.version
     assert card_view(home, first.version)["lineage"]["started_from"] is None
+
+
+def test_the_model_that_was_pruned_for_a_training_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    first = publish(**make_run(0), zoo=zoo, name="m")
+    run = make_run(1)
+    parent = verify_bundle(first.bundle)["sha256"]["model.weights"]
+    pruned_from(parent=parent, weights=TRAINED_ON["start_weights_sha256"]).write(run["model"] / PRUNED_NAME)
+    second = publish(**run, zoo=zoo, name="m")
+    lineage = card_view(open_home(zoo, "m"), second.version)["lineage"]
+    assert lineage["started_from"] == first.version
+    assert lineage["pruned_from"] == {
+        "weights_sha256": parent,
+        "bflops": [2.0, 1.0],
+        "weights": [400, 200],
+        "kind": "regular",
+        "importance": "scale",
+    }
+    assert (Path(second.bundle) / PRUNED_NAME).is_file()
+    assert [found.problem for found in verify_zoo(zoo) if found.problem] == []
 
 
 def test_a_bundle_of_an_older_program_is_still_one(make_run: MakeRun, tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 from judged_runs import publish
+from records import pruned_from
 
 from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.cli import main
 from traffic_yolo.dataset.content_hashes import content_hashes
 from traffic_yolo.errors import DatasetError, StorageError
+from traffic_yolo.pruned_from import PRUNED_NAME
+from traffic_yolo.registry.bundle import checksums_of
 from traffic_yolo.registry.gates.rules import GateRules
 from traffic_yolo.registry.seen import who_saw
 from traffic_yolo.registry.zoo import versions
@@ -105,6 +108,17 @@ def test_weights_of_nowhere_are_unknown_and_published_ones_are_not(
         publish(**run, zoo=zoo, name="other", rules=GateRules(gate="any"))
     found = [each for each in who_saw(zoo, content_hashes(recording)) if each.model == "other"]
     assert [each.verdict for each in found] == ["unknown", "not seen"]
+
+
+def test_what_was_pruned_has_seen_what_its_parent_saw(zoo: Path, recording: Path, make_run: MakeRun) -> None:
+    parent = checksums_of(versions(zoo, "small")[0])["model.weights"]
+    run = make_run(9)
+    TrainedOn("d" * 64, ("0" * 16,), (), "model.weights", "f" * 64).write(run["model"] / "trained_on.json")
+    pruned_from(parent=parent, weights="f" * 64).write(run["model"] / PRUNED_NAME)
+    publish(**run, zoo=zoo, name="pruned", rules=GateRules(gate="any"))
+    (found,) = (each for each in who_saw(zoo, content_hashes(recording)) if each.model == "pruned")
+    assert (found.verdict, found.trained_on) == ("started from", 0)
+    assert found.why.startswith("it goes back to small 0001-")
 
 
 def test_what_holds_no_picture_is_refused(tmp_path: Path) -> None:

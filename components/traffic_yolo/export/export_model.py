@@ -42,6 +42,7 @@ from traffic_yolo.model_folder import (
     read_names,
 )
 from traffic_yolo.progress import stage
+from traffic_yolo.pruned_from import PRUNED_NAME
 from traffic_yolo.storage import (
     AnyPath,
     atomic_folder,
@@ -58,7 +59,8 @@ from traffic_yolo.verdict_file import VERDICT_NAME
 
 SCHEMA_VERSION = 1
 OPTIONS_NAME = "options.yaml"  # a training run's; its content goes into export.json
-TOLD_BY_TRAINING = (TRAINED_ON_NAME, VERDICT_NAME)  # what a training run says of its weights, which goes with them
+# What a training run, or a pruning, says of its weights, which goes with them
+TOLD_BY_TRAINING = (TRAINED_ON_NAME, VERDICT_NAME, PRUNED_NAME)
 MAX_PICTURES = 8  # that the ONNX file is compared on; each costs two inferences
 NOISE_SEED = 0
 

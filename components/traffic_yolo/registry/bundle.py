@@ -24,6 +24,7 @@ from traffic_yolo.model_folder import (
     ModelFolder,
     labels_text,
 )
+from traffic_yolo.pruned_from import PRUNED_NAME, PrunedFrom
 from traffic_yolo.registry.card import CARD_NAME, CARD_TEXT_NAME, SCHEMA_VERSION, SCHEMA_VERSIONS, RunFiles, card_of
 from traffic_yolo.registry.card_text import card_markdown
 from traffic_yolo.storage import (
@@ -73,8 +74,9 @@ STATED: dict[str, dict[str, Any]] = {
 
 MODEL_FILES = (CFG_NAME, WEIGHTS_NAME, CLASSES_NAME, LABELS_NAME, ONNX_NAME, EXPORT_NAME)
 BUNDLE_FILES = (*MODEL_FILES, *CONFIG_NAMES, CARD_NAME, CARD_TEXT_NAME)
-# What the weights have seen, and whether they gained: only a training of ours says it, published weights come without.
-OPTIONAL_FILES = (TRAINED_ON_NAME, VERDICT_NAME)
+# What the weights have seen, whether they gained, what they were pruned from: only steps of ours say it, published
+# weights come without.
+OPTIONAL_FILES = (TRAINED_ON_NAME, VERDICT_NAME, PRUNED_NAME)
 # nvinfer writes beside the ONNX file what it builds of it (model.onnx_b1_gpu0_fp16.engine): one machine's own, no part
 # of the model, so never copied and never in SHA256SUMS
 GENERATED_SUFFIX = ".engine"
@@ -153,7 +155,8 @@ def gather_bundle(
     if (model / LABELS_NAME).read_text(encoding="utf-8") != labels_text(folder.classes):
         raise ModelError(f"{model / LABELS_NAME} does not fit {CLASSES_NAME}; export again")
     trained_on = TrainedOn.read(files[TRAINED_ON_NAME]) if TRAINED_ON_NAME in files else None
-    card = card_of(RunFiles(folder, hashes, record, export, point, parity, trained_on, manifest or {}))
+    pruned = PrunedFrom.read(files[PRUNED_NAME]) if PRUNED_NAME in files else None
+    card = card_of(RunFiles(folder, hashes, record, export, point, parity, trained_on, manifest or {}, pruned))
     hashes[CARD_NAME] = hashlib.sha256(_json_bytes(card)).hexdigest()
     hashes[CARD_TEXT_NAME] = hashlib.sha256(_text_bytes(card)).hexdigest()
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))

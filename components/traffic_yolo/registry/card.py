@@ -11,6 +11,7 @@ from typing import Any
 
 from traffic_yolo.evaluation.record import EvaluationRecord
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.pruned_from import PrunedFrom
 from traffic_yolo.trained_on import TrainedOn
 
 SCHEMA_VERSION = 2
@@ -27,8 +28,8 @@ CONVERSION_FIELDS = ("class_map_sha256", "device_labels", "min_confidence", "spl
 class RunFiles:
     """What the folders of one run say. `hashes`: file name -> SHA-256; `export`, `point`, `parity`: their JSON files.
 
-    `trained_on`: None where no training of ours made the weights. `manifest`: of the data set that the model was
-    evaluated on; empty where nobody gave one.
+    `trained_on`: None where no training of ours made the weights; `pruned`: None where no pruning came before.
+    `manifest`: of the data set that the model was evaluated on; empty where nobody gave one.
     """
 
     folder: ModelFolder
@@ -39,6 +40,7 @@ class RunFiles:
     parity: Mapping[str, Any]
     trained_on: TrainedOn | None
     manifest: Mapping[str, Any]
+    pruned: PrunedFrom | None = None
 
 
 def card_of(run: RunFiles) -> dict[str, Any]:
@@ -100,9 +102,11 @@ def _split(name: str, counts: Mapping[str, int]) -> dict[str, Any]:
 def _lineage(run: RunFiles) -> dict[str, Any]:
     """What the weights come from: the weights that the training started from, and the data that it saw."""
     training, told = _training(run) or {}, run.trained_on
+    pruned = {"pruned_from": _pruning(run.pruned)} if run.pruned else {}
     if told is None:
-        return {"trained_here": False}
+        return {"trained_here": False, **pruned}
     return {
+        **pruned,
         "trained_here": bool(told.pictures),
         # random weights have no file, and no hash
         "start_weights": told.start_weights or None,
@@ -111,6 +115,17 @@ def _lineage(run: RunFiles) -> dict[str, Any]:
         "data_fingerprint": told.data_fingerprint or None,
         "pictures_trained_on": len(told.pictures),
         "pictures_chosen_on": len(told.chosen_on),
+    }
+
+
+def _pruning(pruned: PrunedFrom) -> dict[str, Any]:
+    """The parent, and what went; the whole record lies in the bundle."""
+    return {
+        "weights_sha256": pruned.parent_weights_sha256,
+        "bflops": [pruned.before.bflops, pruned.after.bflops],
+        "weights": [pruned.before.weights, pruned.after.weights],
+        "kind": pruned.options.get("prune_kind"),
+        "importance": pruned.options.get("importance"),
     }
 
 

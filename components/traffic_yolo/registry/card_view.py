@@ -14,14 +14,16 @@ from traffic_yolo.registry.statement import statement_of
 
 def card_view(home: ModelHome, version: str) -> dict[str, Any]:
     """The verified card of a version that is there, with `statement`, `publication` (None: an older program's) and
-    `lineage.started_from`: the version of this model with the weights that the training started from, None for none.
+    `lineage.started_from`: the version of this model with the weights that the training started from, or that
+    were pruned for it, None for none.
 
     Raises `ModelError` for a damaged bundle.
     """
     card = verify_bundle(home.bundle(version))
     decided = latest(read_publications(home.location)[0], version)
     lineage = dict(card.get("lineage") or {})
-    lineage["started_from"] = _with_weights(home, lineage.get("start_weights_sha256"))
+    parent = (lineage.get("pruned_from") or {}).get("weights_sha256")
+    lineage["started_from"] = _with_weights(home, lineage.get("start_weights_sha256")) or _with_weights(home, parent)
     return {
         **card,
         "lineage": lineage,

@@ -12,6 +12,7 @@ from traffic_yolo.errors import ModelError, NotFoundError
 from traffic_yolo.evaluation.provenance import KNOWN_WEIGHTS
 from traffic_yolo.html_report import format_cell
 from traffic_yolo.progress import progress
+from traffic_yolo.pruned_from import PRUNED_NAME, PrunedFrom
 from traffic_yolo.registry.bundle import checksums_of
 from traffic_yolo.registry.homes import homes
 from traffic_yolo.registry.model_home import check_zoo
@@ -57,6 +58,7 @@ class _Version:
     weights_sha256: str
     trained_on: TrainedOn | None
     why_unknown: str
+    pruned: PrunedFrom | None = None
 
 
 def who_saw(zoo: AnyPath, pictures: Collection[str]) -> list[Sight]:
@@ -86,11 +88,20 @@ def _version(model: str, version: str, in_use: bool, bundle: str) -> _Version:
     try:
         content = parse_json(read(location), where=location, error=ModelError)
         trained = TrainedOn.of_dict(content, where=location)
+        pruned = _pruning(bundle)
     except NotFoundError:
         return _Version(model, version, in_use, weights, None, f"it has no {TRAINED_ON_NAME}")
     except ModelError as error:
         return _Version(model, version, in_use, weights, None, str(error))
-    return _Version(model, version, in_use, weights, trained, "")
+    return _Version(model, version, in_use, weights, trained, "", pruned)
+
+
+def _pruning(bundle: str) -> PrunedFrom | None:
+    """What a bundle says of the pruning before its training, None for most; `ModelError` where it is damaged."""
+    if PRUNED_NAME not in checksums_of(bundle):
+        return None
+    location = join(bundle, PRUNED_NAME)
+    return PrunedFrom.of_dict(parse_json(read(location), where=location, error=ModelError), where=location)
 
 
 def _sight(version: _Version, wanted: frozenset[str], by_weights: Mapping[str, _Version]) -> Sight:
@@ -111,6 +122,8 @@ def _from_the_start(version: _Version, wanted: frozenset[str], by_weights: Mappi
     one = version
     while one.trained_on is not None and one.trained_on.start_weights_sha256:
         digest, name = one.trained_on.start_weights_sha256, one.trained_on.start_weights
+        if digest not in by_weights and one.pruned is not None and one.pruned.weights_sha256 == digest:
+            digest = one.pruned.parent_weights_sha256  # a pruning sees nothing: what its parent saw counts
         start = by_weights.get(digest)
         if start is None and digest in KNOWN_WEIGHTS:
             return NOT_SEEN, f"it goes back to the published {KNOWN_WEIGHTS[digest][0]}"

@@ -1,5 +1,7 @@
 """The KFP component of the step `train`."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from traffic_yolo.container_images import image
@@ -11,6 +13,7 @@ def train(
     run: dsl.Output[dsl.Model],
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
+    start: Optional[dsl.Input[dsl.Model]] = None,  # noqa: UP045
     work: str = "",
     run_id: str = "",
     gpus: str = "0",
@@ -35,6 +38,7 @@ def train(
         run: Training run folder: checkpoints, history, model.cfg and model.weights.
         report: Verdict, curves, start against best, first batches, predictions.
         metrics: AP50 on val of start and best, the verdict, iterations, seconds.
+        start: Model folder to start from, in the place of cfg, weights and weights_names.
         work: Folder on the share to train in, so that a pod that is started anew goes on; empty: in the pod alone.
         run_id: Name of this run's folder below `work`.
         gpus: GPUs that the task asks for; with 1 or more the training fails where it sees none. A whole number.
@@ -60,6 +64,8 @@ def train(
     from pathlib import Path
 
     from traffic_yolo.entry_point import one_line_errors
+    from traffic_yolo.errors import OptionsError
+    from traffic_yolo.model_folder import ModelFolder
     from traffic_yolo.option_settings import task_options
     from traffic_yolo.run_id import known_run_id
     from traffic_yolo.storage import output_path
@@ -68,13 +74,19 @@ def train(
     from traffic_yolo.training.trainer import train as train_network
 
     with one_line_errors():
+        if start:
+            if cfg or weights or weights_names:
+                raise OptionsError("cfg: the model folder to start from has its own; leave cfg, weights and names out")
+            folder = ModelFolder.open(start.path)
+            given |= {"cfg": str(folder.cfg_path), "weights": str(folder.weights_path)}
+            given |= {"weights_names": str(folder.names_path)}
         (options,) = task_options([TrainingOptions], given)
         options = on_gpus(options, gpu_count(gpus))
         # A pod that is started anew has an empty disk: only what lies on the share is there to go on from
-        folder = output_path(work) / known_run_id(run_id) if work else Path(run.path)
-        trained = train_network(Path(dataset.path), folder, options, resume="auto", tell=print)
+        out = output_path(work) / known_run_id(run_id) if work else Path(run.path)
+        trained = train_network(Path(dataset.path), out, options, resume="auto", tell=print)
         if work:
-            shutil.copytree(folder, run.path, dirs_exist_ok=True)
+            shutil.copytree(out, run.path, dirs_exist_ok=True)
     print(trained.text)
     shutil.copyfile(Path(run.path) / "report.html", report.path)
     run.metadata["fine_tune_layers"] = options.fine_tune_layers or ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.open_network import choose_device
 from traffic_yolo.errors import TrainingError
+from traffic_yolo.pruned_from import PRUNED_NAME
 from traffic_yolo.storage import AnyPath, existing_path, output_path, sha256_of_file, write_text
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn, picture_hashes
 from traffic_yolo.training.checkpoint import LAST, PREVIOUS, differences, read_last
@@ -83,6 +85,7 @@ def train(
         run.on_row, run.on_batch = outputs.row, outputs.batch
         if not resumes:
             _trained_on(run).write(out / TRAINED_ON_NAME)
+            _keep_pruning(out, options)
             write_text(out / "classes.names", "".join(f"{name}\n" for name in data_set.classes))
             run.begin()
         outputs.begin()
@@ -121,6 +124,13 @@ def _trained_on(run: Run) -> TrainedOn:
         start_weights=start.name if start else "",
         start_weights_sha256=sha256_of_file(start) if start else "",
     )
+
+
+def _keep_pruning(out: Path, options: TrainingOptions) -> None:
+    """Copies the record of a pruning that lies beside the start weights: the model goes on to be a pruned one."""
+    beside = existing_path(options.weights, what="weights").parent / PRUNED_NAME if options.weights else None
+    if beside is not None and beside.is_file():
+        shutil.copyfile(beside, out / PRUNED_NAME)
 
 
 def _check_start_weights(out: Path, options: TrainingOptions) -> None:

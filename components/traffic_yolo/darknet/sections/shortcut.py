@@ -1,6 +1,6 @@
 """[shortcut]: the layer before plus earlier outputs, each with a learned weight where asked for, then an activation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, 
 from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 # parser.c parse_shortcut: the words and what they mean.
@@ -88,6 +89,19 @@ class ShortcutSection(LayerSection):
         if word not in known:
             raise self.section.error(f"{key}: expected one of {', '.join(known)}, found {word[:40]!r}", key=key)
         return known[word]
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """Those of the layer before, the first ones of each tied to those of the source as far as both have them."""
+        first, *sources = inputs
+        for source in sources:
+            both = min(len(first), len(source))
+            tying.tie(first[:both], source[:both])
+        return first
+
+    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:  # noqa: ARG002
+        """(1 + sources, 1 or C): a column for each channel with per_channel."""
+        arrays = [tensor for _, tensor in self.weights(module)]
+        return [tensor[:, output] for tensor in arrays] if self.weights_type == "per_channel" else arrays
 
     def build(self) -> nn.Module:
         """(B, C, H, W) and the sources (B, C_i, H, W) -> (B, C, H, W)."""

@@ -1,0 +1,46 @@
+"""`traffic-yolo compress`: smaller models that stay Darknet's."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from traffic_yolo.commands.dataclass_options import step_options, values_of
+from traffic_yolo.commands.json_result import json_option, print_result
+from traffic_yolo.commands.location_types import READ, WRITE
+from traffic_yolo.compression.options import PruneOptions
+
+
+@click.group()
+def command() -> None:
+    """Make a model smaller: cfg and weights that Darknet, OpenCV and DeepStream load."""
+
+
+@command.command("prune")
+@click.option("--model", required=True, type=READ, help="Model folder, as train, export or import-model writes it.")
+@click.option("--dataset", type=READ, help="Data set: batch-norm is measured anew on its split train.")
+@step_options(PruneOptions)
+@json_option
+@click.option("--out", required=True, type=WRITE, help="Model folder to write.")
+def prune_command(model: str, dataset: str | None, out: Path, as_json: bool, **flags: Any) -> None:
+    """Take out the channels, or the residual blocks, that matter least; train on from the result."""
+    options = values_of(PruneOptions, flags)
+    from traffic_yolo.compression.prune import prune
+
+    pruned = prune(model, out, options, dataset=dataset)
+    print_result(f"{pruned.text}\nwritten {out}", {"out": str(out), **pruned.document()}, as_json=as_json)
+
+
+@command.command("report")
+@click.option("--before", required=True, type=READ, help="Model folder that the other was made of.")
+@click.option("--after", required=True, type=READ, help="Model folder of the smaller model.")
+@click.option("--dataset", type=READ, help="Data set on which both are evaluated and compared, paired.")
+@click.option("--split", default="test", show_default=True, help="Split of it.")
+@json_option
+@click.option("--out", required=True, type=WRITE, help="Folder to write: report.html, compression.json.")
+def report_command(before: str, after: str, dataset: str | None, split: str, out: Path, as_json: bool) -> None:
+    """Set a smaller model beside the one that it was made of: size, latency by runtime, AP with intervals."""
+    from traffic_yolo.compression.report import compare_models
+
+    report = compare_models(before, after, out, dataset=dataset, split=split)
+    print_result(f"{report.text}\nwritten {out}", {"out": str(out), **report.document()}, as_json=as_json)

@@ -1,0 +1,50 @@
+"""Batch-norm statistics measured anew on pictures of the training split, after channels went."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.resize import letterbox, stretch
+from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.detection.detect import read_rgb
+from traffic_yolo.errors import DatasetError
+
+BATCH = 8
+
+
+def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) -> int:
+    """Replaces, in place, means and variances by those of so many pictures of the split train; returns how many.
+
+    Each layer sees what the layers before it give with the batch's own statistics, as in training; batches count alike.
+    Raises `DatasetError` where the split is empty.
+    """
+    found = dataset.split("train")
+    if not found:
+        raise DatasetError(f"{dataset.root}: no pictures in the split train to measure batch-norm on; give 0 pictures")
+    order = np.random.default_rng(seed).permutation(len(found))[:pictures]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    was_training = network.training
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    try:
+        with torch.no_grad():
+            for start in range(0, len(order), BATCH):
+                chosen = [found[index] for index in order[start : start + BATCH].tolist()]
+                if len(chosen) > 1 or start == 0:
+                    network(torch.from_numpy(np.stack([_input(network, picture) for picture in chosen])))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.train(was_training)
+    return len(order)
+
+
+def _input(network: Network, picture: LabelledImage) -> "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]":
+    height, width = network.input_hw
+    resize = letterbox if network.letterbox else stretch
+    return resize(read_rgb(picture), (width, height))

@@ -1,0 +1,128 @@
+"""What a pruned model says of how it was made, as it travels with the model: written by prune, read by publish."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from traffic_yolo.errors import ModelError
+from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, write_json
+
+PRUNED_NAME = "pruned.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Sections, float32 values, BFLOPs (Darknet's count, one picture at the cfg's size) and bytes of the .weights."""
+
+    layers: int
+    weights: int
+    bflops: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """The filters of one convolution before and after; `line` is that of the parent's cfg."""
+
+    layer: int
+    line: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class PrunedFrom:
+    """How a model was pruned: the hashes of the parent's files, and of the weights that pruning wrote.
+
+    `blocks`: first and last layer of each block taken out. `units` of `free_units` went.
+
+    `carry_errors`: (layer, bound, share) as of `carry.CarryError`. `latency_ms`: before and after, None where the goal
+    was another. `reestimated_on`: pictures that batch-norm was measured on anew.
+    """
+
+    parent_weights_sha256: str
+    parent_cfg_sha256: str
+    weights_sha256: str
+    options: Mapping[str, Any]
+    before: NetworkSize
+    after: NetworkSize
+    latency_ms: tuple[float, float] | None
+    layers: tuple[LayerChange, ...]
+    blocks: tuple[tuple[int, int], ...]
+    carry_errors: tuple[tuple[int, float, float], ...]
+    units: int
+    free_units: int
+    reestimated_on: int
+
+    @property
+    def text(self) -> str:
+        """For people: sizes, what went of each layer, where carrying on is not exact."""
+        before, after = self.before, self.after
+        lines = [
+            f"{'':<12}{'before':>14}{'after':>14}{'saved':>8}",
+            _row("weights", before.weights, after.weights, ","),
+            _row("BFLOPs", before.bflops, after.bflops, ".4f"),
+            _row("bytes", before.bytes, after.bytes, ","),
+        ]
+        if self.latency_ms is not None:
+            lines.append(_row("ms (PyTorch)", *self.latency_ms, ".2f"))
+        if self.blocks:
+            listed = ", ".join(f"{first}-{last}" for first, last in self.blocks)
+            lines.append(f"{self.units} of {self.free_units} residual blocks went: layers {listed}")
+        else:
+            lines.append(f"{self.units} of {self.free_units} channels (tied ones counted once) went:")
+            lines += [
+                f"  layer {each.layer:>3}: {each.before} -> {each.after} filters"
+                for each in self.layers
+                if each.after < each.before
+            ]
+        for layer, bound, share in self.carry_errors:
+            lines.append(
+                f"  layer {layer:>3}: what silenced channels still give is off by at most {bound:.3g} before the "
+                f"activation, at padded borders ({share:.0%} of its pixels)"
+            )
+        if self.reestimated_on:
+            lines.append(f"batch-norm measured anew on {self.reestimated_on} pictures")
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    def write(self, path: AnyPath) -> None:
+        """Writes the file, atomically."""
+        write_json(output_path(path), self.document())
+
+    @classmethod
+    def read(cls, path: AnyPath) -> "PrunedFrom":
+        """Reads what `write` wrote; raises `StorageError` or `ModelError` for anything else."""
+        path = input_path(path, what="record of a pruning")
+        return cls.of_dict(read_json(path, what="record of a pruning", error=ModelError), where=str(path))
+
+    @classmethod
+    def of_dict(cls, content: Any, *, where: str) -> "PrunedFrom":
+        """The values of such a file, which lies at `where`; raises `ModelError` for anything else."""
+        try:
+            content = dict(content)
+            if content.pop("schema_version") != SCHEMA_VERSION:
+                raise ModelError(f"{where}: expected schema version {SCHEMA_VERSION}; prune again")
+            latency = content["latency_ms"]
+            return cls(
+                **{
+                    **content,
+                    "before": NetworkSize(**content["before"]),
+                    "after": NetworkSize(**content["after"]),
+                    "latency_ms": None if latency is None else (latency[0], latency[1]),
+                    "layers": tuple(LayerChange(**each) for each in content["layers"]),
+                    "blocks": tuple((first, last) for first, last in content["blocks"]),
+                    "carry_errors": tuple((layer, bound, share) for layer, bound, share in content["carry_errors"]),
+                }
+            )
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{where}: not a record of a pruning: {error}") from error
+
+
+def _row(name: str, before: float, after: float, form: str) -> str:
+    saved = 1 - after / before if before else 0.0
+    return f"{name:<12}{before:>14{form}}{after:>14{form}}{saved:>8.1%}"
