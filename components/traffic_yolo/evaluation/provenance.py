@@ -90,12 +90,16 @@ def provenance(
         judged.data_set(trained_on)
         if begun := KNOWN_WEIGHTS.get(start):
             judged.public(begun[1], f"the training started from {begun[0]}, trained on")
+        if taught := KNOWN_WEIGHTS.get(trained_on.teacher_weights_sha256):
+            judged.public(taught[1], f"the training had {taught[0]} as its teacher, trained on")
     for name in declared:
         if name in PUBLIC_SETS:
             judged.public(name, "declared to be trained on")
         else:
             judged.hashes(_hashes_of(name), f"declared to be trained on data set {name}")
-    ours = trained_on is not None and (not start or start in KNOWN_WEIGHTS or bool(declared))
+    teacher = trained_on.teacher_weights_sha256 if trained_on is not None else ""
+    is_known = all(not each or each in KNOWN_WEIGHTS for each in (start, teacher))
+    ours = trained_on is not None and (is_known or bool(declared))
     return judged.verdict(start, is_complete=bool(known) or ours or (trained_on is None and bool(declared)))
 
 

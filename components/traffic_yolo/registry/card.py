@@ -108,6 +108,8 @@ def _lineage(run: RunFiles) -> dict[str, Any]:
         "start_weights": told.start_weights or None,
         "start_weights_sha256": told.start_weights_sha256 or None,
         "start_weights_location": training.get("weights") or None,
+        "teacher_weights": told.teacher_weights or None,
+        "teacher_weights_sha256": told.teacher_weights_sha256 or None,
         "data_fingerprint": told.data_fingerprint or None,
         "pictures_trained_on": len(told.pictures),
         "pictures_chosen_on": len(told.chosen_on),

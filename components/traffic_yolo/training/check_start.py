@@ -6,6 +6,7 @@ from traffic_yolo.training.loss import check_heads
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import resolve
 from traffic_yolo.training.start import start_network
+from traffic_yolo.training.teacher import check_teacher
 
 
 def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
@@ -18,3 +19,5 @@ def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
     network = start_network(options, classes)
     check_heads(network.heads, network.cfg.net, kind=options.loss)
     resolve(options, network, num_pictures=1)
+    if options.teacher:
+        check_teacher(options.teacher, network, classes)

@@ -52,6 +52,14 @@ class TrainingOptions(PictureChoice):
     class_seeds: str = option(
         "", "New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.", headline=True
     )
+    teacher: str = option(
+        "",
+        "Model to learn from besides the labels: a model folder, training run, bundle, or .weights with cfg and names "
+        "beside it; empty: none.",
+        headline=True,
+        location="read",
+    )
+    teacher_weight: float = option(1.0, "What the teacher's terms count beside those of the labels, above 0.", least=0)
     recipe: str = option(
         "default", "Where numbers come from that are left out: what was measured, or the cfg alone.", choices=RECIPES
     )
@@ -164,7 +172,10 @@ class TrainingOptions(PictureChoice):
         _VALIDATION.batch, "Pictures of a validation read ahead, and run together on a GPU.", least=1
     )
     cache_mib: int = option(
-        1024, "Memory for decoded pictures, training and validation together; as many as fit are kept.", least=0
+        1024,
+        "Memory for decoded pictures, training and validation together, and as much for a teacher's outputs; as many "
+        "as fit are kept.",
+        least=0,
     )
     cache_folder: str = option(
         "", "Folder on a local disk for the decoded pictures; empty: in memory.", location="write"
@@ -189,6 +200,8 @@ class TrainingOptions(PictureChoice):
                 raise OptionsError(f"{name}: expected a multiple of 32, found {getattr(self, name)}")
         if self.learning_rate == 0:
             raise OptionsError("learning_rate: expected a number above 0, found 0; leave it out for the recipe's")
+        if self.teacher_weight == 0:
+            raise OptionsError("teacher_weight: expected a number above 0, found 0; leave teacher out to have none")
         if self.batch is not None and self.subdivisions is not None and self.batch % self.subdivisions:
             raise OptionsError(f"batch: expected a multiple of subdivisions={self.subdivisions}, found {self.batch}")
         self._check_text()

@@ -36,12 +36,14 @@ from traffic_yolo.training.freeze import check_frozen_unchanged, tensor_hashes
 from traffic_yolo.training.history import LOSSES, History, HistoryRow
 from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, TrainingInterrupted
 from traffic_yolo.training.loader import Batch
+from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.rate_test import try_rate, wants_test
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 from traffic_yolo.training.start import carried_classes, class_change, start_network
 from traffic_yolo.training.summary import TrainingSummary
+from traffic_yolo.training.teacher import Teacher
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import Updated, Updates
 from traffic_yolo.training.validation import Measured, Validation
@@ -90,6 +92,7 @@ class Run:
         self.averaged = AveragedNetwork(self.network, self.settings.ema_alpha)
         start = self.network.state_dict() if self.carried else {}  # what the verdict on test wants again
         self._start = {name: value.detach().cpu().clone() for name, value in start.items()}
+        self.teacher = self._open_teacher()
         self.updates = Updates(
             self.network,
             self.settings,
@@ -99,6 +102,8 @@ class Run:
             compile=options.compile,
             device=device,
             processes=processes,
+            teacher=self.teacher,
+            teacher_weight=options.teacher_weight,
         )
         self.frozen_hashes = tensor_hashes(self.network, plan.untouched)
         self._open_pictures()
@@ -118,23 +123,38 @@ class Run:
                 f"model{'' if self.options.weights else ' (--weights)'}, or leave --require-improvement out"
             )
 
-    def _open_pictures(self) -> None:
-        options = self.options
-        sizes = network_sizes_of(
-            options,
+    def _sizes(self) -> NetworkSizes:
+        return network_sizes_of(
+            self.options,
             self.network.cfg,
             batch=self.settings.batch,
             subdivisions=self.settings.subdivisions,
             max_batches=self.settings.max_batches,
             stride=self.network.max_stride,
         )
+
+    def _open_teacher(self) -> Teacher | None:
+        options = self.options
+        if not options.teacher:
+            return None
+        is_fixed = self.settings.augmentation.changes_nothing and not self._sizes().varies
+        return Teacher.open(
+            options.teacher,
+            self.network,
+            self.data_set.classes,
+            device=self.device,
+            keep_mib=options.cache_mib if is_fixed else None,
+        )
+
+    def _open_pictures(self) -> None:
+        options = self.options
         self.pictures = TrainingPictures.open(
             self.data_set,
             self.images,
             self.network,
             options,
             augmentation=self.settings.augmentation,
-            sizes=sizes,
+            sizes=self._sizes(),
             processes=self.processes,
         )
         self.validation = Validation(self.data_set, options.validation(), cache=self.pictures.cache)
@@ -156,6 +176,8 @@ class Run:
         if change := class_change(self.options, self.data_set.classes, self.carried):
             self.tell(change)
         self.tell(self._what_trains())
+        if self.teacher is not None:
+            self.tell(self.teacher.text)
         self.tell(self.pictures.box_counts.describe())
         if self.choice.text:
             self.tell(self.choice.text)
@@ -194,6 +216,8 @@ class Run:
                 precision=self.options.precision,
                 device=self.device,
                 processes=self.processes,
+                teacher=self.teacher,
+                teacher_weight=self.options.teacher_weight,
             )
         self.tell(found.text)
         self._take_rate(found.learning_rate)
@@ -325,7 +349,16 @@ class Run:
             speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
             speed = None if speed is None else round(speed, 2)
-            self.history.append(HistoryRow(self.iteration, self.seen, *parts, self.seconds, images_per_s=speed))
+            self.history.append(
+                HistoryRow(
+                    self.iteration,
+                    self.seen,
+                    *parts,
+                    self.seconds,
+                    images_per_s=speed,
+                    distillation=updated.distillation,
+                )
+            )
             self.on_row(self.history.rows[-1])
 
     def _validate(self, interrupts: Interrupts) -> None:
@@ -395,7 +428,7 @@ class Run:
             return
         row = self.history.rows[-1]
         text = bar_text(
-            loss={name: getattr(row, name) for name in LOSSES},
+            loss={name: value for name in (*LOSSES, "distillation") if (value := getattr(row, name)) is not None},
             learning_rate=row.learning_rate,
             images_per_s=self._pace.images_per_s,
             seconds_left=self._pace.seconds_left,

@@ -32,6 +32,7 @@ from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import AnyPath, existing_path, input_path, output_path, read_json, sha256_of_file, write_json
 from traffic_yolo.storage.lease import Lease, LeaseTiming, lease
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.teacher_files import TeacherFiles
 from traffic_yolo.typed_values import why_other
 
 SPLIT = "val"  # the test split stays unseen by whatever chooses hyper-parameters
@@ -47,7 +48,7 @@ CODE = (
     *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
     *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
-    "typed_values.py",
+    *("typed_values.py", "darknet_pair.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
@@ -137,6 +138,8 @@ def training_key(data: DataSet, training: TrainingOptions) -> dict[str, str | in
     for name in FILE_OPTIONS:
         if options[name]:
             options[name] = sha256_of_file(existing_path(options[name], what=name))
+    if training.teacher:
+        options["teacher"] = TeacherFiles.find(training.teacher).sha256
     libraries = {name: version(name) for name in LIBRARIES}
     return {**options, **libraries, "data": data.fingerprint, "version": __version__, "code": code_fingerprint()}
 
