@@ -1,10 +1,13 @@
 """[avgpool] and [local_avgpool]: the mean of each channel, over the whole picture or over windows."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.maxpool import WindowSection
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
@@ -17,6 +20,10 @@ class AvgpoolSection(LayerSection):
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.output = Shape(self.input.channels, 1, 1)
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """Those read."""
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C, 1, 1)."""
@@ -31,6 +38,10 @@ class LocalAvgpoolSection(WindowSection):
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self._read_window()
         self.output = self._window_output()
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """Those read."""
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C, H', W')."""

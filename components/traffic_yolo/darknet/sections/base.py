@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.lint_findings import SectionRule
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
@@ -116,6 +117,13 @@ class LayerSection(ABC):
     def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:  # noqa: ARG002
         """Name and tensor (parameter or buffer) of each array of this layer's module, in the file's order."""
         return []
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """The ids of the output's channels (C,), from those of each layer read; ties and fixes channels in `tying`.
+
+        Raises `DarknetFormatError` for a section type that does not say.
+        """
+        raise self.section.error("how its channels depend on those it reads is not known: it cannot be pruned")
 
     def _check_readable(self, source: "LayerSection") -> None:
         if source.readers is not None and self.section.name not in source.readers:

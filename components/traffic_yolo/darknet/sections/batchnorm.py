@@ -1,9 +1,12 @@
 """[batchnorm]: normalises each channel by rolling statistics, then scales and shifts it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, batch_norm_arrays
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 
@@ -16,6 +19,10 @@ class BatchnormSection(LayerSection):
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.output = self.input
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """Those read."""
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> the same shape."""

@@ -1,6 +1,7 @@
 """[connected]: every output value from every input value, batch-norm where asked for, activation."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 from traffic_yolo.darknet.sections.unset import UnsetLinear
@@ -27,6 +29,10 @@ class ConnectedSection(LayerSection):
         self.batch_normalize = self.section.get_int("batch_normalize", 0) != 0
         self.activation = read_activation(self.section, "logistic", known=PLAIN_ACTIVATIONS)
         self.output = Shape(self.section.get_int("output", 1, at_least=1), 1, 1)
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """New ones: every output reads every input."""
+        return tying.new(self.output.channels)
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, output, 1, 1)."""

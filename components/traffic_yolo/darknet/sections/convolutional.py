@@ -11,6 +11,7 @@ from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_CONVOLUTIONAL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
 from traffic_yolo.darknet.sections.unset import UnsetConv2d
@@ -136,6 +137,19 @@ class ConvolutionalSection(LayerSection):
 
     def _weight_shape(self) -> tuple[int, int, int, int, bool]:
         return self.filters, self.input.channels, self.groups, self.size, self.batch_normalize
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """New ones; with groups, each tied to all that its group reads, so that groups go whole."""
+        if self.shared_with is not None:
+            tying.tie(inputs[0], tying.inputs[self.shared_with][0])
+            return tying.outputs[self.shared_with]
+        output = tying.new(self.filters)
+        if self.groups > 1:
+            read, made = inputs[0].reshape(self.groups, -1), output.reshape(self.groups, -1)
+            tying.tie_rows(np.concatenate([read, made], axis=1))
+        if self.activation.startswith("normalize_channels"):
+            tying.fix(output, f"activation={self.activation} looks at all channels of a pixel together")
+        return output
 
     def build(self) -> nn.Module:
         """A Sequential (B, C, H, W) -> (B, filters, H', W'); weights hold anything until set, or are tied later."""

@@ -1,8 +1,11 @@
 """[dropout]: a layer with an index of its own that changes nothing outside training."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_DROPOUT
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
@@ -17,6 +20,10 @@ class DropoutSection(LayerSection):
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.probability = self.section.get_float("probability", 0.2, at_least=0, at_most=1)
         self.output = self.input
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """Those read."""
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> the same shape."""

@@ -1,10 +1,13 @@
 """[implicit]: learned values that depend on no picture, as an input for a layer that joins two."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
@@ -20,6 +23,10 @@ class ImplicitSection(LayerSection):
         filters = self.section.get_int("filters", 128, at_least=1)
         self.inputs = (-1,)
         self.output = Shape(filters, self.section.get_int("atoms", 1, at_least=1), 1)
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """New ones: it reads nothing but the number of pictures."""
+        return tying.new(self.output.channels)
 
     def build(self) -> nn.Module:
         """(B, any, any, any) -> (B, filters, atoms, 1)."""

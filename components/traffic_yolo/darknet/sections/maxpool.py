@@ -1,7 +1,7 @@
 """[maxpool]: largest value of a window, padded with minus infinity, more on the right and bottom where it is uneven."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_MAXPOOL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
@@ -108,6 +109,13 @@ class MaxpoolSection(WindowSection):
     def num_constants(self) -> int:
         """The blur of antialiasing."""
         return Blur.num_values(self.antialiasing, self.input.channels) if self.antialiasing else 0
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """Those read; with maxpool_depth, all that one output is the largest of are tied."""
+        if not self.depth:
+            return inputs[0]
+        tying.tie_rows([inputs[0][first :: self.out_channels] for first in range(self.out_channels)])
+        return inputs[0][: self.out_channels]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C', H', W')."""

@@ -1,11 +1,13 @@
 """Layers that pass their input on when no truth is given: [empty], [cost], [contrastive]; and [activation]."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 COST_TYPES = ("sse", "masked", "smooth", "seg", "L1", "wgan")
@@ -18,6 +20,10 @@ class EmptySection(LayerSection):
 
     def _read(self, context: LayerContext) -> None:  # noqa: ARG002
         self.output = self.input
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """Those read."""
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W), passed on."""
@@ -80,3 +86,8 @@ class ContrastiveSection(EmptySection):
         if found != "yolo":
             message = f"yolo_layer: expected a [yolo] layer, found layer {index}, [{found}]"
             raise self.section.error(message, key="yolo_layer")
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """Those read, fixed: training compares them whole."""
+        tying.fix(inputs[0], "[contrastive] reads it")
+        return inputs[0]

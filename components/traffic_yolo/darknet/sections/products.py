@@ -1,9 +1,13 @@
 """[sam] and [scale_channels]: the layer before, multiplied into an earlier output."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
@@ -19,6 +23,15 @@ class _ProductSection(LayerSection):
         self.inputs = (self.index - 1, self.source_index)
         self.output = context.output_of(self.source_index)
         self.activation = read_activation(self.section, "linear", known=PLAIN_ACTIVATIONS)
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """The source's, each tied to its factor."""
+        factor, source = inputs
+        if len(factor) == len(source):
+            tying.tie(factor, source)
+        else:
+            tying.fix(np.concatenate([factor, source]), "scale_wh=1 multiplies it pixel by pixel")
+        return source
 
     def build(self) -> nn.Module:
         """The layer before, of the source's shape or spread over it, and the source (B, C, H, W) -> (B, C, H, W)."""

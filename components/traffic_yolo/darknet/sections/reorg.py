@@ -1,10 +1,15 @@
 """[reorg] and [reorg3d]: blocks of `stride` x `stride` pixels become channels, or with `reverse` the other way."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
@@ -43,6 +48,22 @@ class Reorg3dSection(LayerSection):
             expected = f"expected {what} that {divisor} divides"
             raise self.section.error(f"stride={self.stride}: {expected}, found {value}", key="stride")
 
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """See the class; what goes through one block of the output's shape is tied."""
+        area = self.stride**2
+        if not self.reverse:
+            return np.tile(inputs[0], area)
+        blocks = self.output.channels // area
+        of_block = np.arange(len(inputs[0])) // area % blocks
+        return self._tied_blocks(inputs[0], of_block, tying).repeat(area)
+
+    @staticmethod
+    def _tied_blocks(channels: ChannelIds, block_of: NDArray[np.int64], tying: ChannelTying) -> ChannelIds:
+        """Ties the channels of each block; one id for each, by rising block."""
+        rows = [channels[block_of == block] for block in range(int(block_of.max()) + 1)]
+        tying.tie_rows(rows)
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C * stride^2, H / stride, W / stride), or with `reverse` back."""
         if self.reverse:
@@ -64,6 +85,14 @@ class ReorgSection(Reorg3dSection):
     def _check_channels(self) -> None:
         if not self.reverse:
             self._check_divides(self.input.channels, "channels")
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """See the base class."""
+        area, read = self.stride**2, np.arange(len(inputs[0]))
+        if self.reverse:
+            return self._tied_blocks(inputs[0], read % self.output.channels, tying)
+        coarse = len(read) // area
+        return self._tied_blocks(inputs[0], read // area, tying)[np.arange(self.output.channels) // area % coarse]
 
     def build(self) -> nn.Module:
         """See the base class."""

@@ -1,12 +1,14 @@
 """[route]: earlier outputs, or one group of the channels of each, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 
@@ -50,6 +52,16 @@ class RouteSection(LayerSection):
                 found = f"layer {index} has {shape.channels}"
                 raise section.error(f"groups: expected channels that {self.groups} divides, {found}", key="groups")
         self.output = Shape(sum(shape.channels for shape in shapes) // self.groups, *shapes[0][1:])
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """The group's channels of each layer, joined; the groups of a layer are tied, to stay equally long."""
+        chosen = []
+        for channels in inputs:
+            groups = channels.reshape(self.groups, -1)
+            if self.groups > 1:
+                tying.tie_rows(groups.T)
+            chosen.append(groups[self.group_id])
+        return np.concatenate(chosen)
 
     def build(self) -> nn.Module:
         """(B, C_i, H, W) of each input -> (B, sum C_i / groups, H, W). One whole input is passed on, not copied."""

@@ -1,6 +1,6 @@
 """[shortcut]: the layer before plus earlier outputs, each with a learned weight where asked for, then an activation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional
 from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 # parser.c parse_shortcut: the words and what they mean.
@@ -87,6 +88,14 @@ class ShortcutSection(LayerSection):
         if word not in known:
             raise self.section.error(f"{key}: expected one of {', '.join(known)}, found {word[:40]!r}", key=key)
         return known[word]
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """Those of the layer before, the first ones of each tied to those of the source as far as both have them."""
+        first, *sources = inputs
+        for source in sources:
+            both = min(len(first), len(source))
+            tying.tie(first[:both], source[:both])
+        return first
 
     def build(self) -> nn.Module:
         """(B, C, H, W) and the sources (B, C_i, H, W) -> (B, C, H, W)."""

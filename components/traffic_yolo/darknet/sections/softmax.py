@@ -1,11 +1,13 @@
 """[softmax]: all values of a picture, or each of `groups` equal parts of them, as shares of one."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_SOFTMAX
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
@@ -27,6 +29,11 @@ class SoftmaxSection(LayerSection):
         if channels * height * width % self.groups:
             raise section.error(f"groups: expected a divisor of {channels * height * width}", key="groups")
         self.output = self.input
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """Those read, fixed: each value is a share of the others."""
+        tying.fix(inputs[0], "[softmax] makes each value a share of all")
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> the same shape."""

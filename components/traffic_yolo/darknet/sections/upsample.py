@@ -1,8 +1,11 @@
 """[upsample]: each value repeated `stride` times in both directions."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
 
 
@@ -20,6 +23,10 @@ class UpsampleSection(LayerSection):
         self.scale = self.section.get_float("scale", 1.0)
         channels, height, width = self.input
         self.output = Shape(channels, height * self.stride, width * self.stride)
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:  # noqa: ARG002
+        """Those read."""
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, C, H, W) -> (B, C, stride * H, stride * W)."""

@@ -4,7 +4,7 @@ Their modules pass the logits on: decoding is in `decode`, the loss in the train
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import ClassVar
@@ -14,6 +14,7 @@ from torch import nn
 from traffic_yolo.darknet.heads import UnevenGrid, YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
 from traffic_yolo.darknet.lint_findings import Finding, SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
+from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_REGION
 from traffic_yolo.darknet.sections.runtimes import DARKNET, OPENCV, Reads, read_by, words
 
@@ -160,6 +161,16 @@ class HeadSection(LayerSection):
             down *= strides[0] if strides else _ratio(layer.input.height, layer.output.height)
             index = layer.inputs[0]
         return across, down
+
+    def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
+        """Those read, fixed: they are anchors times box numbers and classes."""
+        tying.fix(inputs[0], f"[{self.section.name}] reads it")
+        if self.section.has("embedding_layer"):  # Darknet's training divides it by the anchors
+            value = self.section.get_int("embedding_layer", 0)
+            index = self.index + value if value < 0 else value
+            if 0 <= index < self.index:
+                tying.fix(tying.outputs[index], f"embedding_layer={value} of [{self.section.name}] names it")
+        return inputs[0]
 
     def build(self) -> nn.Module:
         """(B, anchors * entries, H, W), passed on."""
