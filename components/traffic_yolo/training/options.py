@@ -26,6 +26,7 @@ DEFAULT_LOSS = "darknet"
 FINE_TUNE_WORDS = WORDS
 PRECISIONS = ("float32", "bfloat16", "float16")
 METRICS = ("map50", "map", "f1")
+SPARSITY_KINDS = REGULAR, SHORTCUT, LAYER = ("regular", "shortcut", "layer")
 RESUME = ("no", "yes", "auto")  # `train`'s and its command's, beside the options
 
 
@@ -60,6 +61,13 @@ class TrainingOptions(PictureChoice):
         location="read",
     )
     teacher_weight: float = option(1.0, "What the teacher's terms count beside those of the labels, above 0.", least=0)
+    sparsity: float = option(
+        0.0, "L1 penalty on batch-norm scales, so that channels can be pruned after; 0: none.", least=0, most=1
+    )
+    sparsity_kind: str = option(
+        REGULAR, "Scales that become small: of channels that no shortcut joins (regular), of those too (shortcut), or "
+        "of whole residual blocks (layer).", choices=SPARSITY_KINDS,
+    )  # fmt: skip
     recipe: str = option(
         "default", "Where numbers come from that are left out: what was measured, or the cfg alone.", choices=RECIPES
     )

@@ -29,8 +29,7 @@ from traffic_yolo.training.plan import FineTunePlan
 from traffic_yolo.training.schedule import Schedule
 from traffic_yolo.training.settings import Settings
 from traffic_yolo.training.start import starts_whole
-from traffic_yolo.training.teacher import Teacher
-from traffic_yolo.training.update import NotFiniteError, Updates
+from traffic_yolo.training.update import BesideLabels, NotFiniteError, Updates
 
 UPDATES = 10  # at a rate; Yolo-Fastest and MobileNetV2-Nano show by then which rates spoil them
 JUDGED_BATCHES = 2
@@ -109,8 +108,7 @@ def try_rate(
     precision: str,
     device: torch.device,
     processes: Processes,
-    teacher: Teacher | None = None,
-    teacher_weight: float = 1.0,
+    beside: BesideLabels,
 ) -> RateTest:
     """Tries the rate of `settings` with all that the last stage of its plan trains; `network` stays as it is.
 
@@ -134,8 +132,7 @@ def try_rate(
             compile=False,
             device=device,
             processes=processes,
-            teacher=teacher,
-            teacher_weight=teacher_weight,
+            beside=beside,
         )
         shown = progress(range(updates), description=f"rate {rate:g}", unit="it", total=updates)
         with contextlib.closing(batches(0, updates)) as stream:

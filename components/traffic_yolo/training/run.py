@@ -40,12 +40,14 @@ from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.rate_test import try_rate, wants_test
+from traffic_yolo.training.scale_history import ROWS, SCALES_NAME, ScaleHistory
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
+from traffic_yolo.training.sparsity import check_trainable
 from traffic_yolo.training.start import carried_classes, class_change, start_network
 from traffic_yolo.training.summary import TrainingSummary
 from traffic_yolo.training.teacher import Teacher
 from traffic_yolo.training.training_pictures import TrainingPictures
-from traffic_yolo.training.update import Updated, Updates
+from traffic_yolo.training.update import BesideLabels, Updated, Updates
 from traffic_yolo.training.validation import Measured, Validation
 from traffic_yolo.training.verdict import NOTHING_LEARNT, WORSENED, Verdict, judge, no_baseline
 from traffic_yolo.verdict_file import VERDICT_NAME, write_verdict
@@ -92,7 +94,12 @@ class Run:
         self.averaged = AveragedNetwork(self.network, self.settings.ema_alpha)
         start = self.network.state_dict() if self.carried else {}  # what the verdict on test wants again
         self._start = {name: value.detach().cpu().clone() for name, value in start.items()}
-        self.teacher = self._open_teacher()
+        self.beside = BesideLabels(
+            teacher=self._open_teacher(),
+            teacher_weight=options.teacher_weight,
+            sparsity=options.sparsity,
+            sparsity_kind=options.sparsity_kind,
+        )
         self.updates = Updates(
             self.network,
             self.settings,
@@ -102,9 +109,11 @@ class Run:
             compile=options.compile,
             device=device,
             processes=processes,
-            teacher=self.teacher,
-            teacher_weight=options.teacher_weight,
+            beside=self.beside,
         )
+        if self.updates.sparsity is not None:
+            check_trainable(self.updates.sparsity, plan)
+        self.scales: ScaleHistory | None = None
         self.frozen_hashes = tensor_hashes(self.network, plan.untouched)
         self._open_pictures()
         self.iteration, self.loss = 0, math.nan
@@ -176,8 +185,10 @@ class Run:
         if change := class_change(self.options, self.data_set.classes, self.carried):
             self.tell(change)
         self.tell(self._what_trains())
-        if self.teacher is not None:
-            self.tell(self.teacher.text)
+        if self.beside.teacher is not None:
+            self.tell(self.beside.teacher.text)
+        if self.updates.sparsity is not None:
+            self.tell(self.updates.sparsity.text)
         self.tell(self.pictures.box_counts.describe())
         if self.choice.text:
             self.tell(self.choice.text)
@@ -189,6 +200,9 @@ class Run:
             return
         write_text(self.out / "settings.yaml", settings_text(self.options, self.settings))
         self.history = History(self.out / "history.csv")
+        if self.updates.sparsity is not None:
+            self.scales = ScaleHistory(self.out / SCALES_NAME)
+            self._add_scales()
         if self.carried:
             measured = self.validation.measure(self.averaged.network)
             self.choice.add(0, measured.detections, is_start=True)
@@ -216,8 +230,7 @@ class Run:
                 precision=self.options.precision,
                 device=self.device,
                 processes=self.processes,
-                teacher=self.teacher,
-                teacher_weight=self.options.teacher_weight,
+                beside=self.beside,
             )
         self.tell(found.text)
         self._take_rate(found.learning_rate)
@@ -258,6 +271,8 @@ class Run:
         self._take_rate(checkpoint.learning_rate)
         if self.processes.is_first:
             self.history = History(self.out / "history.csv", keep=self.iteration)
+            if self.updates.sparsity is not None:
+                self.scales = ScaleHistory(self.out / SCALES_NAME, keep=self.iteration)
             rows = self.history.rows
             self.loss = rows[-1].loss if rows else math.nan
             self._settle_best()
@@ -345,6 +360,7 @@ class Run:
         self.loss = updated.loss
         self.averaged.update(self.network, self.iteration)
         if self.processes.is_first:
+            self._add_scales()
             self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
             speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
@@ -360,6 +376,13 @@ class Run:
                 )
             )
             self.on_row(self.history.rows[-1])
+
+    def _add_scales(self) -> None:
+        """Every so often, how large the scales are that a penalty makes small, of the weights that are delivered."""
+        last = self.settings.max_batches
+        if self.scales is not None and (self.iteration % -(-last // ROWS) == 0 or self.iteration == last):
+            assert self.updates.sparsity is not None
+            self.scales.add(self.iteration, self.updates.sparsity.magnitudes(self.averaged.network))
 
     def _validate(self, interrupts: Interrupts) -> None:
         """Measures the averaged network, puts the numbers into the last row, and writes the checkpoints.

@@ -121,9 +121,9 @@ def _trained_on(run: Run) -> TrainedOn:
         start_weights=start.name if start else "",
         start_weights_sha256=sha256_of_file(start) if start else "",
     )
-    if run.teacher is None:
+    if run.beside.teacher is None:
         return trained_on
-    files = run.teacher.files
+    files = run.beside.teacher.files
     return trained_on.taught_by(files.trained_on, weights=files.weights)
 
 

@@ -15,8 +15,10 @@ from traffic_yolo.training.layer_plan import LayerPlan
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.loss import Loss, YoloLoss
 from traffic_yolo.training.optimiser import build_optimizer, set_rate
+from traffic_yolo.training.options import REGULAR
 from traffic_yolo.training.rolling_statistics import RollingStatistics
 from traffic_yolo.training.settings import Settings
+from traffic_yolo.training.sparsity import Sparsity
 from traffic_yolo.training.synced_batch_norm import sync_batch_norms
 from traffic_yolo.training.teacher import Teacher
 
@@ -47,6 +49,20 @@ class Updated:
         return self.box + self.objectness + self.classes + (self.distillation or 0.0)
 
 
+@dataclass(frozen=True)
+class BesideLabels:
+    """What updates aim at besides the labels.
+
+    `teacher_weight`: what the teacher's terms are multiplied by, beside those of the labels. `sparsity`: strength of
+    the penalty on batch-norm scales of a `sparsity_kind` (`sparsity`), 0: none.
+    """
+
+    teacher: Teacher | None = None
+    teacher_weight: float = 1.0
+    sparsity: float = 0.0
+    sparsity_kind: str = REGULAR
+
+
 class Updates:
     """A network with its optimiser and loss; `network` is changed in place."""
 
@@ -61,13 +77,9 @@ class Updates:
         compile: bool,
         device: torch.device,
         processes: Processes,
-        teacher: Teacher | None = None,
-        teacher_weight: float = 1.0,
+        beside: BesideLabels,
     ) -> None:
-        """`network` lies on `device` already; `precision`: float32, bfloat16 or float16 (with loss scaling).
-
-        `teacher_weight`: what the teacher's terms are multiplied by, beside those of the labels.
-        """
+        """`network` lies on `device` already; `precision`: float32, bfloat16 or float16 (with loss scaling)."""
         self.network, self.settings, self.plan = network, settings, plan
         self.device, self.processes = device, processes
         self.statistics = RollingStatistics(network)
@@ -79,7 +91,10 @@ class Updates:
         self._format = AUTOCAST[precision]
         self._forward: Callable[[Tensor], list[Tensor]] = torch.compile(network) if compile else network
         self._precision = precision
-        self.teacher, self.teacher_weight = teacher, teacher_weight
+        self.teacher, self._teacher_weight = beside.teacher, beside.teacher_weight
+        self.sparsity = (
+            Sparsity(network, strength=beside.sparsity, kind=beside.sparsity_kind) if beside.sparsity else None
+        )
 
     def update(self, batch: Batch, iteration: int) -> Updated:
         """One update from this process's share of a batch, after `iteration` others.
@@ -100,6 +115,9 @@ class Updates:
         if not math.isfinite(updated.loss):
             raise self._not_finite(updated, batch, iteration)
         self.processes.sum_gradients(self.network.parameters())
+        if self.sparsity is not None:
+            self.scaler.unscale_(self.optimizer)
+            self.sparsity.add_subgradient()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return updated
@@ -123,7 +141,7 @@ class Updates:
             truths,
             network_wh=(width, height),
         )
-        return loss.with_distillation(self.teacher_weight * taught)
+        return loss.with_distillation(self._teacher_weight * taught)
 
     def slices(self, batch: Batch) -> Iterator[tuple[int, int]]:
         """First and last + 1 of the pictures that are run together, of this process's share."""
