@@ -102,14 +102,14 @@ def _lineage(run: RunFiles) -> dict[str, Any]:
     training, told = _training(run) or {}, run.trained_on
     if told is None:
         return {"trained_here": False}
+    teacher = {"teacher_weights": told.teacher_weights, "teacher_weights_sha256": told.teacher_weights_sha256}
     return {
         "trained_here": bool(told.pictures),
         # random weights have no file, and no hash
         "start_weights": told.start_weights or None,
         "start_weights_sha256": told.start_weights_sha256 or None,
         "start_weights_location": training.get("weights") or None,
-        "teacher_weights": told.teacher_weights or None,
-        "teacher_weights_sha256": told.teacher_weights_sha256 or None,
+        **(teacher if told.teacher_weights else {}),
         "data_fingerprint": told.data_fingerprint or None,
         "pictures_trained_on": len(told.pictures),
         "pictures_chosen_on": len(told.chosen_on),
