@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tuning": {"cluster", "dataset", "darknet", "detection", "metrics", "training", "evaluation"},
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "labelling": {"atm", "dataset"},
-    "quantization": {"dataset", "darknet", "detection", "metrics"},
+    "quantization": {"dataset", "darknet", "detection", "metrics", "training", "export"},
     "registry": {"dataset", "detection", "metrics", "evaluation"},  # gates measure versions on the same pictures
     "retraining": {"snapshot", "dataset", "registry"},  # registry: the version in use, and what became of an attempt
     "preflight": {

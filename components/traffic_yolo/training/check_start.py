@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from traffic_yolo.training.fake_quantise import quantise, read_quantisers
 from traffic_yolo.training.loss import check_heads
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import resolve
@@ -19,6 +20,8 @@ def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
     """
     network = start_network(options, classes)
     check_heads(network.heads, network.cfg.net, kind=options.loss)
+    if options.quantisers:
+        quantise(network, read_quantisers(options.quantisers))
     settings = resolve(options, network, num_pictures=1)
     if options.sparsity:
         sparsity = Sparsity(network, strength=options.sparsity, kind=options.sparsity_kind)

@@ -61,6 +61,10 @@ class TrainingOptions(PictureChoice):
         location="read",
     )
     teacher_weight: float = option(1.0, "What the teacher's terms count beside those of the labels, above 0.", least=0)
+    quantisers: str = option(
+        "", "Train convolutions as INT8 computes them, by this file, which quantize --train makes; empty: none.",
+        location="read",
+    )  # fmt: skip
     sparsity: float = option(
         0.0, "L1 penalty on batch-norm scales, so that channels can be pruned after; 0: none.", least=0, most=1
     )
@@ -214,6 +218,7 @@ class TrainingOptions(PictureChoice):
             raise OptionsError(f"batch: expected a multiple of subdivisions={self.subdivisions}, found {self.batch}")
         self._check_text()
         self.validation()
+        self._check_quantisers()
 
     def validation(self) -> InferenceOptions:
         """How a validation infers: on the training's device, in its process, since the weights lie in its memory."""
@@ -223,6 +228,17 @@ class TrainingOptions(PictureChoice):
             device=self.device,
             batch=self.validation_batch,
         )
+
+    def _check_quantisers(self) -> None:
+        if not self.quantisers:
+            return
+        if not self.weights:
+            raise OptionsError("quantisers say the ranges of trained weights: give weights")
+        if (self.validation_runtime, self.validation_precision) != (_VALIDATION.runtime, _VALIDATION.precision):
+            raise OptionsError(
+                f"quantisers are seen by validation_runtime={_VALIDATION.runtime} and validation_precision="
+                f"{_VALIDATION.precision} alone; leave both out"
+            )
 
     def _check_text(self) -> None:
         policy = BatchNormPolicy.parse(self.batch_norm or "train")

@@ -1,6 +1,7 @@
 """A training between two updates: its state, what it measures and keeps on the way, and what it ends with."""
 
 import contextlib
+import copy
 import logging
 import math
 import time
@@ -32,6 +33,14 @@ from traffic_yolo.training.checkpoint import (
 from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.distributed import Processes
 from traffic_yolo.training.ema import AveragedNetwork
+from traffic_yolo.training.fake_quantise import (
+    QUANTISERS_NAME,
+    quantise,
+    ranges_of,
+    read_quantisers,
+    round_kernels_for_good,
+    write_quantisers,
+)
 from traffic_yolo.training.freeze import check_frozen_unchanged, tensor_hashes
 from traffic_yolo.training.history import LOSSES, History, HistoryRow
 from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, TrainingInterrupted
@@ -81,6 +90,8 @@ class Run:
         network = start_network(options, data_set.classes)
         self.carried = carried_classes(options, network, data_set.classes)
         self._check_options()
+        if options.quantisers:
+            quantise(network, read_quantisers(options.quantisers))
         self.images = data_set.split("train", missing_files=True)  # which the loader skips and counts
         self.settings: Settings = resolve(options, network, num_pictures=len(self.images))
         if self.settings.batch < processes.world_size:
@@ -497,7 +508,7 @@ class Run:
         network = self.averaged.network
         network.load_state_dict(best.averaged)
         check_frozen_unchanged(self.frozen_hashes, network)
-        network.save_weights(self.out / "model.weights", header=WeightsHeader(seen=best.seen))
+        self._deliver(network, seen=best.seen)
         write_freeze_plan(network.cfg, self.updates.plan.exported()).write(self.out / "model.cfg")
         verdicts = self._verdicts(network, best)
         first = self.history.rows[0]
@@ -522,6 +533,14 @@ class Run:
             },
         )
         return summary
+
+    def _deliver(self, network: Network, *, seen: int) -> None:
+        """Writes weights that a float32 runtime takes as they are, and the ranges that were trained besides."""
+        if self.options.quantisers:
+            network = copy.deepcopy(network)  # the verdict wants it with kernels that are rounded at each use
+            round_kernels_for_good(network)
+            write_quantisers(self.out / QUANTISERS_NAME, ranges_of(network))
+        network.save_weights(self.out / "model.weights", header=WeightsHeader(seen=seen))
 
     def _verdicts(self, network: Network, best: Checkpoint) -> tuple[Verdict, ...]:
         """Of val, by the weights that each half of its pictures would have chosen for the other; of test, plainly."""

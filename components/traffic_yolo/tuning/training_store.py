@@ -41,7 +41,7 @@ KEY_NAME = "key.json"
 LOG_NAME = "log"
 # Where the training is done, how its pictures are read and shown: they change nothing of what it comes to.
 NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch", "log_to", "pictures")
-FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, not where it lies
+FILE_OPTIONS = ("cfg", "weights", "weights_names", "quantisers")  # a file's content counts, not where it lies
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
     *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
