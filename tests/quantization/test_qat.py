@@ -19,6 +19,7 @@ from traffic_yolo.quantization.graph import convolutions, read_float_graph
 from traffic_yolo.quantization.qdq import QdqGraph
 from traffic_yolo.quantization.running import TensorReader
 from traffic_yolo.quantization.scan import noise_share
+from traffic_yolo.trained_on import TrainedOn
 from traffic_yolo.training.fake_quantise import (
     QuantisedConv2d,
     quantise,
@@ -184,3 +185,4 @@ def test_the_command_leaves_a_model_folder_whose_float_weights_are_the_rounded_o
     start = read_quantisers(out.with_name("out-training") / "start" / "quantisers.json")
     assert read_quantisers(out / "quantisers.json") != start  # learnt
     assert (out.with_name("out-training") / "run" / "report.html").is_file()
+    assert TrainedOn.read(out / "trained_on.json").start_weights_sha256 == ModelFolder.open(model).sha256("model.weights")

@@ -5,8 +5,9 @@ Darknet pair whose kernels are the rounded ones, so that a float32 runtime has t
 input as it was trained.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traffic_yolo.darknet.network import Network
@@ -14,6 +15,7 @@ from traffic_yolo.darknet.surgery_fuse import without_batch_norm
 from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import CFG_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.quantization.graph import Convolution
+from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
 from traffic_yolo.training.fake_quantise import QUANTISERS_NAME, read_quantisers, write_quantisers
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.trainer import train
@@ -27,6 +29,17 @@ class QatTraining:
 
     run: Path
     ranges: Mapping[tuple[int, ...], float]
+
+    def delivered(self, place: Path, model: ModelFolder) -> Path:
+        """Copies what `export` reads of the run to `place`; the weights are said to come from those of `model`.
+
+        Folding trains nothing, so that whoever follows their way back need not know of it.
+        """
+        shutil.copytree(self.run, place, ignore=shutil.ignore_patterns("checkpoints", "batches", "predictions"))
+        told = TrainedOn.read(self.run / TRAINED_ON_NAME)
+        sha256 = model.sha256(WEIGHTS_NAME)
+        replace(told, start_weights=WEIGHTS_NAME, start_weights_sha256=sha256).write(place / TRAINED_ON_NAME)
+        return place
 
     def by_tensor(self, convolutions: Sequence[Convolution]) -> dict[str, float]:
         """The ranges by the names of a graph's tensors; raises `ModelError` where the graph reads them otherwise."""

@@ -28,6 +28,7 @@ from traffic_yolo.quantization.qdq import QdqGraph
 from traffic_yolo.quantization.running import network_input
 from traffic_yolo.quantization.scan import noise_by_convolution
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_bytes, write_json, write_text
+from traffic_yolo.storage.whole_folder import check_new_folder
 from traffic_yolo.training.fake_quantise import QUANTISERS_NAME
 
 SCHEMA_VERSION = 1
@@ -129,6 +130,7 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
     """
     options = options or QuantizeOptions()
     target = output_path(out)
+    check_new_folder(target)
     folder, data = ModelFolder.open(model), DataSet.open(dataset)
     graph = read_float_graph(folder.onnx_path)
     _check_own(graph, folder)
@@ -183,7 +185,8 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
                 folder, data.root, training_folder(target), chosen_ones, ranges,
                 updates=options.train, learning_rate=options.train_rate, seed=options.seed,
             )  # fmt: skip
-            taught = _Trained.of(trained, Path(scratch) / "model", data, options, kept)
+            delivered = trained.delivered(Path(scratch) / "run", folder)
+            taught = _Trained.of(trained, delivered, Path(scratch) / "model", data, options, kept)
             tried = [*tried, taught.int8]
         best = smallest_within(start.precision, tried, options.max_ap_drop)
         if taught is not None and drop_within(start.precision, taught.int8.precision, options.max_ap_drop):
@@ -223,10 +226,16 @@ class _Trained:
 
     @classmethod
     def of(
-        cls, training: QatTraining, folder: Path, data: DataSet, options: QuantizeOptions, kept: tuple[int, ...]
+        cls,
+        training: QatTraining,
+        run: Path,
+        folder: Path,
+        data: DataSet,
+        options: QuantizeOptions,
+        kept: tuple[int, ...],
     ) -> "_Trained":
-        """Exports the trained weights to `folder` and measures them; layers `kept` stay float."""
-        export_model(training.run, folder, dataset=data.root)
+        """Exports what lies in `run` to `folder` and measures it; layers `kept` stay float."""
+        export_model(run, folder, dataset=data.root)
         shutil.copy(training.run / QUANTISERS_NAME, folder)
         model = ModelFolder.open(folder)
         graph = read_float_graph(model.onnx_path)
