@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.errors import OptionsError, TrainingError
+from traffic_yolo.messages import one_line
 from traffic_yolo.storage import AnyPath, existing_path, read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -147,8 +148,8 @@ def read_quantisers(location: AnyPath) -> dict[tuple[int, ...], float]:
                 raise ValueError(f"range {largest}: a number above 0")
             seen.update(layers)
             ranges[layers] = largest
-    except (KeyError, TypeError, ValueError) as error:
-        raise OptionsError(f"{expected}; found {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise OptionsError(f"{expected}; found {one_line(str(error))[:200]}") from error
     if not ranges:
         raise OptionsError(f"{expected}; found no layers")
     return ranges

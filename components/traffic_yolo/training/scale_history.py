@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.errors import StorageError
 from traffic_yolo.html_report import Html, draw_cells, figure_svg, paragraph
+from traffic_yolo.messages import one_line
 from traffic_yolo.storage import write_text
 
 SCALES_NAME = "scales.csv"
@@ -79,9 +80,10 @@ def _read(path: Path) -> list[tuple[int, Counts]]:
         rows = [(int(line[0]), np.array(line[1:], np.int64)) for line in lines]
         if any(counts.shape != (len(EDGES) - 1,) or (counts < 0).any() for _, counts in rows):
             raise ValueError("another number of bins")
-    except (OSError, ValueError, IndexError, csv.Error) as error:
+    except (OSError, ValueError, IndexError, OverflowError, csv.Error) as error:
+        reason = one_line(str(error))[:200]
         raise StorageError(
-            f"{path}: cannot be read as histograms of scales: {error}; train into a new folder"
+            f"{path}: cannot be read as histograms of scales: {reason}; train into a new folder"
         ) from error
     return rows
 
