@@ -63,6 +63,9 @@ class BesideLabels:
     sparsity_kind: str = REGULAR
 
 
+LABELS_ALONE = BesideLabels()
+
+
 class Updates:
     """A network with its optimiser and loss; `network` is changed in place."""
 
@@ -77,7 +80,7 @@ class Updates:
         compile: bool,
         device: torch.device,
         processes: Processes,
-        beside: BesideLabels,
+        beside: BesideLabels = LABELS_ALONE,
     ) -> None:
         """`network` lies on `device` already; `precision`: float32, bfloat16 or float16 (with loss scaling)."""
         self.network, self.settings, self.plan = network, settings, plan
