@@ -19,7 +19,6 @@ def train(
     weights: str = "",
     weights_names: str = "",
     class_seeds: str = "",
-    teacher: str = "",
     fine_tune_layers: str = "",
     width: str = "",
     height: str = "",
@@ -44,8 +43,6 @@ def train(
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
         class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
-        teacher: Model to learn from besides the labels: a model folder, training run, bundle, or .weights with cfg and
-            names beside it; empty: none.
         fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as
             heads@100,all; by default the recipe's.
         width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.
@@ -105,7 +102,6 @@ def train_on_cluster(
     weights: str = "",
     weights_names: str = "",
     class_seeds: str = "",
-    teacher: str = "",
     fine_tune_layers: str = "",
     width: str = "",
     height: str = "",
@@ -133,8 +129,6 @@ def train_on_cluster(
         weights: Darknet .weights to start from, whole or a backbone cut; empty: random weights.
         weights_names: File with the class names that whole weights were trained for, one a line.
         class_seeds: New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.
-        teacher: Model to learn from besides the labels: a model folder, training run, bundle, or .weights with cfg and
-            names beside it; empty: none.
         fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as
             heads@100,all; by default the recipe's.
         width: Network width in pixels, a multiple of 32; by default the cfg's. A whole number, or empty.

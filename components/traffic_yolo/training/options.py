@@ -57,7 +57,6 @@ class TrainingOptions(PictureChoice):
         "",
         "Model to learn from besides the labels: a model folder, training run, bundle, or .weights with cfg and names "
         "beside it; empty: none.",
-        headline=True,
         location="read",
     )
     teacher_weight: float = option(1.0, "What the teacher's terms count beside those of the labels, above 0.", least=0)
