@@ -98,6 +98,7 @@ bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCU
 
 bench-compression: install  ## what pruning saves and costs on the demo and on real pictures, three seeds; COMPRESSION="--network demo --updates 100"
 	$(BIN)/python tests/benchmarks/compression $(COMPRESSION)
+	$(BIN)/python tests/benchmarks/compression_training.py
 
 bench-published: install  ## weights of TRAFFIC_YOLO_WEIGHTS on COCO (TRAFFIC_YOLO_COCO), beside their published AP; PUBLISHED="yolov4 --runtime openvino"
 	$(BIN)/python tests/benchmarks/published $(PUBLISHED)

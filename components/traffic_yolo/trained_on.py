@@ -4,7 +4,7 @@ A record of this kind is what tells a fair number from one measured on pictures 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ HASH_DIGITS = 16  # of a SHA-256: two of a million pictures agree by chance once
 class TrainedOn:
     """`pictures`, `chosen_on`: `picture_hashes` of those that gradients came from, and of those that chose the best
     weights. `start_weights_sha256`: of the file that the training started from, "" for random weights;
-    `start_weights`: its name.
+    `start_weights`: its name. `teacher_weights_sha256`, `teacher_weights`: of a model that it learnt from besides the
+    labels, "" for none; what that one has seen is among `pictures` and `chosen_on`, as far as it is known.
     """
 
     data_fingerprint: str
@@ -29,6 +30,19 @@ class TrainedOn:
     chosen_on: tuple[str, ...]
     start_weights: str
     start_weights_sha256: str
+    teacher_weights: str = ""
+    teacher_weights_sha256: str = ""
+
+    def taught_by(self, teacher: "TrainedOn | None", *, weights: Path) -> "TrainedOn":
+        """With what a teacher brings: `teacher` is its own list, None where it has none."""
+        seen = (teacher.pictures, teacher.chosen_on) if teacher is not None else ((), ())
+        return replace(
+            self,
+            pictures=tuple(dict.fromkeys((*self.pictures, *seen[0]))),
+            chosen_on=tuple(dict.fromkeys((*self.chosen_on, *seen[1]))),
+            teacher_weights=weights.name,
+            teacher_weights_sha256=sha256_of_file(weights),
+        )
 
     def write(self, path: AnyPath) -> None:
         """Writes the file, atomically."""

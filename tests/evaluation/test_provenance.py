@@ -1,5 +1,6 @@
 """Whether weights may have seen the pictures: by content, by name, by declaration, and through a chain of trainings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,23 @@ def test_verdict_by_content(trained_on: TrainedOn | None, weights: str, verdict:
     found = provenance(NAMES, HASHES, weights_sha256=weights, trained_on=trained_on)
     assert (found.verdict, found.pictures, found.of) == (verdict, count, 2)
     assert found.reasons
+
+
+def test_what_a_teacher_has_seen_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "t.weights").write_bytes(b"weights")
+    own = trained(("3" * 16,))
+    taught = own.taught_by(trained(("2" * 16,), ("1" * 16,)), weights=tmp_path / "t.weights")
+    found = provenance(NAMES, HASHES, weights_sha256="0" * 64, trained_on=taught)
+    assert (found.verdict, found.pictures) == ("seen", 2)
+    unknown = own.taught_by(None, weights=tmp_path / "t.weights")
+    found = provenance(NAMES, HASHES, weights_sha256="0" * 64, trained_on=unknown)
+    assert (found.verdict, found.reasons) == (
+        "unknown", ("what the training's teacher was trained on is not known; declare it (trained_on)",)
+    )  # fmt: skip
+    public = replace(own, teacher_weights="yolov4.weights", teacher_weights_sha256=YOLOV4)
+    found = provenance(("val2017/000000000139.jpg",), HASHES[:1], weights_sha256="0" * 64, trained_on=public)
+    assert found.verdict == "may have seen"
+    assert "had yolov4.weights as its teacher" in found.reasons[0]
 
 
 @pytest.mark.parametrize("names", [("val2017/000000000139.jpg", "x.jpg"), ("COCO_val2014_000000000139.jpg", "y.png")])

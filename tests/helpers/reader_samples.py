@@ -51,8 +51,10 @@ from traffic_yolo.registry.ledger import LedgerEntry
 from traffic_yolo.registry.ledger_table import LedgerTable
 from traffic_yolo.snapshot.snapshot import read_snapshot, take_snapshot, write_snapshot
 from traffic_yolo.training.checkpoint import read_checkpoint
+from traffic_yolo.training.fake_quantise import read_quantisers, write_quantisers
 from traffic_yolo.training.history import HistoryRow, read_history
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.scale_history import ScaleHistory
 
 Mutate = Callable[[bytes, random.Random], bytes]
 
@@ -274,6 +276,16 @@ _NVINFER = "[property]\ngpu-id=0\nnet-scale-factor=0.0039215697906911373\nnum-de
     "[class-attrs-all]\npre-cluster-threshold=0.25\nnms-iou-threshold=0.45\n"  # fmt: skip
 _NVINFER_YAML = "property:\n  gpu-id: 0\n  infer-dims: 3;416;416\nclass-attrs-all:\n  nms-iou-threshold: 0.45\n"
 _KITTI = "CAR 0.0 0 0.0 10.0 20.0 40.0 60.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.9\n"
+def _scales(folder: Path) -> Path:
+    ScaleHistory(folder / "scales.csv").add(0, np.array([0.5, 0.25]))
+    return folder / "scales.csv"
+
+
+def _quantisers(folder: Path) -> Path:
+    write_quantisers(folder / "quantisers.json", {(0,): 1.5, (3, 7): 0.25})
+    return folder / "quantisers.json"
+
+
 _HISTORY = "".join(
     ",".join(row) + "\n"
     for row in (
@@ -330,6 +342,8 @@ READERS: dict[str, Sample] = {
     "kitti-dump": Sample(_text("00_000_000000.txt", _KITTI), lambda path: read_kitti(path.parent, [7], ["CAR", "BUS"])),
     "checkpoint": Sample(_checkpoint, lambda path: read_checkpoint(path)),
     "history": Sample(_text("history.csv", _HISTORY), lambda path: read_history(path)),
+    "scales": Sample(_scales, lambda path: ScaleHistory(path, keep=9)),
+    "quantisers": Sample(_quantisers, lambda path: read_quantisers(path)),
     "nvinfer-config": Sample(_text("config.txt", _NVINFER), lambda path: NvinferConfig.read(path)),
     "nvinfer-yaml": Sample(_text("config.yaml", _NVINFER_YAML), lambda path: NvinferConfig.read(path)),
     "katib-experiment": Sample(_text("experiment.yaml", _KATIB), lambda path: check_file(path)),

@@ -121,6 +121,19 @@ def test_what_was_pruned_has_seen_what_its_parent_saw(zoo: Path, recording: Path
     assert found.why.startswith("it goes back to small 0001-")
 
 
+def test_what_a_teacher_saw_goes_before_a_start_of_which_nothing_is_known(
+    zoo: Path, recording: Path, make_run: MakeRun
+) -> None:
+    saw_some = versions(zoo, "small")[0] / "model.weights"
+    for seed, start in ((7, ""), (8, "e" * 64)):
+        run = make_run(seed)
+        taught = TrainedOn("d" * 64, ("0" * 16,), (), "a.weights" if start else "", start).taught_by(None, weights=saw_some)
+        taught.write(run["model"] / "trained_on.json")
+        publish(**run, zoo=zoo, name="taught", rules=GateRules(gate="any"))
+    found = [each for each in who_saw(zoo, content_hashes(recording)) if each.model == "taught"]
+    assert [each.verdict for each in found] == ["started from", "started from"]
+
+
 def test_what_holds_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(DatasetError, match="no picture; expected a recording"):

@@ -90,13 +90,18 @@ def provenance(
         judged.data_set(trained_on)
         if begun := KNOWN_WEIGHTS.get(start):
             judged.public(begun[1], f"the training started from {begun[0]}, trained on")
+        if taught := KNOWN_WEIGHTS.get(trained_on.teacher_weights_sha256):
+            judged.public(taught[1], f"the training had {taught[0]} as its teacher, trained on")
     for name in declared:
         if name in PUBLIC_SETS:
             judged.public(name, "declared to be trained on")
         else:
             judged.hashes(_hashes_of(name), f"declared to be trained on data set {name}")
-    ours = trained_on is not None and (not start or start in KNOWN_WEIGHTS or bool(declared))
-    return judged.verdict(start, is_complete=bool(known) or ours or (trained_on is None and bool(declared)))
+    teacher = trained_on.teacher_weights_sha256 if trained_on is not None else ""
+    is_known = all(not each or each in KNOWN_WEIGHTS for each in (start, teacher))
+    ours = trained_on is not None and (is_known or bool(declared))
+    is_complete = bool(known) or ours or (trained_on is None and bool(declared))
+    return judged.verdict(start, is_complete=is_complete, is_taught=bool(teacher))
 
 
 class _Judgement:
@@ -137,7 +142,7 @@ class _Judgement:
             self._reasons.append(f"{how} {len(found)} of the {len(self._hashes)} pictures, by their content")
             self._seen |= found
 
-    def verdict(self, start: str | None, *, is_complete: bool) -> Provenance:
+    def verdict(self, start: str | None, *, is_complete: bool, is_taught: bool = False) -> Provenance:
         """`is_complete`: whether all that the weights saw is known."""
         if self._seen:
             verdict = SEEN
@@ -145,16 +150,18 @@ class _Judgement:
             verdict = MAY_HAVE_SEEN
         else:
             verdict = NOT_SEEN if is_complete else UNKNOWN
-        reasons = self._reasons or [_nothing_found(start, is_complete=is_complete)]
+        reasons = self._reasons or [_nothing_found(start, is_complete=is_complete, is_taught=is_taught)]
         count = len(self._seen | self._maybe)
         return Provenance(verdict, count, len(self._names), tuple(reasons), tuple(self._trained_on), start)
 
 
-def _nothing_found(start: str | None, *, is_complete: bool) -> str:
+def _nothing_found(start: str | None, *, is_complete: bool, is_taught: bool) -> str:
     if is_complete:
         return "none of the pictures is among those trained on"
     what = "the weights that the training started from" if start else "the weights"
-    return f"what {what} were trained on is not known; declare it (trained_on)"
+    what = (f"{what} and its teacher" if start else "the training's teacher") if is_taught else what
+    were = "was" if what.endswith("'s teacher") else "were"
+    return f"what {what} {were} trained on is not known; declare it (trained_on)"
 
 
 def _hashes_of(declared: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from traffic_yolo.darknet_pair import SUFFIXES, find_pair
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.predict.options import ModelOptions
@@ -72,7 +73,7 @@ def _found(model: AnyPath, options: ModelOptions) -> Iterator[FoundModel]:
     if options.version:
         raise OptionsError(f"version: a version of a model in a zoo; give zoo as well, or {ZOO_SCHEME}NAME as MODEL")
     path = existing_path(model, what="model")
-    if path.suffix in (".weights", ".cfg"):
+    if path.suffix in SUFFIXES:
         with _of_pair(path, options) as found:
             yield found
         return
@@ -129,21 +130,8 @@ def _of_zoo(text: str, options: ModelOptions) -> Iterator[FoundModel]:
 @contextlib.contextmanager
 def _of_pair(path: Path, options: ModelOptions) -> Iterator[FoundModel]:
     """A Darknet pair as a model folder of links."""
-    weights = path if path.suffix == ".weights" else path.with_suffix(".weights")
-    cfg = existing_path(options.cfg, what="cfg") if options.cfg else path.with_suffix(".cfg")
-    if options.weights_names:
-        names = existing_path(options.weights_names, what="class names")
-    else:
-        candidates = [path.with_suffix(".names"), path.parent / CLASSES_NAME, path.parent / "obj.names"]
-        names = next((each for each in candidates if each.is_file()), candidates[0])
-    for what, file, advice in (
-        ("weights", weights, "give the .weights as MODEL"),
-        ("cfg", cfg, "give cfg=…"),
-        ("class names", names, "give weights_names=…"),
-    ):
-        if not file.is_file():
-            raise OptionsError(f"{path}: {what} not found: {file}; {advice}")
-    with _of_files(cfg, weights, names, name=weights.name) as found:
+    pair = find_pair(path, cfg=options.cfg, weights_names=options.weights_names)
+    with _of_files(pair.cfg, pair.weights, pair.names, name=pair.weights.name) as found:
         yield found
 
 

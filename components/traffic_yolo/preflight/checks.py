@@ -22,7 +22,7 @@ MOST_RECORDINGS = 500  # whose structure is looked at: a second or two here, som
 MOST_LABEL_BYTES = 64 << 20  # of label files that are read: a second or two
 # Options that may be a name or a text instead of a place
 _OF_THE_DATA = ("source", "labels", "layout", "class_map", "mapping", "policy", "keep_splits", "report_cfg", "regions")
-_OF_THE_START = ("cfg", "weights", "weights_names")
+_OF_THE_START = ("cfg", "weights", "weights_names", "teacher")
 
 
 class _Found:
@@ -174,14 +174,14 @@ def check_training(options: TrainingOptions, classes: tuple[str, ...] | None) ->
     `classes`: those of the data; where they are not known, what the weights were trained for says whether they fit the
     cfg.
     """
-    if not options.cfg and not options.weights:
+    if not options.cfg and not options.weights and not options.teacher:
         return
     from traffic_yolo.training.check_start import check_start
     from traffic_yolo.training.start import read_names
 
     if classes is None:
         classes = tuple(read_names(options.weights_names)) if options.weights_names else ("object",)
-        options = dataclasses.replace(options, class_seeds="")
+        options = dataclasses.replace(options, class_seeds="", teacher="")
         if not options.weights_names:
             options = dataclasses.replace(options, weights="", fine_tune_layers="all")
     check_start(options, classes)

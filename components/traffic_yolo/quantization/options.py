@@ -40,6 +40,10 @@ class QuantizeOptions:
     max_ap_drop: float = option(
         0.01, "Most that INT8 may lose in AP; auto keeps convolutions in float for it.", least=0, most=1
     )
+    train: int = option(
+        0, "Updates of a training that feels the rounding of INT8, before its file is written; 0: none.", least=0
+    )
+    train_rate: float = option(1e-4, "Learning rate of that training, above 0.", least=0, most=1)
     fp16: bool = option(True, "Also write the FP16 file.")
     seed: int = option(0, "Of the draw of calibration pictures.", least=0)
 
@@ -47,6 +51,8 @@ class QuantizeOptions:
         check_options(self)
         if self.split == TRAIN:
             raise OptionsError(f"split: {TRAIN} is what ranges are found on; expected another one, such as val or test")
+        if self.train_rate == 0:
+            raise OptionsError("train_rate: expected a number above 0, found 0")
         if self.keep_float != AUTO and self.kept_count is None and self.kept_layers is None:
             raise OptionsError(
                 f"keep_float: expected auto, a whole number, or layers such as layers:0,12, found "

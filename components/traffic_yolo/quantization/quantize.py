@@ -1,6 +1,8 @@
 """The step `quantize`: INT8 and FP16 files of a model, and what each setting costs in AP and saves in size."""
 
 import dataclasses
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +14,7 @@ import onnx
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.protocol import check_same_classes
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
+from traffic_yolo.export.export_model import export_model
 from traffic_yolo.model_folder import WEIGHTS_NAME, ModelFolder
 from traffic_yolo.progress import stage
 from traffic_yolo.quantization.calibration import tensor_ranges
@@ -20,10 +23,13 @@ from traffic_yolo.quantization.graph import Convolution, convolutions, read_floa
 from traffic_yolo.quantization.half import in_half
 from traffic_yolo.quantization.judge import Precision, judge
 from traffic_yolo.quantization.options import AUTO, TRAIN, QuantizeOptions
+from traffic_yolo.quantization.qat import QatTraining, train_quantised
 from traffic_yolo.quantization.qdq import QdqGraph
 from traffic_yolo.quantization.running import network_input
 from traffic_yolo.quantization.scan import noise_by_convolution
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_bytes, write_json, write_text
+from traffic_yolo.storage.whole_folder import check_new_folder
+from traffic_yolo.training.fake_quantise import QUANTISERS_NAME
 
 SCHEMA_VERSION = 1
 INT8_NAME, FP16_NAME = "model-int8.onnx", "model-fp16.onnx"
@@ -88,6 +94,8 @@ class Quantization:
         lines.append(f"layers in float besides those before [yolo]: {kept or 'none'}")
         count, method = self.calibration["pictures"], self.options.calibration_method
         lines.append(f"ranges by {method} of {count} pictures of the split {TRAIN}")
+        if self.options.train:
+            lines.append(f"trained for {self.options.train} updates in {training_folder(self.out)}")
         return "\n".join([*lines, *([f"beyond the limit: {self.problem}"] if self.problem else [])])
 
     def document(self) -> dict[str, Any]:
@@ -122,6 +130,7 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
     """
     options = options or QuantizeOptions()
     target = output_path(out)
+    check_new_folder(target)
     folder, data = ModelFolder.open(model), DataSet.open(dataset)
     graph = read_float_graph(folder.onnx_path)
     _check_own(graph, folder)
@@ -163,22 +172,93 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
         Setting(_name(kept), precision, size, len(candidates) - len(kept), tuple(sorted(kept)))
         for kept, precision, size in zip(trials, measured[len(half) + 1 :], sizes[len(half) + 1 :], strict=True)
     ]
-    best = smallest_within(start.precision, tried, options.max_ap_drop)
-    settings = [dataclasses.replace(each, written=INT8_NAME) if each is tried[best] else each for each in tried]
-    result = Quantization(
-        out=target, split=options.split, pictures=len(data.split(options.split)), convolutions=len(found),
-        settings=(start, *halves, *settings), chosen=settings[best],
-        problem=_problem(start.precision, settings[best], options),
-        noise={each.layer: noise[each.node] for each in candidates if each.node in noise},
-        calibration=_calibration(chosen, bands), options=options,
-    )  # fmt: skip
-    with atomic_folder(target) as written:
-        write_bytes(written / INT8_NAME, list(trials.values())[best].SerializeToString(deterministic=True))
-        for each in half:
-            write_bytes(written / FP16_NAME, each.SerializeToString(deterministic=True))
-        write_json(written / RESULT_NAME, result.document())
-        write_text(written / TABLE_NAME, f"{result.text}\n")
+    written = {
+        INT8_NAME: list(trials.values())[smallest_within(start.precision, tried, options.max_ap_drop)],
+        **dict(zip([FP16_NAME], half, strict=False)),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        taught = None
+        if options.train:
+            kept = next(iter(trials))
+            chosen_ones = [each for each in candidates if each.layer not in kept]
+            trained = train_quantised(
+                folder, data.root, training_folder(target), chosen_ones, ranges,
+                updates=options.train, learning_rate=options.train_rate, seed=options.seed,
+            )  # fmt: skip
+            delivered = trained.delivered(Path(scratch) / "run", folder)
+            taught = _Trained.of(trained, delivered, Path(scratch) / "model", data, options, kept)
+            tried = [*tried, taught.int8]
+        best = smallest_within(start.precision, tried, options.max_ap_drop)
+        if taught is not None and drop_within(start.precision, taught.int8.precision, options.max_ap_drop):
+            best = len(tried) - 1
+        is_trained = taught is not None and tried[best] is taught.int8
+        rows = [dataclasses.replace(each, written=INT8_NAME) if each is tried[best] else each for each in tried]
+        if taught is not None and is_trained:
+            written = taught.files
+            halves = [dataclasses.replace(each, written="") for each in halves] + taught.halves
+            rows.insert(-1, taught.float32)
+        result = Quantization(
+            out=target, split=options.split, pictures=len(data.split(options.split)), convolutions=len(found),
+            settings=(start, *halves, *rows), chosen=next(each for each in rows if each.written == INT8_NAME),
+            problem=_problem(start.precision, tried[best], options),
+            noise={each.layer: noise[each.node] for each in candidates if each.node in noise},
+            calibration=_calibration(chosen, bands), options=options,
+        )  # fmt: skip
+        with atomic_folder(target) as place:
+            if taught is not None and is_trained:
+                shutil.copytree(taught.folder, place, dirs_exist_ok=True)
+            for name, model_proto in written.items():
+                write_bytes(place / name, model_proto.SerializeToString(deterministic=True))
+            write_json(place / RESULT_NAME, result.document())
+            write_text(place / TABLE_NAME, f"{result.text}\n")
     return result
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a training made: its model folder, its rows and the graphs of its files by name."""
+
+    folder: Path
+    float32: Setting
+    int8: Setting
+    halves: list[Setting]
+    files: dict[str, onnx.ModelProto]
+
+    @classmethod
+    def of(
+        cls,
+        training: QatTraining,
+        run: Path,
+        folder: Path,
+        data: DataSet,
+        options: QuantizeOptions,
+        kept: tuple[int, ...],
+    ) -> "_Trained":
+        """Exports what lies in `run` to `folder` and measures it; layers `kept` stay float."""
+        export_model(run, folder, dataset=data.root)
+        shutil.copy(training.run / QUANTISERS_NAME, folder)
+        model = ModelFolder.open(folder)
+        graph = read_float_graph(model.onnx_path)
+        found = convolutions(graph, where=model.onnx_path)
+        chosen = [each for each in found if not each.is_output and each.layer not in kept]
+        int8 = QdqGraph(graph, chosen, training.by_tensor(chosen)).with_int8(chosen)
+        files = {INT8_NAME: int8, **({FP16_NAME: in_half(graph)} if options.fp16 else {})}
+        named = {"float32": graph, **files}
+        measured = judge(named, model, data, options.split, what="measuring AP")
+        sizes = [each.ByteSize() for each in named.values()]
+        halves = [Setting("fp16, trained", measured[2], sizes[2], 0, (), FP16_NAME)] if options.fp16 else []
+        return cls(
+            folder,
+            Setting("float32, trained", measured[0], sizes[0], 0, (), ""),
+            Setting(f"{_name(kept)}, trained", measured[1], sizes[1], len(chosen), tuple(sorted(kept))),
+            halves,
+            files,
+        )
+
+
+def training_folder(out: Path) -> Path:
+    """Where the training of a quantisation lies, beside its folder: an interrupted one goes on there."""
+    return out.parent / f"{out.name}-training"
 
 
 def kept_sets(
@@ -205,6 +285,11 @@ def smallest_within(start: Precision, tried: Sequence[Setting], most: float) -> 
     lost = [drop(start, each.precision) or 0.0 for each in tried]
     within = [index for index, each in enumerate(lost) if each <= most]
     return within[0] if within else lost.index(min(lost))
+
+
+def drop_within(start: Precision, after: Precision, most: float) -> bool:
+    """Whether at most `most` AP is lost; where AP is undefined, too."""
+    return (drop(start, after) or 0.0) <= most
 
 
 def drop(start: Precision, after: Precision) -> float | None:

@@ -105,6 +105,7 @@ def _lineage(run: RunFiles) -> dict[str, Any]:
     pruned = {"pruned_from": _pruning(run.pruned)} if run.pruned else {}
     if told is None:
         return {"trained_here": False, **pruned}
+    teacher = {"teacher_weights": told.teacher_weights, "teacher_weights_sha256": told.teacher_weights_sha256}
     return {
         **pruned,
         "trained_here": bool(told.pictures),
@@ -112,6 +113,7 @@ def _lineage(run: RunFiles) -> dict[str, Any]:
         "start_weights": told.start_weights or None,
         "start_weights_sha256": told.start_weights_sha256 or None,
         "start_weights_location": training.get("weights") or None,
+        **(teacher if told.teacher_weights else {}),
         "data_fingerprint": told.data_fingerprint or None,
         "pictures_trained_on": len(told.pictures),
         "pictures_chosen_on": len(told.chosen_on),

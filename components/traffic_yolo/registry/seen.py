@@ -117,27 +117,43 @@ def _sight(version: _Version, wanted: frozenset[str], by_weights: Mapping[str, _
 
 
 def _from_the_start(version: _Version, wanted: frozenset[str], by_weights: Mapping[str, _Version]) -> tuple[str, str]:
-    """What a version has of the weights that it started from, and theirs: a verdict, and why."""
+    """What a version has of the weights that it started from, of its teacher, and theirs: a verdict, and why.
+
+    One that saw some goes before one of which nothing is known.
+    """
     seen_weights = {version.weights_sha256}
-    one = version
-    while one.trained_on is not None and one.trained_on.start_weights_sha256:
-        digest, name = one.trained_on.start_weights_sha256, one.trained_on.start_weights
-        if digest not in by_weights and one.pruned is not None and one.pruned.weights_sha256 == digest:
-            digest = one.pruned.parent_weights_sha256  # a pruning sees nothing: what its parent saw counts
-        start = by_weights.get(digest)
-        if start is None and digest in KNOWN_WEIGHTS:
-            return NOT_SEEN, f"it goes back to the published {KNOWN_WEIGHTS[digest][0]}"
-        if start is None:
-            return UNKNOWN, f"it goes back to {name} ({digest[:12]}…), which is no version of this zoo"
-        if digest in seen_weights:
-            break
-        seen_weights.add(digest)
-        if start.trained_on is None:
-            return UNKNOWN, f"it goes back to {start.model} {start.version}, of which nothing is known"
-        if wanted.intersection((*start.trained_on.pictures, *start.trained_on.chosen_on)):
-            return INHERITED, f"it goes back to {start.model} {start.version}, which saw some"
-        one = start
-    return NOT_SEEN, ""
+    waiting, published, unknown = [version], "", ""
+    while waiting:
+        for digest, name in _parents(waiting.pop(), by_weights):
+            start = by_weights.get(digest)
+            if start is None and digest in KNOWN_WEIGHTS:
+                published = published or f"it goes back to the published {KNOWN_WEIGHTS[digest][0]}"
+            elif start is None:
+                unknown = unknown or f"it goes back to {name} ({digest[:12]}…), which is no version of this zoo"
+            elif digest not in seen_weights:
+                seen_weights.add(digest)
+                if start.trained_on is None:
+                    unknown = unknown or f"it goes back to {start.model} {start.version}, of which nothing is known"
+                    continue
+                if wanted.intersection((*start.trained_on.pictures, *start.trained_on.chosen_on)):
+                    return INHERITED, f"it goes back to {start.model} {start.version}, which saw some"
+                waiting.append(start)
+    return (UNKNOWN, unknown) if unknown else (NOT_SEEN, published)
+
+
+def _parents(version: _Version, by_weights: Mapping[str, _Version]) -> list[tuple[str, str]]:
+    """SHA-256 and name of the weights that a version started from, and of its teacher's.
+
+    A pruning sees nothing: where the start weights were pruned, and are no version themselves, their parent stands.
+    """
+    one = version.trained_on
+    if one is None:
+        return []
+    start = one.start_weights_sha256
+    if start and start not in by_weights and version.pruned is not None and version.pruned.weights_sha256 == start:
+        start = version.pruned.parent_weights_sha256
+    pairs = ((start, one.start_weights), (one.teacher_weights_sha256, one.teacher_weights))
+    return [(digest, name) for digest, name in pairs if digest]
 
 
 def saw_text(sights: list[Sight], pictures: int, where: str, *, with_others: bool = False) -> str:

@@ -51,6 +51,11 @@ class Augmentation:
     gaussian_noise: int = 0
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether a picture looks the same each time that it is seen."""
+        return self == Augmentation(mosaic_bound=self.mosaic_bound)
+
+    @property
     def window_factors(self) -> tuple[float, float]:
         """Smallest and largest factor by which `resize` scales the window that is looked through (data.c 1118)."""
         return (1 / self.resize, self.resize) if self.resize >= 1 else (1.0, 1 / self.resize)

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from traffic_yolo.training.fake_quantise import quantise, read_quantisers
 from traffic_yolo.training.loss import check_heads
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import resolve
+from traffic_yolo.training.sparsity import Sparsity, check_trainable
 from traffic_yolo.training.start import start_network
+from traffic_yolo.training.teacher import check_teacher
 
 
 def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
@@ -17,4 +20,11 @@ def check_start(options: TrainingOptions, classes: Sequence[str]) -> None:
     """
     network = start_network(options, classes)
     check_heads(network.heads, network.cfg.net, kind=options.loss)
-    resolve(options, network, num_pictures=1)
+    if options.quantisers:
+        quantise(network, read_quantisers(options.quantisers))
+    settings = resolve(options, network, num_pictures=1)
+    if options.sparsity:
+        sparsity = Sparsity(network, strength=options.sparsity, kind=options.sparsity_kind)
+        check_trainable(sparsity, settings.layer_plan(network))
+    if options.teacher:
+        check_teacher(options.teacher, network, classes)

@@ -193,7 +193,8 @@ def check_same_run(
     checkpoint: Checkpoint, options: Any, classes: tuple[str, ...], fingerprint: str, *, cfg: str
 ) -> None:
     """Raises `TrainingError` where a checkpoint was made with other options, classes or pictures, or another cfg."""
-    allowed, refused = differences(checkpoint.options, asdict(options))
+    kept = {**asdict(type(options)()), **checkpoint.options}  # an earlier version had fewer options
+    allowed, refused = differences(kept, asdict(options))
     if refused:
         expected = "resume: expected the options of the interrupted run"
         raise TrainingError(f"{expected}, but {refused[0]}; take a new folder")

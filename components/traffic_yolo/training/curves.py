@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.html_report import Html, figure_svg, log_scale, log_ticks
 
-LOSS_PARTS = {"box": "#0072b2", "objectness": "#d55e00", "classes": "#009e73"}
+LOSS_PARTS = {"box": "#0072b2", "objectness": "#d55e00", "classes": "#009e73", "distillation": "#cc79a7"}
 # What a history may call each metric -> what the axis says, and its colour (Okabe and Ito's palette)
 METRICS = {
     "ap50": ("mAP50", "#009e73"),

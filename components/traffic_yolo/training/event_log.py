@@ -16,6 +16,7 @@ SCALARS = {
     "box": "loss/box",
     "objectness": "loss/objectness",
     "classes": "loss/classes",
+    "distillation": "loss/distillation",
     "learning_rate": "training/learning_rate",
     "images_per_s": "training/images_per_s",
     "ap": "val/map",

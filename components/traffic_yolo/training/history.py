@@ -12,6 +12,7 @@ from traffic_yolo.messages import shown
 from traffic_yolo.storage import write_text
 
 LOSSES = ("loss", "box", "objectness", "classes")
+LATER = ("distillation",)  # columns that a history of an earlier version has not
 LONGEST_LINE = 4096  # characters; a row has a dozen numbers
 
 
@@ -20,7 +21,7 @@ class HistoryRow:
     """One update, or with iteration 0 the start, whose losses are NaN. The losses are means per picture.
 
     `ap`, `ap50` and `f1` are those of the averaged network on val, None without validation; `images_per_s` is that of
-    the last updates (`pace`).
+    the last updates (`pace`). `distillation`: a teacher's part of the loss, None without one.
     """
 
     iteration: int
@@ -35,6 +36,7 @@ class HistoryRow:
     ap: float | None = None
     f1: float | None = None
     images_per_s: float | None = None
+    distillation: float | None = None
 
     def to_texts(self) -> list[str]:
         """The line's fields; floats in their shortest form that reads back the same."""
@@ -98,7 +100,9 @@ def read_history(path: Path) -> list[HistoryRow]:
     rows, reader = [], csv.DictReader(io.StringIO(whole))
     for record in _records(reader, path):
         try:
-            numbers = dict.fromkeys(LOSSES, math.nan) | {name: float(record[name]) for name in names if record[name]}
+            numbers = dict.fromkeys(LOSSES, math.nan) | {
+                name: float(text) for name in names if (text := _text_of(record, name))
+            }
             if not all(numbers[name].is_integer() and numbers[name] >= 0 for name in ("iteration", "seen")):
                 raise ValueError("counts of updates and pictures are whole")
             rows.append(HistoryRow(int(numbers.pop("iteration")), int(numbers.pop("seen")), **numbers))
@@ -109,6 +113,10 @@ def read_history(path: Path) -> list[HistoryRow]:
                 f"{found}; mend the line or take it out"
             ) from error
     return rows
+
+
+def _text_of(record: dict[str, str], name: str) -> str:
+    return record.get(name, "") if name in LATER else record[name]
 
 
 def _records(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]:

@@ -6,7 +6,7 @@ objective with its true gradient (`exact_loss`). docs/training-loss.md says how 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,7 +33,8 @@ class Loss:
     `box`, `objectness` and `classes` are the parts of `total`. `cost` is the number that Darknet reports (its mean over
     heads); with an exact loss it is `total`. `iou` is the mean IoU of the `num_assigned` predictions trained towards a
     truth with that truth, 0 without any. `total_bbox` and `rewritten_bbox` are Darknet's counters of box deltas, and of
-    those that met another one in their cell. NaN among the inputs makes `total` NaN.
+    those that met another one in their cell. NaN among the inputs makes `total` NaN. `distillation`: the part of
+    `total` that a teacher has, None without one.
     """
 
     total: Tensor
@@ -45,6 +46,11 @@ class Loss:
     num_assigned: int
     total_bbox: int
     rewritten_bbox: Tensor
+    distillation: Tensor | None = None
+
+    def with_distillation(self, part: Tensor) -> "Loss":
+        """With a teacher's part (scalar with its gradient)."""
+        return replace(self, total=self.total + part.to(self.total.dtype), distillation=part.detach())
 
 
 def check_heads(heads: Sequence[YoloHead], net: Section, *, kind: str) -> None:

@@ -26,6 +26,7 @@ DEFAULT_LOSS = "darknet"
 FINE_TUNE_WORDS = WORDS
 PRECISIONS = ("float32", "bfloat16", "float16")
 METRICS = ("map50", "map", "f1")
+SPARSITY_KINDS = REGULAR, SHORTCUT, LAYER = ("regular", "shortcut", "layer")
 RESUME = ("no", "yes", "auto")  # `train`'s and its command's, beside the options
 
 
@@ -52,6 +53,24 @@ class TrainingOptions(PictureChoice):
     class_seeds: str = option(
         "", "New classes and the old ones they start from: LONG_TRUCK=truck,MOTORCYCLE=motorbike.", headline=True
     )
+    teacher: str = option(
+        "",
+        "Model to learn from besides the labels: a model folder, training run, bundle, or .weights with cfg and names "
+        "beside it; empty: none.",
+        location="read",
+    )
+    teacher_weight: float = option(1.0, "What the teacher's terms count beside those of the labels, above 0.", least=0)
+    quantisers: str = option(
+        "", "Train convolutions as INT8 computes them, by this file, which quantize --train makes; empty: none.",
+        location="read",
+    )  # fmt: skip
+    sparsity: float = option(
+        0.0, "L1 penalty on batch-norm scales, so that channels can be pruned after; 0: none.", least=0, most=1
+    )
+    sparsity_kind: str = option(
+        REGULAR, "Scales that become small: of channels that no shortcut joins (regular), of those too (shortcut), or "
+        "of whole residual blocks (layer).", choices=SPARSITY_KINDS,
+    )  # fmt: skip
     recipe: str = option(
         "default", "Where numbers come from that are left out: what was measured, or the cfg alone.", choices=RECIPES
     )
@@ -164,7 +183,10 @@ class TrainingOptions(PictureChoice):
         _VALIDATION.batch, "Pictures of a validation read ahead, and run together on a GPU.", least=1
     )
     cache_mib: int = option(
-        1024, "Memory for decoded pictures, training and validation together; as many as fit are kept.", least=0
+        1024,
+        "Memory for decoded pictures, training and validation together, and as much for a teacher's outputs; as many "
+        "as fit are kept.",
+        least=0,
     )
     cache_folder: str = option(
         "", "Folder on a local disk for the decoded pictures; empty: in memory.", location="write"
@@ -189,10 +211,13 @@ class TrainingOptions(PictureChoice):
                 raise OptionsError(f"{name}: expected a multiple of 32, found {getattr(self, name)}")
         if self.learning_rate == 0:
             raise OptionsError("learning_rate: expected a number above 0, found 0; leave it out for the recipe's")
+        if self.teacher_weight == 0:
+            raise OptionsError("teacher_weight: expected a number above 0, found 0; leave teacher out to have none")
         if self.batch is not None and self.subdivisions is not None and self.batch % self.subdivisions:
             raise OptionsError(f"batch: expected a multiple of subdivisions={self.subdivisions}, found {self.batch}")
         self._check_text()
         self.validation()
+        self._check_quantisers()
 
     def validation(self) -> InferenceOptions:
         """How a validation infers: on the training's device, in its process, since the weights lie in its memory."""
@@ -202,6 +227,17 @@ class TrainingOptions(PictureChoice):
             device=self.device,
             batch=self.validation_batch,
         )
+
+    def _check_quantisers(self) -> None:
+        if not self.quantisers:
+            return
+        if not self.weights:
+            raise OptionsError("quantisers say the ranges of trained weights: give weights")
+        if (self.validation_runtime, self.validation_precision) != (_VALIDATION.runtime, _VALIDATION.precision):
+            raise OptionsError(
+                f"quantisers are seen by validation_runtime={_VALIDATION.runtime} and validation_precision="
+                f"{_VALIDATION.precision} alone; leave both out"
+            )
 
     def _check_text(self) -> None:
         policy = BatchNormPolicy.parse(self.batch_norm or "train")

@@ -29,7 +29,7 @@ from traffic_yolo.training.plan import FineTunePlan
 from traffic_yolo.training.schedule import Schedule
 from traffic_yolo.training.settings import Settings
 from traffic_yolo.training.start import starts_whole
-from traffic_yolo.training.update import NotFiniteError, Updates
+from traffic_yolo.training.update import LABELS_ALONE, BesideLabels, NotFiniteError, Updates
 
 UPDATES = 10  # at a rate; Yolo-Fastest and MobileNetV2-Nano show by then which rates spoil them
 JUDGED_BATCHES = 2
@@ -108,6 +108,7 @@ def try_rate(
     precision: str,
     device: torch.device,
     processes: Processes,
+    beside: BesideLabels = LABELS_ALONE,
 ) -> RateTest:
     """Tries the rate of `settings` with all that the last stage of its plan trains; `network` stays as it is.
 
@@ -131,6 +132,7 @@ def try_rate(
             compile=False,
             device=device,
             processes=processes,
+            beside=beside,
         )
         shown = progress(range(updates), description=f"rate {rate:g}", unit="it", total=updates)
         with contextlib.closing(batches(0, updates)) as stream:

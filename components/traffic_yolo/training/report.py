@@ -40,7 +40,7 @@ class TrainingReport:
     `verdicts`: one line each; `is_improvement`: whether they say that the result is better, None where there is nothing
     to compare. `settings`: name -> value as resolved. `curves`: of `curves_svg`. `numbers`: large figures with
     their names, in order. `batches` and `predictions`: of `batch_pictures`. `size_advice`: lines. `dropped`: boxes by
-    the reason why they are not trained on; `skipped`: pictures by theirs.
+    the reason why they are not trained on; `skipped`: pictures by theirs. `scales`: of `scale_history.scales_html`.
     """
 
     verdicts: Sequence[str]
@@ -55,6 +55,7 @@ class TrainingReport:
     size_advice: Sequence[str] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    scales: str = ""
 
 
 def training_report(report: TrainingReport, about: About) -> str:
@@ -62,6 +63,7 @@ def training_report(report: TrainingReport, about: About) -> str:
     sections: list[tuple[str, str]] = [
         ("", _headline(report)),
         ("Curves", report.curves),
+        ("Batch-norm scales", report.scales),
         ("Classes", _classes(report.classes)),
         ("Worst pictures of val at the best weights", _predictions(report.predictions)),
         (

@@ -1,6 +1,7 @@
 """A training between two updates: its state, what it measures and keeps on the way, and what it ends with."""
 
 import contextlib
+import copy
 import logging
 import math
 import time
@@ -32,18 +33,30 @@ from traffic_yolo.training.checkpoint import (
 from traffic_yolo.training.choice import Choice
 from traffic_yolo.training.distributed import Processes
 from traffic_yolo.training.ema import AveragedNetwork
+from traffic_yolo.training.fake_quantise import (
+    QUANTISERS_NAME,
+    quantise,
+    ranges_of,
+    read_quantisers,
+    round_kernels_for_good,
+    write_quantisers,
+)
 from traffic_yolo.training.freeze import check_frozen_unchanged, tensor_hashes
 from traffic_yolo.training.history import LOSSES, History, HistoryRow
 from traffic_yolo.training.interrupts import InterruptedWork, Interrupts, TrainingInterrupted
 from traffic_yolo.training.loader import Batch
+from traffic_yolo.training.network_sizes import NetworkSizes
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.pace import Pace, bar_text
 from traffic_yolo.training.rate_test import try_rate, wants_test
+from traffic_yolo.training.scale_history import ROWS, SCALES_NAME, ScaleHistory
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
+from traffic_yolo.training.sparsity import check_trainable
 from traffic_yolo.training.start import carried_classes, class_change, start_network
 from traffic_yolo.training.summary import TrainingSummary
+from traffic_yolo.training.teacher import Teacher
 from traffic_yolo.training.training_pictures import TrainingPictures
-from traffic_yolo.training.update import Updated, Updates
+from traffic_yolo.training.update import BesideLabels, Updated, Updates
 from traffic_yolo.training.validation import Measured, Validation
 from traffic_yolo.training.verdict import NOTHING_LEARNT, WORSENED, Verdict, judge, no_baseline
 from traffic_yolo.verdict_file import VERDICT_NAME, write_verdict
@@ -77,6 +90,8 @@ class Run:
         network = start_network(options, data_set.classes)
         self.carried = carried_classes(options, network, data_set.classes)
         self._check_options()
+        if options.quantisers:
+            quantise(network, read_quantisers(options.quantisers))
         self.images = data_set.split("train", missing_files=True)  # which the loader skips and counts
         self.settings: Settings = resolve(options, network, num_pictures=len(self.images))
         if self.settings.batch < processes.world_size:
@@ -90,6 +105,12 @@ class Run:
         self.averaged = AveragedNetwork(self.network, self.settings.ema_alpha)
         start = self.network.state_dict() if self.carried else {}  # what the verdict on test wants again
         self._start = {name: value.detach().cpu().clone() for name, value in start.items()}
+        self.beside = BesideLabels(
+            teacher=self._open_teacher(),
+            teacher_weight=options.teacher_weight,
+            sparsity=options.sparsity,
+            sparsity_kind=options.sparsity_kind,
+        )
         self.updates = Updates(
             self.network,
             self.settings,
@@ -99,7 +120,11 @@ class Run:
             compile=options.compile,
             device=device,
             processes=processes,
+            beside=self.beside,
         )
+        if self.updates.sparsity is not None:
+            check_trainable(self.updates.sparsity, plan)
+        self.scales: ScaleHistory | None = None
         self.frozen_hashes = tensor_hashes(self.network, plan.untouched)
         self._open_pictures()
         self.iteration, self.loss = 0, math.nan
@@ -118,23 +143,38 @@ class Run:
                 f"model{'' if self.options.weights else ' (--weights)'}, or leave --require-improvement out"
             )
 
-    def _open_pictures(self) -> None:
-        options = self.options
-        sizes = network_sizes_of(
-            options,
+    def _sizes(self) -> NetworkSizes:
+        return network_sizes_of(
+            self.options,
             self.network.cfg,
             batch=self.settings.batch,
             subdivisions=self.settings.subdivisions,
             max_batches=self.settings.max_batches,
             stride=self.network.max_stride,
         )
+
+    def _open_teacher(self) -> Teacher | None:
+        options = self.options
+        if not options.teacher:
+            return None
+        is_fixed = self.settings.augmentation.changes_nothing and not self._sizes().varies
+        return Teacher.open(
+            options.teacher,
+            self.network,
+            self.data_set.classes,
+            device=self.device,
+            keep_mib=options.cache_mib if is_fixed else None,
+        )
+
+    def _open_pictures(self) -> None:
+        options = self.options
         self.pictures = TrainingPictures.open(
             self.data_set,
             self.images,
             self.network,
             options,
             augmentation=self.settings.augmentation,
-            sizes=sizes,
+            sizes=self._sizes(),
             processes=self.processes,
         )
         self.validation = Validation(self.data_set, options.validation(), cache=self.pictures.cache)
@@ -156,6 +196,10 @@ class Run:
         if change := class_change(self.options, self.data_set.classes, self.carried):
             self.tell(change)
         self.tell(self._what_trains())
+        if self.beside.teacher is not None:
+            self.tell(self.beside.teacher.text)
+        if self.updates.sparsity is not None:
+            self.tell(self.updates.sparsity.text)
         self.tell(self.pictures.box_counts.describe())
         if self.choice.text:
             self.tell(self.choice.text)
@@ -167,6 +211,9 @@ class Run:
             return
         write_text(self.out / "settings.yaml", settings_text(self.options, self.settings))
         self.history = History(self.out / "history.csv")
+        if self.updates.sparsity is not None:
+            self.scales = ScaleHistory(self.out / SCALES_NAME)
+            self._add_scales()
         if self.carried:
             measured = self.validation.measure(self.averaged.network)
             self.choice.add(0, measured.detections, is_start=True)
@@ -194,6 +241,7 @@ class Run:
                 precision=self.options.precision,
                 device=self.device,
                 processes=self.processes,
+                beside=self.beside,
             )
         self.tell(found.text)
         self._take_rate(found.learning_rate)
@@ -234,6 +282,8 @@ class Run:
         self._take_rate(checkpoint.learning_rate)
         if self.processes.is_first:
             self.history = History(self.out / "history.csv", keep=self.iteration)
+            if self.updates.sparsity is not None:
+                self.scales = ScaleHistory(self.out / SCALES_NAME, keep=self.iteration)
             rows = self.history.rows
             self.loss = rows[-1].loss if rows else math.nan
             self._settle_best()
@@ -321,12 +371,29 @@ class Run:
         self.loss = updated.loss
         self.averaged.update(self.network, self.iteration)
         if self.processes.is_first:
+            self._add_scales()
             self._pace.update(time.monotonic(), pictures=batch.num_pictures, iteration=self.iteration)
             speed = self._pace.images_per_s
             parts = (updated.rate, updated.loss, updated.box, updated.objectness, updated.classes)
             speed = None if speed is None else round(speed, 2)
-            self.history.append(HistoryRow(self.iteration, self.seen, *parts, self.seconds, images_per_s=speed))
+            self.history.append(
+                HistoryRow(
+                    self.iteration,
+                    self.seen,
+                    *parts,
+                    self.seconds,
+                    images_per_s=speed,
+                    distillation=updated.distillation,
+                )
+            )
             self.on_row(self.history.rows[-1])
+
+    def _add_scales(self) -> None:
+        """Every so often, how large the scales are that a penalty makes small, of the weights that are delivered."""
+        last = self.settings.max_batches
+        if self.scales is not None and (self.iteration % -(-last // ROWS) == 0 or self.iteration == last):
+            assert self.updates.sparsity is not None
+            self.scales.add(self.iteration, self.updates.sparsity.magnitudes(self.averaged.network))
 
     def _validate(self, interrupts: Interrupts) -> None:
         """Measures the averaged network, puts the numbers into the last row, and writes the checkpoints.
@@ -395,7 +462,7 @@ class Run:
             return
         row = self.history.rows[-1]
         text = bar_text(
-            loss={name: getattr(row, name) for name in LOSSES},
+            loss={name: value for name in (*LOSSES, "distillation") if (value := getattr(row, name)) is not None},
             learning_rate=row.learning_rate,
             images_per_s=self._pace.images_per_s,
             seconds_left=self._pace.seconds_left,
@@ -441,7 +508,7 @@ class Run:
         network = self.averaged.network
         network.load_state_dict(best.averaged)
         check_frozen_unchanged(self.frozen_hashes, network)
-        network.save_weights(self.out / "model.weights", header=WeightsHeader(seen=best.seen))
+        self._deliver(network, seen=best.seen)
         write_freeze_plan(network.cfg, self.updates.plan.exported()).write(self.out / "model.cfg")
         verdicts = self._verdicts(network, best)
         first = self.history.rows[0]
@@ -466,6 +533,14 @@ class Run:
             },
         )
         return summary
+
+    def _deliver(self, network: Network, *, seen: int) -> None:
+        """Writes weights that a float32 runtime takes as they are, and the ranges that were trained besides."""
+        if self.options.quantisers:
+            network = copy.deepcopy(network)  # the verdict wants it with kernels that are rounded at each use
+            round_kernels_for_good(network)
+            write_quantisers(self.out / QUANTISERS_NAME, ranges_of(network))
+        network.save_weights(self.out / "model.weights", header=WeightsHeader(seen=seen))
 
     def _verdicts(self, network: Network, best: Checkpoint) -> tuple[Verdict, ...]:
         """Of val, by the weights that each half of its pictures would have chosen for the other; of test, plainly."""

@@ -28,6 +28,7 @@ from traffic_yolo.training.history import HistoryRow
 from traffic_yolo.training.loader import Batch
 from traffic_yolo.training.report import REPORT_NAME, ClassResult, TrainingReport, training_report
 from traffic_yolo.training.run import Run
+from traffic_yolo.training.scale_history import scales_html
 from traffic_yolo.training.settings import resolved_options
 from traffic_yolo.training.size_advice import SizeAdvice, size_advice
 from traffic_yolo.training.start import DEFAULT_CFG
@@ -95,6 +96,7 @@ class RunOutputs:
                 if name != "trained"
             },
             skipped=summary.skipped,
+            scales=scales_html(run.scales) if run.scales is not None else "",
         )
         write_text(run.out / REPORT_NAME, training_report(report, self._about()))
         for shown in predictions:

@@ -28,6 +28,7 @@ from traffic_yolo.training.run_lock import is_unused, run_lock
 from traffic_yolo.training.run_outputs import RunOutputs
 from traffic_yolo.training.settings import resolved_options
 from traffic_yolo.training.summary import FinishedTraining, TrainingSummary
+from traffic_yolo.training.teacher_files import TeacherFiles
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def train(
         found = goes_on and any((run.checkpoints / name).exists() for name in (LAST, PREVIOUS))
         resumes = bool(processes.from_first(found))
         if resumes:
-            _check_start_weights(out, options)
+            _check_same_files(out, options)
             run.restore(read_last(run.checkpoints))
         if not processes.is_first:
             if not resumes:
@@ -115,7 +116,7 @@ def _trained_on(run: Run) -> TrainedOn:
     """What the weights will have seen when the training is done; a picture that is not there is not seen."""
     data_set, weights = run.data_set, run.options.weights
     start = existing_path(weights, what="weights") if weights else None
-    return TrainedOn(
+    trained_on = TrainedOn(
         data_fingerprint=data_set.fingerprint,
         pictures=picture_hashes(data_set.root, data_set.manifest, run.pictures.there),
         chosen_on=picture_hashes(
@@ -124,6 +125,10 @@ def _trained_on(run: Run) -> TrainedOn:
         start_weights=start.name if start else "",
         start_weights_sha256=sha256_of_file(start) if start else "",
     )
+    if run.beside.teacher is None:
+        return trained_on
+    files = run.beside.teacher.files
+    return trained_on.taught_by(files.trained_on, weights=files.weights)
 
 
 def _keep_pruning(out: Path, options: TrainingOptions) -> None:
@@ -133,18 +138,28 @@ def _keep_pruning(out: Path, options: TrainingOptions) -> None:
         shutil.copyfile(beside, out / PRUNED_NAME)
 
 
-def _check_start_weights(out: Path, options: TrainingOptions) -> None:
-    """Raises `TrainingError` where the start weights are not those of the interrupted run: verdicts compare with them,
-    and layers that were never trained have their values.
+def _check_same_files(out: Path, options: TrainingOptions) -> None:
+    """Raises `TrainingError` where the start weights or the teacher's are not those of the interrupted run.
+
+    Verdicts compare with the start weights, and layers that were never trained have their values.
     """
-    if not options.weights:
+    if not options.weights and not options.teacher:
         return
-    path, stated = existing_path(options.weights, what="weights"), TrainedOn.read(out / TRAINED_ON_NAME)
+    stated = TrainedOn.read(out / TRAINED_ON_NAME)
+    if options.weights:
+        weights = existing_path(options.weights, what="weights")
+        _check_same_file(weights, stated.start_weights_sha256, "the file that the run started from")
+    if options.teacher:
+        taught_by = TeacherFiles.find(options.teacher).weights
+        _check_same_file(taught_by, stated.teacher_weights_sha256, "the teacher that the run began with")
+
+
+def _check_same_file(path: Path, expected: str, what: str) -> None:
     found = sha256_of_file(path)
-    if found != stated.start_weights_sha256:
+    if found != expected:
         raise TrainingError(
-            f"resume: {path} is not the file that the run started from: expected SHA-256 "
-            f"{stated.start_weights_sha256[:12]}…, found {found[:12]}…; put that file back, or train into a new folder"
+            f"resume: {path} is not {what}: expected SHA-256 {expected[:12]}…, found {found[:12]}…; put that file "
+            f"back, or train into a new folder"
         )
 
 

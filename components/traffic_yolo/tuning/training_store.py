@@ -32,6 +32,7 @@ from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import AnyPath, existing_path, input_path, output_path, read_json, sha256_of_file, write_json
 from traffic_yolo.storage.lease import Lease, LeaseTiming, lease
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.teacher_files import TeacherFiles
 from traffic_yolo.typed_values import why_other
 
 SPLIT = "val"  # the test split stays unseen by whatever chooses hyper-parameters
@@ -40,14 +41,14 @@ KEY_NAME = "key.json"
 LOG_NAME = "log"
 # Where the training is done, how its pictures are read and shown: they change nothing of what it comes to.
 NOT_IN_KEY = ("device", "cache_mib", "workers", "validation_batch", "log_to", "pictures")
-FILE_OPTIONS = ("cfg", "weights", "weights_names")  # a file's content counts, not where it lies
+FILE_OPTIONS = ("cfg", "weights", "weights_names", "quantisers")  # a file's content counts, not where it lies
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
     *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
     *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
     *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
-    "typed_values.py",
+    *("typed_values.py", "darknet_pair.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
@@ -137,6 +138,8 @@ def training_key(data: DataSet, training: TrainingOptions) -> dict[str, str | in
     for name in FILE_OPTIONS:
         if options[name]:
             options[name] = sha256_of_file(existing_path(options[name], what=name))
+    if training.teacher:
+        options["teacher"] = TeacherFiles.find(training.teacher).sha256
     libraries = {name: version(name) for name in LIBRARIES}
     return {**options, **libraries, "data": data.fingerprint, "version": __version__, "code": code_fingerprint()}
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.finding import Finding
-from traffic_yolo.darknet.lint_findings import SectionRule
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
