@@ -9,6 +9,7 @@ SEED ?= $(shell date +%s)
 BENCH ?=
 ACCURACY ?=
 PUBLISHED ?=
+MUTANTS ?=
 FUZZ_SECONDS ?= 60
 READER_SECONDS ?= 10
 FUZZ ?= build/fuzz
@@ -28,7 +29,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile slow fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile slow mutants fuzz fuzz-parser bench bench-accuracy bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +61,9 @@ test-shuffled: install  ## the test suite in random order, another each time; SE
 
 slow: install  ## the tests that take minutes (big networks, whole reference sets), ten times as many examples, drawn anew
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+
+mutants: install  ## small faults put in one at a time, each of which a test must notice; MUTANTS="lease split" picks some; minutes
+	$(BIN)/python tests/mutants $(MUTANTS)
 
 fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
 	mkdir -p $(FUZZ)/readers

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from changed_copy import ChangedCopy, Outcome
-from mutant import Mutant, Target
+from changed_copy import ChangedCopy
+from mutant import Mutant, Target, judge
 from mutant_table import TARGETS
 
 LEAST_LIMIT_S = 120.0  # a change may make a loop endless: the tests get this, or ten times what they take without it
@@ -36,9 +36,7 @@ def main() -> int:
                 continue
             for mutant in mutants:
                 with copy.change(target.module, mutant.text, mutant.mutated):
-                    outcome = copy.run(
-                        target.tests, target.module, limit_s=max(LEAST_LIMIT_S, 10 * plain.seconds)
-                    )
+                    outcome = copy.run(target.tests, target.module, limit_s=max(LEAST_LIMIT_S, 10 * plain.seconds))
                 verdict, is_right = judge(mutant, outcome)
                 print(f"  {verdict:<9} {mutant.name} ({outcome.seconds:.0f} s)", flush=True)
                 killed, accepted = killed + (verdict == "killed"), accepted + (verdict == "accepted")
@@ -49,15 +47,6 @@ def main() -> int:
                     print(f"            {mutant.text!r}\n         -> {mutant.mutated!r}\n{outcome.tail}")
     print(f"{killed} killed, {accepted} accepted, {wrong} wrong")
     return 1 if wrong else 0
-
-
-def judge(mutant: Mutant, outcome: Outcome) -> tuple[str, bool]:
-    """A word for what came of a mutant, and whether it is as the table says."""
-    if outcome.passed:
-        return ("accepted", True) if mutant.accepted else ("SURVIVED", False)
-    if not outcome.failed:
-        return "BROKEN", False  # the tests did not run: such a change shows nothing
-    return ("KILLED", False) if mutant.accepted else ("killed", True)
 
 
 def _is_meant(target: Target, mutant: Mutant, words: list[str]) -> bool:

@@ -62,7 +62,8 @@ def test_file_and_its_name_are_on_the_disk_when_the_write_returns(
 
     def synced(descriptor: int) -> None:
         sync(descriptor)
-        events.append("folder" if os.path.samestat(os.fstat(descriptor), tmp_path.stat()) else "file")
+        found = os.fstat(descriptor)
+        events.append("folder" if os.path.samestat(found, tmp_path.stat()) else f"file of {found.st_size} bytes")
 
     def replaced(source: str, target: Path) -> None:
         replace(source, target)
@@ -70,8 +71,8 @@ def test_file_and_its_name_are_on_the_disk_when_the_write_returns(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
-    storage.write_text(tmp_path / "a.txt", "x")
-    assert events == ["file", "rename", "folder"]
+    storage.write_text(tmp_path / "a.txt", "four")
+    assert events == ["file of 4 bytes", "rename", "folder"]
 
 
 def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
