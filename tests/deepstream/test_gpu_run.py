@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kitti_dump import write_kitti
 
 from traffic_yolo.cli import main
 from traffic_yolo.dataset.data_set import DataSet
@@ -20,7 +21,6 @@ from traffic_yolo.deepstream.bundle_check import SUMS_NAME, check_published
 from traffic_yolo.deepstream.deploy_config import DeployOptions, deploy_config
 from traffic_yolo.deepstream.gpu_run import GpuRunSummary, run_on_deepstream
 from traffic_yolo.deepstream.gpu_run_options import GpuRunOptions
-from traffic_yolo.deepstream.kitti import write_kitti
 from traffic_yolo.deepstream.simulator import Simulator
 from traffic_yolo.deepstream.validate import at_floor
 from traffic_yolo.detection.nms import Detections

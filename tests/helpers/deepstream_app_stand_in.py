@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import cv2
+from kitti_dump import write_kitti
 
-from traffic_yolo.deepstream.kitti import write_kitti
 from traffic_yolo.deepstream.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.simulator import Simulator
 from traffic_yolo.model_folder import read_names

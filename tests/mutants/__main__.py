@@ -28,7 +28,7 @@ def main() -> int:
         for target, mutants in chosen:
             if not mutants:
                 continue
-            plain = copy.run(target.tests, target.module, limit_s=1200)
+            plain = copy.run(target.tests, limit_s=1200)
             print(f"{target.module} ({plain.seconds:.0f} s without a change)", flush=True)
             if not plain.passed:
                 print(f"  its tests do not pass:\n{plain.tail}")
@@ -36,7 +36,7 @@ def main() -> int:
                 continue
             for mutant in mutants:
                 with copy.change(target.module, mutant.text, mutant.mutated):
-                    outcome = copy.run(target.tests, target.module, limit_s=max(LEAST_LIMIT_S, 10 * plain.seconds))
+                    outcome = copy.run(target.tests, limit_s=max(LEAST_LIMIT_S, 10 * plain.seconds))
                 verdict, is_right = judge(mutant, outcome)
                 print(f"  {verdict:<9} {mutant.name} ({outcome.seconds:.0f} s)", flush=True)
                 killed, accepted = killed + (verdict == "killed"), accepted + (verdict == "accepted")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from traffic_yolo.darknet.decode import decode
+from traffic_yolo.darknet.decode import decode_above
 from traffic_yolo.darknet.detector_map import (
     MAP_CONFIDENCE_FLOOR,
     MAP_IOU_THRESHOLD,
@@ -106,7 +106,7 @@ def _results(network: Network, data: DarknetData, reader: Reader) -> Iterator[Pi
         values = (letterbox if network.letterbox else stretch)(image, (width, height))
         with torch.inference_mode():
             outputs = network(torch.from_numpy(values)[None].to(device))
-            decoded = decode(network.heads, outputs, network.input_hw)
+            decoded = decode_above(network.heads, outputs, network.input_hw, MAP_CONFIDENCE_FLOOR)
         boxes, objectness, scores = above_threshold(decoded, 0, MAP_CONFIDENCE_FLOOR)
         if network.letterbox:
             boxes = letterboxed_to_picture(boxes, image.shape[:2], network.input_hw)
