@@ -237,7 +237,10 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.tuning.katib_check.rules_search",
-        ("tests/tuning/katib_check/test_rules.py",),
+        (
+            "tests/tuning/katib_check/test_rules.py::test_rule_objects",
+            "tests/tuning/katib_check/test_rules.py::test_rule_lets_pass",
+        ),
         (
             Mutant(
                 "TensorFlowEvent stops",
