@@ -135,7 +135,9 @@ def uncalled(modules: tuple[Module, ...], is_offered: Callable[[str], bool]) -> 
             if not PUBLIC.fullmatch(block.qualified):
                 continue
             in_class, _, name = block.qualified.rpartition(".")
-            others = (one for one in users.get(name, ()) if one is not module and (in_class or one.imports(module.name)))
+            others = (
+                one for one in users.get(name, ()) if one is not module and (in_class or one.imports(module.name))
+            )
             called = module.loads(name, but=block.qualified) or any(one.loads(name) for one in others)
             qualified = f"{module.name}.{block.qualified}".removeprefix("traffic_yolo.")
             is_libraries = bool(in_class) and name in CALLED_BY_LIBRARIES
