@@ -24,8 +24,9 @@ from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.dataset.formats.yolo import read_yolo_labels
 from traffic_yolo.dataset.formats.yolo_beside import label_path_of
+from traffic_yolo.dataset.formats.yolo_set import darknet_entries, read_darknet_data
 from traffic_yolo.dataset.picture_decode import decode_file
-from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
+from traffic_yolo.errors import DatasetError, EvaluationError, LabelError
 from traffic_yolo.progress import progress
 from traffic_yolo.storage import AnyPath, input_path
 
@@ -39,30 +40,17 @@ class DarknetData:
     names: tuple[str, ...]
     pictures: tuple[Path, ...]
 
+    @classmethod
+    def read(cls, path: AnyPath) -> "DarknetData":
+        """Reads a .data file, its names and its list `valid` as a conversion does (`yolo_set.read_darknet_data`).
 
-def read_darknet_data(path: AnyPath) -> DarknetData:
-    """Reads a .data file and the files it names.
-
-    A path in them is meant from the folder of the file that names it, else from the present folder, as Darknet has it.
-    Raises `StorageError` for a file that cannot be read, `LabelError` for a missing key.
-    """
-    path = input_path(path, what="Darknet's .data file")
-    entries: dict[str, str] = {}
-    for line in _lines(path):
-        key, separator, value = line.partition("=")
-        if separator and not line.startswith(("#", ";")):
-            entries.setdefault(key.strip(), value.strip())
-    for key in ("valid", "names"):
-        if not entries.get(key):
-            raise LabelError(f"{path}: expected {key} = a file, found none")
-    if "difficult" in entries:
-        raise LabelError(f"{path}: difficult = {entries['difficult'][:60]} is not supported; remove the line")
-    pictures = _lines(listed := _place(path, entries["valid"]))
-    if not pictures:
-        raise LabelError(f"{listed}: expected pictures, one a line, found none")
-    return DarknetData(
-        tuple(_lines(_place(path, entries["names"]))), tuple(_place(listed, picture) for picture in pictures)
-    )
+        Raises `StorageError` for a file that cannot be read, `LabelError` for a missing key and for `difficult`.
+        """
+        path = input_path(path, what="Darknet's .data file")
+        if difficult := darknet_entries(path).get("difficult"):
+            raise LabelError(f"{path}: difficult = {difficult[:60]} is not supported; remove the line")
+        described = read_darknet_data(path, splits=("val",))
+        return cls(described.classes, described.pictures["val"])
 
 
 def evaluate_map(
@@ -121,17 +109,3 @@ def _truth(picture: Path, names: tuple[str, ...]) -> tuple[NDArray[np.float32], 
     boxes = [(x + w / 2, y + h / 2, w, h) for x, y, w, h in (label.xywh for label in labels)]
     class_ids = [int(label.class_name) for label in labels]
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int64)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise StorageError(f"cannot be read: {path}: {error.strerror}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _place(named_in: Path, value: str) -> Path:
-    """Where a path stands that `named_in` mentions: beside that file, or else as it is."""
-    beside = named_in.parent / value
-    return beside if beside.exists() or not Path(value).exists() else Path(value)

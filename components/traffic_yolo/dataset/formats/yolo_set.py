@@ -1,7 +1,7 @@
 """The files that describe a YOLO set: data.yaml of ultralytics, .data of Darknet, and lists of pictures."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,22 +131,38 @@ def yolo_file(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
-    """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
+# The lists of a .data file by split; Darknet knows no `test`
+DARKNET_LISTS = {"train": "train", "val": "valid", "test": "test"}
 
-    Darknet takes paths relative to the folder where it is started: here the file's own folder, or one above it. Raises
-    `LabelError` for what it does not understand, `StorageError` for a file that is missing.
+
+def darknet_entries(path: Path, text: LabelText | None = None) -> dict[str, str]:
+    """The lines `key = value` of a Darknet .data file. Of a key that stands twice the first counts, as in Darknet.
+
+    Raises `LabelError` for any other line, `StorageError` for a file that cannot be read.
     """
-    text = text or LabelText()
     entries: dict[str, str] = {}
-    for number, line in text.lines(path):
+    for number, line in (text or LabelText()).lines(path):
         if line.startswith(("#", ";")):
             continue
         key, separator, value = line.partition("=")
         if not separator:
             raise LabelError(f"{path} line {number}: expected key = value, found {line!r:.80}")
-        entries[key.strip()] = value.strip()
-    if "names" not in entries:
+        entries.setdefault(key.strip(), value.strip())
+    return entries
+
+
+def read_darknet_data(
+    path: Path, text: LabelText | None = None, *, splits: Collection[str] = tuple(DARKNET_LISTS)
+) -> YoloSet:
+    """Reads a Darknet .data file: `names`, and the lists `train`, `valid` (and `test`, which Darknet does not know).
+
+    Darknet takes paths relative to the folder where it is started: here the file's own folder, one above it, or the
+    present one. `splits`: those whose lists are read; the others are empty, and their files may be missing. Raises
+    `LabelError` for what it does not understand, `StorageError` for a file that is missing.
+    """
+    text = text or LabelText()
+    entries = darknet_entries(path, text)
+    if not entries.get("names"):
         raise LabelError(
             f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
         )
@@ -155,37 +171,39 @@ def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
     stated = entries.get("classes", str(len(names)))
     if stated != str(len(names)):
         raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
-    pictures: dict[str, tuple[Path, ...]] = {}
+    pictures: dict[str, tuple[Path, ...]] = dict.fromkeys(DARKNET_LISTS, ())
     places = {path.parent}
-    for split, key in (("train", "train"), ("val", "valid"), ("test", "test")):
-        pictures[split] = ()
-        if key in entries:
+    for split, key in DARKNET_LISTS.items():
+        if split in splits and entries.get(key):
             list_file, folder = _started_from(path, entries[key])
             pictures[split] = tuple(_listed(list_file, path, text))
             places |= {folder, list_file.parent}
     if not any(pictures.values()):
-        raise LabelError(f"{path}: neither train nor valid names a picture")
+        keys = " or ".join(DARKNET_LISTS[split] for split in splits if split != "test")
+        raise LabelError(f"{path}: expected {keys} = a file with a picture a line, found none")
     return YoloSet(tuple(names), pictures, frozenset(places))
 
 
 def _started_from(data_file: Path, entry: str) -> tuple[Path, Path]:
-    """(where a path of a .data file leads, what it starts from): the file's own folder, or one above it."""
+    """(where a path of a .data file leads, what it starts from): the file's own folder, one above it, or ours."""
     path = path_of(entry)
     if path.is_absolute():
         return path, path.parent
-    for folder in data_file.absolute().parents:
+    for folder in (*data_file.absolute().parents, Path.cwd()):
         if (folder / path).is_file():
             return folder / path, folder
     inside = data_file.parent / _without_data(path)  # CVAT's archives have no folder of this name
     if inside.is_file():
         return inside, data_file.parent
-    raise StorageError(f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards")
+    raise StorageError(
+        f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards, nor in {Path.cwd()}"
+    )
 
 
 def _listed(list_file: Path, data_file: Path, text: LabelText) -> Iterator[Path]:
     """The pictures of a list; a relative one from the folder that the .data file's own paths are relative to."""
     lines = [path_of(line) for _, line in text.lines(list_file)]
-    base = _Base.of(lines, [list_file.parent, *data_file.absolute().parents])
+    base = _Base.of(lines, [list_file.parent, *data_file.absolute().parents, Path.cwd()])
     yield from map(base.path, lines)
 
 
