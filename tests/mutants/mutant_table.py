@@ -7,6 +7,17 @@ or out?), roundings, the order of equals, ends of ranges, what a fault of machin
 from mutant import Mutant, Target
 
 _SAME_BITS = "both give the same number: what is left of the frame is as wide as the box, but for a rounding"
+# Those that start no processes
+_LEASE = tuple(
+    f"tests/storage/test_lease.py::{name}"
+    for name in (
+        "test_a_holder_that_renews_is_left_alone_however_long_it_takes",
+        "test_a_holder_is_left_alone_up_to_the_expiry_and_not_beyond",
+        "test_a_process_number_that_another_process_has_now_is_no_holder",
+        "test_a_process_that_ended_and_is_not_yet_waited_for_is_no_holder",
+        "test_a_link_whose_answer_was_lost_is_a_lease_that_is_held",
+    )
+)
 
 TARGETS = (
     Target(
@@ -177,7 +188,10 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.training.overlaps",
-        ("tests/training/test_overlaps.py",),
+        (
+            "tests/training/test_overlaps.py::test_a_prediction_is_ignored_with_more_than_half_of_it_in_an_ignored_box",
+            "tests/training/test_overlaps.py::test_best_truths_are_those_of_all_pairs",
+        ),
         (
             Mutant("two fifths", "IGNORE_REGION = 0.5", "IGNORE_REGION = 0.4"),
             Mutant("a little more", "IGNORE_REGION = 0.5", "IGNORE_REGION = 0.505"),
@@ -192,7 +206,11 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.dataset.formats.yolo",
-        ("tests/dataset/formats/test_yolo.py",),
+        (
+            "tests/dataset/formats/test_yolo.py::test_faults_name_file_and_line",
+            "tests/dataset/formats/test_yolo.py::test_a_box_may_reach_a_picture_s_size_beyond_the_picture",
+            "tests/dataset/formats/test_yolo.py::test_a_box_of_which_nothing_is_inside_the_picture_gets_no_line",
+        ),
         (
             Mutant("pixels pass for shares", "-1 <= v <= 2", "-1 <= v <= 20"),
             Mutant("the limit left out", "-1 <= v <= 2", "-1 < v < 2"),
@@ -253,7 +271,7 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.storage.lease",
-        ("tests/storage/test_lease.py",),
+        _LEASE,
         (
             Mutant("never expires", "or time.monotonic() - since >= timing.expiry_s", "or False"),
             Mutant(
@@ -274,7 +292,7 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.process_identity",
-        ("tests/storage/test_lease.py",),
+        _LEASE,
         (
             Mutant("a zombie holds", '"" if fields[0] == "Z" else fields[19]', "fields[19]"),
             Mutant(
@@ -287,7 +305,10 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.storage.atomic",
-        ("tests/storage/test_atomic.py",),
+        (
+            "tests/storage/test_atomic.py::test_file_and_its_name_are_on_the_disk_when_the_write_returns",
+            "tests/storage/test_atomic.py::test_file_appears_whole_and_readable_by_others",
+        ),
         (
             Mutant("folder not synced", "        sync_folder(path.parent)\n", ""),
             Mutant("file not synced", "            os.fsync(file.fileno())\n", ""),

@@ -114,7 +114,9 @@ def test_a_holder_that_renews_is_left_alone_however_long_it_takes(
     held.release()
 
 
-def test_a_holder_is_left_alone_up_to_the_expiry_and_not_beyond(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_is_left_alone_up_to_the_expiry_and_not_beyond(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A silent holder of another machine, on a clock of the test's own that moves in the waiter's pauses alone."""
     folder, now = tmp_path / "lease", [0.0]
     monkeypatch.setattr(process_identity, "machine", lambda: "another machine")
@@ -136,6 +138,7 @@ def record(**changes: object) -> bytes:
 
 def test_a_process_number_that_another_process_has_now_is_no_holder(tmp_path: Path) -> None:
     assert not module._is_free(record())
+    assert module._is_free(record(state="free"))
     assert module._is_free(record(started="1"))  # same number, started at another time
     assert not module._is_free(record(machine="another machine", started="1"))  # nobody can tell from here
     (tmp_path / "1").write_bytes(record(started="1"))
