@@ -7,6 +7,7 @@ or out?), roundings, the order of equals, ends of ranges, what a fault of machin
 from mutant import Mutant, Target
 
 _SAME_BITS = "both give the same number: what is left of the frame is as wide as the box, but for a rounding"
+_PAIRS = "tests/darknet/test_nms_kernels.py::test_pairs_at_the_edge_of_what_one_box_can_remove_are_those_of_plain_loops"
 # Those that start no processes
 _LEASE = tuple(
     f"tests/storage/test_lease.py::{name}"
@@ -196,12 +197,7 @@ TARGETS = (
             Mutant("two fifths", "IGNORE_REGION = 0.5", "IGNORE_REGION = 0.4"),
             Mutant("a little more", "IGNORE_REGION = 0.5", "IGNORE_REGION = 0.505"),
             Mutant("half is enough", "inside > IGNORE_REGION", "inside >= IGNORE_REGION"),
-            Mutant(
-                "threshold is enough",
-                "(iou > lowest)",
-                "(iou >= lowest)",
-                "an overlap of just the threshold: no box of a network's has one",
-            ),
+            Mutant("threshold is enough", "(iou > lowest)", "(iou >= lowest)"),
         ),
     ),
     Target(
@@ -221,9 +217,7 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.darknet.nms_kernels",
-        (
-            "tests/darknet/test_nms_kernels.py::test_pairs_at_the_edge_of_what_one_box_can_remove_are_those_of_plain_loops",
-        ),
+        (f"{_PAIRS}[1.0-0.1]", f"{_PAIRS}[608.0-0.3]", f"{_PAIRS}[1.0-0.5]"),
         (
             Mutant("reach of equal lengths", "length if iou_threshold >= HALF else length / iou_threshold", "length"),
             Mutant(
