@@ -10,6 +10,7 @@ BENCH ?=
 ACCURACY ?=
 RUN ?= notebooks
 PUBLISHED ?=
+MUTANTS ?=
 FUZZ_SECONDS ?= 60
 READER_SECONDS ?= 10
 FUZZ ?= build/fuzz
@@ -29,7 +30,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile docs slow pages fuzz fuzz-parser bench bench-accuracy bench-compression bench-published images test-containers audit clean
+.PHONY: help install demo test test-shuffled check compile docs slow mutants pages fuzz fuzz-parser bench bench-accuracy bench-compression bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -74,6 +75,9 @@ pages: install  ## every HTML page, and pictures of each at three widths, light,
 	rm -rf build/pages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt --no-deps --target build/axe axe-playwright-python
 	OMP_NUM_THREADS=1 $(BIN)/python tests/pages/make_pages.py build/pages --axe build/axe/axe_playwright_python/axe.min.js
+
+mutants: install  ## small faults put in one at a time, each of which a test must notice; MUTANTS="lease split" picks some; minutes
+	$(BIN)/python tests/mutants $(MUTANTS)
 
 fuzz: install  ## every reader against READER_SECONDS of damaged inputs, cfg and weights FUZZ_SECONDS each; findings in build/fuzz
 	mkdir -p $(FUZZ)/readers

@@ -7,7 +7,7 @@ from typing import Any
 
 from kfp import compiler
 
-from traffic_yolo.cluster.server_release import Release, check_target, release
+from traffic_yolo.cluster.server_release import check_target, release
 from traffic_yolo.cluster.settings import ClusterSettings
 from traffic_yolo.options import fields_of, type_of
 from traffic_yolo_pipelines.images import set_flavour
@@ -73,11 +73,6 @@ def compiled_for(
     # What is not written for an older server was left out above; the final status of a run cannot be
     check_target(field, target, [need for need in server_needs(made) if cluster or need == FINAL_STATUS])
     return made
-
-
-def server_version(text: str) -> Release:
-    """(major, minor) of a release such as "2.17" or "2.17.0"; raises `OptionsError` for another form."""
-    return release(SERVER_VARIABLE, text)
 
 
 def add_literals(spec: Any) -> None:

@@ -23,7 +23,7 @@ from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.evaluation.darknet_map import picture_results, read_map_pictures
+from traffic_yolo.evaluation.darknet_map import DarknetData, picture_results
 from traffic_yolo.metrics.coco import evaluate_coco
 
 pytestmark = pytest.mark.skipif(
@@ -81,7 +81,7 @@ def network_of(reference: Path, variant: str) -> Network:
     ],
 )
 def test_map_prints_what_darknet_printed(reference, coco_data, read, variant, printed):
-    data = read_map_pictures(coco_data)
+    data = DarknetData.read(coco_data)
     results = picture_results(network_of(reference, variant), data, reader=read)
     for name, points, match_iou in printed:
         text = (reference / "golden" / "valid" / f"coco-val.{MODEL}{variant}.map.{name}.txt").read_text()
@@ -103,7 +103,7 @@ def test_every_detection_of_valid_is_darknets_and_so_is_ap(reference, coco_data,
     for row in json.loads(gzip.decompress(Path(f"{golden}.json.gz").read_bytes())):
         by_picture[row["image_id"]].append((category_ids.index(row["category_id"]), row["score"], *row["bbox"]))
     reported = []
-    for path in read_map_pictures(coco_data).pictures:
+    for path in DarknetData.read(coco_data).pictures:
         found, expected = valid(network, read(path)), np.array(by_picture[int(path.stem)])
         assert found.shape == expected.shape, path
         order = match_up(found, expected)

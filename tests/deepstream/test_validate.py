@@ -382,6 +382,6 @@ def test_best_class_only_keeps_one_score_a_box_and_the_first_of_equals() -> None
         classes=("a", "b", "c"),
         protocol=Protocol("0", "0", (32, 32), "stretch", "x/test"),
     )
-    kept = best_class_only(raw).class_scores
+    kept = best_class_only(raw).class_scores_of(slice(None))
     assert kept.tolist() == [[0, scores[0, 1], 0], [scores[1, 0], 0, 0], [0, 0, scores[2, 2]]]
-    assert raw.class_scores.tolist() == scores.tolist()
+    assert raw.class_scores_of(slice(None)).tolist() == scores.tolist()

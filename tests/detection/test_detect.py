@@ -107,13 +107,13 @@ def test_boxes_of_real_weights_are_those_of_darknet(reference: Path, picture: st
     # OpenCV decodes JPEG a shade differently from Darknet's stb_image: a box at the threshold may come or go.
     strong = scores.max(axis=1) > 0.02
     assert abs(len(raw.objectness) - expected.sum()) <= 3
-    by_score = np.argsort(-raw.class_scores.max(axis=1), kind="stable")[: strong.sum()]
+    by_score = np.argsort(-raw.class_scores_of(slice(None)).max(axis=1), kind="stable")[: strong.sum()]
     order = np.argsort(-scores.max(axis=1), kind="stable")[: strong.sum()]
     found = raw.boxes_xyxy[by_score]
     for row, box in zip(order, cxcywh_to_xyxy(boxes[order, :4]), strict=True):
         nearest = np.abs(found - box).max(axis=1).argmin()
         np.testing.assert_allclose(found[nearest], box, atol=1.0)
-        np.testing.assert_allclose(raw.class_scores[by_score[nearest]], scores[row], atol=0.02)
+        np.testing.assert_allclose(raw.class_scores_of(slice(None))[by_score[nearest]], scores[row], atol=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -218,18 +218,18 @@ def test_batches_do_not_change_what_is_found(small_network: Network, tmp_path: P
     assert one.image_hw.tolist() == [[60, 100], [64, 64], [90, 50], [40, 120], [35, 33]]
     np.testing.assert_array_equal(one.offsets, all_at_once.offsets)
     np.testing.assert_allclose(one.boxes_xyxy, all_at_once.boxes_xyxy, atol=1e-3)
-    np.testing.assert_allclose(one.class_scores, all_at_once.class_scores, atol=1e-6)
+    np.testing.assert_allclose(one.class_scores_of(slice(None)), all_at_once.class_scores_of(slice(None)), atol=1e-6)
 
 
 def test_only_scores_above_the_floor_stay(small_network: Network, tmp_path: Path) -> None:
     pictures = pictures_in(tmp_path, [(64, 64)])
     low = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64), floor=0.0))
     assert low.boxes_xyxy.shape == (8, 4)  # 2 x 2 cells, 2 anchors
-    floor = float(np.median(low.class_scores))
+    floor = float(np.median(low.class_scores_of(slice(None))))
     high = detect(small_network, pictures, classes=("a", "b"), protocol=protocol((64, 64), floor=floor))
-    expected = np.where(low.class_scores > np.float32(floor), low.class_scores, 0)
-    np.testing.assert_array_equal(high.class_scores, expected[expected.any(axis=1)])
-    assert (high.class_scores.max(axis=1) > 0).all()
+    expected = np.where(low.class_scores_of(slice(None)) > np.float32(floor), low.class_scores_of(slice(None)), 0)
+    np.testing.assert_array_equal(high.class_scores_of(slice(None)), expected[expected.any(axis=1)])
+    assert (high.class_scores_of(slice(None)).max(axis=1) > 0).all()
 
 
 def test_the_network_that_was_given_stays_trainable(small_network: Network, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_the_network_that_was_given_stays_trainable(small_network: Network, tmp_
 def test_no_pictures_give_empty_detections(small_network: Network) -> None:
     raw = detect(small_network, [], classes=("a", "b"), protocol=protocol((64, 64)))
     assert len(raw) == 0
-    assert raw.class_scores.shape == (0, 2)
+    assert raw.class_scores_of(slice(None)).shape == (0, 2)
 
 
 def test_red_comes_first(tmp_path: Path) -> None:

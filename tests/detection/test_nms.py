@@ -215,7 +215,7 @@ def test_what_nms_promises(raw: RawDetections, threshold: float, overlap: float)
     for picture, image_id in enumerate(raw.image_ids):
         mine = found.select(found.image_ids == image_id)
         assert (np.diff(mine.scores) <= 0).all()
-        boxes, scores = raw.boxes_xyxy[raw.boxes_of(picture)], raw.class_scores[raw.boxes_of(picture)]
+        boxes, scores = raw.boxes_xyxy[raw.boxes_of(picture)], raw.class_scores_of(slice(None))[raw.boxes_of(picture)]
         for class_id in range(3):
             kept = mine.select(mine.class_ids == class_id)
             between = pairwise_iou(kept.boxes_xyxy, kept.boxes_xyxy)

@@ -1,6 +1,5 @@
 """`detector map` over a .data file: reading it, judging by it, refusing it."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -9,9 +8,10 @@ import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.dataset.formats.darknet_data import read_darknet_data
+from traffic_yolo.dataset.formats.base import ReadOptions
+from traffic_yolo.dataset.formats.yolo import YoloReader
 from traffic_yolo.errors import DatasetError, EvaluationError, LabelError, StorageError
-from traffic_yolo.evaluation.darknet_map import evaluate_map, read_map_pictures, read_picture
+from traffic_yolo.evaluation.darknet_map import DarknetData, evaluate_map, read_picture
 
 CFG = """\
 [net]
@@ -61,7 +61,7 @@ def data_file(folder: Path, *, colours: list[str], labels: list[str | None]) -> 
 
 def test_pictures_are_found_beside_the_files_that_name_them_and_judged(tmp_path: Path, network: Network) -> None:
     path = data_file(tmp_path, colours=["red", "black", "red"], labels=["0 .5 .5 .5 .5\n", "1 .5 .5 .2 .2\n", None])
-    data = read_map_pictures(path)
+    data = DarknetData.read(path)
     assert data.names == ("red", "blue")
     assert data.pictures == tuple(tmp_path / "images" / f"{index}.png" for index in range(3))
     result = evaluate_map(network, data)
@@ -73,14 +73,14 @@ def test_pictures_are_found_beside_the_files_that_name_them_and_judged(tmp_path:
 def test_two_classes_of_one_name_are_two_classes_as_in_darknet(tmp_path: Path, network: Network) -> None:
     path = data_file(tmp_path, colours=["red", "red"], labels=["1 .5 .5 .5 .5\n", "0 .5 .5 .5 .5\n"])
     (tmp_path / "my.names").write_text("car\ncar\n")
-    result = evaluate_map(network, read_map_pictures(path))
+    result = evaluate_map(network, DarknetData.read(path))
     assert [one.num_truths for one in result.classes] == [1, 1]
     assert [(one.true_positives, one.false_positives) for one in result.classes] == [(1, 1), (0, 0)]
 
 
 @pytest.mark.parametrize(("letter_box", "overlap"), [(0, 1.0), (1, 0.75)])
 def test_letter_box_of_the_cfg_decides_how_boxes_lie(tmp_path: Path, letter_box: int, overlap: float) -> None:
-    data = read_map_pictures(data_file(tmp_path, colours=["red"], labels=["0 .5 .5 .5 .5\n"]))
+    data = DarknetData.read(data_file(tmp_path, colours=["red"], labels=["0 .5 .5 .5 .5\n"]))
     network = Network(Cfg.parse(CFG.replace("channels=3", f"channels=3\nletter_box={letter_box}"))).eval()
     network.layers[0].conv.weight.data.zero_()
     network.layers[0].conv.bias.data[:] = 0.0
@@ -95,11 +95,13 @@ def test_letter_box_of_the_cfg_decides_how_boxes_lie(tmp_path: Path, letter_box:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("train = val.txt\nnames = my.names\n", LabelError, "my.data: expected valid = a file that lists pictures"),
-        ("valid = val.txt\n", LabelError, "my.data: expected 'names': the file with a class a line; found valid"),
-        ("valid = none.txt\nnames = my.names\n", StorageError, "my.data: names none.txt, which is in no folder from"),
-        ("valid = empty.txt\nnames = my.names\n", LabelError, "my.data: neither train nor valid names a picture"),
-        ("valid=val.txt\nnames=my.names\ndifficult=d.txt\n", LabelError, "my.data line 3: difficult is not supported"),
+        ("names = my.names\n", LabelError, "my.data: expected valid = a file with a picture a line, found none"),
+        ("valid = val.txt\nnames =\n", LabelError, "my.data: expected 'names': the file with a class a line"),
+        ("valid = none.txt\nnames = my.names\n", StorageError, r"my.data: names none\.txt, which is in no folder from"),
+        ("valid = empty.txt\nnames = my.names\n", LabelError, "expected valid = a file with a picture a line"),
+        ("valid=val.txt\nnames=my.names\ndifficult=d.txt\n", LabelError, "difficult = d.txt is not supported"),
+        ("valid=val.txt\nnames=my.names\nclasses=3\n", LabelError, "classes = 3, but .*my.names names 2"),
+        ("valid=val.txt\nnames\n", LabelError, "my.data line 2: expected key = value, found 'names'"),
     ],
 )
 def test_data_files_that_cannot_be_are_refused(tmp_path: Path, text: str, error: type, message: str) -> None:
@@ -107,44 +109,11 @@ def test_data_files_that_cannot_be_are_refused(tmp_path: Path, text: str, error:
     (tmp_path / "empty.txt").write_text("\n")
     path.write_text(text)
     with pytest.raises(error, match=message):
-        read_map_pictures(path)
-
-
-@pytest.mark.parametrize("start", [".", "elsewhere"])
-def test_one_reader_serves_the_map_and_the_conversion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
-) -> None:
-    """Of a key that stands twice the first counts, as in Darknet, and where the program was started changes nothing."""
-    for folder in ("cfg", "data/img", "elsewhere"):
-        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    for name in "ab":
-        cv2.imwrite(str(tmp_path / f"data/img/{name}.png"), np.zeros((8, 8, 3), np.uint8))
-        (tmp_path / f"data/{name}.txt").write_text(f"data/img/{name}.png\n")
-    (tmp_path / "data/obj.names").write_text("car\n")
-    path = tmp_path / "cfg/obj.data"
-    path.write_text("classes=1\ntrain=data/b.txt\nvalid=data/a.txt\nvalid=data/b.txt\nnames=data/obj.names\n")
-    monkeypatch.chdir(tmp_path / start)
-    given = Path(os.path.relpath(path))
-    mapped, described = read_map_pictures(given), read_darknet_data(given)
-    assert mapped.names == described.classes == ("car",)
-    assert [picture.resolve() for picture in mapped.pictures] == [(tmp_path / "data/img/a.png").resolve()]
-    assert described.pictures["val"] == mapped.pictures
-    assert [picture.name for picture in described.pictures["train"]] == ["b.png"]
-
-
-def test_what_lies_in_no_folder_above_is_looked_for_where_the_program_was_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = data_file(tmp_path / "data", colours=["red"], labels=[None])
-    moved = tmp_path / "elsewhere" / "my.data"
-    moved.parent.mkdir()
-    moved.write_bytes(path.read_bytes())
-    monkeypatch.chdir(path.parent)
-    assert [picture.resolve() for picture in read_map_pictures(moved).pictures] == [path.parent / "images" / "0.png"]
+        DarknetData.read(path)
 
 
 def test_pictures_and_names_that_do_not_fit_are_refused(tmp_path: Path, network: Network) -> None:
-    data = read_map_pictures(data_file(tmp_path, colours=["red"], labels=["2 .5 .5 .5 .5\n"]))
+    data = DarknetData.read(data_file(tmp_path, colours=["red"], labels=["2 .5 .5 .5 .5\n"]))
     with pytest.raises(LabelError, match="unknown class 2"):
         evaluate_map(network, data)
     data.pictures[0].write_bytes(b"no picture")
@@ -153,4 +122,42 @@ def test_pictures_and_names_that_do_not_fit_are_refused(tmp_path: Path, network:
     (tmp_path / "my.names").write_text("red\n")
     (tmp_path / "my.data").write_text("valid = val.txt\nnames = my.names\n")
     with pytest.raises(EvaluationError, match="1 class names for a network of 2 classes"):
-        evaluate_map(network, read_map_pictures(tmp_path / "my.data"))
+        evaluate_map(network, DarknetData.read(tmp_path / "my.data"))
+
+
+@pytest.mark.parametrize("started_in", [".", "cfg", "elsewhere"])
+def test_one_file_names_the_same_pictures_to_the_map_and_to_a_conversion_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started_in: str
+) -> None:
+    """Paths start where Darknet does, a folder above the file; of two `valid` the first counts, as in Darknet."""
+    for folder in ("cfg", "data/img", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in "ab":
+        (tmp_path / f"data/img/{name}.jpg").touch()
+        (tmp_path / f"data/img/{name}.txt").write_text("0 .5 .5 .5 .5\n")
+    (tmp_path / "data/valid.txt").write_text("data/img/a.jpg\n")
+    (tmp_path / "data/other.txt").write_text("data/img/b.jpg\n")
+    (tmp_path / "data/obj.names").write_text("car\n")
+    path = tmp_path / "cfg/obj.data"
+    path.write_text("classes=1\nvalid=data/valid.txt\nvalid=data/other.txt\nnames=data/obj.names\n")
+    monkeypatch.chdir(tmp_path / started_in)
+    data, reader = DarknetData.read(path), YoloReader(path, ReadOptions())
+    assert data.pictures == (tmp_path / "data/img/a.jpg",)
+    assert [labels.path for labels in reader.pictures()] == list(data.pictures)
+    assert data.names == reader.classes == ("car",)
+
+
+def test_what_lies_nowhere_above_is_taken_from_where_one_stands_as_darknet_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "data").mkdir()
+    path = data_file(tmp_path / "work", colours=["red"], labels=[None]).rename(tmp_path / "data/my.data")
+    path.write_text(
+        f"train = {tmp_path}/nobody/has/it.txt\n" + path.read_text()
+    )  # of another machine, and not asked for
+    monkeypatch.chdir(tmp_path / "work")
+    assert DarknetData.read(path).pictures == (tmp_path / "work/images/0.png",)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match=f"which is in no folder from {tmp_path}/data upwards, nor in {tmp_path};?"):
+        DarknetData.read(path)

@@ -104,9 +104,9 @@ def test_the_summary_speaks_to_people_and_to_kubeflow(evaluated: EvaluationSumma
     assert "| class | AP | AP50 |" in evaluated.markdown
     assert "**Split test**: 3 pictures" in evaluated.markdown
     assert set(evaluated.scalars) == {"ap", "ap50", "ap75", "ar100", "precision", "recall", "f1"}
-    assert evaluated.confusion_labels[-1] == "background"
+    assert evaluated.record.confusion["labels"] == [*evaluated.record.classes, "background"]
     size = len(evaluated.record.classes) + 1
-    assert [len(row) for row in evaluated.confusion_matrix] == [size] * size
+    assert [len(row) for row in evaluated.record.confusion["counts"]] == [size] * size
 
 
 def test_another_split_can_be_evaluated(untrained_model: Path, small_data_set: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import cv2
+from kitti_dump import write_kitti
 
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
-from traffic_yolo.deepstream.run.kitti import write_kitti
 from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.model_folder import read_names
 

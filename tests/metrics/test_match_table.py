@@ -235,6 +235,17 @@ def test_per_class_and_per_area_numbers_are_means_of_the_curves() -> None:
     assert metrics.ap_by_area == {"small": metrics.ap_small, "medium": metrics.ap_medium, "large": metrics.ap_large}
 
 
+def test_ap75_is_read_at_an_iou_of_75_hundredths_and_not_beside_it() -> None:
+    """Of two pictures, one box overlaps by 0.72 and one by 0.78: the first counts up to 0.70 alone."""
+    truth = truth_of([(0, 0, False, (0, 0, 100, 100)), (1, 1, False, (0, 0, 100, 100))])
+    found = detections_of(truth, [(0, 0, 0.9, (0, 0, 100, 72)), (1, 1, 0.9, (0, 0, 100, 78))])
+    metrics = evaluate_coco(truth, found)
+    car, bus, _ = metrics.per_class
+    assert (car.ap50, car.ap75, bus.ap50, bus.ap75) == pytest.approx((1, 0, 1, 1))
+    assert (metrics.ap50, metrics.ap75) == pytest.approx((1, 0.5))
+    assert (car.ap, bus.ap) == pytest.approx((0.5, 0.6))
+
+
 def test_network_pixels_follow_the_resize_rule() -> None:
     image_hw = np.array([[480, 640], [320, 320]], np.int32)
     np.testing.assert_allclose(network_area_scale(image_hw, (320, 320), letterbox=False), [1 / 3, 1])

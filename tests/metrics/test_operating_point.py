@@ -247,6 +247,19 @@ def test_the_confusion_matrix_tells_wrong_class_from_background() -> None:
     assert matrix.counts[:2].sum() == 3
 
 
+def test_an_overlap_of_exactly_a_half_is_a_match() -> None:
+    truth = truth_of([(1, 0, (0.0, 0.0, 10.0, 10.0)), (2, 1, (0.0, 0.0, 10.0, 10.0))])
+    found = detections_of([(1, 1, 0.9, (0.0, 0.0, 10.0, 5.0)), (2, 1, 0.9, (0.0, 0.0, 10.0, 4.9))])
+    assert confusion_matrix(found, truth).counts.tolist() == [[0, 1, 0], [0, 0, 1], [0, 1, 0]]
+    assert match(detections_of([(1, 0, 0.9, (0.0, 0.0, 10.0, 5.0))]), truth).outcomes.tolist() == [CORRECT]
+
+
+def test_of_true_boxes_that_overlap_equally_the_last_one_is_found_as_in_pycocotools() -> None:
+    truth = truth_of([(1, 0, (0.0, 0.0, 10.0, 10.0)), (1, 1, (6.0, 0.0, 10.0, 10.0))])
+    between = detections_of([(1, 0, 0.9, (3.0, 0.0, 10.0, 10.0))])  # IoU 70 / 130 with either
+    assert confusion_matrix(between, truth).counts.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
+
+
 def test_detections_of_other_pictures_or_classes_are_refused() -> None:
     box = (0.0, 0.0, 10.0, 10.0)
     with pytest.raises(EvaluationError, match="detections for picture 9, which the ground truth does not have"):

@@ -1,5 +1,6 @@
 """Thresholds from one matching: the best of every choice there is, by trying them all."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.metrics.coco import evaluate_coco
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.matching import CORRECT, IGNORED, WRONG, Matching, match
-from traffic_yolo.metrics.objective import OBJECTIVES, Objective, parse_class_costs
+from traffic_yolo.metrics.objective import LEAST_TRUTHS, OBJECTIVES, Objective, parse_class_costs
 from traffic_yolo.metrics.operating_point import OperatingPoint, operating_point
 from traffic_yolo.metrics.thresholds import (
     best_class_thresholds,
@@ -123,6 +124,32 @@ def test_the_knapsack_of_false_positives_takes_the_best_ratios_first() -> None:
     point = at(matching, *thresholds)
     assert [counts.true_positives for counts in point.per_class] == [3, 0]
     assert point.false_positives == 1
+
+
+def test_what_all_classes_share_stays_where_the_ratios_lead_to_less() -> None:
+    """The knapsack's trap: two of class 0 for one false one look best, and leave too little for three of class 1."""
+    rows = [(18, 1, WRONG), (17, 1, WRONG), (16, 1, CORRECT), (15, 1, CORRECT), (14, 1, CORRECT)]
+    rows += [(6, 0, WRONG), (5, 0, CORRECT), (4, 0, CORRECT)]
+    matching = matching_of(rows)
+
+    def found(shared: float, borne: int) -> tuple[list[int], int]:
+        objective = Objective("recall_at_fppi", false_positives_per_picture=borne / PICTURES)
+        thresholds = best_class_thresholds(matching, objective, CLASSES, shared=shared, floor=FLOOR, least_truths=0)
+        point = at(matching, *thresholds)
+        return [counts.true_positives for counts in point.per_class], point.false_positives
+
+    assert found(0.5, 2) == ([0, 3], 2)  # by ratio: 2 and 0
+    assert found(0.99, 2) == ([2, 0], 1)  # nothing is shared: by ratio
+    assert found(0.5, 1) == ([2, 0], 1)  # what is shared has one false box too many
+    assert found(0.5, 3) == ([2, 3], 3)
+
+
+def test_a_class_of_twenty_true_boxes_has_a_threshold_of_its_own_and_one_of_nineteen_has_not() -> None:
+    rows = [(18, 0, CORRECT), (17, 0, WRONG), (16, 1, CORRECT), (15, 1, WRONG)]
+    matching = dataclasses.replace(matching_of(rows), num_truths=np.array([20, 19]))
+    thresholds = best_class_thresholds(matching, Objective(), CLASSES, shared=0.321, floor=FLOOR)
+    assert thresholds.tolist() == [pytest.approx(0.87, abs=0.03), 0.321]
+    assert LEAST_TRUTHS == 20
 
 
 def test_a_rare_class_keeps_the_shared_threshold() -> None:

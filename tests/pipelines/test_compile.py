@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from quick_yaml import load_documents
 
-from traffic_yolo.errors import OptionsError
-from traffic_yolo_pipelines.compile import add_literals, compile_to, server_version
+from traffic_yolo_pipelines.compile import add_literals, compile_to
 from traffic_yolo_pipelines.finetune_pipeline import finetune_pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -39,10 +38,3 @@ def test_literals_are_written_once() -> None:
     add_literals(spec)
     parameter = spec.root.input_definitions.parameters["objective"]
     assert [value.string_value for value in parameter.literals] == ["f1", "map", "map50", "recall_at_fppi", "cost"]
-
-
-def test_a_server_is_named_by_its_release() -> None:
-    assert server_version("2.4") == (2, 4)
-    assert server_version("2.17.3") == (2, 17)
-    with pytest.raises(OptionsError, match="TRAFFIC_YOLO_KFP_SERVER: expected a release .* found 'latest'"):
-        server_version("latest")

@@ -75,6 +75,20 @@ def test_numbers_come_with_their_intervals(make_run: MakeRun) -> None:
     assert "Intervals: few." in card["limits"]
 
 
+def test_a_class_measured_on_fewer_than_fifty_true_boxes_is_a_limit(make_run: MakeRun) -> None:
+    run = make_run()
+    path = run["evaluation"] / "record.json"
+    measured = {"ap": 0.4, "ap50": 0.5, "ap75": 0.4, "ar": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+    counts = {"true_positives": 1, "false_positives": 1, "false_negatives": 1}
+    rows = [
+        {"class_name": name, "num_truths": number, **measured, **counts}
+        for name, number in (("CAR", 50), ("traffic light", 49))
+    ]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"per_class": rows}))
+    limits = gather_bundle(**run).card["limits"]
+    assert "Fewer than 50 true boxes were measured of traffic light: its numbers say little." in limits
+
+
 def test_the_text_stands_in_the_bundle_and_every_value_in_the_text(make_run: MakeRun, tmp_path: Path) -> None:
     published = publish(**make_run(), zoo=tmp_path / "zoo", name="m")
     text = (Path(published.bundle) / CARD_TEXT_NAME).read_text()

@@ -53,6 +53,28 @@ def test_disk_fault_becomes_one_line_and_leaves_nothing(
     assert files_below(tmp_path) == []
 
 
+def test_file_and_its_name_are_on_the_disk_when_the_write_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content before the rename, or a power cut leaves an empty file; the folder after it, or the old one."""
+    events: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        sync(descriptor)
+        found = os.fstat(descriptor)
+        events.append("folder" if os.path.samestat(found, tmp_path.stat()) else f"file of {found.st_size} bytes")
+
+    def replaced(source: str, target: Path) -> None:
+        replace(source, target)
+        events.append("rename")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    storage.write_text(tmp_path / "a.txt", "four")
+    assert events == ["file of 4 bytes", "rename", "folder"]
+
+
 def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(KeyError), storage.atomic_folder(tmp_path / "out") as folder:
         (folder / "first").write_text("1")

@@ -1,5 +1,7 @@
 """The lease: one holder at a time among real processes, taken over after a kill, and never given twice."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -80,7 +82,7 @@ def test_a_silent_holder_elsewhere_is_replaced_after_the_expiry(
     monkeypatch.undo()
     second = acquire(folder, FAST, unless=never)
     assert second is not None
-    assert (first.is_held, second.is_held, second.generation) == (False, True, 2)
+    assert (first.generation, second.generation, newest_generation(folder)) == (1, 2, 2)
     second.release()
 
 
@@ -102,14 +104,91 @@ def test_a_holder_that_renews_is_left_alone_however_long_it_takes(
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=pause))
     assert acquire(folder, FAST, unless=lambda: now[0] > 3 * FAST.expiry_s) is None
     assert renewals[0] > 30
-    assert held.is_held
+    assert newest_generation(folder) == held.generation
     monkeypatch.setattr(held, "_write", lambda _state: None)  # from now on it is silent
-    second = acquire(folder, FAST, unless=never)
+    second = acquire(folder, FAST, unless=lambda: now[0] > 9 * FAST.expiry_s)
     assert second is not None
     assert now[0] == pytest.approx(4 * FAST.expiry_s, abs=0.1)
-    assert not held.is_held
+    assert newest_generation(folder) == second.generation == held.generation + 1
     second.release()
     held.release()
+
+
+def test_a_holder_is_left_alone_up_to_the_expiry_and_not_beyond(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent holder of another machine, on a clock of the test's own that moves in the waiter's pauses alone."""
+    folder, now = tmp_path / "lease", [0.0]
+    monkeypatch.setattr(process_identity, "machine", lambda: "another machine")
+    monkeypatch.setattr(module.Lease, "_renew", lambda _self: None)
+    assert acquire(folder, FAST, unless=never) is not None
+    monkeypatch.setattr(process_identity, "machine", lambda: "this machine")
+    pauses = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(module, "time", pauses)
+    second = acquire(folder, FAST, unless=lambda: now[0] > 9 * FAST.expiry_s)
+    assert second is not None
+    assert second.generation == 2
+    assert FAST.expiry_s <= now[0] < FAST.expiry_s + 2 * FAST.poll_s
+
+
+def record(**changes: object) -> bytes:
+    """What this process would write as a holder, with changes."""
+    return json.dumps({"state": "held", "beat": 1, **process_identity.identity(), **changes}).encode()
+
+
+def test_a_process_number_that_another_process_has_now_is_no_holder(tmp_path: Path) -> None:
+    assert not module._is_free(record())
+    assert module._is_free(record(state="free"))
+    assert module._is_free(record(started="1"))  # same number, started at another time
+    assert not module._is_free(record(machine="another machine", started="1"))  # nobody can tell from here
+    (tmp_path / "1").write_bytes(record(started="1"))
+    with lease(tmp_path, PATIENT, unless=never) as held:
+        assert held is not None
+        assert held.generation == 2
+
+
+def test_a_process_that_ended_and_is_not_yet_waited_for_is_no_holder() -> None:
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays as a zombie
+    try:
+        assert Path(f"/proc/{ended.pid}/stat").exists()
+        assert process_identity.started(ended.pid) == ""
+        assert module._is_free(record(pid=ended.pid, started=str(10**9)))
+    finally:
+        ended.wait()
+    assert process_identity.started(ended.pid) == ""
+
+
+def test_a_link_whose_answer_was_lost_is_a_lease_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over NFS the request is sent again, and the second one finds the first one's file."""
+    link = os.link
+
+    def link_and_lose_the_answer(source: Path, target: Path) -> None:
+        link(source, target)
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(os, "link", link_and_lose_the_answer)
+    with lease(tmp_path / "lease", FAST, unless=lambda: (tmp_path / "lease" / "2").exists()) as held:
+        assert held is not None
+        assert held.generation == 1
+    assert [path.name for path in (tmp_path / "lease").iterdir()] == ["1"]
+
+
+def test_who_loses_the_race_for_a_generation_waits_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, others = os.link, []
+
+    def lose_once(source: Path, target: Path) -> None:
+        if not others:
+            others.append(target)
+            target.write_bytes(record(state="free"))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", lose_once)
+    with lease(tmp_path / "lease", PATIENT, unless=never) as held:
+        assert held is not None
+        assert held.generation == 2
 
 
 def test_who_waits_stops_as_soon_as_the_work_is_done(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from traffic_yolo.training.cfg_keys import (
     SECTIONS,
     YOLO,
     check_keys,
-    markdown_table,
     rule_of,
 )
 
@@ -95,7 +94,21 @@ def test_refused_keys_with_darknets_own_default_are_harmless() -> None:
     check_keys(Cfg.parse("[net]\ntime_steps=1\ntrack=0\n[convolutional]\nclip=0\n"))
 
 
+def markdown_table() -> str:
+    """The tables as docs/training.md shows them: section, key, what becomes of it."""
+    lines = ["| section | keys | what becomes of them |", "| --- | --- | --- |"]
+    for section, rules in {**SECTIONS, "every layer": EVERY_LAYER}.items():
+        by_rule: dict[tuple[str, str], list[str]] = {}
+        for key, rule in rules.items():
+            by_rule.setdefault((rule.what, rule.note), []).append(key)
+        name = section if section == "every layer" else f"[{section}]"
+        for (what, note), keys in by_rule.items():
+            shown = " ".join(f"`{key}`" for key in keys)
+            lines.append(f"| {name} | {shown} | {what}{f': {note}' if note else ''} |")
+    return "\n".join(lines) + "\n"
+
+
 def test_the_page_on_training_has_the_table_of_the_code(repository: Path) -> None:
     page = (repository / "docs" / "training.md").read_text(encoding="utf-8")
     shown = page.split("<!-- keys -->\n")[1].split("<!-- /keys -->")[0]
-    assert shown == markdown_table(), "put the text of traffic_yolo.training.cfg_keys.markdown_table() there"
+    assert shown == markdown_table(), f"put this between the marks:\n{markdown_table()}"

@@ -89,6 +89,18 @@ def test_predictions_in_ignored_boxes_are_those_of_all_pairs(seed: int, scale_x_
         assert found.flat(grid.entries).unique().equal(expected)
 
 
+@pytest.mark.parametrize(("share", "is_ignored"), [(0.499, False), (0.5, False), (0.501, True), (1.0, True)])
+def test_a_prediction_is_ignored_with_more_than_half_of_it_in_an_ignored_box(share: float, is_ignored: bool) -> None:
+    """A prediction of 16 x 8 pixels around the middle of cell (1, 3), the ignored box upon its left part."""
+    head = YoloHead(layer_index=0, anchors=((16, 8),), mask=(0,), num_classes=1, stride=8)
+    grid = HeadGrid.of(head, torch.zeros(1, 6, 4, 8, dtype=torch.float64), (64, 32))
+    left, width = 28 - 16 / 2, 16 * share
+    box = np.array([[(left + width / 2) / 64, 12 / 32, width / 64, 8 / 32]])
+    found = in_ignored(grid, Truths(box, np.zeros(1, int), np.zeros(1, int), np.ones(1, bool)))
+    assert found is not None
+    assert (1 * 8 + 3 in found.flat(grid.entries).tolist()) == is_ignored
+
+
 def test_many_pairs_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     head = replace(HEAD, ignore_thresh=0.0)
     grid, truths = grid_of(3, head), truths_of(3, ignored=0.0)

@@ -148,10 +148,10 @@ def map_command(
 ) -> None:
     """Print AP, precision, recall and F1 by Darknet's own rules, as `darknet detector map` does."""
     from traffic_yolo.darknet.detector_map import MapOptions
-    from traffic_yolo.evaluation.darknet_map import evaluate_map, read_map_pictures
+    from traffic_yolo.evaluation.darknet_map import DarknetData, evaluate_map
 
     options = MapOptions(points, match_iou, confidence_threshold)
-    listed = read_map_pictures(data)
+    listed = DarknetData.read(data)
     result = evaluate_map(_load(cfg, weights), listed, options)
     print_result(result.to_text(listed.names), result.to_json(listed.names), as_json=as_json)
 

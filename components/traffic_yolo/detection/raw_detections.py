@@ -179,13 +179,11 @@ class RawDetections:
         """The rows of the box arrays that belong to the picture at index `picture` (not its image id)."""
         return slice(int(self.offsets[picture]), int(self.offsets[picture + 1]))
 
-    @property
-    def class_scores(self) -> NDArray[np.float32]:
-        """(N, C) float32: a table of all scores, 0 where one is left out; made anew, and large for many pictures."""
-        return self.class_scores_of(slice(0, len(self.boxes_xyxy)))
-
     def class_scores_of(self, rows: slice) -> NDArray[np.float32]:
-        """(n, C) float32: `class_scores` of the boxes `rows` alone, as `boxes_of` gives them."""
+        """(n, C) float32: a table of the scores of the boxes `rows`, as `boxes_of` gives them; 0 where one is left out.
+
+        It is made anew, and large for many pictures.
+        """
         start, stop, _ = rows.indices(len(self.boxes_xyxy))
         first, last = int(self.score_offsets[start]), int(self.score_offsets[stop])
         dense = np.zeros((stop - start, len(self.classes)), np.float32)

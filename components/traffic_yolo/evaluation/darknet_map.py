@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from traffic_yolo.darknet.decode import decode
+from traffic_yolo.darknet.decode import decode_above
 from traffic_yolo.darknet.detector_map import (
     MAP_CONFIDENCE_FLOOR,
     MAP_IOU_THRESHOLD,
@@ -22,8 +22,7 @@ from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import above_threshold, letterboxed_to_picture
 from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.rgb_input import require_rgb
-from traffic_yolo.dataset.formats.darknet_data import read_darknet_data
-from traffic_yolo.dataset.formats.label_text import LabelText
+from traffic_yolo.dataset.formats.darknet_data import darknet_entries, read_darknet_data
 from traffic_yolo.dataset.formats.yolo import read_yolo_labels
 from traffic_yolo.dataset.formats.yolo_beside import label_path_of
 from traffic_yolo.dataset.pictures.decode import decode_file
@@ -35,31 +34,27 @@ Reader = Callable[[Path], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class MapPictures:
+class DarknetData:
     """What `detector map` looks at: class names by class id, and the pictures of the `valid` list, in that order."""
 
     names: tuple[str, ...]
     pictures: tuple[Path, ...]
 
+    @classmethod
+    def read(cls, path: AnyPath) -> "DarknetData":
+        """Reads a .data file, its names and its list `valid` as a conversion does (`formats.darknet_data`).
 
-def read_map_pictures(path: AnyPath) -> MapPictures:
-    """What a Darknet .data file names, as `formats.darknet_data` reads it; raises what that raises.
-
-    `LabelError` also for a file without pictures under `valid`, and for `difficult`.
-    """
-    path = input_path(path, what="Darknet's .data file")
-    text = LabelText()
-    described = read_darknet_data(path, text)
-    if not described.pictures["val"]:
-        raise LabelError(f"{path}: expected valid = a file that lists pictures, found none")
-    for number, line in text.lines(path):
-        if line.partition("=")[0].strip() == "difficult":
-            raise LabelError(f"{path} line {number}: difficult is not supported; remove the line")
-    return MapPictures(described.classes, described.pictures["val"])
+        Raises `StorageError` for a file that cannot be read, `LabelError` for a missing key and for `difficult`.
+        """
+        path = input_path(path, what="Darknet's .data file")
+        if difficult := darknet_entries(path).get("difficult"):
+            raise LabelError(f"{path}: difficult = {difficult[:60]} is not supported; remove the line")
+        described = read_darknet_data(path, splits=("val",))
+        return cls(described.classes, described.pictures["val"])
 
 
 def evaluate_map(
-    network: Network, data: MapPictures, options: MapOptions | None = None, *, reader: Reader | None = None
+    network: Network, data: DarknetData, options: MapOptions | None = None, *, reader: Reader | None = None
 ) -> MapResult:
     """Detects on all pictures as `detector map` does: threshold 0.005, NMS at 0.45 by the last head's kind, resized as
     the cfg's letter_box says.
@@ -72,7 +67,7 @@ def evaluate_map(
     return darknet_map(picture_results(network, data, reader=reader), network.num_classes, options)
 
 
-def picture_results(network: Network, data: MapPictures, *, reader: Reader | None = None) -> list[PictureResult]:
+def picture_results(network: Network, data: DarknetData, *, reader: Reader | None = None) -> list[PictureResult]:
     """What `evaluate_map` judges, picture by picture: one detection serves every choice of `MapOptions`."""
     require_rgb(network.cfg)
     if len(data.names) != network.num_classes:
@@ -89,7 +84,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 
-def _results(network: Network, data: MapPictures, reader: Reader) -> Iterator[PictureResult]:
+def _results(network: Network, data: DarknetData, reader: Reader) -> Iterator[PictureResult]:
     last = network.heads[-1]
     rule = NmsRule(last.nms_kind, MAP_IOU_THRESHOLD, last.beta_nms)
     height, width = network.input_hw
@@ -99,7 +94,7 @@ def _results(network: Network, data: MapPictures, reader: Reader) -> Iterator[Pi
         values = (letterbox if network.letterbox else stretch)(image, (width, height))
         with torch.inference_mode():
             outputs = network(torch.from_numpy(values)[None].to(device))
-            decoded = decode(network.heads, outputs, network.input_hw)
+            decoded = decode_above(network.heads, outputs, network.input_hw, MAP_CONFIDENCE_FLOOR)
         boxes, objectness, scores = above_threshold(decoded, 0, MAP_CONFIDENCE_FLOOR)
         if network.letterbox:
             boxes = letterboxed_to_picture(boxes, image.shape[:2], network.input_hw)

@@ -79,16 +79,6 @@ class EvaluationSummary:
         """The few numbers that the Kubeflow UI lists; one that is undefined is left out."""
         return {name: value for name in SCALARS if (value := self.record.metrics[name]) is not None}
 
-    @property
-    def confusion_labels(self) -> list[str]:
-        """The classes and, last, background."""
-        return list(self.record.confusion["labels"])
-
-    @property
-    def confusion_matrix(self) -> list[list[int]]:
-        """Counts, truth by row."""
-        return [list(row) for row in self.record.confusion["counts"]]
-
 
 @dataclass(frozen=True)
 class EvaluationInputs:

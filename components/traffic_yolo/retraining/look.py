@@ -1,7 +1,6 @@
 """The first step of a retraining: looks at what training would use, decides, and begins an attempt where that pays."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -246,11 +245,6 @@ def owner_of(text: str) -> dict[str, Any]:
     """The process of a run, of the JSON text in the environment of its tasks; empty for no text."""
     value = parse_json(text, where="owner of the run") if text else {}
     return dict(value) if isinstance(value, dict) else {}
-
-
-def owner_text(owner: Mapping[str, Any]) -> str:
-    """What `owner_of` reads."""
-    return json.dumps(dict(owner))
 
 
 def _cell(text: str) -> str:

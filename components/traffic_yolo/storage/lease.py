@@ -6,9 +6,9 @@ where a file system has none, by exclusive creation), and writes a rising number
 number has not moved for a while **on its own clock**, so clocks need not agree; or at once, when the holder was a
 process of this machine that is gone.
 
-Each holder has a new, higher generation: the file `<generation>`. A holder that was paused and taken over sees a
-higher one (`is_held` is false). No lock can stop such a process in the middle of a write, so work that a lease protects
-goes to a place of that generation's own, and is put in place by one atomic rename.
+Each holder has a new, higher generation: the file `<generation>`. A holder that was paused may have been taken over
+without its knowing, and no lock can stop such a process in the middle of a write: work that a lease protects goes to a
+place of that generation's own, and is put in place by one atomic rename.
 """
 
 import contextlib
@@ -69,11 +69,6 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name=f"lease {folder.name}", daemon=True)
         self._write("held")
         self._thread.start()
-
-    @property
-    def is_held(self) -> bool:
-        """Whether nobody has taken it over."""
-        return not (self.folder / str(self.generation + 1)).exists()
 
     def release(self) -> None:
         """Lets the next one have it. The file stays: a generation is never given twice."""

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat as stat_modes
 import struct
 import tempfile
@@ -217,13 +216,6 @@ def _link_new(temporary: str, path: Path) -> bool:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         return False
     return True
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that can still be written below a folder (or where it will be made)."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 class _AwayError(StorageError):

@@ -157,17 +157,3 @@ def _is_harmless(section: Section, key: str, rule: KeyRule) -> bool:
         return float(section.get_str(key, "0")) == rule.harmless
     except ValueError:
         return False
-
-
-def markdown_table() -> str:
-    """The tables as docs/training.md shows them: section, key, what becomes of it."""
-    lines = ["| section | keys | what becomes of them |", "| --- | --- | --- |"]
-    for section, rules in {**SECTIONS, "every layer": EVERY_LAYER}.items():
-        by_rule: dict[tuple[str, str], list[str]] = {}
-        for key, rule in rules.items():
-            by_rule.setdefault((rule.what, rule.note), []).append(key)
-        name = section if section == "every layer" else f"[{section}]"
-        for (what, note), keys in by_rule.items():
-            shown = " ".join(f"`{key}`" for key in keys)
-            lines.append(f"| {name} | {shown} | {what}{f': {note}' if note else ''} |")
-    return "\n".join(lines) + "\n"

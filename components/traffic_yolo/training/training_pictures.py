@@ -71,8 +71,10 @@ class TrainingPictures:
             log.info("%s", sentence)
         cache = PictureCache(options.cache_mib, options.cache_folder)
         needed = NeededSize(augmentation, sizes.largest_wh, network.letterbox, options.reduced_decode)
+        store = PictureStore(images, cache=cache, needed=needed, window=MOSAIC_WINDOW + 1)
+        log.info("%d of %d pictures are decoded once and kept; see --cache-mib", store.num_kept, len(store))
         samples = Samples(
-            PictureStore(images, cache=cache, needed=needed, window=MOSAIC_WINDOW + 1),
+            store,
             augmentation,
             sizes=sizes,
             letterbox=network.letterbox,

@@ -37,7 +37,7 @@ class Sweep:
 
     `confidences` and `iou_thresholds` rise. `true_positives`, `false_positives`: (P, Q, C) int64, matched at IoU 0.5.
     `num_truths` (C,). `ap`, `ap50`: (P, Q) float64, COCO's numbers over the detections of a cell; 0 everywhere where
-    there is no truth at all (`is_defined`). Of `nms`, kind, beta and max_detections count.
+    there is no truth at all. Of `nms`, kind, beta and max_detections count.
     """
 
     classes: tuple[str, ...]
@@ -50,11 +50,6 @@ class Sweep:
     ap: NDArray[np.float64]
     ap50: NDArray[np.float64]
     nms: NmsOptions = field(default_factory=NmsOptions)
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether there is a true box to find."""
-        return bool(self.num_truths.sum())
 
     @property
     def precision(self) -> NDArray[np.float64]:

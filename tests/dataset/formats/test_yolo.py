@@ -7,8 +7,9 @@ import yaml
 from small_shares import jpeg
 
 from traffic_yolo.dataset.formats.base import ReadOptions
-from traffic_yolo.dataset.formats.yolo import YoloReader
+from traffic_yolo.dataset.formats.yolo import YoloReader, read_back, yolo_lines
 from traffic_yolo.dataset.options import SourceChoice
+from traffic_yolo.dataset.records import Annotation
 from traffic_yolo.dataset.sources.label_formats import detect_label_format
 from traffic_yolo.dataset.sources.opening import open_source
 from traffic_yolo.errors import LabelError, StorageError
@@ -94,6 +95,10 @@ def test_outlines_become_boxes_and_predictions_keep_their_confidence(folder: Pat
         ("\u0661 0.5 0.5 0.5 0.5", "expected 'class_id cx cy width height'"),  # an Arabic one, to Python too
         ("1 0.5 0.5 0.2_5 0.5", "expected 'class_id cx cy width height'"),
         ("0 50 50 20 20", r"expected numbers relative to the picture \(0 to 1\)"),
+        ("0 2.1 0.5 0.5 0.5", "expected numbers relative"),  # pixels of a small box near the corner
+        ("0 0.5 3 0.5 0.5", "expected numbers relative"),
+        ("0 0.5 0.5 0.5 19", "expected numbers relative"),
+        ("0 -1.1 0.5 0.5 0.5", "expected numbers relative"),
         ("0 0.5 0.5 nan 0.5", "expected numbers relative"),
         ("0 0.5 0.5 -inf 0.5", "expected numbers relative"),
         ("0 0.5 0.5 0.5 0.5 1.5", r"confidence: expected a number in \[0, 1\]"),
@@ -211,3 +216,20 @@ def test_names_by_number_may_have_texts_as_numbers(folder: Path, names: str, cla
 def test_a_class_id_may_be_written_as_a_whole_float(folder: Path, word: str) -> None:
     (folder / "labels/train/a.txt").write_text(f"{word} 0.5 0.5 0.5 0.5\n")
     assert next(iter(YoloReader(folder, NO_OPTIONS).pictures())).annotations[0].class_name == "BUS"
+
+
+def test_a_box_may_reach_a_picture_s_size_beyond_the_picture(folder: Path) -> None:
+    (folder / "labels/train/a.txt").write_text("0 2 -1 2 2\n")
+    (box,) = next(iter(YoloReader(folder, NO_OPTIONS).pictures())).annotations
+    assert box.xywh == (1, -2, 2, 2)
+
+
+def test_a_box_of_which_nothing_is_inside_the_picture_gets_no_line() -> None:
+    """Its part inside would be a line of width or height 0, which Darknet trains on as on any other."""
+    boxes = [(100, 10, 8, 8), (-8, 10, 8, 8), (10, 50, 8, 8), (10, -8, 8, 8), (99, 49, 8, 8), (-8, -8, 9, 9)]
+    annotations = [Annotation("CAR", box) for box in boxes]
+    assert yolo_lines(annotations, ("CAR",), (100, 50)) == [
+        "0 0.99500000 0.99000000 0.01000000 0.02000000",
+        "0 0.00500000 0.01000000 0.01000000 0.02000000",
+    ]
+    assert [box is None for box in read_back(annotations, ("CAR",), (100, 50))] == [True] * 4 + [False] * 2

@@ -15,7 +15,7 @@ from traffic_yolo.dataset.data_set import LabelledImage
 from traffic_yolo.dataset.pictures import decode as picture_decode
 from traffic_yolo.dataset.pictures.decode import decode_file, decode_picture, decode_rgb, stated_size
 from traffic_yolo.dataset.pictures.look import look_at, look_once
-from traffic_yolo.dataset.pictures.picture_file import check_picture_decodes, picture_size
+from traffic_yolo.dataset.pictures.picture_file import picture_size
 from traffic_yolo.dataset.report.samples import draw_boxes
 from traffic_yolo.detection.detect import read_rgb
 from traffic_yolo.errors import DatasetError, RecordingError
@@ -45,7 +45,6 @@ def places_that_decode(path: Path, data: bytes) -> list[Callable[[], object]]:
     )
     return [
         lambda: picture_size(data, what="p"),
-        lambda: check_picture_decodes(data, what="p"),
         lambda: decode_picture(data, what="p"),
         lambda: look_at(data, what="p"),
         lambda: decode_file(path),

@@ -82,6 +82,33 @@ def test_balanced_splits_share_out_rare_classes_better_than_a_hash() -> None:
     assert worst(assign_splits(counts)) > 0.12
 
 
+def test_being_short_is_measured_in_parts_of_the_split_s_own_share() -> None:
+    """The last 5 of 100 boxes: train would reach its 80 with them, test its 10 instead of the half."""
+    boxes = {"a": 20, "b": 25, "c": 5, "d": 5, "e": 30, "f": 15}
+    counts = {name: {"CAR": number} for name, number in boxes.items()}
+    splits = assign_splits(counts, counts=counts, shares={"train": 0.8, "val": 0.1, "test": 0.1})
+    have = {split: sum(boxes[name] for name in boxes if splits[name] == split) for split in DEFAULT_SHARES}
+    assert have == {"train": 75, "val": 15, "test": 10}
+
+
+def test_training_gets_the_share_of_a_split_whose_groups_are_named() -> None:
+    """Validation is one small site that the user named: of the rest four fifths train, not three quarters."""
+    counts = {"own": {"CAR": 1}} | {f"site{i}": {"CAR": 100} for i in range(20)}
+    splits = list(assign_splits(counts, fixed=FixedGroups(val=["own"]), counts=counts).values())
+    assert {split: splits.count(split) for split in DEFAULT_SHARES} == {"train": 16, "val": 1, "test": 4}
+    no_training = {"train": 0.0, "val": 0.5, "test": 0.5}
+    only_test = assign_splits(counts, fixed=FixedGroups(val=["own"]), counts=counts, shares=no_training)
+    assert sorted(only_test.values()) == ["test"] * 20 + ["val"]
+
+
+def test_empty_splits_are_filled_by_the_groups_whose_hash_is_nearest() -> None:
+    """All hashes say train: the lowest goes to test, which lies at 0, the next to val."""
+    names = sorted((f"site{i}" for i in range(200) if hashed_split(f"site{i}") == "train"), key=hash_position)[:6]
+    assert assign_splits(names) == dict.fromkeys(sorted(names), "train") | {names[0]: "test", names[1]: "val"}
+    names = sorted((f"site{i}" for i in range(200) if hashed_split(f"site{i}") == "test"), key=hash_position)[:6]
+    assert assign_splits(names) == dict.fromkeys(sorted(names), "test") | {names[-1]: "train", names[0]: "val"}
+
+
 def test_a_new_group_with_a_lacking_class_goes_where_it_is_lacking() -> None:
     pinned = {"a": "train", "b": "val", "c": "test"}
     counts = {"a": {"CAR": 600, "BUS": 90}, "b": {"CAR": 200}, "c": {"CAR": 200, "BUS": 30}, "new": {"BUS": 30}}

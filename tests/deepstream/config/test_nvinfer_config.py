@@ -243,15 +243,16 @@ def test_the_yaml_form_is_the_same_configuration(tmp_path: Path) -> None:
     [
         ("- 1\n", "expected a mapping"),
         ("", "expected a mapping"),
-        ("property: 3\n", "<nvinfer config>: property: expected a mapping"),
+        ("property: 3\n", "config.yml: property: expected a mapping"),
         ("property:\n  infer-dims: [3, 64, 96]\n", "property infer-dims: expected one value"),
-        ("property: {batch-size: 1\n", "<nvinfer config>"),
+        ("property: {batch-size: 1\n", "config.yml"),
         ("property:\n  batch-size: two\n", "batch-size: expected a whole number, found 'two'"),
     ],
 )
-def test_yaml_that_is_no_configuration_is_refused(text: str, message: str) -> None:
+def test_yaml_that_is_no_configuration_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "config.yml").write_text(text)
     with pytest.raises(ModelError, match=message):
-        NvinferConfig.parse_yaml(text)
+        NvinferConfig.read(tmp_path / "config.yml")
 
 
 VALUES = ["4", "4 ", "4 # x", "4#", "+4", "-1", " 3", "1.5", "1e2", "0.25 ", ".5", "0.25 # c", " 0.5", "1e-3"]
@@ -290,6 +291,7 @@ def test_a_copy_with_other_values_is_checked_too() -> None:
         config.with_values("property", {"batchsize": "2"})
 
 
-def test_of_a_yaml_key_that_stands_twice_the_last_counts() -> None:
-    text = "property:\n  batch-size: 1\n  num-detected-classes: 2\n  batch-size: 3\n"
-    assert NvinferConfig.parse_yaml(text).integer("batch-size") == 3
+def test_of_a_yaml_key_that_stands_twice_the_last_counts(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("property:\n  batch-size: 1\n  num-detected-classes: 2\n  batch-size: 3\n")
+    assert NvinferConfig.read(path).integer("batch-size") == 3

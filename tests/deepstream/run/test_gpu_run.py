@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kitti_dump import write_kitti
 
 from traffic_yolo.cli import main
 from traffic_yolo.dataset.data_set import DataSet
@@ -19,7 +20,6 @@ from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_c
 from traffic_yolo.deepstream.run import app_process
 from traffic_yolo.deepstream.run.app_log import AppLog, precision_of
 from traffic_yolo.deepstream.run.gpu_run import run_on_deepstream
-from traffic_yolo.deepstream.run.kitti import write_kitti
 from traffic_yolo.deepstream.run.options import GpuRunOptions
 from traffic_yolo.deepstream.run.summary import GpuRunSummary
 from traffic_yolo.deepstream.simulate.simulator import Simulator

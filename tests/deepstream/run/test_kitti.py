@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kitti_dump import write_kitti
 
-from traffic_yolo.deepstream.run.kitti import read_kitti, write_kitti
+from traffic_yolo.deepstream.run.kitti import read_kitti
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.model_folder import labels_text

@@ -199,6 +199,18 @@ def test_post_cluster_threshold_is_strict_and_topk_counts_per_class() -> None:
     np.testing.assert_allclose(found.scores, [0.7, 0.3])
 
 
+def test_a_score_equal_to_the_post_cluster_threshold_goes_whatever_topk_says() -> None:
+    boxes = objects((0, 0, 5, 5, 0.5, 0), (20, 0, 5, 5, 0.75, 0), (40, 0, 5, 5, 0.25, 0))
+    for topk in (-1, 2, 300):
+        np.testing.assert_allclose(cluster(boxes, [rules(post_cluster_threshold=0.5, topk=topk)]).scores, [0.75])
+
+
+@pytest.mark.parametrize(("topk", "kept"), [(-1, 3), (0, 0), (1, 1), (2, 2), (3, 3), (4, 3)])
+def test_topk_keeps_so_many_none_at_all_at_zero(topk: int, kept: int) -> None:
+    boxes = objects((0, 0, 5, 5, 0.5, 0), (20, 0, 5, 5, 0.75, 0), (40, 0, 5, 5, 0.25, 0))
+    np.testing.assert_allclose(cluster(boxes, [rules(topk=topk)]).scores, [0.75, 0.5, 0.25][:kept])
+
+
 def test_nothing_in_gives_nothing_out() -> None:
     assert len(cluster(objects(), [rules()]).scores) == 0
 
@@ -325,6 +337,11 @@ def test_the_right_edge_is_cut_only_with_cropping() -> None:
     over = objects((90, 10, 20, 20, 0.9, 0))
     np.testing.assert_allclose(mapped(over, crop=False), [[90, 10, 20, 20]])
     np.testing.assert_allclose(mapped(over, crop=True), [[90, 10, 10, 20]])
+
+
+def test_a_box_less_than_a_pixel_over_the_right_edge_is_cut_too() -> None:
+    np.testing.assert_array_equal(mapped(objects((90, 10, 10.5, 20, 0.9, 0)), crop=True), [[90, 10, 10, 20]])
+    np.testing.assert_array_equal(mapped(objects((90, 10, 9.5, 20, 0.9, 0)), crop=True), [[90, 10, 9.5, 20]])
 
 
 def test_roi_offsets_drop_or_cut() -> None:

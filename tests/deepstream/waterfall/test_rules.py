@@ -13,7 +13,6 @@ from traffic_yolo.deepstream.waterfall.rules import (
     Colour,
     Rules,
     darknet_rules,
-    inferences,
     nvinfer_rules,
     switches,
 )
@@ -42,6 +41,12 @@ def rules_of(folder: ModelFolder, changes: dict[str, str], **given: object) -> t
 
 def turned(start: Rules, end: Rules) -> list[str]:
     return [switch.cause for switch in switches(start, end)]
+
+
+def inferences(start: Rules, end: Rules) -> int:
+    """How many inferences of every picture the states on the way need, `start`'s own included."""
+    states = [start, *(state for switch in switches(start, end) for state in (switch.reached, switch.alone))]
+    return len({state.inputs for state in states})
 
 
 def test_our_own_configuration_turns_the_rules_that_nobody_can_avoid(folder: ModelFolder) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from kitti_dump import write_kitti
 from onnx import TensorProto, helper
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config
-from traffic_yolo.deepstream.run.kitti import write_kitti
 from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.deepstream.validate import at_floor
 from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
@@ -310,8 +310,8 @@ def test_a_second_label_is_a_cause_that_no_gate_holds_against_the_file(
     monkeypatch.delenv("TRAFFIC_YOLO_DARKNET", raising=False)
     folder, data = ModelFolder.open(model), DataSet.open(unscaled_dataset)
     raw = detect_split(folder, data, "test")
-    best = raw.class_scores.max(axis=1, keepdims=True)
-    scores = np.where(raw.class_scores == best, best, np.float32(0.9) * best)
+    best = raw.class_scores_of(slice(None)).max(axis=1, keepdims=True)
+    scores = np.where(raw.class_scores_of(slice(None)) == best, best, np.float32(0.9) * best)
     doubled = RawDetections.from_dense(
         image_ids=raw.image_ids, image_hw=raw.image_hw, offsets=raw.offsets, boxes_xyxy=raw.boxes_xyxy,
         objectness=raw.objectness, class_scores=scores, classes=raw.classes, protocol=raw.protocol,

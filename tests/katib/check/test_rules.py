@@ -220,7 +220,10 @@ CASES: dict[str, tuple[list[Change], Change]] = {
         ],
         {"spec.earlyStopping.algorithmSettings": settings(start_step="1", min_trials_required="1")},
     ),
-    "early-stopping-collector": ([{f"{COLLECTOR}.collector.kind": "Push"}], {f"{COLLECTOR}.collector.kind": "File"}),
+    "early-stopping-collector": (
+        [{f"{COLLECTOR}.collector.kind": kind} for kind in ("Push", "TensorFlowEvent", "PrometheusMetric", "Custom")],
+        {f"{COLLECTOR}.collector.kind": "File"},
+    ),
     "early-stopping-retain": (
         [{"spec.trialTemplate.retain": False}, {"spec.trialTemplate.retain": GONE}],
         {"spec.trialTemplate.retain": GONE, "spec.earlyStopping": GONE},

@@ -122,10 +122,10 @@ def test_normal_parameters_lie_around_the_middle(distribution: str) -> None:
         suggester.tell({"x": str(value)}, 0.5)
 
 
-def test_hyperband_gives_few_much_and_many_little() -> None:
-    space = (SPACE[1], SPACE[0], Parameter("epochs", "int", 1, 9))
-    settings = {"r_l": "9", "eta": "3", "resource_name": "epochs", **SETTINGS}
-    suggester = make_suggester("hyperband", settings, space, maximise=True)
+def hyperband_rounds(resource: Parameter, r_l: str) -> list[list[dict[str, str]]]:
+    """Every round of a search with eta 3, each told what came of it."""
+    settings = {"r_l": r_l, "eta": "3", "resource_name": resource.name, **SETTINGS}
+    suggester = make_suggester("hyperband", settings, (SPACE[1], SPACE[0], resource), maximise=True)
     rounds: list[list[dict[str, str]]] = []
     while not suggester.is_exhausted:
         batch = []
@@ -134,9 +134,28 @@ def test_hyperband_gives_few_much_and_many_little() -> None:
         for assignments in batch:
             suggester.tell(assignments, value_of(assignments))
         rounds.append(batch)
-    assert [(len(batch), {a["epochs"] for a in batch}) for batch in rounds] == [
-        (9, {"1"}), (3, {"3"}), (1, {"9"}), (5, {"3"}), (1, {"9"}), (3, {"9"}),
-    ]  # fmt: skip
+    return rounds
+
+
+@pytest.mark.parametrize(
+    ("r_l", "expected"),
+    [
+        ("9", "9 of 1, 3 of 3, 1 of 9; 5 of 3, 2 of 9; 3 of 9"),
+        # log3(50) = 3.56 brackets, cut; 50 / 27 = 1.85, 50 / 9 = 5.6 and 50 / 3 = 16.7 cut, and then times 3
+        ("50", "27 of 1, 9 of 3, 3 of 9, 1 of 27; 12 of 5, 4 of 15, 2 of 45; 6 of 16, 2 of 48; 4 of 50"),
+        ("2.5", "1 of 2"),
+    ],
+    ids=["9", "50", "2.5"],
+)
+@pytest.mark.parametrize("kind", ["int", "double"])
+def test_hyperband_rounds_as_katibs_service_does(kind: str, r_l: str, expected: str) -> None:
+    found = hyperband_rounds(Parameter("epochs", kind, 1, 81), r_l)
+    shown = [f"{len(batch)} of {' and '.join(sorted({a['epochs'] for a in batch}))}" for batch in found]
+    assert shown == expected.replace(";", ",").split(", ")
+
+
+def test_hyperband_goes_on_with_the_best() -> None:
+    rounds = hyperband_rounds(Parameter("epochs", "int", 1, 9), "9")
     best = sorted((value_of(a) for a in rounds[0]), reverse=True)[:3]
     assert sorted((value_of(a) for a in rounds[1]), reverse=True) == pytest.approx(best)
 

@@ -9,7 +9,7 @@ from traffic_yolo.dataset.checks import box_checks, picture_checks
 from traffic_yolo.dataset.checks.finding import Problem
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.sequence_checks import FrozenPicture, MissingScan, NearDuplicate, TimeBackwards
-from traffic_yolo.dataset.checks.size_outliers import Place, SizeOutlier
+from traffic_yolo.dataset.checks.size_outliers import SizeOutlier
 from traffic_yolo.dataset.splits.leaks import MAX_DISTANCE
 
 
@@ -27,14 +27,6 @@ class Check(Protocol):
 
     def __call__(self, observation: Observation) -> Iterator[Problem]:
         """Problems of this frame."""
-        ...
-
-
-class LateCheck(Check, Protocol):
-    """A check that has to see everything first."""
-
-    def end(self) -> Iterator[tuple[Place, Problem]]:
-        """Problems with their places."""
         ...
 
 

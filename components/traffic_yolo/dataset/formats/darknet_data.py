@@ -1,6 +1,6 @@
 """Darknet's .data file: the one reader of it, for conversions and for `darknet map`, and its text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from traffic_yolo.dataset.formats.label_text import LabelText, path_of
@@ -9,24 +9,38 @@ from traffic_yolo.dataset.formats.yolo_set import YoloSet
 from traffic_yolo.dataset.records import ALL
 from traffic_yolo.errors import LabelError, StorageError
 
+# The lists of a .data file by split; Darknet knows no `test`
+DARKNET_LISTS = {"train": "train", "val": "valid", "test": "test"}
 
-def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
-    """Reads a Darknet .data file: `names`, `train`, `valid` (and `test`, which Darknet does not know).
 
-    Of a key that stands twice the first counts (option_list.c, option_find). Darknet takes paths relative to the folder
-    where it is started: here the file's own folder, one above it, or else the present one. Raises `LabelError` for what
-    it does not understand, `StorageError` for a file that is missing.
+def darknet_entries(path: Path, text: LabelText | None = None) -> dict[str, str]:
+    """The lines `key = value` of a Darknet .data file. Of a key that stands twice the first counts, as in Darknet.
+
+    Raises `LabelError` for any other line, `StorageError` for a file that cannot be read.
     """
-    text = text or LabelText()
     entries: dict[str, str] = {}
-    for number, line in text.lines(path):
+    for number, line in (text or LabelText()).lines(path):
         if line.startswith(("#", ";")):
             continue
         key, separator, value = line.partition("=")
         if not separator:
             raise LabelError(f"{path} line {number}: expected key = value, found {line!r:.80}")
         entries.setdefault(key.strip(), value.strip())
-    if "names" not in entries:
+    return entries
+
+
+def read_darknet_data(
+    path: Path, text: LabelText | None = None, *, splits: Collection[str] = tuple(DARKNET_LISTS)
+) -> YoloSet:
+    """Reads a Darknet .data file: `names`, and the lists `train`, `valid` (and `test`, which Darknet does not know).
+
+    Darknet takes paths relative to the folder where it is started: here the file's own folder, one above it, or the
+    present one. `splits`: those whose lists are read; the others are empty, and their files may be missing. Raises
+    `LabelError` for what it does not understand, `StorageError` for a file that is missing.
+    """
+    text = text or LabelText()
+    entries = darknet_entries(path, text)
+    if not entries.get("names"):
         raise LabelError(
             f"{path}: expected 'names': the file with a class a line; found {', '.join(entries) or 'none'}"
         )
@@ -35,16 +49,16 @@ def read_darknet_data(path: Path, text: LabelText | None = None) -> YoloSet:
     stated = entries.get("classes", str(len(names)))
     if stated != str(len(names)):
         raise LabelError(f"{path}: classes = {stated}, but {names_file} names {len(names)}")
-    pictures: dict[str, tuple[Path, ...]] = {}
+    pictures: dict[str, tuple[Path, ...]] = dict.fromkeys(DARKNET_LISTS, ())
     places = {path.parent}
-    for split, key in (("train", "train"), ("val", "valid"), ("test", "test")):
-        pictures[split] = ()
-        if key in entries:
+    for split, key in DARKNET_LISTS.items():
+        if split in splits and entries.get(key):
             list_file, folder = _started_from(path, entries[key])
             pictures[split] = tuple(_listed(list_file, path, text))
             places |= {folder, list_file.parent}
     if not any(pictures.values()):
-        raise LabelError(f"{path}: neither train nor valid names a picture")
+        keys = " or ".join(DARKNET_LISTS[split] for split in splits if split != "test")
+        raise LabelError(f"{path}: expected {keys} = a file with a picture a line, found none")
     return YoloSet(tuple(names), pictures, frozenset(places))
 
 
@@ -60,7 +74,7 @@ def _started_from(data_file: Path, entry: str) -> tuple[Path, Path]:
     if inside.is_file():
         return inside, data_file.parent
     raise StorageError(
-        f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards, nor in the present one"
+        f"{data_file}: names {entry}, which is in no folder from {data_file.parent} upwards, nor in {Path.cwd()}"
     )
 
 

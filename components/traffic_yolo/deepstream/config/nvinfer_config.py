@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from traffic_yolo.deepstream.config.key_file import KeyFile, parse_key_file, parse_yaml_file, read_key_file
+from traffic_yolo.deepstream.config.key_file import KeyFile, parse_key_file, read_key_file
 from traffic_yolo.deepstream.config.nvinfer_keys import (
     ALL_CLASSES,
     CLASS_ATTRIBUTES,
@@ -91,16 +91,11 @@ class NvinferConfig:
         return cls._of_known(parse_key_file(text, source=source))
 
     @classmethod
-    def parse_yaml(cls, text: str, *, source: str = "<nvinfer config>") -> "NvinferConfig":
-        """Reads the YAML form: the groups as mappings at the top, lists as text (`infer-dims: 3;416;416`).
-
-        Otherwise as `parse`. Raises `ModelError` for what is no such YAML.
-        """
-        return cls._of_known(parse_yaml_file(text, source=source))
-
-    @classmethod
     def read(cls, path: AnyPath) -> "NvinferConfig":
-        """`parse`, or `parse_yaml` of a .yml or .yaml file; `ModelError` where it cannot be read."""
+        """`parse` of a file; one named .yml or .yaml has groups as mappings at the top, lists as text (`3;416;416`).
+
+        Raises `ModelError` where it cannot be read.
+        """
         return cls._of_known(read_key_file(path, what="nvinfer configuration"))
 
     @classmethod
@@ -131,7 +126,7 @@ class NvinferConfig:
         return cls(known, unknown=tuple(unknown), source=source)
 
     def to_text(self, form: str = "txt") -> str:
-        """The file's text, each reason as a comment above its key; `parse` (or `parse_yaml`) of it is an equal value.
+        """The file's text, each reason as a comment above its key; read again, it is an equal value.
 
         `form`: "txt" or "yaml".
         """

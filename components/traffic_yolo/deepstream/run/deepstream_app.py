@@ -18,12 +18,9 @@ import numpy as np
 from traffic_yolo.dataset.pictures.decode import stated_size
 from traffic_yolo.deepstream.config.deploy_config import CONFIG_NAME, named_by_content
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
-from traffic_yolo.deepstream.parity.agreement import Parity, compare
-from traffic_yolo.deepstream.parity.limits import problems_of_boxes, problems_of_classes
 from traffic_yolo.deepstream.run.kitti import read_kitti
 from traffic_yolo.detection.detect import Picture
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.detection.raw_detections import RawDetections
 from traffic_yolo.errors import EvaluationError, ModelError
 from traffic_yolo.model_folder import CLASSES_NAME, labels_text, read_names
 from traffic_yolo.storage import atomic_folder, read_json, sha256_of_file, write_json, write_text
@@ -227,27 +224,3 @@ def read_app_run(folder: Path, classes: Sequence[str]) -> Detections:
             )
         found.append(detections)
     return Detections.concatenate(found)
-
-
-def compare_app_run(
-    folder: Path,
-    reference: Detections,
-    classes: Sequence[str],
-    *,
-    confidence_threshold: float | Sequence[float],
-    raw: RawDetections | None = None,
-    require_parity: bool = True,
-) -> Parity:
-    """Parity of `reference` (left: PyTorch's or the simulator's detections of the same pictures) with a run (right).
-
-    `raw`: the raw detections behind PyTorch's, which report every class of a box; the simulator's report one, as the
-    run does, and need none. Raises `ModelError` where the boxes, of all classes or of one, are beyond the limits,
-    unless `require_parity` is off.
-    """
-    right = read_app_run(folder, classes)
-    num_classes = len(classes)
-    parity = compare(reference, right, num_classes=num_classes, confidence_threshold=confidence_threshold, raw=raw)
-    problems = (*problems_of_boxes(parity), *problems_of_classes(parity, classes))
-    if require_parity and problems:
-        raise ModelError(f"{folder}: {'; '.join(problems)}; do not deploy this model as it is")
-    return parity

@@ -1,4 +1,4 @@
-"""The text files that `deepstream-app` dumps per frame (gie-kitti-output-dir), read back into detections and written.
+"""The text files that `deepstream-app` dumps per frame (gie-kitti-output-dir), read back into detections.
 
 Nobody has read a dump of a real GPU node with this yet; the format is taken from deepstream-app's sources.
 """
@@ -13,7 +13,6 @@ import numpy as np
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.model_folder import label
-from traffic_yolo.storage import write_text
 
 # label, truncated, occluded, alpha, left, top, right, bottom, seven numbers of a 3-D box, confidence
 NUM_COLUMNS = 16
@@ -59,18 +58,6 @@ def read_kitti(folder: Path, image_ids: Sequence[int], classes: Sequence[str]) -
         scores=table[:, 6].astype(np.float32),
         class_ids=table[:, 1].astype(np.int64),
     )
-
-
-def write_kitti(folder: Path, detections: Detections, image_ids: Sequence[int], classes: Sequence[str]) -> None:
-    """Writes the dump that `read_kitti` reads: one file per frame, also for a frame without detections."""
-    for frame, image_id in enumerate(image_ids):
-        lines = []
-        for row in np.flatnonzero(detections.image_ids == image_id):
-            box = " ".join(f"{value:f}" for value in detections.boxes_xyxy[row])
-            name = label(classes[int(detections.class_ids[row])])
-            zeros = " ".join(["0.0"] * 7)
-            lines.append(f"{name} 0.0 0 0.0 {box} {zeros} {detections.scores[row]:f}\n")
-        write_text(folder / frame_file(frame), "".join(lines))
 
 
 def _read_file(path: Path, class_of: dict[str, int]) -> list[tuple[float, ...]]:

@@ -175,9 +175,3 @@ def switches(start: Rules, end: Rules) -> tuple[Switch, ...]:
             reached = dataclasses.replace(reached, **{name: value})
             found.append(Switch(name, reached, dataclasses.replace(start, **{name: value})))
     return tuple(found)
-
-
-def inferences(start: Rules, end: Rules) -> int:
-    """How many inferences of every picture the states from `start` to `end` need, `start`'s own included."""
-    states = [start, *(state for switch in switches(start, end) for state in (switch.reached, switch.alone))]
-    return len({state.inputs for state in states})

@@ -103,7 +103,9 @@ class GridSuggester(Suggester):
 class HyperbandSuggester(Suggester):
     """Brackets of successive halving: a round starts when all of the round before has come back.
 
-    `resource`: the parameter that says how much a trial may use; `most`: r_l, its most; `eta`: the share that goes on.
+    `resource`: the parameter that says how much a trial may use; `most`: r_l, its most; `eta`: of so many one goes on.
+    Rounded as hyperband/service.py does: brackets and amounts down, what goes on up. The least amount is rounded
+    before it grows, so that the last round may have less than `most`.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class HyperbandSuggester(Suggester):
         self._inner = OptunaSuggester([p for p in space if p.name != resource], sampler, maximise=True)
         self._resource = next(parameter for parameter in space if parameter.name == resource)
         self._most, self._eta = most, eta
-        self._bracket = math.floor(math.log(most, eta) + 1e-9)
+        self._bracket = int(math.log(most) / math.log(eta))
         self._brackets = self._bracket
         self._round = 0
         self._results: list[tuple[float, Assignments]] = []
@@ -140,9 +142,8 @@ class HyperbandSuggester(Suggester):
         self._queue = [self._with_resource(self._inner.ask()) for _ in range(count)]
 
     def _with_resource(self, assignments: Assignments) -> Assignments:
-        amount = self._most * self._eta ** (self._round - self._bracket)
-        number = max(1, round(amount)) if self._resource.kind == "int" else amount
-        return {**assignments, self._resource.name: str(number)}
+        least = int(self._most * self._eta ** (-self._bracket))
+        return {**assignments, self._resource.name: str(int(least * self._eta**self._round))}
 
     def ask(self) -> Assignments | None:
         """See the base class."""
@@ -166,7 +167,7 @@ class HyperbandSuggester(Suggester):
         self._results = []
         if self._round < self._bracket and ranked:
             self._round += 1
-            kept = ranked[: max(1, math.floor(len(ranked) / self._eta))]
+            kept = ranked[: math.ceil(len(ranked) / self._eta)]
             self._queue = [self._with_resource(assignments) for assignments in kept]
         elif self._bracket > 0:
             self._bracket -= 1
