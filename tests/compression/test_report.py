@@ -13,6 +13,7 @@ from traffic_yolo.errors import ModelError
 from traffic_yolo.evaluation.compare import Comparison
 from traffic_yolo.metrics.bootstrap import Groups, Interval
 from traffic_yolo.metrics.paired import Difference
+from traffic_yolo.page_origin import About
 from traffic_yolo.pruned_from import NetworkSize, PrunedFrom
 
 
@@ -49,7 +50,7 @@ def test_rows_say_what_was_saved_and_how_sure_a_difference_is() -> None:
         ("AP50", "0.600", "0.580", "-2.0 points, 95 % interval -5.0 to +1.0"),
     ]
     assert "split test, 40 pictures, paired over 3 recordings" in found.text
-    page = report_html(found)
+    page = report_html(found, About())
     assert "no evidence of improvement" in page
     assert "Where that is not exact" in page
     assert json.dumps(found.document())

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes import openvino
 from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
+from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.evaluation.compare import Comparison, compare
 from traffic_yolo.evaluation.evaluate import evaluate
 from traffic_yolo.html_report import Html, page, paragraph, table
 from traffic_yolo.metrics.paired import Difference
 from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.progress import stage
 from traffic_yolo.pruned_from import PRUNED_NAME, NetworkSize, PrunedFrom
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_json, write_text
@@ -109,14 +111,17 @@ def compare_models(
             for model, name in zip(models, ("before", "after"), strict=True):
                 evaluate(model.path, dataset, folder / name, split=split)
             comparison = compare(folder / "before", folder / "after", dataset)
+        subjects = [models[1].subject(target), replace(models[0].subject(target), what="made of")]
+        if dataset is not None:
+            subjects += [DataSet.open(dataset).subject(target), Subject("split", split)]
         report = CompressionReport(_sizes(models), tuple(_latencies(models)), comparison, pruned)
         write_json(folder / RESULT_NAME, report.document())
-        write_text(folder / REPORT_NAME, report_html(report))
+        write_text(folder / REPORT_NAME, report_html(report, About(tuple(subjects), target)))
     return report
 
 
-def report_html(report: CompressionReport) -> str:
-    """The report as one self-contained page."""
+def report_html(report: CompressionReport, about: About) -> str:
+    """The report as one self-contained page, `about` both models and the data set."""
     sections: list[tuple[str, str]] = [
         ("Before and after", table(("", "before", "after", "saved, or difference"), report.rows)),
     ]
@@ -125,7 +130,7 @@ def report_html(report: CompressionReport) -> str:
         sections.append(("Is it as good?", Html("".join(paragraph(line) for line in notes))))
     if report.pruned:
         sections += _pruning_sections(report.pruned)
-    return page("A smaller model", sections)
+    return page("A smaller model", sections, about=about)
 
 
 def _pruning_sections(pruned: PrunedFrom) -> Iterator[tuple[str, str]]:
