@@ -149,7 +149,8 @@ def command_text(arguments: Sequence[str]) -> str:
 
     Pages are mailed and lie on shares; a webhook's URL is a key.
     """
-    return shlex.join(["traffic-yolo", *(_URL.sub(_without_secrets, argument) for argument in arguments)])
+    typed = (_URL.sub(_without_secrets, argument).replace("\0", "\\0") for argument in arguments)  # \0: in no variable
+    return shlex.join(["traffic-yolo", *typed])
 
 
 def _without_secrets(found: "re.Match[str]") -> str:

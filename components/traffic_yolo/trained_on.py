@@ -33,15 +33,16 @@ class TrainedOn:
     teacher_weights: str = ""
     teacher_weights_sha256: str = ""
 
-    def taught_by(self, teacher: "TrainedOn | None", *, weights: Path) -> "TrainedOn":
+    def taught_by(self, teacher: "TrainedOn | None", *, weights: AnyPath) -> "TrainedOn":
         """With what a teacher brings: `teacher` is its own list, None where it has none."""
+        path = input_path(weights, what="weights of the teacher")
         seen = (teacher.pictures, teacher.chosen_on) if teacher is not None else ((), ())
         return replace(
             self,
             pictures=tuple(dict.fromkeys((*self.pictures, *seen[0]))),
             chosen_on=tuple(dict.fromkeys((*self.chosen_on, *seen[1]))),
-            teacher_weights=weights.name,
-            teacher_weights_sha256=sha256_of_file(weights),
+            teacher_weights=path.name,
+            teacher_weights_sha256=sha256_of_file(path),
         )
 
     def write(self, path: AnyPath) -> None:

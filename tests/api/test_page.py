@@ -53,7 +53,7 @@ def test_darknet_files_show_their_layers(page: dict[str, Any]) -> None:
     assert len(lines) == 4 + len(files.layers)
     assert files.network_hw == (96, 160)
     assert page["network"].num_weights == files.table.num_weights
-    assert "<td>convolutional</td>" in files._repr_html_()
+    assert ">convolutional</td>" in files._repr_html_()
     assert not isinstance(page["report"], bool)
     assert page["report"].as_dict()["target"] == "deepstream-yolo"
 

@@ -15,6 +15,7 @@ SAME_ALL_THE_SAME = {
     "--class-seeds": "darknet classes takes one at a time as well",
     "--class-thresholds": "predict takes several in one text",
     "--resize": "deepstream config takes the cfg's own by default",
+    "--renames": "darknet classes takes one at a time as well",
     "--runtime": "of a training's validation, which may leave it to the default",
 }
 

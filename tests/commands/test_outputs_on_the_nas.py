@@ -54,6 +54,8 @@ WRITTEN = {
     "trial fine-tuning --work": "work",
     "trial fine-tuning --store": "store",
     "katib run --out": "experiment",
+    "compress prune --out": "pruned",
+    "reports FOLDER": "evaluation",
 }
 TOO_LONG = {
     "train --cache-folder": "decoded pictures go there as they are read, after the training was stopped",
@@ -68,6 +70,7 @@ TOO_LONG = {
     "tune --out": "sweeps as sweep does, and reads an evaluation",
     "validate --out": "needs a whole export, in tests/deepstream",
     "deepstream run --out": "as for validate",
+    "compress report --out": "runs two networks, in tests/compression",
     "quantize --out": "needs a whole export, in tests/quantization",
     "pipeline compile --out": "loads kfp and every component, in test_pipeline_command",
     "zoo fetch --out": "there is no zoo without publish",
@@ -138,6 +141,8 @@ train --dataset nas://data {SMALL} --out nas://run
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work --store nas://store
 katib run nas://experiment.yaml --out nas://experiment
+compress prune --model nas://untrained --prune-ratio 0.2 --out nas://pruned
+reports nas://evaluation
 """
 
 

@@ -65,7 +65,7 @@ def test_without_a_cluster_the_files_are_those_of_the_repository(tmp_path: Path,
         (
             "steps: {zzz: {timeout: 1h}}",
             [],
-            "no pipeline has this step; known: close_attempt, compare_with_zoo, convert, ",
+            "no pipeline has this step; known: close_attempt, compare_with_zoo, compression_report, convert, ",
         ),
         ("", ["finetun"], "'finetun' is no pipeline; did you mean finetune?"),
         ("steps: {train: {requests: {memory: 99G}}}", [], "expected at most the limit, 32G, found 99G"),

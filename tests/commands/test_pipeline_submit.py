@@ -18,6 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::Depre
 DATA, ZOO = {"source": "nas://recordings"}, {"zoo": "nas://zoo"}
 # What each pipeline cannot do without
 NEEDED = {
+    "compress": {"dataset": "nas://dataset", **ZOO},
     "convert": DATA,
     "evaluate": {"dataset": "nas://dataset", **ZOO, "model-name": "traffic"},
     "finetune": {**DATA, **ZOO},

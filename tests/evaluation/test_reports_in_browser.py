@@ -43,7 +43,7 @@ CUT_OFF = """[...document.querySelectorAll('svg text')].filter(t => {
     const box = t.getBoundingClientRect(), all = t.closest('svg').getBoundingClientRect();
     return box.left < all.left - 2 || box.right > all.right + 2 || box.top < all.top - 2 || box.bottom > all.bottom + 2;
 }).map(t => t.textContent + ' in ' + t.closest('svg').getAttribute('aria-label'))"""
-EMPTY_PICTURES = """[...document.querySelectorAll('img')].filter(i => !i.complete || !i.naturalWidth || !i.alt)
+EMPTY_PICTURES = """[...document.querySelectorAll('img:not(dialog img)')].filter(i => !i.complete || !i.naturalWidth || !i.alt)
     .map(i => i.alt)"""
 
 

@@ -250,7 +250,7 @@ TARGETS = (
     Target(
         "traffic_yolo.katib.check.rules_search",
         (
-            "tests/katib/check/test_rules.py::test_rule_objects",
+            "tests/katib/check/test_rules.py::test_rule_objects_and_text_and_json_say_so",
             "tests/katib/check/test_rules.py::test_rule_lets_pass",
         ),
         (

@@ -153,7 +153,7 @@ def test_layers_that_int8_cannot_have_are_refused_by_name(model: Path, folded: N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantisers": "q"}, "quantisers say the ranges of trained weights: give weights"),
+        ({"quantisers": "q"}, "--quantisers: they say the ranges of trained weights; give --weights"),
         ({"quantisers": "q", "weights": "w", "validation_runtime": "onnxruntime"}, "validation_runtime=pytorch"),
     ],
 )

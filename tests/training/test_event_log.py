@@ -221,7 +221,7 @@ class TestMlflow:
             store.unlink()
             shutil.move(tmp_path / "away", store)
             logs.row(Row(6))
-        warned = [record.getMessage() for record in caplog.records if record.name == "traffic_yolo.training.event_log"]
+        warned = [record.getMessage() for record in caplog.records if record.name == "traffic_yolo.training.event_logs"]
         assert len(warned) == 1
         assert warned[0].startswith("mlflow: ")
         assert warned[0].endswith("; the training goes on, history.csv has every number")

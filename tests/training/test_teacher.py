@@ -195,6 +195,11 @@ def test_a_gpu_computes_in_bfloat16_where_it_knows_it(
     assert fast_precision(torch.device("cuda")) == expected
 
 
+@pytest.fixture
+def figures_drawn_once() -> None:
+    """A test here looks at its own curves."""
+
+
 def test_a_taught_training_learns_from_it_and_says_so(
     rectangles: Path, tmp_path: Path, model: Path, options: TrainingOptions
 ) -> None:

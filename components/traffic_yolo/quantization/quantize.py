@@ -95,7 +95,7 @@ class Quantization:
         count, method = self.calibration["pictures"], self.options.calibration_method
         lines.append(f"ranges by {method} of {count} pictures of the split {TRAIN}")
         if self.options.train:
-            lines.append(f"trained for {self.options.train} updates in {training_folder(self.out)}")
+            lines.append(f"trained for {self.options.train} updates in {_training_folder(self.out)}")
         return "\n".join([*lines, *([f"beyond the limit: {self.problem}"] if self.problem else [])])
 
     def document(self) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
             kept = next(iter(trials))
             chosen_ones = [each for each in candidates if each.layer not in kept]
             trained = train_quantised(
-                folder, data.root, training_folder(target), chosen_ones, ranges,
+                folder, data.root, _training_folder(target), chosen_ones, ranges,
                 updates=options.train, learning_rate=options.train_rate, seed=options.seed,
             )  # fmt: skip
             delivered = trained.delivered(Path(scratch) / "run", folder)
@@ -256,7 +256,7 @@ class _Trained:
         )
 
 
-def training_folder(out: Path) -> Path:
+def _training_folder(out: Path) -> Path:
     """Where the training of a quantisation lies, beside its folder: an interrupted one goes on there."""
     return out.parent / f"{out.name}-training"
 

@@ -232,7 +232,7 @@ class TrainingOptions(PictureChoice):
         if not self.quantisers:
             return
         if not self.weights:
-            raise OptionsError("quantisers say the ranges of trained weights: give weights")
+            raise OptionsError("--quantisers: they say the ranges of trained weights; give --weights too")
         if (self.validation_runtime, self.validation_precision) != (_VALIDATION.runtime, _VALIDATION.precision):
             raise OptionsError(
                 f"quantisers are seen by validation_runtime={_VALIDATION.runtime} and validation_precision="
