@@ -137,7 +137,12 @@ def test_any_value_that_is_another_is_read_or_refused_by_name(tmp_path: Path, ma
         (journal, (3, "reports"), ["1"], r"line 4: .*reports\[0\]: expected a finite number; found '1'"),
         (journal, (2, "name"), "t2", "line 3: no event of a local Katib run"),
         (event, ("event",), "lost", "event: expected one of training, trained"),
-        (frames, ("parts", 0, "image_ids", 0), 7.5, r"not a frame manifest: parts\[0\]\.image_ids\[0\]: expected a whole number; found 7\.5"),
+        (
+            frames,
+            ("parts", 0, "image_ids", 0),
+            7.5,
+            r"not a frame manifest: parts\[0\]\.image_ids\[0\]: expected a whole number; found 7\.5",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, make: Any, where: tuple[Any, ...], value: Any, words: str) -> None:

@@ -21,7 +21,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "katib": {"cluster"},
     "dataset": {"atm", "snapshot", "darknet"},  # darknet: the anchors of a cfg, for the report
     "tracking": set(),
-    "training": {"cluster", "dataset", "darknet", "detection", "metrics", "tracking"},  # validates with evaluate's own metrics
+    "training": {
+        "cluster",
+        "dataset",
+        "darknet",
+        "detection",
+        "metrics",
+        "tracking",
+    },  # validates with evaluate's own metrics
     "export": {"dataset", "darknet"},
     "detection": {"dataset", "darknet"},
     "metrics": {"dataset", "detection"},

@@ -114,7 +114,10 @@ def test_a_pair_is_evaluated_as_its_folder_is(page: dict[str, Any], tmp_path: Pa
 
 def test_every_option_of_an_evaluation_reaches_it(page: dict[str, Any], tmp_path: Path) -> None:
     folder = page["folder"]
-    shown = [ty.evaluate(folder / "model", folder / "dataset", tmp_path / word, pictures=word) for word in ("blurred", "none")]
+    shown = [
+        ty.evaluate(folder / "model", folder / "dataset", tmp_path / word, pictures=word)
+        for word in ("blurred", "none")
+    ]
     assert ["data:image/jpeg" in found.report.read_text() for found in shown] == [True, False]
 
 

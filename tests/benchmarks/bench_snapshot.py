@@ -58,9 +58,7 @@ def _measured(count: int, kind: str, content: Callable[[int], bytes]) -> Iterato
         )
         first_s, read_s, hash_s = (looks[name].median_s for name in ("first", "read", "hash"))
         what, plain = f"first look, {count:,} {kind}", "recordings" not in kind
-        yield Row(
-            TOPIC, what, first_s, "s", f"reading alone {read_s:.3g} s", first_s / read_s, FIRST if plain else ""
-        )
+        yield Row(TOPIC, what, first_s, "s", f"reading alone {read_s:.3g} s", first_s / read_s, FIRST if plain else "")
         yield Row(TOPIC, what, first_s, "s", f"reading and SHA-256 in one thread {hash_s:.3g} s", first_s / hash_s)
         times = interleaved({"second": look, "walk": lambda: _walk(str(share))}, repeats=5)
         second_s, walk_s = times["second"].median_s, times["walk"].median_s

@@ -40,9 +40,7 @@ def outputs(network: Network) -> torch.Tensor:
 def test_into_the_means_of_a_layer_with_batch_norm():
     network, ties = network_of(conv() + conv())
     set_norm(network, 0, biases=[0.5, -3.0])
-    network.layers[1].get_submodule("conv").weight.data.copy_(
-        torch.tensor([[1.0, 2.0], [3.0, -4.0]])[..., None, None]
-    )
+    network.layers[1].get_submodule("conv").weight.data.copy_(torch.tensor([[1.0, 2.0], [3.0, -4.0]])[..., None, None])
     set_norm(network, 1, means=[0.25, 0.5])
     unit = int(ties.outputs[0][1])
     carried = take_out(network, ties, {unit})

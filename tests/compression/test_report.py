@@ -37,7 +37,9 @@ def made_up() -> CompressionReport:
     difference = Difference("ap50", 0.6, 0.58, Interval(-0.02, -0.05, 0.01))
     comparison = Comparison("test", 40, Groups("recording", np.zeros(40, np.int64), 3), (difference,), {})
     sizes = NetworkSize(9, 1000, 2.0, 4020), NetworkSize(9, 500, 0.5, 2020)
-    return CompressionReport(sizes, (Latency("openvino", 8.0, 6.0),), comparison, pruned_from(parent="a" * 64, weights="b" * 64))
+    return CompressionReport(
+        sizes, (Latency("openvino", 8.0, 6.0),), comparison, pruned_from(parent="a" * 64, weights="b" * 64)
+    )
 
 
 def test_rows_say_what_was_saved_and_how_sure_a_difference_is() -> None:

@@ -113,6 +113,8 @@ def test_an_unknown_activation_is_refused_with_the_known_ones():
 
 def test_silu_is_refused_with_darknets_name_of_it():
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nactivation=silu\n"
-    message = r"a.cfg line 6 \[convolutional\]: unknown activation 'silu'; write activation=swish, Darknet's name of silu; "
+    message = (
+        r"a.cfg line 6 \[convolutional\]: unknown activation 'silu'; write activation=swish, Darknet's name of silu; "
+    )
     with pytest.raises(DarknetFormatError, match=message):
         read_sections(Cfg.parse(text, file="a.cfg"))

@@ -66,7 +66,9 @@ def test_a_last_comma_is_taken_where_it_is_asked_for_alone():
             net.get_floats(key, **options)
 
 
-@pytest.mark.parametrize("value", [".5", "abc", "1e999", "2147483648", "3x", "1e", "0x10", "1_000", "9" * 5000, "nan", "inf", "٣", "1,2"])
+@pytest.mark.parametrize(
+    "value", [".5", "abc", "1e999", "2147483648", "3x", "1e", "0x10", "1_000", "9" * 5000, "nan", "inf", "٣", "1,2"]
+)
 def test_other_whole_numbers_are_refused_with_file_line_section_key_and_value(value):
     cfg = Cfg.parse(f"[net]\na=1\nx = {value}\n", file="dir/my.cfg")
     message = r"^dir/my\.cfg line 3 \[net\]: x: expected a whole number, found '"

@@ -6,7 +6,9 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import lint_cfg
 
 
-def conv(filters: str = "8", *, stride: int = 2, normalize: str = "1", activation: str = "leaky", more: str = "") -> str:
+def conv(
+    filters: str = "8", *, stride: int = 2, normalize: str = "1", activation: str = "leaky", more: str = ""
+) -> str:
     return (
         f"[convolutional]\nbatch_normalize={normalize}\nfilters={filters}\nsize=3\nstride={stride}\npad=1\n"
         f"{more}activation={activation}"

@@ -169,9 +169,7 @@ def check_pruned(network: Network, images: torch.Tensor) -> None:
     carried = take_out(network, ties, removed)
     assert carried.errors == ()
     with torch.no_grad():
-        for expected, found in zip(
-            mask_units(network, ties, removed)(images), carried.network(images), strict=True
-        ):
+        for expected, found in zip(mask_units(network, ties, removed)(images), carried.network(images), strict=True):
             scale = float(expected.abs().max()) if bool(expected.isfinite().all()) else 1.0
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * max(scale, 1), equal_nan=True)
     assert carried.network.num_weights < network.num_weights or not removed

@@ -34,7 +34,9 @@ anchors=10,14, 20,28
 classes=2
 num=2
 """
-REFUSAL = "line 4 [net]: channels: expected 3, since pictures are read as RGB, found 1; train a network of channels=3, or "
+REFUSAL = (
+    "line 4 [net]: channels: expected 3, since pictures are read as RGB, found 1; train a network of channels=3, or "
+)
 ADVICE = "deploy this one from `darknet heads-onnx` with model-color-format=2 (grey) in nvinfer's config"
 
 

@@ -89,7 +89,11 @@ def test_convolution_is_the_loop_with_batch_norm_and_leaky(keys, arguments, norm
 def test_batch_norm_trains_with_darknets_momentum_and_eps():
     (section,) = sections_of("[convolutional]\nbatch_normalize=1\nfilters=2\nactivation=linear")
     norm = section.build().get_submodule("bn")
-    assert (type(norm), norm.eps, norm.momentum) == (torch.nn.BatchNorm2d, 1e-5, 0.01)  # batchnorm_layer.c 253, the GPU's
+    assert (type(norm), norm.eps, norm.momentum) == (
+        torch.nn.BatchNorm2d,
+        1e-5,
+        0.01,
+    )  # batchnorm_layer.c 253, the GPU's
 
 
 def slow_maxpool(x, *, size, stride, padding):

@@ -12,7 +12,9 @@ from traffic_yolo.darknet.surgery_activations import change_activations, read_re
 from traffic_yolo.errors import OptionsError
 
 LAYER = "[convolutional]\nfilters=4\nsize=1\nstride=1\npad=1\n# as trained\nactivation={}\n\n"
-TEXT = "[net]\nwidth=32\nheight=32\nchannels=3\n\n" + LAYER.format("silu") + LAYER.format("relu6") + LAYER.format("silu")
+TEXT = (
+    "[net]\nwidth=32\nheight=32\nchannels=3\n\n" + LAYER.format("silu") + LAYER.format("relu6") + LAYER.format("silu")
+)
 
 
 def test_only_the_names_change_and_each_change_is_counted() -> None:

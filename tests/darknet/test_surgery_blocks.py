@@ -68,7 +68,9 @@ def test_taken_out_the_network_is_what_it_was_with_the_block_silent():
 def test_references_are_written_anew_relative_ones_relative():
     network = trained_network(parse(CONV + BLOCK * 2 + "[route]\nlayers=-4, 6,0\n"))
     both = remove_blocks(network, residual_blocks(network.sections))
-    assert [keys.get_ints("layers") for keys in both.cfg.layers if keys.name == "route"] == [(-1, 0, 0)]  # layers 3, 6, 0
+    assert [keys.get_ints("layers") for keys in both.cfg.layers if keys.name == "route"] == [
+        (-1, 0, 0)
+    ]  # layers 3, 6, 0
     first = remove_blocks(network, residual_blocks(network.sections)[:1])
     assert [keys.get_ints("layers") for keys in first.cfg.layers if keys.name == "route"] == [(-4, 3, 0)]
     assert [keys.get_ints("from") for keys in first.cfg.layers if keys.name == "shortcut"] == [(-3,)]

@@ -57,7 +57,10 @@ EVERYWHERE: dict[str, tuple[dict[str, Any], str]] = {
     "box-of-texts": (changed("annotations", bbox=["1", "2", "3", "4"]), f"{BOXES}\\['1', '2', '3', '4'\\]"),
     "box-of-flags": (changed("annotations", bbox=[1, 2, True, 4]), BOXES),
     "box-in-a-list": (changed("annotations", bbox=[[1, 2, 3, 4]]), BOXES),
-    "box-nan": (changed("annotations", bbox=[1, 2, math.nan, 4]), rf"bbox must be finite; found \[1, 2, nan, 4\]|{NO_JSON}"),
+    "box-nan": (
+        changed("annotations", bbox=[1, 2, math.nan, 4]),
+        rf"bbox must be finite; found \[1, 2, nan, 4\]|{NO_JSON}",
+    ),
     "box-infinite": (changed("annotations", bbox=[1, math.inf, 3, 4]), f"bbox must be finite|{NO_JSON}"),
     "box-huge": (changed("annotations", bbox=[1, 2, HUGE, 4]), "more than 100 digits in a number"),
     "box-missing": (changed("annotations", bbox=...), "bbox is missing"),

@@ -33,7 +33,9 @@ def assert_whole_or_nothing(folder: Path, whole: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("processes", ["1", "2"] if SLOW else ["2"])
 def test_run_after_a_kill_gives_what_an_undisturbed_run_gives(share: Any, tmp_path: Path, processes: str) -> None:
     source = ["convert", "--source", str(share.recordings), "--labels", str(share.label_file), "--processes", processes]
-    with pytest.raises(SystemExit) as ended:  # here, so that the forks have loaded and drawn all that a conversion needs
+    with pytest.raises(
+        SystemExit
+    ) as ended:  # here, so that the forks have loaded and drawn all that a conversion needs
         main([*source, "--out", str(tmp_path / "whole")])
     assert ended.value.code == 0
     whole = content(tmp_path / "whole")

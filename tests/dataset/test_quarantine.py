@@ -287,7 +287,9 @@ def test_a_failed_conversion_leaves_neither_data_set_nor_quarantine(pictures: Pi
 
 
 @pytest.mark.parametrize("place", ["set", "set/aside", "out", "out/aside"])
-def test_a_quarantine_inside_the_source_or_the_output_is_refused(place: str, pictures: Pictures, tmp_path: Path) -> None:
+def test_a_quarantine_inside_the_source_or_the_output_is_refused(
+    place: str, pictures: Pictures, tmp_path: Path
+) -> None:
     options = ConvertOptions(source=pictures.save(), splits="none", quarantine=str(tmp_path / place))
     with pytest.raises((OptionsError, StorageError)):
         convert(options, tmp_path / "out")

@@ -130,7 +130,6 @@ def test_frames_that_the_video_has_not_are_told_where_something_is_drawn_and_cou
     assert tally == {BEHIND: 7}
 
 
-
 def no_video(path: Path) -> None:
     path.write_bytes(b"no video at all" * 100)
 

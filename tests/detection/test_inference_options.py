@@ -18,7 +18,10 @@ from traffic_yolo.errors import OptionsError
         ({"precision": "int8"}, "precision: 'int8' is unknown; expected one of float32, bfloat16"),
         ({"device": "cuda", "processes": 2}, "`processes` share the work on CPUs only"),
         ({"device": "cuda", "runtime": "openvino"}, "`runtime` openvino computes on CPUs only; choose pytorch"),
-        ({"runtime": "auto", "processes": 2}, "`runtime` auto could choose differently in each of `processes`; name one"),
+        (
+            {"runtime": "auto", "processes": 2},
+            "`runtime` auto could choose differently in each of `processes`; name one",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:

@@ -66,7 +66,9 @@ def test_scores_come_back_as_a_table() -> None:
     raw = three_pictures()
     assert raw.score_offsets.tolist() == [0, 1, 3, 4]
     assert raw.score_class_ids.tolist() == [0, 0, 1, 1]
-    np.testing.assert_array_equal(raw.class_scores_of(slice(None)), np.array([[0.8, 0], [0.002, 0.45], [0, 0.1]], np.float32))
+    np.testing.assert_array_equal(
+        raw.class_scores_of(slice(None)), np.array([[0.8, 0], [0.002, 0.45], [0, 0.1]], np.float32)
+    )
     np.testing.assert_array_equal(raw.class_scores_of(raw.boxes_of(0)), raw.class_scores_of(slice(None))[:2])
     assert raw.class_scores_of(raw.boxes_of(1)).shape == (0, 2)
 

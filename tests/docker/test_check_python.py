@@ -54,4 +54,4 @@ def test_the_image_puts_the_parser_where_the_run_looks_for_it(repository: Path) 
     folder, name = IMAGE_PARSER.rsplit("/", 1)
     assert f"COPY --from=parser /build/{name} {folder}/\n" in text
     assert 'RUN python3 check_python.py "${DEEPSTREAM_VERSION}" setup.cfg\n' in text
-    assert text.index("check_python.py \"${") < text.index("cmake -S")
+    assert text.index('check_python.py "${') < text.index("cmake -S")

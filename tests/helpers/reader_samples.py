@@ -276,6 +276,8 @@ _NVINFER = "[property]\ngpu-id=0\nnet-scale-factor=0.0039215697906911373\nnum-de
     "[class-attrs-all]\npre-cluster-threshold=0.25\nnms-iou-threshold=0.45\n"  # fmt: skip
 _NVINFER_YAML = "property:\n  gpu-id: 0\n  infer-dims: 3;416;416\nclass-attrs-all:\n  nms-iou-threshold: 0.45\n"
 _KITTI = "CAR 0.0 0 0.0 10.0 20.0 40.0 60.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.9\n"
+
+
 def _scales(folder: Path) -> Path:
     ScaleHistory(folder / "scales.csv").add(0, np.array([0.5, 0.25]))
     return folder / "scales.csv"

@@ -88,9 +88,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, calm_model: Path, small_d
     return run_locally(compress_pipeline, parameters, folder / "runs")
 
 
-def test_a_smaller_model_goes_to_the_zoo_and_says_what_it_was_pruned_from(
-    finished: LocalRun, calm_model: Path
-) -> None:
+def test_a_smaller_model_goes_to_the_zoo_and_says_what_it_was_pruned_from(finished: LocalRun, calm_model: Path) -> None:
     model = finished.artifact("export", "model")
     before, after = Cfg.read(calm_model / "model.cfg"), Cfg.read(model / "model.cfg")
     filters = [[layer.get_int("filters", 0) for layer in cfg.layers] for cfg in (before, after)]

@@ -25,7 +25,11 @@ def server(tmp_path: Path, untrained_model: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TRAFFIC_YOLO_STORAGE_ATTEMPTS", "1")
     folder = tmp_path / "served"
     folder.mkdir()
-    for name, published in (("model.cfg", "street.cfg"), ("model.weights", "street.weights"), ("classes.names", "a.names")):
+    for name, published in (
+        ("model.cfg", "street.cfg"),
+        ("model.weights", "street.weights"),
+        ("classes.names", "a.names"),
+    ):
         (folder / published).write_bytes((untrained_model / name).read_bytes())
     catalogue(tmp_path, folder, monkeypatch)
     with file_server(folder) as running:
@@ -146,9 +150,7 @@ def test_the_command_says_what_came_and_lists_what_there_is(
     assert listed.startswith("street ")
     values = json.loads(CliRunner().invoke(traffic_yolo, ["fetch", "--json"]).output)["models"]
     assert [each["name"] for each in values] == ["street"]
-    run = CliRunner().invoke(
-        traffic_yolo, ["fetch", "street", "--out", str(tmp_path / "m"), "--json"]
-    )
+    run = CliRunner().invoke(traffic_yolo, ["fetch", "street", "--out", str(tmp_path / "m"), "--json"])
     assert [each["how"] for each in json.loads(run.output)["files"]] == ["already there"] * 3
 
 
@@ -169,7 +171,10 @@ def test_mistakes_are_one_line(server: FileServer, tmp_path: Path) -> None:
     [
         ({"weights": {"address": "https://x/y", "size": 5}}, "street: weights: expected the keys"),
         ({"weights": {"address": "https://x/y", "size": 5, "sha256": "abc"}}, "sha256: expected 64 hexadecimal digits"),
-        ({"weights": {"address": "http://x/y", "size": 5, "sha256": ""}}, "address: expected one that begins with https"),
+        (
+            {"weights": {"address": "http://x/y", "size": 5, "sha256": ""}},
+            "address: expected one that begins with https",
+        ),
         ({"weights": {"address": "https://x/y", "size": 0, "sha256": ""}}, "size: expected a number of bytes"),
         ({"published": {"ap": 43.5, "width": 1, "height": 1, "pictures": "x"}}, r"ap: expected a number in \[0, 1\]"),
         ({"licence": 5}, "licence: expected a text"),
@@ -195,7 +200,9 @@ def test_the_catalogue_of_the_package_is_read_and_evaluate_knows_its_weights() -
         assert (model.weights.sha256 in KNOWN_WEIGHTS) == bool(model.weights.sha256 and model.trained_on)
     # Both files that lay at the address of yolov4-tiny.weights are known, and only the newer is fetched
     tiny = models["yolov4-tiny"].weights
-    assert [KNOWN_WEIGHTS[each] for each in (tiny.sha256, *tiny.earlier_sha256)] == [("yolov4-tiny.weights", "coco")] * 2
+    assert [KNOWN_WEIGHTS[each] for each in (tiny.sha256, *tiny.earlier_sha256)] == [
+        ("yolov4-tiny.weights", "coco")
+    ] * 2
 
 
 def test_the_catalogue_agrees_with_the_reference_files(reference: Path) -> None:

@@ -66,7 +66,8 @@ def test_cut_model_gives_the_classes_that_are_left_the_very_same_scores(
     cut, whole = (detect_split(each, data, "test") for each in (model, ModelFolder.open(untrained_model)))
     np.testing.assert_array_equal(cut.boxes_xyxy, whole.boxes_xyxy)
     np.testing.assert_array_equal(
-        cut.class_scores_of(slice(None)), whole.class_scores_of(slice(None))[:, [whole.classes.index(c) for c in cut.classes]]
+        cut.class_scores_of(slice(None)),
+        whole.class_scores_of(slice(None))[:, [whole.classes.index(c) for c in cut.classes]],
     )
 
 

@@ -185,4 +185,6 @@ def test_the_command_leaves_a_model_folder_whose_float_weights_are_the_rounded_o
     start = read_quantisers(out.with_name("out-training") / "start" / "quantisers.json")
     assert read_quantisers(out / "quantisers.json") != start  # learnt
     assert (out.with_name("out-training") / "run" / "report.html").is_file()
-    assert TrainedOn.read(out / "trained_on.json").start_weights_sha256 == ModelFolder.open(model).sha256("model.weights")
+    assert TrainedOn.read(out / "trained_on.json").start_weights_sha256 == ModelFolder.open(model).sha256(
+        "model.weights"
+    )

@@ -124,9 +124,15 @@ def test_import_takes_a_pair_by_its_name(zoo: Path, untrained_model: Path, tmp_p
 def test_zoo_list_shows_the_pairs(zoo: Path) -> None:
     text = CliRunner().invoke(traffic_yolo, ["zoo", "list", "--zoo", str(zoo)]).output.splitlines()
     assert text[0].startswith("bare pairs, read only")
-    assert text[1].split() == ["lost", "c.weights", *["(no", "cfg", "and", "no", "class", "names", "that", "is", "clearly", "its", "own)"]]
+    assert text[1].split() == [
+        "lost",
+        "c.weights",
+        *["(no", "cfg", "and", "no", "class", "names", "that", "is", "clearly", "its", "own)"],
+    ]
     assert text[2].split() == ["street", "yolo_best.weights", "yolo.cfg", "obj.names"]
-    rows = json.loads(CliRunner().invoke(traffic_yolo, ["zoo", "list", "street", "--zoo", str(zoo), "--json"]).output)["pairs"]
+    rows = json.loads(CliRunner().invoke(traffic_yolo, ["zoo", "list", "street", "--zoo", str(zoo), "--json"]).output)[
+        "pairs"
+    ]
     assert [(row["model"], row["state"], row["problem"]) for row in rows] == [("street", "pair", None)]
 
 
@@ -142,7 +148,9 @@ def test_nothing_is_published_there(zoo: Path, tmp_path: Path) -> None:
 
     before = sorted(zoo.rglob("*"))
     nowhere = tmp_path / "none"
-    with pytest.raises(OptionsError, match=r"zoo: .* holds bare pairs .*\(lost, street\) and is only read; publish to an"):
+    with pytest.raises(
+        OptionsError, match=r"zoo: .* holds bare pairs .*\(lost, street\) and is only read; publish to an"
+    ):
         publish(
             model=nowhere, evaluation=nowhere, tuning=nowhere, validation=nowhere, dataset=nowhere, zoo=zoo, name="new"
         )

@@ -127,7 +127,9 @@ def test_what_a_teacher_saw_goes_before_a_start_of_which_nothing_is_known(
     saw_some = versions(zoo, "small")[0] / "model.weights"
     for seed, start in ((7, ""), (8, "e" * 64)):
         run = make_run(seed)
-        taught = TrainedOn("d" * 64, ("0" * 16,), (), "a.weights" if start else "", start).taught_by(None, weights=saw_some)
+        taught = TrainedOn("d" * 64, ("0" * 16,), (), "a.weights" if start else "", start).taught_by(
+            None, weights=saw_some
+        )
         taught.write(run["model"] / "trained_on.json")
         publish(**run, zoo=zoo, name="taught", rules=GateRules(gate="any"))
     found = [each for each in who_saw(zoo, content_hashes(recording)) if each.model == "taught"]

@@ -117,7 +117,9 @@ def test_young_recording_waits_until_it_has_settled(share: Path) -> None:
     assert reasons(share, settle_s=50_000) == {second.relative_to(share).as_posix(): "is younger than 50000 s"}
     for path in [path for path in share.rglob("*") if path.is_file() and path.suffix != ".h5"]:
         path.unlink()
-    with pytest.raises(StorageError, match="source has nothing to take: .*; left out: .* \\(is younger than 500000 s\\)"):
+    with pytest.raises(
+        StorageError, match="source has nothing to take: .*; left out: .* \\(is younger than 500000 s\\)"
+    ):
         take_snapshot(str(share), settle_s=500_000)
 
 

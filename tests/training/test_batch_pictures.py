@@ -68,7 +68,10 @@ def test_what_is_trained_as_neither_is_hatched() -> None:
 def test_a_large_batch_shows_its_first_pictures_and_says_so() -> None:
     truths = join_truths([np.zeros((0, 4), np.float32)] * 64, [np.zeros(0, np.int64)] * 64, [np.zeros(0, bool)] * 64)
     shown = batch_picture(batch_of(64, truths), CLASSES, iteration=1)
-    assert shown.caption == f"Batch of iteration 1: {MOST_IN_BATCH} of its 64 pictures, 0 boxes in all; plates and heads blurred"
+    assert (
+        shown.caption
+        == f"Batch of iteration 1: {MOST_IN_BATCH} of its 64 pictures, 0 boxes in all; plates and heads blurred"
+    )
     assert decoded(shown.jpeg).shape[:2] == (3 * 68 - 4, 3 * 100 - 4)
 
 
@@ -186,9 +189,7 @@ def test_plates_of_a_batch_and_of_predictions_are_blurred_unless_all_is_to_be_sh
         """How much of the stripes is left where the plate would be: of the batch, and of a picture with predictions."""
         given = decoded(batch_picture(batch, CLASSES, iteration=1, pictures_shown=word).jpeg)
         nothing = found((0, LEFT, 0.01))
-        shown = prediction_pictures(
-            images, truth, nothing, confidence_threshold=0.1, read=striped, pictures_shown=word
-        )
+        shown = prediction_pictures(images, truth, nothing, confidence_threshold=0.1, read=striped, pictures_shown=word)
         parts = given[40:54, 24:72], decoded(shown[0].jpeg)[28:38, 14:36]
         return [float(part.astype(float).mean(axis=(1, 2)).std()) for part in parts]
 

@@ -61,7 +61,9 @@ def test_two_processes_train_as_one_does(forks: Forks, rectangles: Path, tiny_cf
     train(rectangles, tmp_path / "1", options)
     flags = ("--cfg", tiny_cfg, "--batch", 4, "--max-batches", 6, "--optimizer", "sgd", "--learning-rate", 0.001)
     where = ("--dataset", rectangles, "--out", tmp_path / "2")
-    (code, first, err), (other_code, second, other_err) = together(forks, TRAIN, "train", *where, *flags, "--device", "cpu")
+    (code, first, err), (other_code, second, other_err) = together(
+        forks, TRAIN, "train", *where, *flags, "--device", "cpu"
+    )
     assert (code, other_code) == (0, 0), (err, other_err)
     assert (first.count("best AP50 on val"), second) == (1, "")
     one, two = (read_history(tmp_path / name / "history.csv") for name in ("1", "2"))

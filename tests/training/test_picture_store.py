@@ -96,7 +96,9 @@ def test_boxes_end_at_the_edge_of_their_picture_also_where_a_view_shows_more(tmp
     letterboxed = augmented([picture], (200, 200), Augmentation(), letterbox=True, rng=np.random.default_rng(0))
     assert letterboxed.boxes_xyxy.tolist() == [[0, 70, 100, 110], [0, 70, 10, 110], [150, 140, 200, 150]]
     for seed in range(20):  # windows that begin up to 60 pixels outside
-        view = augmented([picture], (200, 100), Augmentation(jitter=0.3), letterbox=False, rng=np.random.default_rng(seed))
+        view = augmented(
+            [picture], (200, 100), Augmentation(jitter=0.3), letterbox=False, rng=np.random.default_rng(seed)
+        )
         grey = (view.image == GREY).all(axis=(0, 2))
         inside = np.flatnonzero(~grey)
         assert view.boxes_xyxy[:, [0, 2]].min() >= inside[0] - 1

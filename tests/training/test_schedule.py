@@ -123,8 +123,16 @@ def test_learning_rate_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("max_batches=10000", "max_batches=1e4", "line 4 [net]: max_batches: expected a whole number of digits alone, "),
-        ("steps=8000,9000", "steps=8000,9e3", "line 6 [net]: steps: expected a whole number of digits alone, found '9e3'"),
+        (
+            "max_batches=10000",
+            "max_batches=1e4",
+            "line 4 [net]: max_batches: expected a whole number of digits alone, ",
+        ),
+        (
+            "steps=8000,9000",
+            "steps=8000,9e3",
+            "line 6 [net]: steps: expected a whole number of digits alone, found '9e3'",
+        ),
         ("burn_in=1000", "burn_in=1000.5", "found '1000.5', of which Darknet reads 1000"),
     ],
 )

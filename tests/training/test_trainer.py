@@ -163,7 +163,8 @@ def test_training_from_weights_of_other_classes_runs(
 def test_loss_that_is_no_number_stops_with_advice(rectangles: Path, tmp_path: Path, options: TrainingOptions) -> None:
     options = replace(options, learning_rate=1e12, burn_in=0, optimizer="sgd")
     with pytest.raises(
-        TrainingError, match=r"loss is (nan|inf) at iteration \d+ with learning rate 1e\+12, pictures recording/0.png, .*: try a smaller"
+        TrainingError,
+        match=r"loss is (nan|inf) at iteration \d+ with learning rate 1e\+12, pictures recording/0.png, .*: try a smaller",
     ):
         train(rectangles, tmp_path / "run", options)
 
@@ -171,7 +172,9 @@ def test_loss_that_is_no_number_stops_with_advice(rectangles: Path, tmp_path: Pa
 def test_existing_run_is_refused_and_left_alone(rectangles: Path, tmp_path: Path, options: TrainingOptions) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
-    with pytest.raises(TrainingError, match=r"training run exists already: .*run; resume it \(--resume\), remove it, or choose"):
+    with pytest.raises(
+        TrainingError, match=r"training run exists already: .*run; resume it \(--resume\), remove it, or choose"
+    ):
         train(rectangles, tmp_path / "run", options)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 

@@ -25,7 +25,10 @@ from traffic_yolo.training.options import TrainingOptions
         ({"batch": True}, "batch: expected a whole number, found True"),
         ({"cfg": None}, "cfg: expected a text, found None"),
         ({"optimizer": "rmsprop"}, "optimizer: expected one of sgd, adamw, adam, found 'rmsprop'"),
-        ({"policy": "linear"}, "policy: expected one of constant, steps, cosine, poly, sgdr, step, exp, sigmoid, random, found 'linear'"),
+        (
+            {"policy": "linear"},
+            "policy: expected one of constant, steps, cosine, poly, sgdr, step, exp, sigmoid, random, found 'linear'",
+        ),
         ({"device": "tpu"}, "device: expected one of auto, cpu, cuda, found 'tpu'"),
         ({"fine_tune_layers": "from:x", "weights": "w"}, "fine_tune_layers: expected all, .* found 'from:x'"),
         ({"fine_tune_layers": "heads"}, "freezes layers, which without weights are random: give weights"),

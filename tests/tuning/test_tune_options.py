@@ -55,7 +55,10 @@ def test_every_flag_reaches_its_option() -> None:
         (["sweep", "--detections", "no.npz", "--truth", "t.json", "--out", "o"], "--detections: no.npz: not found"),
         (["merge-detections", "no.npz", "--out", "o"], "SHARDS: no.npz: not found"),
         (["compare", "a", "b", "--dataset", "d"], "FIRST: a: not found"),
-        (["tune", "--evaluation", "{tmp}", "--dataset", "{tmp}", "--out", "o", "--topk", "x"], "topk: expected whole numbers"),
+        (
+            ["tune", "--evaluation", "{tmp}", "--dataset", "{tmp}", "--out", "o", "--topk", "x"],
+            "topk: expected whole numbers",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(

@@ -50,7 +50,6 @@ class LocationType(_ParamType):
             check_scheme(value)
         return value
 
-
     def may_lack(self, value: str) -> bool:
         """Whether nothing need lie at what was given to read: a text in the place of a file."""
         return value.lstrip().startswith("{")

@@ -86,9 +86,7 @@ def run_options(command: Command) -> Command:
     for decorate in (
         pod_options,
         watch_options,
-        click.option(
-            "--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit)."
-        ),
+        click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment (with --submit)."),
         server_options,
         click.option("--out", default="runs", show_default=True, type=WRITE, help="Folder of local runs."),
         click.option("--submit", "where", flag_value="submit", help="Start a run on the server named by --host."),

@@ -72,9 +72,7 @@ def prune(
         if choice.cfg or choice.weights:
             taken = ModelChoice(choice.cfg, choice.weights, choice.weights_names, class_seeds=choice.class_seeds)
         else:
-            taken = ModelChoice(
-                zoo=zoo, model_name=model_name, version=choice.version, class_seeds=choice.class_seeds
-            )
+            taken = ModelChoice(zoo=zoo, model_name=model_name, version=choice.version, class_seeds=choice.class_seeds)
         print(import_model(taken, Path(parent.path), dataset=Path(dataset.path)).text)
         pruned = prune_model(Path(parent.path), Path(model.path), options, dataset=Path(dataset.path))
         print(pruned.text)

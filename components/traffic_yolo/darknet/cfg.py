@@ -106,9 +106,7 @@ class Section:
         """The whole numbers of a comma-separated list, each as `get_int` reads it, or `default`."""
         return self._numbers(key, default, _parse_int, "whole numbers")
 
-    def get_floats(
-        self, key: str, default: tuple[float, ...] = (), *, last_comma: bool = False
-    ) -> tuple[float, ...]:
+    def get_floats(self, key: str, default: tuple[float, ...] = (), *, last_comma: bool = False) -> tuple[float, ...]:
         """The finite numbers of a comma-separated list, or `default`; with `last_comma` one may follow the last."""
         return self._numbers(key, default, _parse_float, "numbers", last_comma=last_comma)
 

@@ -33,9 +33,7 @@ class ClassChange:
     ) -> "ClassChange":
         """What `change_classes` does with these; raises `OptionsError` as `class_parents` does."""
         parents = class_parents(len(old_names), old_names, new_names, renames=renames, seeds=seeds)
-        origins = {
-            new: old_names[parent] for new, parent in zip(new_names, parents, strict=True) if parent is not None
-        }
+        origins = {new: old_names[parent] for new, parent in zip(new_names, parents, strict=True) if parent is not None}
         seeded = {new: old for new, old in origins.items() if new in seeds and renames.get(old) != new}
         kept = {new: old for new, old in origins.items() if new not in seeded}
         gone = tuple(name for name in old_names if name not in origins.values())

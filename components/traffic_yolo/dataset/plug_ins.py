@@ -30,9 +30,7 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
             pixels=policy.leak_check != "off",
             expected_splits=options.split_choice.wanted,
         ),
-        PictureObserver(
-            policy, options.split_choice.names, labels_only=options.labels_only, pictures=options.pictures
-        ),
+        PictureObserver(policy, options.split_choice.names, labels_only=options.labels_only, pictures=options.pictures),
         AnchorObserver(policy),
         SplitRecorder(policy.split_level, pins_of(policy)),
         SourceCounts(),

@@ -33,7 +33,6 @@ class TeacherFiles:
         folder = ModelFolder.open(path)
         return cls(path.name, path / CFG_NAME, path / WEIGHTS_NAME, folder.classes, _seen(path))
 
-
     @property
     def sha256(self) -> str:
         """Of cfg and weights together."""

@@ -36,11 +36,11 @@ class Line:
         return self.seen.startswith("yes") or self.seen.startswith("may")
 
 
-def line_of(
-    name: str, record: Any, weights_sha256: str, models: Mapping[str, PublishedModel]
-) -> Line:
+def line_of(name: str, record: Any, weights_sha256: str, models: Mapping[str, PublishedModel]) -> Line:
     """The line of an evaluation record. The model is known by the content of its weights, else by its name."""
-    by_content = next((each for each in models.values() if weights_sha256 and each.weights.sha256 == weights_sha256), None)
+    by_content = next(
+        (each for each in models.values() if weights_sha256 and each.weights.sha256 == weights_sha256), None
+    )
     known = by_content or models.get(name)
     height, width = record.protocol["network_hw"]
     published, note = known.published if known else None, "" if known else "not in the catalogue"

@@ -161,7 +161,9 @@ def test_auto_compiles_only_for_many_pictures(mixed_network, monkeypatch):
 
 
 def test_what_is_unknown_or_missing_is_refused_in_one_line(mixed_network, monkeypatch):
-    with pytest.raises(OptionsError, match="runtime: 'tensorrt' is unknown; expected one of auto, pytorch, compiled, onnxrun"):
+    with pytest.raises(
+        OptionsError, match="runtime: 'tensorrt' is unknown; expected one of auto, pytorch, compiled, onnxrun"
+    ):
         RuntimeOptions("tensorrt")
     with pytest.raises(OptionsError, match="precision: 'int8' is unknown; expected one of float32, bfloat16"):
         RuntimeOptions(precision="int8")

@@ -356,7 +356,13 @@ def test_sizes_that_grow_with_the_row_are_no_outliers_and_one_that_does_not_is()
 
 def test_a_box_that_ends_a_few_pixels_before_the_edge_may_be_cut() -> None:
     low = Observation(
-        "nas/r.h5", "SCAN_09999", None, (RawBox("CAR", (400, 487, 110, 47), 1),), "l.json", stated_wh=(960, 540), site="A"
+        "nas/r.h5",
+        "SCAN_09999",
+        None,
+        (RawBox("CAR", (400, 487, 110, 47), 1),),
+        "l.json",
+        stated_wh=(960, 540),
+        site="A",
     )
     roof = replace(low, boxes=(RawBox("CAR", (400, 515, 40, 13), 1),))  # all of a car that is in the picture
     assert list(run("size-outlier", [*plane(400), low, roof])) == []

@@ -224,5 +224,7 @@ def test_one_name_in_two_tasks_is_refused_with_both(tmp_path: Path) -> None:
         (tmp_path / f"task-{number}.xml").write_text('<annotations><image id="0" name="a.jpg"></image></annotations>')
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.jpg").write_bytes(jpeg(1))
-    with pytest.raises(DatasetError, match=r"images/a\.jpg: the label files name a picture twice, .*task-1\.xml line 1"):
+    with pytest.raises(
+        DatasetError, match=r"images/a\.jpg: the label files name a picture twice, .*task-1\.xml line 1"
+    ):
         open_source(SourceChoice(str(tmp_path)))

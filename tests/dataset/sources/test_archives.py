@@ -209,7 +209,9 @@ def test_a_quarantine_takes_of_an_archive_what_it_takes_of_the_folder_in_it(tmp_
     assert kept == [["1.jpg", "3.jpg"]] * 2
     assert aside[0] == aside[1]
     assert len(aside[0]) == 2
-    in_folder = [tuple(text.replace(str(tmp_path / "folder"), str(tmp_path / "a.zip")) for text in row) for row in told[0]]
+    in_folder = [
+        tuple(text.replace(str(tmp_path / "folder"), str(tmp_path / "a.zip")) for text in row) for row in told[0]
+    ]
     assert in_folder == told[1]
 
 

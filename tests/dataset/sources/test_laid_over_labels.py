@@ -119,7 +119,10 @@ def test_recording_that_is_cut_off_is_left_out_and_named(share: Any, tmp_path: P
     options = ConvertOptions(source=str(share.recordings), labels=str(share.label_file))
     summary = convert(options, tmp_path / "out")
     notes = " | ".join(summary.notes)
-    assert f"{path}: left out: still being written, or cut off ({len(whole) // 2} bytes, where its own header says {len(whole)})" in notes
+    assert (
+        f"{path}: left out: still being written, or cut off ({len(whole) // 2} bytes, where its own header says {len(whole)})"
+        in notes
+    )
     assert "labels of 1 frames of recordings that are still being written left out" in notes
     assert total(summary.counts, "images") == 9
 
@@ -184,7 +187,11 @@ def test_names_of_formats_are_those_of_readers_and_writers() -> None:
 
 
 def test_classes_of_the_labels_that_the_recordings_spell_otherwise_are_a_finding(share: Any, tmp_path: Path) -> None:
-    share.coco["categories"] += [{"id": 9, "name": "long truck"}, {"id": 10, "name": "Tram"}, {"id": 11, "name": "tram"}]
+    share.coco["categories"] += [
+        {"id": 9, "name": "long truck"},
+        {"id": 10, "name": "Tram"},
+        {"id": 11, "name": "tram"},
+    ]
     share.save()
     told: list[Problem] = []
     choice = SourceChoice(str(share.recordings), labels=str(share.label_file))

@@ -91,8 +91,18 @@ def test_files_without_fault_have_no_findings(findings: Findings) -> None:
         ("batch-size=4", "repeated-key", "warning", "batch-size is 2 on line 3 and 4 here"),
         ("input-dims=3;4;5;0", "older-key", "warning", "input-dims is the older name of infer-dims"),
         ("model-engine-file=model.onnx_b1_gpu0_fp32.engine", "engine-batch", "warning", "batch 1, but batch-size=2"),
-        ("model-engine-file=model.onnx_b2_gpu0_fp16.engine", "engine-precision", "error", "fp16, but network-mode is fp32"),
-        ("model-engine-file=old.onnx_b2_gpu0_fp32.engine", "foreign-engine", "error", "built of old.onnx, but onnx-file"),
+        (
+            "model-engine-file=model.onnx_b2_gpu0_fp16.engine",
+            "engine-precision",
+            "error",
+            "fp16, but network-mode is fp32",
+        ),
+        (
+            "model-engine-file=old.onnx_b2_gpu0_fp32.engine",
+            "foreign-engine",
+            "error",
+            "built of old.onnx, but onnx-file",
+        ),
         ("maintain-aspect-ratio=yes", "value", "error", "expected 0, 1, true or false, found 'yes'"),
         ("[class-attrs-3]", "class-beyond", "error", "beyond num-detected-classes=3"),
         ("[class-attr-all]", "unknown-group", "error", "did you mean [class-attrs-all]?"),
@@ -116,10 +126,18 @@ def test_each_line_that_breaks_a_rule_is_named(
 @pytest.mark.parametrize(
     ("text", "rule", "message"),
     [
-        ("property:\n  onnx-file: m.onnx\n  network-type: 1\n  strongly-typed: true\n", "value", "write strongly-typed: 1"),
+        (
+            "property:\n  onnx-file: m.onnx\n  network-type: 1\n  strongly-typed: true\n",
+            "value",
+            "write strongly-typed: 1",
+        ),
         ("property:\n  onnx-file: m\n  network-type: 1\n  is-classifier: 1\n", "wrong-form", "write network-type: 1"),
         ("property:\n  onnx-file: m\n  network-type: 1\n  infer-dims: [3, 4, 5]\n", "value", "expected one value"),
-        ("property:\n  onnx-file: m\n  network-type: 1\n  gpu-id: 0\n  gpu-id: 1\n", "repeated-key", "0 on line 4 and 1"),
+        (
+            "property:\n  onnx-file: m\n  network-type: 1\n  gpu-id: 0\n  gpu-id: 1\n",
+            "repeated-key",
+            "0 on line 4 and 1",
+        ),
         ("property:\n  onnx-file: m\n  network-type: 1\ntopk: 20\n", "wrong-place", "write it below class-attrs-all:"),
         ("property:\n  onnx-file: m\n  network-type: 1\n tab: x\n", "syntax", "nvinfer does not start with this file"),
     ],
@@ -292,7 +310,10 @@ def test_a_file_that_nvinfer_cannot_read_is_a_fault_of_the_application(findings:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[property]\nenable=1\nconfig-width=1\n[roi-filtering-stream-0]\nenable=1\n", "this is a file of nvdsanalytics"),
+        (
+            "[property]\nenable=1\nconfig-width=1\n[roi-filtering-stream-0]\nenable=1\n",
+            "this is a file of nvdsanalytics",
+        ),
         ("[property]\nenable=1\n[group-0]\nsrc-ids=0\n", "this is a file of nvdspreprocess"),
         ("[other]\na=1\n", r"expected \[property\] with keys of nvinfer, .* found \[other\]"),
         ("", "found no group"),

@@ -144,7 +144,9 @@ def test_an_engine_of_an_earlier_run_is_taken_by_its_name_alone(node: Node) -> N
     node.copies(node.dumps())
     stale = node.folder / "model-000000000000.onnx_b1_gpu0_fp16.engine"
     stale.write_bytes(b"")
-    with pytest.raises(OptionsError, match=rf"is not of this model, batch and precision; expected model-{digest}.onnx_b1"):
+    with pytest.raises(
+        OptionsError, match=rf"is not of this model, batch and precision; expected model-{digest}.onnx_b1"
+    ):
         node.run(engine=str(stale))
     own = node.folder / f"model-{digest}.onnx_b1_gpu0_fp16.engine"
     own.write_bytes(b"")
@@ -196,7 +198,9 @@ def _wider(found: Detections) -> Detections:
 
 def test_dumps_of_another_resolution_are_refused(node: Node) -> None:
     node.copies(node.dumps(_wider))
-    with pytest.raises(EvaluationError, match=r"a box reaches to .* in frames of 192 x 128; the muxer ran with another"):
+    with pytest.raises(
+        EvaluationError, match=r"a box reaches to .* in frames of 192 x 128; the muxer ran with another"
+    ):
         node.run()
     assert not node.out.exists()
 
@@ -218,7 +222,11 @@ def test_missing_frames_and_unknown_labels_are_refused(node: Node) -> None:
     [
         ("fp16", "", ""),
         ("fp32", "", "asked for fp16, the engine that the run left is fp32 by its name"),
-        ("fp16", "TensorRT 10.x: Engine build failed with kFP16 flag. Retrying without explicit FP16 flag", "built fp32"),
+        (
+            "fp16",
+            "TensorRT 10.x: Engine build failed with kFP16 flag. Retrying without explicit FP16 flag",
+            "built fp32",
+        ),
         ("fp32", "FP16 not supported by platform. Using FP32 mode.", "asked for fp16, nvinfer built fp32"),
         ("", "", "the run left no engine of model-"),
     ],

@@ -160,9 +160,7 @@ class ConvolutionalSection(LayerSection):
     def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:
         """Rows are filters; columns the channels read, of which a group keeps all or none."""
         kept = [(name, tensor[output]) for name, tensor in self.weights(module)]
-        return [
-            tensor[:, inputs[0]] if name == "kernels" and self.groups == 1 else tensor for name, tensor in kept
-        ]
+        return [tensor[:, inputs[0]] if name == "kernels" and self.groups == 1 else tensor for name, tensor in kept]
 
     def build(self) -> nn.Module:
         """A Sequential (B, C, H, W) -> (B, filters, H', W'); weights hold anything until set, or are tied later."""

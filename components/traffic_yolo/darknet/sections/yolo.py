@@ -59,7 +59,6 @@ def _uneven_grid(case: SectionCase) -> Iterator[Finding]:
     yield case.subject.finding(case.rule, "warning", net, message, advice, key=key)
 
 
-
 def _anchor_count(case: SectionCase) -> Iterator[Finding]:
     """`num` that is not the number of anchors listed: OpenCV refuses it."""
     head = case.section

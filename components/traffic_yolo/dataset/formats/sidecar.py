@@ -47,9 +47,7 @@ def sidecar_head(classes: Sequence[str], apart: Sequence[str]) -> bytes:
     return orjson.dumps({"classes": list(classes), "apart": list(apart)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def sidecar_line(
-    frame: Frame, as_read: Sequence[Annotation | None], *, says_frames: bool, picture: str = ""
-) -> bytes:
+def sidecar_line(frame: Frame, as_read: Sequence[Annotation | None], *, says_frames: bool, picture: str = "") -> bytes:
     """The line of a frame, or b"" where the label file says everything.
 
     `as_read[i]` is what a reader gets for the frame's box i, or None where the label file leaves it out; `says_frames`

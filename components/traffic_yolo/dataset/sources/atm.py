@@ -332,9 +332,7 @@ class AtmSource:
         )
 
 
-def _about(
-    name: str, number: int, labels: PictureLabels | None, picture: Callable[[], bytes] | None = None
-) -> About:
+def _about(name: str, number: int, labels: PictureLabels | None, picture: Callable[[], bytes] | None = None) -> About:
     """A frame of a recording, for whoever puts it aside; `picture` gives its bytes, where it has some."""
     return About((labels.where,) if labels else (), f"{name}/{scan_name(number)}", picture=picture)
 

@@ -201,9 +201,7 @@ APP_GROUPS: dict[str, AppGroup] = {
         ),
         in_yaml=False,
     ),
-    "text-embedder": AppGroup(
-        _keys(whole="enable", text="model-name onnx-model-path tokenizer-dir"), in_yaml=False
-    ),
+    "text-embedder": AppGroup(_keys(whole="enable", text="model-name onnx-model-path tokenizer-dir"), in_yaml=False),
 }
 # In YAML the one group of sources names a CSV file, whose first row has the keys of a source
 YAML_SOURCE_KEYS = {"csv-file-path": Key("text")}

@@ -64,9 +64,7 @@ class ConfigSubject:
     folder: Path
     model: KnownModel | None = None
 
-    def finding(
-        self, rule: str, severity: Severity, group: str, key: str, message: str, advice: str
-    ) -> ConfigFinding:
+    def finding(self, rule: str, severity: Severity, group: str, key: str, message: str, advice: str) -> ConfigFinding:
         """A finding at a key's line, at its group's where the key is not there, or at the file as a whole."""
         where = self.file.line(group, key) if group else 0
         return ConfigFinding(rule, severity, self.file.source, where, group, key, message, advice)

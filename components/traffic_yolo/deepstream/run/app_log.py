@@ -17,7 +17,7 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("Failed to set cuda device", "the GPU of gpu-id cannot be used"),
     ("Could not open custom lib", "the parser's library cannot be loaded: --parser-library"),
     ("dlsym failed to get func", "the parser's library has no such function: --parser-function"),
-    ("no element \"nvinfer\"", "the plugin nvinfer is missing: this is no DeepStream image"),
+    ('no element "nvinfer"', "the plugin nvinfer is missing: this is no DeepStream image"),
     ("Cannot access ONNX file", "the ONNX file cannot be read"),
     ("Failed to parse onnx file", "TensorRT cannot read the ONNX file"),
     ("INT8 calibrator not specified", "int8 without a calibration table"),

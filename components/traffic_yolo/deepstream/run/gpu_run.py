@@ -179,9 +179,7 @@ def _keep(log: Path, kept: Path) -> None:
     shutil.copyfile(log, kept)
 
 
-def _engine(
-    work: Path, config: NvinferConfig, asked: str, log: AppLog
-) -> tuple[str, str, tuple[str, ...]]:
+def _engine(work: Path, config: NvinferConfig, asked: str, log: AppLog) -> tuple[str, str, tuple[str, ...]]:
     """(the engine's file, the precision that ran, what speaks against the one asked for)."""
     stem = config.text("onnx-file")
     found = {path.name: EngineName.parse(path.name) for path in sorted(work.glob("*.engine"))}
@@ -226,5 +224,3 @@ def _description(summary: GpuRunSummary, model: ModelFolder, options: GpuRunOpti
         "onnx_sha256": model.sha256(ONNX_NAME),
         "weights_sha256": model.sha256(WEIGHTS_NAME),
     }
-
-
