@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import slow
 
 from traffic_yolo.detection.detect_options import DetectOptions, parse_shard
 from traffic_yolo.detection.detect_step import detect_file
@@ -41,6 +42,7 @@ def test_merged_shards_are_the_single_run_byte_for_byte(
     assert (tmp_path / "merged.npz").read_bytes() == whole.read_bytes()
 
 
+@slow
 def test_processes_give_the_single_run_byte_for_byte(
     untrained_model: Path, small_data_set: Path, whole: Path, tmp_path: Path
 ) -> None:

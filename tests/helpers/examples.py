@@ -3,10 +3,12 @@
 import os
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
+slow = pytest.mark.skipif(not SLOW, reason="takes many seconds; set TRAFFIC_YOLO_SLOW=1 to run it")
 MANY = 10  # times as many examples in `make slow`
 FEW = 3  # times fewer in `make test`, of those that are counted in tens: they are the same ones every time
 

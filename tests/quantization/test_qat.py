@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from examples import slow
 
 from traffic_yolo.cli import main
 from traffic_yolo.darknet.cfg import Cfg
@@ -162,6 +163,7 @@ def test_options_that_would_not_see_the_rounding_are_refused(options: dict[str, 
         TrainingOptions(**options)  # type: ignore[arg-type]
 
 
+@slow
 def test_the_command_leaves_a_model_folder_whose_float_weights_are_the_rounded_ones(
     model: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

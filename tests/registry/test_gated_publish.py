@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import slow
 from judged_runs import publish
 from killing import at_each_point
 
@@ -302,6 +303,7 @@ def test_gates_are_asked_again_where_another_version_came_into_use_meanwhile(
     assert current_version(zoo, "m") == versions(zoo, "m")[1].name
 
 
+@slow
 def test_a_killed_publication_of_a_worse_version_never_brings_it_into_use(make_run: MakeRun, tmp_path: Path) -> None:
     import shutil
 

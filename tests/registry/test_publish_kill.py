@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from examples import slow
 from judged_runs import publish
 from killing import at_each_point
 
@@ -45,8 +46,12 @@ def fresh(zoo: Path, start: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "full", "step"),
-    [((0,), False, EVERY), ((0, 1), False, min(EVERY, 3)), ((0,), True, EVERY), ((0, 1), True, EVERY)],
-    ids=["first version, killed", "second version, killed", "first version, disk full", "second version, disk full"],
+    [
+        pytest.param((0,), False, EVERY, id="first version, killed"),
+        pytest.param((0, 1), False, min(EVERY, 3), id="second version, killed", marks=slow),
+        pytest.param((0,), True, EVERY, id="first version, disk full", marks=slow),
+        pytest.param((0, 1), True, EVERY, id="second version, disk full"),
+    ],
 )
 def test_a_retry_finishes_what_was_cut_off_at_any_point(
     make_run: MakeRun, tmp_path: Path, seeds: tuple[int, ...], full: bool, step: int
@@ -80,6 +85,7 @@ def test_a_retry_finishes_what_was_cut_off_at_any_point(
     assert resumed > (2 if step < EVERY or EVERY == 1 else 0)
 
 
+@slow
 def test_a_version_that_failed_its_parity_stays_out_of_use_when_its_publication_is_finished(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
@@ -137,6 +143,7 @@ def _publish(run: dict[str, Path], zoo: Path) -> str:
     return publish(**run, zoo=zoo, name="m").version
 
 
+@slow
 def test_two_publishers_at_once_and_a_kill_leave_every_version_that_was_in_use_in_the_history(
     make_run: MakeRun, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from examples import slow
 
 from traffic_yolo.cli import main
 from traffic_yolo.registry.bundle import SUMS_NAME, verify_bundle
@@ -320,6 +321,7 @@ def test_gc_refuses_days_that_are_none(run: Run, days: str) -> None:
     assert f"--keep-days: expected 0 to 36500 days, found {days}" in run("gc", "--keep-days", days, code=2)
 
 
+@slow
 def test_gc_that_was_killed_leaves_no_half_version(zoo: Path, run: Run, tmp_path: Path) -> None:
     from killing import at_each_point
 

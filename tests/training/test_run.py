@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import slow
 from written_data_set import write_manifest
 
 from traffic_yolo.cli import main
@@ -334,6 +335,7 @@ def wait_for(path: Path, process: "subprocess.Popen[Any]", text: str) -> None:
         time.sleep(0.02)
 
 
+@slow
 def test_sigterm_to_the_command_is_exit_code_143(rectangles: Path, tiny_cfg: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     training = ("train", "--dataset", rectangles, "--cfg", tiny_cfg, "--batch", 4, "--device", "cpu", "--out", run)

@@ -17,6 +17,7 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from examples import slow
 from quick_yaml import load_yaml
 from written_data_set import write_manifest
 
@@ -126,6 +127,7 @@ def test_its_command_is_one_that_the_command_line_takes() -> None:
     assert training_command(*WHERE, on_gpus, max_restarts=3) == command
 
 
+@slow
 def test_two_nodes_train_together_by_the_manifest_s_own_command(
     make_rectangles: Callable[..., Path], tiny_cfg_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

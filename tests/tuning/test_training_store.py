@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from examples import slow
 from forked import Forks
 
 from traffic_yolo.dataset.data_set import DataSet
@@ -42,6 +43,7 @@ trained_once(DataSet.open(Path(sys.argv[1])), Path(sys.argv[2]), training, timin
 """
 
 
+@slow
 def test_processes_in_parallel_train_once_though_one_is_killed_while_it_holds_the_lease(
     small_data_set: Path, tmp_path: Path
 ) -> None:

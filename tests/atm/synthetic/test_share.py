@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from examples import slow
 
 from traffic_yolo.atm.calibration import read_calibration
 from traffic_yolo.atm.jpeg import check_jpeg_complete
@@ -211,6 +212,7 @@ def test_neighbouring_pictures_differ_where_objects_are(share: Path) -> None:
     assert (np.abs(pictures[0] - pictures[1]) > 40).mean() > 0.004
 
 
+@slow
 def test_the_same_seed_gives_the_same_bytes_however_many_processes(tmp_path: Path) -> None:
     write_share(tmp_path / "a", SMALL)
     write_share(tmp_path / "b", replace(SMALL, processes=2))

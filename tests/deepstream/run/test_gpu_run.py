@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import slow
 from kitti_dump import write_kitti
 
 from traffic_yolo.cli import main
@@ -79,6 +80,7 @@ def node(tmp_path: Path, model: Path, dataset: Path) -> Node:
     return Node(tmp_path, model, dataset)
 
 
+@slow
 def test_a_stand_in_on_the_path_runs_end_to_end_over_pictures_of_two_sizes(
     node: Node,
     model: Path,
