@@ -57,7 +57,7 @@ def data_of(case: Case, out: Path, reference: Path) -> Path:
         return folder
     traffic = reference / "traffic"
     options = ConvertOptions(
-        str(traffic / "recordings"), labels=str(traffic / "human_labels.json"), val_sites="siteC", test_sites="siteE"
+        str(traffic / "recordings"), labels=str(traffic / "human_labels.json"), val_sites="C", test_sites="E"
     )
     convert(options, folder)
     return folder
@@ -72,7 +72,7 @@ def start_of(case: Case, reference: Path) -> dict[str, Any]:
         "cfg": str(weights / "yolo-fastest-1.1.cfg"),
         "weights": str(weights / "yolo-fastest-1.1.weights"),
         "weights_names": str(weights / "coco.names"),
-        "class_seeds": "BUS=bus,TRUCK=truck,LONG_TRUCK=truck,CAR=car,MOTORCYCLE=motorbike,PEDESTRIAN=person",
+        "class_seeds": "BUS=bus,TRUCK=truck,CAR=car,MOTORCYCLE=motorbike",
     }
 
 
