@@ -25,7 +25,7 @@ from kfp import local
 from traffic_yolo.errors import ERROR_PREFIX, GATE_PREFIX, GateError, TrafficYoloError
 from traffic_yolo.page_origin import RUNS_VARIABLE, environment_variable
 from traffic_yolo.process_identity import identity
-from traffic_yolo.progress import INTERVAL_VARIABLE
+from traffic_yolo.progress import INTERVAL_VARIABLE, stage
 from traffic_yolo.run_id import OWNER_VARIABLE
 from traffic_yolo.storage import NAS_ROOT_VARIABLE, AnyPath, output_path
 
@@ -80,6 +80,7 @@ def run_locally(pipeline: Any, parameters: Mapping[str, Any], out: AnyPath) -> L
         _as_owner(),
         environment_variable(RUNS_VARIABLE, str(root.resolve())),
         _task_output() as output,
+        stage("running tasks"),
     ):
         # The tasks run in this interpreter whatever the image is called; kfp doubts names without "python".
         warnings.filterwarnings("ignore", message="You may be attemping to run a task that uses custom")
