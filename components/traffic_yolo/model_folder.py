@@ -18,6 +18,7 @@ CLASSES_NAME = "classes.names"
 LABELS_NAME = "labels.txt"
 ONNX_NAME = "model.onnx"
 EXPORT_NAME = "export.json"
+INT8_NAME, FP16_NAME = "model-int8.onnx", "model-fp16.onnx"  # as `quantize` writes them
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,10 @@ def test_a_goal_out_of_reach_names_what_can_be_had():
         ({"prune_ratio": 1.0}, "prune_ratio: expected a number from 0 to 0.99, found 1"),
         ({"prune_kind": "rows"}, "prune_kind: expected one of channels, regular, blocks, found 'rows'"),
         ({"bflops_ratio": 0.3, "latency_ms": 5.0}, "bflops_ratio: latency_ms is another goal; leave one of them out"),
+        (
+            {"prune_kind": "blocks", "latency_ms": 1.0},
+            "latency_ms: the table is one of channels; give blocks a prune_ratio or bflops_ratio",
+        ),
         ({"prune_kind": "blocks", "prune_scope": "per_layer"}, "prune_scope: per_layer ranks channels; blocks are"),
     ],
 )

@@ -150,20 +150,20 @@ FUSED = without_batch_norm(network_of(CONV))
             {"prune_kind": "blocks", "prune_ratio": 0.5},
             "made.cfg: nothing to take out: 1 blocks may go; ask for more",
         ),
-        (
-            network_of(CONV + BLOCK),
-            {"prune_kind": "blocks", "latency_ms": 1.0},
-            "latency_ms: the table is one of channels; give blocks a prune_ratio or bflops_ratio",
-        ),
     ],
-    ids=["no batch-norm", "all frozen", "nothing goes", "out of reach", "no blocks", "too few blocks", "block latency"],
+    ids=["no batch-norm", "all frozen", "nothing goes", "out of reach", "no blocks", "too few blocks"],
 )
 def test_what_cannot_be_pruned_so_is_one_line(network, options, expected, monkeypatch):
-    monkeypatch.setattr(latency, "measure", lambda _: None)
-    if options.get("latency_ms"):
-        monkeypatch.setattr(latency, "measure", lambda _: LatencyTable({}, {}, 0.0))
+    monkeypatch.setattr(latency, "measure", lambda _: pytest.fail("measured before it was refused"))
     with pytest.raises(OptionsError, match=expected):
         prune_network(network, PruneOptions(**options))
+
+
+def test_a_last_batch_of_one_picture_is_not_counted_as_measured(small_data_set: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("traffic_yolo.compression.reestimate.BATCH", 2)
+    data = DataSet.open(small_data_set)
+    assert len(data.split("train")) >= 3
+    assert reestimate(network_of(CONV), data, pictures=3, seed=0) == 2
 
 
 def test_measured_anew_batch_norm_has_the_mean_over_batches(small_data_set: Path):

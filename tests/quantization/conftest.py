@@ -9,12 +9,13 @@ from written_data_set import write_manifest
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.detect import network_input
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.export.export_model import export_model
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.quantization.graph import read_float_graph
 from traffic_yolo.quantization.judge import raw_of
-from traffic_yolo.quantization.running import network_input, open_session
+from traffic_yolo.quantization.running import open_session
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,12 @@ def dataset(model: Path, small_data_set: Path, tmp_path_factory: pytest.TempPath
     folder, data = ModelFolder.open(model), DataSet.open(root)
     pictures = data.split("val")
     session = open_session(read_float_graph(folder.onnx_path))
-    rows = [session.run(["output"], {"input": network_input(each, folder)[None]})[0][0] for each in pictures]
+    rows = [
+        session.run(["output"], {"input": network_input(each, folder.network_hw, letterboxed=folder.letterbox)[None]})[
+            0
+        ][0]
+        for each in pictures
+    ]
     rows = [each[each[:, 4] > 0.001] for each in rows]
     options = NmsOptions(confidence_threshold=0.001, max_detections=20)
     found = non_maximum_suppression(raw_of(rows, pictures, folder, data, "val"), options)

@@ -40,15 +40,20 @@ class Family:
         return math.lcm(*(multiple // math.gcd(multiple, count) for _, count in self.counts))
 
 
+def check_batch_norm(network: Network) -> None:
+    """Raises `OptionsError` for a network without batch-norm, by whose scales pruning goes."""
+    if not any(scales_of(layer) is not None for layer in network.layers):
+        found = "expected a network with batch-norm, found none: pruning goes by its scales"
+        raise OptionsError(f"{network.cfg.file}: {found}; give the weights from before they were fused")
+
+
 def families(network: Network, ties: ChannelTies, *, frozen: Collection[int] = ()) -> tuple[Family, ...]:
     """The units that may go, by the layers that make them.
 
     A unit stays where it is fixed, where a layer that makes it is among `frozen`, and where none of these layers has a
     batch-norm: nothing would say how much it matters. Raises `OptionsError` where none may go.
     """
-    if not any(scales_of(layer) is not None for layer in network.layers):
-        found = "expected a network with batch-norm, found none: pruning goes by its scales"
-        raise OptionsError(f"{network.cfg.file}: {found}; give the weights from before they were fused")
+    check_batch_norm(network)
     makers: dict[int, dict[int, int]] = {}
     for section in network.sections:
         owned = isinstance(section, MAKERS) and getattr(section, "shared_with", None) is None

@@ -89,5 +89,7 @@ class PruneOptions:
         check_options(self)
         if self.bflops_ratio is not None and self.latency_ms is not None:
             raise OptionsError("bflops_ratio: latency_ms is another goal; leave one of them out")
+        if self.prune_kind == BLOCKS and self.latency_ms is not None:
+            raise OptionsError("latency_ms: the table is one of channels; give blocks a prune_ratio or bflops_ratio")
         if self.prune_kind == BLOCKS and self.prune_scope == PER_LAYER:
             raise OptionsError("prune_scope: per_layer ranks channels; blocks are ranked over the network")

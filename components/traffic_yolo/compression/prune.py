@@ -12,7 +12,7 @@ import numpy as np
 from traffic_yolo.compression import latency
 from traffic_yolo.compression.carry import CarryError, inexact_units, take_out
 from traffic_yolo.compression.choice import least_important, smallest_ratio
-from traffic_yolo.compression.importance import families, importance
+from traffic_yolo.compression.importance import check_batch_norm, families, importance
 from traffic_yolo.compression.masking import scales_of
 from traffic_yolo.compression.options import BLOCKS, GLOBAL, REGULAR, REGULAR_MULTIPLE, PruneOptions
 from traffic_yolo.compression.reestimate import reestimate
@@ -105,11 +105,11 @@ def _document(
 
 def prune_network(network: Network, options: PruneOptions) -> Pruned:
     """`network` (in eval mode) pruned; raises as `prune`."""
-    if not any(scales_of(layer) is not None for layer in network.layers):
-        found = "expected a network with batch-norm, found none: pruning goes by its scales"
-        raise OptionsError(f"{network.cfg.file}: {found}; give the weights from before they were fused")
+    check_batch_norm(network)
+    if options.prune_kind == BLOCKS:
+        return _without_blocks(network, options)
     table = latency.measure(network) if options.latency_ms is not None else None
-    pruned = (_without_blocks if options.prune_kind == BLOCKS else _without_channels)(network, options, table)
+    pruned = _without_channels(network, options, table)
     if table is None:
         return pruned
     times = (latency.latency_ms(network), latency.latency_ms(pruned.network))
@@ -176,7 +176,7 @@ def _without_channels(network: Network, options: PruneOptions, table: latency.La
     return Pruned(carried.network, layers, carried.errors, (), len(units), len(free))
 
 
-def _without_blocks(network: Network, options: PruneOptions, table: latency.LatencyTable | None) -> Pruned:
+def _without_blocks(network: Network, options: PruneOptions) -> Pruned:
     frozen = _frozen(network)
     blocks = [block for block in residual_blocks(network.sections) if not frozen & set(block.layers)]
     if not blocks:
@@ -189,9 +189,7 @@ def _without_blocks(network: Network, options: PruneOptions, table: latency.Late
     def sections_at(ratio: float) -> Sections:
         return read_sections(cfg_without_blocks(network.cfg, chosen(ratio)))
 
-    if table is not None:
-        raise OptionsError("latency_ms: the table is one of channels; give blocks a prune_ratio or bflops_ratio")
-    gone = chosen(_ratio(network, options, table, sections_at))
+    gone = chosen(_ratio(network, options, None, sections_at))
     if not gone:
         raise OptionsError(f"{network.cfg.file}: nothing to take out: {len(blocks)} blocks may go; ask for more")
     return Pruned(remove_blocks(network, gone), (), (), tuple(gone), len(gone), len(blocks))

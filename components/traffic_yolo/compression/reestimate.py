@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.resize import letterbox, stretch
-from traffic_yolo.dataset.data_set import DataSet, LabelledImage
-from traffic_yolo.detection.detect import read_rgb
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.detect import network_input
 from traffic_yolo.errors import DatasetError
 
 BATCH = 8
@@ -16,7 +15,8 @@ BATCH = 8
 def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) -> int:
     """Replaces, in place, means and variances by those of so many pictures of the split train; returns how many.
 
-    Each layer sees what the layers before it give with the batch's own statistics, as in training; batches count alike.
+    Each layer sees what the layers before it give with the batch's own statistics, as in training; batches count alike,
+    and a last one of a single picture is left out.
     Raises `DatasetError` where the split is empty.
     """
     found = dataset.split("train")
@@ -25,7 +25,7 @@ def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) 
     order = np.random.default_rng(seed).permutation(len(found))[:pictures]
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
-    was_training = network.training
+    was_training, measured = network.training, 0
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
@@ -35,16 +35,15 @@ def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) 
         with torch.no_grad():
             for start in range(0, len(order), BATCH):
                 chosen = [found[index] for index in order[start : start + BATCH].tolist()]
-                if len(chosen) > 1 or start == 0:
-                    network(torch.from_numpy(np.stack([_input(network, picture) for picture in chosen])))
+                if len(chosen) == 1 and start:
+                    break  # one picture has no variance where a layer has one pixel
+                tensors = [
+                    network_input(picture, network.input_hw, letterboxed=network.letterbox) for picture in chosen
+                ]
+                network(torch.from_numpy(np.stack(tensors)))
+                measured += len(chosen)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         network.train(was_training)
-    return len(order)
-
-
-def _input(network: Network, picture: LabelledImage) -> "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]":
-    height, width = network.input_hw
-    resize = letterbox if network.letterbox else stretch
-    return resize(read_rgb(picture), (width, height))
+    return measured

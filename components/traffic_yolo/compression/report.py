@@ -21,7 +21,7 @@ from traffic_yolo.evaluation.compare import Comparison, compare
 from traffic_yolo.evaluation.evaluate import evaluate
 from traffic_yolo.html_report import Html, page, paragraph, table
 from traffic_yolo.metrics.paired import Difference
-from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.model_folder import INT8_NAME, ModelFolder
 from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.progress import stage
 from traffic_yolo.pruned_from import PRUNED_NAME, NetworkSize, PrunedFrom
@@ -29,7 +29,6 @@ from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_json
 
 SCHEMA_VERSION = 1
 REPORT_NAME, RESULT_NAME = "report.html", "compression.json"
-INT8_NAME = "model-int8.onnx"  # as quantize writes it; measured where both models have one
 REPEATS, WARM_UP = 20, 2  # the median counts; what comes before is not measured
 MOST_S = 20.0  # of one runtime; five repeats there are whatever they take
 

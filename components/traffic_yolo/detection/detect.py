@@ -156,6 +156,12 @@ def read_rgb(picture: Picture, *, at_least_wh: tuple[int, int] | None = None) ->
     return decode_rgb(data, what=str(picture.path), at_least_wh=at_least_wh)
 
 
+def network_input(picture: Picture, network_hw: tuple[int, int], *, letterboxed: bool) -> NDArray[np.float32]:
+    """(3, h, w) in [0, 1] of one picture, resized as Darknet does; raises as `read_rgb`."""
+    height, width = network_hw
+    return (letterbox if letterboxed else stretch)(read_rgb(picture), (width, height))
+
+
 def _read_batches(
     pictures: Iterable[Picture], protocol: Protocol, batch: int, read_pixels: Reader
 ) -> Iterator[tuple[Sequence[Picture], NDArray[np.float32]]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from traffic_yolo.darknet.resize import network_boxes_to_picture
 from traffic_yolo.darknet.tracing import INPUT_NAME
 from traffic_yolo.dataset.data_set import DataSet, LabelledImage
+from traffic_yolo.detection.detect import network_input
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.protocol import protocol_of
 from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR, RawDetections, offsets_of
@@ -18,7 +19,7 @@ from traffic_yolo.metrics.coco import evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.model_folder import ModelFolder
 from traffic_yolo.progress import progress
-from traffic_yolo.quantization.running import network_input, open_session
+from traffic_yolo.quantization.running import open_session
 
 Rows = NDArray[np.float32]  # (n, 6): x1, y1, x2, y2 in network pixels, score, label
 
@@ -43,7 +44,7 @@ def judge(
     sessions = {name: open_session(graph) for name, graph in graphs.items()}
     rows: list[list[Rows]] = [[] for _ in graphs]
     for picture in progress(pictures, description=what, unit="picture"):
-        tensor = network_input(picture, model)
+        tensor = network_input(picture, model.network_hw, letterboxed=model.letterbox)
         for (name, session), kept in zip(sessions.items(), rows, strict=True):
             found = session.run(["output"], {INPUT_NAME: tensor[None]})[0][0]
             found = found[~(found[:, 4] <= CONFIDENCE_FLOOR)]  # a score that is NaN stays, to be seen

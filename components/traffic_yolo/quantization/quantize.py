@@ -12,10 +12,11 @@ from typing import Any
 import onnx
 
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.detection.detect import network_input
 from traffic_yolo.detection.protocol import check_same_classes
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.export.export_model import export_model
-from traffic_yolo.model_folder import WEIGHTS_NAME, ModelFolder
+from traffic_yolo.model_folder import FP16_NAME, INT8_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.progress import stage
 from traffic_yolo.quantization.calibration import tensor_ranges
 from traffic_yolo.quantization.calibration_set import choose_pictures
@@ -25,14 +26,12 @@ from traffic_yolo.quantization.judge import Precision, judge
 from traffic_yolo.quantization.options import AUTO, TRAIN, QuantizeOptions
 from traffic_yolo.quantization.qat import QatTraining, train_quantised
 from traffic_yolo.quantization.qdq import QdqGraph
-from traffic_yolo.quantization.running import network_input
 from traffic_yolo.quantization.scan import noise_by_convolution
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_bytes, write_json, write_text
 from traffic_yolo.storage.whole_folder import check_new_folder
 from traffic_yolo.training.fake_quantise import QUANTISERS_NAME
 
 SCHEMA_VERSION = 1
-INT8_NAME, FP16_NAME = "model-int8.onnx", "model-fp16.onnx"
 RESULT_NAME, TABLE_NAME = "quantization.json", "quantization.txt"
 
 
@@ -141,7 +140,7 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
     for split in (TRAIN, options.split):
         if not data.split(split):
             raise EvaluationError(f"{dataset}: split {split!r} has no pictures; {data.filled_splits}")
-    load = partial(network_input, model=folder)
+    load = partial(network_input, network_hw=folder.network_hw, letterboxed=folder.letterbox)
     with stage("choosing calibration pictures"):
         chosen, bands = choose_pictures(data.split(TRAIN), options.calibration_pictures, load, seed=options.seed)
     with stage("finding ranges"):

@@ -7,11 +7,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from traffic_yolo.darknet.resize import letterbox, stretch
 from traffic_yolo.darknet.tracing import INPUT_NAME
-from traffic_yolo.detection.detect import Picture, read_rgb
 from traffic_yolo.errors import ModelError
-from traffic_yolo.model_folder import ModelFolder
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -50,10 +47,3 @@ class TensorReader:
         if self._session is not None:
             found |= dict(zip(self._inside, self._session.run(self._inside, {INPUT_NAME: tensor[None]}), strict=True))
         return {name: found[name] for name in self._tensors}
-
-
-def network_input(picture: Picture, model: ModelFolder) -> NDArray[np.float32]:
-    """(3, h, w) in [0, 1] of one picture, resized as every inference of ours does; raises as `read_rgb`."""
-    height, width = model.network_hw
-    resize = letterbox if model.letterbox else stretch
-    return resize(read_rgb(picture), (width, height))
