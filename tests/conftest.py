@@ -17,6 +17,8 @@ from s3_servers import S3Server, moto_server
 from shuffling import shuffled
 
 if TYPE_CHECKING:
+    from browser import Browser
+
     from traffic_yolo.detection.nms import Detections
     from traffic_yolo.metrics.ground_truth import GroundTruth
 
@@ -96,6 +98,18 @@ def moto() -> Iterator[S3Server]:
     """One S3 server for all tests of this process: it takes longer to start than most tests with it; a bucket is cheap."""
     with moto_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Chromium, started once a test process; each test opens its own page."""
+    from browser import chromium, find_chromium
+
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium; or set TRAFFIC_YOLO_CHROMIUM)")
+    with chromium(program) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,17 @@
 """The script of pages in Chromium: filters, pictures enlarged, frames as the Kubeflow UI has them, and no script at all."""
 
 import html
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from browser import Browser, chromium, find_chromium
+from browser import Browser
 
 from traffic_yolo.html_report import details, page, picture, pictures, table
 from traffic_yolo.page_origin import About, Subject
 
 SHOWN = "[...document.querySelectorAll('figure')].filter(e => e.offsetParent).map(e => e.innerText.trim())"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium; or set TRAFFIC_YOLO_CHROMIUM)")
-    with chromium(program) as opened:
-        yield opened
 
 
 def document() -> str:

@@ -5,11 +5,10 @@ TRAFFIC_YOLO_SCREENSHOTS=folder keeps pictures of the pages, for people to look 
 
 import csv
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, chromium, find_chromium
+from browser import Browser
 from page_checks import FAINT_TEXT
 
 EVALUATION_FIGURES = {
@@ -45,15 +44,6 @@ CUT_OFF = """[...document.querySelectorAll('svg text')].filter(t => {
 }).map(t => t.textContent + ' in ' + t.closest('svg').getAttribute('aria-label'))"""
 EMPTY_PICTURES = """[...document.querySelectorAll('img:not(dialog img)')].filter(i => !i.complete || !i.naturalWidth || !i.alt)
     .map(i => i.alt)"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium; or set TRAFFIC_YOLO_CHROMIUM)")
-    with chromium(program) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

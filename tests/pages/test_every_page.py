@@ -5,11 +5,10 @@ axe-core looks too; `make pages` keeps pictures of what is tested here.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, chromium, find_chromium
+from browser import Browser
 from every_page import NAMES, make_every_page
 from examples import SLOW
 from page_checks import FAINT_TEXT, TOO_WIDE, axe_findings, is_serious
@@ -17,15 +16,6 @@ from page_checks import FAINT_TEXT, TOO_WIDE, axe_findings, is_serious
 pytestmark = pytest.mark.skipif(not SLOW, reason="minutes; TRAFFIC_YOLO_SLOW=1 runs it")
 WIDTHS = (380, 900, 1600)
 PAPER = 703  # pixels: A4 less its margins of 12 mm
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium; or set TRAFFIC_YOLO_CHROMIUM)")
-    with chromium(program) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,10 @@ TRAFFIC_YOLO_SCREENSHOTS=folder keeps pictures of it, for people to look at.
 import dataclasses
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, chromium, find_chromium
+from browser import Browser
 from records import made_up_record
 
 from traffic_yolo.registry.gates.gate import FAILED, PASSED, Gate
@@ -31,15 +30,6 @@ BROKEN_WORDS = """[...document.querySelectorAll('td:not(.long), th, th button')]
     }).map(word => word[0])))"""
 UNNAMED = """[...document.querySelectorAll('td')].filter(e =>
     getComputedStyle(e, '::before').content !== JSON.stringify(e.dataset.name)).length"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium; or set TRAFFIC_YOLO_CHROMIUM)")
-    with chromium(program) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """`traffic-yolo log`: the numbers of a folder, and what MLflow's own client reads back of them."""
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from mlflow_store import mlflow_store
 
 from traffic_yolo.commands.log import command
 from traffic_yolo.errors import OptionsError, StorageError
@@ -97,14 +97,8 @@ class TestMlflow:
 
     @pytest.fixture(autouse=True)
     def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path / 'store'}")
-        monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
-        logger = logging.getLogger("mlflow")  # it sets up a handler and stops propagation
-        kept = (logger.handlers[:], logger.propagate)
-        yield f"file://{tmp_path / 'store'}"
-        logger.handlers[:], logger.propagate = kept
+        with mlflow_store(tmp_path / "store", monkeypatch) as folder:
+            yield f"file://{folder}"
 
     def client(self, store: str) -> Any:
         from mlflow.tracking import MlflowClient

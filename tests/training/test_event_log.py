@@ -1,7 +1,6 @@
 """What TensorBoard and MLflow are told, read back with their own readers; and that neither can end a training."""
 
 import configparser
-import logging
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from mlflow_store import mlflow_store
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training import log_to as words
@@ -147,14 +147,8 @@ class TestMlflow:
 
     @pytest.fixture(autouse=True)
     def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path / 'store'}")
-        monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
-        logger = logging.getLogger("mlflow")  # it sets up a handler and stops propagation
-        kept = (logger.handlers[:], logger.propagate)
-        yield tmp_path / "store"
-        logger.handlers[:], logger.propagate = kept
+        with mlflow_store(tmp_path / "store", monkeypatch) as folder:
+            yield folder
 
     def client(self, store: Path) -> Any:
         from mlflow.tracking import MlflowClient
