@@ -114,6 +114,7 @@ OPEN_TO_ALL = {
     "report_index",
     "result_view",
     "run_id",
+    "severity",
     "storage",
     "terminations",
     "typed_values",

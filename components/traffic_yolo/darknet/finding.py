@@ -1,9 +1,9 @@
 """One thing that a lint reports."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Severity = Literal["error", "warning", "info"]
+from traffic_yolo.severity import Severity
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, OPENCV
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
+from traffic_yolo.severity import SEVERITIES
 from traffic_yolo.storage import AnyPath, input_path
 
 SCHEMA_VERSION = 1
 
-_SEVERITIES = ("error", "warning", "info")
 _WHERE = re.compile(r"^(?P<file>.*?) line (?P<line>\d+)(?: \[(?P<section>\w+)\])?: (?P<message>.*)$", re.DOTALL)
 
 
@@ -63,7 +63,7 @@ class LintReport:
             "target": self.target,
             "cfg": self.file,
             "weights_bytes": {"expected": self.expected_bytes, "actual": self.actual_bytes},
-            "counts": {severity: self.count(severity) for severity in _SEVERITIES},
+            "counts": {severity: self.count(severity) for severity in SEVERITIES},
             "findings": [as_json(finding) for finding in self.findings],
         }
 
@@ -194,4 +194,4 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
         seen[finding.line, finding.message] += 1
         if seen[finding.line, finding.message] == 1:
             kept.append(finding)
-    return tuple(sorted(kept, key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line, finding.rule)))
+    return tuple(sorted(kept, key=lambda finding: (SEVERITIES.index(finding.severity), finding.line, finding.rule)))

@@ -6,11 +6,12 @@ Each rule says what the builder would do, as its sources have it (yolo.cpp, util
 from collections.abc import Iterator
 from pathlib import Path
 
-from traffic_yolo.darknet.finding import Finding, Severity
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.lint_deepstream_reading import READING_RULES
 from traffic_yolo.darknet.lint_findings import Rule, Subject
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM as NAME
+from traffic_yolo.severity import Severity
 
 NET_KEYS = ("width", "height", "channels", "letter_box")
 REFERRING = {"route": "layers", "shortcut": "from", "sam": "from"}

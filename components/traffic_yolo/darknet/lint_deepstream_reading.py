@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.finding import Finding, Severity
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.lint_findings import Rule, SectionCase, Subject
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM as NAME
 from traffic_yolo.darknet.sections.runtimes import words
+from traffic_yolo.severity import Severity
 
 ONNX_INSTEAD = "use the onnx target, or train without it"
 BATCH_NORM_EPS = 1e-5  # Darknet's, and the builder's where eps= is absent

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from traffic_yolo.darknet.cfg import Cfg, Section
-from traffic_yolo.darknet.finding import Finding, Severity
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.lint_target import Target
 from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.weights import WeightsHeader
+from traffic_yolo.severity import Severity
 
 
 @dataclass(frozen=True)

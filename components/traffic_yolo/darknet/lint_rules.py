@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.finding import Finding, Severity
+from traffic_yolo.darknet.finding import Finding
 from traffic_yolo.darknet.lint_findings import Rule, Subject, entries, raw_header
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS, OPENCV, WHOLE_NUMBER_KEYS
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
+from traffic_yolo.severity import Severity
 
 MOST_UNKNOWN = 50  # a section's unknown keys that are named; looking for what was meant takes a millisecond each
 

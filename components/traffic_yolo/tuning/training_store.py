@@ -48,7 +48,7 @@ CODE = (
     *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
     *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
-    *("typed_values.py", "darknet_pair.py", "pruned_from.py", "page_origin.py", "number_format.py"),
+    *("typed_values.py", "darknet_pair.py", "pruned_from.py", "page_origin.py", "number_format.py", "severity.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 

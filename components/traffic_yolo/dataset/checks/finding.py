@@ -7,8 +7,8 @@ from typing import Any
 
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
+from traffic_yolo.severity import SEVERITIES
 
-SEVERITIES = ("error", "warning", "info")  # worst first
 OFF = "off"
 NEVER = "never"
 KEPT_OF_A_CHECK = 200

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traffic_yolo.dataset.checks.finding import SEVERITIES, Finding
+from traffic_yolo.dataset.checks.finding import Finding
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.pictures.choice import BLURRED, NONE
 from traffic_yolo.dataset.pictures.drawn_boxes import QUIET, DrawnBox
 from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
 from traffic_yolo.html_report import Html, paragraph, pictures
+from traffic_yolo.severity import SEVERITIES
 
 FRAMES_OF_A_CHECK = 2
 MOST_SHOWN = 12

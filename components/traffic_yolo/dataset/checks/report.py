@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from traffic_yolo.dataset.checks.finding import OFF, SEVERITIES, Finding, Findings
+from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.html_report import Html, badge, paragraph, table
+from traffic_yolo.severity import SEVERITIES
 
 SHOWN_OF_A_CHECK = 10
 

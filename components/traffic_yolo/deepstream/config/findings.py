@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from traffic_yolo.deepstream.config.key_file import KeyFile
 from traffic_yolo.deepstream.config.nvinfer_keys import Key
+from traffic_yolo.severity import Severity
 
-Severity = Literal["error", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 FileKind = Literal["nvinfer", "deepstream-app"]
 
 

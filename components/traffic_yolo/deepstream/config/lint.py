@@ -6,13 +6,7 @@ from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.deepstream.config.app_keys import APP_MARKS
-from traffic_yolo.deepstream.config.findings import (
-    SEVERITIES,
-    ConfigFinding,
-    ConfigSubject,
-    FileKind,
-    KnownModel,
-)
+from traffic_yolo.deepstream.config.findings import ConfigFinding, ConfigSubject, FileKind, KnownModel
 from traffic_yolo.deepstream.config.key_file import YAML_SUFFIXES, KeyFile, parse_key_file, parse_yaml_file
 from traffic_yolo.deepstream.config.lint_app import APP_RULES, network_files
 from traffic_yolo.deepstream.config.lint_keys import KEY_RULES
@@ -20,6 +14,7 @@ from traffic_yolo.deepstream.config.lint_nvinfer import NVINFER_RULES
 from traffic_yolo.deepstream.config.nvinfer_keys import CLASS_ATTRIBUTES, PROPERTY, PROPERTY_KEYS
 from traffic_yolo.errors import DarknetFormatError, ModelError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder, is_letterbox, network_hw
+from traffic_yolo.severity import SEVERITIES
 from traffic_yolo.storage import AnyPath, input_path
 
 MOST_BYTES = 1 << 20  # of a configuration

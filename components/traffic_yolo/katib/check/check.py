@@ -17,10 +17,11 @@ from traffic_yolo.katib.check import (
     rules_search,
     rules_template,
 )
-from traffic_yolo.katib.check.findings import RULES, SEVERITIES, Finding, Subject, as_json
+from traffic_yolo.katib.check.findings import RULES, Finding, Subject, as_json
 from traffic_yolo.katib.check.rules_search import nearest
 from traffic_yolo.katib.spec.document import YamlProblem, parse_object, read_text
 from traffic_yolo.messages import shown
+from traffic_yolo.severity import SEVERITIES
 from traffic_yolo.storage import AnyPath
 
 SCHEMA_VERSION = 1

@@ -7,13 +7,11 @@ from typing import Any, Literal
 
 from traffic_yolo.cluster.access import mapping_at
 from traffic_yolo.katib.spec.defaults import with_defaults
+from traffic_yolo.severity import Severity
 
-Severity = Literal["error", "warning", "info"]
 # Who would have said so: Katib when the object is created; Katib's services, its controller or Kubernetes later, when
 # the experiment already stands there; or nobody.
 Origin = Literal["admission", "later", "nobody"]
-
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 @dataclass(frozen=True)
