@@ -39,8 +39,8 @@ def find_reports(folder: Path) -> list[ReportPage]:
     for place, folders, files in os.walk(folder):
         depth = len(Path(place).relative_to(folder).parts)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and depth < MOST_DEEP)
-        if "images" in folders and "manifest.json" in files:  # a data set's pictures
-            folders.remove("images")
+        if "manifest.json" in files:  # of a data set, whose pictures and labels may be millions
+            folders[:] = [name for name in folders if name not in ("images", "labels")]
         for name in sorted(files):
             if name.endswith(".html") and name != INDEX_NAME and (one := read_head(Path(place) / name)) is not None:
                 found.append(one)
