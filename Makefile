@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 DEMO ?= demo
 TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 SEED ?= $(shell date +%s)
 BENCH ?=
 ACCURACY ?=
@@ -30,7 +31,7 @@ BASE ?= registry
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help install demo test test-shuffled check compile docs slow mutants pages fuzz fuzz-parser bench bench-accuracy bench-compression bench-published images test-containers audit clean
+.PHONY: help install demo test test-all test-shuffled check compile docs slow mutants pages fuzz fuzz-parser bench bench-accuracy bench-compression bench-published images test-containers audit clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -54,8 +55,17 @@ check: install  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: check  ## ruff, mypy and the whole test suite
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# mypy uses one processor for a minute. Meanwhile the other compiles what every test process would compile on a fresh
+# clone: numba's loops, and the tests as pytest rewrites them.
+test: install  ## ruff, mypy, and the test suite without what is long: under eight minutes on two processors
+	$(BIN)/ruff check .
+	$(BIN)/mypy & checked=$$!; \
+		$(BIN)/python -m traffic_yolo.tuning.warm_up; $(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1; \
+		wait $$checked
+	$(PYTEST) --short
+
+test-all: check  ## ruff, mypy and the whole test suite: also the tests marked long, and every case of those marked many
+	$(PYTEST)
 
 test-shuffled: install  ## the test suite in random order, another each time; SEED=n repeats one
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --shuffle $(SEED)

@@ -28,6 +28,7 @@ def doubled(values):
 """
 
 
+@pytest.mark.long
 def test_a_second_process_loads_what_the_first_compiled(tmp_path: Path) -> None:
     (tmp_path / "doubled.py").write_text(MODULE)
 
@@ -58,6 +59,7 @@ def test_without_a_place_to_write_beside_the_source_a_private_folder_serves(
     assert list((tmp_path / f"traffic-yolo-numba-{os.getuid()}").rglob("*.nbc"))
 
 
+@pytest.mark.long
 def test_a_cache_that_can_only_be_read_is_taken_over_with_all_that_was_compiled(tmp_path: Path) -> None:
     """As in a container with a read-only root. Root may write everywhere, so it is the question that is answered no."""
     (tmp_path / "doubled.py").write_text(MODULE)

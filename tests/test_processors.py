@@ -215,6 +215,7 @@ def test_every_library_takes_the_container_s_limit() -> None:
     assert run(0.5, LIBRARIES) == "1 1 1"
 
 
+@pytest.mark.long
 def test_libraries_that_are_loaded_already_are_lowered_and_never_raised() -> None:
     loaded = "import cv2, torch; torch.set_num_threads(7); cv2.setNumThreads(1)"
     assert run(3.0, "print(torch.get_num_threads(), cv2.getNumThreads())", loaded) == "3 1"

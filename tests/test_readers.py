@@ -10,6 +10,7 @@ from reader_samples import READERS, examine
 INPUTS = 400 if SLOW else 20
 
 
+@pytest.mark.many(14)
 @pytest.mark.parametrize("name", READERS)
 def test_a_damaged_input_is_read_or_refused_in_one_line_that_names_it(tmp_path: Path, name: str) -> None:
     sample = READERS[name]

@@ -105,6 +105,7 @@ def test_a_sweep_is_an_operating_point_for_load(page: dict[str, Any]) -> None:
     assert isinstance(page["picture"], np.ndarray)
 
 
+@pytest.mark.long
 def test_a_pair_is_evaluated_as_its_folder_is(page: dict[str, Any], tmp_path: Path) -> None:
     folder = page["folder"]
     (folder / "yolov4-tiny.names").write_bytes((folder / "model" / "classes.names").read_bytes())
@@ -112,6 +113,7 @@ def test_a_pair_is_evaluated_as_its_folder_is(page: dict[str, Any], tmp_path: Pa
     assert found.detections().read_bytes() == page["found"].detections("val").read_bytes()
 
 
+@pytest.mark.long
 def test_every_option_of_an_evaluation_reaches_it(page: dict[str, Any], tmp_path: Path) -> None:
     folder = page["folder"]
     shown = [

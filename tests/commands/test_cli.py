@@ -17,6 +17,7 @@ def test_every_command_answers_help(name: str) -> None:
     assert "Usage: " in answered.output
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("name", ["train", "convert", "run", "trial", "detect", "evaluate", "validate"])
 def test_help_of_a_step_loads_no_torch(name: str) -> None:
     code = f"import sys, traffic_yolo.cli as c\ntry: c.main(['{name}', '--help'])\nexcept SystemExit: pass\n"

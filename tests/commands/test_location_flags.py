@@ -101,6 +101,7 @@ def test_every_text_that_speaks_of_a_place_is_a_location_or_says_why_not() -> No
     assert stale == set()
 
 
+@pytest.mark.many(80)
 @pytest.mark.parametrize("flag", HERE, ids=str)
 def test_nas_without_a_root_is_refused_by_name_and_nothing_is_made(
     flag: Flag, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -123,6 +124,7 @@ NO_LOCATIONS = {
 FIRST_OF_TYPE = {(flag.use, flag.parameter.type.name): flag for flag in reversed(LOCATIONS)}.values()
 
 
+@pytest.mark.many(100)
 @pytest.mark.parametrize(
     ("flag", "values"),
     [(flag, [value]) for flag, value in zip(LOCATIONS, itertools.cycle(NO_LOCATIONS), strict=False)]
@@ -149,6 +151,7 @@ def test_output_into_object_storage_says_what_to_do_instead(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.many(40)
 @pytest.mark.parametrize("flag", [flag for flag in LOCATIONS if flag.parameter.required], ids=str)
 def test_empty_location_that_is_needed_is_refused(flag: Flag, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{flag.name}: the location is empty" in refused(flag.arguments(""), capsys)

@@ -51,6 +51,7 @@ def run(line: str, bucket: str) -> None:
     assert caught.value.code == 0, line
 
 
+@pytest.mark.long
 def test_every_location_of_a_conversion_may_be_an_object(bucket: tuple[str, Path]) -> None:
     name, nas = bucket
     source = "--source BUCKET/share/recordings --labels BUCKET/share/human_labels.json"

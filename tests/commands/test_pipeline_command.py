@@ -47,6 +47,7 @@ def test_pipeline_is_compiled_into_any_folder(
     assert "service account runner: no part of the files" in printed
 
 
+@pytest.mark.long
 def test_without_a_cluster_the_files_are_those_of_the_repository(tmp_path: Path, repository: Path) -> None:
     assert run("pipeline", "compile", "--out", tmp_path) == 0
     for name in pipeline_names():

@@ -58,6 +58,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
     return line.removeprefix("error: ")
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", pipeline_names())
 def test_every_pipeline_can_be_started(name: str, server: KfpServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(server.host, name) == 0

@@ -34,6 +34,7 @@ def test_the_small_networks_have_every_section_type():
     assert {section.name for text in SMALL_CFGS.values() for section in Cfg.parse(text).layers} == set(SECTION_TYPES)
 
 
+@pytest.mark.many(2)
 @every_small_cfg
 @examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
@@ -95,6 +96,7 @@ def test_absurd_references_and_sizes_are_refused_before_anything_is_allocated(bo
         read_sections(Cfg.parse(NET + body))
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_any_number_anywhere_is_refused_or_runs(number, tmp_path):
     for key in ("width", "filters", "groups", "layers", "mask", "anchors", "classes", "num", "size", "stride"):

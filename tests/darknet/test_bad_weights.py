@@ -36,6 +36,7 @@ def test_a_whole_file_goes_in_and_comes_out(cfg, files, number, tmp_path):
     assert examine_weights(files[number], cfg, tmp_path) == "ran"
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("number", range(len(HEADERS)), ids=IDS)
 def test_a_file_cut_anywhere_is_refused(cfg, files, number, tmp_path):
     for length in [*range(60), *range(60, len(files[number]), 97), len(files[number]) - 1]:

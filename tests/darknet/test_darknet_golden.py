@@ -51,6 +51,7 @@ def test_weights_of_yolov4_have_the_published_size(reference):
     assert 20 + 4 * sum(section.num_weights for section in sections) == 257_717_640
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_layers_and_logits_are_darknets(reference, golden_weights, noise_floors, tmp_path, name):
     cfg, weights = golden_weights(name)
@@ -129,6 +130,7 @@ def compare_boxes(golden, boxes, objectness, probabilities, *, image_hw, network
 WITHIN_A_HUNDREDTH_PIXEL = {*REAL, "yolov3-tiny-prn"}
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_detections_and_survivors_are_darknets(reference, golden_weights, noise_floors, name):
     cfg, weights = golden_weights(name)

@@ -107,6 +107,7 @@ def test_the_text_is_written_back_byte_for_byte(file, tmp_path):
     assert (tmp_path / "again.cfg").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.many(40)
 @every_cfg
 @pytest.mark.parametrize("target", TARGETS)
 def test_lint_finds_every_key_known_and_names_what_a_runtime_cannot_do(file, target):
@@ -117,6 +118,7 @@ def test_lint_finds_every_key_known_and_names_what_a_runtime_cannot_do(file, tar
     assert unknown == UNREAD_KEYS.get(file.stem, set())
 
 
+@pytest.mark.many(12)
 @every_readable_cfg
 def test_show_adds_up(file):
     cfg = Cfg.read(file)
@@ -130,6 +132,7 @@ def test_show_adds_up(file):
 HEADERS = [WeightsHeader(0, 2, 5, 2**40 + 3), WeightsHeader(0, 1, 0, 2**31 + 7), WeightsHeader(0, 1001, 0, 9)]
 
 
+@pytest.mark.many(12)
 @every_readable_cfg
 def test_weights_are_the_same_bytes_after_a_network_held_them(file, small_enough, tmp_path):
     cfg = Cfg.read(file)
@@ -142,6 +145,7 @@ def test_weights_are_the_same_bytes_after_a_network_held_them(file, small_enough
         assert network.header == header
 
 
+@pytest.mark.many(12)
 @every_readable_cfg
 def test_a_backbone_cut_loads_and_the_rest_stays(file, small_enough, tmp_path):
     cfg = Cfg.read(file)
@@ -165,6 +169,7 @@ def tensors_from(network: Network, start: int) -> list[tuple[str, torch.Tensor]]
     return [(f"{section.index} {name}", tensor) for section, layer in pairs for name, tensor in section.weights(layer)]
 
 
+@pytest.mark.many(12)
 @every_readable_cfg
 def test_classes_are_changed_in_every_head_and_the_rows_that_stay_are_the_same(file, small_enough):
     cfg = Cfg.read(file)
@@ -202,6 +207,7 @@ def head_rows(network: Network, head) -> torch.Tensor:
     return torch.cat(arrays, dim=1).unflatten(0, (head.num_anchors, -1))
 
 
+@pytest.mark.many(12)
 @every_readable_cfg
 def test_another_size_keeps_every_weight_or_says_which_layer_cannot(file):
     cfg = Cfg.read(file)
@@ -216,6 +222,7 @@ def test_another_size_keeps_every_weight_or_says_which_layer_cannot(file):
     assert changed.net.get_int("width", 0) == stride * 4 * factor
 
 
+@pytest.mark.many(12)
 @every_readable_cfg
 def test_anchors_are_changed_in_every_head(file, small_enough):
     cfg = Cfg.read(file)

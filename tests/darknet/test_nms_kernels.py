@@ -45,6 +45,7 @@ def test_survivors_and_their_order_are_those_of_plain_loops_bit_for_bit(found, k
     np.testing.assert_array_equal(survivors, expected)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("kind", NMS_KINDS)
 @pytest.mark.parametrize("largest", [0.05, 0.4, 3.0])
 def test_many_boxes_in_strips_are_those_of_plain_loops(kind, largest):

@@ -180,6 +180,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("random")
 
 
+@pytest.mark.many(7)
 @pytest.mark.parametrize("required", SECTION_TYPES)
 @examples(3, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), wide=st.booleans())

@@ -83,6 +83,7 @@ def test_every_key_that_our_readers_read_is_in_their_tables():
     assert met == set(SECTION_TYPES)
 
 
+@pytest.mark.long
 def test_every_key_read_of_the_published_cfgs_is_in_the_tables(reference):
     for file in sorted(Path(reference).glob("cfg/*.cfg")):
         try:

@@ -113,6 +113,7 @@ CASES = [
 ]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(("golden", "picture", "resize"), CASES, ids=[case[0] for case in CASES])
 def test_input_tensors_are_darknets_to_the_bit(reference, decode_as_darknet, golden, picture, resize):
     expected = np.load(reference / "golden" / f"{golden}.npz")["input"]
@@ -121,6 +122,7 @@ def test_input_tensors_are_darknets_to_the_bit(reference, decode_as_darknet, gol
     np.testing.assert_array_equal(resize(image, (width, height)), expected)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("picture", ["dog", "giraffe", "person"])
 def test_opencv_decodes_a_picture_a_shade_otherwise_than_darknet(reference, decode_as_darknet, picture):
     path = reference / "images" / f"{picture}.jpg"

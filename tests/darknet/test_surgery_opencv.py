@@ -52,6 +52,7 @@ def test_real_weights_with_traffic_classes(reference, golden_weights, tmp_path):
     check(change_classes(network, coco, TRAFFIC, seeds={"LONG_TRUCK": "truck"}), tmp_path, atol=2e-4)
 
 
+@pytest.mark.long
 def test_every_operation_one_after_the_other(golden_weights, tmp_path):
     cfg, weights = golden_weights("yolov4-tiny")
     network = Network.from_cfg(cfg)

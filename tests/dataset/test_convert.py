@@ -296,6 +296,7 @@ def test_real_recordings_convert_with_every_box_that_their_readme_states(referen
     assert counts["train_boxes"] + counts["val_boxes"] + counts["test_boxes"] == 1980
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["traffic/data.yaml", "coco/instances_val.json"])
 def test_real_yolo_and_coco_sets_convert(reference: Path, tmp_path: Path, kind: str) -> None:
     counts = convert(ConvertOptions(source=str(reference / kind)), tmp_path / "out").counts

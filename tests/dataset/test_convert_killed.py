@@ -30,6 +30,7 @@ def assert_whole_or_nothing(folder: Path, whole: dict[str, bytes]) -> None:
         assert content(folder / "out") == whole
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("processes", ["1", "2"] if SLOW else ["2"])
 def test_run_after_a_kill_gives_what_an_undisturbed_run_gives(share: Any, tmp_path: Path, processes: str) -> None:
     source = ["convert", "--source", str(share.recordings), "--labels", str(share.label_file), "--processes", processes]

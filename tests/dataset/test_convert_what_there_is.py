@@ -147,6 +147,7 @@ def coco_of(structure: dict[int, tuple[str, int]]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(st.integers(0, 9), st.tuples(st.sampled_from("ABCD"), st.integers(1, 4)), min_size=1, max_size=6),

@@ -164,6 +164,7 @@ def test_a_picture_damaged_in_the_middle_is_found_by_decoding_it(share: Any, tmp
         run(share, tmp_path / "out")
 
 
+@pytest.mark.long
 def test_a_conversion_is_the_same_every_time_under_any_policy(share: Any, tmp_path: Path) -> None:
     policy = {"thin_distance": 3, "thin_rare_boxes": 2, "split_method": "balanced", "max_negatives": 0.5}
     for name in ("one", "two"):

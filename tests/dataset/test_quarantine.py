@@ -101,6 +101,7 @@ BAD: dict[str, tuple[Callable[[Pictures], Any], set[int], set[str]]] = {
 }
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_picture_goes_aside_whole_and_the_others_stay(name: str, pictures: Pictures, tmp_path: Path) -> None:
     damage, gone, checks = BAD[name]
@@ -182,6 +183,7 @@ def test_text_formats_lose_the_picture_of_the_bad_line_alone(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.long
 def test_scans_and_recordings_go_aside(share: Share, tmp_path: Path) -> None:
     broken = share.site("D", 3)
     cut = share.site("E", 4, frames=2)
@@ -226,6 +228,7 @@ def _hashed(path: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:8]
 
 
+@pytest.mark.long
 def test_shards_and_processes_give_the_same_data_set_and_the_same_quarantine(share: Share, tmp_path: Path) -> None:
     share.annotation(image_id=4, category_id=3, bbox=[1, 2, 0, 4])
     share.annotation(image_id=8, category_id=3, bbox=[WIDTH - 2, 2, 9, 9])

@@ -34,6 +34,7 @@ def in_the_folder(folder: Path) -> tuple[dict[str, set[str]], dict[str, dict[str
     return pictures, boxes
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "more",
     [

@@ -87,6 +87,7 @@ def pictures_in(folder: Path, sizes_wh: list[tuple[int, int]]) -> list[FakePictu
     return pictures
 
 
+@pytest.mark.many(1)
 @pytest.mark.reference
 @pytest.mark.parametrize(("picture", "letter"), [("dog", False), ("person", False), ("dog", True)])
 def test_boxes_of_real_weights_are_those_of_darknet(reference: Path, picture: str, letter: bool) -> None:
@@ -143,6 +144,7 @@ def real_raw(reference: Path, real_truth: GroundTruth) -> Callable[[str], RawDet
 AS_VALID = NmsOptions(0.001, 0.6, "greedynms", max_detections=10_000)  # what `darknet detector valid` does
 
 
+@pytest.mark.long
 @pytest.mark.reference
 @pytest.mark.parametrize(
     ("resize", "name"),
@@ -159,6 +161,7 @@ def test_ap_of_real_weights_on_real_pictures_is_that_of_darknet(
     assert metrics.ap50 == pytest.approx(expected[1], abs=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.reference
 def test_arrays_are_half_precision_only_where_no_metric_notices(
     real_raw: Callable[[str], RawDetections], real_truth: GroundTruth
@@ -186,6 +189,7 @@ def test_arrays_are_half_precision_only_where_no_metric_notices(
     assert (raw.scores.dtype, raw.boxes_xyxy.dtype, raw.objectness.dtype) == (np.float32, np.float32, np.float16)
 
 
+@pytest.mark.long
 @pytest.mark.reference
 def test_threads_do_not_move_a_bit(real_raw: Callable[[str], RawDetections], reference: Path) -> None:
     kept = torch.get_num_threads()

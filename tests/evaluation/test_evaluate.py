@@ -109,6 +109,7 @@ def test_the_summary_speaks_to_people_and_to_kubeflow(evaluated: EvaluationSumma
     assert [len(row) for row in evaluated.record.confusion["counts"]] == [size] * size
 
 
+@pytest.mark.long
 def test_another_split_can_be_evaluated(untrained_model: Path, small_data_set: Path, tmp_path: Path) -> None:
     summary = evaluate(untrained_model, small_data_set, tmp_path / "out", split="val", nms=NMS)
     assert summary.record.split == "val"
@@ -191,6 +192,7 @@ def without_splits(data_set: Path, out: Path) -> Path:
     return data
 
 
+@pytest.mark.long
 def test_a_data_set_without_splits_is_evaluated_as_a_whole(
     untrained_model: Path, small_data_set: Path, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def test_drawing_every_picture_as_many_times_more_changes_nothing(
     np.testing.assert_array_equal(more.recall, once.recall)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_crowded_pictures_with_thousands_of_detections_agree(seed: int) -> None:
     rng = np.random.default_rng(seed)

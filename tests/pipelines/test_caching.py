@@ -165,6 +165,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_one_changed_byte_is_converted_anew(
     server: Server, finetune: Compiled, sharded: Compiled, share: Path, change: str
@@ -178,6 +179,7 @@ def test_one_changed_byte_is_converted_anew(
     assert not any(name.endswith(("convert-shard", "merge-shards")) for name in found)
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("component", [convert, convert_shard], ids=lambda component: component.name)
 def test_conversion_that_would_not_be_what_its_key_says_ends_with_one_line(
@@ -284,6 +286,7 @@ def found_again_though_changed(pipeline: Compiled) -> list[tuple[str, str]]:
     return lies
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.stem)
 def test_no_task_is_found_again_when_a_file_has_changed_that_it_is_told_of(package: Path) -> None:
     lies = found_again_though_changed(Compiled.read(package))

@@ -57,6 +57,7 @@ def step(task: Task) -> str:
     return task.name.rpartition("/")[2].replace("-", "_")
 
 
+@pytest.mark.many(2)
 def test_every_pod_is_one_that_kubernetes_takes_and_satisfies_restricted(made: Compiled) -> None:
     for task in tasks(made).values():
         pod = copy.deepcopy(dict(task.pod or {}))

@@ -76,6 +76,7 @@ def known(pipeline: Compiled, version: tuple[int, int]) -> None:
         pytest.skip(f"final status since {FINAL_STATUS.since}")
 
 
+@pytest.mark.many(5)
 def test_every_pod_is_one_that_kubernetes_takes(pipeline: Compiled, version: tuple[int, int], known: None) -> None:
     for task in tasks(pipeline, version, gpus="2", nas_claim="team-share").values():
         pod = copy.deepcopy(dict(task.pod or {}))
@@ -86,6 +87,7 @@ def test_every_pod_is_one_that_kubernetes_takes(pipeline: Compiled, version: tup
         hold_to_schema(document)
 
 
+@pytest.mark.many(4)
 def test_claim_is_the_one_that_was_named_where_the_environment_says(
     pipeline: Compiled, version: tuple[int, int], known: None
 ) -> None:
@@ -132,6 +134,7 @@ def test_secret_s_keys_are_the_variables_that_object_storage_reads(monkeypatch: 
     assert found == values
 
 
+@pytest.mark.many(2)
 def test_run_without_object_storage_needs_no_secret(pipeline: Compiled, tmp_path: Path) -> None:
     """Every reference is to a name that no secret has, and may be missing; a server without `optional` gets none."""
     for task in tasks(pipeline).values():

@@ -232,6 +232,7 @@ def test_main_pipeline_fanned_out_makes_what_the_main_pipeline_makes(
     assert "| smoke | 0001-" in table
 
 
+@pytest.mark.long
 def test_mistake_ends_the_run_in_one_line(small_data_set: Path, tmp_path: Path) -> None:
     with pytest.raises(TrafficYoloError, match="dataset: expected a data set, or a source to convert, found neither"):
         run_locally(evaluate_pipeline, {"cfg": "a", "weights": "b", "weights_names": "c"}, tmp_path)

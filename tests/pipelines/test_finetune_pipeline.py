@@ -178,6 +178,7 @@ def test_pipeline_runs_to_the_end_on_a_synthetic_share(tmp_path: Path) -> None:
     assert metrics["artifacts"][0]["metadata"]["val_ap50"] == again.metrics["ap50"]
 
 
+@pytest.mark.long
 def test_truncated_recording_stops_the_pipeline_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "nas" / "20210901_siteA").mkdir(parents=True)
     (tmp_path / "nas" / "20210901_siteA" / "20210901120000_0.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))

@@ -129,6 +129,7 @@ def test_share_check_names_the_image_that_the_pipelines_run(monkeypatch: pytest.
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {NAS_MOUNT_PATH, "/tmp"}
 
 
+@pytest.mark.long
 def test_share_check_tells_what_a_task_could_not_do(tmp_path: Path) -> None:
     """Its very script, on a folder instead of a claim: all is well; then recordings are missing, then the zoo."""
     (job,) = loaded(FOLDER / "share-check" / "job.yaml")

@@ -80,6 +80,7 @@ def test_nodes_of_a_trainjob_are_admitted() -> None:
     assert breaches(replicated["template"]["spec"]["template"]["spec"]) == []
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("package", PIPELINES, ids=lambda path: path.stem)
 def test_tasks_of_a_pipeline_are_admitted_where_the_server_runs_none_as_root(package: Path) -> None:
     pipeline = Compiled.read(package)

@@ -74,6 +74,7 @@ def test_what_the_gate_found_reaches_the_tasks_behind_it(repository: Path) -> No
     assert not any(tasks[name].key for name in ("snapshot", "new-data", "open-gate", "publish", "close-attempt"))
 
 
+@pytest.mark.long
 def test_run_that_finds_nothing_new_ends_green_and_trains_nothing(tmp_path: Path) -> None:
     nas = share_of(tmp_path)
     convert = ConvertOptions(str(nas / "recordings"), labels=str(nas / "human_labels.json"))

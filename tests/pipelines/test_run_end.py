@@ -42,6 +42,7 @@ def told(task: Task) -> dict[str, str]:
     return {name: re.sub(r"exit-handler-\d+/|-\d+(?=/)", "", str(value)) for name, value in own.items()}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("name", sorted({*pipeline_names()} - {"retrain"}))
 def test_tasks_and_form_are_those_of_the_pipeline(name: str, tmp_path: Path) -> None:
     pipeline = pipeline_named(name)

@@ -172,6 +172,7 @@ def test_what_cannot_be_is_refused_before_the_server_is_asked(
     assert server.calls == []
 
 
+@pytest.mark.long
 def test_server_s_refusals_say_what_was_asked(server: ScheduleServer, capsys: pytest.CaptureFixture[str]) -> None:
     for call, words in {
         HEALTH: "asked how it is",

@@ -109,6 +109,7 @@ def test_experiment_that_is_there_is_used(server: KfpServer) -> None:
     assert server.runs[0]["experiment_id"] == "e-7"
 
 
+@pytest.mark.long
 def test_images_are_those_of_the_prefix_and_are_named(server: KfpServer) -> None:
     """In a process of its own: a prefix is read when the pipeline is imported."""
     environment = {**os.environ, "TRAFFIC_YOLO_IMAGE_PREFIX": "registry.example/vision"}
@@ -122,6 +123,7 @@ def test_images_are_those_of_the_prefix_and_are_named(server: KfpServer) -> None
     assert f"with the images {', '.join(images)}" in done.stdout
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "call", [HEALTH, EXPERIMENTS, NEW_EXPERIMENT, PIPELINES, NEW_PIPELINE, UPLOAD, RUNS], ids=" ".join
 )
@@ -139,6 +141,7 @@ def test_login_page_behind_a_redirect_is_no_run(server: KfpServer, capsys: pytes
     assert "answered with a web page" in refused(server, capsys)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("call", [NEW_EXPERIMENT, NEW_PIPELINE, UPLOAD, RUNS], ids=" ".join)
 @pytest.mark.parametrize(("body", "words"), [({}, "answered without an id"), ("", "answered with no JSON")])
 def test_answer_without_an_id_is_no_run(
@@ -148,6 +151,7 @@ def test_answer_without_an_id_is_no_run(
     assert words in refused(server, capsys)
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("call", "status", "body", "words"),
     [
@@ -232,6 +236,7 @@ def test_json_is_all_of_stdout(server: KfpServer, capsys: pytest.CaptureFixture[
     assert "submitted run r-1" in printed.err
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "passing",
     [
@@ -269,6 +274,7 @@ def test_server_that_stays_away_is_asked_a_few_times(server: KfpServer, capsys: 
     assert [one.call for one in server.calls].count(EXPERIMENTS) == 4
 
 
+@pytest.mark.long
 def test_version_that_another_uploads_meanwhile_is_taken(server: KfpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(server) == 0
     (version,) = server.versions.values()
@@ -317,6 +323,7 @@ def test_token_that_kubeflow_puts_into_a_pod_is_used(tmp_path: Path, monkeypatch
         assert run(server) == 2
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("tag", ["unknown", "2.16.1", "v2.18.0-rc.1", "our-build-7"])
 def test_newer_server_and_one_that_does_not_say_are_taken(tag: str) -> None:
     with kfp_server(tag=tag) as server:
@@ -353,6 +360,7 @@ def test_host_and_namespace_may_be_the_cluster_file_s(server: KfpServer, tmp_pat
     assert [one["namespace"] for one in server.experiments.values()] == ["team-file"]
 
 
+@pytest.mark.long
 def test_flag_wins_over_file_and_file_over_environment(
     server: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

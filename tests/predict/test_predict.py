@@ -346,6 +346,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == there
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_under_a_video_leaves_nothing(
     untrained_model: Path, write_video: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.predict import predict
 
 
+@pytest.mark.long
 @pytest.mark.reference
 def test_vehicles_of_a_real_street_keep_their_numbers_and_cross_one_way(reference: Path, tmp_path: Path) -> None:
     street = cv2.imread(str(sorted((reference / "traffic" / "images").rglob("*.jpg"))[3]))

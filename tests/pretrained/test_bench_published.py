@@ -113,6 +113,7 @@ def test_the_nms_is_that_of_detector_valid() -> None:
     assert (found["kind"], found["beta"], found["iou_threshold"]) == ("diounms", 0.7, 0.6)
 
 
+@pytest.mark.long
 def test_from_a_folder_of_coco_to_the_table(
     small_data_set: Path,
     untrained_model: Path,

@@ -53,6 +53,7 @@ def test_darknet_files_of_the_data_set_s_classes_are_taken_byte_for_byte(
     assert (told["weights_sha256"], told["judged"]) == (imported.weights_sha256, {})
 
 
+@pytest.mark.long
 def test_cut_model_gives_the_classes_that_are_left_the_very_same_scores(
     broader: Path, untrained_model: Path, small_data_set: Path, tmp_path: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_class_that_nothing_stands_for_is_refused_by_name(broader: Path, small_d
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.long
 def test_class_that_stands_for_two_is_told(broader: Path, small_data_set: Path, tmp_path: Path) -> None:
     first, second, *_ = DataSet.open(small_data_set).classes
     seeds = f"{first}=coach,{second}=coach"
@@ -89,6 +91,7 @@ def test_class_that_stands_for_two_is_told(broader: Path, small_data_set: Path, 
     assert "note: coach stands for several classes" in imported.text
 
 
+@pytest.mark.long
 def test_public_weights_stay_known_when_their_classes_are_cut(
     broader: Path, small_data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

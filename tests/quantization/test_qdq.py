@@ -107,6 +107,7 @@ def test_noise_is_a_share_of_the_signal() -> None:
     assert noise_share(signal, signal) == 0
 
 
+@pytest.mark.long
 def test_the_scan_finds_the_convolution_that_int8_spoils(model: Path) -> None:
     """Of a range that is a thousand times too wide, nothing is left."""
     folder = ModelFolder.open(model)

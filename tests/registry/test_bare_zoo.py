@@ -112,6 +112,7 @@ def test_a_pair_is_loaded_by_its_name(
         ty.load("zoo://lost")
 
 
+@pytest.mark.long
 def test_import_takes_a_pair_by_its_name(zoo: Path, untrained_model: Path, tmp_path: Path) -> None:
     imported = import_model(ModelChoice(zoo=str(zoo), model_name="street"), tmp_path / "model")
     assert (tmp_path / "model/model.weights").read_bytes() == (untrained_model / "model.weights").read_bytes()

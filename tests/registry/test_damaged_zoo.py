@@ -51,6 +51,7 @@ def refusals(zoo: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("name", ["current", "card.json", "history", "publications", "ledger", "trained_on.json"])
 def test_every_look_at_a_damaged_zoo_ends_or_says_so_in_one_line(
     make_run: Callable[..., Any], tmp_path: Path, name: str

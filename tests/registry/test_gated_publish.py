@@ -85,6 +85,7 @@ def test_each_metric_can_decide(make_run: MakeRun, zoo: Path, metric: str) -> No
     assert publish(**make_run(2, boxes=10), zoo=zoo, name="m", rules=rules).is_current
 
 
+@pytest.mark.long
 def test_small_losses_do_not_add_up(make_run: MakeRun, zoo: Path) -> None:
     """Each version loses .0099 against the last one, which is borne; against the best ever it is .0198 soon."""
     first = publish(**make_run(0, boxes=100), zoo=zoo, name="m")

@@ -237,6 +237,7 @@ def test_the_same_content_is_kept_once_under_its_first_time(tmp_path: Path) -> N
     assert read_ledger(ledger) == ([entry], [])
 
 
+@pytest.mark.long
 def test_writers_in_parallel_processes_lose_no_record(tmp_path: Path) -> None:
     ledger, writers, count = str(tmp_path / "ledger"), 4, 15
     context = multiprocessing.get_context("spawn")

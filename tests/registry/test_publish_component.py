@@ -37,6 +37,7 @@ def pipeline_of(run: dict[str, Path], champion: dict[str, Path], **options: Any)
     return alone
 
 
+@pytest.mark.long
 def test_a_failed_gate_stops_the_run_or_is_kept_as_a_metric(make_run: MakeRun, tmp_path: Path) -> None:
     zoo, runs = tmp_path / "zoo", [make_run(0, boxes=10), make_run(1, boxes=10, found=0.5)]
     good = publish_at_hand(**runs[0], zoo=zoo, name="m")

@@ -44,6 +44,7 @@ def fresh(zoo: Path, start: Path) -> None:
         shutil.copytree(start, zoo)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(
     ("seeds", "full", "step"),
     [
@@ -99,6 +100,7 @@ def test_a_version_that_failed_its_parity_stays_out_of_use_when_its_publication_
         fresh(zoo, start)
 
 
+@pytest.mark.long
 def test_what_was_cut_off_and_is_not_retried_is_no_hindrance_to_the_next(make_run: MakeRun, tmp_path: Path) -> None:
     zoo, runs = tmp_path / "zoo", [make_run(seed) for seed in (0, 1)]
     for _ in at_each_point(lambda: publish(**runs[0], zoo=zoo, name="m"), below=zoo, step=EVERY):
@@ -124,6 +126,7 @@ def test_a_version_that_was_rolled_back_is_not_taken_for_one_that_was_cut_off(
     assert f"`traffic-yolo zoo set-current m {again.version}` would use it" in again.text
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("how", ["roll back", "set current"])
 def test_a_killed_change_of_what_is_in_use_is_done_or_not(make_run: MakeRun, tmp_path: Path, how: str) -> None:
     zoo, start = tmp_path / "zoo", tmp_path / "start"

@@ -199,6 +199,7 @@ def _publish(run: dict[str, Path], zoo: str) -> str:
     return publish(**run, zoo=zoo, name="m").version
 
 
+@pytest.mark.long
 def test_publishers_at_once_lose_nothing_and_agree_on_equal_content(make_run: MakeRun, tmp_path: Path) -> None:
     zoo = str(tmp_path / "zoo")
     runs = [make_run(seed) for seed in (0, 1, 0, 1, 2, 2)]

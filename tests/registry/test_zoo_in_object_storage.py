@@ -175,6 +175,7 @@ def test_a_lost_answer_to_a_conditional_write_is_no_conflict(bucket: str, monkey
     assert read(place) == b"22"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)] if SLOW else [(0,)], ids=lambda seeds: f"version {len(seeds)}")
 def test_a_retry_finishes_what_was_killed_at_any_request(
     bucket: str, make_run: MakeRun, seeds: tuple[int, ...]
@@ -257,6 +258,7 @@ def test_a_publisher_in_the_middle_of_another_loses_nothing(
         at += EVERY
 
 
+@pytest.mark.long
 def test_a_roll_back_in_the_middle_of_a_publication_is_seen(
     bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,6 +412,7 @@ def test_a_collection_that_was_killed_at_any_request_is_finished_by_the_next(buc
         copied(start, zoo)
 
 
+@pytest.mark.long
 def test_the_mark_of_a_killed_collection_lapses(
     bucket: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

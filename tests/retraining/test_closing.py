@@ -116,6 +116,7 @@ def test_a_kill_after_any_step_neither_blocks_for_ever_nor_repeats_what_came_to_
     assert scheduled.look().verdict.word == "retrain"
 
 
+@pytest.mark.long
 def test_a_look_that_is_killed_at_any_point_begins_one_attempt_or_none(
     scheduled: Scheduled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

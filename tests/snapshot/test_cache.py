@@ -179,6 +179,7 @@ def test_cache_reads_back_as_it_was_written(entries: dict[str, tuple[bytes, byte
     assert loaded.extra == {"a": [1]}
 
 
+@pytest.mark.long
 def test_counts_of_recordings_are_kept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_share(
         tmp_path / "nas", SyntheticOptions(sites=2, recordings_per_site=1, frames_per_recording=3, image_wh=(160, 96))

@@ -16,6 +16,7 @@ from traffic_yolo.snapshot.options import RecordingsChoice
 from traffic_yolo.snapshot.snapshot import load_snapshot, take_snapshot, write_snapshot
 
 
+@pytest.mark.long
 def test_share_in_a_bucket_is_told_as_on_a_disk(
     moto: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def reasons(share: Path, **options: float) -> dict[str, str]:
     return {skipped.name: skipped.reason for skipped in take_snapshot(str(share), **options).skipped}  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_recording_that_is_cut_off_is_left_out_at_every_length(share: Path) -> None:
     victim = find_recordings(share)[0]
     data = victim.read_bytes()

@@ -159,6 +159,7 @@ def test_object_that_is_replaced_while_it_is_read_is_read_anew(proxy: FaultProxy
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("seed", range(40 if SLOW else 3))
 def test_sync_both_ways_through_a_bad_network_loses_nothing(proxy: FaultProxy, tmp_path: Path, seed: int) -> None:
     generator = random.Random(seed)

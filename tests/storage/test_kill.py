@@ -51,6 +51,7 @@ def each_kill(arguments: list[str], seed: int, *, output: Path | None = None) ->
     return kills
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_sync_leaves_whole_files_and_ends_well_the_next_time(share: Path, tmp_path: Path, seed: int) -> None:
     target = tmp_path / "target"
@@ -111,6 +112,7 @@ def test_killed_put_new_leaves_nothing_or_all(tmp_path: Path, seed: int) -> None
         assert not target.exists() or target.read_bytes() == b"record" * 1000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_snapshot_equals_an_undisturbed_one_the_next_time(tmp_path: Path, seed: int) -> None:
     options = SyntheticOptions(sites=2, recordings_per_site=1, frames_per_recording=3, image_wh=(160, 96))
@@ -127,6 +129,7 @@ def test_killed_snapshot_equals_an_undisturbed_one_the_next_time(tmp_path: Path,
         assert take_snapshot(source, cache=str(out.with_name(f".{out.name}.cache"))) == expected
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_killed_transfer_of_large_objects_goes_on(
     moto: S3Server, clean: pytest.MonkeyPatch, tmp_path: Path, way: str

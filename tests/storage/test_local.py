@@ -47,6 +47,7 @@ def restless(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     end()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("quick_retries")
 def test_a_share_that_comes_and_goes_is_listed_whole_or_not_at_all(restless: tuple[Path, Callable[[], None]]) -> None:
     folder, end = restless

@@ -134,6 +134,7 @@ def test_object_whose_stored_checksum_is_wrong_is_not_handed_out(
     assert storage.list_files(str(tmp_path)).files == []
 
 
+@pytest.mark.long
 def test_more_objects_than_a_page_are_listed(bucket: str) -> None:
     client, name = connect(S3Settings.from_environment()), parse_s3(bucket + "/x").bucket
     for number in range(1003):

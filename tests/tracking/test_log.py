@@ -109,6 +109,7 @@ class TestMlflow:
         result = CliRunner().invoke(command, [*map(str, arguments), "--json"], catch_exceptions=False)
         return dict(json.loads(result.stdout))
 
+    @pytest.mark.long
     def test_one_run_has_the_numbers_of_all_folders(self, folders: tuple[Path, Path], store: str) -> None:
         told = self.told(*folders, "--run-name", "nightly")
         run = self.client(store).get_run(told["run_id"])

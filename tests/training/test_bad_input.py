@@ -224,6 +224,7 @@ def ended(
     return Command(rectangles, cfg, tmp_path / "run", capsys)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("damage", [flipped, halved, emptied])
 def test_a_damaged_last_checkpoint_is_named_and_the_one_before_goes_on(
     ended: Command, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
@@ -344,6 +345,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path,
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.many(1)
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(ended: Command, disk: tuple[Path, Any, str]) -> None:
     folder, without_room, told = disk
     shutil.copytree(ended.run, folder / "parts")

@@ -49,6 +49,7 @@ def labels(figure: object) -> list[str]:
     return [axes.get_ylabel() for axes in figure.axes]  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_every_part_of_the_loss_the_rate_and_the_metrics_have_their_panels() -> None:
     figure = curves_figure(ROWS)
     assert labels(figure) == ["loss per picture", "parts of the loss", "on val", "learning rate", "images/s"]

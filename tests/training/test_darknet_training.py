@@ -144,6 +144,7 @@ def test_training_with_darknets_cpu_batch_norm_is_darknets(training: Arrays) -> 
 
 
 # switch -> an array of the file that shows it
+@pytest.mark.many(4)
 @pytest.mark.reference
 @pytest.mark.parametrize(("switch", "array"), [("beta", "b0"), ("variance", "w0"), ("momentum", "rm0"), ("eps", "w0")])
 def test_each_switch_alone_departs_from_darknets_cpu(training: Arrays, switch: str, array: str) -> None:

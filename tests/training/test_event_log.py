@@ -76,6 +76,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_log_to("tensorboard,mlflow")
 
 
+@pytest.mark.long
 def test_nothing_is_loaded_unless_asked_for() -> None:
     code = (
         "import sys; from pathlib import Path; from traffic_yolo.training.event_log import LoggedRun; from traffic_yolo.training.event_logs import event_logs\n"
@@ -159,6 +160,7 @@ class TestMlflow:
         client = self.client(store)
         return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
 
+    @pytest.mark.long
     def test_numbers_options_outcome_and_files_are_there(self, tmp_path: Path, store: Path) -> None:
         folder = tmp_path / "run"
         folder.mkdir()

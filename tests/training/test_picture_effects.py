@@ -149,6 +149,7 @@ def test_mixup_is_the_mean_of_two_pictures_with_the_boxes_of_both() -> None:
     assert found.class_ids.tolist() == [0, 1, 1]
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("mosaic", "mixup"), [(0.0, 0.5), (0.5, 0.25), (0.3, 0.7), (0.0, 0.0)])
 def test_pictures_are_made_of_four_of_two_or_of_one_in_the_shares_asked_for(mosaic: float, mixup: float) -> None:
     rng = np.random.default_rng(0)

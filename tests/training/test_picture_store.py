@@ -124,6 +124,7 @@ def samples_of(images: list[LabelledImage], cache: PictureCache, **needed: bool)
     return Samples(store, EVERYTHING, sizes=sizes, letterbox=False, seed=5)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("suffix", "reduced_decode"), [(".png", False), (".jpg", False), (".jpg", True)])
 def test_a_cached_sample_is_the_uncached_one_to_the_bit(tmp_path: Path, suffix: str, reduced_decode: bool) -> None:
     """Whether a picture comes from memory, from disk, from those used last or from its file; twice over each."""

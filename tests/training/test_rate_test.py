@@ -52,6 +52,7 @@ def found_at(rate: float, options: TrainingOptions, rectangles: Path, out: Path)
     return found, run
 
 
+@pytest.mark.long
 def test_a_rate_that_does_harm_is_halved_until_it_does_none(
     rectangles: Path, tmp_path: Path, options: TrainingOptions
 ) -> None:

@@ -114,6 +114,7 @@ def test_time_limit_ends_a_training_validated(rectangles: Path, options: Trainin
     assert (tmp_path / "run" / "model.weights").is_file()
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("metric", "number"), [("map", "ap"), ("map50", "ap50"), ("f1", "f1")])
 def test_best_is_chosen_by_the_metric_that_was_named(
     rectangles: Path, options: TrainingOptions, tmp_path: Path, metric: str, number: str
@@ -180,6 +181,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch, number: int, *, after: int) -> No
     monkeypatch.setattr(Run, "_update", interrupted)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_update_and_the_run_goes_on_as_if_it_had_not_come(
     rectangles: Path, options: TrainingOptions, tmp_path: Path, number: int
@@ -201,6 +203,7 @@ def test_a_signal_saves_the_update_and_the_run_goes_on_as_if_it_had_not_come(
     assert rows == whole_rows  # with no validation more, which would be one candidate more
 
 
+@pytest.mark.long
 def test_a_run_that_went_on_reports_what_its_first_part_was_given_and_skipped(
     make_rectangles: Callable[..., Path],
     options: TrainingOptions,
@@ -238,6 +241,7 @@ def section_of(page: Path, heading: str) -> str:
     return page.read_text().partition(f">{heading}</h2>")[2].partition("<h2")[0]
 
 
+@pytest.mark.long
 def test_a_signal_during_a_validation_does_not_wait_for_its_end(
     rectangles: Path, options: TrainingOptions, tmp_path: Path
 ) -> None:
@@ -353,6 +357,7 @@ def test_sigterm_to_the_command_is_exit_code_143(rectangles: Path, tiny_cfg: Pat
 # ---------------------------------------------------------------- going on
 
 
+@pytest.mark.long
 def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
     rectangles: Path, options: TrainingOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -368,6 +373,7 @@ def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
         train(rectangles, tmp_path / "run", options, resume="auto")
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_learns(rectangles: Path, tiny_cfg: Path, tmp_path: Path, precision: str) -> None:
     options = TrainingOptions(

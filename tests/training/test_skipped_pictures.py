@@ -149,6 +149,7 @@ def test_others_take_their_place_in_every_batch_and_all_reasons_are_counted(
     assert all(batch.truths.image_index.max() == 3 for batch in made)
 
 
+@pytest.mark.long
 def test_the_samples_of_a_seed_are_the_same_with_any_number_of_processes_and_from_any_start(
     damaged: list[LabelledImage],
 ) -> None:

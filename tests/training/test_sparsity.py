@@ -64,6 +64,7 @@ def test_the_sign_of_each_scale_is_added_to_its_gradient() -> None:
     np.testing.assert_allclose(sparsity.magnitudes(network), [2.0, 0.1, 0.0, 1e-6], rtol=1e-6)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("subdivisions", "precision"), [(1, "float32"), (2, "float32"), (1, "float16")])
 def test_it_is_added_once_an_update(
     rectangles: Path, tmp_path: Path, options: TrainingOptions, subdivisions: int, precision: str,

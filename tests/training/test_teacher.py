@@ -200,6 +200,7 @@ def figures_drawn_once() -> None:
     """A test here looks at its own curves."""
 
 
+@pytest.mark.long
 def test_a_taught_training_learns_from_it_and_says_so(
     rectangles: Path, tmp_path: Path, model: Path, options: TrainingOptions
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_taught_training_learns_from_it_and_says_so(
     assert (len(seen.pictures), seen.pictures[-1]) == (5, "0123456789abcdef")
 
 
+@pytest.mark.long
 def test_a_taught_training_is_that_of_no_interruption(
     rectangles: Path, tmp_path: Path, model: Path, options: TrainingOptions
 ) -> None:

@@ -47,6 +47,7 @@ def test_tiny_network_learns_four_pictures_by_heart(rectangles: Path, tmp_path: 
     assert (summary.iteration, len(rows)) == (150, 150)
 
 
+@pytest.mark.long
 def test_darknets_sgd_learns_too(rectangles: Path, tmp_path: Path, tiny_cfg: Path) -> None:
     options = TrainingOptions(cfg=str(tiny_cfg), batch=4, max_batches=150, jitter=0, flip=0)
     assert train(rectangles, tmp_path / "run", options).best_ap50 > 0.9
@@ -98,6 +99,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
     monkeypatch.setattr(Run, "_update", dying)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("optimizer", "killed_after"), [("sgd", 6), ("adamw", 4)])
 def test_resumed_run_equals_the_undisturbed_one(
     rectangles: Path, tmp_path: Path, options: TrainingOptions, optimizer: str, killed_after: int

@@ -57,6 +57,7 @@ def verdict(
     return judge(start, result, truth(), labels, split="val", metric=metric, classes=classes, confidence_threshold=0.25)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("metric", ["map", "map50", "f1"])
 def test_word_follows_the_interval(metric: str) -> None:
     few, many, nearly = found(range(6)), found(range(22)), found(range(7))

@@ -64,6 +64,7 @@ def case(
     return raw, truth
 
 
+@pytest.mark.long
 @examples(60)
 @given(
     found=st.lists(st.tuples(st.integers(0, 2), BOX, st.tuples(*[st.integers(0, 9)] * 3)), max_size=25),

@@ -88,6 +88,7 @@ class Copies:
         shutil.copyfile(self.finished / out.name, out)
 
 
+@pytest.mark.long
 def test_sixty_trials_over_four_choices_train_four_times(
     small_data_set: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def in_convention(xyxy: NDArray[np.float64], convention: str, space_wh: tuple[in
     return four
 
 
+@pytest.mark.many(15)
 @pytest.mark.parametrize("space_wh", [(640, 480), (1024, 576), (1, 1), (608, 608), PICTURE_WH], ids=str)
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_every_convention_is_recognised_in_every_space(convention: str, space_wh: tuple[int, int]) -> None:
@@ -145,6 +146,7 @@ def only_kind(inspection: Inspection) -> Kind:
     return kind
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("convention", [name for name, (_, anchor) in CONVENTIONS.items() if anchor != "corners"])
 def test_the_drafted_layout_reads_the_boxes_back(unknown: Unknown, tmp_path: Path, convention: str) -> None:
     path = unknown.write(convention=convention, padded=3)
@@ -303,6 +305,7 @@ def test_command_writes_text_json_page_and_draft(unknown: Unknown, tmp_path: Pat
     assert "unknown: fits" in again.output
 
 
+@pytest.mark.long
 def test_real_recordings_are_recognised_with_their_box_spaces(reference: Path) -> None:
     inspection = inspect_recordings(reference / "traffic" / "recordings", max_files=9)
     found = {kind.layout: kind for kind in inspection.kinds}

@@ -19,6 +19,7 @@ def mesh_of(class_name: str, rng: np.random.Generator) -> Mesh:
     return people.pedestrian(rng)[int(rng.integers(4))] if class_name == "PEDESTRIAN" else MESHES[class_name](rng)
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_the_box_is_the_bounds_of_the_changed_pixels(class_name: str) -> None:
     rng = np.random.default_rng(CLASSES.index(class_name))

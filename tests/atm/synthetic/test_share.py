@@ -220,6 +220,7 @@ def test_the_same_seed_gives_the_same_bytes_however_many_processes(tmp_path: Pat
     assert len(files(tmp_path / "a")) == 5  # two recordings, two calibrations, the labels
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
     one = replace(SMALL, sites=1, frames_per_recording=1)
     write_share(tmp_path / "a", one)

@@ -61,6 +61,7 @@ def test_logits_are_the_networks_own(runtime, mixed_network, pictures):
     assert max(moved(found, expected)) < TOLERANCE
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("model", ["yolo-fastest-1.1", "MobileNetV2-YOLOv3-Nano-coco"])
 @pytest.mark.parametrize("name", ["pytorch", "onnxruntime", *NAMES[3:]])
 def test_published_weights_give_the_same_logits_on_a_real_picture(reference, model, name):

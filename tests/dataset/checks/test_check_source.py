@@ -285,6 +285,7 @@ def lonely(outcome: SourceCheck, kind: str) -> set[tuple[str, int]]:
     return {(one.frame, one.number) for one in outcome.radar.lonely if one.kind == kind}
 
 
+@pytest.mark.long
 def test_boxes_removed_from_the_label_file_come_up_with_their_tracks(rendered: Path, tmp_path: Path) -> None:
     """Through the whole command: recordings, calibration beside them, labels. One box a frame is removed."""
     before = radar_of(rendered, rendered / "human_labels.json")

@@ -121,6 +121,7 @@ def without_track(scene: Scene, row: int) -> Scene:
     return Scene(observation, actors)
 
 
+@pytest.mark.long
 def test_tracks_find_the_boxes_of_their_own_objects(scenes: list[Scene], site: Site) -> None:
     right = wrong = 0
     for scene in scenes:
@@ -189,6 +190,7 @@ def test_the_true_calibration_is_plausible(scenes: list[Scene], site: Site) -> N
     assert verdict.fitted.pitch_deg == pytest.approx(site.camera.pitch_deg, abs=0.25)
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("change", "limits"),
     [

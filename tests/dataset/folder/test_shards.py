@@ -39,6 +39,7 @@ def options(share: Any) -> ConvertOptions:
     return ConvertOptions(source=str(share.recordings), labels=str(share.label_file), device_labels="train")
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("count", "policy"), [(2, ""), (9, ""), (3, THINNED)], ids=["2", "9", "3-thinned"])
 def test_merge_of_recordings_is_the_single_run(
     options: ConvertOptions, tmp_path: Path, count: int, policy: str
@@ -51,6 +52,7 @@ def test_merge_of_recordings_is_the_single_run(
     assert whole.counts["train_images"] >= (2 if policy else 7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("to", ["yolo", "cvat"])
 def test_merge_of_pictures_in_files_is_the_single_run(options: ConvertOptions, tmp_path: Path, to: str) -> None:
     exported = ExportOptions(source=options.source, labels=options.labels, to=to, copy_pictures=True, frames="labelled")
@@ -61,6 +63,7 @@ def test_merge_of_pictures_in_files_is_the_single_run(options: ConvertOptions, t
     assert content(tmp_path / "merged") == content(tmp_path / "whole")
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("kind", ["recordings", "files"])
 def test_processes_side_by_side_write_the_same_bytes(options: ConvertOptions, tmp_path: Path, kind: str) -> None:
     if kind == "files":

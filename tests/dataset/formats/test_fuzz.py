@@ -67,6 +67,7 @@ def test_every_format_has_a_sample() -> None:
     assert set(SAMPLES) == set(LABEL_FORMATS)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", SAMPLES)
 @given(mutate=mutations())
 @examples(120)

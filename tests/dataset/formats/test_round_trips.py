@@ -109,6 +109,7 @@ PICTURES = [
 ]
 
 
+@pytest.mark.many(10)
 @pytest.mark.parametrize("second", WRITTEN_FORMATS)
 @pytest.mark.parametrize("first", WRITTEN_FORMATS)
 def test_labels_come_back_the_same_through_any_two_formats(

@@ -41,6 +41,7 @@ def straight(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return convert(options, tmp_path_factory.mktemp("straight") / "out").counts
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("to", WRITTEN_FORMATS)
 def test_real_labels_in_every_format_lie_over_the_real_recordings(
     reference: Path, straight: dict[str, int], tmp_path: Path, to: str
@@ -89,6 +90,7 @@ def test_a_frame_is_known_by_the_name_of_its_picture(share: Any, tmp_path: Path,
     assert total(convert(options, tmp_path / "out").counts, "boxes") == 9
 
 
+@pytest.mark.long
 def test_labels_of_a_model_train_only_when_asked_and_never_reach_val_or_test(share: Any, tmp_path: Path) -> None:
     for name, scan in (("A", 0), ("B", 0), ("C", 0)):
         (path,) = share.recordings.rglob(f"*site{name}/*.h5")

@@ -155,6 +155,7 @@ def test_labels_of_a_recording_that_is_left_out_are_counted(share: Any, tmp_path
     assert "labels of 2 frames of recordings that cannot be read left out" in notes
 
 
+@pytest.mark.long
 def test_bytes_changed_at_random_never_lose_the_good_recording(tmp_path: Path) -> None:
     share = tmp_path / "share"
     write_good(share / GOOD)

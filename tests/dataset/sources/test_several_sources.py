@@ -94,6 +94,7 @@ def test_without_a_class_map_names_that_differ_in_case_alone_are_named(mixed: st
         convert(ConvertOptions(source=mixed, splits="none", policy="{fail_on: warning}"), tmp_path / "out")
 
 
+@pytest.mark.long
 def test_shards_and_processes_come_to_the_same_bytes(mixed: str, tmp_path: Path) -> None:
     options = ConvertOptions(source=mixed)
     convert(options, tmp_path / "one-piece", processes=1)
@@ -112,6 +113,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_own_splits_count_where_every_source_has_some(tmp_path: Path) -> None:
     for name, seeds in {"a": [1, 2, 3], "b": [4, 5, 6]}.items():
         root = tmp_path / name

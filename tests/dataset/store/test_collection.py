@@ -255,6 +255,7 @@ def test_reader_waits_for_a_collector_and_takes_the_mark_of_one_that_is_dead(
     assert not (leases / MARK_NAME).exists()
 
 
+@pytest.mark.long
 def test_collection_killed_at_any_point_is_finished_by_the_next(root: Path) -> None:
     spare = shutil.copytree(root, root.parent / "spare")
     for _ in at_each_point(lambda: collect(root), below=root, step=1 if SLOW else 4):

@@ -58,6 +58,7 @@ def test_store_has_the_bytes_and_the_artifact_what_is_its_own(
     assert data_set_folder(referring) == kept
 
 
+@pytest.mark.long
 def test_evaluation_by_reference_comes_to_the_same(referring: Path, untrained_model: Path, tmp_path: Path) -> None:
     whole = evaluate(untrained_model, DataSet.open(referring).root, tmp_path / "whole").record
     record = evaluate(untrained_model, referring, tmp_path / "by reference").record
@@ -218,6 +219,7 @@ def test_location_is_kept_as_pods_have_it(
     assert DataSet.open(relative).root == tmp_path / "kept" / reference.fingerprint
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "disk full"])
 def test_writer_cut_off_at_any_point_leaves_a_whole_data_set_or_none(
     small_data_set: Path, tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch

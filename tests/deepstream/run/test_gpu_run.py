@@ -219,6 +219,7 @@ def test_missing_frames_and_unknown_labels_are_refused(node: Node) -> None:
         node.run()
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("engine", "say", "message"),
     [

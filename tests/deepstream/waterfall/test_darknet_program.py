@@ -79,6 +79,7 @@ def test_a_program_that_fails_is_told_with_its_last_words(model: Path, dataset: 
         darknet_detections(program, ModelFolder.open(model), pictures)
 
 
+@pytest.mark.long
 @pytest.mark.reference
 def test_what_darknet_really_wrote_is_read(reference: Path) -> None:
     path = reference / "golden" / "valid" / "coco-val.yolo-fastest-1.1.json.gz"

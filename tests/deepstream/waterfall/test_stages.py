@@ -105,6 +105,7 @@ def test_the_last_rule_reaches_what_the_simulator_reports(model: Path, dataset: 
     assert not same[0]  # Darknet's own rules report others
 
 
+@pytest.mark.long
 def test_what_the_simulator_gave_already_saves_an_inference(
     model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +132,7 @@ def named(found: Waterfall, key: str = "simulator") -> set[str]:
     return {row.cause for row in stage(found, key).rows if row.named}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("changes", "everyone", "cause"),
     [
@@ -297,6 +299,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], mess
         WaterfallOptions(**{"waterfall": True, **options})  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_the_document_is_plain_json_and_the_same_every_time(run: Run) -> None:
     one, other = (json.dumps(run().document()) for _ in range(2))
     assert one == other

@@ -233,6 +233,7 @@ def test_without_a_waterfall_the_folder_and_the_numbers_are_as_before(
     summary.check_waterfall()
 
 
+@pytest.mark.long
 def test_the_component_logs_whether_the_stages_passed_and_how_far_they_fell(
     model: Path, unscaled_dataset: Path, tuning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

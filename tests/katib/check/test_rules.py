@@ -584,6 +584,7 @@ FAILING = [
 ]
 
 
+@pytest.mark.many(120)
 @pytest.mark.parametrize(("rule", "change"), FAILING)
 def test_rule_objects_and_text_and_json_say_so(rule: str, change: Change) -> None:
     report = check_text(as_yaml(changed(change)), file="x.yaml")
@@ -611,6 +612,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.many(20)
 @pytest.mark.parametrize("change", ERRORS)
 def test_a_run_with_every_error_ignored_is_opened_or_refused_in_one_line(change: Change, tmp_path: Path) -> None:
     """Ignoring must not lead to a traceback: what the runner cannot do without it refuses itself."""

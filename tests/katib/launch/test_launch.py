@@ -251,6 +251,7 @@ def shell_experiment(write: Path, command: list[str]) -> str:
     return text
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_the_pipeline_runs_to_its_end_without_a_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

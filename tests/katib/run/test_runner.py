@@ -265,6 +265,7 @@ def all_gone(nas: Path) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_the_same_command_goes_on(
     forks: Forks, experiment: Experiment, nas: Path, tmp_path: Path, seed: int

@@ -37,6 +37,7 @@ def searched(suggester: Suggester, trials: int) -> list[dict[str, str]]:
     return asked
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_text_lies_in_its_space(algorithm: str) -> None:
     space = NUMBERS if algorithm in ("cmaes", "sobol") else SPACE
