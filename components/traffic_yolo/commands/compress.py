@@ -31,6 +31,19 @@ def prune_command(model: str, dataset: str | None, out: Path, as_json: bool, **f
     print_result(f"{pruned.text}\nwritten {out}", {"out": str(out), **pruned.document()}, as_json=as_json)
 
 
+@command.command("measure")
+@click.option("--model", required=True, type=READ, help="Model folder, the one that is to be pruned.")
+@json_option
+@click.option("--out", required=True, type=WRITE, help="File to write, for --latency-table.")
+def measure_command(model: str, out: Path, as_json: bool) -> None:
+    """Measure what each convolution takes on this machine, so that smaller networks are judged by one measurement."""
+    from traffic_yolo.compression.latency import measure_model
+
+    table = measure_model(model)
+    table.write(out)
+    print_result(f"{table.text}\nwritten {out}", {"out": str(out), **table.document()}, as_json=as_json)
+
+
 @command.command("report")
 @click.option("--before", required=True, type=READ, help="Model folder that the other was made of.")
 @click.option("--after", required=True, type=READ, help="Model folder of the smaller model.")

@@ -1,52 +1,26 @@
-"""What a network's convolutions take on this machine: measured once by channels, then predicted for any smaller one.
+"""What a network and its convolutions take on this machine: measured once by channels, for `latency_table`.
 
-PyTorch with batch-norm folded in, one picture at a time, under this process's threads. What is no convolution counts as
-it was in the whole network.
+PyTorch with batch-norm folded in, one picture at a time, under this process's threads.
 """
 
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from traffic_yolo.compression.latency_table import SHARES, LatencyTable
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.sections.base import LayerSection
+from traffic_yolo.darknet.runtimes.processor import processor_name
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
+from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.processors import threads
 from traffic_yolo.progress import stage
+from traffic_yolo.storage import AnyPath
 
-SHARES = (0.25, 0.5, 1.0)  # of the channels read and of the filters at which a convolution is measured
 REPEATS = 5  # the median counts; one run before them is not measured
-
-
-@dataclass(frozen=True)
-class LatencyTable:
-    """Milliseconds: `layers[i]` (S, S) by share read and share of filters, of convolution i; `rest` all that is none.
-
-    `channels[i]` are the channels read and the filters of convolution i in the network that was measured.
-    """
-
-    layers: dict[int, NDArray[np.float64]]
-    channels: dict[int, tuple[int, int]]
-    rest: float
-
-    def predict(self, sections: Sequence[LayerSection]) -> float:
-        """Milliseconds a picture of a network with the same layers and fewer channels."""
-        return self.rest + sum(
-            self._layer(section) for section in sections if isinstance(section, ConvolutionalSection)
-        )
-
-    def _layer(self, section: ConvolutionalSection) -> float:
-        read, filters = self.channels[section.index]
-        times = self.layers[section.index]
-        by_filters = [
-            np.interp(section.input.channels / read, SHARES, times[:, column]) for column in range(len(SHARES))
-        ]
-        return float(np.interp(section.filters / filters, SHARES, by_filters))
 
 
 def measure(network: Network) -> LatencyTable:
@@ -65,7 +39,19 @@ def measure(network: Network) -> LatencyTable:
             channels[section.index] = (section.input.channels, section.filters)
         whole = latency_ms(network)
     convolutions = sum(float(times[-1, -1]) for times in layers.values())
-    return LatencyTable(layers, channels, max(0.0, whole - convolutions))
+    height, width = network.input_hw
+    return LatencyTable(layers, channels, max(0.0, whole - convolutions), (height, width), machine())
+
+
+def measure_model(model: AnyPath) -> LatencyTable:
+    """The table of the network of a model folder."""
+    folder = ModelFolder.open(model)
+    return measure(Network.read(folder.cfg_path, folder.weights_path).eval())
+
+
+def machine() -> str:
+    """What measures here, in words: the processor and the threads of this process."""
+    return f"{processor_name()}, threads: {threads()}"
 
 
 def latency_ms(network: Network, *, repeats: int = 2 * REPEATS) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from traffic_yolo.compression.prune import network_size
+from traffic_yolo.compression.prune_network import network_size
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes import openvino
