@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from quick_yaml import load_yaml
 
-from traffic_yolo.tuning.training_store import count_events, events
+from traffic_yolo.tuning.shared_store import count_events, events
 
 SLOW = pytest.mark.skipif(
     os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="120 trials (two minutes): TRAFFIC_YOLO_SLOW=1 runs them"

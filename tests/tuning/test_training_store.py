@@ -19,14 +19,8 @@ from traffic_yolo.errors import StorageError
 from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning import trained_run
-from traffic_yolo.tuning.training_store import (
-    CODE,
-    code_files,
-    count_events,
-    events,
-    trained_once,
-    training_key,
-)
+from traffic_yolo.tuning.shared_store import count_events, events
+from traffic_yolo.tuning.training_store import CODE, code_files, trained_once, training_key
 
 TRAINING = TrainingOptions(width=160, height=96, batch=2, max_batches=2, seed=3)
 FAST = LeaseTiming(renew_s=0.05, expiry_s=600, poll_s=0.02)  # a busy machine may stop a holder for a second
@@ -57,7 +51,7 @@ def test_processes_in_parallel_train_once_though_one_is_killed_while_it_holds_th
             time.sleep(0.02)
         killed.send_signal(signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL
-        assert count_events(store) == {"training": 1, "trained": 0, "inferred": 0, "reused": 0, "failed": 0}
+        assert {event for event, count in count_events(store).items() if count} == {"training"}
         # The killed one's key is another training's, so its lease must also not be in the way of these
         workers = [forks.start(WORKER, (small_data_set, store, 1, 2)) for _ in range(3)]
         assert [process.wait() for process in workers] == [0, 0, 0], [process.output() for process in workers]
@@ -97,7 +91,8 @@ def test_sixty_trials_over_four_choices_train_four_times(
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda choice: trained_once(data, tmp_path, choice, timing=FAST), choices * 15))
     assert len({result.run for result in done}) == 4
-    assert count_events(tmp_path) == {"training": 4, "trained": 4, "inferred": 4, "reused": 56, "failed": 0}
+    counts = {event: count for event, count in count_events(tmp_path).items() if count}
+    assert counts == {"training": 4, "trained": 4, "inferred": 4, "reused": 56}
     assert all(result.detections.is_file() for result in done)
     assert not list(tmp_path.glob("attempt-*"))
 

@@ -1,0 +1,87 @@
+"""What a trial of the compression leaves in the store: what was done, what came of it, and what it was judged by."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from traffic_yolo.errors import OptionsError
+from traffic_yolo.storage import AnyPath, existing_path, output_path, read_json, write_json
+from traffic_yolo.tuning.metrics import COMPRESSION_METRICS
+from traffic_yolo.tuning.shared_store import key_of
+from traffic_yolo.typed_values import wrong_field
+
+SCHEMA_VERSION = 1
+RECORDS_NAME = "trials"
+
+
+@dataclass(frozen=True)
+class JudgedBy:
+    """What trials must have in common to be compared: hashes of the model's files and of the data set, and where the
+    milliseconds come from: the hash of the table of layers, "" where each network was measured, and the machine.
+    """
+
+    model: str
+    data: str
+    latency_table: str
+    machine: str
+
+    @property
+    def name(self) -> str:
+        """A short name of it."""
+        return key_of(asdict(self))[:8]
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        how = (
+            f"table {self.latency_table[:8]} of {self.machine}" if self.latency_table else f"measured on {self.machine}"
+        )
+        return f"{self.name}: model {self.model[:8]}, data {self.data[:8]}, {how}"
+
+
+@dataclass(frozen=True)
+class CompressionRecord:
+    """One trial. `pruning`, `training`: options that are not at their defaults; `metrics`: of `COMPRESSION_METRICS`.
+
+    `whole`: latency_ms, bflops and weights of the network before; `run`: the training's folder, below the store;
+    `units` of `free_units` channels (or blocks) went.
+    """
+
+    judged_by: JudgedBy
+    pruning: Mapping[str, Any]
+    training: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    whole: Mapping[str, float]
+    run: str
+    units: int
+    free_units: int
+
+    @property
+    def what(self) -> str:
+        """What was done, in words."""
+        if not self.units:
+            return "whole"
+        return ", ".join(f"{name} {value}" for name, value in self.pruning.items())
+
+    def write(self, store: AnyPath) -> None:
+        """Keeps it in the store; a trial that does the same again writes the same file."""
+        same = {"judged_by": self.judged_by.name, "run": self.run}
+        path = output_path(store) / RECORDS_NAME / f"{self.judged_by.name}-{key_of(same)}.json"
+        write_json(path, {"schema_version": SCHEMA_VERSION, **asdict(self)})
+
+
+def read_records(store: AnyPath) -> Iterator[CompressionRecord]:
+    """Every trial of a store; `OptionsError` for a file there that is none, `StorageError` where there is no store."""
+    for path in sorted((existing_path(store, what="store of trials") / RECORDS_NAME).glob("*.json")):
+        content: Any = read_json(path, what="record of a trial")
+        fields = dict(content) if isinstance(content, dict) else {}
+        version = fields.pop("schema_version", None)
+        reason = "" if version == SCHEMA_VERSION else f"schema_version: expected {SCHEMA_VERSION}; found {version!r}"
+        missing = {field.name for field in dataclasses.fields(CompressionRecord)} - fields.keys()
+        reason = reason or wrong_field(CompressionRecord, fields) or ", ".join(sorted(missing))
+        if not reason and not COMPRESSION_METRICS.keys() <= fields["metrics"].keys():
+            reason = f"metrics: expected {', '.join(COMPRESSION_METRICS)}"
+        if reason:
+            raise OptionsError(f"{path}: not the record of a trial: {reason}; remove it")
+        yield CompressionRecord(**{**fields, "judged_by": JudgedBy(**fields["judged_by"])})
