@@ -9,6 +9,8 @@ from traffic_yolo.commands.dataclass_options import step_options, values_of
 from traffic_yolo.commands.json_result import json_option, print_result
 from traffic_yolo.commands.location_types import READ, WRITE
 from traffic_yolo.compression.options import PruneOptions
+from traffic_yolo.tuning.front_options import FrontOptions
+from traffic_yolo.tuning.latency_limit import LatencyLimit
 
 
 @click.group()
@@ -57,3 +59,24 @@ def report_command(before: str, after: str, dataset: str | None, split: str, out
 
     report = compare_models(before, after, out, dataset=dataset, split=split)
     print_result(f"{report.text}\nwritten {out}", {"out": str(out), **report.document()}, as_json=as_json)
+
+
+@command.command("front")
+@click.option("--store", required=True, type=READ, help="Folder that the trials of a compression have as --store.")
+@step_options(FrontOptions, LatencyLimit)
+@json_option
+@click.option("--out", required=True, type=WRITE, help="Folder to write: report.html, front.json, front.svg.")
+@click.pass_context
+def front_command(context: click.Context, /, store: str, out: Path, as_json: bool, **flags: Any) -> None:
+    """Draw AP against latency over a compression's trials, and say which one to take.
+
+    Exit code 0: there is one to take, 1: no trial is within the limit of the latency.
+    """
+    options, limit = values_of(FrontOptions, flags), values_of(LatencyLimit, flags)
+    from traffic_yolo.tuning.compression_front import read_front
+    from traffic_yolo.tuning.compression_front_page import write_front
+
+    front = read_front(store, options, limit)
+    write_front(front, store, out)
+    print_result(f"{front.text}\nwritten {out}", {"out": str(out), **front.document()}, as_json=as_json)
+    context.exit(0 if front.chosen is not None else 1)

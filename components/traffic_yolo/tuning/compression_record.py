@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from traffic_yolo.compression.options import CHANNELS
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.storage import AnyPath, existing_path, output_path, read_json, write_json
 from traffic_yolo.tuning.metrics import COMPRESSION_METRICS
@@ -13,6 +14,7 @@ from traffic_yolo.typed_values import wrong_field
 
 SCHEMA_VERSION = 1
 RECORDS_NAME = "trials"
+WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,30 @@ class CompressionRecord:
     free_units: int
 
     @property
+    def kind(self) -> str:
+        """What was pruned: channels, regular or blocks; whole where nothing went."""
+        return str(self.pruning.get("prune_kind", CHANNELS)) if self.units else WHOLE
+
+    @property
+    def pruned_text(self) -> str:
+        """How it was pruned, in words."""
+        others = [
+            f"{name} {value}" for name, value in self.pruning.items() if name not in ("prune_kind", "prune_ratio")
+        ]
+        ratio = [f"{self.pruning['prune_ratio']:g}"] if "prune_ratio" in self.pruning else []
+        return ", ".join([" ".join([self.kind, *ratio]), *others]) if self.units else WHOLE
+
+    @property
     def what(self) -> str:
         """What was done, in words."""
-        if not self.units:
-            return "whole"
-        return ", ".join(f"{name} {value}" for name, value in self.pruning.items())
+        return f"{self.pruned_text}; {self.trained_text}"
+
+    @property
+    def trained_text(self) -> str:
+        """Which layers were trained on, for how long."""
+        updates = self.training.get("max_batches")
+        layers = self.training.get("fine_tune_layers") or "layers by the recipe"
+        return f"{layers}, {updates:,} updates" if updates else str(layers)
 
     def write(self, store: AnyPath) -> None:
         """Keeps it in the store; a trial that does the same again writes the same file."""
