@@ -1,9 +1,9 @@
 """What a network and its convolutions take on this machine: measured once by channels, for `latency_table`.
 
-PyTorch with batch-norm folded in, one picture at a time, under this process's threads.
+PyTorch with batch-norm folded in, one picture at a time, under this process's threads. Of several runs the fastest
+counts: what else the machine does only makes one slower. How much it did meanwhile is told.
 """
 
-import statistics
 import time
 
 import numpy as np
@@ -20,11 +20,12 @@ from traffic_yolo.processors import threads
 from traffic_yolo.progress import stage
 from traffic_yolo.storage import AnyPath
 
-REPEATS = 5  # the median counts; one run before them is not measured
+REPEATS = 7  # the fastest counts; one run before them is not measured
 
 
 def measure(network: Network) -> LatencyTable:
     """The table of a network at its own size; layers of one shape are measured once."""
+    clock = _Clock()
     with stage("measuring the layers"), torch.inference_mode():
         seen: dict[tuple[object, ...], NDArray[np.float64]] = {}
         layers, channels = {}, {}
@@ -37,10 +38,41 @@ def measure(network: Network) -> LatencyTable:
                 seen[key] = _times(section, layer)
             layers[section.index] = seen[key]
             channels[section.index] = (section.input.channels, section.filters)
-        whole = latency_ms(network)
-    convolutions = sum(float(times[-1, -1]) for times in layers.values())
+        rest = _others(network)
     height, width = network.input_hw
-    return LatencyTable(layers, channels, max(0.0, whole - convolutions), (height, width), machine())
+    return LatencyTable(layers, channels, rest, (height, width), machine(), clock.busy)
+
+
+def _others(network: Network) -> float:
+    """Milliseconds of all layers of a picture that are no convolutions, each at its fastest.
+
+    Layer by layer, not as what is left of the whole: on a busy machine no run of the whole is left alone.
+    """
+    fused = network.fuse()
+    taken: dict[int, list[float]] = {}
+    begun = [0.0]
+    for section, layer in zip(fused.sections, fused.layers, strict=True):
+        if not isinstance(section, ConvolutionalSection):
+            times = taken.setdefault(section.index, [])
+            layer.register_forward_pre_hook(lambda *_: begun.__setitem__(0, time.perf_counter()))
+            layer.register_forward_hook(lambda *_, times=times: times.append(time.perf_counter() - begun[0]))
+    picture = torch.rand((1, network.input_channels, *network.input_hw))
+    for _ in range(1 + REPEATS):
+        fused(picture)
+    return sum(1000 * min(times[1:]) for times in taken.values())
+
+
+class _Clock:
+    """Which share of the time that passes this thread does not compute, because other processes do."""
+
+    def __init__(self) -> None:
+        self._wall, self._own = time.perf_counter(), time.thread_time()
+
+    @property
+    def busy(self) -> float:
+        """From the start to now; 0 to 1. PyTorch's other threads wait busily, so that this one always computes."""
+        passed = time.perf_counter() - self._wall
+        return max(0.0, 1 - (time.thread_time() - self._own) / passed)
 
 
 def measure_model(model: AnyPath) -> LatencyTable:
@@ -55,10 +87,10 @@ def machine() -> str:
 
 
 def latency_ms(network: Network, *, repeats: int = 2 * REPEATS) -> float:
-    """Median milliseconds of one picture through a network, batch-norm folded in."""
+    """Milliseconds of one picture through a network, batch-norm folded in."""
     fused = network.fuse()
     picture = torch.rand((1, network.input_channels, *network.input_hw))
-    return _median(fused, picture, repeats)
+    return _fastest(fused, picture, repeats)
 
 
 def _times(section: ConvolutionalSection, layer: nn.Module) -> NDArray[np.float64]:
@@ -82,15 +114,15 @@ def _times(section: ConvolutionalSection, layer: nn.Module) -> NDArray[np.float6
             )  # fmt: skip
             part = part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as `fuse` has it
             module = nn.Sequential(part, layer.get_submodule("activation")).eval()
-            times[row, column] = _median(module, torch.rand(1, read, *section.input[1:]), REPEATS)
+            times[row, column] = _fastest(module, torch.rand(1, read, *section.input[1:]), REPEATS)
     return times
 
 
-def _median(module: nn.Module, picture: torch.Tensor, repeats: int) -> float:
+def _fastest(module: nn.Module, picture: torch.Tensor, repeats: int) -> float:
     module(picture)
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
         module(picture)
         taken.append(1000 * (time.perf_counter() - start))
-    return statistics.median(taken)
+    return min(taken)

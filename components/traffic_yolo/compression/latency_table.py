@@ -19,12 +19,14 @@ from traffic_yolo.typed_values import why_other
 
 SCHEMA_VERSION = 1
 SHARES = (0.25, 0.5, 1.0)  # of the channels read and of the filters at which a convolution is measured
+MOST_BUSY = 0.1  # share of the time, above which a measurement is doubtful
 MOST_SHOWN = 5  # layers that a terminal is told of
 # What the file holds -> its type; `layers` are one object for each convolution
 _FIELDS: dict[str, Any] = {
     "schema_version": int,
     "runtime": str,
     "machine": str,
+    "busy": float,
     "input_hw": tuple[int, int],
     "shares": list[float],
     "rest_ms": float,
@@ -38,7 +40,8 @@ class LatencyTable:
     """Milliseconds: `layers[i]` (S, S) by share read and share of filters, of convolution i; `rest` all that is none.
 
     `channels[i]` are the channels read and the filters of convolution i in the network that was measured, `input_hw`
-    its height and width in pixels, `machine` what measured it, in words.
+    its height and width in pixels, `machine` what measured it, in words, `busy` the share of the time that the machine
+    spent on other processes meanwhile.
     """
 
     layers: dict[int, NDArray[np.float64]]
@@ -46,6 +49,7 @@ class LatencyTable:
     rest: float
     input_hw: tuple[int, int]
     machine: str
+    busy: float = 0.0
 
     def predict(self, sections: Sequence[LayerSection], *, parents: Sequence[int] | None = None) -> float:
         """Milliseconds a picture of a network with fewer channels or fewer layers than the one that was measured.
@@ -95,6 +99,11 @@ class LatencyTable:
             f"{total:.2f} ms a picture of {width} x {height} (PyTorch, {self.machine})",
             f"{len(whole)} convolutions {total - self.rest:.2f} ms, all else {self.rest:.2f} ms; most take",
         ]
+        if self.busy > MOST_BUSY:
+            lines.append(
+                f"WARNING: other processes took {self.busy:.0%} of the time meanwhile: the milliseconds are too many, "
+                "and not by the same share; measure again on a quiet machine"
+            )
         return "\n".join([*lines, *(f"  layer {layer:>3}: {whole[layer]:.3f} ms" for layer in most)])
 
     def write(self, path: AnyPath) -> None:
@@ -111,6 +120,7 @@ class LatencyTable:
             "schema_version": SCHEMA_VERSION,
             "runtime": RUNTIME,
             "machine": self.machine,
+            "busy": self.busy,
             "input_hw": list(self.input_hw),
             "shares": list(SHARES),
             "rest_ms": self.rest,
@@ -133,6 +143,7 @@ class LatencyTable:
             float(content["rest_ms"]),
             (height, width),
             content["machine"],
+            float(content["busy"]),
         )
 
 
@@ -146,8 +157,8 @@ def _why_none(content: Any) -> str:
     for name, expected in {"schema_version": SCHEMA_VERSION, "runtime": RUNTIME, "shares": list(SHARES)}.items():
         if content[name] != expected:
             return f"{name}: expected {expected}; found {content[name]!r}"
-    if content["rest_ms"] < 0 or min(content["input_hw"]) < 1:
-        return "rest_ms, input_hw: expected numbers above 0"
+    if content["rest_ms"] < 0 or not 0 <= content["busy"] <= 1 or min(content["input_hw"]) < 1:
+        return "rest_ms, busy, input_hw: expected numbers from 0, busy to 1, input_hw from 1"
     seen: set[int] = set()
     for place, layer in enumerate(content["layers"]):
         for name, hint in _LAYER_FIELDS.items():

@@ -38,7 +38,8 @@ def front_html(front: CompressionFront, store: AnyPath, folder: Path | None) -> 
     title, cost = TITLES[front.options.metric], TITLES[front.options.cost_of]
     told = (
         "One sign a trial; the stair goes over those that no other beats in both, the ring is the one to take. "
-        f"{title} is of the validation split, on which it was chosen among others: the test split says what it is worth."
+        f"{title} is of the validation split, on which it was chosen among others: the test split says what it is "
+        "worth."
     )
     on_front = [front.records[place] for place in front.on_front]
     rows = [(*_row(record), "yes" if record in on_front else "") for record in front.records]
