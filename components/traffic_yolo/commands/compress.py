@@ -12,8 +12,31 @@ from traffic_yolo.compression.options import PruneOptions
 from traffic_yolo.tuning.front_options import FrontOptions
 from traffic_yolo.tuning.latency_limit import LatencyLimit
 
+RUN, RUN_HELP = "run", "Run the whole pipeline here: prune, train on, judge, validate, publish behind gates."
 
-@click.group()
+
+class _Commands(click.Group):
+    """The commands, of which `run` is made of its pipeline's form when it is asked for: that loads kfp."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), RUN])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _run_command() if cmd_name == RUN else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        made = {name: super(_Commands, self).get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(80) if one else RUN_HELP) for name, one in made.items()])
+
+
+def _run_command() -> click.Command:
+    from traffic_yolo.commands.compress_run import run_command
+
+    return run_command(RUN, RUN_HELP)
+
+
+@click.group(cls=_Commands)
 def command() -> None:
     """Make a model smaller: cfg and weights that Darknet, OpenCV and DeepStream load."""
 

@@ -10,6 +10,7 @@ from traffic_yolo.tuning.compression_record import CompressionRecord, JudgedBy, 
 from traffic_yolo.tuning.front_options import FrontOptions
 from traffic_yolo.tuning.latency_limit import LatencyLimit
 
+ROUNDING = 1e-9  # of a difference: .4 - .3 is not at most .1
 TITLES = {"map": "AP", "map50": "AP50", "latency_ms": "ms a picture", "bflops": "BFLOPs", "weights": "weights"}
 
 
@@ -101,7 +102,7 @@ def _choice(
     title, cost = TITLES[options.metric], TITLES[options.cost_of]
     if most_ms is None:
         best = max(values)
-        place = next(place for place, value in enumerate(values) if value >= best - options.tolerance)
+        place = next(place for place, value in enumerate(values) if best - value <= options.tolerance + ROUNDING)
         return place, (
             f"take {records[place].what}: {title} {values[place]:.3f}, the lowest {cost} of those at most "
             f"{options.tolerance:g} below the best, {best:.3f}"

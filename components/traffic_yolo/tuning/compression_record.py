@@ -96,13 +96,27 @@ def read_records(store: AnyPath) -> Iterator[CompressionRecord]:
     """Every trial of a store; `OptionsError` for a file there that is none, `StorageError` where there is no store."""
     for path in sorted((existing_path(store, what="store of trials") / RECORDS_NAME).glob("*.json")):
         content: Any = read_json(path, what="record of a trial")
-        fields = dict(content) if isinstance(content, dict) else {}
-        version = fields.pop("schema_version", None)
-        reason = "" if version == SCHEMA_VERSION else f"schema_version: expected {SCHEMA_VERSION}; found {version!r}"
-        missing = {field.name for field in dataclasses.fields(CompressionRecord)} - fields.keys()
-        reason = reason or wrong_field(CompressionRecord, fields) or ", ".join(sorted(missing))
-        if not reason and not COMPRESSION_METRICS.keys() <= fields["metrics"].keys():
-            reason = f"metrics: expected {', '.join(COMPRESSION_METRICS)}"
+        reason = _why_none(content)
         if reason:
             raise OptionsError(f"{path}: not the record of a trial: {reason}; remove it")
+        fields = {name: value for name, value in content.items() if name != "schema_version"}
         yield CompressionRecord(**{**fields, "judged_by": JudgedBy(**fields["judged_by"])})
+
+
+def _why_none(content: Any) -> str:
+    """Why a document is no record, in words; "" where it is one."""
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        return f"expected schema_version {SCHEMA_VERSION}"
+    fields = {name: value for name, value in content.items() if name != "schema_version"}
+    if reason := wrong_field(CompressionRecord, fields):
+        return reason
+    expected = {
+        "": (fields, {field.name for field in dataclasses.fields(CompressionRecord)}),
+        "judged_by": (fields.get("judged_by", {}), {field.name for field in dataclasses.fields(JudgedBy)}),
+        "metrics": (fields.get("metrics", {}), COMPRESSION_METRICS.keys()),
+        "whole": (fields.get("whole", {}), {"latency_ms", "bflops", "weights"}),
+    }
+    for where, (found, names) in expected.items():
+        if missing := sorted(names - found.keys()):
+            return f"{where}: expected {', '.join(missing)}" if where else f"expected {', '.join(missing)}"
+    return ""
