@@ -66,6 +66,7 @@ TOO_LONG = {
     "trial fine-tuning --cache-folder": "as for train",  # their values are paths below the root all the same, as the first test says
     "run --out": "the tasks are processes of minutes",
     "retrain --out": "as for run",
+    "compress run --out": "as for run",
     "merge-shards --out": "draws the same report as convert",
     "export --out": "draws an ONNX file, in tests/export",
     "import-model --out": "as export does",

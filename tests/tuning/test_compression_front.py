@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from value_mutations import MISSING, all_changed
 
 from traffic_yolo.commands.compress import command
-from traffic_yolo.errors import NotFoundError, OptionsError, TrafficYoloError
+from traffic_yolo.errors import OptionsError, StorageError, TrafficYoloError
 from traffic_yolo.tuning.compression_front import front_of, pareto, read_front
 from traffic_yolo.tuning.compression_record import CompressionRecord, JudgedBy, read_records
 from traffic_yolo.tuning.front_options import FrontOptions
@@ -118,7 +118,7 @@ def test_a_store_without_trials_is_refused(tmp_path: Path):
         OptionsError, match="no trial of a compression; give the folder that the trials have as --store"
     ):
         read_front(tmp_path, FrontOptions(), LatencyLimit())
-    with pytest.raises(NotFoundError, match="store of trials"):
+    with pytest.raises(StorageError, match="store of trials not found"):
         read_front(tmp_path / "nowhere", FrontOptions(), LatencyLimit())
 
 

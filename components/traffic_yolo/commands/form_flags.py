@@ -27,6 +27,14 @@ OF_PODS = ("nas_claim", "s3_secret", "gpus")
 TAKEN = ("host", "namespace", "cluster", "experiment", "wait", "follow", "json")
 # What a pipeline asks for itself, no step of it, and how the place is used
 OWN_PLACES: dict[str, LocationUse] = {"train_work": "write", "dataset_store": "write", "compare_with": "read"}
+# Of a training that starts from what a task before it pruned: as of the model before, where its files are given, for
+# options that need weights to start from; of a version of a zoo there are none yet, and nothing else that needs them
+OF_START = ("cfg", "weights", "weights_names")
+PRUNED = "(pruned)"
+NOWHERE: dict[str, Any] = dict.fromkeys((*OF_START, "quantisers", "teacher"), "") | {
+    "fine_tune_layers": None,
+    "batch_norm": None,
+}
 # Documents: text, or where it lies. A file of this machine is read here, for a pod has it not
 DOCUMENTS = ("experiment", "trainjob")
 
@@ -132,11 +140,16 @@ class PipelineForm:
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         """Step -> its options as its task will have them."""
-        made = {}
+        made: dict[str, tuple[Any, ...]] = {}
         for step, settings in self.settings.items():
             named = {name: given[name] for name in self.own[step] & set(given)}
+            pruned = made["prune"][0] if step == "train" and "prune" in made else None
+            if pruned is not None:
+                named |= {name: getattr(pruned, name) or PRUNED for name in OF_START}
             try:
                 made[step] = task_options(STEP_OPTIONS[step], {**named, SETTINGS: given.get(settings, "")})
+                if pruned is not None and not pruned.cfg:
+                    made[step] = (dataclasses.replace(made[step][0], **NOWHERE),)
             except OptionsError as error:
                 flag = f"--{settings.replace('_', '-')}"
                 text = str(error)

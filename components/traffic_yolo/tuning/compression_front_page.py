@@ -95,7 +95,7 @@ def _draw(axes: Axes, front: CompressionFront, cost_of: str) -> None:
     points = sorted((each.metrics[cost_of], -each.metrics[metric], each.kind) for each in front.records)
     costs, values = [cost for cost, _, _ in points], [-negative for _, negative, _ in points]
     best = pareto(costs, values)
-    _steps(axes, [costs[place] for place in best], [values[place] for place in best], max(costs))
+    _steps(axes, [costs[place] for place in best], [values[place] for place in best], 1.05 * max(costs))
     for kind, (sign, colour) in SIGNS.items():
         places = [place for place, point in enumerate(points) if point[2] == kind]
         if places:
@@ -105,7 +105,7 @@ def _draw(axes: Axes, front: CompressionFront, cost_of: str) -> None:
         of = front.records[front.chosen].metrics
         axes.plot([of[cost_of]], [of[metric]], "o", ms=13, mfc="none", mec=CHOSEN_COLOUR, mew=2, zorder=4)
     axes.set(xlabel=TITLES[cost_of], ylabel=TITLES[metric])
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.05 * max(costs))
     axes.grid(color="#888888", alpha=0.35, linewidth=0.5)
     axes.set_axisbelow(True)
 

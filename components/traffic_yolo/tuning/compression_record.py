@@ -70,7 +70,7 @@ class CompressionRecord:
         others = [
             f"{name} {value}" for name, value in self.pruning.items() if name not in ("prune_kind", "prune_ratio")
         ]
-        ratio = [f"{self.pruning['prune_ratio']:g}"] if "prune_ratio" in self.pruning else []
+        ratio = [str(self.pruning["prune_ratio"])] if "prune_ratio" in self.pruning else []
         return ", ".join([" ".join([self.kind, *ratio]), *others]) if self.units else WHOLE
 
     @property
@@ -83,7 +83,7 @@ class CompressionRecord:
         """Which layers were trained on, for how long."""
         updates = self.training.get("max_batches")
         layers = self.training.get("fine_tune_layers") or "layers by the recipe"
-        return f"{layers}, {updates:,} updates" if updates else str(layers)
+        return f"{layers}, {updates} updates" if updates else str(layers)
 
     def write(self, store: AnyPath) -> None:
         """Keeps it in the store; a trial that does the same again writes the same file."""
