@@ -81,6 +81,18 @@ def test_which_one_to_take(options: dict[str, Any], limit: dict[str, Any], chose
     assert front.document()["chosen"] is None or front.document()["chosen"]["run"] == f"training-{chosen}/run"
 
 
+def test_of_equally_good_trials_the_cheaper_one_is_taken():
+    trials = [
+        record("training-a/run", 0.2, 4.0),
+        record("training-b/run", 0.2, 3.0),
+        record("training-c/run", 0.1, 2.0),
+    ]
+    for limit in (LatencyLimit(most_latency_ms=5.0), LatencyLimit()):
+        front = front_of(trials, FrontOptions(), limit)
+        assert front.chosen is not None
+        assert front.records[front.chosen].run == "training-b/run"
+
+
 def test_a_trial_that_is_done_again_is_one_record(tmp_path: Path):
     for _ in range(2):
         TRIALS[0].write(tmp_path)

@@ -14,6 +14,7 @@ from traffic_yolo.tuning.compression_record import CompressionRecord
 
 REPORT_NAME, RESULT_NAME, PICTURE_NAME = "report.html", "front.json", "front.svg"
 SCHEMA_VERSION = 1
+SHOWN_NAME = len("training-") + 8  # characters
 # One sign and one colour for each kind of pruning (Okabe and Ito's, told apart by all readers)
 SIGNS = {
     "channels": ("o", "#0072b2"),
@@ -58,8 +59,14 @@ HEADERS = ("pruning", "trained", "AP", "AP50", "ms", "BFLOPs", "weights", "train
 
 def _row(record: CompressionRecord) -> tuple[str | float, ...]:
     of = record.metrics
-    numbers = (of["map"], of["map50"], of["latency_ms"], of["bflops"], int(of["weights"]))
-    return (record.pruned_text, record.trained_text, *numbers, record.run)
+    numbers = (of["map"], of["map50"], of["latency_ms"], of["bflops"], round(of["weights"]))
+    return (record.pruned_text, record.trained_text, *numbers, _short(record.run))
+
+
+def _short(run: str) -> str:
+    """The name of a training with the beginning of its key; front.json has the whole."""
+    name = run.partition("/")[0]
+    return name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}…"
 
 
 def _next_steps(front: CompressionFront, store: AnyPath) -> Html:
