@@ -4,8 +4,6 @@ import dataclasses
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +29,8 @@ from traffic_yolo.tuning.compression_trial import run_compression_trial
 from traffic_yolo.tuning.fine_tuning_experiment import WORK_FOLDER
 from traffic_yolo.tuning.latency_limit import LatencyLimit
 from traffic_yolo.tuning.metrics import COMPRESSION_METRICS, metric_format
-from traffic_yolo.tuning.pruning_store import PRUNING_CODE, pruning_key
+from traffic_yolo.tuning.pruning_store import pruning_key
 from traffic_yolo.tuning.shared_store import count_events
-from traffic_yolo.tuning.training_store import code_files
 
 TRAINING = TrainingOptions(batch=2, max_batches=2, seed=3, fine_tune_layers="all")
 LIMIT = LatencyLimit(most_latency_share=0.5)
@@ -192,16 +189,3 @@ def test_everything_that_moves_a_pruning_is_in_its_key(
     assert pruning_key(ModelFolder.open(moved), data, pruning) == key()
     (moved / "model.weights").write_bytes(b"other")
     assert pruning_key(ModelFolder.open(moved), data, pruning) != key()
-
-
-def test_all_of_our_code_that_a_pruning_imports_is_in_its_key(repository: Path):
-    program = (
-        "import sys, json; import traffic_yolo.compression.prune_files;"
-        "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith('traffic_yolo.')]))"
-    )
-    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    package = repository / "components" / "traffic_yolo"
-    imported = {Path(file).resolve() for file in json.loads(printed) if file}
-    hashed = {file.resolve() for file in code_files(package, PRUNING_CODE)}
-    light = {package / "_version.py"} | {package / name / "__init__.py" for name in ("atm", "snapshot")}
-    assert imported - hashed - light == set(), f"add to PRUNING_CODE: {PRUNING_CODE}"

@@ -19,6 +19,7 @@ from traffic_yolo.errors import StorageError
 from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning import trained_run
+from traffic_yolo.tuning.pruning_store import PRUNING_CODE
 from traffic_yolo.tuning.shared_store import count_events, events
 from traffic_yolo.tuning.training_store import CODE, code_files, trained_once, training_key
 
@@ -174,19 +175,22 @@ def test_everything_that_moves_a_training_is_in_its_key(
     json.dumps(key)
 
 
-def test_all_of_our_code_that_a_training_imports_is_in_the_key(repository: Path) -> None:
+def test_all_of_our_code_that_a_training_or_a_pruning_imports_is_in_its_key(repository: Path) -> None:
     program = (
-        "import sys, json; import traffic_yolo.tuning.trained_run;"
-        "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith('traffic_yolo.')]))"
+        "import sys, json, importlib\n"
+        "for name in ('tuning.trained_run', 'compression.prune_files'):\n"
+        "    importlib.import_module('traffic_yolo.' + name)\n"
+        "    print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith('traffic_yolo.')]))"
     )
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     package = repository / "components" / "traffic_yolo"
-    imported = {Path(file).resolve() for file in json.loads(printed) if file}
-    hashed = {file.resolve() for file in code_files(package)}
     light = {package / "_version.py", package / "atm" / "__init__.py", package / "tuning" / "__init__.py"}
     light |= {package / "snapshot" / "__init__.py"}
-    assert imported - hashed - light == set(), f"add to CODE: {CODE}"
-    assert all((package / name).exists() for name in CODE)
+    for names, line in zip((CODE, PRUNING_CODE), printed.splitlines(), strict=True):
+        imported = {Path(file).resolve() for file in json.loads(line) if file}
+        hashed = {file.resolve() for file in code_files(package, names)}
+        assert imported - hashed - light == set(), f"add to {names}"
+        assert all((package / name).exists() for name in names)
 
 
 def test_weights_that_do_not_exist_are_refused(small_data_set: Path, tmp_path: Path) -> None:

@@ -28,14 +28,15 @@ CHOSEN_COLOUR = "#d55e00"
 def write_front(front: CompressionFront, store: AnyPath, out: AnyPath) -> None:
     """Writes the folder `out`: report.html, front.json, front.svg; it appears whole or not at all."""
     target = output_path(out)
+    picture = _svg(front)
     with atomic_folder(target) as folder:
         write_json(folder / RESULT_NAME, {"schema_version": SCHEMA_VERSION, "store": str(store), **front.document()})
-        write_text(folder / PICTURE_NAME, standalone_svg(_svg(front)))
-        write_text(folder / REPORT_NAME, front_html(front, store, target))
+        write_text(folder / PICTURE_NAME, standalone_svg(picture))
+        write_text(folder / REPORT_NAME, front_html(front, picture, store, target))
 
 
-def front_html(front: CompressionFront, store: AnyPath, folder: Path | None) -> str:
-    """The page: which trial to take, the picture, the front, all trials. `folder`: where it will lie."""
+def front_html(front: CompressionFront, picture: Html, store: AnyPath, folder: Path | None) -> str:
+    """The page: which trial to take, the `picture`, the front, all trials. `folder`: where it will lie."""
     title, cost = TITLES[front.options.metric], TITLES[front.options.cost_of]
     told = (
         "One sign a trial; the stair goes over those that no other beats in both, the ring is the one to take. "
@@ -46,7 +47,7 @@ def front_html(front: CompressionFront, store: AnyPath, folder: Path | None) -> 
     rows = [(*_row(record), "yes" if record in on_front else "") for record in front.records]
     sections = [
         ("", Html(callout(front.why, kind="" if front.chosen is not None else "warning") + _next_steps(front, store))),
-        (f"{title} against what it costs", Html(_svg(front) + paragraph(told, quiet=True))),
+        (f"{title} against what it costs", Html(picture + paragraph(told, quiet=True))),
         (f"The front of {title} against {cost}", table(HEADERS, [_row(record) for record in on_front])),
         ("All trials", table((*HEADERS, "on the front"), rows, caption=f"From the lowest {cost} up")),
     ]
