@@ -32,10 +32,10 @@ def write_front(front: CompressionFront, store: AnyPath, out: AnyPath) -> None:
     with atomic_folder(target) as folder:
         write_json(folder / RESULT_NAME, {"schema_version": SCHEMA_VERSION, "store": str(store), **front.document()})
         write_text(folder / PICTURE_NAME, standalone_svg(picture))
-        write_text(folder / REPORT_NAME, front_html(front, picture, store, target))
+        write_text(folder / REPORT_NAME, _front_html(front, picture, store, target))
 
 
-def front_html(front: CompressionFront, picture: Html, store: AnyPath, folder: Path | None) -> str:
+def _front_html(front: CompressionFront, picture: Html, store: AnyPath, folder: Path | None) -> str:
     """The page: which trial to take, the `picture`, the front, all trials. `folder`: where it will lie."""
     title, cost = TITLES[front.options.metric], TITLES[front.options.cost_of]
     told = (
