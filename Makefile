@@ -71,6 +71,7 @@ test-shuffled: install  ## the test suite in random order, another each time; SE
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --shuffle $(SEED)
 
 slow: install  ## the tests that take minutes (big networks, whole reference sets), ten times as many examples, drawn anew
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[test-oracles]"
 	TRAFFIC_YOLO_SLOW=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
 	rm -rf build/notebook-tests
 	TRAFFIC_YOLO_EXAMPLES=$(CURDIR)/build/notebook-tests TRAFFIC_YOLO_EXAMPLE_UPDATES=12 \

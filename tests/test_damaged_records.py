@@ -18,7 +18,7 @@ from traffic_yolo.katib.run.journal import Journal
 from traffic_yolo.snapshot.snapshot import read_snapshot, take_snapshot, write_snapshot
 from traffic_yolo.trained_on import TrainedOn
 from traffic_yolo.training.summary import SUMMARY_NAME, FinishedTraining
-from traffic_yolo.tuning.training_store import count_events, record_event
+from traffic_yolo.tuning.shared_store import count_events, record_event
 from traffic_yolo.verdict_file import read_verdict, write_verdict
 
 ODD = (MISSING, None, True, -1, 1.5, "x", [], {}, [None])

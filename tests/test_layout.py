@@ -33,7 +33,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detection": {"dataset", "darknet"},
     "metrics": {"dataset", "detection"},
     "evaluation": {"dataset", "darknet", "detection", "metrics"},
-    "tuning": {"katib", "cluster", "dataset", "darknet", "detection", "metrics", "training", "evaluation"},
+    # compression: a trial may prune before it trains
+    "tuning": {
+        "katib",
+        "cluster",
+        "dataset",
+        "darknet",
+        "detection",
+        "metrics",
+        "training",
+        "evaluation",
+        "compression",
+    },
     "deepstream": {"dataset", "darknet", "detection", "metrics", "evaluation"},
     "labelling": {"atm", "dataset"},
     # it judges what it made

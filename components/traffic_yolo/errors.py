@@ -29,6 +29,10 @@ class OptionsError(TrafficYoloError, ValueError):
     """An option, or a combination of options, that makes no sense."""
 
 
+class NothingToPruneError(OptionsError):
+    """A pruning so small that all of the network stays."""
+
+
 class ProblemsError(OptionsError):
     """Several things that are wrong with one request, each a line of its own."""
 

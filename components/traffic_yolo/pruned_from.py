@@ -37,8 +37,9 @@ class PrunedFrom:
 
     `blocks`: first and last layer of each block taken out. `units` of `free_units` went.
 
-    `carry_errors`: (layer, bound, share) as of `carry.CarryError`. `latency_ms`: before and after, None where the goal
-    was another. `reestimated_on`: pictures that batch-norm was measured on anew.
+    `carry_errors`: (layer, bound, share) as of `carry.CarryError`. `latency_ms`: before and after, predicted where a
+    table of layers was given, None where the goal was another. `reestimated_on`: pictures that batch-norm was measured
+    on anew. `warnings`: what makes the pruning doubtful, a line each.
     """
 
     parent_weights_sha256: str
@@ -54,19 +55,22 @@ class PrunedFrom:
     units: int
     free_units: int
     reestimated_on: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """For people: sizes, what went of each layer, where carrying on is not exact."""
         before, after = self.before, self.after
-        lines = [
+        lines = [f"WARNING: {warning}" for warning in self.warnings]
+        lines += [
             f"{'':<12}{'before':>14}{'after':>14}{'saved':>8}",
             _row("weights", before.weights, after.weights, ","),
             _row("BFLOPs", before.bflops, after.bflops, ".4f"),
             _row("bytes", before.bytes, after.bytes, ","),
         ]
         if self.latency_ms is not None:
-            lines.append(_row("ms (PyTorch)", *self.latency_ms, ".2f"))
+            name = "ms predicted" if self.options.get("latency_table") else "ms (PyTorch)"
+            lines.append(_row(name, *self.latency_ms, ".2f"))
         if self.blocks:
             listed = ", ".join(f"{first}-{last}" for first, last in self.blocks)
             lines.append(f"{self.units} of {self.free_units} residual blocks went: layers {listed}")
@@ -117,6 +121,7 @@ class PrunedFrom:
                     "layers": tuple(LayerChange(**each) for each in content["layers"]),
                     "blocks": tuple((first, last) for first, last in content["blocks"]),
                     "carry_errors": tuple((layer, bound, share) for layer, bound, share in content["carry_errors"]),
+                    "warnings": tuple(map(str, content.get("warnings", ()))),
                 }
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -39,6 +39,8 @@ NO_LOCATION = {
         (f"pipeline submit {name}", "version"): "a version's name in the zoo, which its task checks"
         for name in ("compress", "evaluate")
     },
+    ("compress run", "model_name"): "a folder's name in the zoo, which publish checks",
+    ("compress run", "version"): "a version's name in the zoo, which its task checks",
     ("pipeline submit trainjob", "trainjob"): "a text, or a file's, that is read here where the file is",
     ("pipeline submit tune", "search_experiment"): "a text, or a file's, that is read here where the file is",
     ("train", "nas_claim"): "the name of a claim",
@@ -48,6 +50,7 @@ NO_LOCATION = {
     ("import-model", "version"): "a version's name in the zoo, which it checks",
     ("train", "log_to"): "words; the help names a variable that holds an address",
     ("trial fine-tuning", "log_to"): "words; the help names a variable that holds an address",
+    ("trial compression", "log_to"): "words; the help names a variable that holds an address",
     ("storage fetch", "sha256"): "a checksum",
     ("storage verify", "sha256"): "a checksum",
     ("publish", "model_name"): "a folder's name in the zoo, which it checks",

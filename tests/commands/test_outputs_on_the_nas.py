@@ -53,15 +53,20 @@ WRITTEN = {
     "train --out": "run",
     "trial fine-tuning --work": "work",
     "trial fine-tuning --store": "store",
+    "trial compression --work": "work",
+    "trial compression --store": "store",
     "katib run --out": "experiment",
     "compress prune --out": "pruned",
+    "compress measure --out": "latency.json",
     "reports FOLDER": "evaluation",
 }
 TOO_LONG = {
     "train --cache-folder": "decoded pictures go there as they are read, after the training was stopped",
+    "trial compression --cache-folder": "as for train",
     "trial fine-tuning --cache-folder": "as for train",  # their values are paths below the root all the same, as the first test says
     "run --out": "the tasks are processes of minutes",
     "retrain --out": "as for run",
+    "compress run --out": "as for run",
     "merge-shards --out": "draws the same report as convert",
     "export --out": "draws an ONNX file, in tests/export",
     "import-model --out": "as export does",
@@ -71,6 +76,7 @@ TOO_LONG = {
     "validate --out": "needs a whole export, in tests/deepstream",
     "deepstream run --out": "as for validate",
     "compress report --out": "runs two networks, in tests/compression",
+    "compress front --out": "needs trials, in tests/tuning",
     "quantize --out": "needs a whole export, in tests/quantization",
     "pipeline compile --out": "loads kfp and every component, in test_pipeline_command",
     "zoo fetch --out": "there is no zoo without publish",
@@ -140,7 +146,9 @@ schedule emit-cronjob weekly --cron @daily --source nas://recordings --zoo nas:/
 train --dataset nas://data {SMALL} --out nas://run
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work
 trial fine-tuning --dataset nas://data {SMALL} --work nas://work --store nas://store
+trial compression --model nas://untrained --dataset nas://data --batch 2 --max-batches 1 --prune-ratio 0.2 --reestimate-pictures 0 --work nas://work --store nas://store
 katib run nas://experiment.yaml --out nas://experiment
+compress measure --model nas://untrained --out nas://latency.json
 compress prune --model nas://untrained --prune-ratio 0.2 --out nas://pruned
 reports nas://evaluation
 """

@@ -108,6 +108,16 @@ def test_settings_and_documents_of_this_machine_are_sent_as_text(
     assert (given["experiment"], given["namespace"]) == (file.read_text(), "team-katib")
 
 
+def test_a_training_of_what_is_pruned_may_freeze_layers(server: KfpServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """It starts from weights, though no file of the form has them yet."""
+    flags = ["--fine-tune-layers=neck_and_heads", "--train-settings={batch_norm: frozen}"]
+    assert submit(server.host, "compress", *flags) == 0
+    given = server.started[capsys.readouterr().out.splitlines()[-1]]["runtime_config"]["parameters"]
+    assert (given["fine_tune_layers"], given["cfg"], given["weights"]) == ("neck_and_heads", "", "")
+    assert submit(server.host, "compress", "--fine-tune-layers=tail") == 2
+    assert refused(capsys).startswith("--fine-tune-layers")
+
+
 def test_cluster_file_gives_names_and_gpus(
     server: KfpServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from traffic_yolo.compression import latency
-from traffic_yolo.compression.latency import LatencyTable
+from traffic_yolo.compression.latency_table import LatencyTable
 from traffic_yolo.compression.options import PruneOptions
-from traffic_yolo.compression.prune import network_size, prune, prune_network
+from traffic_yolo.compression.prune import prune
+from traffic_yolo.compression.prune_network import network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -35,6 +36,12 @@ def network_of(body: str, *, seed: int = 0) -> Network:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.1, 1, generator=generator)
     return network
+
+
+def table_of(channels: dict[int, tuple[int, int]]) -> LatencyTable:
+    """A convolution takes the share of its channels times that of its filters, in ms; all else 1 ms."""
+    times = [0.25, 0.5, 1.0]
+    return LatencyTable({layer: np.outer(times, times) for layer in channels}, channels, 1.0, (16, 16), "made")
 
 
 def filters(network: Network) -> list[int]:
@@ -65,11 +72,7 @@ def test_a_goal_in_bflops_is_reached_with_as_few_channels_as_it_needs():
 
 def test_a_goal_in_milliseconds_goes_by_the_table_and_is_measured(monkeypatch):
     network = network_of(CONV * 2)
-    table = LatencyTable(
-        layers={index: np.outer([0.25, 0.5, 1.0], [0.25, 0.5, 1.0]) for index in range(3)},
-        channels={0: (3, 16), 1: (16, 16), 2: (16, 6)},
-        rest=1.0,
-    )
+    table = table_of({0: (3, 16), 1: (16, 16), 2: (16, 6)})
     assert table.predict(network.sections) == pytest.approx(4.0)
     monkeypatch.setattr(latency, "measure", lambda _: table)
     pruned = prune_network(network, PruneOptions(latency_ms=2.5))
@@ -83,6 +86,47 @@ def test_the_table_is_measured_layer_by_layer():
     assert set(table.layers) == {0, 1, 2}
     assert table.channels[1] == (16, 16)
     assert all((times > 0).all() for times in table.layers.values())
+    assert (table.input_hw, table.machine) == ((16, 16), latency.machine())
+
+
+def test_a_table_that_is_given_is_the_measurement(monkeypatch, tmp_path):
+    """Layer 1 has half of its inputs and of its filters: .25 ms; layer 0 half of its filters .5, the head .5, rest 1."""
+    monkeypatch.setattr(latency, "measure", lambda _: pytest.fail("measured though a table was given"))
+    monkeypatch.setattr(latency, "latency_ms", lambda _: pytest.fail("measured though a table was given"))
+    network = network_of(CONV * 2)
+    table_of({0: (3, 16), 1: (16, 16), 2: (16, 6)}).write(tmp_path / "table.json")
+    given = {"latency_table": str(tmp_path / "table.json")}
+    halved = prune_network(network, PruneOptions(prune_ratio=0.5, prune_scope="per_layer", **given))
+    assert halved.latency_ms == pytest.approx((4.0, 2.25))
+    reached = prune_network(network, PruneOptions(latency_ms=2.5, **given))
+    assert reached.latency_ms[1] <= 2.5
+
+
+def test_blocks_that_went_take_their_own_milliseconds_with_them(tmp_path):
+    """Layers 1 to 3 go: 2 ms; those of the second block, which move up, take .1 ms each as before."""
+    network = network_of(CONV + BLOCK * 2)
+    channels = {0: (3, 16), 1: (16, 16), 2: (16, 16), 4: (16, 16), 5: (16, 16), 7: (16, 6)}
+    table = table_of(channels)
+    for layer in (4, 5):
+        table.layers[layer][:] *= 0.1
+    network.layers[2].get_submodule("bn").weight.data.fill_(0.01)
+    table.write(tmp_path / "table.json")
+    options = PruneOptions(prune_kind="blocks", prune_ratio=0.5, latency_table=str(tmp_path / "table.json"))
+    pruned = prune_network(network, options)
+    assert [(block.first, block.last) for block in pruned.blocks] == [(1, 3)]
+    assert pruned.latency_ms == pytest.approx((5.2, 3.2))
+
+
+def test_equal_scales_are_told_for_they_rank_nothing():
+    fresh = Network(Cfg.parse(NET + CONV * 2 + HEAD, file="made.cfg"), seed=0).eval()
+    (warning,) = prune_network(fresh, PruneOptions()).warnings
+    assert warning.startswith("made.cfg: the batch-norm scales of all that may go are equal (1 to 1), as in a network")
+    assert prune_network(fresh, PruneOptions(importance="l1")).warnings == ()
+    fresh.layers[0].get_submodule("bn").weight.data[3] = 0.98
+    assert prune_network(fresh, PruneOptions()).warnings == ()
+    blocks = Network(Cfg.parse(NET + CONV + BLOCK * 2 + HEAD, file="made.cfg"), seed=0).eval()
+    (warning,) = prune_network(blocks, PruneOptions(prune_kind="blocks")).warnings
+    assert "do not say which block matters" in warning
 
 
 def test_whole_blocks_go_the_least_important_first():
@@ -188,6 +232,7 @@ def test_the_folder_is_a_model_folder_that_says_what_it_was(pruned_folder: Path,
     assert record.weights_sha256 == model.sha256("model.weights")
     assert record.after.bytes == model.weights_path.stat().st_size
     assert record.after.bflops <= 0.7 * record.before.bflops
+    assert record.text.startswith("WARNING: ")  # it was never trained
     assert "BFLOPs" in record.text
     assert model.onnx_path.is_file()
     assert TrainedOn.read(pruned_folder / "trained_on.json").start_weights_sha256 == record.parent_weights_sha256

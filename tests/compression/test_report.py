@@ -31,6 +31,7 @@ def test_two_model_folders_without_a_data_set(
     assert written["pruned"]["weights_sha256"] == record.weights_sha256
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Filters by layer" in page
+    assert "batch-norm scales of all that may go are equal" in page  # the model was never trained
 
 
 def made_up() -> CompressionReport:

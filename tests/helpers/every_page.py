@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.cli import main
 from traffic_yolo.html_report import page, paragraph
 from traffic_yolo.page_origin import About
+from traffic_yolo.tuning.compression_record import CompressionRecord, JudgedBy
 
 # What `make_every_page` makes
 NAMES = (
@@ -31,6 +33,7 @@ NAMES = (
     "drift",
     "select",
     "katib",
+    "front of a compression",
     "ledger",
     "evaluation of many classes",
     "a page that says little",
@@ -149,6 +152,10 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     (folder / "trial.py").write_text(TRIAL)
     run("katib", "run", folder / "experiment.yaml", "--nas-root", folder, "--out", folder / "katib")
     made("katib", folder / "katib" / "report.html")
+    _write_trials(folder / "trials_of_a_compression")
+    run("compress", "front", "--store", folder / "trials_of_a_compression", "--most-latency-share", "0.6", "--out",
+        folder / "front")  # fmt: skip
+    made("front of a compression", folder / "front" / "report.html")
     run("publish", "--model", model, "--tuning", folder / "tuning", "--validation", folder / "validation",
         "--evaluation", folder / "first", "--dataset", dataset, "--zoo", folder / "zoo", "--model-name", "small",
         "--accept-few", "--force", "--on-failed-gate", "keep", "--force-reason", "a page to look at", ends=(0, 1))  # fmt: skip
@@ -170,6 +177,24 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     run("reports", folder)
     made("index", folder / "index.html")
     return pages
+
+
+def _write_trials(store: Path) -> None:
+    """What made-up trials of every kind leave; AP falls with what is pruned."""
+    judged_by = JudgedBy("m" * 20, "d" * 20, "t" * 64, "a processor, threads: 2")
+    whole = {"latency_ms": 20.0, "bflops": 1.2, "weights": 1.5e6}
+    for place, (kind, layers) in enumerate(itertools.product(("channels", "regular", "blocks"), ("all", "heads"))):
+        for ratio in (0.0, 0.2, 0.4, 0.6):
+            left = 1 - ratio * (0.8 + place / 20)
+            ap = 0.4 * left ** (0.2 + place / 10)
+            metrics = {"map_at_latency": ap, "map": ap, "map50": 1.7 * ap}
+            metrics |= {name: left * value for name, value in whole.items()}
+            pruning = {"prune_kind": kind, "prune_ratio": ratio}
+            run_folder = f"training-{place}{int(10 * ratio):019d}/run"
+            training = {"fine_tune_layers": layers, "max_batches": 2000}
+            CompressionRecord(judged_by, pruning, training, metrics, whole, run_folder, int(90 * ratio), 100).write(
+                store
+            )
 
 
 def _spoiled_labels(labels: Path, target: Path) -> Path:

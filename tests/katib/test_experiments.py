@@ -14,14 +14,29 @@ from quick_yaml import load_documents, load_yaml
 
 from traffic_yolo.cli import main as program_main
 from traffic_yolo.commands.trial import command
+from traffic_yolo.compression.options import PruneOptions
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.katib.check.check import check_file
 from traffic_yolo.katib.spec.template import fill
+from traffic_yolo.options import fields_of
 from traffic_yolo.training.options import TrainingOptions
-from traffic_yolo.tuning.metrics import METRICS, metric_lines
+from traffic_yolo.tuning.latency_limit import LatencyLimit
+from traffic_yolo.tuning.metrics import COMPRESSION_METRICS, METRICS, Metric, metric_lines
 
-NAMES = ("fine_tuning_experiment", "thresholds_experiment")
-SAMPLES = {"confidence_threshold": "0.3123", "iou_threshold": "0.55", "fine_tune_layers": "heads"}
+NAMES = ("compression_experiment", "fine_tuning_experiment", "thresholds_experiment")
+SAMPLES = {
+    "confidence_threshold": "0.3123",
+    "iou_threshold": "0.55",
+    "fine_tune_layers": "heads",
+    "prune_ratio": "0.3",
+    "prune_kind": "regular",
+}
+
+
+def metrics_of(document: dict[str, Any]) -> dict[str, Metric]:
+    """Those that the experiment's trials print."""
+    objective = document["spec"]["objective"]["objectiveMetricName"]
+    return METRICS if objective in METRICS else COMPRESSION_METRICS
 
 
 @pytest.fixture(params=NAMES)
@@ -64,7 +79,7 @@ def test_the_checker_finds_nothing_to_mend(script: Path) -> None:
 
 
 def test_parameters_are_fields_of_our_options(committed: dict[str, Any]) -> None:
-    fields = {*NmsOptions.__dataclass_fields__, *TrainingOptions.__dataclass_fields__}
+    fields = {*NmsOptions.__dataclass_fields__, *TrainingOptions.__dataclass_fields__, *fields_of(PruneOptions)}
     assert {parameter["name"] for parameter in committed["spec"]["parameters"]} <= fields
 
 
@@ -83,9 +98,9 @@ def test_the_pod_can_end_and_is_not_repeated(committed: dict[str, Any]) -> None:
     assert template["retain"] is True
 
 
-def test_only_the_one_that_trains_asks_for_a_gpu(script: Path, committed: dict[str, Any]) -> None:
+def test_only_those_that_train_ask_for_a_gpu(script: Path, committed: dict[str, Any]) -> None:
     text = yaml.safe_dump(committed)
-    assert ("nvidia.com/gpu" in text) == (script.stem == "fine_tuning_experiment")
+    assert ("nvidia.com/gpu" in text) == (script.stem != "thresholds_experiment")
 
 
 def test_the_command_line_understands_every_trial(committed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,24 +115,38 @@ def test_the_command_line_understands_every_trial(committed: dict[str, Any], mon
         calls.append({"dataset": dataset, "evaluation": evaluation, "nms": nms})
         return dict.fromkeys(METRICS, 0.25)
 
+    def compression(model: Path, dataset: Path, work: Path, *options: Any, **others: Any) -> Any:
+        pruning, training, limit = options
+        calls.append({"model": model, "dataset": dataset, "work": work, "training": training, **others})
+        calls[-1] |= {"pruning": pruning, "limit": limit}
+        return dict.fromkeys(COMPRESSION_METRICS, 0.25)
+
+    monkeypatch.setattr("traffic_yolo.tuning.compression_trial.run_compression_trial", compression)
     monkeypatch.setattr("traffic_yolo.commands.around.check_inputs", lambda _: None)  # /nas is there in a pod
     monkeypatch.setattr("traffic_yolo.tuning.trial.run_trial", fine_tuning)
     monkeypatch.setattr("traffic_yolo.tuning.trial_metrics.thresholds_trial", thresholds)
     spec = committed["spec"]
-    for choice in next((p["feasibleSpace"]["list"] for p in spec["parameters"] if "list" in p["feasibleSpace"]), [""]):
+    lists = {p["name"]: p["feasibleSpace"]["list"] for p in spec["parameters"] if "list" in p["feasibleSpace"]}
+    for choice in lists.get("fine_tune_layers", [""]):
         job = fill(spec["trialTemplate"]["trialSpec"], SAMPLES | {"fine_tune_layers": choice})
         (container,) = job["spec"]["template"]["spec"]["containers"]
         program, group, *arguments = container["command"]
         assert (program, group) == ("traffic-yolo", "trial")
         answered = CliRunner().invoke(command, arguments)
         assert answered.exit_code == 0, answered.output
-        assert answered.output.splitlines() == [f"{name}=0.250000" for name in METRICS]
+        assert answered.output.splitlines() == [f"{name}=0.250000" for name in metrics_of(committed)]
         call = calls[-1]
         assert call["dataset"] == "/nas/datasets/traffic"  # text: the library resolves what is read
-        assert (call["nms"].confidence_threshold, call["nms"].iou_threshold) == (0.3123, 0.55)
+        if "nms" in call:
+            assert (call["nms"].confidence_threshold, call["nms"].iou_threshold) == (0.3123, 0.55)
+        if "pruning" in call:
+            assert (call["pruning"].prune_ratio, call["pruning"].prune_kind) == (0.3, "regular")
+            assert call["pruning"].latency_table == "/nas/katib/compression/latency.json"
+            assert call["limit"] == LatencyLimit(most_latency_share=0.6)
+            assert call["training"].cfg == f"{call['model']}/model.cfg" == "/nas/models/start/model.cfg"
         if choice:
             assert call["training"].fine_tune_layers == choice
-            assert call["store"] == Path("/nas/katib/trainings")
+            assert call["store"].parent == Path("/nas/katib")
 
 
 def read_as_katib(document: dict[str, Any], log: str) -> dict[str, list[str]]:
@@ -135,7 +164,8 @@ def read_as_katib(document: dict[str, Any], log: str) -> dict[str, list[str]]:
 
 
 def test_the_collector_reads_our_lines_and_nothing_else(committed: dict[str, Any]) -> None:
-    metrics = {name: 0.1 * (place + 1) for place, name in enumerate(METRICS)}
+    names = metrics_of(committed)
+    metrics = {name: 0.1 * (place + 1) * (-1 if names[name].is_signed else 1) for place, name in enumerate(names)}
     noise = "loss=1.5 f1=0.99\nmap=nan\n f1=0.3\nbest map50=0.9 after 3\nf1=\nxf1=0.5\n30%|###  | map50=0.1\n"
     log = noise + "\n".join(metric_lines(metrics)) + "\n" + noise
     assert read_as_katib(committed, log) == {name: [f"{value:.6f}"] for name, value in metrics.items()}

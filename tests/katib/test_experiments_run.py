@@ -1,5 +1,6 @@
 """The committed experiments, run to their end by the local runner: real data, real trainings, the real command line."""
 
+import json
 import os
 import re
 import shutil
@@ -13,13 +14,13 @@ from typing import Any
 import pytest
 from quick_yaml import load_yaml
 
-from traffic_yolo.tuning.training_store import count_events, events
+from traffic_yolo.tuning.shared_store import count_events, events
 
 SLOW = pytest.mark.skipif(
-    os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="120 trials (two minutes): TRAFFIC_YOLO_SLOW=1 runs them"
+    os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="128 trials (minutes): TRAFFIC_YOLO_SLOW=1 runs them"
 )
 # What is cut so that two cores can train; the network is 160 x 96 by the start model's cfg
-CUT = {"--batch=64": "--batch=2", "--subdivisions=4": "--subdivisions=1", "--max-batches=4000": "--max-batches=2"}
+CUT = {r"--batch=64\b": "--batch=2", r"--subdivisions=4\b": "--subdivisions=1", r"--max-batches=\d+": "--max-batches=2"}
 
 
 def program(*arguments: object) -> list[str]:
@@ -55,11 +56,11 @@ def nas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cut(file: Path, to: Path, **counts: int) -> Path:
-    """A copy of the committed fine-tuning experiment with shorter trainings, and other `counts` where given."""
+    """A copy of a committed experiment with shorter trainings, and other `counts` where given."""
     text = file.read_text()
     for long, short in CUT.items():
-        assert text.count(long) == 1
-        text = text.replace(long, short)
+        text, changed = re.subn(long, short, text)
+        assert changed == 1
     for name, count in counts.items():
         text, changed = re.subn(rf"{name}: \d+", f"{name}: {count}", text)
         assert changed == 1
@@ -86,6 +87,28 @@ def test_trials_of_the_fine_tuning_experiment_share_their_trainings(
     layers = {line.split(",")[4] for line in (tmp_path / "out" / "trials.csv").read_text().splitlines()[1:]}
     counts = count_events(store / "trainings")
     assert (counts["trained"], counts["inferred"], counts["reused"]) == (len(layers), len(layers), 4 - len(layers))
+
+
+@SLOW
+def test_trials_of_the_compression_share_prunings_and_leave_a_front(
+    nas: Path, repository: Path, tmp_path: Path
+) -> None:
+    """Four trials of the committed experiment by one table; what they left is drawn."""
+    file = cut(repository / "katib" / "compression_experiment.yaml", tmp_path / "few.yaml", maxTrialCount=4)
+    store = tmp_path / "store" / "compression"
+    store.mkdir(parents=True)
+    start = nas / "models" / "start"
+    subprocess.run(program("compress", "measure", "--model", start, "--out", store / "latency.json"), check=True)
+    mount = ("--mount", f"/nas/katib={store.parent}")
+    subprocess.run(program("katib", "run", file, "--nas-root", nas, *mount, "--out", tmp_path / "out"), check=True)
+    assert status_of(tmp_path / "out")["trialsSucceeded"] == 4
+    counts = count_events(store)
+    assert counts["pruned"] + counts["pruning_reused"] == counts["trained"] + counts["reused"] == 4
+    assert counts["failed"] == 0
+    front = program("compress", "front", "--store", store, "--out", tmp_path / "front")
+    subprocess.run(front, check=True)
+    trials = json.loads((tmp_path / "front" / "front.json").read_text())["trials"]
+    assert len(trials) == counts["trained"]
 
 
 @SLOW

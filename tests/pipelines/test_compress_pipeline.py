@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from quick_yaml import load_documents
 
+from traffic_yolo.cli import main
 from traffic_yolo.compression.component import compression_report, prune
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -18,7 +19,7 @@ from traffic_yolo.registry.zoo_list import list_zoo
 from traffic_yolo.trained_on import TrainedOn
 from traffic_yolo_pipelines.compile import compile_to
 from traffic_yolo_pipelines.compress_pipeline import compress_pipeline
-from traffic_yolo_pipelines.local_run import LocalRun, run_locally
+from traffic_yolo_pipelines.local_run import LocalRun
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 MOST_BYTES = 200_000  # Argo refuses workflows above 256 KiB; kfp puts every component's source into the pipeline
@@ -73,19 +74,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, calm_model: Path, small_d
     if not os.environ.get("TRAFFIC_YOLO_SLOW"):
         pytest.skip("set TRAFFIC_YOLO_SLOW: nine tasks, minutes")
     folder = tmp_path_factory.mktemp("compressed")
-    names = {"cfg": "model.cfg", "weights": "model.weights", "weights_names": "classes.names"}
-    parameters = {
-        **{key: str(calm_model / name) for key, name in names.items()},
-        "dataset": str(small_data_set),
-        "zoo": str(folder / "zoo"),
-        "bflops_ratio": "0.3",
-        "prune_settings": "{reestimate_pictures: 2}",
-        "max_batches": "2",
-        "batch": "2",
-        "accept_few": True,
-        "on_failed_gate": "keep",
-    }
-    return run_locally(compress_pipeline, parameters, folder / "runs")
+    names = {"cfg": "model.cfg", "weights": "model.weights", "weights-names": "classes.names"}
+    places = {key: calm_model / name for key, name in names.items()}
+    places |= {"dataset": small_data_set, "zoo": folder / "zoo", "out": folder / "runs"}
+    short = ("--bflops-ratio=0.3", "--prune-settings={reestimate_pictures: 2}", "--max-batches=2", "--batch=2")
+    flags = [*short, "--accept-few", "--force-reason=a test", "--on-failed-gate=keep"]
+    with pytest.raises(SystemExit) as ended:
+        main(["compress", "run", *(f"--{key}={place}" for key, place in places.items()), *flags])
+    assert not ended.value.code
+    (run,) = (folder / "runs").iterdir()
+    return LocalRun(run)
 
 
 def test_a_smaller_model_goes_to_the_zoo_and_says_what_it_was_pruned_from(finished: LocalRun, calm_model: Path) -> None:

@@ -1,15 +1,19 @@
 """Experiments built from options: objectives, algorithms, pods, and what Katib would choke on."""
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from traffic_yolo.compression.options import PruneOptions
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.tuning.compression_experiment import CompressionOptions, compression_document
 from traffic_yolo.tuning.experiment import PodOptions, SearchOptions, experiment_yaml
 from traffic_yolo.tuning.fine_tuning_experiment import FineTuningOptions, fine_tuning_document
+from traffic_yolo.tuning.latency_limit import LatencyLimit
 from traffic_yolo.tuning.metrics import METRICS
 from traffic_yolo.tuning.thresholds_experiment import Ranges, ThresholdsOptions, thresholds_document
 
@@ -126,3 +130,50 @@ def test_what_katib_would_choke_on_is_refused(change: dict[str, Any], message: s
 def test_options_that_make_no_sense_are_refused(make: Any, message: str) -> None:
     with pytest.raises(OptionsError, match=message):
         make()
+
+
+COMPRESSION = CompressionOptions(
+    "/nas/model",
+    "/nas/data",
+    "/nas/store",
+    PruneOptions(importance="l1", latency_table="/nas/latency.json"),
+    TrainingOptions(max_batches=100),
+    LatencyLimit(most_latency_ms=8.0),
+)
+
+
+def test_a_compression_varies_ratio_kind_and_layers_and_fixes_the_rest() -> None:
+    document = compression_document(COMPRESSION)
+    spec = document["spec"]
+    assert [each["name"] for each in spec["parameters"]] == ["prune_ratio", "prune_kind", "fine_tune_layers"]
+    assert spec["objective"]["objectiveMetricName"] == "map_at_latency"
+    assert spec["objective"]["additionalMetricNames"] == ["map", "map50", "latency_ms", "bflops", "weights"]
+    command = command_of(document)
+    assert command[:3] == ["traffic-yolo", "trial", "compression"]
+    fixed = ("--model=/nas/model", "--importance=l1", "--max-batches=100", "--most-latency-ms=8.0")
+    assert set(fixed) < set(command)
+    assert "--prune-ratio=${trialParameters.prune_ratio}" in command
+    (expression,) = spec["metricsCollectorSpec"]["source"]["filter"]["metricsFormat"]
+    assert re.fullmatch(expression, "map_at_latency=-0.250000")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prune_ratios": (0.5, 0.2)}, "prune_ratios: expected 0 <= least < most < 1, found 0.5 to 0.2"),
+        ({"prune_ratios": (0.0, 1.0)}, "prune_ratios: expected 0 <= least < most < 1, found 0 to 1"),
+        ({"prune_kinds": ("rows",)}, "prune_kind: expected one of channels, regular, blocks, found 'rows'"),
+        ({"prune_kinds": ()}, "prune_kinds: expected different words"),
+        ({"fine_tune_layers": ("all", "all")}, "fine_tune_layers: expected different words"),
+        (
+            {"pruning": PruneOptions(bflops_ratio=0.3)},
+            "bflops_ratio: the experiment varies prune_ratio, in whose place",
+        ),
+        ({"training": TrainingOptions(weights="/nas/w")}, "weights: the training starts from the pruned model; leave"),
+    ],
+)
+def test_a_compression_that_katib_would_start_and_then_fail_on_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionsError, match=message):
+        dataclasses.replace(COMPRESSION, **changes)

@@ -16,8 +16,8 @@ from traffic_yolo.katib.spec.template import fill
 from traffic_yolo.metrics.objective import MetricOptions
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning.fine_tuning_experiment import WORK_FOLDER, FineTuningOptions, fine_tuning_document
-from traffic_yolo.tuning.metrics import METRIC_FORMAT, METRICS
-from traffic_yolo.tuning.training_store import count_events
+from traffic_yolo.tuning.metrics import METRICS, metric_format
+from traffic_yolo.tuning.shared_store import count_events
 from traffic_yolo.tuning.trial import run_trial
 from traffic_yolo.tuning.trial_metrics import read_with_truth, trial_metrics
 
@@ -59,7 +59,7 @@ def test_the_command_with_katib_values_prints_lines_that_the_collector_reads(
     arguments = [argument.replace(WORK_FOLDER, str(tmp_path)) for argument in container["command"][2:]]
     answered = CliRunner().invoke(command, arguments)
     assert answered.exit_code == 0, answered.output
-    read = dict(re.findall(METRIC_FORMAT, answered.output, flags=re.MULTILINE))
+    read = dict(re.findall(metric_format(METRICS), answered.output, flags=re.MULTILINE))
     assert {name: float(value) for name, value in read.items()} == pytest.approx(first_metrics, abs=1e-6)
     assert (tmp_path / "trial.json").is_file()
     counts = count_events(shared_store)
@@ -84,7 +84,7 @@ def test_thresholds_alone_are_measured_on_what_lies_there(
     thresholds = ["--confidence-threshold=0.002", "--iou-threshold=0.5"]
     answered = CliRunner().invoke(command, ["thresholds", *arguments, *thresholds])
     assert answered.exit_code == 0, answered.output
-    read = dict(re.findall(METRIC_FORMAT, answered.output, flags=re.MULTILINE))
+    read = dict(re.findall(metric_format(METRICS), answered.output, flags=re.MULTILINE))
     assert {name: float(value) for name, value in read.items()} == pytest.approx(first_metrics, abs=1e-6)
 
 

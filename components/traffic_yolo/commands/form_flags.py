@@ -6,16 +6,18 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from traffic_yolo.commands.dataclass_options import flags_of
 from traffic_yolo.commands.location_types import SETTINGS_TYPE
 from traffic_yolo.commands.pipeline_door import Command, Pods, ReadyPipeline
-from traffic_yolo.commands.step_flags import PIPELINES, STEP_OPTIONS, places_in
+from traffic_yolo.commands.step_flags import PIPELINES, STEP_OPTIONS, absolute_place, places_in
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.option_settings import is_settings_text, task_options
+from traffic_yolo.option_settings import is_settings_text, read_settings, task_options
 from traffic_yolo.options import SETTINGS, LocationUse, fields_of, form_value, option
 from traffic_yolo.storage import existing_path, is_s3
 
@@ -25,6 +27,14 @@ OF_PODS = ("nas_claim", "s3_secret", "gpus")
 TAKEN = ("host", "namespace", "cluster", "experiment", "wait", "follow", "json")
 # What a pipeline asks for itself, no step of it, and how the place is used
 OWN_PLACES: dict[str, LocationUse] = {"train_work": "write", "dataset_store": "write", "compare_with": "read"}
+# Of a training that starts from what a task before it pruned: as of the model before, where its files are given, for
+# options that need weights to start from; of a version of a zoo there are none yet, and nothing else that needs them
+OF_START = ("cfg", "weights", "weights_names")
+PRUNED = "(pruned)"
+NOWHERE: dict[str, Any] = dict.fromkeys((*OF_START, "quantisers", "teacher"), "") | {
+    "fine_tune_layers": None,
+    "batch_norm": None,
+}
 # Documents: text, or where it lies. A file of this machine is read here, for a pod has it not
 DOCUMENTS = ("experiment", "trainjob")
 
@@ -106,13 +116,40 @@ class PipelineForm:
         notes = (published.in_words,) if published else ()
         return ReadyPipeline(self.pipeline, {**parameters, **pods.parameters(self.parameters)}, notes)
 
+    def ready_here(self, values: Mapping[str, Any], gpus: int, out: Path) -> ReadyPipeline:
+        """The same for a run on this machine below the folder `out`: its places are looked at, and made absolute, for
+        tasks run elsewhere. For pipelines that train; raises `TrafficYoloError` with all that is wrong.
+        """
+        from traffic_yolo.commands import run_checks
+
+        given = {field.name: values[flag] for flag, field in self.fields.items()}
+        run_checks.check_locations(given, self.fields.values())
+        made = self._options(given)
+        run_checks.check_gpus(gpus, made["train"][0], here=True)
+        run_checks.check_local_run(made, out)
+        steps = {settings: step for step, settings in self.settings.items()}
+        parameters = {}
+        for field in self.fields.values():
+            value = given[field.name]
+            if field.name in steps:
+                value = _absolute_settings(value, STEP_OPTIONS[steps[field.name]])
+            elif field.metadata.get("location"):
+                value = absolute_place(value)
+            parameters[field.name] = form_value(field, value)
+        return ReadyPipeline(self.pipeline, {**parameters, "gpus": str(gpus)})
+
     def _options(self, given: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         """Step -> its options as its task will have them."""
-        made = {}
+        made: dict[str, tuple[Any, ...]] = {}
         for step, settings in self.settings.items():
             named = {name: given[name] for name in self.own[step] & set(given)}
+            pruned = made["prune"][0] if step == "train" and "prune" in made else None
+            if pruned is not None:
+                named |= {name: getattr(pruned, name) or PRUNED for name in OF_START}
             try:
                 made[step] = task_options(STEP_OPTIONS[step], {**named, SETTINGS: given.get(settings, "")})
+                if pruned is not None and not pruned.cfg:
+                    made[step] = (dataclasses.replace(made[step][0], **NOWHERE),)
             except OptionsError as error:
                 flag = f"--{settings.replace('_', '-')}"
                 text = str(error)
@@ -186,3 +223,14 @@ def _read_here(settings: str) -> str:
     if not settings or is_settings_text(settings):
         return settings
     return existing_path(settings, what="settings file").read_text(encoding="utf-8")
+
+
+def _absolute_settings(settings: str, options_types: tuple[type[Any], ...]) -> str:
+    """A step's settings, or those of a file, as YAML text whose places are absolute."""
+    fields = fields_of(*options_types)
+    found = read_settings(settings, *options_types)
+    made = {
+        name: absolute_place(value) if fields[name].metadata.get("location") else value for name, value in found.items()
+    }
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in made.items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) if plain else ""

@@ -1,13 +1,13 @@
 """`traffic-yolo run`: the whole pipeline, on this machine or on a cluster."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import click
 
-from traffic_yolo.commands.pipeline_door import ReadyPipeline, Where, begin, run_options
-from traffic_yolo.commands.step_flags import PIPELINES, STEPS, flags_of_steps
+from traffic_yolo.commands.local_pipeline import run_here
+from traffic_yolo.commands.pipeline_door import Where, begin, run_options
+from traffic_yolo.commands.step_flags import STEPS, flags_of_steps
 
 
 @click.command()
@@ -18,16 +18,4 @@ def command(context: click.Context, /, where: Where, out: Path, experiment: str,
     """Run the whole pipeline on this machine, or submit it to Kubeflow."""
     ready = begin(context, "finetune", STEPS, flags, where=where, out=out, experiment=experiment)
     if ready is not None:
-        _run_here(ready, out)
-
-
-def _run_here(ready: ReadyPipeline, out: Path) -> None:
-    from traffic_yolo.commands.run_summary import run_summary
-
-    local_run = importlib.import_module(f"{PIPELINES}.local_run")
-    try:
-        folder = local_run.run_locally(ready.pipeline, ready.parameters, out).folder
-    except local_run.StoppedByGates as error:
-        click.echo(run_summary(error.folder, ready.parameters["zoo"]))
-        raise
-    click.echo(run_summary(folder, ready.parameters["zoo"]))
+        run_here(ready, out)

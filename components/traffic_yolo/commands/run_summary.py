@@ -29,12 +29,16 @@ def run_summary(run: Path, zoo: str) -> str:
         ("parity of the deployed model", _parity(parity, _metrics(run / "validate"))),
         *_gates(published),
     ]
-    places = [
+    reports = [
         ("data report", run / "convert" / "dataset" / "report.html"),
         ("training report", run / "train" / "run" / "report.html"),
         ("evaluation report", run / "evaluate" / "evaluation" / "report.html"),
         ("threshold report", run / "tune" / "tuning" / "report.html"),
         ("parity report", run / "validate" / "validation" / "report.html"),
+        ("report on both models", run / "compression-report" / "comparison" / "report.html"),
+    ]
+    places = [
+        *((name, page) for name, page in reports if page.is_file()),
         *([("all reports", write_index(run))] if find_reports(run) else []),
         ("model bundle", published["bundle"]),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),

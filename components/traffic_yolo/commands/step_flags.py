@@ -123,7 +123,7 @@ def form_of(
         for name, field in fields.items():
             value = flags[name] if name in _with_flags(step) else settings.get(name, field.default)
             if absolute and field.metadata.get("location"):
-                value = _absolute(value)
+                value = absolute_place(value)
             if name in form and name in OWN_NAMES[step]:
                 parameters[name] = form_value(field, value)
             elif value != field.default:
@@ -134,9 +134,9 @@ def form_of(
     return parameters
 
 
-def _absolute(location: Any) -> Any:
+def absolute_place(location: Any) -> Any:
     """A location with a relative path made absolute; a name of a layout, or text in braces, stays as it is."""
     if isinstance(location, tuple):
-        return tuple(_absolute(one) for one in location)
+        return tuple(absolute_place(one) for one in location)
     is_path = location and "://" not in location and not location.lstrip().startswith("{")
     return str(Path(location).resolve()) if is_path and location not in builtin_layouts() else location

@@ -1,56 +1,31 @@
-"""What a network's convolutions take on this machine: measured once by channels, then predicted for any smaller one.
+"""What a network and its convolutions take on this machine: measured once by channels, for `latency_table`.
 
-PyTorch with batch-norm folded in, one picture at a time, under this process's threads. What is no convolution counts as
-it was in the whole network.
+PyTorch with batch-norm folded in, one picture at a time, under this process's threads. Of several runs the fastest
+counts: what else the machine does only makes one slower. How much it did meanwhile is told.
 """
 
-import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from traffic_yolo.compression.latency_table import SHARES, LatencyTable
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.sections.base import LayerSection
+from traffic_yolo.darknet.runtimes.processor import processor_name
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
+from traffic_yolo.model_folder import ModelFolder
+from traffic_yolo.processors import threads
 from traffic_yolo.progress import stage
+from traffic_yolo.storage import AnyPath
 
-SHARES = (0.25, 0.5, 1.0)  # of the channels read and of the filters at which a convolution is measured
-REPEATS = 5  # the median counts; one run before them is not measured
-
-
-@dataclass(frozen=True)
-class LatencyTable:
-    """Milliseconds: `layers[i]` (S, S) by share read and share of filters, of convolution i; `rest` all that is none.
-
-    `channels[i]` are the channels read and the filters of convolution i in the network that was measured.
-    """
-
-    layers: dict[int, NDArray[np.float64]]
-    channels: dict[int, tuple[int, int]]
-    rest: float
-
-    def predict(self, sections: Sequence[LayerSection]) -> float:
-        """Milliseconds a picture of a network with the same layers and fewer channels."""
-        return self.rest + sum(
-            self._layer(section) for section in sections if isinstance(section, ConvolutionalSection)
-        )
-
-    def _layer(self, section: ConvolutionalSection) -> float:
-        read, filters = self.channels[section.index]
-        times = self.layers[section.index]
-        by_filters = [
-            np.interp(section.input.channels / read, SHARES, times[:, column]) for column in range(len(SHARES))
-        ]
-        return float(np.interp(section.filters / filters, SHARES, by_filters))
+REPEATS = 7  # the fastest counts; one run before them is not measured
 
 
 def measure(network: Network) -> LatencyTable:
     """The table of a network at its own size; layers of one shape are measured once."""
+    clock = _Clock()
     with stage("measuring the layers"), torch.inference_mode():
         seen: dict[tuple[object, ...], NDArray[np.float64]] = {}
         layers, channels = {}, {}
@@ -63,16 +38,59 @@ def measure(network: Network) -> LatencyTable:
                 seen[key] = _times(section, layer)
             layers[section.index] = seen[key]
             channels[section.index] = (section.input.channels, section.filters)
-        whole = latency_ms(network)
-    convolutions = sum(float(times[-1, -1]) for times in layers.values())
-    return LatencyTable(layers, channels, max(0.0, whole - convolutions))
+        rest = _others(network)
+    height, width = network.input_hw
+    return LatencyTable(layers, channels, rest, (height, width), machine(), clock.busy)
+
+
+def _others(network: Network) -> float:
+    """Milliseconds of all layers of a picture that are no convolutions, each at its fastest.
+
+    Layer by layer, not as what is left of the whole: on a busy machine no run of the whole is left alone.
+    """
+    fused = network.fuse()
+    taken: dict[int, list[float]] = {}
+    begun = [0.0]
+    for section, layer in zip(fused.sections, fused.layers, strict=True):
+        if not isinstance(section, ConvolutionalSection):
+            times = taken.setdefault(section.index, [])
+            layer.register_forward_pre_hook(lambda *_: begun.__setitem__(0, time.perf_counter()))
+            layer.register_forward_hook(lambda *_, times=times: times.append(time.perf_counter() - begun[0]))
+    picture = torch.rand((1, network.input_channels, *network.input_hw))
+    for _ in range(1 + REPEATS):
+        fused(picture)
+    return sum(1000 * min(times[1:]) for times in taken.values())
+
+
+class _Clock:
+    """Which share of the time that passes this thread does not compute, because other processes do."""
+
+    def __init__(self) -> None:
+        self._wall, self._own = time.perf_counter(), time.thread_time()
+
+    @property
+    def busy(self) -> float:
+        """From the start to now; 0 to 1. PyTorch's other threads wait busily, so that this one always computes."""
+        passed = time.perf_counter() - self._wall
+        return max(0.0, 1 - (time.thread_time() - self._own) / passed)
+
+
+def measure_model(model: AnyPath) -> LatencyTable:
+    """The table of the network of a model folder."""
+    folder = ModelFolder.open(model)
+    return measure(Network.read(folder.cfg_path, folder.weights_path).eval())
+
+
+def machine() -> str:
+    """What measures here, in words: the processor and the threads of this process."""
+    return f"{processor_name()}, threads: {threads()}"
 
 
 def latency_ms(network: Network, *, repeats: int = 2 * REPEATS) -> float:
-    """Median milliseconds of one picture through a network, batch-norm folded in."""
+    """Milliseconds of one picture through a network, batch-norm folded in."""
     fused = network.fuse()
     picture = torch.rand((1, network.input_channels, *network.input_hw))
-    return _median(fused, picture, repeats)
+    return _fastest(fused, picture, repeats)
 
 
 def _times(section: ConvolutionalSection, layer: nn.Module) -> NDArray[np.float64]:
@@ -96,15 +114,15 @@ def _times(section: ConvolutionalSection, layer: nn.Module) -> NDArray[np.float6
             )  # fmt: skip
             part = part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as `fuse` has it
             module = nn.Sequential(part, layer.get_submodule("activation")).eval()
-            times[row, column] = _median(module, torch.rand(1, read, *section.input[1:]), REPEATS)
+            times[row, column] = _fastest(module, torch.rand(1, read, *section.input[1:]), REPEATS)
     return times
 
 
-def _median(module: nn.Module, picture: torch.Tensor, repeats: int) -> float:
+def _fastest(module: nn.Module, picture: torch.Tensor, repeats: int) -> float:
     module(picture)
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
         module(picture)
         taken.append(1000 * (time.perf_counter() - start))
-    return statistics.median(taken)
+    return min(taken)

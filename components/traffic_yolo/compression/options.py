@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME
 from traffic_yolo.options import check_options, option
 
 CHANNELS, REGULAR, BLOCKS = "channels", "regular", "blocks"
 SCALE, L1, RANDOM = "scale", "l1", "random"
 GLOBAL, PER_LAYER = "global", "per_layer"
+RUNTIME = "pytorch"  # whose milliseconds a table of layers holds
+# Options of a training that goes on from a pruned model -> the file in its folder
+START_FILES = {"cfg": CFG_NAME, "weights": WEIGHTS_NAME, "weights_names": CLASSES_NAME}
 REGULAR_MULTIPLE = 8  # channels: what tensor cores and AVX-512 take at a time
 
 
@@ -63,6 +67,12 @@ class PruneOptions:
         "on this machine), in the place of prune_ratio.",
         least=0.001,
         headline=True,
+    )
+    latency_table: str = option(
+        "",
+        "Table of layers that compress measure wrote, in the place of one measured now: it predicts the milliseconds, "
+        "so that all who use it are judged by one measurement.",
+        location="read",
     )
     importance: str = option(
         SCALE,

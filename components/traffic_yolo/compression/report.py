@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from traffic_yolo.compression.prune import network_size
+from traffic_yolo.compression.prune_network import network_size
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.runtimes import openvino
@@ -19,7 +19,7 @@ from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.evaluation.compare import Comparison, compare
 from traffic_yolo.evaluation.evaluate import evaluate
-from traffic_yolo.html_report import Html, page, paragraph, table
+from traffic_yolo.html_report import Html, callout, page, paragraph, table
 from traffic_yolo.metrics.paired import Difference
 from traffic_yolo.model_folder import INT8_NAME, ModelFolder
 from traffic_yolo.page_origin import About, Subject
@@ -135,7 +135,8 @@ def report_html(report: CompressionReport, about: About) -> str:
 def _pruning_sections(pruned: PrunedFrom) -> Iterator[tuple[str, str]]:
     chosen = ", ".join(f"{name} {value}" for name, value in pruned.options.items() if value is not None)
     made = f"{pruned.units} of {pruned.free_units} that may go went ({chosen})."
-    yield "How it was pruned", paragraph(made)
+    warned = "".join(callout(warning, kind="warning") for warning in pruned.warnings)
+    yield "How it was pruned", Html(warned + paragraph(made))
     if pruned.layers:
         rows = [(each.layer, each.line, each.before, each.after, _saved(each.before, each.after))
                 for each in pruned.layers if each.after < each.before]  # fmt: skip

@@ -1,7 +1,7 @@
 """Builds Katib Experiments (v1beta1) from options, with Katib's own API models; the checker has the last word.
 
-Which trials they run is said in `fine_tuning_experiment` and `thresholds_experiment`; the cluster is left to whoever
-submits them.
+Which trials they run is said in `compression_experiment`, `fine_tuning_experiment` and `thresholds_experiment`; the
+cluster is left to whoever submits them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from traffic_yolo.errors import OptionsError
 from traffic_yolo.katib.check.check import check_document
 from traffic_yolo.katib.spec.constants import API_VERSION, JOB_FAILURE, JOB_SUCCESS, KIND, placeholder
 from traffic_yolo.storage.in_pods import NAS_MOUNT_PATH
-from traffic_yolo.tuning.metrics import METRIC_FORMAT, METRICS
+from traffic_yolo.tuning.metrics import METRICS, Metric, metric_format
 
 CONTAINER_NAME = "trial"
 PROGRAM = ("traffic-yolo", "trial")
@@ -42,6 +42,8 @@ PROGRAM = ("traffic-yolo", "trial")
 @dataclass(frozen=True)
 class SearchOptions:
     """What Katib does: what is optimised, how, and how often. `additional` empty: all other metrics of a trial.
+
+    `metrics`: those that the experiment's trials print.
 
     `early_stopping`: settings of medianstop, None for none; a trial of ours prints its metrics once, at the end, so
     there is nothing to stop early. `namespace` empty: the one that it is submitted to.
@@ -59,11 +61,12 @@ class SearchOptions:
     parallel_trials: int = 2
     max_failed_trials: int = 3
     resume_policy: str = "Never"
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
 
     def __post_init__(self) -> None:
         for name in (self.objective, *self.additional):
-            if name not in METRICS:
-                raise OptionsError(f"metric {name!r}: a trial has {', '.join(METRICS)}")
+            if name not in self.metrics:
+                raise OptionsError(f"metric {name!r}: a trial has {', '.join(self.metrics)}")
 
 
 @dataclass(frozen=True)
@@ -157,14 +160,14 @@ def experiment_yaml(document: Mapping[str, Any], *, comment: str = "") -> str:
 def _spec(
     search: SearchOptions, parameters: Sequence[SearchParameter], template: V1beta1TrialTemplate
 ) -> V1beta1ExperimentSpec:
-    additional = search.additional or tuple(name for name in METRICS if name != search.objective)
+    additional = search.additional or tuple(name for name in search.metrics if name != search.objective)
     stopping = None
     if search.early_stopping is not None:
         settings = [V1beta1EarlyStoppingSetting(name=n, value=v) for n, v in search.early_stopping.items()]
         stopping = V1beta1EarlyStoppingSpec(algorithmName="medianstop", algorithmSettings=settings)
     return V1beta1ExperimentSpec(
         objective=V1beta1ObjectiveSpec(
-            type=METRICS[search.objective].direction,
+            type=search.metrics[search.objective].direction,
             goal=search.goal,
             objectiveMetricName=search.objective,
             additionalMetricNames=list(additional),
@@ -181,7 +184,7 @@ def _spec(
         parameters=[parameter.model() for parameter in parameters],
         metricsCollectorSpec=V1beta1MetricsCollectorSpec(
             collector=V1beta1CollectorSpec(kind="StdOut"),
-            source=V1beta1SourceSpec(filter=V1beta1FilterSpec(metricsFormat=[METRIC_FORMAT])),
+            source=V1beta1SourceSpec(filter=V1beta1FilterSpec(metricsFormat=[metric_format(search.metrics)])),
         ),
         trialTemplate=template,
     )

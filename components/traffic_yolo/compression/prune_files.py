@@ -1,0 +1,63 @@
+"""The files of a pruned model: Darknet pair, names, how it was pruned, what its weights have seen."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from traffic_yolo.compression.options import PruneOptions
+from traffic_yolo.compression.prune_network import Pruned, network_size, prune_network
+from traffic_yolo.compression.reestimate import reestimate
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.progress import stage
+from traffic_yolo.pruned_from import PRUNED_NAME, PrunedFrom
+from traffic_yolo.storage import sha256_of_file
+from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
+
+
+def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: DataSet | None) -> PrunedFrom:
+    """Prunes a model and writes what training goes on from into the folder `out`, which is made; no ONNX file.
+
+    `data`: where batch-norm is measured anew; None: nowhere. Raises `OptionsError` for a network that cannot be pruned
+    so, or a goal that cannot be reached.
+    """
+    network = Network.read(parent.cfg_path, parent.weights_path).eval()
+    pruned = prune_network(network, options)
+    pictures = 0
+    if data is not None and options.reestimate_pictures:
+        with stage("measuring batch-norm anew"):
+            pictures = reestimate(pruned.network, data, pictures=options.reestimate_pictures, seed=options.prune_seed)
+    out.mkdir(parents=True)
+    pruned.network.cfg.write(out / CFG_NAME)
+    pruned.network.save_weights(out / WEIGHTS_NAME)
+    document = _document(parent, network, pruned, options, sha256_of_file(out / WEIGHTS_NAME), pictures)
+    document.write(out / PRUNED_NAME)
+    shutil.copyfile(parent.names_path, out / CLASSES_NAME)
+    # verdict.json stays behind: it is of weights that are no more
+    if (parent.path / TRAINED_ON_NAME).is_file():
+        shutil.copyfile(parent.path / TRAINED_ON_NAME, out / TRAINED_ON_NAME)
+    else:  # public weights are known by the hash of their file, which is another one now
+        TrainedOn("", (), (), parent.path.name, parent.sha256(WEIGHTS_NAME)).write(out / TRAINED_ON_NAME)
+    return document
+
+
+def _document(
+    parent: ModelFolder, network: Network, pruned: Pruned, options: PruneOptions, weights_sha256: str, pictures: int
+) -> PrunedFrom:
+    return PrunedFrom(
+        parent_weights_sha256=parent.sha256(WEIGHTS_NAME),
+        parent_cfg_sha256=parent.sha256(CFG_NAME),
+        weights_sha256=weights_sha256,
+        options=asdict(options),
+        before=network_size(network.cfg),
+        after=network_size(pruned.network.cfg),
+        latency_ms=pruned.latency_ms,
+        layers=pruned.layers,
+        blocks=tuple((block.first, block.last) for block in pruned.blocks),
+        carry_errors=tuple((error.layer, error.bound, error.share) for error in pruned.errors),
+        units=pruned.units,
+        free_units=pruned.free_units,
+        reestimated_on=pictures,
+        warnings=pruned.warnings,
+    )
