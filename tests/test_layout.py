@@ -114,6 +114,7 @@ OPEN_TO_ALL = {
     "report_index",
     "result_view",
     "run_id",
+    "finding",
     "severity",
     "storage",
     "terminations",

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.report.tiny_boxes import REASON
 from traffic_yolo.errors import OptionsError
@@ -133,7 +133,7 @@ class RegionCounts:
             if reason in (OUTSIDE, WITHIN):
                 counts[reason] += 1
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """A line for each region, and for sites without one."""
         del folder
         notes = [
@@ -144,7 +144,7 @@ class RegionCounts:
         if self._without:
             sites = shown_names(sorted(self._without))
             notes.append(f"{self._without.total()} pictures have no region of interest (sites: {sites})")
-        return Findings(notes, report={name: dict(counts) for name, counts in self._counts.items()})
+        return ObserverOutcome(notes, report={name: dict(counts) for name, counts in self._counts.items()})
 
 
 def _judged(annotation: Annotation, region: Region, scale: tuple[float, float]) -> Annotation:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.records import ALL, SPLITS, Frame
 from traffic_yolo.dataset.splits.groups import LEVELS
 from traffic_yolo.errors import LabelError
@@ -91,9 +91,9 @@ class SplitRecorder:
         pinned = dict(self._pins.splits) if self._pins is not None and self._pins.level == level else {}
         return SplitPins(level, pinned | self._found[level])
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """Writes the file, where there is anything to remember."""
         pins = self.pins()
         if pins is not None:
             (folder / FILE_NAME).write_text(pins.text(), encoding="utf-8", newline="\n")
-        return Findings()
+        return ObserverOutcome()
