@@ -88,6 +88,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 }
 OPEN_TO_ALL = {
     "boxes",
+    "checked_values",
     "container_images",
     "entry_point",
     "errors",
