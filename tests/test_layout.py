@@ -3,6 +3,7 @@
 import ast
 import functools
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 }
 OPEN_TO_ALL = {
     "boxes",
+    "checked_values",
     "container_images",
     "entry_point",
     "errors",
@@ -125,6 +127,7 @@ OPEN_TO_ALL = {
     "report_index",
     "result_view",
     "run_id",
+    "finding",
     "severity",
     "storage",
     "terminations",
@@ -289,6 +292,18 @@ def test_library_folder_imports_only_what_architecture_allows(folder: str) -> No
         if module.startswith("traffic_yolo.") and module.split(".")[1] not in allowed | {"__version__"}
     ]
     assert wrong == []
+
+
+def test_the_page_states_the_directions_that_are_held_here() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("| folder | may import |\n|---|---|\n")
+    stated: dict[str, set[str]] = {}
+    for row in table.partition("\n\n")[0].splitlines():
+        folders, allowed = (re.sub(r"\([^)]*\)", "", cell).strip() for cell in row.strip("| ").split("|"))
+        for folder in folders.split(", "):
+            assert folder not in stated, f"{folder} has two rows"
+            stated[folder] = set() if allowed == "–" else {name.strip() for name in allowed.split(",")}
+    assert stated == MAY_IMPORT
 
 
 @pytest.mark.parametrize("folder", sorted(ROOMS))

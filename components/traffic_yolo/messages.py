@@ -1,5 +1,6 @@
 """Values and texts of others inside our messages: on one line, and never longer than a reader wants them."""
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,13 @@ def shown_names(names: Iterable[Any], *, most: int = 5) -> str:
         _cut(one_line(name[: MOST_CHARACTERS + 1])) if isinstance(name, str) else shown(name) for name in found[:most]
     ]
     return ", ".join([*texts, *([f"and {len(found) - most} more"] if len(found) > most else [])])
+
+
+def nearest_or_all(name: Any, known: Iterable[str]) -> str:
+    """The known name that a misspelled one was meant to be, as a question; all that are known where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name)[:MOST_CHARACTERS], names, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
 
 
 def one_line(text: str) -> str:

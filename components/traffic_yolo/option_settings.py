@@ -1,11 +1,11 @@
 """Options that are given as text: the settings of a step, and the fields of a form in Kubeflow."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.messages import nearest_or_all
 from traffic_yolo.messages import shown as shown_value
 from traffic_yolo.options import SETTINGS, WORD_OF_TYPE, check_plain, check_value, fields_of, type_of
 from traffic_yolo.storage import existing_path, parse_yaml, shown
@@ -44,7 +44,7 @@ def check_settings(values: Any, *options_types: type[Any], where: str) -> dict[s
     checked = {}
     for name, value in values.items():
         if name not in known:
-            raise OptionsError(f"{where}: unknown option {shown_value(name)}; {_known_names(str(name), known)}")
+            raise OptionsError(f"{where}: unknown option {shown_value(name)}; {nearest_or_all(name, known)}")
         if type_of(known[name])[0] is tuple:  # YAML has lists; one text may stand alone
             value = tuple(value) if isinstance(value, list) else _texts(value) if isinstance(value, str) else value
         try:
@@ -105,8 +105,3 @@ def _of_form(field: "dataclasses.Field[Any]", value: Any) -> Any:
 
 def _texts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _known_names(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name[:80], known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

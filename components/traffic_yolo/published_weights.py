@@ -3,16 +3,16 @@
 The facts are in `published_weights.yaml`.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from traffic_yolo.checked_values import CheckedValue, read_checked
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, read_yaml
+from traffic_yolo.messages import nearest_or_all
+from traffic_yolo.storage import AnyPath
 
 CATALOGUE = Path(__file__).with_name("published_weights.yaml")
 PARTS = ("cfg", "weights", "names")
@@ -72,9 +72,7 @@ def published_model(name: str) -> PublishedModel:
     models = published_models()
     if name in models:
         return models[name]
-    near = difflib.get_close_matches(name[:80], models, n=1)
-    advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(models)}"
-    raise ModelError(f"no published model {name[:80]!r}; {advice}")
+    raise ModelError(f"no published model {name[:80]!r}; {nearest_or_all(name, models)}")
 
 
 @cache
@@ -85,11 +83,9 @@ def published_models() -> Mapping[str, PublishedModel]:
 
 def read_published(path: AnyPath) -> dict[str, PublishedModel]:
     """The models of a YAML file; `ModelError` with file, model and key for what is not as it should be."""
-    content = read_yaml(path, what="published models", error=ModelError)
-    models = content.get("models") if isinstance(content, dict) else None
-    if not isinstance(models, dict):
-        raise ModelError(f"{path}: expected a mapping `models`")
-    return {str(name): _model(str(name), entry, f"{path}: {name}") for name, entry in models.items()}
+    document = read_checked(path, what="published models", error=ModelError)
+    models = document.section(("models",), required=("models",))["models"]
+    return {str(name): _model(str(name), entry) for name, entry in models.entries("a mapping from name to model")}
 
 
 def known_weights() -> dict[str, tuple[str, str]]:
@@ -103,46 +99,31 @@ def known_weights() -> dict[str, tuple[str, str]]:
     }
 
 
-def _model(name: str, entry: Any, where: str) -> PublishedModel:
-    _check_keys(entry, KEYS, (*PARTS, "source", "licence"), where)
+def _model(name: str, entry: CheckedValue) -> PublishedModel:
+    given = entry.section(KEYS, required=(*PARTS, "source", "licence"), defaults={"trained_on": ""})
     if not _NAME.fullmatch(name):
-        raise ModelError(f"{where}: expected a name of letters, digits, '.', '_' and '-'")
-    for key in ("source", "licence", "trained_on"):
-        if not isinstance(entry.get(key, ""), str):
-            raise ModelError(f"{where}: {key}: expected a text")
-    files = {part: _file(entry[part], f"{where}: {part}") for part in PARTS}
-    numbers = _numbers(entry["published"], f"{where}: published") if "published" in entry else None
-    return PublishedModel(
-        name, entry["source"], entry["licence"], entry.get("trained_on", ""), **files, published=numbers
-    )
+        raise entry.fault("expected a name of letters, digits, '.', '_' and '-'")
+    source, licence, trained_on = (given[key].text(empty=True) for key in ("source", "licence", "trained_on"))
+    files = {part: _file(given[part]) for part in PARTS}
+    numbers = _numbers(given["published"]) if "published" in given else None
+    return PublishedModel(name, source, licence, trained_on, **files, published=numbers)
 
 
-def _file(entry: Any, where: str) -> PublishedFile:
-    _check_keys(entry, FILE_KEYS, FILE_KEYS[:3], where)
-    earlier = entry.get("earlier_sha256", [])
-    stated = [entry["sha256"]] if entry["sha256"] != "" else []
-    hashes = [*stated, *(earlier if isinstance(earlier, list) else [None])]
-    if not all(isinstance(each, str) and _SHA256.fullmatch(each) for each in hashes):
-        raise ModelError(f'{where}: sha256: expected 64 hexadecimal digits, or "" where none is known')
-    if not isinstance(entry["size"], int) or isinstance(entry["size"], bool) or entry["size"] < 1:
-        raise ModelError(f"{where}: size: expected a number of bytes")
-    if not isinstance(entry["address"], str) or not entry["address"].startswith("https://"):
-        raise ModelError(f"{where}: address: expected one that begins with https://")
-    return PublishedFile(entry["address"], entry["size"], entry["sha256"], tuple(earlier))
+def _file(entry: CheckedValue) -> PublishedFile:
+    given = entry.section(FILE_KEYS, required=FILE_KEYS[:3], defaults={"earlier_sha256": []})
+    earlier = given["earlier_sha256"].items()
+    stated = [given["sha256"]] if given["sha256"].value != "" else []
+    for each in (*stated, *earlier):
+        if not isinstance(each.value, str) or not _SHA256.fullmatch(each.value):
+            raise each.refusal('64 hexadecimal digits, or "" where none is known')
+    if not given["address"].text().startswith("https://"):
+        raise given["address"].refusal("one that begins with https://")
+    size = given["size"].whole(1, "a number of bytes")
+    return PublishedFile(given["address"].value, size, given["sha256"].value, tuple(each.value for each in earlier))
 
 
-def _numbers(entry: Any, where: str) -> PublishedNumbers:
+def _numbers(entry: CheckedValue) -> PublishedNumbers:
     keys = ("ap", "ap50", "width", "height", "pictures")
-    _check_keys(entry, keys, keys[2:], where)
-    for key in ("ap", "ap50"):
-        value = entry.get(key)
-        if value is not None and not (isinstance(value, float) and 0 <= value <= 1):
-            raise ModelError(f"{where}: {key}: expected a number in [0, 1]")
-    return PublishedNumbers(
-        entry.get("ap"), entry.get("ap50"), (int(entry["width"]), int(entry["height"])), str(entry["pictures"])
-    )
-
-
-def _check_keys(entry: Any, known: tuple[str, ...], needed: tuple[str, ...], where: str) -> None:
-    if not isinstance(entry, dict) or not set(needed) <= set(entry) <= set(known):
-        raise ModelError(f"{where}: expected the keys {', '.join(known)}")
+    given = entry.section(keys, required=keys[2:], defaults={"ap": None, "ap50": None})
+    ap, ap50 = (None if given[key].value is None else given[key].number(least=0, most=1) for key in keys[:2])
+    return PublishedNumbers(ap, ap50, (given["width"].whole(1), given["height"].whole(1)), given["pictures"].text())

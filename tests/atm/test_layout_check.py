@@ -145,7 +145,7 @@ def test_check_shows_what_a_layout_finds(layout: Path, recording: Path) -> None:
 
 def test_check_names_the_key_that_is_wrong(layout: Path) -> None:
     layout.write_text(OWN_LAYOUT.replace("x: cx", "x: left"))
-    with pytest.raises(RecordingError, match=r"own.yaml: detections.box.x must be one of kind, .*; found 'left'"):
+    with pytest.raises(RecordingError, match=r"own.yaml: detections.box.x: expected one of kind, .*, found 'left'"):
         CliRunner().invoke(traffic_yolo, ["atm", "check-layout", str(layout)], catch_exceptions=False)
 
 

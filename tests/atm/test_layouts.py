@@ -85,23 +85,23 @@ def test_a_copy_of_a_layout_can_be_changed_and_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"colour": 1}, r"wrong keys at the top level \(unknown: colour; missing: none\)"),
-        ({"detections.columns": ["class_id", "confidence"]}, r"detections.box.x must be one of class_id, confidence"),
-        ({"detections.box_anchor": "middle"}, r"box_anchor must be one of top_left, centre; found 'middle'"),
-        ({"detections.end_of_list": "never"}, r"end_of_list must be one of zero_confidence, all_rows"),
+        ({"colour": 1}, r"unknown key 'colour'; known: name, scan_group"),
+        ({"detections.columns": ["class_id", "confidence"]}, r"detections.box.x: expected one of class_id, confidence"),
+        ({"detections.box_anchor": "middle"}, r"box_anchor: expected one of top_left, centre, found 'middle'"),
+        ({"detections.end_of_list": "never"}, r"end_of_list: expected one of zero_confidence, all_rows"),
         (
             {"detections.box_space_wh": [640]},
-            r"box_space_wh must be \[width, height\] in pixels, or picture; found \[640\]",
+            r"box_space_wh: expected \[width, height\] in pixels, or picture, found \[640\]",
         ),
-        ({"detections.columns": "x y"}, r"detections.columns must be a list of names"),
-        ({"scan_group": "SCAN_"}, r"scan_group must be a regular expression with the named groups number"),
-        ({"scan_group": "("}, r"scan_group must be a regular expression \("),
-        ({"names.file": r"(?P<date>\d+)"}, r"names.file must be .* day, time, camera, site, number"),
-        ({"classes": {"a": "BUS"}}, r"classes must be whole numbers from 0 as class ids; found 'a'"),
+        ({"detections.columns": "x y"}, r"detections.columns: expected a list of names"),
+        ({"scan_group": "SCAN_"}, r"scan_group: expected a regular expression with the named groups number"),
+        ({"scan_group": "("}, r"scan_group: expected a regular expression \("),
+        ({"names.file": r"(?P<date>\d+)"}, r"names.file: expected .* day, time, camera, site, number"),
+        ({"classes": {"a": "BUS"}}, r"classes: expected whole numbers from 0 as class ids, found 'a'"),
         ({"classes": {0: "BUS", 1: "BUS"}}, r"a name of its own for each class id"),
-        ({"nominal_sizes_m": {"TRAM": [1, 2]}}, r"nominal_sizes_m must be one of BUS, CAR"),
-        ({"tracks.max_rows": 0}, r"tracks.max_rows must be a whole number from 1; found 0"),
-        ({"image": "Image"}, r"image must be a mapping with the keys dataset, nominal_size_wh"),
+        ({"nominal_sizes_m": {"TRAM": [1, 2]}}, r"nominal_sizes_m: expected one of BUS, CAR"),
+        ({"tracks.max_rows": 0}, r"tracks.max_rows: expected a whole number from 1, found 0"),
+        ({"image": "Image"}, r"image: expected a mapping with keys of dataset, nominal_size_wh, found 'Image'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -118,7 +118,7 @@ def test_a_wrong_layout_is_refused_with_file_key_and_what_was_expected(
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "short.yaml"
     path.write_text("name: x\n")
-    with pytest.raises(RecordingError, match="missing: scan_group, image"):
+    with pytest.raises(RecordingError, match="expected the keys scan_group, image, .* too, found name"):
         load_layout(path)
 
 

@@ -72,10 +72,10 @@ def test_default_fills_what_a_step_leaves_out(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "gpuu: {}": "gpuu': unknown; did you mean gpu?",
-    "steps: {train: {limit: {}}}": "steps.train.'limit': unknown; did you mean limits?",
-    "zebra: 1": "'zebra': unknown; known: default, gpu, host",
-    "[a]": "content: expected `name: value`",
+    "gpuu: {}": "unknown key 'gpuu'; did you mean gpu?",
+    "steps: {train: {limit: {}}}": "steps.train: unknown key 'limit'; did you mean limits?",
+    "zebra: 1": "unknown key 'zebra'; known: default, gpu, host",
+    "[a]": "expected `name: value`",
     "nas: share": "nas: expected `name: value`, one a line, found 'share'",
     "min_server: 2.16": "min_server: expected a text, found 2.16; write it in quotes",
     'min_server: "latest"': "min_server: expected a release of Kubeflow Pipelines such as 2.17, found 'latest'",
@@ -127,7 +127,7 @@ REFUSED = {
     "default: {requests: {memory: 8Gi}, limits: {memory: 8G}}": "default.requests.memory: expected at most the limit, 8G",
     "default: {limits: {memory: 8G}}\nsteps: {train: {requests: {memory: 8Gi}}}":
         "steps.train, with what default gives it: requests.memory: expected at most the limit, 8G",
-    "default: {requests: {ephemeral-storage: 1Gi}}": "default.requests.'ephemeral-storage': unknown; known: cpu, memory",
+    "default: {requests: {ephemeral-storage: 1Gi}}": "default.requests: unknown key 'ephemeral-storage'; known: cpu, memory",
     "default: {timeout: 3600}": "default.timeout: expected a text, found 3600; write it in quotes",
     "default: {timeout: 1 hour}": "default.timeout: expected a time such as 90s",
     "default: {timeout: 0s}": "default.timeout: expected a time such as 90s",

@@ -617,7 +617,7 @@ def test_every_rule_has_its_examples():
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_clean_cfg_has_neither_errors_nor_warnings(target):
     report = report_of(CLEAN, target)
-    assert (report.count("error"), report.count("warning"), report.exit_code) == (0, 0, 0)
+    assert (report.counts["error"], report.counts["warning"], report.exit_code) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -627,15 +627,15 @@ def test_the_clean_cfg_has_neither_errors_nor_warnings(target):
 def test_letter_box_against_the_configured_resize(target, letter_box, resize, errors):
     text = change((NET, f"{NET}letter_box={letter_box}\n"))
     report = report_of(text, target, setup=RuntimeSetup(resize))
-    assert report.count("error") == errors
+    assert report.counts["error"] == errors
     if errors:
         words = f"letter_box={letter_box}, but the runtime is set to {resize}"
         assert report.findings[0].message == words
         assert report.findings[0].line == 5
     assert (
-        report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).count(
+        report_of(text.replace(f"_box={letter_box}", "_box=1"), target, setup=RuntimeSetup("letterbox")).counts[
             "warning"
-        )
+        ]
         == 0
     )
 
@@ -753,7 +753,7 @@ def test_json_holds_what_the_text_says():
     }
     text = report.to_text().split("\n")
     assert text[0].startswith("net.cfg:24: error: [convolutional] layer 2: deepstream-yolo knows no activation=gelu")
-    assert text[0].endswith("(unsupported-activation)")
+    assert text[0].endswith("[unsupported-activation]")
     assert text[-1] == "deepstream-yolo: 2 errors, 0 warnings, 2 notes"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint import lint_cfg
 
 CFG = """[net]
@@ -46,7 +46,7 @@ num=3
 """
 
 
-def found(target: str = "darknet", **values: object) -> list[Finding]:
+def found(target: str = "darknet", **values: object) -> list[CfgFinding]:
     given = {"width": 32, "activation": "leaky", "size": 2, "stride": 2, "weights": "", **values}
     report = lint_cfg(Cfg.parse(CFG.format(**given), file="net.cfg"), target)
     return [one for one in report.findings if one.rule == "own-paths"]

@@ -87,7 +87,7 @@ def test_empty_splits_are_a_finding_unless_they_were_asked_for(one: Path, share:
     assert "note: val and test are EMPTY: 1 labelled site for 3 splits (A in train); choose with splits" in summary.text
     assert "EMPTY" in summary.markdown
     assert "EMPTY" in (tmp_path / "auto" / "report.html").read_text()
-    with pytest.raises(DatasetError, match="checks failed: error empty-split: split val"):
+    with pytest.raises(DatasetError, match=r"failed: split val: error: expected pictures, found none \[empty-split\]"):
         convert_one(one, share, tmp_path / "out", policy="{check_severities: empty-split=error}")
     assert not (tmp_path / "out").exists()
 

@@ -48,10 +48,10 @@ def test_a_flag_that_says_the_default_still_counts_before_the_file(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{thin_gap: 2}", "unknown: thin_gap"),
-        ("{thin_gap_s: soon}", "thin_gap_s must be a number; found 'soon'"),
-        ("{leak_distance: 1.5}", "leak_distance must be a whole number"),
-        ("{leak_distance: true}", "leak_distance must be a whole number"),
+        ("{thin_gap: 2}", "unknown key 'thin_gap'; did you mean thin_gap_s?"),
+        ("{thin_gap_s: soon}", "thin_gap_s: expected a number, found 'soon'"),
+        ("{leak_distance: 1.5}", "leak_distance: expected a whole number"),
+        ("{leak_distance: true}", "leak_distance: expected a whole number"),
         ("{leak_distance: 40}", "0 to 15 bits"),
         ("{split_level: town}", "split_level: expected one of auto, site"),
         ("{min_box_px: 4}", "give network_width and network_height"),

@@ -109,8 +109,8 @@ def test_a_conversion_ignores_counts_and_names_regions_that_nothing_is_of(share:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("regions: []", "expected 'regions', a list of one or more"),
-        ("regions: [{site: A}]\nmore: 1", "found regions, more"),
+        ("regions: []", "regions: expected a list of one or more, found "),
+        ("regions: [{site: A}]\nmore: 1", "unknown key 'more'; known: regions"),
         ("regions: [{image_wh: [9, 9], inside: [[0, 0], [1, 0], [1, 1]]}]", "regions.0.: expected a site or a camera"),
         (
             "regions: [{site: A, image_wh: [9, 0], inside: [[0, 0], [1, 0], [1, 1]]}]",
@@ -125,7 +125,10 @@ def test_a_conversion_ignores_counts_and_names_regions_that_nothing_is_of(share:
         ("regions: [{site: A, image_wh: [9, 9], inside: [[0, 0], [1, 1], [2, 2]]}]", "points on one line"),
         ("regions: [{site: A, image_wh: [9, 9], ignored: [[[0, 0], [1, 0]]]}]", "ignored.0.: expected three points"),
         ("regions: [{site: 7, image_wh: [9, 9], inside: [[0, 0], [1, 0], [1, 1]]}]", "site: expected a text, found 7"),
-        ("regions: [{site: A, polygon: [], image_wh: [9, 9]}]", "unknown: polygon; expected some of site, camera"),
+        (
+            "regions: [{site: A, polygon: [], image_wh: [9, 9]}]",
+            "regions.0.: unknown key 'polygon'; known: site, camera",
+        ),
         (
             "regions: [{site: A, image_wh: [9, 9], inside: [[0, 0], [1, 0], [1, 1]]},"
             " {site: A, image_wh: [9, 9], inside: [[0, 0], [1, 0], [1, 1]]}]",

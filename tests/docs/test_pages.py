@@ -74,6 +74,17 @@ def test_files_of_the_repository_that_pages_name_are_there() -> None:
                 assert (REPOSITORY / text).exists(), f"{page.name}: {text}"
 
 
+def test_tables_and_classes_that_contributing_names_with_their_file_stand_there() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+)` \(`([\w/]+\.py)`\)", text)
+    assert len(named) >= 5, named
+    for name, file in named:
+        path = next(
+            root / file for root in (REPOSITORY / "components/traffic_yolo", REPOSITORY) if (root / file).exists()
+        )
+        assert re.search(rf"^(class |def )?{name}\b", path.read_text(encoding="utf-8"), re.MULTILINE), (name, file)
+
+
 def test_published_models_are_those_of_the_data_file() -> None:
     text = (REPOSITORY / "docs" / "published-models.md").read_text(encoding="utf-8")
     table = text.partition("<!-- models -->\n")[2].partition("<!-- /models -->")[0]

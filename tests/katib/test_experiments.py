@@ -75,7 +75,7 @@ def test_the_script_compares_and_rewrites(
 
 def test_the_checker_finds_nothing_to_mend(script: Path) -> None:
     report = check_file(script.with_suffix(".yaml"))
-    assert report.count("error") == report.count("warning") == 0, report.to_text()
+    assert report.counts["error"] == report.counts["warning"] == 0, report.to_text()
 
 
 def test_parameters_are_fields_of_our_options(committed: dict[str, Any]) -> None:

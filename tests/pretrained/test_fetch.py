@@ -169,16 +169,22 @@ def test_mistakes_are_one_line(server: FileServer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": {"address": "https://x/y", "size": 5}}, "street: weights: expected the keys"),
+        (
+            {"weights": {"address": "https://x/y", "size": 5}},
+            "models.street.weights: expected the key sha256 too, found ",
+        ),
         ({"weights": {"address": "https://x/y", "size": 5, "sha256": "abc"}}, "sha256: expected 64 hexadecimal digits"),
         (
             {"weights": {"address": "http://x/y", "size": 5, "sha256": ""}},
             "address: expected one that begins with https",
         ),
         ({"weights": {"address": "https://x/y", "size": 0, "sha256": ""}}, "size: expected a number of bytes"),
-        ({"published": {"ap": 43.5, "width": 1, "height": 1, "pictures": "x"}}, r"ap: expected a number in \[0, 1\]"),
+        (
+            {"published": {"ap": 43.5, "width": 1, "height": 1, "pictures": "x"}},
+            r"published.ap: expected a number from 0 to 1, found 43.5",
+        ),
         ({"licence": 5}, "licence: expected a text"),
-        ({"more": 5}, "street: expected the keys"),
+        ({"more": 5}, "models.street: unknown key 'more'; "),
     ],
     ids=["no checksum key", "checksum", "address", "size", "percent", "licence", "unknown"],
 )

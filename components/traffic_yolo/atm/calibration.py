@@ -17,8 +17,7 @@ roll_deg: 0.0                    # optional; clockwise as the camera sees it
 """
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from typing import Any
 import yaml
 
 from traffic_yolo.atm.camera import Camera
+from traffic_yolo.checked_values import CheckedValue
 from traffic_yolo.errors import RecordingError, StorageError
-from traffic_yolo.messages import shown, shown_names
 from traffic_yolo.storage import read_yaml
 
 FILE_NAMES = ("camera_calibration.yaml", "camera_calibration.yml", "camera_calibration.json")
@@ -36,6 +35,7 @@ NUMBERS = ("fx", "fy", "cx", "cy", "height_m", "pitch_deg", "yaw_deg")
 OPTIONAL_NUMBERS = ("skew", "roll_deg")
 OTHER_KEYS = ("schema_version", "image_wh", "distortion", "site", "camera", "axes")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+BENDS = "[k1, k2, p1, p2] or [k1, k2, p1, p2, k3]"
 
 
 @dataclass(frozen=True)
@@ -78,37 +78,26 @@ def read_calibration(path: Path) -> Calibration:
 
 def calibration_of(value: Any, *, where: str) -> Calibration:
     """The calibration in a YAML or JSON value; `RecordingError` as for a file."""
-    known = (*OTHER_KEYS, *NUMBERS, *OPTIONAL_NUMBERS)
-    if not isinstance(value, dict):
-        raise _error(where, "the top level", f"a mapping with {', '.join(NUMBERS)}", value)
-    unknown = [key for key in value if key not in known]
-    missing = [key for key in ("image_wh", "distortion", *NUMBERS) if key not in value]
-    if unknown or missing:
-        found = f"unknown: {shown_names(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
-        raise RecordingError(f"calibration {where}: wrong keys ({found}); known: {', '.join(known)}")
-    if value.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
-        raise _error(where, "schema_version", str(SCHEMA_VERSION), value["schema_version"])
-    size = value["image_wh"]
-    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        raise _error(where, "image_wh", "[width, height] in whole pixels", size)
-    bends = value["distortion"]
-    if not isinstance(bends, list) or len(bends) not in (4, 5) or not all(map(_is_number, bends)):
-        raise _error(where, "distortion", "[k1, k2, p1, p2] or [k1, k2, p1, p2, k3]", bends)
-    numbers = {key: value.get(key, 0.0) for key in (*NUMBERS, *OPTIONAL_NUMBERS)}
-    for key, number in numbers.items():
-        if not _is_number(number):
-            raise _error(where, key, "a number", number)
-    for key in ("fx", "fy", "height_m"):
-        if numbers[key] <= 0:
-            raise _error(where, key, "a number above 0", numbers[key])
-    if abs(numbers["pitch_deg"]) > 90:
-        raise _error(where, "pitch_deg", "-90 to 90 degrees", numbers["pitch_deg"])
-    model = Camera(
-        image_wh=(size[0], size[1]),
-        **{key: float(number) for key, number in numbers.items()},
-        **dict(zip(DISTORTION, map(float, [*bends, 0.0][:5]), strict=True)),
+    document = CheckedValue(value, f"calibration {where}", RecordingError)
+    given = document.section(
+        (*OTHER_KEYS, *NUMBERS, *OPTIONAL_NUMBERS),
+        required=("image_wh", "distortion", *NUMBERS),
+        defaults={"schema_version": SCHEMA_VERSION, "site": "", "camera": "", **dict.fromkeys(OPTIONAL_NUMBERS, 0.0)},
     )
-    return Calibration(model, site=str(value.get("site", "")), camera=str(value.get("camera", "")), path=where)
+    if given["schema_version"].value != SCHEMA_VERSION:
+        raise given["schema_version"].refusal(str(SCHEMA_VERSION))
+    bends = [bend.number() for bend in given["distortion"].items(BENDS)]
+    if len(bends) not in (4, 5):
+        raise given["distortion"].refusal(BENDS)
+    numbers = {key: given[key].number() for key in (*NUMBERS, *OPTIONAL_NUMBERS)}
+    for key in ("fx", "fy", "height_m"):
+        given[key].number(above=0)
+    if abs(numbers["pitch_deg"]) > 90:
+        raise given["pitch_deg"].refusal("-90 to 90 degrees")
+    model = Camera(
+        image_wh=given["image_wh"].size_wh(), **numbers, **dict(zip(DISTORTION, [*bends, 0.0][:5], strict=True))
+    )
+    return Calibration(model, site=str(given["site"].value), camera=str(given["camera"].value), path=where)
 
 
 def calibration_value(camera: Camera, *, site: str = "", name: str = "") -> dict[str, Any]:
@@ -154,11 +143,3 @@ def calibration_for(calibrations: Iterable[Calibration], *, camera: str, site: s
         if matches:
             return matches[0]
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _error(where: str, key: str, expected: str, found: Mapping[str, Any] | Any) -> RecordingError:
-    return RecordingError(f"calibration {where}: {key} must be {expected}; found {shown(found)}")

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from traffic_yolo.checked_values import CheckedValue, read_checked
 from traffic_yolo.errors import RecordingError, StorageError
-from traffic_yolo.messages import shown, shown_names
+from traffic_yolo.messages import shown
 from traffic_yolo.patterns import compiled, matched
-from traffic_yolo.storage import AnyPath, input_path, read_yaml
+from traffic_yolo.storage import AnyPath, input_path
 
 SCHEMA_PATH = Path(__file__).with_name("layout.schema.json")  # for editors and others; we say more ourselves
 LAYOUT_FOLDER = Path(__file__).with_name("layouts")
@@ -140,10 +140,9 @@ def read_layout(path: AnyPath) -> Layout:
     """The layout in a YAML file; `RecordingError` names the file, the key, and what was expected there."""
     path = input_path(path, what="layout")
     try:
-        value = read_yaml(path, what="layout", error=RecordingError)
+        return _layout(read_checked(path, what="layout", error=RecordingError))
     except StorageError as error:
         raise RecordingError(str(error)) from error
-    return _Parser(path).layout(value)
 
 
 def _groups(pattern: "re.Pattern[str]", name: str) -> dict[str, str]:
@@ -151,140 +150,92 @@ def _groups(pattern: "re.Pattern[str]", name: str) -> dict[str, str]:
     return {key: value for key, value in match.groupdict().items() if value} if match else {}
 
 
-class _Parser:
-    """Turns the YAML value of one file into a `Layout`; each method checks one kind of value."""
+def _layout(document: CheckedValue) -> Layout:
+    top = document.section(KEYS[""], required=KEYS[""])
+    image, names = (top[key].section(KEYS[key], required=KEYS[key]) for key in ("image", "names"))
+    divisor = names["intersection_divisor"]
+    classes = _classes(top["classes"])
+    return Layout(
+        name=top["name"].text(),
+        scan_group=_pattern(top["scan_group"], ("number",), required=True),
+        image_dataset=image["dataset"].text(),
+        nominal_size_wh=image["nominal_size_wh"].size_wh(),
+        detections=_detections(top["detections"]),
+        tracks=None if top["tracks"].value is None else _tracks(top["tracks"]),
+        status_dataset=None if top["status"].value is None else top["status"].text(),
+        classes=classes,
+        nominal_sizes_m=_nominal_sizes(top["nominal_sizes_m"], set(classes.values())),
+        file_name=_pattern(names["file"], NAME_GROUPS),
+        folder_name=_pattern(names["folder"], NAME_GROUPS),
+        intersection_divisor=None if divisor.value is None else divisor.whole(1),
+    )
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
-    def layout(self, value: Any) -> Layout:
-        top = self.section(value, "")
-        image = self.section(top["image"], "image")
-        names = self.section(top["names"], "names")
-        divisor = names["intersection_divisor"]
-        classes = self.classes(top["classes"])
-        return Layout(
-            name=self.text(top["name"], "name"),
-            scan_group=self.pattern(top["scan_group"], "scan_group", ("number",), required=True),
-            image_dataset=self.text(image["dataset"], "image.dataset"),
-            nominal_size_wh=self.size(image["nominal_size_wh"], "image.nominal_size_wh"),
-            detections=self.detections(top["detections"]),
-            tracks=None if top["tracks"] is None else self.tracks(top["tracks"]),
-            status_dataset=None if top["status"] is None else self.text(top["status"], "status"),
-            classes=classes,
-            nominal_sizes_m=self.nominal_sizes(top["nominal_sizes_m"], set(classes.values())),
-            file_name=self.pattern(names["file"], "names.file", NAME_GROUPS),
-            folder_name=self.pattern(names["folder"], "names.folder", NAME_GROUPS),
-            intersection_divisor=None if divisor is None else self.positive(divisor, "names.intersection_divisor"),
-        )
+def _detections(value: CheckedValue) -> DetectionTable:
+    section = value.section(KEYS["detections"], required=KEYS["detections"])
+    box = section["box"].section(KEYS["detections.box"], required=KEYS["detections.box"])
+    columns = section["columns"].texts(once=True)
+    attributes = section["attributes"]
+    space = section["box_space_wh"]
+    return DetectionTable(
+        dataset=section["dataset"].text(),
+        columns=columns,
+        class_id=section["class_id"].one_of(columns),
+        confidence=section["confidence"].one_of(columns),
+        box=(
+            box["x"].one_of(columns),
+            box["y"].one_of(columns),
+            box["width"].one_of(columns),
+            box["height"].one_of(columns),
+        ),
+        box_anchor=section["box_anchor"].one_of(BOX_ANCHORS),
+        box_space_wh=None if space.value == "picture" else space.size_wh("[width, height] in pixels, or picture"),
+        end_of_list=section["end_of_list"].one_of(LIST_ENDS),
+        attributes=attributes.texts(once=True) and tuple(name.one_of(columns) for name in attributes.items()),
+    )
 
-    def detections(self, value: Any) -> DetectionTable:
-        section = self.section(value, "detections")
-        box = self.section(section["box"], "detections.box")
-        columns = self.words(section["columns"], "detections.columns")
-        space = section["box_space_wh"]
 
-        def column(name: Any, key: str) -> str:
-            return self.one_of(name, f"detections.{key}", columns)
+def _tracks(value: CheckedValue) -> TrackTable:
+    section = value.section(KEYS["tracks"], required=KEYS["tracks"])
+    return TrackTable(
+        dataset=section["dataset"].text(),
+        columns=section["columns"].texts(once=True),
+        max_rows=section["max_rows"].whole(1),
+    )
 
-        return DetectionTable(
-            dataset=self.text(section["dataset"], "detections.dataset"),
-            columns=columns,
-            class_id=column(section["class_id"], "class_id"),
-            confidence=column(section["confidence"], "confidence"),
-            box=(
-                column(box["x"], "box.x"),
-                column(box["y"], "box.y"),
-                column(box["width"], "box.width"),
-                column(box["height"], "box.height"),
-            ),
-            box_anchor=self.one_of(section["box_anchor"], "detections.box_anchor", BOX_ANCHORS),
-            box_space_wh=None if space == "picture" else self.size(space, "detections.box_space_wh", or_word="picture"),
-            end_of_list=self.one_of(section["end_of_list"], "detections.end_of_list", LIST_ENDS),
-            attributes=tuple(
-                column(name, "attributes") for name in self.words(section["attributes"], "detections.attributes")
-            ),
-        )
 
-    def tracks(self, value: Any) -> TrackTable:
-        section = self.section(value, "tracks")
-        return TrackTable(
-            dataset=self.text(section["dataset"], "tracks.dataset"),
-            columns=self.words(section["columns"], "tracks.columns"),
-            max_rows=self.positive(section["max_rows"], "tracks.max_rows"),
-        )
+def _classes(value: CheckedValue) -> dict[int, str]:
+    expected = "a mapping from class id to name"
+    classes = {}
+    for class_id, name in value.entries(expected):
+        if type(class_id) is not int or class_id < 0:
+            raise value.refusal("whole numbers from 0 as class ids", found=shown(class_id))
+        classes[class_id] = name.text()
+    if not classes:
+        raise value.refusal(expected)
+    if len(set(classes.values())) != len(classes):
+        raise value.refusal("a name of its own for each class id")
+    return classes
 
-    def section(self, value: Any, key: str) -> dict[str, Any]:
-        expected = KEYS[key]
-        where = key or "the top level"
-        if not isinstance(value, dict):
-            raise self.error(where, f"a mapping with the keys {', '.join(expected)}", value)
-        unknown = [name for name in value if name not in expected]
-        missing = [name for name in expected if name not in value]
-        if unknown or missing:
-            found = f"unknown: {shown_names(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
-            raise RecordingError(f"layout {self.path}: wrong keys at {where} ({found}); known: {', '.join(expected)}")
-        return value
 
-    def classes(self, value: Any) -> dict[int, str]:
-        if not isinstance(value, dict) or not value:
-            raise self.error("classes", "a mapping from class id to name", value)
-        for class_id, name in value.items():
-            if isinstance(class_id, bool) or not isinstance(class_id, int) or class_id < 0:
-                raise self.error("classes", "whole numbers from 0 as class ids", class_id)
-            self.text(name, f"classes.{class_id}")
-        if len(set(value.values())) != len(value):
-            raise self.error("classes", "a name of its own for each class id", value)
-        return dict(value)
+def _nominal_sizes(value: CheckedValue, class_names: set[str]) -> dict[str, tuple[float, float]]:
+    sizes = {}
+    for name, size in value.entries("a mapping from class name to [length, width]"):
+        if name not in class_names:
+            raise value.refusal(f"one of {', '.join(sorted(class_names))}", found=shown(name))
+        sides = size.items("[length, width] in metres")
+        if len(sides) != 2:
+            raise size.refusal("[length, width] in metres")
+        sizes[name] = (sides[0].number(above=0), sides[1].number(above=0))
+    return sizes
 
-    def nominal_sizes(self, value: Any, class_names: set[str]) -> dict[str, tuple[float, float]]:
-        if not isinstance(value, dict):
-            raise self.error("nominal_sizes_m", "a mapping from class name to [length, width]", value)
-        sizes = {}
-        for name, size in value.items():
-            self.one_of(name, "nominal_sizes_m", tuple(sorted(class_names)))
-            numbers = isinstance(size, list) and all(isinstance(side, int | float) and side > 0 for side in size)
-            if not numbers or len(size) != 2:
-                raise self.error(f"nominal_sizes_m.{name}", "[length, width] in metres", size)
-            sizes[name] = (float(size[0]), float(size[1]))
-        return sizes
 
-    def text(self, value: Any, key: str) -> str:
-        if not isinstance(value, str) or not value:
-            raise self.error(key, "a text", value)
-        return value
-
-    def words(self, value: Any, key: str) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
-            raise self.error(key, "a list of names", value)
-        if len(set(value)) != len(value):
-            raise self.error(key, "each name once", value)
-        return tuple(value)
-
-    def one_of(self, value: Any, key: str, choices: tuple[str, ...]) -> str:
-        if value not in choices:
-            raise self.error(key, f"one of {', '.join(choices)}", value)
-        return str(value)
-
-    def positive(self, value: Any, key: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.error(key, "a whole number from 1", value)
-        return value
-
-    def size(self, value: Any, key: str, *, or_word: str = "") -> tuple[int, int]:
-        if not isinstance(value, list) or len(value) != 2:
-            raise self.error(key, "[width, height] in pixels" + (f", or {or_word}" if or_word else ""), value)
-        return self.positive(value[0], key), self.positive(value[1], key)
-
-    def pattern(self, value: Any, key: str, groups: tuple[str, ...], *, required: bool = False) -> "re.Pattern[str]":
-        try:
-            pattern = compiled(self.text(value, key))
-        except ValueError as error:
-            raise self.error(key, f"a regular expression ({error})", value) from error
-        unknown = set(pattern.groupindex) - set(groups)
-        if unknown or (required and set(groups) - set(pattern.groupindex)):
-            raise self.error(key, f"a regular expression with the named groups {', '.join(groups)}", value)
-        return pattern
-
-    def error(self, key: str, expected: str, found: Any) -> RecordingError:
-        return RecordingError(f"layout {self.path}: {key} must be {expected}; found {shown(found)}")
+def _pattern(value: CheckedValue, groups: tuple[str, ...], *, required: bool = False) -> "re.Pattern[str]":
+    try:
+        pattern = compiled(value.text())
+    except ValueError as error:
+        raise value.refusal(f"a regular expression ({error})") from error
+    unknown = set(pattern.groupindex) - set(groups)
+    if unknown or (required and set(groups) - set(pattern.groupindex)):
+        raise value.refusal(f"a regular expression with the named groups {', '.join(groups)}")
+    return pattern

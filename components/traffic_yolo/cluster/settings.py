@@ -6,19 +6,32 @@ Kubernetes' own rules here, so that no pod is refused for it later. Names of sec
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
+from traffic_yolo.checked_values import NUMBER_AS_TEXT, CheckedValue
 from traffic_yolo.cluster import kubernetes_rules as rules
 from traffic_yolo.cluster.server_release import Release, release
-from traffic_yolo.cluster.settings_reader import read_settings_file, setting
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
-from traffic_yolo.storage import AnyPath
+from traffic_yolo.storage import AnyPath, read_yaml
+from traffic_yolo.storage import shown as shown_location
 
 MOST_GPUS = 9999
 MOST_RETRIES = 100
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod")
 PLACES = ("node", "volume")
 PULL_POLICIES = ("", "Always", "IfNotPresent", "Never")
+
+
+def setting(default: Any, help_text: str, *, number_as_text: bool = False) -> Any:
+    """A field of the settings; `default` may be a type that makes one.
+
+    `number_as_text`: a number is taken as the text of it.
+    """
+    metadata = {"help": help_text, NUMBER_AS_TEXT: number_as_text}
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -126,8 +139,8 @@ class Gpu:
 class Amounts:
     """Processors and memory. Kubeflow's driver knows no others: no ephemeral storage."""
 
-    cpu: str = setting("", "Processors, such as 500m or 8.")
-    memory: str = setting("", "Memory, such as 32Gi.")
+    cpu: str = setting("", "Processors, such as 500m or 8.", number_as_text=True)
+    memory: str = setting("", "Memory, such as 32Gi.", number_as_text=True)
 
     def __post_init__(self) -> None:
         if self.cpu:
@@ -261,7 +274,9 @@ class ClusterSettings:
     @classmethod
     def read(cls, path: AnyPath) -> "ClusterSettings":
         """The settings in a YAML file. Raises `OptionsError` with the file and the place in it, `StorageError`."""
-        found = read_settings_file(path, cls)
+        document = f"cluster file {shown_location(str(path))}"
+        value = read_yaml(path, what="cluster file", error=OptionsError)
+        found = CheckedValue(value, document, OptionsError).of_type(cls)
         assert isinstance(found, cls)
         return found
 

@@ -14,5 +14,5 @@ def command(as_json: bool) -> None:
     """
     from traffic_yolo.doctor.examination import examine, page, probes
 
-    findings = examine(probes())
-    print_result(page(findings), {"findings": [each.as_dict() for each in findings]}, as_json=as_json)
+    results = examine(probes())
+    print_result(page(results), {"findings": [each.as_dict() for each in results]}, as_json=as_json)

@@ -10,6 +10,7 @@ from traffic_yolo.darknet.lint import lint as lint_files
 from traffic_yolo.darknet.network import Network, layers_in, read_sections
 from traffic_yolo.darknet.show import LayerRow, NetworkTable, network_table
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
+from traffic_yolo.finding import counts_text
 from traffic_yolo.result_view import ResultView, Viewable
 from traffic_yolo.storage import AnyPath, existing_path
 
@@ -95,12 +96,11 @@ class Linted(Viewable):
     def view(self) -> ResultView:
         """A row for each finding."""
         report = self.report
-        counts = f"{report.count('error')} errors, {report.count('warning')} warnings, {report.count('info')} notes"
         rows = tuple(
             (each.severity, str(each.line or ""), each.section, each.message, each.advice) for each in report.findings
         )
         headers = ("severity", "line", "section", "what", "what to do")
-        return ResultView(f"{report.file} for {report.target}: {counts}", (), headers, rows)
+        return ResultView(f"{report.file} for {report.target}: {counts_text(report.counts)}", (), headers, rows)
 
 
 def read(cfg: AnyPath, weights: AnyPath = "") -> DarknetFiles:

@@ -1,33 +1,31 @@
-"""One thing that a lint reports."""
+"""One thing that the lint of a Darknet cfg reports."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from traffic_yolo.severity import Severity
+from traffic_yolo.finding import FileFinding
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know: `rule` is the rule's id, `line` is 1-based (0: the file as a whole), `layer` -1 for none.
+@dataclass(frozen=True, slots=True)
+class CfgFinding(FileFinding):
+    """A finding in a section, "" for none; `layer` counts from 0, -1 for none.
 
     error: the target stops, or computes something else; warning: results may differ from Darknet's; info: a difference
     in behaviour that no change of the cfg removes.
     """
 
-    rule: str
-    severity: Severity
-    file: str
-    line: int
     section: str
     layer: int
-    message: str
-    advice: str
 
+    @property
+    def statement(self) -> str:
+        """The message, after the section and the layer that it is about."""
+        about = [
+            *([f"[{self.section}]"] if self.section else []),
+            *([f"layer {self.layer}"] if self.layer >= 0 else []),
+        ]
+        return ": ".join([*([" ".join(about)] if about else []), self.message])
 
-def as_json(finding: Finding) -> dict[str, Any]:
-    """Plain values for JSON; line and layer are null where there is none."""
-    return {
-        **finding.__dict__,
-        "line": finding.line or None,
-        "layer": finding.layer if finding.layer >= 0 else None,
-    }
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain values for JSON; line and layer are null where there is none."""
+        return {**FileFinding.to_json(self), "layer": self.layer if self.layer >= 0 else None}

@@ -7,12 +7,12 @@ around the network in `lint_runtime`, about DeepStream-Yolo's reading in `lint_d
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.finding import Finding, as_json
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_darknet_paths import DARKNET_RULES
 from traffic_yolo.darknet.lint_deepstream import DEEPSTREAM_RULES
 from traffic_yolo.darknet.lint_findings import Rule, RuntimeSetup, SectionCase, SectionRule, Subject
@@ -25,7 +25,7 @@ from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, OPENCV
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
-from traffic_yolo.severity import SEVERITIES
+from traffic_yolo.finding import count_severities, counts_text, exit_code, worst_first
 from traffic_yolo.storage import AnyPath, input_path
 
 SCHEMA_VERSION = 1
@@ -43,18 +43,19 @@ class LintReport:
 
     target: str
     file: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CfgFinding, ...]
     expected_bytes: int | None
     actual_bytes: int | None
 
-    def count(self, severity: str) -> int:
-        """How many findings have this severity."""
-        return sum(finding.severity == severity for finding in self.findings)
+    @property
+    def counts(self) -> dict[str, int]:
+        """Severity -> how many findings have it."""
+        return count_severities(self.findings)
 
     @property
     def exit_code(self) -> int:
         """1 where there is an error, else 0."""
-        return int(self.count("error") > 0)
+        return exit_code(self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -63,28 +64,20 @@ class LintReport:
             "target": self.target,
             "cfg": self.file,
             "weights_bytes": {"expected": self.expected_bytes, "actual": self.actual_bytes},
-            "counts": {severity: self.count(severity) for severity in SEVERITIES},
-            "findings": [as_json(finding) for finding in self.findings],
+            "counts": self.counts,
+            "findings": [finding.to_json() for finding in self.findings],
         }
 
     def to_text(self) -> str:
         """Two lines a finding, then the weights' size, then the sums."""
-        lines = []
-        for finding in self.findings:
-            where = finding.file + (f":{finding.line}" if finding.line else "")
-            section = f" [{finding.section}]" if finding.section else ""
-            layer = f" layer {finding.layer}" if finding.layer >= 0 else ""
-            lines.append(f"{where}: {finding.severity}:{section}{layer}: {finding.message} ({finding.rule})")
-            lines.append(f"    {finding.advice}")
+        lines = [finding.to_text() for finding in self.findings]
         if self.expected_bytes is not None:
             found = {None: "", self.expected_bytes: ", as the file given has"}.get(
                 self.actual_bytes,
                 f"; the file given has {self.actual_bytes:,}" if self.actual_bytes is not None else "",
             )
             lines.append(f"weights file: {self.expected_bytes:,} bytes{found}")
-        counts = f"{self.count('error')} errors, {self.count('warning')} warnings, {self.count('info')} notes"
-        lines.append(f"{self.target}: {counts}")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"{self.target}: {counts_text(self.counts)}"])
 
 
 def lint(cfg: AnyPath, target: str, *, weights: AnyPath | None = None, setup: RuntimeSetup | None = None) -> LintReport:
@@ -104,7 +97,7 @@ def lint(cfg: AnyPath, target: str, *, weights: AnyPath | None = None, setup: Ru
 def lint_cfg(cfg: Cfg, target: str, *, weights: AnyPath | None = None, setup: RuntimeSetup | None = None) -> LintReport:
     """`lint` for a parsed cfg; line numbers are those of the text it was parsed from."""
     sections, failure = _readable_sections(cfg)
-    findings: list[Finding] = []
+    findings: list[CfgFinding] = []
     header, actual_bytes = None, None
     weights = None if weights is None else input_path(weights, what="weights")
     if weights is not None:
@@ -149,7 +142,7 @@ def _readable_sections(cfg: Cfg) -> tuple[list[LayerSection], DarknetFormatError
     return sections, None
 
 
-def _unread(subject: Subject, failure: DarknetFormatError, findings: list[Finding]) -> list[Finding]:
+def _unread(subject: Subject, failure: DarknetFormatError, findings: list[CfgFinding]) -> list[CfgFinding]:
     """The finding for the layer that could not be read, unless a rule has said it with more words.
 
     What this package does not support is no fault of a cfg that goes to Darknet: a warning that nothing behind that
@@ -166,27 +159,25 @@ def _unread(subject: Subject, failure: DarknetFormatError, findings: list[Findin
             message = f"{subject.target.name} knows activation={activation}, Darknet does not and takes relu"
             advice = "write activation=swish for silu: it is the same" if activation == "silu" else "train with another"
             advice += "; the layers from here on were not checked"
-            named = {"rule": "foreign-activation", "severity": "warning", "layer": index, "message": message}
-            return [Finding(**{**found.__dict__, **named, "advice": advice})]
+            rule = "foreign-activation"
+            return [replace(found, rule=rule, severity="warning", layer=index, message=message, advice=advice)]
     if subject.target.name != "onnx" and (unsupported or "not supported" in found.message):
         advice = "the layers from there on, shapes and the size of the weights were not checked"
-        return [
-            Finding(**{**found.__dict__, "rule": "unchecked", "severity": "warning", "layer": index, "advice": advice})
-        ]
-    return [Finding(**{**found.__dict__, "layer": index if index < len(subject.cfg.layers) else -1})]
+        return [replace(found, rule="unchecked", severity="warning", layer=index, advice=advice)]
+    return [replace(found, layer=index if index < len(subject.cfg.layers) else -1)]
 
 
-def _from_error(rule: str, file: str, error: DarknetFormatError) -> Finding:
+def _from_error(rule: str, file: str, error: DarknetFormatError) -> CfgFinding:
     """A finding from a message of the readers, which begins with file, line and section."""
     match = _WHERE.match(str(error))
     if match is None:
-        return Finding(rule, "error", file, 0, "", -1, str(error).removeprefix(f"{file}: "), "mend the file")
+        return CfgFinding(rule, "error", file, 0, str(error).removeprefix(f"{file}: "), "mend the file", "", -1)
     advice = "mend this line; Darknet would stop here or take another value than is meant"
     line, section = int(match["line"]), match["section"] or ""
-    return Finding(rule, "error", match["file"], line, section, -1, match["message"], advice)
+    return CfgFinding(rule, "error", match["file"], line, match["message"], advice, section, -1)
 
 
-def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+def _in_order(findings: list[CfgFinding]) -> tuple[CfgFinding, ...]:
     """Each once (several rules may stumble over one bad number), errors first, then by line."""
     seen: Counter[tuple[int, str]] = Counter()
     kept = []
@@ -194,4 +185,4 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
         seen[finding.line, finding.message] += 1
         if seen[finding.line, finding.message] == 1:
             kept.append(finding)
-    return tuple(sorted(kept, key=lambda finding: (SEVERITIES.index(finding.severity), finding.line, finding.rule)))
+    return tuple(worst_first(kept, then=lambda finding: (finding.line, finding.rule)))

@@ -5,7 +5,7 @@ Found by running a strict CPU build and reading its kernels; what ours follows s
 
 from collections.abc import Iterator
 
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import Rule, Subject
 from traffic_yolo.darknet.sections.maxpool import MaxpoolSection
 from traffic_yolo.darknet.sections.shortcut import ShortcutSection
@@ -13,7 +13,7 @@ from traffic_yolo.darknet.sections.shortcut import ShortcutSection
 AVX_WIDTH = 7  # beyond the size of the pool: gemm.c forward_maxpool_layer_avx takes eight outputs at once
 
 
-def relu6(subject: Subject) -> Iterator[Finding]:
+def relu6(subject: Subject) -> Iterator[CfgFinding]:
     """activate() of the CPU has no case for relu6, and gives 0."""
     for section in subject.cfg.layers:
         if section.get_str("activation", "") == "relu6":
@@ -27,7 +27,7 @@ def relu6(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def weighted_shortcut(subject: Subject) -> Iterator[Finding]:
+def weighted_shortcut(subject: Subject) -> Iterator[CfgFinding]:
     """The weights of a shortcut by relu: the GPU, and inference, which fuses, have a floor of 0.001."""
     for section, layer in zip(subject.cfg.layers, subject.sections, strict=False):
         if isinstance(layer, ShortcutSection) and layer.weights_type != "none" and layer.normalization == "relu":
@@ -42,7 +42,7 @@ def weighted_shortcut(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def narrow_pool(subject: Subject) -> Iterator[Finding]:
+def narrow_pool(subject: Subject) -> Iterator[CfgFinding]:
     """The AVX build's max-pool of stride 1 drops left neighbours."""
     for section, layer in zip(subject.cfg.layers, subject.sections, strict=False):
         if not isinstance(layer, MaxpoolSection) or layer.depth or layer.antialiasing:

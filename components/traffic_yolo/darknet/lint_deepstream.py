@@ -4,9 +4,10 @@ Each rule says what the builder would do, as its sources have it (yolo.cpp, util
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_deepstream_reading import READING_RULES
 from traffic_yolo.darknet.lint_findings import Rule, Subject
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
@@ -17,7 +18,7 @@ NET_KEYS = ("width", "height", "channels", "letter_box")
 REFERRING = {"route": "layers", "shortcut": "from", "sam": "from"}
 
 
-def leading_space(subject: Subject) -> Iterator[Finding]:
+def leading_space(subject: Subject) -> Iterator[CfgFinding]:
     """Lines that begin with a space are skipped, headers too."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         for number, text in enumerate(section.to_text().split("\n"), start=section.line):
@@ -35,10 +36,10 @@ def leading_space(subject: Subject) -> Iterator[Finding]:
                 f"{NAME} skips lines that begin with a space: {what} ({stripped[:40]})",
                 "remove the space at the line's beginning",
             )
-            yield Finding(**{**finding.__dict__, "line": number})
+            yield replace(finding, line=number)
 
 
-def dropout_shift(subject: Subject) -> Iterator[Finding]:
+def dropout_shift(subject: Subject) -> Iterator[CfgFinding]:
     """[dropout] has no output there: later references reach another layer, and a later [shortcut] or [sam] stops it."""
     layers = subject.cfg.layers
     outputs = [index for index, section in enumerate(layers) if section.name != "dropout"]
@@ -83,7 +84,7 @@ def _wrong_references(subject: Subject, outputs: list[int], index: int) -> str:
     return ", ".join(wrong)
 
 
-def mixed_new_coords(subject: Subject) -> Iterator[Finding]:
+def mixed_new_coords(subject: Subject) -> Iterator[CfgFinding]:
     """`new_coords` is one setting for all heads: the last [yolo] that has the key decides."""
     heads = list(subject.layers_named("yolo"))
     stated = [head for head in heads if head.has("new_coords")]
@@ -101,7 +102,7 @@ def mixed_new_coords(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def file_name(subject: Subject) -> Iterator[Finding]:
+def file_name(subject: Subject) -> Iterator[CfgFinding]:
     """The weights' path decides how many header bytes are skipped, and whether the file is taken at all."""
     if subject.weights is None:
         path = Path(subject.cfg.file).with_suffix(".weights")
@@ -133,7 +134,7 @@ def skipped_header_bytes(weights: Path) -> int:
     return 16 if "yolov2" in path and "yolov2-tiny" not in path else 20
 
 
-def detected_classes(subject: Subject) -> Iterator[Finding]:
+def detected_classes(subject: Subject) -> Iterator[CfgFinding]:
     """`num-detected-classes` of nvinfer must be the heads' number of classes."""
     heads = list(subject.layers_named(*DETECTION_SECTIONS))
     if not heads:
@@ -150,7 +151,7 @@ def detected_classes(subject: Subject) -> Iterator[Finding]:
     yield subject.finding("num-detected-classes", severity, heads[-1], message, advice, key="classes")
 
 
-def tiny_boxes(subject: Subject) -> Iterator[Finding]:
+def tiny_boxes(subject: Subject) -> Iterator[CfgFinding]:
     """Boxes narrower or lower than a pixel of the network are dropped by the parser."""
     heads = list(subject.layers_named(*DETECTION_SECTIONS))
     if heads:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import Rule, SectionCase, Subject
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM as NAME
 from traffic_yolo.darknet.sections.runtimes import words
@@ -152,7 +152,7 @@ READINGS: dict[str, tuple[Reading, ...]] = {
 }
 
 
-def other_reading(subject: Subject) -> Iterator[Finding]:
+def other_reading(subject: Subject) -> Iterator[CfgFinding]:
     """Sections of which the builder makes another layer than Darknet, by the table."""
     for index, section in enumerate(subject.cfg.layers):
         layer = subject.sections[index] if index < len(subject.sections) else None
@@ -162,7 +162,7 @@ def other_reading(subject: Subject) -> Iterator[Finding]:
                 yield case.finding("error", f"{NAME} {reading.effect}", reading.advice, key=reading.key)
 
 
-def inner_blank(subject: Subject) -> Iterator[Finding]:
+def inner_blank(subject: Subject) -> Iterator[CfgFinding]:
     """Numbers with a blank inside: Darknet takes all blanks out of a line, the builder stops at the first."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         for key in sorted(NUMBER_KEYS.get(section.name, frozenset())):
@@ -173,7 +173,7 @@ def inner_blank(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("inner-blank", "error", section, message, advice, key=key)
 
 
-def input_channels(subject: Subject) -> Iterator[Finding]:
+def input_channels(subject: Subject) -> Iterator[CfgFinding]:
     """Nvinfer gives a network three planes, or one grey one if it is told so."""
     net = subject.cfg.net
     channels = net.get_int("channels", 3)

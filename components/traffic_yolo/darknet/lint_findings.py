@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from traffic_yolo.darknet.cfg import Cfg, Section
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_target import Target
 from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.weights import WeightsHeader
@@ -39,13 +39,13 @@ class Subject:
 
     def finding(
         self, rule: str, severity: Severity, section: Section | None, message: str, advice: str, *, key: str = ""
-    ) -> Finding:
+    ) -> CfgFinding:
         """A finding at a section (at the line of `key` where the section has it), or at the file as a whole."""
         if section is None:
-            return Finding(rule, severity, self.cfg.file, 0, "", -1, message, advice)
+            return CfgFinding(rule, severity, self.cfg.file, 0, message, advice, "", -1)
         layer = next((index for index, layer in enumerate(self.cfg.layers) if layer is section), -1)
         line = line_of(section, key) if key else section.line
-        return Finding(rule, severity, self.cfg.file, line, section.name, layer, message, advice)
+        return CfgFinding(rule, severity, self.cfg.file, line, message, advice, section.name, layer)
 
     def layers_named(self, *names: str) -> Iterator[Section]:
         """The layer sections of these types, whether or not they could be read."""
@@ -66,13 +66,13 @@ class SectionCase:
         """The name of the runtime."""
         return self.subject.target.name
 
-    def finding(self, severity: Severity, message: str, advice: str, *, key: str = "") -> Finding:
+    def finding(self, severity: Severity, message: str, advice: str, *, key: str = "") -> CfgFinding:
         """A finding of this rule here, at the line of `key` where the section has it."""
         return self.subject.finding(self.rule, severity, self.section, message, advice, key=key)
 
 
-Rule = Callable[[Subject], Iterator[Finding]]
-SectionRule = Callable[[SectionCase], Iterator[Finding]]
+Rule = Callable[[Subject], Iterator[CfgFinding]]
+SectionRule = Callable[[SectionCase], Iterator[CfgFinding]]
 
 
 def entries(section: Section) -> Iterator[tuple[int, str, str]]:

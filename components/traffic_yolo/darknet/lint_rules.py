@@ -6,10 +6,11 @@ network (resize, weights) is in `lint_runtime`, what DeepStream-Yolo alone does 
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import Rule, Subject, entries, raw_header
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS, NET_KEYS, OPENCV, WHOLE_NUMBER_KEYS
@@ -19,7 +20,7 @@ from traffic_yolo.severity import Severity
 MOST_UNKNOWN = 50  # a section's unknown keys that are named; looking for what was meant takes a millisecond each
 
 
-def unsupported_section(subject: Subject) -> Iterator[Finding]:
+def unsupported_section(subject: Subject) -> Iterator[CfgFinding]:
     """Section types that the target does not know."""
     known = subject.target.sections
     for section in subject.cfg.layers:
@@ -29,7 +30,7 @@ def unsupported_section(subject: Subject) -> Iterator[Finding]:
             yield subject.finding("unsupported-section", "error", section, message, advice)
 
 
-def section_header(subject: Subject) -> Iterator[Finding]:
+def section_header(subject: Subject) -> Iterator[CfgFinding]:
     """Short section names that only some readers take."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         header = raw_header(section)
@@ -38,7 +39,7 @@ def section_header(subject: Subject) -> Iterator[Finding]:
             yield subject.finding("section-header", "error", section, message, f"write [{section.name}]")
 
 
-def unsupported_activation(subject: Subject) -> Iterator[Finding]:
+def unsupported_activation(subject: Subject) -> Iterator[CfgFinding]:
     """Activations that the target does not know."""
     known = subject.target.sections
     for section in subject.cfg.layers:
@@ -57,7 +58,7 @@ def unsupported_activation(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def missing_key(subject: Subject) -> Iterator[Finding]:
+def missing_key(subject: Subject) -> Iterator[CfgFinding]:
     """Keys that the target insists on, whatever Darknet's default is."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         for key in subject.target.reads(section.name).required:
@@ -67,7 +68,7 @@ def missing_key(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("missing-key", "error", section, message, advice)
 
 
-def steps_policy(subject: Subject) -> Iterator[Finding]:
+def steps_policy(subject: Subject) -> Iterator[CfgFinding]:
     """Darknet stops where policy=steps comes without steps or scales, even at inference."""
     net = subject.cfg.net
     for key in ("steps", "scales"):
@@ -84,7 +85,7 @@ def steps_policy(subject: Subject) -> Iterator[Finding]:
         yield subject.finding("steps-policy", severity, net, message, "give every step its scale", key="scales")
 
 
-def new_coords_activation(subject: Subject) -> Iterator[Finding]:
+def new_coords_activation(subject: Subject) -> Iterator[CfgFinding]:
     """`new_coords=1` takes its inputs for probabilities already: a logistic convolution must stand before it."""
     layers = subject.cfg.layers
     for before, head in pairwise(layers):
@@ -102,7 +103,7 @@ def new_coords_activation(subject: Subject) -> Iterator[Finding]:
         yield subject.finding("new-coords-activation", "warning", head, message, advice, key="new_coords")
 
 
-def misread_number(subject: Subject) -> Iterator[Finding]:
+def misread_number(subject: Subject) -> Iterator[CfgFinding]:
     """Whole numbers that say another than every runtime reads of them: they end at the first character but a digit."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         for key in section.keys():  # noqa: SIM118
@@ -113,7 +114,7 @@ def misread_number(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("misread-number", "error", section, message, advice, key=key)
 
 
-def unknown_key(subject: Subject) -> Iterator[Finding]:
+def unknown_key(subject: Subject) -> Iterator[CfgFinding]:
     """Keys that Darknet does not read in their section: a slip of the pen leaves the default standing."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         known = _known_keys(subject, section)
@@ -144,7 +145,7 @@ def _advice_for(key: str, known: frozenset[str]) -> str:
     return f"is {alike[0]}= meant?" if alike else "remove it, or mend its name"
 
 
-def other_default(subject: Subject) -> Iterator[Finding]:
+def other_default(subject: Subject) -> Iterator[CfgFinding]:
     """Keys that are left out where the target and Darknet then take different values."""
     for section in subject.cfg.layers:
         for key, value in subject.target.reads(section.name).other_defaults.items():
@@ -153,7 +154,7 @@ def other_default(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("other-default", "error", section, message, f"write {key}= out")
 
 
-def ignored_key(subject: Subject) -> Iterator[Finding]:
+def ignored_key(subject: Subject) -> Iterator[CfgFinding]:
     """Keys that change the layer in Darknet and that the target does not read."""
     for section in subject.cfg.layers:
         passed_over = subject.target.reads(section.name).passed_over
@@ -167,7 +168,7 @@ def ignored_key(subject: Subject) -> Iterator[Finding]:
                     yield _ignored(subject, section, key)
 
 
-def _ignored(subject: Subject, section: Section, key: str) -> Finding:
+def _ignored(subject: Subject, section: Section, key: str) -> CfgFinding:
     return subject.finding(
         "ignored-key",
         "error",
@@ -178,7 +179,7 @@ def _ignored(subject: Subject, section: Section, key: str) -> Finding:
     )
 
 
-def repeated_key(subject: Subject) -> Iterator[Finding]:
+def repeated_key(subject: Subject) -> Iterator[CfgFinding]:
     """A key with two values in one section: Darknet takes the first, OpenCV the last."""
     for section in (subject.cfg.net, *subject.cfg.layers):
         first: dict[str, str] = {}
@@ -194,10 +195,10 @@ def repeated_key(subject: Subject) -> Iterator[Finding]:
                 + (", opencv the last" if takes_last else ""),
                 "remove one of them",
             )
-            yield Finding(**{**finding.__dict__, "line": line})
+            yield replace(finding, line=line)
 
 
-def mixed_classes(subject: Subject) -> Iterator[Finding]:
+def mixed_classes(subject: Subject) -> Iterator[CfgFinding]:
     """Heads with different numbers of classes."""
     heads = list(subject.layers_named(*DETECTION_SECTIONS))
     for head in heads[1:]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import Rule, Subject
 from traffic_yolo.darknet.lint_targets import DETECTION_SECTIONS
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.errors import DarknetFormatError
 
 
-def resize(subject: Subject) -> Iterator[Finding]:
+def resize(subject: Subject) -> Iterator[CfgFinding]:
     """`letter_box` of [net] against how the runtime resizes."""
     wanted = "letterbox" if subject.cfg.net.get_int("letter_box", 0) else "stretch"
     how = {
@@ -27,7 +27,7 @@ def resize(subject: Subject) -> Iterator[Finding]:
         yield subject.finding("resize", "warning", subject.cfg.net, message, how, key="letter_box")
 
 
-def one_class_per_box(subject: Subject) -> Iterator[Finding]:
+def one_class_per_box(subject: Subject) -> Iterator[CfgFinding]:
     """Darknet reports a box in every class above the threshold; these report its best class."""
     heads = list(subject.layers_named(*DETECTION_SECTIONS))
     if subject.target.name not in ("deepstream-yolo", "onnx") or not heads or heads[-1].get_int("classes", 20) < 2:
@@ -42,7 +42,7 @@ def one_class_per_box(subject: Subject) -> Iterator[Finding]:
     )
 
 
-def opencv_batch_norm(subject: Subject) -> Iterator[Finding]:
+def opencv_batch_norm(subject: Subject) -> Iterator[CfgFinding]:
     """OpenCV's batch-norm has an eps of 1e-6, Darknet's 1e-5."""
     normalised = [section for section in subject.layers_named("convolutional") if section.get_int("batch_normalize", 0)]
     if subject.target.name == "opencv" and normalised:
@@ -55,7 +55,7 @@ def opencv_batch_norm(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def weights_size(subject: Subject) -> Iterator[Finding]:
+def weights_size(subject: Subject) -> Iterator[CfgFinding]:
     """The size of the weights file to the byte."""
     if subject.weights is None or subject.header is None or len(subject.sections) < len(subject.cfg.layers):
         return

@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
+from traffic_yolo.checked_values import CheckedValue, read_checked
 from traffic_yolo.errors import LabelError
-from traffic_yolo.messages import shown, shown_names
-from traffic_yolo.storage import read_yaml
+from traffic_yolo.messages import shown
 
 DEFAULT_IGNORED = frozenset({"OTHERS", "UNKNOWN"})  # ATM's two words for "something, but none of the classes"
 KEYS = ("classes", "rename", "ignore", "drop")
@@ -74,19 +74,15 @@ class ClassMap:
 
         Without `classes` in the file, the classes are `source_classes` after the file's other rules.
         """
-        value = read_yaml(path, what="class map", error=LabelError)
-        if not isinstance(value, dict) or set(value) - set(KEYS):
-            found = shown_names(value) if isinstance(value, dict) else shown(value)
-            raise LabelError(f"class map {path}: expected the keys {', '.join(KEYS)}; found {found}")
-        rename = value.get("rename") or {}
-        if not isinstance(rename, dict) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
-            raise LabelError(f"class map {path}: rename must be a mapping from old to new name; found {shown(rename)}")
-        ignore, drop = (frozenset(_names(value, key, path)) for key in ("ignore", "drop"))
+        given = read_checked(path, what="class map", error=LabelError).section(KEYS)
+        renamings = given["rename"].of_type(dict[str, str] | None) if "rename" in given else {}
+        rename: dict[str, str] = renamings or {}
+        ignore, drop = (frozenset(_names(given, key)) for key in ("ignore", "drop"))
         renamed = (rename.get(name, name) for name in source_classes)
         derived = (name for name in dict.fromkeys(renamed) if name not in ignore | drop)
-        classes = _names(value, "classes", path) if "classes" in value else tuple(derived)
+        classes = _names(given, "classes") if "classes" in given else tuple(derived)
         try:
-            return cls(classes=classes, rename=dict(rename), ignore=ignore, drop=drop)
+            return cls(classes=classes, rename=rename, ignore=ignore, drop=drop)
         except LabelError as error:
             raise LabelError(f"{path}: {error}") from error
 
@@ -127,8 +123,5 @@ class ClassMap:
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def _names(value: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
-    names = value.get(key) or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise LabelError(f"class map {path}: {key} must be a list of class names; found {shown(names)}")
-    return tuple(names)
+def _names(given: Mapping[str, CheckedValue], key: str) -> tuple[str, ...]:
+    return given[key].texts("a list of class names") if key in given and given[key].value is not None else ()

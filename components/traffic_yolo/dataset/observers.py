@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from traffic_yolo.dataset.checks.finding import Finding
+from traffic_yolo.dataset.checks.finding import DataFinding
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.pictures.choice import BLURRED
 from traffic_yolo.dataset.problems import NOTED, Noted, Problem
@@ -58,7 +58,7 @@ class RecordFilter(Protocol):
 
 
 @dataclass(frozen=True)
-class Findings:
+class ObserverOutcome:
     """What an observer has to say. `notes` go into the report; `failure`, where not "", ends the conversion with it.
 
     `report` is kept in report.json under the observer's name (JSON values), `sections` (heading, HTML) in report.html.
@@ -95,7 +95,7 @@ class FrameObserver(Protocol):
         """
         ...
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """Called once at the end. May write files of its own into `folder`; they are not in the manifest."""
         ...
 
@@ -121,7 +121,7 @@ class FrameJudge(Protocol):
         """Whether a problem that a reader tells of fails the conversion. Remembers nothing."""
         ...
 
-    def objections(self, measured: Any) -> list[Finding]:
+    def objections(self, measured: Any) -> list[DataFinding]:
         """What in the outcome of `measure` fails the conversion; empty for a frame that may stay."""
         ...
 
@@ -167,7 +167,7 @@ class PlugIns:
         values = ((one.name, one.measure(frame, split, picture)) for one in self.observers)
         return {name: value for name, value in values if value is not None}
 
-    def objections(self, measured: Mapping[str, Any]) -> list[Finding]:
+    def objections(self, measured: Mapping[str, Any]) -> list[DataFinding]:
         """What in it fails the conversion."""
         return [
             finding

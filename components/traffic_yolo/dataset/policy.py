@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from traffic_yolo.checked_values import CheckedValue
 from traffic_yolo.dataset.checks.finding import FailOn
 from traffic_yolo.dataset.splits.groups import LEVELS
 from traffic_yolo.errors import OptionsError, StorageError
 from traffic_yolo.limits import Limits, limits
-from traffic_yolo.messages import one_line, shown, shown_names
+from traffic_yolo.messages import one_line, shown
 from traffic_yolo.options import option
 from traffic_yolo.storage import existing_path, parse_yaml
 
@@ -35,7 +36,6 @@ RESIZE_RULES = ("stretch", "letterbox")
 
 
 MOST_LOCATION = 200  # characters of a location in a message: it may be the policy itself
-KIND_NAMES: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
 
 
 def _text(default: str, help_text: str, choices: tuple[str, ...] | None = None, location: str = "") -> Any:
@@ -144,18 +144,14 @@ def with_flags(location: str, flags: Mapping[str, Any]) -> str:
 
 
 def _checked_values(text: str, *, where: str) -> dict[str, Any]:
-    value = parse_yaml(text, where=where, error=OptionsError)
+    document = CheckedValue(parse_yaml(text, where=where, error=OptionsError), where, OptionsError)
     known = {field_.name: field_ for field_ in dataclasses.fields(DataPolicy)}
-    if not isinstance(value, dict) or set(value) - set(known):
-        found = shown_names(key for key in value if key not in known) if isinstance(value, dict) else shown(value)
-        raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(known)}")
-    for name, given in value.items():
-        if given is False and "off" in known[name].metadata.get("choices", ()):
-            value[name] = given = "off"  # YAML takes the bare word for a boolean
-        if name == "limits" and isinstance(given, dict):
-            value[name] = given = ",".join(f"{limit}={number}" for limit, number in given.items())
-        kind = type(known[name].default)
-        accepted = (int, float) if kind is float else kind
-        if isinstance(given, bool) or not isinstance(given, accepted):
-            raise OptionsError(f"{where}: {name} must be {KIND_NAMES[kind]}; found {shown(given)}")
-    return {name: float(given) if isinstance(known[name].default, float) else given for name, given in value.items()}
+    values = {}
+    for name, given in document.section(tuple(known)).items():
+        value = given.value
+        if value is False and "off" in known[name].metadata.get("choices", ()):
+            value = "off"  # YAML takes the bare word for a boolean
+        if name == "limits" and isinstance(value, dict):
+            value = ",".join(f"{limit}={number}" for limit, number in value.items())
+        values[name] = dataclasses.replace(given, value=value).of_type(type(known[name].default))
+    return values

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_yolo.dataset.checks.finding import Finding
+from traffic_yolo.dataset.checks.finding import DataFinding
 from traffic_yolo.dataset.checks.source_problems import check_of
 from traffic_yolo.dataset.formats.base import LabelReader
 from traffic_yolo.dataset.pictures.finder import PictureFinder
@@ -163,13 +163,13 @@ class Quarantine:
         placed = self._written(name, picture)
         self._add(QuarantineEntry("scan", check, reason, name, str(recording), placed))
 
-    def put_frame(self, frame: Frame, findings: Iterable[Finding], picture: bytes) -> None:
+    def put_frame(self, frame: Frame, findings: Iterable[DataFinding], picture: bytes) -> None:
         """Puts aside a frame that checks object to."""
         name = f"{frame.recording}/{frame.scan}"
         placed = self._written(name, lambda: picture) if picture else ""
         for finding in findings:
-            reason = str(finding).removeprefix(f"{finding.severity} {finding.check}: ")
-            self._add(QuarantineEntry("picture", finding.check, reason, name, "", placed))
+            reason = f"{finding.place}: {finding.statement}"
+            self._add(QuarantineEntry("picture", finding.rule, reason, name, "", placed))
 
     def blocks(self, where: str) -> bool:
         """Whether the picture with labels at this place is put aside."""

@@ -12,7 +12,6 @@ count: it stays, with `ignore` and the reason. Objects that nobody labelled ther
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.checked_values import CheckedValue, read_checked
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.dataset.report.tiny_boxes import REASON
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.messages import shown, shown_names
-from traffic_yolo.storage import read_yaml
+from traffic_yolo.messages import shown_names
 
 OUTSIDE, WITHIN = "outside the region of interest", "in an ignored area"
 SHAPE_TOLERANCE = 0.01  # by which the aspect of a picture may differ from that of the region's
@@ -65,17 +64,12 @@ class RegionMasks:
     @classmethod
     def read(cls, path: Path) -> "RegionMasks":
         """The regions of a YAML file; `OptionsError` with file and place for what is none."""
-        value = read_yaml(path, what="regions", error=OptionsError)
-        entries = value.get("regions") if isinstance(value, dict) else None
-        if not isinstance(value, dict) or set(value) != {"regions"} or not isinstance(entries, list) or not entries:
-            found = shown_names(value) if isinstance(value, dict) else shown(value)
-            raise OptionsError(f"{path}: expected 'regions', a list of one or more, and nothing else; found {found}")
-        regions = tuple(_region(entry, f"{path}: regions[{index}]") for index, entry in enumerate(entries))
+        document = read_checked(path, what="regions", error=OptionsError)
+        entries = document.section(("regions",), required=("regions",))["regions"]
+        regions = tuple(_region(entry) for entry in entries.items("a list of one or more", least=1))
         twice = [name for name, count in Counter(region.named for region in regions).items() if count > 1]
         if twice:
-            raise OptionsError(
-                f"{path}: expected one region for each, found {twice[0]} twice; put its polygons together"
-            )
+            raise entries.refusal("one for each", found=f"{twice[0]} twice", advice="put its polygons together")
         return cls(regions)
 
     def region_of(self, frame: Frame) -> Region | None:
@@ -133,7 +127,7 @@ class RegionCounts:
             if reason in (OUTSIDE, WITHIN):
                 counts[reason] += 1
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """A line for each region, and for sites without one."""
         del folder
         notes = [
@@ -144,7 +138,7 @@ class RegionCounts:
         if self._without:
             sites = shown_names(sorted(self._without))
             notes.append(f"{self._without.total()} pictures have no region of interest (sites: {sites})")
-        return Findings(notes, report={name: dict(counts) for name, counts in self._counts.items()})
+        return ObserverOutcome(notes, report={name: dict(counts) for name, counts in self._counts.items()})
 
 
 def _judged(annotation: Annotation, region: Region, scale: tuple[float, float]) -> Annotation:
@@ -167,43 +161,24 @@ def _holds(polygon: Polygon, point: tuple[float, float]) -> bool:
     return cv2.pointPolygonTest(polygon.reshape(-1, 1, 2), point, False) >= 0
 
 
-def _region(entry: Any, where: str) -> Region:
-    if not isinstance(entry, dict) or set(entry) - set(KEYS):
-        found = shown_names(key for key in entry if key not in KEYS) if isinstance(entry, dict) else shown(entry)
-        raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(KEYS)}")
-    site, camera = (_text(entry, key, where) for key in ("site", "camera"))
+def _region(entry: CheckedValue) -> Region:
+    given = entry.section(KEYS, required=("image_wh",), defaults={"site": "", "camera": "", "ignored": []})
+    site, camera = (given[key].text(empty=True) for key in ("site", "camera"))
     if not site and not camera:
-        raise OptionsError(f"{where}: expected a site or a camera, found neither")
-    size = entry.get("image_wh")
-    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        raise OptionsError(f"{where}: image_wh: expected [width, height] in pixels, found {shown(size)}")
-    ignored = entry.get("ignored", [])
-    if not isinstance(ignored, list):
-        raise OptionsError(f"{where}: ignored: expected a list of polygons, found {shown(ignored)}")
-    inside = _polygon(entry["inside"], f"{where}: inside") if "inside" in entry else None
-    polygons = tuple(_polygon(each, f"{where}: ignored[{index}]") for index, each in enumerate(ignored))
-    if inside is None and not polygons:
-        raise OptionsError(f"{where}: expected 'inside' or 'ignored', found neither")
-    return Region(site, camera, (size[0], size[1]), inside, polygons)
+        raise entry.fault("expected a site or a camera, found neither")
+    inside = _polygon(given["inside"]) if "inside" in given else None
+    ignored = tuple(_polygon(each) for each in given["ignored"].items("a list of polygons"))
+    if inside is None and not ignored:
+        raise entry.fault("expected 'inside' or 'ignored', found neither")
+    return Region(site, camera, given["image_wh"].size_wh(), inside, ignored)
 
 
-def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
-    value = entry.get(key, "")
-    if not isinstance(value, str):
-        raise OptionsError(f"{where}: {key}: expected a text, found {shown(value)}; put it in quotes")
-    return value
-
-
-def _polygon(value: Any, where: str) -> Polygon:
-    try:
-        points = np.array(value, np.float64)
-    except (TypeError, ValueError):
-        points = np.zeros(0)
-    numbers = isinstance(value, list) and all(
-        isinstance(point, list) and all(type(one) in (int, float) for one in point) for point in value
-    )
-    if not numbers or points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3 or not np.isfinite(points).all():
-        raise OptionsError(f"{where}: expected three points [x, y] or more, found {shown(value)}")
-    if cv2.contourArea(points.astype(np.float32).reshape(-1, 1, 2)) == 0:
-        raise OptionsError(f"{where}: expected a polygon with an area, found its points on one line")
-    return points.astype(np.float32)
+def _polygon(value: CheckedValue) -> Polygon:
+    expected = "three points [x, y] or more"
+    rows = [point.items("[x, y]") for point in value.items(expected, least=3)]
+    if any(len(row) != 2 for row in rows):
+        raise value.refusal(expected)
+    points = np.array([[number.number() for number in row] for row in rows], np.float32)
+    if cv2.contourArea(points.reshape(-1, 1, 2)) == 0:
+        raise value.fault("expected a polygon with an area, found its points on one line")
+    return points

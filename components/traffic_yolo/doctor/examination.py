@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from traffic_yolo.doctor import installed, machine, surroundings
-from traffic_yolo.doctor.probe import Finding, Probe
+from traffic_yolo.doctor.probe import Probe, ProbeResult
 
 LOADING_S = 60.0  # what loads torch, OpenCV or matplotlib from a cold disk
 
@@ -33,23 +33,23 @@ def probes() -> list[Probe]:
     ]
 
 
-def examine(looks: Sequence[Probe]) -> list[Finding]:
+def examine(looks: Sequence[Probe]) -> list[ProbeResult]:
     """What all looks came to, in their order; they are taken at the same time, and none can keep it from ending."""
     with ThreadPoolExecutor(max_workers=max(1, len(looks))) as pool:
-        return [finding for found in pool.map(lambda look: look.findings(), looks) for finding in found]
+        return [result for found in pool.map(lambda look: look.results(), looks) for result in found]
 
 
-def page(findings: Sequence[Finding]) -> str:
-    """Plain text: a heading a section, a line a finding, `!` before what is missing or wrong."""
-    width = max((len(each.name) for each in findings), default=0)
+def page(results: Sequence[ProbeResult]) -> str:
+    """Plain text: a heading a section, a line a result, `!` before what is missing or wrong."""
+    width = max((len(each.name) for each in results), default=0)
     lines: list[str] = []
     section = ""
-    for each in findings:
+    for each in results:
         if each.section != section:
             section = each.section
             lines += ["", section] if lines else [section]
         lines.append(f"{'!' if each.state != 'ok' else ' '} {each.name:<{width}}  {each.value}".rstrip())
-    warnings = sum(each.state != "ok" for each in findings)
+    warnings = sum(each.state != "ok" for each in results)
     counted = {0: "nothing is amiss", 1: "1 line with ! is worth a look"}.get(
         warnings, f"{warnings} lines with ! are worth a look"
     )

@@ -11,7 +11,7 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What one look came to. `state`: "warning" where something is missing or wrong that somebody may need.
 
     `value`: what was seen, or what is wrong, in a line.
@@ -29,14 +29,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Probe:
-    """A look. `look` gives (value, state) pairs by name; whatever it raises is a finding, and so is its silence."""
+    """A look. `look` gives (value, state) pairs by name; whatever it raises is a result, and so is its silence."""
 
     section: str
     name: str
     look: Callable[[], list[tuple[str, str, State]]]
     timeout_s: float = TIMEOUT_S
 
-    def findings(self) -> list[Finding]:
+    def results(self) -> list[ProbeResult]:
         """What was seen, within `timeout_s` seconds; never raises.
 
         A look that hangs (a share that is gone, a driver) is left to hang in its thread, which no exit waits for.
@@ -53,8 +53,8 @@ class Probe:
         try:
             seen = answer.get(timeout=self.timeout_s)
         except queue.Empty:
-            return [Finding(self.section, self.name, f"no answer within {self.timeout_s:g} s", "warning")]
+            return [ProbeResult(self.section, self.name, f"no answer within {self.timeout_s:g} s", "warning")]
         if isinstance(seen, BaseException):
             first = (str(seen).strip() or type(seen).__name__).splitlines()[0][:300]
-            return [Finding(self.section, self.name, f"{type(seen).__name__}: {first}", "warning")]
-        return [Finding(self.section, name, value, state) for name, value, state in seen]
+            return [ProbeResult(self.section, self.name, f"{type(seen).__name__}: {first}", "warning")]
+        return [ProbeResult(self.section, name, value, state) for name, value, state in seen]

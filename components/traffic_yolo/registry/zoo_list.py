@@ -47,7 +47,7 @@ class ZooVersion:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Verification:
     """Something that was looked at; `problem`: what is wrong with it, "" where nothing is."""
 
     what: str
@@ -101,13 +101,13 @@ def current_versions(zoo: AnyPath) -> dict[str, str]:
     return {name: version for name, version in named.items() if version is not None}
 
 
-def verify_version(zoo: AnyPath, name: str, version: str) -> Finding:
+def verify_version(zoo: AnyPath, name: str, version: str) -> Verification:
     """One version, by name or number, or the one in use for ""."""
     home = known_home(zoo, name)
     return _of_bundle(home, chosen_version(home, version))
 
 
-def verify_zoo(zoo: AnyPath, name: str = "") -> Iterator[Finding]:
+def verify_zoo(zoo: AnyPath, name: str = "") -> Iterator[Verification]:
     """Every version of a zoo or a model, then what `current` names and the history; of a zoo, its ledger too."""
     check_zoo(zoo)
     for home in [known_home(zoo, name)] if name else homes(zoo):
@@ -116,21 +116,21 @@ def verify_zoo(zoo: AnyPath, name: str = "") -> Iterator[Finding]:
             yield _of_bundle(home, version)
         in_use = home.current().version
         if in_use is not None and in_use not in known:
-            yield Finding(f"{home.name} {CURRENT_NAME}", f"it names {shown(in_use)}, which is not there")
+            yield Verification(f"{home.name} {CURRENT_NAME}", f"it names {shown(in_use)}, which is not there")
         beside = (read_publications(home.location)[1], read_statements(home.location)[1])
         for problem in (*History.read(home.location).problems, *beside[0], *beside[1]):
-            yield Finding(f"{home.name} {problem.partition(': ')[0]}", problem.partition(": ")[2])
+            yield Verification(f"{home.name} {problem.partition(': ')[0]}", problem.partition(": ")[2])
     ledger = ledger_of_zoo(zoo)
     if not name and exists(ledger):
         for problem in read_ledger(ledger)[1]:
             file, _, reason = problem.partition(": ")
             if OBJECT_NAME.fullmatch(file):  # what else people put there is no record that was damaged
-                yield Finding(f"ledger {file}", reason)
+                yield Verification(f"ledger {file}", reason)
 
 
-def _of_bundle(home: ModelHome, version: str) -> Finding:
+def _of_bundle(home: ModelHome, version: str) -> Verification:
     try:
         verify_bundle(home.bundle(version))
     except TrafficYoloError as error:
-        return Finding(f"{home.name} {version}", str(error))
-    return Finding(f"{home.name} {version}")
+        return Verification(f"{home.name} {version}", str(error))
+    return Verification(f"{home.name} {version}")

@@ -19,7 +19,7 @@ from traffic_yolo.atm.synthetic import SyntheticOptions, write_share
 from traffic_yolo.cli import traffic_yolo
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.check_source import SourceCheck, check_source
-from traffic_yolo.dataset.checks.finding import Finding
+from traffic_yolo.dataset.checks.finding import DataFinding
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.options import ConvertOptions, SourceChoice
 from traffic_yolo.errors import OptionsError
@@ -30,8 +30,8 @@ def check(share: Any, **options: Any) -> SourceCheck:
     return check_source(choice, CheckOptions(**options))
 
 
-def found(outcome: SourceCheck, name: str) -> list[Finding]:
-    return [finding for finding in outcome.findings if finding.check == name]
+def found(outcome: SourceCheck, name: str) -> list[DataFinding]:
+    return [finding for finding in outcome.findings if finding.rule == name]
 
 
 def recording(share: Any, name: str) -> Path:
@@ -127,7 +127,7 @@ def test_damage_is_named_by_its_check_and_everything_else_is_still_read(name: st
     assert findings[0].file.endswith((".h5", ".json")), findings[0]
     assert findings[0].expected
     assert findings[0].found
-    severe = {finding.check for finding in outcome.findings if finding.severity != "info"}
+    severe = {finding.rule for finding in outcome.findings if finding.severity != "info"}
     assert severe == {expected}  # labels of a recording that cannot be read are counted, not blamed
 
 
@@ -151,7 +151,7 @@ def test_yolo_text_is_judged_by_the_same_names(line: str, expected: str, tmp_pat
     (tmp_path / "data.yaml").write_text("train: images\nnames: [CAR]\n")
     outcome = check_source(SourceChoice(source=str(tmp_path)), CheckOptions())
     (finding,) = [one for one in outcome.findings if one.severity == "error"]
-    assert finding.check == expected, finding
+    assert finding.rule == expected, finding
     assert finding.file.endswith("1.txt")
     assert finding.frame == "line 2"
 
@@ -200,7 +200,7 @@ def test_other_formats_name_their_flat_boxes_and_nans_too(
     errors = [one for one in outcome.findings if one.severity == "error"]
     wanted = expected if isinstance(expected, str) else expected.get(source_format, "not-a-number")
     emptied = {"emptied-picture"} if wanted == "no-area" else set()  # its only box
-    assert {finding.check for finding in errors} == {wanted} | emptied, errors
+    assert {finding.rule for finding in errors} == {wanted} | emptied, errors
     assert all("1." in Path(finding.file).name for finding in errors)
 
 
@@ -398,7 +398,7 @@ def test_damage_inside_pictures_is_found_in_those_that_are_decoded(
         (tmp_path / f"labels/{number:02}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
     (tmp_path / "data.yaml").write_text("train: images\nnames: [CAR]\n")
     outcome = check_source(SourceChoice(source=str(tmp_path)), CheckOptions(decode=decode))
-    named = [finding for finding in outcome.findings if finding.check == "unreadable-picture"]
+    named = [finding for finding in outcome.findings if finding.rule == "unreadable-picture"]
     assert len(named) == count
     assert all("pictures/" in finding.frame and "premature end" in finding.found for finding in named)
     assert [note.startswith(decoded) for note in outcome.notes if "pictures decoded" in note] == [True] * bool(decoded)

@@ -185,17 +185,17 @@ def test_every_check_has_its_examples() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_check_is_silent_where_all_is_well(name: str) -> None:
-    assert [str(finding) for finding in run(name, EXAMPLES[name][0])] == []
+    assert [finding.to_line() for finding in run(name, EXAMPLES[name][0])] == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_check_names_file_frame_box_expected_and_found(name: str) -> None:
     _, observations, number, words, box_name = EXAMPLES[name]
     findings = list(run(name, observations))
-    assert len(findings) == number, [str(finding) for finding in findings]
+    assert len(findings) == number, [finding.to_line() for finding in findings]
     first = findings[0]
     assert words in first.found
-    assert (first.check, first.severity, first.box) == (name, CHECKS[name].severity, box_name)
+    assert (first.rule, first.severity, first.box) == (name, CHECKS[name].severity, box_name)
     assert first.file == "nas/r.h5"
     assert first.frame.startswith("SCAN_000")
     assert first.expected

@@ -7,7 +7,7 @@ import re
 import cv2
 import numpy as np
 
-from traffic_yolo.dataset.checks.finding import Finding
+from traffic_yolo.dataset.checks.finding import DataFinding
 from traffic_yolo.dataset.checks.finding_pictures import FRAMES_OF_A_CHECK, FindingPictures, found_pictures
 from traffic_yolo.dataset.checks.observation import Observation, RawBox
 
@@ -19,8 +19,8 @@ def seen(frame: str, picture: bytes | None = JPEG) -> Observation:
     return Observation(file="labels.json", frame=frame, picture=picture, boxes=boxes)
 
 
-def finding(check: str, severity: str, box: str = "") -> Finding:
-    return Finding(check, severity, "labels.json", "f", box, "this", "that")
+def finding(check: str, severity: str, box: str = "") -> DataFinding:
+    return DataFinding(check, severity, "labels.json", "f", box, "this", "that")
 
 
 def test_few_frames_of_each_check_are_kept_the_worst_first() -> None:

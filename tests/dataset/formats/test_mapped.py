@@ -143,15 +143,18 @@ def test_faults_name_file_and_line(tmp_path: Path, row: str, words: str) -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"file": "xml"}, "file must be one of csv, json, jsonl"),
-        ({"fields": {"class": "label", "box": "b"}}, "fields must be image, or recording and scan"),
+        ({"file": "xml"}, "file: expected one of csv, json, jsonl"),
+        ({"fields": {"class": "label", "box": "b"}}, "fields: expected image, or recording and scan"),
         ({"fields": {"image": "file", "class": "label", "box": ["x1", "y1"]}}, "one field, or a list of four"),
-        ({"fields": {"image": "file", "box": "b"}}, "missing: class"),
-        ({"box": {"order": "yxyx"}}, "box.order must be one of xyxy, xywh, cxcywh"),
-        ({"box": {"unit": "normalised", "one_based": True}}, "box.one_based must be false"),
-        ({"boxes": "objects"}, "boxes must be left out unless file is json or jsonl"),
-        ({"surplus": 1}, "unknown: surplus"),
-        ({"label_source": "cat"}, "label_source must be one of human, device, model"),
+        ({"fields": {"image": "file", "box": "b"}}, "fields: expected the key class too, found box, image"),
+        ({"box": {"order": "yxyx"}}, "box.order: expected one of xyxy, xywh, cxcywh"),
+        ({"box": {"unit": "normalised", "one_based": True}}, "box.one_based: expected false where the unit"),
+        (
+            {"boxes": "objects"},
+            "boxes: expected nothing here unless file is json or jsonl, found 'objects'; leave it out",
+        ),
+        ({"surplus": 1}, "unknown key 'surplus'"),
+        ({"label_source": "cat"}, "label_source: expected one of human, device, model"),
     ],
 )
 def test_a_mapping_that_makes_no_sense_names_its_key(tmp_path: Path, change: dict[str, Any], words: str) -> None:

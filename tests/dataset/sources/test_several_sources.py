@@ -90,7 +90,7 @@ def test_every_frame_comes_out_once_with_its_bytes_and_its_source(mixed: str, sh
 
 
 def test_without_a_class_map_names_that_differ_in_case_alone_are_named(mixed: str, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="alike-classes.*the sources' classes"):
+    with pytest.raises(Exception, match=r"the sources' classes: warning: .*\[alike-classes\]"):
         convert(ConvertOptions(source=mixed, splits="none", policy="{fail_on: warning}"), tmp_path / "out")
 
 
@@ -180,13 +180,13 @@ def test_check_reads_a_list_too(mixed: str, share: Share) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sources: []", "expected 'sources', a list of one or more"),
-        ("sources: [{name: a, source: a}]\nmore: 1", "found sources, more"),
-        ("sources: [{name: a}]", "sources.0.: expected 'source', found name"),
-        ("sources: [{source: a}]", "expected 'name'"),
+        ("sources: []", "sources: expected a list of one or more"),
+        ("sources: [{name: a, source: a}]\nmore: 1", "unknown key 'more'; known: sources"),
+        ("sources: [{name: a}]", "sources.0.: expected the key source too, found name"),
+        ("sources: [{source: a}]", "expected the key name too"),
         ("sources: [{name: a b, source: a}]", "name: expected letters"),
-        ("sources: [{name: a, source: a, label: x}]", "unknown: label; expected some of name, source, labels"),
-        ("sources: [{name: a, source: a, voc_origin: 1}]", "voc_origin: expected a text, found 1"),
+        ("sources: [{name: a, source: a, label: x}]", "sources.0.: unknown key 'label'; did you mean labels"),
+        ("sources: [{name: a, source: a, voc_origin: 1}]", "voc_origin: expected a text, found 1; write it in quotes"),
         ("sources: [{name: a, source: a, source_format: gif}]", "sources.0.: source_format"),
         ("sources: [{name: a, source: a}, {name: a, source: a}]", "found a twice; rename one"),
         ("sources: [{name: a, source: list.yaml}]", "found a list of sources"),

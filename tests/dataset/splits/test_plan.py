@@ -142,9 +142,9 @@ def test_pictures_of_a_set_without_groups_leave_nothing_to_remember(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("level: site", "expected 'level' and 'splits'"),
-        ("level: town\nsplits: {}", "level must be one of site"),
-        ("level: site\nsplits: {A: trian}", "A: expected one of train"),
+        ("level: site", "expected the key splits too, found level"),
+        ("level: town\nsplits: {}", "level: expected one of site"),
+        ("level: site\nsplits: {A: trian}", "splits.A: expected one of train"),
         ("level: [", "not YAML"),
     ],
 )

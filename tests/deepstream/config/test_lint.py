@@ -119,7 +119,7 @@ def test_each_line_that_breaks_a_rule_is_named(
         assert [one.severity for one in found] == ["warning"]
         return
     assert [(one.rule, one.severity) for one in found] == [(rule, severity)], [one.to_text() for one in found]
-    assert message in found[0].to_text()
+    assert message in f"{found[0].message}; {found[0].advice}"
     assert found[0].line >= PLAIN.count("\n") + 1
 
 

@@ -28,7 +28,7 @@ def test_command_prints_path_expected_found_and_fix(tmp_path: Path) -> None:
     file.write_text(BASE.read_text().replace("type: maximize", "type: max"))
     result = run("check", str(file))
     assert result.exit_code == 1
-    assert "error: spec.objective.type: unknown direction [objective-type]" in result.output
+    assert "spec.objective.type: error: unknown direction [objective-type]" in result.output
     assert "expected maximize or minimize; found max" in result.output
     assert result.output.splitlines()[-1].endswith("broken.yaml: 1 error, 0 warnings, 3 notes")
 
@@ -153,7 +153,7 @@ def test_every_rule_broken_at_once_is_reported_without_a_traceback() -> None:
     pod["restartPolicy"], pod["containers"][0]["image"] = "Always", "x"
     pod["containers"][0]["resources"] = {"limits": {"cpu": "many"}}
     report = check_text(yaml.safe_dump(document))
-    assert report.count("error") >= 45
+    assert report.counts["error"] >= 45
     assert report.exit_code == 1
 
 

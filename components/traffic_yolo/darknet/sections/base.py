@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
@@ -17,7 +17,7 @@ from traffic_yolo.darknet.sections.runtimes import Reads, read_by
 # A layer's output for one picture. yolov4 at 4096 x 4096 has 2^29; what is larger is a slip of the pen.
 MAX_OUTPUTS = 1 << 30
 # A rule of the lint, given a `lint_findings.SectionCase`: that one holds a section, so it cannot be named here
-SectionRule = Callable[[Any], Iterator[Finding]]
+SectionRule = Callable[[Any], Iterator[CfgFinding]]
 
 
 class Shape(NamedTuple):

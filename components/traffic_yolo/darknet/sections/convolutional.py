@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
@@ -28,7 +28,7 @@ MAX_DILATION = 128  # the padding grows with it; published networks have 2 and 4
 _PASSED_OVER = {"dilation": "1", "antialiasing": "0", "xnor": "0", "binary": "0", "cbn": "0", "share_index": ""}
 
 
-def _window_padding(case: SectionCase) -> Iterator[Finding]:
+def _window_padding(case: SectionCase) -> Iterator[CfgFinding]:
     """Even sizes with pad=1, and padding=, which DeepStream-Yolo does not read: shifted values or another grid."""
     size, pad = case.section.get_int("size", 1), case.section.get_int("pad", 0)
     darknet = size // 2 if pad else case.section.get_int("padding", 0)
@@ -43,7 +43,7 @@ def _window_padding(case: SectionCase) -> Iterator[Finding]:
         )
 
 
-def _explicit_zero(case: SectionCase) -> Iterator[Finding]:
+def _explicit_zero(case: SectionCase) -> Iterator[CfgFinding]:
     """`batch_normalize=0` written out: where the key stands the builder reads no biases, and what follows wrong."""
     section = case.section
     if case.target == DEEPSTREAM and section.has("batch_normalize") and section.get_int("batch_normalize", 0) != 1:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.blur import Blur
@@ -47,7 +47,7 @@ class WindowSection(LayerSection):
         return left, self.padding - left, left, self.padding - left
 
 
-def _window_padding(case: SectionCase) -> Iterator[Finding]:
+def _window_padding(case: SectionCase) -> Iterator[CfgFinding]:
     """Pools whose padding comes out otherwise in DeepStream-Yolo: another grid, or shifted values."""
     layer, keys = case.layer, case.section
     if case.target != DEEPSTREAM or layer is None or not (keys.has("size") and keys.has("stride")):
@@ -66,7 +66,7 @@ def _window_padding(case: SectionCase) -> Iterator[Finding]:
         )
 
 
-def _opencv_size(case: SectionCase) -> Iterator[Finding]:
+def _opencv_size(case: SectionCase) -> Iterator[CfgFinding]:
     """Without size= OpenCV takes 2, Darknet the stride."""
     size = case.section.get_int("stride", 1)
     if case.target == OPENCV and not case.section.has("size") and size != 2:

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
 
-def _grouped_join(case: SectionCase) -> Iterator[Finding]:
+def _grouped_join(case: SectionCase) -> Iterator[CfgFinding]:
     """Several layers joined and one group taken of each: OpenCV slices the first alone."""
     groups = case.section.get_int("groups", 1)
     if case.target == OPENCV and groups > 1 and len(case.section.get_ints("layers")) > 1:
@@ -21,7 +21,7 @@ def _grouped_join(case: SectionCase) -> Iterator[Finding]:
         yield case.finding("error", f"opencv cannot take groups={groups} of several layers", advice, key="groups")
 
 
-def _missing_group_id(case: SectionCase) -> Iterator[Finding]:
+def _missing_group_id(case: SectionCase) -> Iterator[CfgFinding]:
     """DeepStream-Yolo's builder wants `group_id` wherever there is `groups`."""
     if case.target == DEEPSTREAM and case.section.has("groups") and not case.section.has("group_id"):
         message = f"{DEEPSTREAM} needs group_id= beside groups=, found none"

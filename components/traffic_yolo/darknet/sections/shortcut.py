@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, read_activation
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
@@ -23,14 +23,14 @@ WEIGHT_SUM_EPS = 1e-4  # blas.c shortcut_multilayer_cpu
 RELU_FLOOR = 1e-3
 
 
-def _several_sources(case: SectionCase) -> Iterator[Finding]:
+def _several_sources(case: SectionCase) -> Iterator[CfgFinding]:
     """With several `from` these two read the first alone."""
     if case.target in (DEEPSTREAM, OPENCV) and len(case.section.get_ints("from")) > 1:
         message = f"{case.target} adds the first of from={case.section.get_str('from', '')} alone"
         yield case.finding("error", message, "use the onnx target, or split it into several [shortcut]", key="from")
 
 
-def _sources(case: SectionCase) -> Iterator[Finding]:
+def _sources(case: SectionCase) -> Iterator[CfgFinding]:
     """DeepStream-Yolo and shortcuts from the layer right before, or from one with fewer channels."""
     layer = case.layer
     if case.target != DEEPSTREAM or layer is None:

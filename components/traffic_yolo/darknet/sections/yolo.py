@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from traffic_yolo.darknet.finding import Finding
+from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.heads import UnevenGrid, YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
@@ -20,7 +20,7 @@ from traffic_yolo.darknet.sections.refused_keys import IN_REGION
 from traffic_yolo.darknet.sections.runtimes import DARKNET, OPENCV, Reads, read_by, words
 
 
-def _wrong_filters(case: SectionCase) -> Iterator[Finding]:
+def _wrong_filters(case: SectionCase) -> Iterator[CfgFinding]:
     """The convolution before has other filters than anchors * (box numbers + classes)."""
     head, layers = case.section, case.subject.cfg.layers
     index = next(index for index, section in enumerate(layers) if section is head)
@@ -45,7 +45,7 @@ def _wrong_filters(case: SectionCase) -> Iterator[Finding]:
         )
 
 
-def _uneven_grid(case: SectionCase) -> Iterator[Finding]:
+def _uneven_grid(case: SectionCase) -> Iterator[CfgFinding]:
     """A network size that is no multiple of the head's stride: Darknet warns and runs it."""
     if not isinstance(case.layer, HeadSection) or case.layer.head.uneven_grid is None:
         return
@@ -59,7 +59,7 @@ def _uneven_grid(case: SectionCase) -> Iterator[Finding]:
     yield case.subject.finding(case.rule, "warning", net, message, advice, key=key)
 
 
-def _anchor_count(case: SectionCase) -> Iterator[Finding]:
+def _anchor_count(case: SectionCase) -> Iterator[CfgFinding]:
     """`num` that is not the number of anchors listed: OpenCV refuses it."""
     head = case.section
     listed, num = len(head.get_floats("anchors", last_comma=True)), head.get_int("num", 1)
@@ -72,7 +72,7 @@ def _anchor_count(case: SectionCase) -> Iterator[Finding]:
         )
 
 
-def _nms_ignored(case: SectionCase) -> Iterator[Finding]:
+def _nms_ignored(case: SectionCase) -> Iterator[CfgFinding]:
     """`nms_kind` and `beta_nms`, which only Darknet reads."""
     for key, harmless in (("nms_kind", "default"), ("beta_nms", "")):
         value = case.section.get_str(key, harmless)
@@ -85,14 +85,14 @@ def _nms_ignored(case: SectionCase) -> Iterator[Finding]:
             )
 
 
-def _opencv_threshold(case: SectionCase) -> Iterator[Finding]:
+def _opencv_threshold(case: SectionCase) -> Iterator[CfgFinding]:
     """OpenCV's [yolo] layer sets scores below `thresh` to 0, by default 0.2."""
     if case.target == OPENCV and not case.section.has("thresh"):
         advice = "add thresh=0.001 to [yolo] to measure AP with it; Darknet passes the key over"
         yield case.finding("info", "opencv's [yolo] layer sets scores below 0.2 to 0", advice)
 
 
-def _region_tree(case: SectionCase) -> Iterator[Finding]:
+def _region_tree(case: SectionCase) -> Iterator[CfgFinding]:
     """A tree of classes, whose boxes only Darknet decodes."""
     if case.section.has("tree") and case.target != DARKNET:
         tree = case.section.get_str("tree", "")[:60]

@@ -9,7 +9,7 @@ from traffic_yolo.atm.calibration import Calibration, find_calibrations
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.cross_check import CrossCheck, CrossCheckReport
-from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings, parse_severities
+from traffic_yolo.dataset.checks.finding import OFF, DataFinding, Findings, parse_severities
 from traffic_yolo.dataset.checks.finding_pictures import FindingPictures, FoundIn
 from traffic_yolo.dataset.checks.observation import Observation, time_of
 from traffic_yolo.dataset.checks.run import CheckRun
@@ -201,12 +201,14 @@ def _add_late_findings(run: CheckRun, leaks: LeakReport | None, radar: CrossChec
             found = f"also in {leak.second_split}" if leak.kind == "group" else f"{leak.second} ({leak.second_split})"
             bits = "" if leak.distance is None else f", {leak.distance} bits apart"
             run.findings.add(
-                Finding("split-leak", severities["split-leak"], leak.first, "", "", expected, f"{where}: {found}{bits}")
+                DataFinding(
+                    "split-leak", severities["split-leak"], leak.first, "", "", expected, f"{where}: {found}{bits}"
+                )
             )
     for place, verdict in radar.verdicts.items():
         if not verdict.plausible and "implausible-calibration" in severities:
             run.findings.add(
-                Finding(
+                DataFinding(
                     "implausible-calibration",
                     severities["implausible-calibration"],
                     place,
@@ -223,7 +225,7 @@ def _add_late_findings(run: CheckRun, leaks: LeakReport | None, radar: CrossChec
             what = f"{one.kind} {one.number} {one.class_name} at {one.distance_m:.0f} m"
             expected = "a box for each track in sight" if one.kind == "track" else "a track for each box"
             found = f"none (score {one.score:.2f})"
-            run.findings.add(Finding(name, severities[name], one.file, one.frame, what, expected, found))
+            run.findings.add(DataFinding(name, severities[name], one.file, one.frame, what, expected, found))
     _count_the_rest(run, radar)
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.finding import Finding, worst_first
 from traffic_yolo.messages import shown
-from traffic_yolo.severity import SEVERITIES
+from traffic_yolo.severity import SEVERITIES, as_bad_as
 
 OFF = "off"
 NEVER = "never"
@@ -73,13 +74,12 @@ class FailOn:
 
     def includes(self, check: str, severity: str) -> bool:
         """Whether a finding of this check and severity is one to fail on."""
-        bad = () if self.severity == NEVER else SEVERITIES[: SEVERITIES.index(self.severity) + 1]
-        return severity in bad or check in self.checks
+        return severity in as_bad_as(self.severity) or check in self.checks
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that a check objects to in the frame it was shown; `box` names the box, "" for the whole frame."""
+class Objection:
+    """What a check objects to in the frame that it was shown; `box` names the box, "" for the whole frame."""
 
     expected: str
     found: str
@@ -87,24 +87,31 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem with its place: `file` holds the picture or label, `frame` names the picture in it."""
+class DataFinding(Finding):
+    """An objection with its place: `file` holds the picture or label, `frame` names the picture in it.
 
-    check: str
-    severity: str
+    Its rule is a check, and "check" is what the rule is called in files.
+    """
+
     file: str
     frame: str
     box: str
     expected: str
     found: str
 
-    def as_dict(self) -> dict[str, str]:
-        """The finding as JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    @property
+    def place(self) -> str:
+        """File, frame and box, as far as there are."""
+        return " ".join(part for part in (self.file, self.frame, self.box) if part)
 
-    def __str__(self) -> str:
-        place = " ".join(part for part in (self.file, self.frame, self.box) if part)
-        return f"{self.severity} {self.check}: {place}: expected {self.expected}, found {self.found}"
+    @property
+    def statement(self) -> str:
+        """What was expected, and what was found."""
+        return f"expected {self.expected}, found {self.found}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain values for JSON, in their order: `DataFinding(*values)` makes it again."""
+        return {"check" if name == "rule" else name: value for name, value in Finding.to_json(self).items()}
 
 
 @dataclass
@@ -112,12 +119,12 @@ class Findings:
     """Collects findings: all are counted, by check and severity; of each check the first 200 are kept."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    kept: dict[str, list[Finding]] = field(default_factory=dict)
+    kept: dict[str, list[DataFinding]] = field(default_factory=dict)
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: DataFinding) -> None:
         """Counts the finding, and keeps it while its check has few."""
-        self.counts[finding.check, finding.severity] += 1
-        kept = self.kept.setdefault(finding.check, [])
+        self.counts[finding.rule, finding.severity] += 1
+        kept = self.kept.setdefault(finding.rule, [])
         if len(kept) < KEPT_OF_A_CHECK:
             kept.append(finding)
 
@@ -125,10 +132,9 @@ class Findings:
         """How many findings have this severity."""
         return sum(count for (_, found), count in self.counts.items() if found == severity)
 
-    def __iter__(self) -> Iterator[Finding]:
+    def __iter__(self) -> Iterator[DataFinding]:
         """Kept findings, the worst first, then by check."""
-        ordered = [finding for name in sorted(self.kept) for finding in self.kept[name]]
-        return iter(sorted(ordered, key=lambda finding: SEVERITIES.index(finding.severity)))
+        return iter(worst_first(finding for name in sorted(self.kept) for finding in self.kept[name]))
 
     def fails(self, fail_on: str) -> bool:
         """Whether something was found on which to fail (`FailOn.parse`)."""
@@ -147,7 +153,7 @@ class Findings:
                 check: {"severity": severity, "count": count}
                 for (check, severity), count in sorted(self.counts.items())
             },
-            "findings": [finding.as_dict() for finding in self],
+            "findings": [finding.to_json() for finding in self],
         }
 
 

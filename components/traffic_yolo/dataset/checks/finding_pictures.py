@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traffic_yolo.dataset.checks.finding import Finding
+from traffic_yolo.dataset.checks.finding import DataFinding
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.pictures.choice import BLURRED, NONE
 from traffic_yolo.dataset.pictures.drawn_boxes import QUIET, DrawnBox
 from traffic_yolo.dataset.report.samples import NO_PICTURES, draw_boxes
+from traffic_yolo.finding import worst_first
 from traffic_yolo.html_report import Html, paragraph, pictures
-from traffic_yolo.severity import SEVERITIES
+from traffic_yolo.severity import rank
 
 FRAMES_OF_A_CHECK = 2
 MOST_SHOWN = 12
@@ -27,12 +28,12 @@ class FoundIn:
     """A frame with what was found in it."""
 
     observation: Observation
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
 
     @property
     def rank(self) -> int:
         """The worst severity, 0 for an error."""
-        return min(SEVERITIES.index(finding.severity) for finding in self.findings)
+        return min(rank(finding.severity) for finding in self.findings)
 
 
 class FindingPictures:
@@ -42,9 +43,9 @@ class FindingPictures:
         self._of_check: Counter[str] = Counter()
         self._kept: list[FoundIn] = []
 
-    def show(self, observation: Observation, findings: Sequence[Finding]) -> None:
+    def show(self, observation: Observation, findings: Sequence[DataFinding]) -> None:
         """Keeps the frame where it has a picture and a check that has few."""
-        checks = {finding.check for finding in findings}
+        checks = {finding.rule for finding in findings}
         if observation.picture is None or all(self._of_check[check] >= FRAMES_OF_A_CHECK for check in checks):
             return
         self._of_check.update(checks)
@@ -67,8 +68,8 @@ def found_pictures(found: Sequence[FoundIn], pictures_shown: str = BLURRED) -> H
 def _drawn(one: FoundIn, pictures_shown: str) -> Html | None:
     observation = one.observation
     assert observation.picture is not None, "only frames with pictures are kept"
-    worst: dict[str, Finding] = {}
-    for finding in sorted(one.findings, key=lambda finding: SEVERITIES.index(finding.severity)):
+    worst: dict[str, DataFinding] = {}
+    for finding in worst_first(one.findings):
         worst.setdefault(finding.box, finding)
     boxes, known = [], []
     for box in observation.boxes:
@@ -79,12 +80,12 @@ def _drawn(one: FoundIn, pictures_shown: str) -> Html | None:
         boxes.append(
             DrawnBox(box.xyxy, QUIET)
             if wrong is None
-            else DrawnBox(box.xyxy, SEVERITY_RGB[wrong.severity], wrong.check, width=2)
+            else DrawnBox(box.xyxy, SEVERITY_RGB[wrong.severity], wrong.rule, width=2)
         )
     boxes.sort(key=lambda box: bool(box.text))  # what is wrong lies on top
-    told = Counter(finding.check for finding in one.findings)
+    told = Counter(finding.rule for finding in one.findings)
     caption = f"{observation.frame}: " + ", ".join(f"{count} {check}" for check, count in sorted(told.items()))
-    marks = {"check": sorted(told), "severity": sorted({finding.severity for finding in one.findings})}
+    severities: list[str] = sorted({finding.severity for finding in one.findings})
     return draw_boxes(
         observation.picture,
         boxes,
@@ -92,5 +93,5 @@ def _drawn(one: FoundIn, pictures_shown: str) -> Html | None:
         known=known,
         pictures_shown=pictures_shown,
         pixels=FRAME_PIXELS,
-        marks=marks,
+        marks={"check": sorted(told), "severity": severities},
     )

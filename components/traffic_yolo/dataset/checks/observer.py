@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.dataset.checks.finding import OFF, FailOn, Finding, Findings
+from traffic_yolo.dataset.checks.finding import OFF, DataFinding, FailOn, Findings
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.report import checks_section
 from traffic_yolo.dataset.checks.run import CheckRun
 from traffic_yolo.dataset.checks.source_problems import finding_of, noted_findings
 from traffic_yolo.dataset.checks.table import CHECKS
-from traffic_yolo.dataset.observers import Findings as Outcome
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.problems import Noted, Problem
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.errors import OptionsError
@@ -104,7 +104,7 @@ class ChecksObserver:
         for finding in found:
             self._late.findings.add(finding)
         for key, count in found.counts.items():
-            self._late.findings.counts[key] += count - sum((f.check, f.severity) == key for f in found)
+            self._late.findings.counts[key] += count - sum((f.rule, f.severity) == key for f in found)
 
     def refusal(self, noted: Noted) -> str:
         """Why a conversion has to stop before its first frame; "" where it may go on."""
@@ -113,40 +113,41 @@ class ChecksObserver:
     def fails_on(self, problem: Problem) -> bool:
         """Whether a problem is a finding that fails the conversion."""
         finding = finding_of(problem, self._severities)
-        return finding is not None and FailOn.parse(self._fail_on).includes(finding.check, finding.severity)
+        return finding is not None and FailOn.parse(self._fail_on).includes(finding.rule, finding.severity)
 
-    def objections(self, measured: Any) -> list[Finding]:
+    def objections(self, measured: Any) -> list[DataFinding]:
         """The findings of one frame that fail the conversion."""
         bad = FailOn.parse(self._fail_on)
-        found = [Finding(*row) for row in measured or ()]
-        return [finding for finding in found if bad.includes(finding.check, finding.severity)]
+        found = [DataFinding(*row) for row in measured or ()]
+        return [finding for finding in found if bad.includes(finding.rule, finding.severity)]
 
     def measure(self, frame: Frame, split: str, picture: bytes) -> list[list[str]] | None:
         """What the checks of one frame find; None for nothing."""
         del split
         stated = frame if frame.stated is None else replace(frame, annotations=frame.stated)
         found = self._early.show(Observation.of_frame(stated, picture or None))
-        return [list(finding.as_dict().values()) for finding in found] or None
+        return [list(finding.to_json().values()) for finding in found] or None
 
     def collect(self, frame: Frame, split: str, measured: Any) -> None:
         """Adds up, and shows the frame to the checks that need the whole set."""
         self._frames += 1
         self._empty.pop(split, None)
         for row in measured or ():
-            self._late.findings.add(Finding(*row))
+            self._late.findings.add(DataFinding(*row))
         self._late.show(Observation.of_frame(frame, None))
 
-    def finish(self, folder: Path) -> Outcome:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """All findings; a failure where one is as bad as `fail_on`."""
         del folder
         findings = self._late.end()
         severity = self._late.severities.get(EMPTY_SPLIT)
-        for split in self._empty if severity else ():
-            findings.add(Finding(EMPTY_SPLIT, severity or OFF, f"split {split}", "", "", "pictures", "none"))
+        if severity is not None:
+            for split in self._empty:
+                findings.add(DataFinding(EMPTY_SPLIT, severity, f"split {split}", "", "", "pictures", "none"))
         self._add_problems(findings)
         unread = {check: self._severities[check] for check, _ in findings.counts}
         report = findings.as_dict() | {"severities": self._early.severities | self._late.severities | unread}
-        return Outcome(
+        return ObserverOutcome(
             notes=_notes(findings) + _left_out(list(self._problems)),
             failure=_failure(findings, self._fail_on),
             report=report,
@@ -171,7 +172,8 @@ def _failure(findings: Findings, fail_on: str) -> str:
     if not findings.fails(fail_on):
         return ""
     bad = FailOn.parse(fail_on)
-    first = next(finding for finding in findings if bad.includes(finding.check, finding.severity))
+    first = next(finding for finding in findings if bad.includes(finding.rule, finding.severity))
     more = findings.failing(fail_on) - 1
     rest = f"; and {more} more" if more else ""
-    return f"checks failed: {first}{rest}; `traffic-yolo check` lists them all; mend them, or choose another fail_on"
+    advice = "`traffic-yolo check` lists them all; mend them, or choose another fail_on"
+    return f"checks failed: {first.to_line()}{rest}; {advice}"

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings
+from traffic_yolo.dataset.checks.finding import OFF, DataFinding, Findings
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.html_report import Html, badge, paragraph, table
-from traffic_yolo.severity import SEVERITIES
+from traffic_yolo.severity import SEVERITIES, rank
 
 SHOWN_OF_A_CHECK = 10
 
@@ -30,13 +30,13 @@ def findings_table(findings: Findings) -> Html:
     counted: dict[str, int] = {}
     rows = []
     for finding in findings:
-        counted[finding.check] = counted.get(finding.check, 0) + 1
-        if counted[finding.check] <= SHOWN_OF_A_CHECK:
+        counted[finding.rule] = counted.get(finding.rule, 0) + 1
+        if counted[finding.rule] <= SHOWN_OF_A_CHECK:
             place = " ".join(part for part in (finding.frame, finding.box) if part)
             rows.append(
                 (
                     badge(finding.severity, finding.severity),
-                    finding.check,
+                    finding.rule,
                     finding.file,
                     place,
                     finding.expected,
@@ -55,13 +55,11 @@ def findings_text(findings: Findings, *, frames: int, boxes: int) -> str:
     """Lines for a terminal: totals, then each check that found something with its first finding."""
     totals = ", ".join(f"{findings.of_severity(severity)} {severity}" for severity in SEVERITIES)
     lines = [f"{frames} frames, {boxes} boxes: {totals}"]
-    first: dict[str, Finding] = {}
+    first: dict[str, DataFinding] = {}
     for finding in findings:
-        first.setdefault(finding.check, finding)
-    for (check, severity), count in sorted(
-        findings.counts.items(), key=lambda item: (SEVERITIES.index(item[0][1]), -item[1])
-    ):
-        lines.append(f"{severity:8} {check}: {count}, the first: {str(first[check]).partition(f'{check}: ')[2]}")
+        first.setdefault(finding.rule, finding)
+    for (check, severity), count in sorted(findings.counts.items(), key=lambda item: (rank(item[0][1]), -item[1])):
+        lines.append(f"{severity:8} {check}: {count}, the first: {first[check].place}: {first[check].statement}")
     return "\n".join(lines)
 
 
@@ -71,5 +69,4 @@ def _severity(severity: str, count: int) -> Html:
 
 
 def _rank(severities: Mapping[str, str], name: str) -> int:
-    severity = severities.get(name, OFF)
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+    return rank(severities.get(name, OFF))

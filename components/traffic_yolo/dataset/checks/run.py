@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings, Problem
+from traffic_yolo.dataset.checks.finding import OFF, DataFinding, Findings, Objection
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.size_outliers import Place
 from traffic_yolo.dataset.checks.table import CHECKS, CheckContext
+from traffic_yolo.severity import severity_of
 
 
 class CheckRun:
@@ -15,12 +16,12 @@ class CheckRun:
     def __init__(self, severities: Mapping[str, str] | None = None, context: CheckContext | None = None) -> None:
         chosen = {name: entry.severity for name, entry in CHECKS.items()} | dict(severities or {})
         context = context or CheckContext()
-        self.severities = {name: severity for name, severity in chosen.items() if severity != OFF}
+        self.severities = {name: severity_of(word) for name, word in chosen.items() if word != OFF}
         self._checks = {name: CHECKS[name].make(context) for name in self.severities}
         self.findings = Findings()
         self.frames = self.boxes = 0
 
-    def show(self, observation: Observation) -> list[Finding]:
+    def show(self, observation: Observation) -> list[DataFinding]:
         """Runs the checks on one frame; what they found, which is also kept in `findings`."""
         self.frames += 1
         self.boxes += len(observation.boxes)
@@ -36,7 +37,7 @@ class CheckRun:
     def end(self) -> Findings:
         """Asks the checks that had to see everything; all findings."""
         for name, check in self._checks.items():
-            late: Callable[[], Iterator[tuple[Place, Problem]]] | None = getattr(check, "end", None)
+            late: Callable[[], Iterator[tuple[Place, Objection]]] | None = getattr(check, "end", None)
             for place, problem in late() if late is not None else ():
                 self.findings.add(self._finding(name, place.file, place.frame, problem))
         return self.findings
@@ -53,5 +54,5 @@ class CheckRun:
         }
         return {"frames": self.frames, "boxes": self.boxes, "checks": checks, **self.findings.as_dict()}
 
-    def _finding(self, name: str, file: str, frame: str, problem: Problem) -> Finding:
-        return Finding(name, self.severities[name], file, frame, problem.box, problem.expected, problem.found)
+    def _finding(self, name: str, file: str, frame: str, problem: Objection) -> DataFinding:
+        return DataFinding(name, self.severities[name], file, frame, problem.box, problem.expected, problem.found)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 
-from traffic_yolo.dataset.checks.finding import Problem
+from traffic_yolo.dataset.checks.finding import Objection
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.pictures.look import hash_distance
 from traffic_yolo.dataset.splits.leaks import MAX_DISTANCE
@@ -15,7 +15,7 @@ class MissingScan:
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
 
-    def __call__(self, observation: Observation) -> Iterator[Problem]:
+    def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame; frames of a recording come in the order of their numbers."""
         number = observation.scan_number
         if number is None:
@@ -25,7 +25,7 @@ class MissingScan:
         if last is not None and number > last + 1:
             missing = number - last - 1
             span = f"scan {last + 1}" if missing == 1 else f"scans {last + 1} to {number - 1}"
-            yield Problem(f"scan {last + 1} after {last}", f"{span} missing")
+            yield Objection(f"scan {last + 1} after {last}", f"{span} missing")
 
 
 class TimeBackwards:
@@ -34,7 +34,7 @@ class TimeBackwards:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
 
-    def __call__(self, observation: Observation) -> Iterator[Problem]:
+    def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame."""
         now = observation.time_s
         if now is None:
@@ -42,7 +42,7 @@ class TimeBackwards:
         last = self._last.get(observation.recording)
         self._last[observation.recording] = now
         if last is not None and now < last:
-            yield Problem(f"a time of {last:.3f} s or later", f"{now:.3f} s, {last - now:.3f} s back")
+            yield Objection(f"a time of {last:.3f} s or later", f"{now:.3f} s, {last - now:.3f} s back")
 
 
 class FrozenPicture:
@@ -51,7 +51,7 @@ class FrozenPicture:
     def __init__(self) -> None:
         self._last: dict[str, tuple[bytes, str]] = {}
 
-    def __call__(self, observation: Observation) -> Iterator[Problem]:
+    def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame."""
         if not observation.picture:
             return
@@ -59,7 +59,7 @@ class FrozenPicture:
         last, name = self._last.get(observation.recording, (b"", ""))
         self._last[observation.recording] = digest, observation.frame
         if digest == last:
-            yield Problem("a new picture", f"the same bytes as {name}")
+            yield Objection("a new picture", f"the same bytes as {name}")
 
 
 class NearDuplicate:
@@ -69,7 +69,7 @@ class NearDuplicate:
         self._max_distance = max_distance
         self._last: dict[str, tuple[int, str]] = {}
 
-    def __call__(self, observation: Observation) -> Iterator[Problem]:
+    def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame."""
         look = observation.look
         if look is None or look.is_flat:
@@ -78,6 +78,6 @@ class NearDuplicate:
             last, name = self._last[observation.recording]
             distance = hash_distance(look.hash, last)
             if distance <= self._max_distance:
-                yield Problem(f"more than {self._max_distance} bits between hashes", f"{distance} from {name}")
+                yield Objection(f"more than {self._max_distance} bits between hashes", f"{distance} from {name}")
                 return
         self._last[observation.recording] = look.hash, observation.frame

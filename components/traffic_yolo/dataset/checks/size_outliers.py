@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.calibration import Calibration, calibration_for
 from traffic_yolo.atm.camera import Camera
-from traffic_yolo.dataset.checks.finding import Problem
+from traffic_yolo.dataset.checks.finding import Objection
 from traffic_yolo.dataset.checks.observation import Observation, RawBox
 from traffic_yolo.errors import RecordingError
 
@@ -65,7 +65,7 @@ class SizeOutlier:
         self._groups: dict[tuple[str, str], _Group] = {}
         self._places: list[Place] = []
 
-    def __call__(self, observation: Observation) -> Iterator[Problem]:
+    def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame, where its camera's calibration is known."""
         if not _is_one_place(observation):
             return
@@ -96,7 +96,7 @@ class SizeOutlier:
                     self._cameras[key] = found.scaled_to(observation.size_wh)
         return self._cameras[key]
 
-    def end(self) -> Iterator[tuple[Place, Problem]]:
+    def end(self) -> Iterator[tuple[Place, Objection]]:
         """Problems that only the comparison of all frames shows."""
         for (place, name), group in sorted(self._groups.items()):
             if len(group.rows) < FEWEST:
@@ -108,7 +108,7 @@ class SizeOutlier:
                 usual, found = float(expected[index]), float(sizes[index])
                 words = f"a {name} of about {usual:.0f} px in row {rows[index]:.0f} at {place or 'this camera'}"
                 number = group.numbers[index]
-                yield where, Problem(words, f"{found:.0f} px (square root of the area)", f"box {number} {name}")
+                yield where, Objection(words, f"{found:.0f} px (square root of the area)", f"box {number} {name}")
 
 
 def _usual_sizes(rows: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
@@ -132,12 +132,12 @@ def _usual_sizes(rows: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple
     return expected, max(NUM_SIGMAS * sigma, float(np.log(LEAST_FACTOR)))
 
 
-def _by_distance(box: RawBox, camera: Camera, nominal_m: tuple[float, float]) -> Iterator[Problem]:
+def _by_distance(box: RawBox, camera: Camera, nominal_m: tuple[float, float]) -> Iterator[Objection]:
     left, _, right, bottom = box.xyxy
     (middle,), (distance,) = camera.ground_points(np.array([[(left + right) / 2, bottom]]))
     if not np.isfinite(distance) or distance > FARTHEST_M:
         if not np.isfinite(distance):
-            yield Problem("the foot of the box below the horizon", f"row {bottom:.0f}, in the sky", box.name)
+            yield Objection("the foot of the box below the horizon", f"row {bottom:.0f}, in the sky", box.name)
         return
     # Seen from the end or from the side: metres across at that distance
     focal = camera.fx
@@ -146,7 +146,7 @@ def _by_distance(box: RawBox, camera: Camera, nominal_m: tuple[float, float]) ->
     width = right - left
     if not low <= width <= high:
         away = float(np.hypot(*middle))
-        yield Problem(f"{low:.0f} to {high:.0f} px wide at {away:.0f} m", f"{width:.0f} px", box.name)
+        yield Objection(f"{low:.0f} to {high:.0f} px wide at {away:.0f} m", f"{width:.0f} px", box.name)
 
 
 def _is_one_place(observation: Observation) -> bool:

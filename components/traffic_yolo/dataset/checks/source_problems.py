@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from traffic_yolo.dataset.checks.finding import OFF, Finding, Findings
+from traffic_yolo.dataset.checks.finding import OFF, DataFinding, Findings
 from traffic_yolo.dataset.problems import Noted, Problem
+from traffic_yolo.severity import severity_of
 
 # kind of problem -> the check whose name and severity it gets; broken labels and scans are told apart by their words
 CHECK_OF_KIND = {
@@ -69,23 +70,23 @@ FRAME = re.compile(r"\b(SCAN_\d+|image \S+ \([^)]*\)|annotation \S+|line \d+|row
 EXPECTED = re.compile(r"(?:expected|must be) (?P<expected>.+?)[;,] found (?P<found>.+?)(?:;|$)")
 
 
-def finding_of(problem: Problem, severities: Mapping[str, str]) -> Finding | None:
+def finding_of(problem: Problem, severities: Mapping[str, str]) -> DataFinding | None:
     """The problem as a finding; None where its check is off. Its place and words are taken from the message.
 
     `severities`: check -> severity; a check that is not in it is off.
     """
     check = check_of(problem)
-    severity = severities.get(check, OFF)
-    if severity == OFF:
+    word = severities.get(check, OFF)
+    if word == OFF:
         return None
     place, message = _parted(problem.message)
     file = place.split(": ")[0]
     file = re.split(r" (?=SCAN_|line |Vision_object|AI\b)", file)[0]
     named = FRAME.findall(problem.message)
     words = EXPECTED.search(problem.message)
-    return Finding(
-        check=check,
-        severity=severity,
+    return DataFinding(
+        rule=check,
+        severity=severity_of(word),
         file=file,
         frame=named[0] if named else "",
         box=" ".join(named[1:2]),

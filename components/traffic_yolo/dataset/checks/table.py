@@ -6,7 +6,7 @@ from typing import Protocol
 
 from traffic_yolo.atm.calibration import Calibration
 from traffic_yolo.dataset.checks import box_checks, picture_checks
-from traffic_yolo.dataset.checks.finding import Problem
+from traffic_yolo.dataset.checks.finding import Objection
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.sequence_checks import FrozenPicture, MissingScan, NearDuplicate, TimeBackwards
 from traffic_yolo.dataset.checks.size_outliers import SizeOutlier
@@ -25,7 +25,7 @@ class CheckContext:
 class Check(Protocol):
     """Shown every frame in turn; yields what is wrong with it. One with an `end` may find more when all were shown."""
 
-    def __call__(self, observation: Observation) -> Iterator[Problem]:
+    def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame."""
         ...
 
@@ -56,7 +56,7 @@ def _found_elsewhere(severity: str, summary: str) -> CheckEntry:
     return CheckEntry(severity, summary, lambda _: _silent)
 
 
-def _silent(observation: Observation) -> Iterator[Problem]:
+def _silent(observation: Observation) -> Iterator[Objection]:
     del observation
     return iter(())
 

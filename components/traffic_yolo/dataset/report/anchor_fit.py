@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.boxes import pairwise_shape_iou
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import ALL, Frame
 from traffic_yolo.html_report import Html, figure_svg, log_scale, paragraph, table
@@ -78,12 +78,12 @@ class AnchorObserver:
         cells = np.clip(np.searchsorted(GRID_EDGES, sizes, side="right") - 1, 0, GRID_BINS - 1)
         np.add.at(self._grid, (cells[:, 0], cells[:, 1]), 1)
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """Average IoU and recall, a table of anchors and a picture of sizes."""
         del folder
         total = int(self._grid.sum())
         if not total or not len(self._anchors):
-            return Findings()
+            return ObserverOutcome()
         centres = np.sqrt(GRID_EDGES[:-1] * GRID_EDGES[1:])
         columns, rows = np.nonzero(self._grid)
         counts = self._grid[columns, rows]
@@ -102,7 +102,9 @@ class AnchorObserver:
         notes = []
         if average < 0.55:
             notes.append(f"the anchors of {self._cfg_name} fit badly (average IoU {average:.2f}): compute others")
-        return Findings(notes, report=report, sections=[("Fit of anchors", self._section(sizes, counts, report))])
+        return ObserverOutcome(
+            notes, report=report, sections=[("Fit of anchors", self._section(sizes, counts, report))]
+        )
 
     def _section(self, sizes: FloatArray, counts: NDArray[np.int64], report: dict[str, Any]) -> Html:
         width, height = self._network_wh

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.pictures.choice import BLURRED
 from traffic_yolo.dataset.pictures.look import PictureLook, look_once
 from traffic_yolo.dataset.policy import DataPolicy
@@ -70,12 +70,12 @@ class PictureObserver:
             site[1] += look.brightness
             site[2] += look.brightness < NIGHT_BELOW
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """The leaks, which fail the conversion unless they are only to be reported; and the light."""
         light = self._light_report()
         sections = [("Brightness", self._light_section())]
         if self._on_leak == "off":
-            return Findings(notes=["leak check off: splits may share pictures"], report=light, sections=sections)
+            return ObserverOutcome(notes=["leak check off: splits may share pictures"], report=light, sections=sections)
         leaks = self._leaks.result()
         failure = leaks.message() if self._on_leak == "fail" else ""
         notes = [f"leak check: {_leaks(leaks)} between splits"] if leaks.num_leaks else []
@@ -85,7 +85,7 @@ class PictureObserver:
         report = light | {"leaks": leaks.as_dict()}
         head = paragraph("Labels only: no picture was compared.") if unseen and not leaks.num_leaks else None
         shown = head or Html(leak_section(leaks) + _pairs(leaks, folder, self._pictures))
-        return Findings(notes, failure, report, [("Leak check", shown), *sections])
+        return ObserverOutcome(notes, failure, report, [("Leak check", shown), *sections])
 
     def _groups(self, frame: Frame) -> list[str]:
         """The group that the user asked not to cut; recordings are whole whatever was asked for."""

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.records import Frame
 from traffic_yolo.dataset.sources.combined import PROVENANCE
 from traffic_yolo.html_report import table
@@ -33,11 +33,11 @@ class SourceCounts:
             boxes = self._boxes.setdefault(name, Counter())
             boxes.update(annotation.class_name for annotation in frame.annotations if annotation.counts)
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """Pictures by split, and boxes that count by class, of each source."""
         del folder
         if not self._pictures:
-            return Findings()
+            return ObserverOutcome()
         report = {
             name: {"pictures": dict(sorted(self._pictures[name].items())), "boxes": dict(sorted(boxes.items()))}
             for name, boxes in sorted(self._boxes.items())
@@ -49,7 +49,7 @@ class SourceCounts:
         ]  # fmt: skip
         shown = table(["source", "pictures", "by split", "boxes", "by class"], rows)
         notes = [f"source {row[0]}: {row[1]} pictures, {row[3]} boxes" for row in rows]
-        return Findings(notes, report=report, sections=[("Sources", shown)])
+        return ObserverOutcome(notes, report=report, sections=[("Sources", shown)])
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.checked_values import CheckedValue
 from traffic_yolo.dataset.options import SOURCE_LIST, SourceChoice
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.messages import shown, shown_names
 from traffic_yolo.storage import existing_path, input_path, parse_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -54,15 +54,13 @@ def read_source_list(path: Path) -> tuple[ListedSource, ...]:
     if path.stat().st_size > MOST_BYTES:
         raise OptionsError(f"{path}: expected a list of sources, found {path.stat().st_size:,} bytes")
     value = parse_yaml(path.read_bytes().decode(errors="replace"), where=str(path), error=OptionsError)
-    entries = value.get("sources") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or set(value) != {"sources"} or not isinstance(entries, list) or not entries:
-        found = shown_names(value) if isinstance(value, dict) else shown(value)
-        raise OptionsError(f"{path}: expected 'sources', a list of one or more, and nothing else; found {found}")
-    listed = tuple(_read(entry, f"{path}: sources[{index}]", path.parent) for index, entry in enumerate(entries))
+    document = CheckedValue(value, str(path), OptionsError)
+    entries = document.section(("sources",), required=("sources",))["sources"]
+    listed = tuple(_read(entry, path.parent) for entry in entries.items("a list of one or more", least=1))
     names = [source.name for source in listed]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
-        raise OptionsError(f"{path}: expected a name of its own for each source, found {twice} twice; rename one")
+        raise entries.refusal("a name of its own for each source", found=f"{twice} twice", advice="rename one")
     return listed
 
 
@@ -75,34 +73,25 @@ def locations_of(choice: SourceChoice) -> list[str]:
     return found
 
 
-def _read(entry: Any, where: str, folder: Path) -> ListedSource:
+def _read(entry: CheckedValue, folder: Path) -> ListedSource:
     known = {field.name: field for field in fields(SourceChoice)}
-    wanted = ("name", *known, "snapshot")
-    if not isinstance(entry, dict) or set(entry) - set(wanted):
-        found = shown_names(key for key in entry if key not in wanted) if isinstance(entry, dict) else shown(entry)
-        raise OptionsError(f"{where}: unknown: {found}; expected some of {', '.join(wanted)}")
-    for key, given in entry.items():
-        is_number = key in known and known[key].type is int
-        if is_number and type(given) is not int:
-            raise OptionsError(f"{where}: {key}: expected a whole number, found {shown(given)}")
-        if not is_number and not isinstance(given, str):
-            raise OptionsError(f"{where}: {key}: expected a text, found {shown(given)}; put it in quotes")
-    for key in ("name", "source"):
-        if not entry.get(key):
-            raise OptionsError(f"{where}: expected '{key}', found {shown_names(entry) or 'nothing'}")
-    if not NAME.fullmatch(entry["name"]):
-        raise OptionsError(f"{where}: name: expected letters, digits, '.', '_' and '-', found {shown(entry['name'])}")
-    values = {key: given for key, given in entry.items() if key in known}
-    for key, given in values.items():
+    given = entry.section(("name", *known, "snapshot"), required=("name", "source"), defaults={"snapshot": ""})
+    name = given.pop("name")
+    if not NAME.fullmatch(name.text()):
+        raise name.refusal("letters, digits, '.', '_' and '-'")
+    given["source"].text()
+    snapshot = given.pop("snapshot").text(empty=True)
+    values = {key: value.of_type(int if known[key].type is int else str) for key, value in given.items()}
+    for key, value in values.items():
         if known[key].metadata.get("location") == "read":
-            values[key] = _placed(given, folder)
+            values[key] = _placed(value, folder)
     try:
         choice = SourceChoice(**values)
     except OptionsError as error:
-        raise OptionsError(f"{where}: {error}") from error
+        raise entry.fault(str(error)) from error
     if choice.source_format == SOURCE_LIST or is_source_list(existing_path(choice.source, what="source")):
-        raise OptionsError(f"{where}: expected a source, found a list of sources; put its entries here")
-    return ListedSource(entry["name"], choice, _placed(entry.get("snapshot", ""), folder))
+        raise entry.fault("expected a source, found a list of sources; put its entries here")
+    return ListedSource(name.text(), choice, _placed(snapshot, folder))
 
 
 def _placed(location: str, folder: Path) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.checked_values import read_checked
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.records import ALL, SPLITS, Frame
 from traffic_yolo.dataset.splits.groups import LEVELS
 from traffic_yolo.errors import LabelError
-from traffic_yolo.messages import shown, shown_names
-from traffic_yolo.storage import AnyPath, input_path, read_yaml
+from traffic_yolo.storage import AnyPath, input_path
 
 FILE_NAME = "splits.yaml"
 
@@ -39,17 +39,10 @@ def read_pins(path: AnyPath) -> SplitPins:
     """Reads `splits.yaml`, or that of a data set folder; `StorageError` or `LabelError` names the file."""
     path = input_path(path, what="splits")
     file = path / FILE_NAME if path.is_dir() else path
-    value = read_yaml(file, what="splits", error=LabelError)
-    if not isinstance(value, dict) or set(value) != {"level", "splits"} or not isinstance(value["splits"], dict):
-        raise LabelError(f"splits {file}: expected 'level' and 'splits' (a mapping from group to split)")
-    if value["level"] not in LEVELS:
-        raise LabelError(f"splits {file}: level must be one of {', '.join(LEVELS)}; found {shown(value['level'])}")
-    for name, split in value["splits"].items():
-        if split not in SPLITS:
-            raise LabelError(
-                f"splits {file}: {shown_names([name])}: expected one of {', '.join(SPLITS)}; found {shown(split)}"
-            )
-    return SplitPins(str(value["level"]), {str(name): str(split) for name, split in value["splits"].items()})
+    keys = ("level", "splits")
+    given = read_checked(file, what="splits", error=LabelError).section(keys, required=keys)
+    splits = given["splits"].entries("a mapping from group to split")
+    return SplitPins(given["level"].one_of(tuple(LEVELS)), {str(name): split.one_of(SPLITS) for name, split in splits})
 
 
 class SplitRecorder:
@@ -91,9 +84,9 @@ class SplitRecorder:
         pinned = dict(self._pins.splits) if self._pins is not None and self._pins.level == level else {}
         return SplitPins(level, pinned | self._found[level])
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """Writes the file, where there is anything to remember."""
         pins = self.pins()
         if pins is not None:
             (folder / FILE_NAME).write_text(pins.text(), encoding="utf-8", newline="\n")
-        return Findings()
+        return ObserverOutcome()

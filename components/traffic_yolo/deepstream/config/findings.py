@@ -3,40 +3,26 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from traffic_yolo.deepstream.config.key_file import KeyFile
 from traffic_yolo.deepstream.config.nvinfer_keys import Key
+from traffic_yolo.finding import FileFinding
 from traffic_yolo.severity import Severity
 
 FileKind = Literal["nvinfer", "deepstream-app"]
 
 
-@dataclass(frozen=True)
-class ConfigFinding:
-    """One thing to know: `rule` is the rule's id, `line` is 1-based (0: the file as a whole), `key` "" for a group.
+@dataclass(frozen=True, slots=True)
+class ConfigFinding(FileFinding):
+    """A finding at a key of a group; `key` is "" for the group itself, both are for the file as a whole.
 
     error: the element stops, or does something else than the file says or the model needs; warning: results may
     differ, or work is done twice; info: what could not be looked at, or holds on another machine only.
     """
 
-    rule: str
-    severity: Severity
-    file: str
-    line: int
     group: str
     key: str
-    message: str
-    advice: str
-
-    def to_text(self) -> str:
-        """One line: file, line, severity, what it is, what to do, and the rule's id."""
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.severity}: {self.message}; {self.advice} [{self.rule}]"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; line is null where there is none."""
-        return {**self.__dict__, "line": self.line or None}
 
 
 @dataclass(frozen=True)
@@ -66,7 +52,7 @@ class ConfigSubject:
     def finding(self, rule: str, severity: Severity, group: str, key: str, message: str, advice: str) -> ConfigFinding:
         """A finding at a key's line, at its group's where the key is not there, or at the file as a whole."""
         where = self.file.line(group, key) if group else 0
-        return ConfigFinding(rule, severity, self.file.source, where, group, key, message, advice)
+        return ConfigFinding(rule, severity, self.file.source, where, message, advice, group, key)
 
     def has(self, group: str, key: str) -> bool:
         """Whether the file states `key`."""

@@ -13,8 +13,8 @@ from traffic_yolo.deepstream.config.lint_keys import KEY_RULES
 from traffic_yolo.deepstream.config.lint_nvinfer import NVINFER_RULES
 from traffic_yolo.deepstream.config.nvinfer_keys import CLASS_ATTRIBUTES, PROPERTY, PROPERTY_KEYS
 from traffic_yolo.errors import DarknetFormatError, ModelError
+from traffic_yolo.finding import count_severities, counts_text, exit_code, worst_first
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder, is_letterbox, network_hw
-from traffic_yolo.severity import SEVERITIES
 from traffic_yolo.storage import AnyPath, input_path
 
 MOST_BYTES = 1 << 20  # of a configuration
@@ -40,17 +40,17 @@ class ConfigLint:
     @property
     def exit_code(self) -> int:
         """0 without errors, 1 with some."""
-        return int(any(finding.severity == "error" for finding in self.findings))
+        return exit_code(self.findings)
 
+    @property
     def counts(self) -> dict[str, int]:
-        """Severity -> how many."""
-        return {name: sum(finding.severity == name for finding in self.findings) for name in SEVERITIES}
+        """Severity -> how many findings have it."""
+        return count_severities(self.findings)
 
     def to_text(self) -> str:
-        """A line a finding, then how many of each kind, and what was read."""
-        counts = self.counts()
+        """Each finding and what to do, then how many of each kind, and what was read."""
         files = ", ".join(f"{name} ({kind})" for name, kind in self.read)
-        total = f"{counts['error']} errors, {counts['warning']} warnings, {counts['info']} notes in {files}"
+        total = f"{counts_text(self.counts)} in {files}"
         against = f"; model: {self.model}" if self.model else "; no model known: --model gives one"
         return "\n".join([*(finding.to_text() for finding in self.findings), f"{total}{against}"])
 
@@ -59,7 +59,7 @@ class ConfigLint:
         return {
             "files": [{"file": name, "kind": kind} for name, kind in self.read],
             "model": self.model or None,
-            "counts": self.counts(),
+            "counts": self.counts,
             "findings": [finding.to_json() for finding in self.findings],
         }
 
@@ -75,8 +75,8 @@ def lint(path: AnyPath, *, model: AnyPath | None = None) -> ConfigLint:
     given = input_path(path, what="DeepStream configuration")
     findings, read, used = _lint_file(given, known)
     order = {name: place for place, (name, _) in enumerate(read)}
-    findings.sort(key=lambda one: (SEVERITIES.index(one.severity), order.get(one.file, 0), one.line, one.rule))
-    return ConfigLint(tuple(findings), tuple(read), used.source if used is not None else "")
+    ordered = worst_first(findings, then=lambda one: (order.get(one.file, 0), one.line, one.rule))
+    return ConfigLint(tuple(ordered), tuple(read), used.source if used is not None else "")
 
 
 def _lint_file(
@@ -90,7 +90,7 @@ def _lint_file(
         kind = _guessed_kind(text, path)
         message = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
         advice = f"{kind} does not start with this file"
-        unread = ConfigFinding("syntax", "error", str(path), 0, "", "", message, advice)
+        unread = ConfigFinding("syntax", "error", str(path), 0, message, advice, "", "")
         return [unread], [(str(path), kind)], known
     kind = kind_of(file)
     subject = ConfigSubject(file, kind, path.parent, known)

@@ -52,7 +52,7 @@ def groups_and_keys(subject: ConfigSubject) -> Iterator[ConfigFinding]:
         below = "property:" if subject.kind == "nvinfer" and key in PROPERTY_KEYS else f"{ALL_CLASSES}:"
         severity = "error" if subject.kind == "nvinfer" and key in {**PROPERTY_KEYS, **CLASS_KEYS} else "warning"
         advice = f"write it below {below}" if severity == "error" else "remove it"
-        yield ConfigFinding("wrong-place", severity, subject.file.source, entry.line, "", key, text, advice)  # type: ignore[arg-type]
+        yield ConfigFinding("wrong-place", severity, subject.file.source, entry.line, text, advice, "", key)  # type: ignore[arg-type]
     for group, entries in subject.file.groups.items():
         known = known_keys(subject, group)
         if known is None:

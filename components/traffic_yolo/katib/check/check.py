@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.finding import count_severities, counts_text, exit_code, worst_first
 from traffic_yolo.katib.check import (
     rules_collector,
     rules_identity,
@@ -17,11 +18,10 @@ from traffic_yolo.katib.check import (
     rules_search,
     rules_template,
 )
-from traffic_yolo.katib.check.findings import RULES, Finding, Subject, as_json
+from traffic_yolo.katib.check.findings import RULES, ExperimentFinding, Subject
 from traffic_yolo.katib.check.rules_search import nearest
 from traffic_yolo.katib.spec.document import YamlProblem, parse_object, read_text
 from traffic_yolo.messages import shown
-from traffic_yolo.severity import SEVERITIES
 from traffic_yolo.storage import AnyPath
 
 SCHEMA_VERSION = 1
@@ -60,8 +60,8 @@ class CheckReport:
     """All findings of one file, errors first, then in the order of the rules; `ignored`: those passed over as asked."""
 
     file: str
-    findings: tuple[Finding, ...]
-    ignored: tuple[Finding, ...] = ()
+    findings: tuple[ExperimentFinding, ...]
+    ignored: tuple[ExperimentFinding, ...] = ()
 
     @property
     def first_error(self) -> str:
@@ -71,36 +71,35 @@ class CheckReport:
             return ""
         first, more = errors[0], f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         found = f": {first.found}" if first.found else ""
-        return f"{first.path or 'file'}: {first.message}{found} [{first.rule}]{more}"
+        return f"{first.place}: {first.message}{found} [{first.rule}]{more}"
 
-    def count(self, severity: str) -> int:
-        """How many findings have this severity."""
-        return sum(finding.severity == severity for finding in self.findings)
+    @property
+    def counts(self) -> dict[str, int]:
+        """Severity -> how many findings have it."""
+        return count_severities(self.findings)
 
     @property
     def exit_code(self) -> int:
         """1 where there is an error, else 0."""
-        return int(self.count("error") > 0)
+        return exit_code(self.findings)
 
     @property
     def summary(self) -> str:
         """One line: how many findings of which severity, and how many were passed over."""
-        counted = ", ".join(_counted(name, self.count(name)) for name in SEVERITIES)
         names = Counter(finding.rule for finding in self.ignored)
         passed_over = ", ".join(f"{count} of {name}" for name, count in sorted(names.items()))
-        return f"{self.file}: {counted}{f'; ignored: {passed_over}' if passed_over else ''}"
+        return f"{self.file}: {counts_text(self.counts)}{f'; ignored: {passed_over}' if passed_over else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        counts = {name: self.count(name) for name in SEVERITIES}
-        findings = [as_json(finding) for finding in self.findings]
+        findings = [finding.to_json() for finding in self.findings]
         ignored = dict(Counter(finding.rule for finding in self.ignored))
-        values = {"file": self.file, "counts": counts, "ignored": ignored, "findings": findings}
+        values = {"file": self.file, "counts": self.counts, "ignored": ignored, "findings": findings}
         return {"schema_version": SCHEMA_VERSION, **values}
 
     def to_text(self) -> str:
         """A paragraph for each finding, then the summary."""
-        return "\n".join([*(_paragraph(finding) for finding in self.findings), self.summary])
+        return "\n".join([*(finding.to_text() for finding in self.findings), self.summary])
 
 
 def check_file(
@@ -133,7 +132,7 @@ def check_text(
     findings = [_reading_finding(problem) for problem in problems]
     if document is not None:
         findings += check_document(document, old=old, kubernetes=kubernetes)
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    findings = worst_first(findings)
     counted = tuple(finding for finding in findings if finding.rule not in ignore)
     return CheckReport(file, counted, tuple(finding for finding in findings if finding.rule in ignore))
 
@@ -151,7 +150,7 @@ def check_rule_names(names: Sequence[str], *, flag: str = IGNORE_FLAG) -> None:
 
 def check_document(
     document: dict[str, Any], *, old: dict[str, Any] | None = None, kubernetes: str = DEFAULT_KUBERNETES
-) -> list[Finding]:
+) -> list[ExperimentFinding]:
     """The findings of every rule, in the order of the rules."""
     subject = Subject(document, old, kubernetes)
     return [finding for rule in RULES.values() for finding in rule.findings(subject)]
@@ -177,18 +176,8 @@ def rules_text() -> str:
     return "\n".join([*lines, "", ORIGINS_TEXT])
 
 
-def _reading_finding(problem: YamlProblem) -> Finding:
+def _reading_finding(problem: YamlProblem) -> ExperimentFinding:
     expected = READING_RULES[problem.rule]
-    return Finding(problem.rule, "error", "admission", problem.path, problem.message, expected, "", problem.fix)
-
-
-def _paragraph(finding: Finding) -> str:
-    head = f"{finding.severity}: {finding.path or 'file'}: {finding.message} [{finding.rule}]"
-    parts = [f"{name} {text}" for name, text in (("expected", finding.expected), ("found", finding.found)) if text]
-    lines = [head, *([f"    {'; '.join(parts)}"] if parts else [])]
-    return "\n".join([*lines, *([f"    fix: {finding.fix}"] if finding.fix else [])])
-
-
-def _counted(severity: str, count: int) -> str:
-    noun = "note" if severity == "info" else severity
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return ExperimentFinding(
+        problem.rule, "error", "admission", problem.path, problem.message, expected, "", problem.fix
+    )

@@ -58,7 +58,7 @@ def verdict(pattern: str, name: str) -> Verdict:
 
 
 def _verdict(pattern: str, name: str) -> Verdict:
-    parser = _Parser(pattern)
+    parser = _ExpressionParser(pattern)
     tree = parser.alternatives(0)
     if any(_takes(pattern, line, name) for line in _lines(tree, parser.flags, name)):
         return "line"
@@ -124,7 +124,7 @@ class _Sampler:
         return next((character for character in CHARACTERS if expression.fullmatch(character)), None)
 
 
-class _Parser:
+class _ExpressionParser:
     """Reads the shape of an expression that RE2 has taken; `ValueError` for a shape that is not known here."""
 
     def __init__(self, pattern: str) -> None:

@@ -1,11 +1,12 @@
 """What a rule reports, how rules are registered, and what all rules are given."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from traffic_yolo.cluster.access import mapping_at
+from traffic_yolo.finding import Finding
 from traffic_yolo.katib.spec.defaults import with_defaults
 from traffic_yolo.severity import Severity
 
@@ -15,7 +16,7 @@ Origin = Literal["admission", "later", "nobody"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class Violation:
     """What a rule yields: where, what is wrong, what was expected and found, what to do."""
 
     path: str
@@ -25,22 +26,36 @@ class Problem:
     fix: str = ""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A problem with the rule that found it.
+@dataclass(frozen=True, slots=True)
+class ExperimentFinding(Finding):
+    """A violation with the rule that it is of; `path`: its place in the object, "" for the file as a whole.
 
     error: Katib refuses the Experiment, or it cannot do what it says. warning: it may run, but probably not as meant.
     info: a fact about the cluster that nobody can see from here.
     """
 
-    rule: str
-    severity: Severity
     origin: Origin
     path: str
     message: str
     expected: str
     found: str
     fix: str
+
+    @property
+    def place(self) -> str:
+        """The path, or that it is the file."""
+        return self.path or "file"
+
+    @property
+    def statement(self) -> str:
+        """The message."""
+        return self.message
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was expected and found, and what to do."""
+        parts = [f"{name} {text}" for name, text in (("expected", self.expected), ("found", self.found)) if text]
+        return (*(["; ".join(parts)] if parts else []), *([f"fix: {self.fix}"] if self.fix else []))
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class Subject:
         return mapping_at(self.filled, "spec", "trialTemplate")
 
 
-Check = Callable[[Subject], Iterator[Problem]]
+Check = Callable[[Subject], Iterator[Violation]]
 
 
 @dataclass(frozen=True)
@@ -84,18 +99,18 @@ class Rule:
     text: str
     check: Check
 
-    def findings(self, subject: Subject) -> Iterator[Finding]:
+    def findings(self, subject: Subject) -> Iterator[ExperimentFinding]:
         """What the rule says of an Experiment."""
-        for problem in self.check(subject):
-            yield Finding(
+        for violation in self.check(subject):
+            yield ExperimentFinding(
                 self.name,
                 self.severity,
                 self.origin,
-                problem.path,
-                problem.message,
-                problem.expected,
-                problem.found,
-                problem.fix,
+                violation.path,
+                violation.message,
+                violation.expected,
+                violation.found,
+                violation.fix,
             )
 
 
@@ -121,8 +136,3 @@ def shown(value: Any) -> str:
     if not text:
         return "an empty text"
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def as_json(finding: Finding) -> Mapping[str, Any]:
-    """Plain values for JSON."""
-    return dict(finding.__dict__)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from traffic_yolo.cluster.access import mapping_at, text_at
-from traffic_yolo.katib.check.findings import Problem, Subject, rule, shown
+from traffic_yolo.katib.check.findings import Subject, Violation, rule, shown
 from traffic_yolo.katib.check.rules_parameters import BOUNDS, numeric, parameters, spaces
 from traffic_yolo.katib.check.rules_search import algorithm_of, settings_of
 from traffic_yolo.katib.spec.constants import DISTRIBUTIONS, LEAST_LOGARITHMIC, NUMERIC_TYPES
@@ -21,7 +21,7 @@ READS_FRACTIONS = ("hyperopt", "pbt")  # of an int's min, max and step
 
 
 @rule("distribution-refused", "error", "later")
-def distribution_refused(subject: Subject) -> Iterator[Problem]:
+def distribution_refused(subject: Subject) -> Iterator[Violation]:
     """Grid and multivariate-tpe have no normal and no logNormal: the service stops, or leaves the parameter out."""
     if _service(subject) != "optuna":
         return
@@ -29,11 +29,11 @@ def distribution_refused(subject: Subject) -> Iterator[Problem]:
         if parameter.distribution in NORMAL:
             where = f"{path}.feasibleSpace.distribution"
             message, expected = f"{_algorithm(subject)} cannot draw from it", "uniform, logUniform"
-            yield Problem(where, message, expected, parameter.distribution, "take one of these, or random or tpe")
+            yield Violation(where, message, expected, parameter.distribution, "take one of these, or random or tpe")
 
 
 @rule("distribution-ignored", "warning", "nobody")
-def distribution_ignored(subject: Subject) -> Iterator[Problem]:
+def distribution_ignored(subject: Subject) -> Iterator[Violation]:
     """A distribution is one that the algorithm's service honours."""
     algorithm = algorithm_of(subject)
     if algorithm is None or algorithm.searches_architectures:
@@ -44,11 +44,11 @@ def distribution_ignored(subject: Subject) -> Iterator[Problem]:
         if found in DISTRIBUTIONS[:4] and found not in algorithm.distributions and not refused:
             message = f"Katib's {algorithm.service} service does not draw from it"
             fix = "take random or tpe, or leave the distribution out"
-            yield Problem(f"{path}.distribution", message, ", ".join(algorithm.distributions), found, fix)
+            yield Violation(f"{path}.distribution", message, ", ".join(algorithm.distributions), found, fix)
 
 
 @rule("logarithm-range", "error", "later")
-def logarithm_range(subject: Subject) -> Iterator[Problem]:
+def logarithm_range(subject: Subject) -> Iterator[Violation]:
     """A range whose logarithm is taken starts above 0 (bayesianoptimization takes it of every double)."""
     for path, parameter in numeric(subject):
         if not _takes_logarithm(subject, parameter):
@@ -58,13 +58,13 @@ def logarithm_range(subject: Subject) -> Iterator[Problem]:
             least = LEAST_LOGARITHMIC[parameter.kind]
             if parameter.most < least:
                 where, found = f"{path}.feasibleSpace.max", f"{parameter.most:g}"
-                yield Problem(where, message, f"at least {least:g}", found, "raise it")
+                yield Violation(where, message, f"at least {least:g}", found, "raise it")
         elif parameter.least <= 0:
-            yield Problem(where, message, "a number above 0", f"{parameter.least:g}", "raise it")
+            yield Violation(where, message, "a number above 0", f"{parameter.least:g}", "raise it")
 
 
 @rule("logarithm-cut", "warning", "nobody")
-def logarithm_cut(subject: Subject) -> Iterator[Problem]:
+def logarithm_cut(subject: Subject) -> Iterator[Violation]:
     """With multivariate-tpe, a logarithmic range starts at 1e-10 (an int's at 1) or above: it is cut off there."""
     if _algorithm(subject) != "multivariate-tpe":
         return
@@ -72,80 +72,80 @@ def logarithm_cut(subject: Subject) -> Iterator[Problem]:
         least = LEAST_LOGARITHMIC[parameter.kind]
         if parameter.distribution == "logUniform" and parameter.least < least <= parameter.most:
             where, found = f"{path}.feasibleSpace.min", f"{parameter.least:g}"
-            yield Problem(where, f"values start at {least:g}", f"at least {least:g}", found, f"write {least:g}")
+            yield Violation(where, f"values start at {least:g}", f"at least {least:g}", found, f"write {least:g}")
 
 
 @rule("range-number", "error", "later")
-def range_number(subject: Subject) -> Iterator[Problem]:
+def range_number(subject: Subject) -> Iterator[Violation]:
     """min, max and step can be read as numbers; of an int, as whole ones (hyperopt and pbt read others too)."""
     reads_fractions = _service(subject) in READS_FRACTIONS
     for path, key, kind, text in _texts(subject):
         if number(text, "double" if reads_fractions else kind) is None:
             expected = "a whole number" if kind == "int" else "a number"
-            yield Problem(f"{path}.feasibleSpace.{key}", "no number", expected, shown(text), "correct it")
+            yield Violation(f"{path}.feasibleSpace.{key}", "no number", expected, shown(text), "correct it")
 
 
 @rule("range-fraction", "warning", "nobody")
-def range_fraction(subject: Subject) -> Iterator[Problem]:
+def range_fraction(subject: Subject) -> Iterator[Violation]:
     """An int's min, max and step are whole numbers, also where the service would take others."""
     if _service(subject) in READS_FRACTIONS:
         for path, key, kind, text in _texts(subject):
             if kind == "int" and number(text, "int") is None and number(text, "double") is not None:
                 where = f"{path}.feasibleSpace.{key}"
-                yield Problem(where, "no whole number", "a whole number", shown(text), "correct it")
+                yield Violation(where, "no whole number", "a whole number", shown(text), "correct it")
 
 
 @rule("range-order", "error", "later")
-def range_order(subject: Subject) -> Iterator[Problem]:
+def range_order(subject: Subject) -> Iterator[Violation]:
     """Min is below max, or equal where the service takes that (random, tpe, bayesianoptimization and cmaes do not)."""
     for path, parameter in numeric(subject):
         found, where = f"{parameter.least:g} to {parameter.most:g}", f"{path}.feasibleSpace.min"
         expected = f"less than {parameter.most:g}"
         if parameter.least > parameter.most and not _takes_reversed(subject, parameter):
-            yield Problem(where, "min is above max", expected, found, "correct the range")
+            yield Violation(where, "min is above max", expected, found, "correct the range")
         elif parameter.least == parameter.most and _refuses_equal(subject, parameter):
             message = f"{_algorithm(subject)} takes no range of one value"
-            yield Problem(where, message, expected, found, "widen it, or write the value into the template")
+            yield Violation(where, message, expected, found, "widen it, or write the value into the template")
 
 
 @rule("range-reversed", "warning", "nobody")
-def range_reversed(subject: Subject) -> Iterator[Problem]:
+def range_reversed(subject: Subject) -> Iterator[Violation]:
     """Min is not above max, also where the service draws from such a range."""
     for path, parameter in numeric(subject):
         if parameter.least > parameter.most and _takes_reversed(subject, parameter):
             found = f"{parameter.least:g} to {parameter.most:g}"
             where, message = f"{path}.feasibleSpace.min", "min is above max"
-            yield Problem(where, message, f"at most {parameter.most:g}", found, "exchange the two")
+            yield Violation(where, message, f"at most {parameter.most:g}", found, "exchange the two")
 
 
 @rule("range-step", "error", "later")
-def range_step(subject: Subject) -> Iterator[Problem]:
+def range_step(subject: Subject) -> Iterator[Violation]:
     """A step that the service looks at is above 0 (hyperopt takes one below 0 for its amount)."""
     for path, parameter, step in _steps(subject):
         if step == 0 or (step < 0 and not _takes_negative(subject, parameter)):
             where = f"{path}.feasibleSpace.step"
-            yield Problem(where, "no step", "a number above 0", f"{step:g}", "correct it")
+            yield Violation(where, "no step", "a number above 0", f"{step:g}", "correct it")
 
 
 @rule("step-fit", "warning", "nobody")
-def step_fit(subject: Subject) -> Iterator[Problem]:
+def step_fit(subject: Subject) -> Iterator[Violation]:
     """A step is above 0 and not larger than the range: else one value is drawn, or one outside of it."""
     for path, parameter, step in _steps(subject):
         width = max(parameter.most - parameter.least, 0)
         too_wide = width > 0 and step > width * (1 + 1e-9)  # 0.6 - 0.05 < 0.55 in floats
         if too_wide or (step < 0 and _takes_negative(subject, parameter)):
             where, expected = f"{path}.feasibleSpace.step", f"above 0, at most {width:g}"
-            yield Problem(where, "the step does not fit", expected, f"{step:g}", "correct it")
+            yield Violation(where, "the step does not fit", expected, f"{step:g}", "correct it")
 
 
 @rule("step-ignored", "warning", "nobody")
-def step_ignored(subject: Subject) -> Iterator[Problem]:
+def step_ignored(subject: Subject) -> Iterator[Violation]:
     """A step is one that the service looks at: bayesianoptimization and hyperband do not, nor is one on a logarithm."""
     for path, parameter in parameters(subject, NUMERIC_TYPES):
         space = mapping_at(parameter, "feasibleSpace")
         if text_at(space, "step") and not _looks_at_step(subject, text_at(space, "distribution")):
             message = f"{_algorithm(subject)} draws from the whole range"
-            yield Problem(f"{path}.feasibleSpace.step", message, "no step", shown(space["step"]), "take tpe or grid")
+            yield Violation(f"{path}.feasibleSpace.step", message, "no step", shown(space["step"]), "take tpe or grid")
 
 
 def _algorithm(subject: Subject) -> str:

@@ -19,7 +19,7 @@ from referencing import Registry, Resource
 
 from traffic_yolo.cluster.access import mapping_at, text_at
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.katib.check.findings import Problem, Subject, rule, shown
+from traffic_yolo.katib.check.findings import Subject, Violation, rule, shown
 from traffic_yolo.katib.check.rules_search import nearest
 from traffic_yolo.katib.check.rules_template import trial_parameters
 from traffic_yolo.katib.spec.document import child
@@ -30,7 +30,7 @@ QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?
 
 
 @rule("unknown-key", "error", "nobody")
-def unknown_key(subject: Subject) -> Iterator[Problem]:
+def unknown_key(subject: Subject) -> Iterator[Violation]:
     """Katib's API has every key: an API server drops or keeps unknown ones without a word, and Katib ignores them."""
     try:
         experiment = V1beta1Experiment.model_validate(subject.document)
@@ -41,7 +41,7 @@ def unknown_key(subject: Subject) -> Iterator[Problem]:
 
 
 @rule("wrong-type", "error", "later")
-def wrong_type(subject: Subject) -> Iterator[Problem]:
+def wrong_type(subject: Subject) -> Iterator[Violation]:
     """Every value has the type that Katib's API gives it: numbers of parameters are texts, counts are not."""
     try:
         V1beta1Experiment.model_validate(subject.document)
@@ -53,45 +53,45 @@ def wrong_type(subject: Subject) -> Iterator[Problem]:
             found = shown(entry["input"])
             either = _EITHER.get(_model_at(entry["loc"]))
             if either is not None:
-                yield Problem(path, "neither a number nor a text that fits", either, found, "correct it")
+                yield Violation(path, "neither a number nor a text that fits", either, found, "correct it")
                 continue
             kind = entry["type"].removesuffix("_type").removesuffix("_parsing")
-            yield Problem(path, entry["msg"], _KINDS.get(kind, kind), found, _fix(kind, entry["input"]))
+            yield Violation(path, entry["msg"], _KINDS.get(kind, kind), found, _fix(kind, entry["input"]))
 
 
 @rule("trial-schema", "error", "admission")
-def trial_schema(subject: Subject) -> Iterator[Problem]:
+def trial_schema(subject: Subject) -> Iterator[Violation]:
     """Kubernetes knows every field of the trial's object (its kind must be one of Kubernetes' own)."""
     for path, message, value in _schema_errors(subject):
         if not _filled_in(value):
-            yield Problem(path, message, f"Kubernetes {subject.kubernetes}", shown(value), "correct the field")
+            yield Violation(path, message, f"Kubernetes {subject.kubernetes}", shown(value), "correct the field")
 
 
 @rule("placeholder-number", "error", "admission")
-def placeholder_number(subject: Subject) -> Iterator[Problem]:
+def placeholder_number(subject: Subject) -> Iterator[Violation]:
     """No placeholder stands where Kubernetes wants a number, a truth or a quantity: Katib fills in texts only."""
     for path, message, value in _schema_errors(subject):
         if _filled_in(value):
-            yield Problem(
+            yield Violation(
                 path, f"a placeholder cannot stand here: {message}", "a fixed value", "a placeholder", "fix it"
             )
     yield from (problem for problem in _quantities(subject) if problem.found == "a placeholder")
 
 
 @rule("quantity", "error", "admission")
-def quantity(subject: Subject) -> Iterator[Problem]:
+def quantity(subject: Subject) -> Iterator[Violation]:
     """Requests and limits are quantities of Kubernetes."""
     yield from (problem for problem in _quantities(subject) if problem.found != "a placeholder")
 
 
 @rule("trial-kind-unseen", "info", "nobody")
-def trial_kind_unseen(subject: Subject) -> Iterator[Problem]:
+def trial_kind_unseen(subject: Subject) -> Iterator[Violation]:
     """An object that is none of Kubernetes' own is not looked into, and must be in KatibConfig's trialResources."""
     trial = mapping_at(subject.template, "trialSpec")
     kind, version = text_at(trial, "kind"), text_at(trial, "apiVersion")
     if kind and version and _schema(kind, version, subject.kubernetes) is None:
         message = f"{shown(kind)} is not checked; KatibConfig must list it under trialResources"
-        yield Problem(f"{TRIAL_SPEC}.kind", message, "a kind of Kubernetes", "not visible from here", "")
+        yield Violation(f"{TRIAL_SPEC}.kind", message, "a kind of Kubernetes", "not visible from here", "")
 
 
 def _is_of_either_type(location: tuple[int | str, ...], value: Any) -> bool:
@@ -154,7 +154,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _lost_keys(before: Any, after: Any, model: type[BaseModel] | None, path: str) -> Iterator[Problem]:
+def _lost_keys(before: Any, after: Any, model: type[BaseModel] | None, path: str) -> Iterator[Violation]:
     """Keys that the round trip through the models loses; `after` None: not known, so the models' own names decide."""
     if isinstance(before, list):
         for index, item in enumerate(before):
@@ -172,7 +172,7 @@ def _lost_keys(before: Any, after: Any, model: type[BaseModel] | None, path: str
         if (model is not None and key not in known) or gone:
             near = nearest(key, known)
             fix = f"write {near}" if near else "remove it"
-            yield Problem(where, "Katib's API does not know it", near or "another key", shown(key), fix)
+            yield Violation(where, "Katib's API does not know it", near or "another key", shown(key), fix)
         elif key in known:
             later = after.get(key) if isinstance(after, dict) else None
             yield from _lost_keys(value, later, known[key], where)
@@ -252,14 +252,14 @@ def _major_minor(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _quantities(subject: Subject) -> Iterator[Problem]:
+def _quantities(subject: Subject) -> Iterator[Violation]:
     for path, container in containers(mapping_at(subject.template, "trialSpec")):
         for part in ("requests", "limits"):
             for name, amount in mapping_at(container, "resources", part).items():
                 where = f"{TRIAL_SPEC}.{path}.resources.{part}.{name}"
                 if isinstance(amount, str) and "${trialParameters." in amount:
-                    yield Problem(
+                    yield Violation(
                         where, "Katib looks at it with a text in its place", "2, 500m or 8Gi", "a placeholder", "fix it"
                     )
                 elif not QUANTITY.fullmatch(str(amount)) or isinstance(amount, bool):
-                    yield Problem(where, "no quantity", "2, 500m or 8Gi, say", shown(amount), "correct it")
+                    yield Violation(where, "no quantity", "2, 500m or 8Gi, say", shown(amount), "correct it")
