@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from traffic_yolo.commands.json_result import all_else_on_stderr, print_json
 from traffic_yolo.commands.pipeline_door import ReadyPipeline, Where, begin, run_options
 from traffic_yolo.commands.step_flags import PIPELINES, STEPS, flags_of_steps
 
@@ -22,12 +23,20 @@ def command(context: click.Context, /, where: Where, out: Path, experiment: str,
 
 
 def _run_here(ready: ReadyPipeline, out: Path) -> None:
-    from traffic_yolo.commands.run_summary import run_summary
-
     local_run = importlib.import_module(f"{PIPELINES}.local_run")
     try:
-        folder = local_run.run_locally(ready.pipeline, ready.parameters, out).folder
+        with all_else_on_stderr(as_json=ready.as_json):
+            folder = local_run.run_locally(ready.pipeline, ready.parameters, out).folder
     except local_run.StoppedByGates as error:
-        click.echo(run_summary(error.folder, ready.parameters["zoo"]))
+        _print_end(error.folder, ready)
         raise
-    click.echo(run_summary(folder, ready.parameters["zoo"]))
+    _print_end(folder, ready)
+
+
+def _print_end(folder: Path, ready: ReadyPipeline) -> None:
+    from traffic_yolo.commands.run_summary import run_summary, run_values
+
+    if ready.as_json:
+        print_json(run_values(folder))
+    else:
+        click.echo(run_summary(folder, ready.parameters["zoo"]))
