@@ -17,14 +17,14 @@ from traffic_yolo.storage import AnyPath, read_yaml
 CATALOGUE = Path(__file__).with_name("published_weights.yaml")
 PARTS = ("cfg", "weights", "names")
 KEYS = ("source", "licence", "trained_on", "published", *PARTS)
-FILE_KEYS = ("address", "size", "sha256", "earlier_sha256")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+FILE_KEYS = ("address", "size", "sha256", "sha1", "earlier_sha256")
+_SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One file. `size`: in bytes; `sha256`: hexadecimal, "" where none is known.
+    """One file. `size`: in bytes; `sha256`: hexadecimal, "" where none is known; `sha1`: where only that is known.
 
     `earlier_sha256`: of files that lay at the address once.
     """
@@ -33,6 +33,7 @@ class PublishedFile:
     size: int
     sha256: str
     earlier_sha256: tuple[str, ...] = ()
+    sha1: str = ""
 
     @property
     def file_name(self) -> str:
@@ -124,11 +125,13 @@ def _file(entry: Any, where: str) -> PublishedFile:
     hashes = [*stated, *(earlier if isinstance(earlier, list) else [None])]
     if not all(isinstance(each, str) and _SHA256.fullmatch(each) for each in hashes):
         raise ModelError(f'{where}: sha256: expected 64 hexadecimal digits, or "" where none is known')
+    if "sha1" in entry and not (isinstance(entry["sha1"], str) and _SHA1.fullmatch(entry["sha1"])):
+        raise ModelError(f"{where}: sha1: expected 40 hexadecimal digits; leave it out where none is known")
     if not isinstance(entry["size"], int) or isinstance(entry["size"], bool) or entry["size"] < 1:
         raise ModelError(f"{where}: size: expected a number of bytes")
     if not isinstance(entry["address"], str) or not entry["address"].startswith("https://"):
         raise ModelError(f"{where}: address: expected one that begins with https://")
-    return PublishedFile(entry["address"], entry["size"], entry["sha256"], tuple(earlier))
+    return PublishedFile(entry["address"], entry["size"], entry["sha256"], tuple(earlier), entry.get("sha1", ""))
 
 
 def _numbers(entry: Any, where: str) -> PublishedNumbers:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.dataset.pictures.drawn_boxes import DrawnBox, class_colour, draw_boxes
-from traffic_yolo.dataset.pictures.drawn_text import Lettering, write_text
+from traffic_yolo.dataset.pictures.drawn_text import Lettering, write_on_plate, write_text
 from traffic_yolo.predict.count_line import TO_LEFT, TO_RIGHT, CountLine
 from traffic_yolo.predict.following import Followed
 
-LINE_SHARE = 1 / 700  # of the picture's height: two pixels at 1080 lines
+LINE_SHARE = 1 / 400  # of the picture's height: three pixels at 1080 lines
 NOTHING = Followed()
 LINE_BGR = (255, 255, 255)  # of count lines
 TEXT_SHARE = 1 / 540  # letters of 16 pixels at 1080 lines
@@ -54,7 +54,7 @@ def draw(
     ):
         text = f"{classes[class_id]} {score:.2f}" if track is None else f"{track} {classes[class_id]} {score:.2f}"
         boxes.append(DrawnBox(tuple(box), class_colour(class_id), text, width=line))
-    draw_boxes(image_bgr, reversed(boxes), text_scale=text_scale)
+    draw_boxes(image_bgr, reversed(boxes), text_scale=text_scale, write=write_on_plate)
     for count_line in followed.lines:
         _draw_line(image_bgr, count_line, followed.crossed, text_scale)
 

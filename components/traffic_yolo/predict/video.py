@@ -88,9 +88,7 @@ class VideoWriter:
         if (width, height) != self._size_wh:
             stated = f"{self._size_wh[0]} x {self._size_wh[1]}"
             raise PictureError(f"{self._path.name}: the video's frames change from {stated} to {width} x {height}")
-        jpeg = simplejpeg.encode_jpeg(
-            np.ascontiguousarray(image_bgr), quality=FRAME_QUALITY, colorspace="BGR", colorsubsampling="420"
-        )
+        jpeg = encoded(image_bgr)
         for _ in range(times):
             self._writer.write(np.frombuffer(jpeg, np.uint8)[np.newaxis])
 
@@ -99,6 +97,13 @@ class VideoWriter:
         self._writer.release()
         if not _is_whole(self._path):
             raise StorageError(f"{self._path}: the drawn video could not be written whole; is the disk full?")
+
+
+def encoded(image_bgr: NDArray[np.uint8]) -> bytes:
+    """The JPEG of a frame (H, W, 3) uint8 BGR of a drawn video."""
+    image_bgr = np.ascontiguousarray(image_bgr)
+    jpeg: bytes = simplejpeg.encode_jpeg(image_bgr, quality=FRAME_QUALITY, colorspace="BGR", colorsubsampling="420")
+    return jpeg
 
 
 def _is_whole(path: Path) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from traffic_yolo.dataset.pictures.drawn_text import Lettering, write_text
+from traffic_yolo.dataset.pictures.drawn_text import Lettering, write_on_plate, write_text
 
 LETTERING = Lettering(1.5, 2, 3)
 COLOUR = (30, 200, 250)
@@ -26,6 +26,28 @@ def test_letters_have_their_colour_and_a_dark_rim_on_any_ground() -> None:
         assert 40 <= rows.max() <= 43
         assert 16 <= columns.min() <= 24
         assert abs(columns.max() - (20 + width)) <= 8
+
+
+@pytest.mark.parametrize(("colour", "letters"), [((66, 228, 240), 0), ((178, 114, 0), 255)], ids=["light", "dark"])
+def test_letters_on_a_plate_are_black_or_white_by_its_colour(colour: tuple[int, int, int], letters: int) -> None:
+    for ground in grounds():
+        written = ground.copy()
+        write_on_plate(written, "7 gAR", (20, 40), colour, LETTERING)
+        width, height = LETTERING.size_wh("7 gAR")
+        rows, columns = np.nonzero((written == colour).all(axis=2))
+        assert (rows.min(), columns.min(), columns.max()) == (40 - height - 3, 17, 20 + width + 2)
+        assert 44 <= rows.max() <= 48  # below the g
+        plate = written[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert 100 < (plate == letters).all(axis=2).sum() < 600
+        written[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = ground[0, 0]
+        assert (written == ground).all()
+
+
+def test_a_plate_outside_changes_nothing() -> None:
+    for start in [(-500, 40), (500, 40), (20, -90), (20, 900)]:
+        ground = grounds()[1]
+        write_on_plate(ground, "CAR", start, COLOUR, LETTERING)
+        assert (ground == 128).all()
 
 
 def test_words_stand_where_they_stand_in_the_whole_text() -> None:

@@ -1,6 +1,6 @@
 """Boxes drawn on pictures: colours, labels, and JPEGs small enough for a page of many."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -57,8 +57,18 @@ def with_boxes(
     return small
 
 
-def draw_boxes(image_bgr: Picture, boxes: Iterable[DrawnBox], *, scale: float = 1.0, text_scale: float = 1.0) -> None:
-    """Draws on (H, W, 3) uint8 BGR in place; boxes are multiplied by `scale`; `text_scale` as in `with_boxes`."""
+def draw_boxes(
+    image_bgr: Picture,
+    boxes: Iterable[DrawnBox],
+    *,
+    scale: float = 1.0,
+    text_scale: float = 1.0,
+    write: Callable[[Picture, str, tuple[int, int], tuple[int, ...], Lettering], None] = write_text,
+) -> None:
+    """Draws on (H, W, 3) uint8 BGR in place; boxes are multiplied by `scale`; `text_scale` as in `with_boxes`.
+
+    `write`: how texts are written, `drawn_text.write_text` or `write_on_plate`.
+    """
     lettering = Lettering(0.75 * text_scale, line := max(1, round(text_scale)), line + 1)
     labels: list[tuple[DrawnBox, tuple[int, int]]] = []
     for box in boxes:
@@ -77,7 +87,7 @@ def draw_boxes(image_bgr: Picture, boxes: Iterable[DrawnBox], *, scale: float = 
         place = _text_place(box.text, (x, y), image_bgr.shape[1], lettering)
         if not any(_overlap(place, other) for other in taken):
             taken.append(place)
-            write_text(image_bgr, box.text, (round(place[0]), y), box.colour[::-1], lettering)
+            write(image_bgr, box.text, (round(place[0]), y), box.colour[::-1], lettering)
 
 
 def _text_place(
