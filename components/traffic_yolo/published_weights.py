@@ -17,14 +17,14 @@ from traffic_yolo.storage import AnyPath
 CATALOGUE = Path(__file__).with_name("published_weights.yaml")
 PARTS = ("cfg", "weights", "names")
 KEYS = ("source", "licence", "trained_on", "published", *PARTS)
-FILE_KEYS = ("address", "size", "sha256", "earlier_sha256")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+FILE_KEYS = ("address", "size", "sha256", "sha1", "earlier_sha256")
+_SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One file. `size`: in bytes; `sha256`: hexadecimal, "" where none is known.
+    """One file. `size`: in bytes; `sha256`: hexadecimal, "" where none is known; `sha1`: where only that is known.
 
     `earlier_sha256`: of files that lay at the address once.
     """
@@ -33,6 +33,7 @@ class PublishedFile:
     size: int
     sha256: str
     earlier_sha256: tuple[str, ...] = ()
+    sha1: str = ""
 
     @property
     def file_name(self) -> str:
@@ -110,7 +111,7 @@ def _model(name: str, entry: CheckedValue) -> PublishedModel:
 
 
 def _file(entry: CheckedValue) -> PublishedFile:
-    given = entry.section(FILE_KEYS, required=FILE_KEYS[:3], defaults={"earlier_sha256": []})
+    given = entry.section(FILE_KEYS, required=FILE_KEYS[:3], defaults={"earlier_sha256": [], "sha1": ""})
     earlier = given["earlier_sha256"].items()
     stated = [given["sha256"]] if given["sha256"].value != "" else []
     for each in (*stated, *earlier):
@@ -118,8 +119,10 @@ def _file(entry: CheckedValue) -> PublishedFile:
             raise each.refusal('64 hexadecimal digits, or "" where none is known')
     if not given["address"].text().startswith("https://"):
         raise given["address"].refusal("one that begins with https://")
-    size = given["size"].whole(1, "a number of bytes")
-    return PublishedFile(given["address"].value, size, given["sha256"].value, tuple(each.value for each in earlier))
+    if given["sha1"].value != "" and not (isinstance(given["sha1"].value, str) and _SHA1.fullmatch(given["sha1"].value)):
+        raise given["sha1"].refusal("40 hexadecimal digits; leave it out where none is known")
+    size, known = given["size"].whole(1, "a number of bytes"), tuple(each.value for each in earlier)
+    return PublishedFile(given["address"].value, size, given["sha256"].value, known, given["sha1"].value)
 
 
 def _numbers(entry: CheckedValue) -> PublishedNumbers:

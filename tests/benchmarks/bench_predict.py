@@ -2,34 +2,46 @@
 
 The video is made of the reference's traffic pictures, each held for some frames; without the reference folder there
 are no rows. yolov4-tiny at 416 x 416 has random weights: what it reports is noise, so the threshold is set where about
-twenty boxes a frame are drawn, as on a busy street.
+twenty boxes a frame are drawn, as on a busy street. Memory is watched over a video of 320 x 180, with the network at
+64 x 64: what a frame leaves behind does not depend on its size, and ten thousand of them take some minutes.
+
+BENCH_PREDICT="steps memory" chooses rows; BENCH_PREDICT_FRAMES says how many frames memory is watched over.
 """
 
+import dataclasses
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from darknet_models import darknet_pair
 from harness import Row, interleaved, resident_mib
+from numpy.typing import NDArray
 from training_data import REFERENCE
 
+from traffic_yolo.darknet.resize import stretch_into
 from traffic_yolo.predict.arrays import picture_of
+from traffic_yolo.predict.drawing import draw
 from traffic_yolo.predict.model import Model
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.predict import predict
+from traffic_yolo.predict.video import encoded
 
 TOPIC = "predict"
 SIZE, NETWORK = (1920, 1080), 416
-FRAMES = 64  # of the video: eight batches
+FRAMES = int(os.environ.get("BENCH_PREDICT_VIDEO", "64"))  # of the video: eight batches
 PICTURES = 12  # that it is made of
 BOXES = 20  # that are drawn on a frame, about
 REPEATS = 3
-MANY_FRAMES = int(os.environ.get("BENCH_PREDICT_FRAMES", "480"))  # for memory; the issue's are 10,000
+MANY_FRAMES = int(os.environ.get("BENCH_PREDICT_FRAMES", "10000"))  # for memory
+SMALL, SMALL_NETWORK = (320, 180), 64  # of that video, and the network that looks at it
+TOPICS = tuple(os.environ.get("BENCH_PREDICT", "steps speed memory call").split())
 SINGLE_CALLS = 20
 
 
@@ -41,9 +53,8 @@ def rows() -> Iterator[Row]:
     os.environ["TRAFFIC_YOLO_PROGRESS"] = "0"
     with tempfile.TemporaryDirectory(prefix="bench-predict-") as folder:
         bench = _Bench(Path(folder), paths)
-        yield from bench.speed()
-        yield from bench.memory()
-        yield from bench.call()
+        for topic in TOPICS:
+            yield from getattr(bench, topic)()
 
 
 class _Bench:
@@ -60,10 +71,11 @@ class _Bench:
         )
         self.model = Model.open(self.weights, self.options)
 
-    def _video(self, name: str, frames: int) -> Path:
-        writer = cv2.VideoWriter(str(self.folder / name), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, SIZE)
+    def _video(self, name: str, frames: int, size_wh: tuple[int, int] = SIZE) -> Path:
+        writer = cv2.VideoWriter(str(self.folder / name), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, size_wh)
+        stills = [cv2.resize(still, size_wh, interpolation=cv2.INTER_AREA) for still in self.stills]
         for number in range(frames):
-            writer.write(self.stills[number * len(self.stills) // frames])
+            writer.write(stills[number * len(stills) // frames])
         writer.release()
         return self.folder / name
 
@@ -108,9 +120,41 @@ class _Bench:
                 f"{1e3 * alone:.3g}", fps / bare_fps, target,
             )  # fmt: skip
 
+    def steps(self) -> Iterator[Row]:
+        """Processor time of a frame's steps, each in one thread, and what it allows where processors are all busy."""
+        still = self.stills[0].copy()
+        inputs = np.empty((1, 3, NETWORK, NETWORK), np.float32)
+        runtime, reporting = self.model._detector._runtime, self.model.reporting
+        (raw,) = self.model._detector.run([_picture(still)], _rgb)
+        found = reporting.reported(raw)
+        boxes = found.boxes_xyxy, found.scores, found.class_ids, self.model.classes
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            ms = {
+                "decode": self._decoding_ms(),
+                "resize": _thread_ms(lambda: stretch_into(still[..., ::-1], inputs[0])),
+                "network": _thread_ms(lambda: runtime(inputs)),
+                "draw": _thread_ms(lambda: draw(still, *boxes)),
+                "encode": _thread_ms(lambda: encoded(still)),
+            }
+        finally:
+            torch.set_num_threads(threads)
+        beside = sum(ms.values()) - ms["network"]
+        shown = ", ".join(f"{step} {value:.1f}" for step, value in ms.items())
+        bound = ms["network"] / (ms["network"] + beside)
+        yield Row(TOPIC, "steps of a 1080p frame beside the network, a thread", beside, "ms", f"ms: {shown}", bound)
+
+    def _decoding_ms(self) -> float:
+        """Of a frame of the video, FFmpeg with a single thread."""
+        capture = cv2.VideoCapture(str(self.video), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        return _thread_ms(capture.read, repeats=min(16, FRAMES - 1))
+
     def memory(self) -> Iterator[Row]:
         """By how much resident memory is higher in the last quarter of a long run than in its second."""
-        video = self._video("long.avi", MANY_FRAMES)
+        video = self._video("long.avi", MANY_FRAMES, SMALL)
+        cfg, weights = darknet_pair("yolov4-tiny", SMALL_NETWORK)
+        options = dataclasses.replace(self.options, cfg=str(cfg))
         seen, over = [], threading.Event()
 
         def watch() -> None:
@@ -119,25 +163,32 @@ class _Bench:
 
         thread = threading.Thread(target=watch)
         thread.start()
+        started = time.process_time()
         try:
-            self.predict(video)
+            line = "middle=160,0,160,180"
+            asked = PredictOptions(save=("csv", "jsonl", "coco"), track=True, count_line=(line,))
+            predict(weights, [video], self.folder / "many", asked, options)
         finally:
             over.set()
             thread.join()
         quarter = len(seen) // 4
         growth = float(np.median(seen[-quarter:]) - np.median(seen[quarter : 2 * quarter]))
-        in_use = f"{np.median(seen):.4g} MiB in use"
-        yield Row(TOPIC, f"growth of memory, {MANY_FRAMES} frames", growth, "MiB", in_use, growth, "at most 16")
+        marks = ", ".join(f"{seen[len(seen) * part // 8 - 1]:.1f}" for part in range(2, 9))
+        in_use = (
+            f"MiB in use at each eighth from the second: {marks}; {time.process_time() - started:.0f} s of processor"
+        )
+        what = f"growth of memory, {MANY_FRAMES} frames tracked, counted, drawn"
+        yield Row(TOPIC, what, growth, "MiB", in_use, growth, "at most 16")
 
     def call(self) -> Iterator[Row]:
         """What a call of the API takes beside resizing, network, decoding and NMS."""
         still = self.stills[0]
         detector = self.model._detector
-        pixels = picture_of(still, image_id=1, channels="bgr")
+        pixels = _picture(still)
 
         def steps() -> None:
             for _ in range(SINGLE_CALLS):
-                (raw,) = detector.run([pixels], lambda picture: picture.rgb())  # type: ignore[attr-defined]
+                (raw,) = detector.run([pixels], _rgb)
                 self.model.reporting.reported(raw)
 
         def calls() -> None:
@@ -149,3 +200,22 @@ class _Bench:
         whole_ms = 1e3 * found["calls"].median_s / SINGLE_CALLS
         yield Row(TOPIC, "a call on a 1080p array, beyond its steps", extra_ms, "ms", f"the call, {whole_ms:.4g} ms",
                   extra_ms, "at most 3")  # fmt: skip
+
+
+def _picture(still: NDArray[np.uint8]) -> Any:
+    return picture_of(still, image_id=1, channels="bgr")
+
+
+def _rgb(picture: Any) -> Any:
+    return picture.rgb()
+
+
+def _thread_ms(work: Callable[[], Any], *, repeats: int = 12) -> float:
+    """The median of its processor time in this thread."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        begin = time.thread_time()
+        work()
+        spent.append(time.thread_time() - begin)
+    return 1e3 * float(np.median(spent))

@@ -75,6 +75,51 @@ def test_the_summary_says_what_came_of_the_gates(finished: Path, changes: dict[s
     assert row(run_summary(finished, "/zoo"), "m 0002-x") == outcome
 
 
+def run_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str
+) -> tuple[Any, int | str | None]:
+    """What `run --local` prints, and its exit code."""
+    (folder / "share").mkdir()
+    (folder / "share" / "a.txt").write_text("a")
+    monkeypatch.setattr("traffic_yolo.commands.run_checks.check_local_run", lambda *_, **__: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--local", "--source", str(folder / "share"), "--zoo", str(folder / "zoo"),
+              "--out", str(folder / "runs"), *flags])  # fmt: skip
+    return capsys.readouterr(), ended.value.code
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["done", "stopped by gates"])
+def test_json_of_a_run_is_all_that_is_on_stdout(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_stopped: bool,
+) -> None:
+    def ran(*_: Any) -> local_run.LocalRun:
+        print("a task prints")
+        if is_stopped:
+            raise local_run.StoppedByGates("m 0002-x: parity: FAILED", finished)
+        return local_run.LocalRun(finished)
+
+    monkeypatch.setattr(local_run, "run_locally", ran)
+    printed, code = run_here(tmp_path, monkeypatch, capsys, "--json")
+    assert code == (1 if is_stopped else 0)
+    assert "a task prints" in printed.err
+    values = json.loads(printed.out)
+    assert values["command"] == "run"
+    assert values["metrics"] == {"ap": 0.1, "ap50": None}
+    assert values["parity"] == {
+        "passed": False,
+        "problems": ["AP50 falls"],
+        "parity_agreement": 0.2,
+        "ap50_deepstream": 0.1,
+    }
+    assert [gate["verdict"] for gate in values["gates"]] == ["failed", "passed", "undecided"]
+    assert (values["version"], values["is_current"]) == ("0002-x", False)
+    assert values["reports"]["training"] == str(finished / "train" / "run" / "report.html")
+
+
 def test_a_run_that_gates_stopped_shows_its_summary_and_ends_with_exit_code_1(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,13 +127,7 @@ def test_a_run_that_gates_stopped_shows_its_summary_and_ends_with_exit_code_1(
         raise local_run.StoppedByGates("m 0002-x is in the zoo, but not in use: parity: FAILED", finished)
 
     monkeypatch.setattr(local_run, "run_locally", stopped)
-    (tmp_path / "share").mkdir()
-    (tmp_path / "share" / "a.txt").write_text("a")
-    monkeypatch.setattr("traffic_yolo.commands.run_checks.check_local_run", lambda *_, **__: None)
-    with pytest.raises(SystemExit) as ended:
-        main(["run", "--local", "--source", str(tmp_path / "share"), "--zoo", str(tmp_path / "zoo"),
-              "--out", str(tmp_path / "runs")])  # fmt: skip
-    printed = capsys.readouterr()
-    assert ended.value.code == 1
+    printed, code = run_here(tmp_path, monkeypatch, capsys)
+    assert code == 1
     assert "gate in_use_map50" in printed.out
     assert printed.err == "gates failed: m 0002-x is in the zoo, but not in use: parity: FAILED\n"

@@ -46,6 +46,8 @@ def test_stretch_is_the_slow_float32_loop_to_the_last_bit(height, width, new_hei
     result = stretch(image, (new_width, new_height))
     assert (result.dtype, result.shape, result.flags.c_contiguous) == (np.float32, (3, new_height, new_width), True)
     np.testing.assert_array_equal(result, slow_stretch(image, (new_width, new_height)))
+    as_decoded = np.ascontiguousarray(image[..., ::-1])  # blue first, as OpenCV decodes; a view turns it round
+    np.testing.assert_array_equal(stretch(as_decoded[..., ::-1], (new_width, new_height)), result)
 
 
 def test_the_same_size_only_scales_and_reorders():

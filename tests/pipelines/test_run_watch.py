@@ -224,8 +224,10 @@ def test_interrupt_leaves_the_run_and_says_how_to_see_and_end_it(
     assert line.startswith("interrupted: the run goes on; `traffic-yolo pipeline wait r-1 --host")
     assert "`pipeline terminate` in place" in line
     with pytest.raises(SystemExit) as caught:
-        main(["pipeline", "terminate", "r-1", "--host", server.host, "--namespace", "team-vision"])
+        main(["pipeline", "terminate", "r-1", "--host", server.host, "--namespace", "team-vision", "--json"])
     assert not caught.value.code
+    told = {"command": "pipeline terminate", "run_id": "r-1", "state": "told to end"}
+    assert json.loads(capsys.readouterr().out) == told
     assert server.started["r-1"]["is_terminated"]
 
 

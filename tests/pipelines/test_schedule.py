@@ -95,7 +95,11 @@ def test_name_that_is_taken_is_refused_or_replaced(server: ScheduleServer, capsy
         capsys
     )
     assert names_of(server.schedules) == ["weekly"]
-    assert create(server, "weekly", "--replace", cron="@daily") == 0
+    assert create(server, "weekly", "--replace", "--json", cron="@daily") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["name"], told["schedule_id"], told["replaced"]) == ("weekly", "s-5", ["s-4"])
+    assert len(told["next_times"]) == 5
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00Z", time) for time in told["next_times"])
     (made,) = server.schedules.values()
     assert made["trigger"]["cron_schedule"]["cron"] == "@daily"
     assert server.told[-2:] == [NEW_SCHEDULE, ("DELETE", f"{API}/recurringruns/s-4")]  # never without one
@@ -106,6 +110,9 @@ def test_pause_resume_list_and_remove(server: ScheduleServer, capsys: pytest.Cap
     server.page = 1
     assert create(server, "a") == create(server, "b", cron="@every 36h") == 0
     capsys.readouterr()
+    assert schedule(server, "pause", "a", "--json") == 0
+    paused = json.loads(capsys.readouterr().out)
+    assert paused == {"command": "schedule pause", "name": "a", "schedule_id": "s-4", "state": "paused"}
     assert schedule(server, "pause", "a") == 0
     assert schedule(server, "list") == 0
     said = capsys.readouterr().out.splitlines()

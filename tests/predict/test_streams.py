@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rtsp_server import rtsp_server
 
 from traffic_yolo.cli import main
 from traffic_yolo.errors import PictureError
@@ -22,7 +23,7 @@ from traffic_yolo.predict.drawn_files import Drawing
 from traffic_yolo.predict.inputs import Input, Inputs
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.predict import predict
-from traffic_yolo.predict.streams import WAITING, LiveStream
+from traffic_yolo.predict.streams import FIRST_WAIT_S, WAITING, LiveStream
 from traffic_yolo.predict.video import video_facts
 
 FRAMES = [cv2.imencode(".jpg", np.full((72, 96, 3), 10 * level, np.uint8))[1].tobytes() for level in range(25)]
@@ -135,6 +136,49 @@ def test_jpegs_that_come_over_a_bare_connection_are_a_stream_too() -> None:
         thread.join()
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream is reached again after a hundredth of the time."""
+    monkeypatch.setitem(LiveStream.__init__.__kwdefaults__, "first_wait_s", FIRST_WAIT_S / 100)
+
+
+@pytest.fixture(scope="module")
+def transport_stream(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Forty frames of MPEG-2 that grow brighter."""
+    path = tmp_path_factory.mktemp("stream") / "street.ts"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MPG2"), 25, (96, 72))
+    for level in range(40):
+        writer.write(np.full((72, 96, 3), 5 * level, np.uint8))
+    writer.release()
+    return path.read_bytes()
+
+
+@pytest.mark.usefixtures("soon")
+def test_an_rtsp_camera_with_a_password_is_seen_reached_again_and_predicted(
+    untrained_model: Path, transport_stream: bytes, tmp_path: Path
+) -> None:
+    # The first play is the look before the network is read; the third, after a drop; then there is none any more
+    with rtsp_server(lambda number: transport_stream if number < 3 else b"") as (place, asked):
+        address = f"rtsp://viewer:secret@{place}"
+        options = PredictOptions(save=("jsonl",), seconds=100, reconnect=1)
+        summary = predict(untrained_model, [address], tmp_path / "out", options, LOW)
+        refused = f"rtsp://viewer:wrong@{place}"
+        with pytest.raises(
+            PictureError, match=r"^rtsp://127\.0\.0\.1:\d+/street: no video there; .*asks for a password"
+        ):
+            video_facts(refused, shown=public_address(refused))
+    assert {"OPTIONS", "DESCRIBE", "SETUP", "PLAY"} <= set(asked)
+    assert f"rtsp://{place}: dropped and reached again 1 times" in summary.text
+    assert "was not reached again in 1 attempts" in summary.text
+    lines = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    dropped = (
+        int(found[1]) if (found := re.search(r"(\d+) of the \d+ frames that came were dropped", summary.text)) else 0
+    )
+    assert 70 <= len(lines) + dropped <= 80  # the decoder may keep the last of each
+    assert {line["source"] for line in lines} == {f"rtsp://{place}"}
+    assert "secret" not in summary.text + (tmp_path / "out" / "detections.jsonl").read_text()
+
+
 def test_seconds_end_a_stream_that_has_no_end() -> None:
     with served(endless) as address:
         stream = LiveStream(address)
@@ -144,6 +188,7 @@ def test_seconds_end_a_stream_that_has_no_end() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "reading a stream"]
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_stream_is_predicted_drawn_and_written_though_it_drops(untrained_model: Path, tmp_path: Path) -> None:
     # The first connection is the look before the network is read
     def script(number: int) -> Iterator[bytes]:

@@ -199,7 +199,7 @@ class ColourDetector:
     """Finds the rendered vehicles by their colours: a detector whose answers are right, so that counts must be."""
 
     def __init__(self, model: Model) -> None:
-        self.name, self.reporting, self.runtime = "colours", model.reporting, "colours"
+        self.name, self.reporting, self.runtime, self.batch = "colours", model.reporting, "colours", model.batch
         self.classes = ("CAR", "BUS")
 
     def detect(self, pictures: Iterable[InputPicture]) -> Iterator[tuple[InputPicture, Detections]]:

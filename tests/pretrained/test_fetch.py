@@ -36,7 +36,9 @@ def server(tmp_path: Path, untrained_model: Path, monkeypatch: pytest.MonkeyPatc
         yield running
 
 
-def catalogue(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, knows_weights: bool = True) -> None:
+def catalogue(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, knows_weights: bool = True, sha1: str = ""
+) -> None:
     files = {"cfg": "street.cfg", "weights": "street.weights", "names": "a.names"}
     parts = {
         part: {
@@ -48,6 +50,8 @@ def catalogue(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, 
         }
         for part, name in files.items()
     }
+    if sha1:
+        parts["weights"]["sha1"] = sha1
     model = {"source": "https://published.invalid", "licence": "free", "trained_on": "coco", **parts}
     (tmp_path / "models.yaml").write_text(yaml.safe_dump({"models": {"street": model}}))
     models = read_published(tmp_path / "models.yaml")
@@ -132,6 +136,75 @@ def test_weights_without_a_known_checksum_are_held_to_the_cfg(
         with pytest.raises(DarknetFormatError):
             fetch_model("street", tmp_path / "bad", FetchOptions(mirror=server.address))
         assert names(tmp_path / "bad") == ["street.cfg", "street.names"]
+
+
+def test_weights_that_nobody_can_verify_are_warned_of_and_held_to_what_came_first(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue(tmp_path, server.folder, monkeypatch, knows_weights=False)
+    models, mirror = tmp_path / "models", FetchOptions(mirror=server.address)
+    first = fetch_model("street", models, mirror).files[1]
+    (warned,) = caplog.messages
+    assert "NOT VERIFIED: no checksum of the published file is known" in warned
+    assert (models / "street.weights.sha256").read_text() == f"{first.sha256}  street.weights\n"
+    caplog.clear()
+    again = fetch_model("street", models, mirror)
+    assert "already there" in again.text
+    assert "SHA-256 as at the first fetch, NOT as published" in again.text
+    assert [each.is_verified for each in again.files] == [True, False, True]
+    assert not caplog.messages
+    # From the folder, too, and where the file itself is gone
+    copied = fetch_model("street", tmp_path / "copy", FetchOptions(from_folder=str(models)))
+    assert copied.files[1].checked.startswith("SHA-256 as at the first fetch")
+    published = server.folder / "street.weights"
+    whole = published.read_bytes()
+    (models / "street.weights").unlink()
+    published.write_bytes(whole[:-4] + b"\0\0\0\0")
+    with pytest.raises(ChecksumError, match=r"expected SHA-256 .* that is what came at first"):
+        fetch_model("street", models, mirror)
+    assert names(models) == ["street.cfg", "street.names", "street.weights.sha256"]
+    (models / "street.weights").write_bytes(published.read_bytes())
+    with pytest.raises(StorageError, match=r"another content .* as at the first fetch"):
+        fetch_model("street", models, mirror)
+    (models / "street.weights.sha256").write_text("<html>")
+    with pytest.raises(ChecksumError, match=r"street.weights.sha256: expected a SHA-256 and a file's name"):
+        fetch_model("street", models, mirror)
+
+
+def test_a_checksum_of_the_users_own_is_one(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = hashlib.sha256((server.folder / "street.weights").read_bytes()).hexdigest()
+    with pytest.raises(OptionsError, match=f"^sha256: the published file has {sha256}, found 0000"):
+        fetch_model("street", tmp_path / "a", FetchOptions(mirror=server.address, sha256="0" * 64))
+    catalogue(tmp_path, server.folder, monkeypatch, knows_weights=False)
+    given = fetch_model("street", tmp_path / "b", FetchOptions(mirror=server.address, sha256=sha256)).files[1]
+    assert (given.is_verified, given.checked) == (True, "SHA-256 as given")
+    assert names(tmp_path / "b") == ["street.cfg", "street.names", "street.weights"]
+    with pytest.raises(ChecksumError, match="expected SHA-256 0000"):
+        fetch_model("street", tmp_path / "c", FetchOptions(mirror=server.address, sha256="0" * 64))
+    with pytest.raises(OptionsError, match="^sha256: expected 64 hexadecimal digits"):
+        FetchOptions(sha256=sha256.upper())
+
+
+@pytest.mark.parametrize("how", ["server", "folder"])
+def test_where_only_a_sha1_is_known_it_is_held_to(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    options = FetchOptions(mirror=server.address) if how == "server" else FetchOptions(from_folder=str(server.folder))
+    published = server.folder / "street.weights"
+    sha1 = hashlib.sha1(published.read_bytes(), usedforsecurity=False).hexdigest()
+    catalogue(tmp_path, server.folder, monkeypatch, knows_weights=False, sha1=sha1)
+    came = fetch_model("street", tmp_path / "a", options).files[1]
+    assert (came.is_verified, came.checked) == (True, "SHA-1 as published")
+    assert names(tmp_path / "a") == ["street.cfg", "street.names", "street.weights"]
+    published.write_bytes(published.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(ChecksumError, match=f"expected SHA-1 {sha1}, found"):
+        fetch_model("street", tmp_path / "b", options)
+    assert names(tmp_path / "b") == ["street.cfg", "street.names"]
+    (tmp_path / "a" / "street.weights").write_bytes(published.read_bytes())
+    with pytest.raises(ChecksumError, match=f"expected SHA-1 {sha1}, found"):
+        fetch_model("street", tmp_path / "a", options)
 
 
 def test_the_command_says_what_came_and_lists_what_there_is(

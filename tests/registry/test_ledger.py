@@ -279,6 +279,9 @@ def test_add_table_and_show_on_the_command_line(tmp_path: Path) -> None:
     assert "| m | v1 |" in run("table")
     assert "| m | v1 |" in run("table", "--sort", "added")
     assert run("table", "--as", "csv").startswith("protocol,model,version")
+    (group,) = (told := json.loads(run("table", "--json")))["groups"]
+    assert [(row["model"], row["version"], row["ap"]) for row in group["rows"]] == [("m", "v1", 0.4)]
+    assert (told["differences"], told["left_out"], told["out"]) == ([], [], None)
     assert json.loads(run("show", "v1"))["record"]["metrics"]["ap"] == 0.4
     run("table", "--as", "html", "--out", str(tmp_path / "t.html"))
     assert (tmp_path / "t.html").read_text().startswith("<!DOCTYPE html>")

@@ -27,7 +27,7 @@ def command(name: str, out: Path | None, as_json: bool, **flags: Any) -> None:
             print_json({"models": [_listed(each) for each in models]})
             return
         for each in models:
-            checked = "" if each.weights.sha256 else "  no checksum known"
+            checked = "" if each.weights.sha256 or each.weights.sha1 else "  no checksum known: cannot be verified"
             click.echo(f"{each.name:<28} {each.weights.size / 1e6:6.1f} MB  {each.source}{checked}")
         return
     if out is None:
@@ -39,7 +39,14 @@ def command(name: str, out: Path | None, as_json: bool, **flags: Any) -> None:
 
     fetched = fetch_model(name, out, values_of(FetchOptions, flags))
     files = [
-        {"path": each.path, "bytes": each.size, "sha256": each.sha256, "how": each.how, "verified": each.is_verified}
+        {
+            "path": each.path,
+            "bytes": each.size,
+            "sha256": each.sha256,
+            "how": each.how,
+            "verified": each.is_verified,
+            "checked": each.checked,
+        }
         for each in fetched.files
     ]
     text = f"{fetched.text}\nsee it at work: traffic-yolo predict {fetched.weights_path} PICTURES --out seen"

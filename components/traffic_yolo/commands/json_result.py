@@ -1,8 +1,10 @@
 """The result of a command as JSON: one object on stdout and nothing else there, the first key naming the command."""
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -21,6 +23,13 @@ def print_json(values: Mapping[str, Any]) -> None:
     """Prints `{"command": …, **values}`; what is no value of JSON as its text or null."""
     named = {"command": command_path(click.get_current_context()), **values}
     click.echo(json.dumps(_plain(named), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+@contextlib.contextmanager
+def all_else_on_stderr(*, as_json: bool) -> Iterator[None]:
+    """What is printed inside goes to stderr where the result is JSON: a pipeline's tasks print as they like."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """`traffic-yolo katib`: checks Katib Experiments, and runs them without Katib."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -58,27 +59,31 @@ def rules(as_json: bool) -> None:
     "--mount", "mounts", multiple=True, type=MOUNT, help="/PATH/IN/POD=FOLDER for a single volume; may be repeated."
 )
 @IGNORE
-def run(file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ignore: tuple[str, ...]) -> None:
+@json_option
+def run(
+    file: str, out: Path, nas_root: Path | None, mounts: tuple[str, ...], ignore: tuple[str, ...], as_json: bool
+) -> None:
     """Run the Experiment in FILE on this machine, by Katib's rules; the same command again goes on after a kill.
 
     Exit code 0: succeeded, 1: too many trials failed, 2: it cannot be run, 130: interrupted, 143: ended by SIGTERM.
     """
+    tell = partial(click.echo, err=as_json)
     try:
-        from traffic_yolo.katib.run.results import results_of, summary_text, write_results
+        from traffic_yolo.katib.run.results import result_values, results_of, summary_text, write_results
         from traffic_yolo.katib.run.runner import open_run
         from traffic_yolo.terminations import Terminated
 
-        local = open_run(file, out, nas_root=nas_root, mounts=mounts, ignore=ignore, tell=click.echo)
+        local = open_run(file, out, nas_root=nas_root, mounts=mounts, ignore=ignore, tell=tell)
     except KeyboardInterrupt:
-        click.echo("interrupted before any trial was started")
+        tell("interrupted before any trial was started")
         raise SystemExit(130) from None
     try:
         over = local.run()
     except KeyboardInterrupt as interrupt:
         write_results(local, None)
-        click.echo("interrupted: trials that were running will be run again; the same command goes on")
+        tell("interrupted: trials that were running will be run again; the same command goes on")
         raise SystemExit(143 if isinstance(interrupt, Terminated) else 130) from None
     write_results(local, over)
-    click.echo(summary_text(local, over))
-    click.echo("\n".join(str(path) for path in results_of(out)))
+    text = "\n".join([summary_text(local, over), *map(str, results_of(out))])
+    print_result(text, result_values(local, over), as_json=as_json)
     raise SystemExit(0 if over.condition == "Succeeded" else 1)

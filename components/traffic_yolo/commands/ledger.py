@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from traffic_yolo.commands.json_result import json_option, print_result
+from traffic_yolo.commands.json_result import json_option, print_json, print_result
 from traffic_yolo.commands.location_types import KEEP, READ, WRITE
 from traffic_yolo.errors import OptionsError
 
@@ -47,7 +47,10 @@ def add(ledger: str, zoo: str, evaluation: str, model_name: str, version: str, a
 @click.option("--strict", is_flag=True, help="Fail where an object of the ledger is no record.")
 @click.option("--compare", type=READ, help="Data set folder: paired differences of evaluations at hand.")
 @click.option("--out", type=WRITE, help="File to write instead of printing.")
-def table(ledger: str, zoo: str, form: str, sort: str, strict: bool, compare: str | None, out: Path | None) -> None:
+@json_option
+def table(
+    ledger: str, zoo: str, form: str, sort: str, strict: bool, compare: str | None, out: Path | None, as_json: bool
+) -> None:
     """Print every record, grouped by what makes them comparable; with --zoo, also what is in use."""
     from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.storage import write_text
@@ -58,10 +61,12 @@ def table(ledger: str, zoo: str, form: str, sort: str, strict: bool, compare: st
     if compare is not None:
         found = found.compared(compare)
     text = {"markdown": found.markdown, "html": found.html, "csv": found.csv}[form]()
-    if out is None:
-        click.echo(text)
-    else:
+    if out is not None:
         write_text(out, text)
+    if as_json:
+        print_json({**found.values(), "out": out})
+    elif out is None:
+        click.echo(text)
 
 
 @command.command()

@@ -3,20 +3,24 @@
 import importlib
 from pathlib import Path
 
-import click
-
+from traffic_yolo.commands.json_result import all_else_on_stderr, print_result
 from traffic_yolo.commands.pipeline_door import ReadyPipeline
 from traffic_yolo.commands.step_flags import PIPELINES
 
 
 def run_here(ready: ReadyPipeline, out: Path) -> None:
     """Runs it below the folder `out`, and prints its summary, also where gates stopped it; raises as `run_locally`."""
-    from traffic_yolo.commands.run_summary import run_summary
-
     local_run = importlib.import_module(f"{PIPELINES}.local_run")
     try:
-        folder = local_run.run_locally(ready.pipeline, ready.parameters, out).folder
+        with all_else_on_stderr(as_json=ready.as_json):
+            folder = local_run.run_locally(ready.pipeline, ready.parameters, out).folder
     except local_run.StoppedByGates as error:
-        click.echo(run_summary(error.folder, ready.parameters["zoo"]))
+        _print_end(error.folder, ready)
         raise
-    click.echo(run_summary(folder, ready.parameters["zoo"]))
+    _print_end(folder, ready)
+
+
+def _print_end(folder: Path, ready: ReadyPipeline) -> None:
+    from traffic_yolo.commands.run_summary import run_summary, run_values
+
+    print_result(run_summary(folder, ready.parameters["zoo"]), run_values(folder), as_json=ready.as_json)

@@ -42,17 +42,21 @@ def list_command(as_json: bool) -> None:
 @click.argument("pipelines", nargs=-1, metavar="[PIPELINE]...")
 @click.option("--cluster", "cluster_file", default="", type=READ, help="Settings of the cluster, a YAML file.")
 @click.option("--out", required=True, type=WRITE, help="Folder of the compiled files, <pipeline>_pipeline.yaml.")
-def compile_command(pipelines: tuple[str, ...], cluster_file: str, out: Path) -> None:
+@json_option
+def compile_command(pipelines: tuple[str, ...], cluster_file: str, out: Path, as_json: bool) -> None:
     """Write pipelines as the YAML that Kubeflow takes; all of them, or those that are named."""
     settings = ClusterSettings.read(cluster_file) if cluster_file else None
     package: Any = importlib.import_module(f"{PIPELINES}.cluster_package")
-    for one in package.compile_all(pipelines, out, settings):
-        click.echo(f"{one.path}  (Kubeflow Pipelines {one.needs} or newer)")
-    if settings and settings.service_account:
-        click.echo(
-            f"service account {settings.service_account}: no part of the files; choose it where the run is started "
+    made = package.compile_all(pipelines, out, settings)
+    lines = [f"{one.path}  (Kubeflow Pipelines {one.needs} or newer)" for one in made]
+    account = settings.service_account if settings else ""
+    if account:
+        lines.append(
+            f"service account {account}: no part of the files; choose it where the run is started "
             "(`traffic-yolo run --submit --cluster` does)"
         )
+    values = {"files": [{"path": one.path, "needs": one.needs} for one in made], "service_account": account}
+    print_result("\n".join(lines), values, as_json=as_json)
 
 
 class _Pipelines(click.Group):
@@ -116,11 +120,12 @@ def wait_command(run_id: str, **flags: Any) -> None:
 @command.command("terminate")
 @click.argument("run_id", metavar="RUN_ID")
 @server_options
-def terminate_command(run_id: str, **flags: Any) -> None:
+@json_option
+def terminate_command(run_id: str, as_json: bool, **flags: Any) -> None:
     """End a run; its tasks are stopped, what they left stays."""
     connection = Server.of(flags).connected()
     connection.ask(f"told to end the run {run_id}", lambda: connection.client.terminate_run(run_id))
-    click.echo(f"{run_id}: told to end")
+    print_result(f"{run_id}: told to end", {"run_id": run_id, "state": "told to end"}, as_json=as_json)
 
 
 def _about(pipeline: Any) -> str:

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -189,7 +189,7 @@ class Watching:
 
     def check_unused(self) -> None:
         """Raises `OptionsError` where a flag is given that a run on this machine does not know."""
-        for name, given in {"--follow": self.follow, "--wait": self.wait, "--json": self.as_json}.items():
+        for name, given in {"--follow": self.follow, "--wait": self.wait}.items():
             if given:
                 raise OptionsError(f"{name} is for --submit; a run on this machine is waited for in any case")
 
@@ -200,11 +200,15 @@ class Watching:
 
 @dataclass(frozen=True)
 class ReadyPipeline:
-    """A pipeline and the parameters of a run of it, checked; `notes`: what a user should know of the run, in lines."""
+    """A pipeline and the parameters of a run of it, checked; `notes`: what a user should know of the run, in lines.
+
+    `as_json`: whether the result of a run on this machine is to be JSON.
+    """
 
     pipeline: Any
     parameters: dict[str, Any]
     notes: tuple[str, ...] = ()
+    as_json: bool = False
 
 
 def ready_pipeline(
@@ -261,7 +265,8 @@ def begin(
     watching.check_unused()
     if flags.pop("cluster_file"):
         raise OptionsError("--cluster is for --submit; a run on this machine uses no cluster")
-    return ready_pipeline(name, steps, flags, Pods.of(context, flags), where=where, out=out)
+    ready = ready_pipeline(name, steps, flags, Pods.of(context, flags), where=where, out=out)
+    return replace(ready, as_json=watching.as_json)
 
 
 def start(ready: ReadyPipeline, server: Server, watching: Watching, experiment: str) -> None:

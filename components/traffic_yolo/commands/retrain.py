@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from traffic_yolo.commands.json_result import all_else_on_stderr, print_result
 from traffic_yolo.commands.pipeline_door import ReadyPipeline, Where, begin, run_options
 from traffic_yolo.commands.step_flags import PIPELINES, RETRAIN_STEPS, flags_of_steps
 from traffic_yolo.errors import TrafficYoloError
@@ -31,7 +32,7 @@ def command(context: click.Context, /, where: Where, out: Path, experiment: str,
 
 def _run_here(ready: ReadyPipeline, out: Path) -> None:
     """Runs the pipeline on this machine, says what came of it, and ends with the exit code for that."""
-    from traffic_yolo.commands.run_summary import run_summary
+    from traffic_yolo.commands.run_summary import run_summary, run_values
     from traffic_yolo.process_identity import identity
     from traffic_yolo.registry.homes import open_home
     from traffic_yolo.retraining.attempts import Attempts
@@ -43,7 +44,8 @@ def _run_here(ready: ReadyPipeline, out: Path) -> None:
     finished = None
     local_run = importlib.import_module(f"{PIPELINES}.local_run")
     try:
-        finished = local_run.run_locally(ready.pipeline, ready.parameters, out)
+        with all_else_on_stderr(as_json=ready.as_json):
+            finished = local_run.run_locally(ready.pipeline, ready.parameters, out)
     except TrafficYoloError as error:
         failure = error
     mine = [
@@ -56,12 +58,14 @@ def _run_here(ready: ReadyPipeline, out: Path) -> None:
         raise failure
     if not mine:
         assert finished is not None
-        click.echo(f"nothing was trained: {finished.artifact('new-data', 'verdict').read_text()}")
+        why = finished.artifact("new-data", "verdict").read_text()
+        print_result(f"nothing was trained: {why}", {"outcome": "nothing", "reasons": [why]}, as_json=ready.as_json)
         return
-    if finished is not None:
-        click.echo(run_summary(finished.folder, zoo))
-    elif isinstance(failure, local_run.StoppedByGates):
-        click.echo(run_summary(failure.folder, zoo))
-    click.echo(outcome_text(mine[-1]))
+    folder = finished.folder if finished is not None else getattr(failure, "folder", None)  # of `StoppedByGates`
+    text = "" if folder is None else f"{run_summary(folder, zoo)}\n"
+    values = {} if folder is None else run_values(folder)
+    values |= {"attempt": mine[-1].number, "outcome": outcome}
+    values |= {"reasons": mine[-1].ended.reasons if mine[-1].ended is not None else []}
+    print_result(f"{text}{outcome_text(mine[-1])}", values, as_json=ready.as_json)
     if failure is not None:
         raise SystemExit(REJECTED_EXIT_CODE)

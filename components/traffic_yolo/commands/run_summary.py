@@ -1,4 +1,4 @@
-"""The table at the end of `traffic-yolo run --local`: read from what the tasks left, nothing computed again."""
+"""The end of `traffic-yolo run --local`, a table or JSON: read from what the tasks left, nothing computed again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 from traffic_yolo.report_index import find_reports, write_index
 from traffic_yolo.storage import read_json
 
+_REPORT_NAMES = {"all": "all reports", "compression": "report on both models"}
+
 
 def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
@@ -14,10 +16,7 @@ def run_summary(run: Path, zoo: str) -> str:
     `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. Writes the page
     of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too.
     """
-    record = read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record")
-    point = read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point")
-    parity = read_json(run / "validate" / "validation" / "parity.json", what="parity record")
-    published = read_json(run / "publish" / "publication", what="publication")
+    record, point, parity, published = _records(run)
     split = record["split"]
     at_point = point.get(split) or {}
     rows = [
@@ -29,23 +28,58 @@ def run_summary(run: Path, zoo: str) -> str:
         ("parity of the deployed model", _parity(parity, _metrics(run / "validate"))),
         *_gates(published),
     ]
-    reports = [
-        ("data report", run / "convert" / "dataset" / "report.html"),
-        ("training report", run / "train" / "run" / "report.html"),
-        ("evaluation report", run / "evaluate" / "evaluation" / "report.html"),
-        ("threshold report", run / "tune" / "tuning" / "report.html"),
-        ("parity report", run / "validate" / "validation" / "report.html"),
-        ("report on both models", run / "compression-report" / "comparison" / "report.html"),
-    ]
     places = [
-        *((name, page) for name, page in reports if page.is_file()),
-        *([("all reports", write_index(run))] if find_reports(run) else []),
+        *((_REPORT_NAMES.get(name, f"{name} report"), path) for name, path in _reports(run).items()),
         ("model bundle", published["bundle"]),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),
     ]
     width = max(len(name) for name, _ in [*rows, *places])
     lines = [f"  {name:<{width}}  {value}" for name, value in [*rows, ("", ""), *places]]
     return "\n".join(["", *(line.rstrip() for line in lines), ""])
+
+
+def run_values(run: Path) -> dict[str, Any]:
+    """The same as values of JSON, numbers in full: what was measured, each gate, where reports and bundle lie."""
+    record, point, parity, published = _records(run)
+    return {
+        "run": run,
+        "split": record["split"],
+        "metrics": record["metrics"],
+        "operating_point": point,
+        "parity": {"passed": parity["passed"], "problems": parity["problems"], **_metrics(run / "validate")},
+        "gates": published["gates"],
+        "model_name": published["name"],
+        "version": published["version"],
+        "is_current": published["is_current"],
+        "is_forced": published["forced"],
+        "nothing_new": published["nothing_new"],
+        "bundle": published["bundle"],
+        "reports": _reports(run),
+    }
+
+
+def _records(run: Path) -> tuple[Any, Any, Any, Any]:
+    """What evaluate, tune, validate and publish found."""
+    return (
+        read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record"),
+        read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point"),
+        read_json(run / "validate" / "validation" / "parity.json", what="parity record"),
+        read_json(run / "publish" / "publication", what="publication"),
+    )
+
+
+def _reports(run: Path) -> dict[str, Path]:
+    """The reports that the steps of this pipeline wrote, and "all": the page of all of them, which is written here."""
+    places = {
+        "data": run / "convert" / "dataset" / "report.html",
+        "training": run / "train" / "run" / "report.html",
+        "evaluation": run / "evaluate" / "evaluation" / "report.html",
+        "threshold": run / "tune" / "tuning" / "report.html",
+        "parity": run / "validate" / "validation" / "report.html",
+        "compression": run / "compression-report" / "comparison" / "report.html",
+    }
+    reports = {name: page for name, page in places.items() if page.is_file()}
+    return {**reports, "all": write_index(run)} if find_reports(run) else reports
 
 
 def _parity(parity: dict[str, Any], metrics: dict[str, float]) -> str:

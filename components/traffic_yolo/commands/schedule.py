@@ -1,5 +1,6 @@
 """`traffic-yolo schedule`: retrainings that start by themselves, on Kubeflow Pipelines or as a CronJob."""
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from traffic_yolo.commands.json_result import json_option, print_json
+from traffic_yolo.commands.json_result import json_option, print_json, print_result
 from traffic_yolo.commands.location_types import WRITE
 from traffic_yolo.commands.pipeline_door import Pods, Server, pod_options, ready_pipeline, server_options
 from traffic_yolo.commands.step_flags import OWN_NAMES, PIPELINES, RETRAIN_STEPS, STEP_OPTIONS, flags_of_steps
@@ -58,10 +59,19 @@ def command() -> None:
 @click.option("--experiment", default="traffic-yolo", show_default=True, help="KFP experiment of the runs.")
 @click.option("--replace", is_flag=True, help="Take the place of the schedule of this name.")
 @pod_options
+@json_option
 @partial(flags_of_steps, steps=RETRAIN_STEPS)
 @click.pass_context
 def create(
-    context: click.Context, /, name: str, cron: str, timezone: str, experiment: str, replace: bool, **flags: Any
+    context: click.Context,
+    /,
+    name: str,
+    cron: str,
+    timezone: str,
+    experiment: str,
+    replace: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Make the schedule NAME of the retraining, whose options are those of `traffic-yolo retrain`."""
     schedule, zone = _schedule(cron), _zone(timezone)
@@ -78,6 +88,10 @@ def create(
         replace=replace,
         cluster=server.cluster,
     )
+    if as_json:
+        times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in islice(schedule.times(datetime.now(UTC), zone), SHOWN_TIMES)]
+        print_json({"name": name, "words": schedule.words, "next_times": times, **dataclasses.asdict(made)})
+        return
     click.echo(f"schedule {name} ({made.schedule_id}): {schedule.words}")
     _echo_times(schedule, zone, timezone)
     state = "uploaded" if made.is_uploaded else "which was there"
@@ -92,8 +106,6 @@ def create(
 @json_option
 def list_command(as_json: bool, **flags: Any) -> None:
     """List the schedules of a namespace, with when each starts next as far as the server counts in UTC."""
-    import dataclasses
-
     found = _schedules(Server.of(flags)).list()
     if as_json:
         print_json({"schedules": [dataclasses.asdict(one) for one in found]})
@@ -108,28 +120,31 @@ def list_command(as_json: bool, **flags: Any) -> None:
 @command.command()
 @click.argument("name")
 @server_options
-def pause(name: str, **flags: Any) -> None:
+@json_option
+def pause(name: str, as_json: bool, **flags: Any) -> None:
     """Have schedule NAME start no further runs."""
     found = _schedules(Server.of(flags)).pause(name)
-    click.echo(f"{found.name} ({found.schedule_id}): paused")
+    _tell(found, "paused", as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @server_options
-def resume(name: str, **flags: Any) -> None:
+@json_option
+def resume(name: str, as_json: bool, **flags: Any) -> None:
     """Have schedule NAME start runs again; what it missed is not made up for."""
     found = _schedules(Server.of(flags)).resume(name)
-    click.echo(f"{found.name} ({found.schedule_id}): active, {_when(found.cron, found.interval_s)}")
+    _tell(found, "active", f", {_when(found.cron, found.interval_s)}", as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @server_options
-def remove(name: str, **flags: Any) -> None:
+@json_option
+def remove(name: str, as_json: bool, **flags: Any) -> None:
     """Take schedule NAME away; the runs that it started stay."""
     found = _schedules(Server.of(flags)).remove(name)
-    click.echo(f"{found.name} ({found.schedule_id}): removed")
+    _tell(found, "removed", as_json=as_json)
 
 
 @command.command("emit-cronjob")
@@ -193,6 +208,12 @@ def arguments_of(parameters: dict[str, Any]) -> list[str]:
     if parameters.get("gpus", "0") != "0":
         found.append(f"--gpus={parameters['gpus']}")
     return list(dict.fromkeys(found))
+
+
+def _tell(schedule: Any, state: str, more: str = "", *, as_json: bool) -> None:
+    """Says what has become of a schedule."""
+    text = f"{schedule.name} ({schedule.schedule_id}): {state}{more}"
+    print_result(text, {"name": schedule.name, "schedule_id": schedule.schedule_id, "state": state}, as_json=as_json)
 
 
 def _schedules(server: Server) -> Any:

@@ -22,21 +22,36 @@ _FLOAT_OF_BYTE = (np.arange(256) / 255.0).astype(np.float32)  # load_image_stb d
 
 
 def stretch(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
-    """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1], without regard to the aspect; `resolution_wh` is (w, h)."""
+    """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1], without regard to the aspect; `resolution_wh` is (w, h).
+
+    A view of a BGR picture, `[..., ::-1]`, is read where it lies. Raises `ValueError` for another array.
+    """
     width, height = resolution_wh
     result = np.empty((3, height, width), np.float32)
-    _resize(image_rgb_u8, result)
+    stretch_into(image_rgb_u8, result)
     return result
+
+
+def stretch_into(image_rgb_u8: UInt8Array, out: Float32Array) -> None:
+    """Fills `out` (3, h, w) as `stretch` does."""
+    _resize(image_rgb_u8, out)
 
 
 def letterbox(image_rgb_u8: UInt8Array, resolution_wh: tuple[int, int]) -> Float32Array:
     """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1]: as large as the aspect allows, centred on grey (0.5)."""
     width, height = resolution_wh
+    result = np.empty((3, height, width), np.float32)
+    letterbox_into(image_rgb_u8, result)
+    return result
+
+
+def letterbox_into(image_rgb_u8: UInt8Array, out: Float32Array) -> None:
+    """Fills `out` (3, h, w) as `letterbox` does."""
+    height, width = out.shape[1:]
     new_height, new_width = letterbox_hw(_image_hw(image_rgb_u8), (height, width))
     top, left = (height - new_height) // 2, (width - new_width) // 2
-    canvas = np.full((3, height, width), GREY, np.float32)
-    _resize(image_rgb_u8, canvas[:, top : top + new_height, left : left + new_width])
-    return canvas
+    out.fill(GREY)
+    _resize(image_rgb_u8, out[:, top : top + new_height, left : left + new_width])
 
 
 def letterbox_hw(image_hw: tuple[int, int], network_hw: tuple[int, int]) -> tuple[int, int]:
@@ -79,10 +94,21 @@ def _resize(image_rgb_u8: UInt8Array, out: Float32Array) -> None:
     if (new_height, new_width) == (height, width):
         out[:] = _FLOAT_OF_BYTE[image_rgb_u8].transpose(2, 0, 1)
         return
-    columns, rows = _taps(width, new_width, copies_last=True), _taps(height, new_height, copies_last=False)
-    source = np.ascontiguousarray(image_rgb_u8).view()
-    source.flags.writeable = False  # compiled for one kind of array, whatever decoder it is of
-    resize_into(source, _FLOAT_OF_BYTE, columns, rows, out)
+    in_memory = image_rgb_u8
+    if is_bgr := image_rgb_u8.strides[2] < 0:  # what OpenCV decoded, seen as RGB, is read where it lies
+        in_memory = image_rgb_u8[..., ::-1]
+    lines = np.ascontiguousarray(in_memory).reshape(height, 3 * width)
+    lines.flags.writeable = False  # compiled for one kind of array, whatever decoder it is of
+    rows = _taps(height, new_height, copies_last=False)
+    resize_into(lines, _FLOAT_OF_BYTE, _column_taps(width, new_width, is_bgr=is_bgr), rows, out)
+
+
+@lru_cache(maxsize=64)
+def _column_taps(width: int, new_width: int, *, is_bgr: bool) -> Taps:
+    """Of red, green and blue, (3, w) each: the byte in a row, its next neighbour; and the shares of `_taps`, (w,)."""
+    lefts, rights, left_shares, right_shares = _taps(width, new_width, copies_last=True)
+    offsets = np.array([2, 1, 0] if is_bgr else [0, 1, 2], np.uint32)[:, None]  # (3, 1)
+    return 3 * lefts + offsets, 3 * rights + offsets, left_shares, right_shares
 
 
 @lru_cache(maxsize=64)
@@ -99,4 +125,5 @@ def _taps(size: int, new_size: int, *, copies_last: bool) -> Taps:
     neighbour_share[-1] = 0  # image.c resize_image: `if(r == h-1 || im.h == 1) continue`
     if size == 1:
         share, neighbour_share = np.zeros_like(share), np.zeros_like(share)
-    return first, np.minimum(first + 1, size - 1), 1 - share, neighbour_share
+    neighbours = np.minimum(first + 1, size - 1)
+    return first.astype(np.uint32), neighbours.astype(np.uint32), 1 - share, neighbour_share

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from traffic_yolo.darknet.decode import Decoded, decode
 from traffic_yolo.darknet.heads import YoloHead
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.darknet.resize import letterbox, network_boxes_to_picture, stretch
+from traffic_yolo.darknet.resize import letterbox, letterbox_into, network_boxes_to_picture, stretch, stretch_into
 from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.opening import open_runtime
@@ -77,16 +77,16 @@ def detect(
 
 @dataclass(frozen=True)
 class Detector:
-    """A network at work: `run` gives the raw detections of pictures batch by batch. Made by `open`.
+    """A network at work: `run` gives the raw detections of pictures `batch` by `batch`. Made by `open`.
 
     `protocol`: what the detections are made under, runtime and precision included.
     """
 
     protocol: Protocol
     classes: tuple[str, ...]
+    batch: int
     _heads: Sequence[YoloHead]
     _runtime: Runtime
-    _batch: int
 
     @classmethod
     def open(
@@ -104,14 +104,14 @@ class Detector:
             raise EvaluationError(f"{len(classes)} class names for a network of {network.num_classes} classes")
         runtime = open_runtime(network, options, input_hw=protocol.network_hw, pictures=num_pictures)
         protocol = dataclasses.replace(protocol, runtime=runtime.name, precision=runtime.precision)
-        return cls(protocol, tuple(classes), network.heads, runtime, options.batch)
+        return cls(protocol, tuple(classes), options.batch, network.heads, runtime)
 
     def run(self, pictures: Iterable[Picture], read: Reader | None = None) -> Iterator[RawDetections]:
         """The raw detections of each batch of pictures, in order. `read` gives pixels as `read_rgb`, the default.
 
         Of `pictures`, which may be a stream, no more than two batches are taken ahead.
         """
-        for shown, inputs in _read_batches(pictures, self.protocol, self._batch, read or read_rgb):
+        for shown, inputs in _read_batches(pictures, self.protocol, self.batch, read or read_rgb):
             with torch.inference_mode():  # not around the yield: the caller's own work is none of inference
                 decoded = decode(self._heads, self._runtime(inputs), self.protocol.network_hw)
                 kept = list(_boxes_of_batch(shown, decoded, self.protocol))
@@ -166,25 +166,29 @@ def _read_batches(
     pictures: Iterable[Picture], protocol: Protocol, batch: int, read_pixels: Reader
 ) -> Iterator[tuple[Sequence[Picture], NDArray[np.float32]]]:
     """(pictures, network input (B, 3, h, w)), the next batch always being read already."""
-    resize = letterbox if protocol.resize == "letterbox" else stretch
+    resize_into = letterbox_into if protocol.resize == "letterbox" else stretch_into
     height, width = protocol.network_hw
 
-    def read(picture: Picture) -> NDArray[np.float32]:
-        return resize(read_pixels(picture), (width, height))
+    def read(picture: Picture, out: NDArray[np.float32]) -> None:
+        resize_into(read_pixels(picture), out)
 
-    resize(np.zeros((1, 1, 3), np.uint8), (width, height))  # its loop is compiled or loaded here, by one thread
+    # Its loop is compiled or loaded here, by one thread
+    resize_into(np.zeros((1, 1, 3), np.uint8), np.empty((3, height, width), np.float32))
     stream = iter(pictures)
     with ThreadPoolExecutor(READERS) as readers:
 
-        def start() -> tuple[list[Picture], list[Future[NDArray[np.float32]]]]:
+        def start() -> tuple[list[Picture], NDArray[np.float32], list[Future[None]]]:
             group = list(itertools.islice(stream, batch))
-            return group, [readers.submit(read, picture) for picture in group]
+            inputs = np.empty((len(group), 3, height, width), np.float32)
+            return group, inputs, [readers.submit(read, *each) for each in zip(group, inputs, strict=True)]
 
-        group, waiting = start()
+        group, inputs, waiting = start()
         while group:
             following = start()
-            yield group, np.stack([future.result() for future in waiting])
-            group, waiting = following
+            for future in waiting:
+                future.result()
+            yield group, inputs
+            group, inputs, waiting = following
 
 
 def _boxes_of_batch(pictures: Sequence[Picture], decoded: Decoded, protocol: Protocol) -> Iterator[_Boxes]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.predict.drawing import drawn
+from traffic_yolo.predict.drawing import draw
 from traffic_yolo.predict.following import Followed
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input
@@ -25,7 +25,9 @@ class Drawing:
         self._written = 0  # frames of that video
 
     def add(self, file: Input, picture: InputPicture, found: Detections, followed: Followed) -> None:
-        image_bgr = drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, self._classes, followed)
+        """Draws a picture, on its own memory where it is a video's frame: it must be the last that looks at it."""
+        image_bgr = picture.bgr()
+        draw(image_bgr, found.boxes_xyxy, found.scores, found.class_ids, self._classes, followed)
         if self._of is not file:
             self.close()
         if not file.is_video:

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,7 +66,7 @@ class InputPicture:
         time_s: float | None = None,
         source: str = "",
     ) -> "InputPicture":
-        """A picture of (H, W, 3) uint8 RGB."""
+        """A picture of (H, W, 3) uint8 RGB, which may be `bgr[..., ::-1]`: then it is never copied."""
         height, width = pixels.shape[:2]
         check_pixels(width, height, what=_named(source or path, frame))
         return cls(image_id, name, path, width, height, frame=frame, time_s=time_s, pixels=pixels, source=source)
@@ -86,6 +87,13 @@ class InputPicture:
                     because = f": {reason.removesuffix(')')}" if reason else ""
                     raise PictureError(f"{what}: the picture is damaged and cannot be decoded{because}") from error
             return self.pixels
+
+    def bgr(self) -> NDArray[np.uint8]:
+        """The same (H, W, 3) uint8 BGR, as OpenCV has it: a video's frame as it was decoded, else a copy."""
+        pixels = self.rgb()
+        if pixels.strides[2] < 0:
+            return pixels[..., ::-1]
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def _named(path: Path | str, frame: int | None) -> str:

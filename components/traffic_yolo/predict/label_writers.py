@@ -5,9 +5,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from traffic_yolo.dataset.formats.cvat_writer import CvatWriter
 from traffic_yolo.dataset.formats.kitti import kitti_line
 from traffic_yolo.dataset.formats.text_labels import write_label_file
@@ -72,12 +69,13 @@ class CropWriter:
 
     def add(self, picture: InputPicture, found: Detections, tracks: TrackIds = None) -> None:  # noqa: ARG002
         """See `PredictionWriter`. A box of which nothing lies in the picture has no crop."""
+        image_bgr = picture.bgr()
         for number, ((left, top, right, bottom), _, class_id) in enumerate(rows_of(found), start=1):
             x1, y1 = max(0, math.floor(left)), max(0, math.floor(top))
             x2, y2 = min(picture.width, math.ceil(right)), min(picture.height, math.ceil(bottom))
             if x2 > x1 and y2 > y1:
-                crop_bgr = np.asarray(cv2.cvtColor(picture.rgb()[y1:y2, x1:x2], cv2.COLOR_RGB2BGR), np.uint8)
-                write_jpeg(self._folder / self._names[class_id] / f"{picture.name}_{number}.jpg", crop_bgr)
+                path = self._folder / self._names[class_id] / f"{picture.name}_{number}.jpg"
+                write_jpeg(path, image_bgr[y1:y2, x1:x2])
 
 
 def _annotations(found: Detections, classes: Sequence[str], tracks: TrackIds) -> tuple[Annotation, ...]:

@@ -126,6 +126,11 @@ class Model:
         return f"{self._detector.protocol.runtime} in {self._detector.protocol.precision}"
 
     @property
+    def batch(self) -> int:
+        """How many pictures come out at a time."""
+        return self._detector.batch
+
+    @property
     def network_hw(self) -> tuple[int, int]:
         """Height and width of the network's input in pixels."""
         return self._detector.protocol.network_hw

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from traffic_yolo.predict.model import Model
 
 READ_AHEAD = 4  # pictures that are read, beside the two batches that the detector takes
-WRITTEN_BEHIND = 4  # pictures that wait to be drawn and written
+WRITTEN_BEHIND = 4  # pictures that wait to be drawn and written at least
 DRAWN_FOLDER = "drawn"
 
 
@@ -117,7 +117,7 @@ def predict(
                 crops=options.crops,
             ) as writers,
             opened_drawing(folder / DRAWN_FOLDER, network.classes, wanted=options.draw) as drawing,
-            Behind(WRITTEN_BEHIND) as behind,
+            Behind(max(WRITTEN_BEHIND, network.batch)) as behind,  # the network does not wait to hand over a batch
             contextlib.ExitStack() as stack,
         ):
             predicted = stack.enter_context(contextlib.closing(_predicted(network, inputs)))
@@ -143,7 +143,7 @@ def predict(
 
 
 def _shown(picture: InputPicture, found: Detections, followed: Followed, classes: tuple[str, ...]) -> bool:
-    return show(drawn(picture.rgb(), found.boxes_xyxy, found.scores, found.class_ids, classes, followed))
+    return show(drawn(picture.bgr(), found.boxes_xyxy, found.scores, found.class_ids, classes, followed))
 
 
 def _predicted(model: "Model", inputs: Inputs) -> Generator[tuple[Input, InputPicture, Detections], None, None]:

@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xyxy_to_xywh
 from traffic_yolo.dataset.data_set import category_id
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.predict.drawing import drawn
+from traffic_yolo.predict.drawing import draw
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -48,7 +49,9 @@ class Prediction:
 
     def plot(self) -> NDArray[np.uint8]:
         """A new picture (H, W, 3) uint8 BGR, as OpenCV shows and writes it, with the boxes drawn."""
-        return drawn(self.image_rgb, self.boxes_xyxy, self.scores, self.class_ids, self.classes)
+        image_bgr = np.asarray(cv2.cvtColor(self.image_rgb, cv2.COLOR_RGB2BGR), np.uint8)
+        draw(image_bgr, self.boxes_xyxy, self.scores, self.class_ids, self.classes)
+        return image_bgr
 
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """COCO results: `image_id`, `category_id` (class id + 1), `bbox` left, top, width, height, and `score`."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Frame:
     """`number`: from 0, of all that the stream gave; `time_s`: since the first, by this machine's clock.
 
-    `pixels_rgb`: (H, W, 3) uint8.
+    `pixels_rgb`: (H, W, 3) uint8, a view of what OpenCV decodes, blue first.
     """
 
     number: int
@@ -164,7 +163,7 @@ class LiveStream:
                 found, frame_bgr = video.capture.retrieve()
                 if not found:
                     return
-                pixels = np.asarray(cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB), np.uint8)
+                pixels = frame_bgr[..., ::-1]
             with self._changed:
                 self.num_read += 1
                 if pixels is not None:

@@ -207,8 +207,7 @@ def open_writers(
 
 
 def _jpeg(picture: InputPicture) -> bytes:
-    image_bgr = cv2.cvtColor(picture.rgb(), cv2.COLOR_RGB2BGR)
-    data: bytes = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    data: bytes = cv2.imencode(".jpg", picture.bgr(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
     return data
 
 

@@ -194,6 +194,14 @@ class LedgerTable:
                 writer.writerow([protocol_hash, *("" if cells[name] is None else cells[name] for name in COLUMNS)])
         return out.getvalue()
 
+    def values(self) -> dict[str, Any]:
+        """The same content as values of JSON: groups with the hash of their protocol, rows, differences, footnotes."""
+        groups = [
+            {"protocol": protocol_hash, "rows": [self.row(entry) for entry in entries]}
+            for protocol_hash, entries in self.groups().items()
+        ]
+        return {"groups": groups, "differences": list(self.differences), "left_out": list(self.problems)}
+
     def _sorted_as(self) -> str:
         return "Ranked by AP" if self.order == RANK else f"Sorted by {self.order}"
 

@@ -1,6 +1,7 @@
 """The local run through the command line: real processes, every way to end, kills at any moment."""
 
 import csv
+import json
 import os
 import random
 import signal
@@ -67,8 +68,13 @@ def test_an_experiment_runs_to_its_end(experiment: Experiment, nas: Path, tmp_pa
 
 def test_the_goal_ends_it_early(experiment: Experiment, nas: Path, tmp_path: Path) -> None:
     objective = {"type": "maximize", "objectiveMetricName": "score", "goal": 0.5}
-    answered = run(experiment(objective=objective), tmp_path / "out", "--nas-root", str(nas))
+    answered = run(experiment(objective=objective), tmp_path / "out", "--nas-root", str(nas), "--json")
     assert answered.exit_code == 0, answered.output
+    told = json.loads(answered.stdout)  # trials are told of on stderr
+    best = next(trial for trial in told["trials"] if trial["name"] == told["best"])
+    assert best["metrics"]["score"] >= 0.5
+    assert told["condition"] == "Succeeded"
+    assert [Path(file).is_file() for file in told["files"]] == [True] * 3
     status = status_of(tmp_path / "out")
     assert status["conditions"][-1]["reason"] == "ExperimentGoalReached"
     assert status["trials"] < 6

@@ -1,11 +1,13 @@
 """Boxes drawn on pictures: colours, labels, and JPEGs small enough for a page of many."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from traffic_yolo.dataset.pictures.drawn_text import Lettering, write_text
 
 SAMPLE_PIXELS = 480 * 270  # of any shape
 SAMPLE_QUALITIES = (75, 60, 45, 30)  # the first that is small enough
@@ -50,31 +52,49 @@ def with_boxes(
     height, width = image_bgr.shape[:2]
     scale = min(1.0, (pixels / (width * height)) ** 0.5)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    labels: list[tuple[DrawnBox, tuple[int, int]]] = []
     small = np.asarray(cv2.resize(image_bgr, size_wh, interpolation=cv2.INTER_AREA), np.uint8)  # of its own memory
+    draw_boxes(small, boxes, scale=scale, text_scale=text_scale)
+    return small
+
+
+def draw_boxes(
+    image_bgr: Picture,
+    boxes: Iterable[DrawnBox],
+    *,
+    scale: float = 1.0,
+    text_scale: float = 1.0,
+    write: Callable[[Picture, str, tuple[int, int], tuple[int, ...], Lettering], None] = write_text,
+) -> None:
+    """Draws on (H, W, 3) uint8 BGR in place; boxes are multiplied by `scale`; `text_scale` as in `with_boxes`.
+
+    `write`: how texts are written, `drawn_text.write_text` or `write_on_plate`.
+    """
+    lettering = Lettering(0.75 * text_scale, line := max(1, round(text_scale)), line + 1)
+    labels: list[tuple[DrawnBox, tuple[int, int]]] = []
     for box in boxes:
-        left, top, right, bottom = (round(float(np.clip(value * scale, -9999, 9999))) for value in box.xyxy)
+        left, top, right, bottom = (round(min(max(value * scale, -9999), 9999)) for value in box.xyxy)
         colour = box.colour[::-1]
         if box.hatched:
-            _hatch(small, (left, top, right, bottom), colour)
-        cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), box.width + 1)
-        cv2.rectangle(small, (left, top), (right, bottom), colour, box.width)
+            _hatch(image_bgr, (left, top, right, bottom), colour)
+        cv2.rectangle(image_bgr, (left, top), (right, bottom), (0, 0, 0), box.width + 1)
+        cv2.rectangle(image_bgr, (left, top), (right, bottom), colour, box.width)
         if box.text:
             above = top - 2 if top > 12 * text_scale else bottom + round(10 * text_scale)
             labels.append((box, (left, above)))
     taken: list[tuple[float, float, float, float]] = []
     # The last box lies on top, so its text comes first; where there is no room, the colour still tells what a box is
     for box, (x, y) in reversed(labels):
-        place = _text_place(box.text, (x, y), small.shape[1], text_scale)
+        place = _text_place(box.text, (x, y), image_bgr.shape[1], lettering)
         if not any(_overlap(place, other) for other in taken):
             taken.append(place)
-            _write(small, box.text, (round(place[0]), y), box.colour[::-1], text_scale)
-    return small
+            write(image_bgr, box.text, (round(place[0]), y), box.colour[::-1], lettering)
 
 
-def _text_place(text: str, start: tuple[int, int], width: int, scale: float) -> tuple[float, float, float, float]:
+def _text_place(
+    text: str, start: tuple[int, int], width: int, lettering: Lettering
+) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of a text that begins at `start`, moved to the left where it would leave the picture."""
-    (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 0.75 * scale, max(1, round(scale)))
+    wide, high = lettering.size_wh(text)
     left = max(0, min(start[0], width - wide))
     return left, start[1] - high, left + wide, start[1] + 1
 
@@ -102,10 +122,3 @@ def _hatch(image: Picture, box: tuple[int, int, int, int], colour: tuple[int, ..
     height, width = window.shape[:2]
     for start in range(HATCH_PX, height + width, HATCH_PX):
         cv2.line(window, (start, 0), (start - height, height), colour, 1, cv2.LINE_AA)
-
-
-def _write(image: Picture, text: str, place: tuple[int, int], colour: tuple[int, ...], scale: float) -> None:
-    """Text with a dark rim, so that it reads on light and on dark ground; in place."""
-    line = max(1, round(scale))
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75 * scale, (0, 0, 0), line + 1, cv2.LINE_8)  # cheap
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_PLAIN, 0.75 * scale, colour, line, cv2.LINE_AA)

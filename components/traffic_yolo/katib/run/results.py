@@ -99,6 +99,28 @@ def summary_text(run: LocalRun, over: Ending) -> str:
     return "\n".join(lines)
 
 
+def result_values(run: LocalRun, over: Ending) -> dict[str, Any]:
+    """The same as values of JSON, with every trial and the paths of what was written."""
+    trials = {trial.name: trial for trial in run.journal.trials.values()}
+    best = best_trial(run.journal, run.log_format, run.limits)
+    return {
+        "condition": over.condition,
+        "message": over.message,
+        "best": "" if best is None else best.name,
+        "trials": [
+            {
+                "name": name,
+                "state": trial.state,
+                "parameters": trial.assignments,
+                "metrics": _metrics(run, trial),
+                "message": trial.message,
+            }
+            for name, trial in trials.items()
+        ],
+        "files": list(results_of(run.out)),
+    }
+
+
 def _reasons(run: LocalRun) -> list[str]:
     """Why trials failed, each reason once, the commonest first."""
     failed = list(run.journal.in_state(*FAILED))
