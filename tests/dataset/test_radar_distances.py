@@ -5,14 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from small_shares import HEIGHT, WIDTH, Share
+from radar_share import CAMERA, DISTANCES, LAYOUT, radar_share, tracks
+from small_shares import Share
 
 from traffic_yolo.atm.calibration import Calibration, calibration_text
-from traffic_yolo.atm.camera import Camera
-from traffic_yolo.atm.layouts import load_layout
 from traffic_yolo.atm.recording import Scan
 from traffic_yolo.dataset.convert import convert
 from traffic_yolo.dataset.options import ConvertOptions
@@ -20,33 +18,10 @@ from traffic_yolo.dataset.radar_distances import RadarDistances, tracks_of
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.errors import DatasetError, OptionsError
 
-LAYOUT = load_layout("atm220-2021")
-assert LAYOUT.tracks is not None
-COLUMNS = LAYOUT.tracks.columns
-CAR = next(number for number, name in LAYOUT.classes.items() if name == "CAR")
 # Ten metres high and level: a point on the ground y metres away is seen 10 fy / y pixels below the middle
-LEVEL = Camera(
-    image_wh=(1000, 1000),
-    fx=1000.0,
-    fy=1000.0,
-    cx=500.0,
-    cy=500.0,
-    k1=0.0,
-    k2=0.0,
-    height_m=10.0,
-    pitch_deg=0.0,
-    yaw_deg=0.0,
-)
-SMALL = dataclasses.replace(LEVEL, image_wh=(WIDTH, HEIGHT), fx=100.0, fy=100.0, cx=48.0, cy=36.0)
-PLACES = ((9.0, 40.0), (-9.0, 40.0), (0.0, 36.0))  # 41, 41 and 36 m away
+LEVEL = dataclasses.replace(CAMERA, image_wh=(1000, 1000), fx=1000.0, fy=1000.0, cx=500.0, cy=500.0, height_m=10.0)
 # A car of 4 x 2 x 1.5 m that drives along the road at (9, 40): near face at 38 m from 8 to 10 m across, far one at 42 m
 AT_9_40 = (8 / 42 * 1000 + 500, 8.5 / 42 * 1000 + 500, 10 / 38 * 1000 + 500, 10 / 38 * 1000 + 500)
-
-
-def tracks(*places: tuple[float, float]) -> np.ndarray:
-    size = {"length": 4.0, "width": 2.0, "height": 1.5, "heading": 90.0, "class": CAR, "alive_age": 30, "mov_state": 1}
-    rows = [[{**size, "xpos": x, "ypos": y}.get(name, 0.0) for name in COLUMNS] for x, y in places]
-    return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
 
 
 def frame(*boxes: Annotation, seen: np.ndarray | None, **fields: Any) -> Frame:
@@ -127,26 +102,8 @@ def test_tracks_without_a_place_are_none() -> None:
 
 
 @pytest.fixture
-def radar_share(tmp_path: Path) -> Share:
-    """Site A: eight frames with three cars each, all of them labelled and on the radar; site B: labels, no calibration."""
-    share = Share(tmp_path / "nas")
-    for number, (site, frames) in enumerate((("A", 8), ("B", 2))):
-        recording = share.site(site, number, frames=frames)
-        with h5py.File(recording, "a") as file:
-            for scan in range(frames):
-                del file[f"SCAN_{scan:05d}"]["Object"]
-                file[f"SCAN_{scan:05d}"]["Object"] = tracks(*PLACES)
-        for scan in range(frames):
-            share.label(recording, scan, [(3, seen_box(x, y)) for x, y in PLACES])
-    return share.save()
-
-
-def seen_box(x: float, y: float) -> list[float]:
-    """left, top, width, height of a car at (x, y) in the small picture, to the pixels of a person's mouse."""
-    across = [48 + 100 * (x + side) / (y + end) for side in (-1, 1) for end in (-2, 2)]
-    top, bottom = 36 + 100 * 8.5 / (y + 2), 36 + 100 * 10 / (y - 2)
-    left, right = round(min(across), 1), round(max(across), 1)
-    return [left, round(top, 1), right - left, round(bottom - top, 1)]
+def share(tmp_path: Path) -> Share:
+    return radar_share(tmp_path / "nas")
 
 
 def asked(share: Share, calibration: Path, **more: Any) -> ConvertOptions:
@@ -154,39 +111,39 @@ def asked(share: Share, calibration: Path, **more: Any) -> ConvertOptions:
     return ConvertOptions(str(share.recordings), labels=str(share.label_file), splits="none", policy=policy, **more)
 
 
-def test_a_conversion_says_how_many_boxes_have_a_distance(radar_share: Share, tmp_path: Path) -> None:
+def test_a_conversion_says_how_many_boxes_have_a_distance(share: Share, tmp_path: Path) -> None:
     (tmp_path / "cameras").mkdir()
-    (tmp_path / "cameras" / "north.yaml").write_text(calibration_text(SMALL, site="A"))
-    summary = convert(asked(radar_share, tmp_path / "cameras"), tmp_path / "out", processes=1)
+    (tmp_path / "cameras" / "north.yaml").write_text(calibration_text(CAMERA, site="A"))
+    summary = convert(asked(share, tmp_path / "cameras"), tmp_path / "out", processes=1)
     assert "distance from the radar: 24 of 24 boxes of A have one" in summary.notes
     assert "2 pictures of a camera without a calibration: no distances from the radar" in summary.notes
     content = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
     found = [one["attributes"].get("distance_m") for one in content["annotations"]]
-    assert found == [41.0, 41.0, 36.0] * 8 + [None] * 6
+    assert found == [*DISTANCES] * 8 + [None] * 6
     report = json.loads((tmp_path / "out/report.json").read_text())["findings"]["distances"]["A"]
     assert (report["frames"], report["boxes"], report["with_distance"]) == (8, 24, 24)
     assert report["calibration"]["plausible"]
     assert report["calibration"]["pairs"] == 24
-    again = convert(asked(radar_share, tmp_path / "cameras"), tmp_path / "again", processes=2)
+    again = convert(asked(share, tmp_path / "cameras"), tmp_path / "again", processes=2)
     assert again.fingerprint == summary.fingerprint
 
 
-def test_a_calibration_that_does_not_fit_fails_the_conversion(radar_share: Share, tmp_path: Path) -> None:
-    # 1.5 degrees are 2.6 of a car's 6 pixels
-    turned = dataclasses.replace(SMALL, pitch_deg=1.5)
+def test_a_calibration_that_does_not_fit_fails_the_conversion(share: Share, tmp_path: Path) -> None:
+    # 3 degrees are 5.2 of a car's 9 to 11 pixels
+    turned = dataclasses.replace(CAMERA, pitch_deg=3.0)
     (tmp_path / "turned.yaml").write_text(calibration_text(turned, site="A"))
     with pytest.raises(DatasetError, match="calibration: that of A does not fit its radar tracks") as caught:
-        convert(asked(radar_share, tmp_path / "turned.yaml"), tmp_path / "out", processes=1)
+        convert(asked(share, tmp_path / "turned.yaml"), tmp_path / "out", processes=1)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_without_calibrations_is_refused(radar_share: Share, tmp_path: Path) -> None:
+def test_a_folder_without_calibrations_is_refused(share: Share, tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match=r"no file of one in .*expected camera_calibration.yaml beside recordings"):
-        convert(asked(radar_share, radar_share.recordings), tmp_path / "out")
+        convert(asked(share, share.recordings), tmp_path / "out")
 
 
-def test_a_calibration_that_no_picture_is_of_is_said(radar_share: Share, tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text(calibration_text(SMALL, site="X"))
-    summary = convert(asked(radar_share, tmp_path / "x.yaml"), tmp_path / "out", processes=1)
+def test_a_calibration_that_no_picture_is_of_is_said(share: Share, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(calibration_text(CAMERA, site="X"))
+    summary = convert(asked(share, tmp_path / "x.yaml"), tmp_path / "out", processes=1)
     assert "distance from the radar: NO picture has radar tracks and a calibrated camera" in summary.notes
