@@ -2,6 +2,10 @@
 
 What `detector test` writes of a picture must be what ours detects, box by box: the chain from the PNG file to the
 survivors. `make slow` draws more networks.
+
+A max-pool of stride 1 gives neighbouring cells the same values, so boxes that overlap may have scores that differ in
+their last bit alone, by the order in which a program adds up. Which of two such boxes survives is nobody's to say, and
+so is what hangs on it: suppression runs with several roundings of the scores, and either outcome is right.
 """
 
 import json
@@ -30,6 +34,8 @@ DARKNET = os.environ.get("TRAFFIC_YOLO_DARKNET", "")
 NETWORKS = 200 if os.environ.get("TRAFFIC_YOLO_SLOW") else 12
 THRESHOLD, IOU_THRESHOLD = 0.25, 0.45  # `detector test` has this NMS fixed
 NEAR = 1e-4  # a score so near the threshold may fall on either side of it
+LAST_BITS = 2e-6  # by which sums of float32 differ with their order; of the score
+ROUNDINGS = 24
 CLASSES = 3
 # Without relu6 and hard_mish (0 on the CPU) and those that look at all channels.
 ACTIVATIONS = ("leaky", "mish", "swish", "relu", "logistic", "tanh", "linear", "hardtan", "selu", "lhtan", "relie")
@@ -95,15 +101,22 @@ def darknets(folder: Path) -> Found:
     ]
 
 
-def ours(network: Network, picture: np.ndarray) -> Found:
-    """The same of our chain."""
+def ours(network: Network, picture: np.ndarray) -> list[Found]:
+    """The same of our chain: first as it is, then with the last bits of the scores at random."""
     height, width = network.input_hw
     images = torch.from_numpy(stretch(picture, (width, height)))[None]
     with torch.inference_mode():
         decoded = decode(network.heads, network.fuse()(images), network.input_hw)
     last = network.heads[-1]
-    rows = darknet_nms(*above_threshold(decoded, 0, THRESHOLD), NmsRule(last.nms_kind, IOU_THRESHOLD, last.beta_nms))
-    return [(int(row[5]), float(row[6]), row[:4].tolist()) for row in rows]
+    rule = NmsRule(last.nms_kind, IOU_THRESHOLD, last.beta_nms)
+    boxes, objectness, scores = above_threshold(decoded, 0, THRESHOLD)
+    random = np.random.default_rng(0)
+    outcomes = []
+    for rounding in range(1 + ROUNDINGS):
+        noise = 1 + LAST_BITS * random.uniform(-1, 1, scores.shape) * (rounding > 0)
+        rows = darknet_nms(boxes, objectness, (scores * noise).astype(scores.dtype), rule)
+        outcomes.append([(int(row[5]), float(row[6]), row[:4].tolist()) for row in rows])
+    return outcomes
 
 
 @pytest.mark.parametrize("seed", range(NETWORKS))
@@ -134,10 +147,20 @@ def check(network: Network, random: np.random.Generator, folder: Path) -> None:
     network.save_weights(folder / "net.weights")
     picture = random.integers(0, 256, (int(random.integers(20, 90)), int(random.integers(20, 90)), 3), dtype=np.uint8)
     cv2.imwrite(str(folder / "picture.png"), picture[..., ::-1])
-    expected, found = sorted(darknets(folder)), sorted(ours(network, picture))
-    for ones, others in ((expected, found), (found, expected)):
-        sure = [each for each in ones if each[1] > THRESHOLD + NEAR]
-        assert [each for each in sure if not any(same(each, other) for other in others)] == []
+    expected, (found, *roundings) = sorted(darknets(folder)), ours(network, picture)
+    for each in sure(expected):
+        assert any(is_in(each, outcome) for outcome in (found, *roundings)), f"Darknet alone has {each}"
+    for each in sure(found):
+        if not is_in(each, expected):
+            assert not all(is_in(each, outcome) for outcome in roundings), f"we alone have {each}"
+
+
+def sure(found: Found) -> Found:
+    return [each for each in found if each[1] > THRESHOLD + NEAR]
+
+
+def is_in(one: tuple[int, float, list[float]], others: Found) -> bool:
+    return any(same(one, other) for other in others)
 
 
 def same(one: tuple[int, float, list[float]], other: tuple[int, float, list[float]]) -> bool:

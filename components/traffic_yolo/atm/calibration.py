@@ -124,12 +124,17 @@ def find_calibrations(root: Path, *, every_yaml: bool = False) -> list[Calibrati
 
     `every_yaml`: also every *.yaml directly in the folder, for a folder that holds nothing but calibrations.
     """
+    return [read_calibration(path) for path in calibration_files(root, every_yaml=every_yaml)]
+
+
+def calibration_files(root: Path, *, every_yaml: bool = False) -> list[Path]:
+    """The files that `find_calibrations` reads, sorted."""
     if root.is_file():
-        return [read_calibration(root)]
+        return [root]
     found = {path for name in FILE_NAMES for path in root.rglob(name)}
     if every_yaml:
         found |= {path for suffix in ("*.yaml", "*.yml") for path in root.glob(suffix)}
-    return [read_calibration(path) for path in sorted(found)]
+    return sorted(found)
 
 
 def calibration_for(calibrations: Iterable[Calibration], *, camera: str, site: str) -> Calibration | None:

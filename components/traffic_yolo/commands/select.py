@@ -22,7 +22,8 @@ def command(out: Path, as_json: bool, **options: Any) -> None:
 
         traffic-yolo select --source recordings --keep-splits dataset --detections detections.jsonl --out to-label
     """
-    from traffic_yolo.labelling.select import TASK_FOLDER, select
+    from traffic_yolo.labelling.cvat_task import TASK_FOLDER
+    from traffic_yolo.labelling.select import select
     from traffic_yolo.labelling.select_page import selection_text, selection_values
 
     selection = select(SelectOptions(**options), out)

@@ -5,9 +5,10 @@ the first task of a pipeline hashes the files, the conversion takes the line as 
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
+from traffic_yolo.atm.calibration import calibration_files
 from traffic_yolo.atm.layouts import builtin_layouts
 from traffic_yolo.atm.recording import RECORDING_SUFFIX
 from traffic_yolo.dataset.options import ATM_FORMAT, ConvertOptions
@@ -22,6 +23,7 @@ from traffic_yolo.storage import existing_path, list_files, sha256_of_file, show
 
 NOTHING = "none"  # a parameter that is empty counts as left out here and there
 ELSEWHERE = "elsewhere"
+CALIBRATION = "policy.calibration"  # a file, or a folder of them
 IN_SNAPSHOT = ("source", "labels")  # whose content the share's fingerprint tells
 WHOLE_LABEL_FILES = (
     ".json",
@@ -39,7 +41,7 @@ def named_files(options: ConvertOptions, settings: str, run_id: str) -> str:
     line has the run's id too, so that no other run is taken for this one. Raises `StorageError` for a file that is not
     there, `OptionsError` for a policy that makes no sense.
     """
-    hashes = [f"{name}={sha256_of_file(_file(location))}" for name, location in _named(options, settings)]
+    hashes = [f"{name}={_sha256(name, location)}" for name, location in _named(options, settings)]
     if _leads_elsewhere(options):
         hashes.append(f"{ELSEWHERE}={known_run_id(run_id)}")
     return " ".join(hashes) or NOTHING
@@ -49,7 +51,7 @@ def check_named_files(expected: str, options: ConvertOptions, settings: str = ""
     """Raises `StorageError` that names the first file that is not as `named_files` found it."""
     before, places = _parsed(expected), dict(_named(options, settings))
     for name in sorted((before.keys() | places.keys()) - {ELSEWHERE}):
-        now = sha256_of_file(_file(places[name])) if name in places else NOTHING
+        now = _sha256(name, places[name]) if name in places else NOTHING
         if before.get(name, NOTHING) != now:
             raise StorageError(
                 f"{name} {shown(places.get(name, ''))}: expected SHA-256 {before.get(name, NOTHING)} as when the run "
@@ -102,6 +104,11 @@ def _named(options: ConvertOptions, settings: str) -> Iterator[tuple[str, str]]:
             yield f"policy.{field.name}", getattr(policy, field.name)
 
 
-def _file(location: str) -> Path:
+def _sha256(name: str, location: str) -> str:
+    """Of the file at a location, of a data set's splits, or of all calibrations in a folder with their names."""
     path = existing_path(location, what="file")
-    return path / SPLITS_NAME if path.is_dir() else path
+    if path.is_dir() and name == CALIBRATION:
+        files = calibration_files(path, every_yaml=True)
+        lines = [f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}\n" for file in files]
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256_of_file(path / SPLITS_NAME if path.is_dir() else path)

@@ -1,11 +1,13 @@
 """What every conversion has plugged in: tiny boxes, thinning, checks, leaks, light, anchors, the memory of splits."""
 
+from traffic_yolo.atm.calibration import FILE_NAMES, Calibration, find_calibrations
 from traffic_yolo.dataset.checks.finding import FailOn, parse_severities
 from traffic_yolo.dataset.checks.observer import ChecksObserver
 from traffic_yolo.dataset.checks.table import CHECKS
 from traffic_yolo.dataset.observers import FrameChange, FrameFilter, FrameObserver, PlugIns, RecordFilter
 from traffic_yolo.dataset.options import ConvertOptions
 from traffic_yolo.dataset.policy import DataPolicy, policy_at
+from traffic_yolo.dataset.radar_distances import RadarDistanceReport, RadarDistances
 from traffic_yolo.dataset.regions import RegionCounts, RegionMasks
 from traffic_yolo.dataset.report.anchor_fit import AnchorObserver
 from traffic_yolo.dataset.report.picture_observer import PictureObserver
@@ -21,6 +23,7 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
     """The plug-ins of one conversion under its policy. Raises `OptionsError` for a policy that makes no sense."""
     policy = policy_at(options.policy)
     masks = RegionMasks.read(existing_path(policy.regions, what="regions")) if policy.regions else None
+    distances = RadarDistances(_calibrations(policy.calibration)) if policy.calibration else None
     if "split-leak" in FailOn.parse(policy.fail_on).checks and policy.leak_check != "fail":
         raise OptionsError(f"fail_on names split-leak, but leak_check is {policy.leak_check}; leave one out")
     observers: tuple[FrameObserver, ...] = (
@@ -35,9 +38,20 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
         SplitRecorder(policy.split_level, pins_of(policy)),
         SourceCounts(),
         *([RegionCounts(masks)] if masks else []),
+        *([RadarDistanceReport(distances)] if distances else []),
     )
-    changes = (*([masks] if masks else []), *_changes(policy))
+    changes = (*([distances] if distances else []), *([masks] if masks else []), *_changes(policy))
     return PlugIns(changes, _filters(policy), _record_filters(policy), observers, options.pictures)
+
+
+def _calibrations(location: str) -> tuple[Calibration, ...]:
+    place = existing_path(location, what="calibration")
+    found = tuple(find_calibrations(place, every_yaml=True))
+    if not found:
+        raise OptionsError(
+            f"calibration: no file of one in {place}; expected {FILE_NAMES[0]} beside recordings, or *.yaml"
+        )
+    return found
 
 
 def pins_of(policy: DataPolicy) -> SplitPins | None:

@@ -74,6 +74,12 @@ class DataPolicy:
     regions: str = _text(
         "", "YAML file of cameras' regions of interest: boxes with their foot outside do not count.", location="read"
     )
+    calibration: str = _text(
+        "",
+        "Camera calibration, or a folder of them (of recordings too): boxes of humans get the distance of the radar "
+        "track that they match; empty: none.",
+        location="read",
+    )
     report_cfg: str = _text(
         "", "Darknet cfg whose anchors the report fits; empty: the package's small network.", location="read"
     )

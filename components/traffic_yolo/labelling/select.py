@@ -3,11 +3,9 @@
 What a box was before a human looked at it goes with it as attributes, which come back with the corrected labels.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from traffic_yolo.dataset.alike_classes import alike_classes
@@ -16,10 +14,8 @@ from traffic_yolo.dataset.checks.cross_check import CrossCheck
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.class_map import DEFAULT_IGNORED
 from traffic_yolo.dataset.data_set import DataSet, is_data_set
-from traffic_yolo.dataset.export_labels import FolderExport
 from traffic_yolo.dataset.pictures.look import look_once
 from traffic_yolo.dataset.records import Annotation, Frame
-from traffic_yolo.dataset.sources.label_writers import LABEL_WRITERS
 from traffic_yolo.dataset.sources.opening import SourceOptions, open_source
 from traffic_yolo.dataset.sources.source import Source
 from traffic_yolo.dataset.splits.groups import LEVELS
@@ -28,6 +24,14 @@ from traffic_yolo.dataset.splits.pins import SplitPins, read_pins
 from traffic_yolo.errors import DatasetError, LabelError, OptionsError
 from traffic_yolo.labelling.candidate import TOP_BOXES, Candidate, any_of, doubt, hour_of, presence_of, uncertainty_of
 from traffic_yolo.labelling.choice import Chosen, choose
+from traffic_yolo.labelling.cvat_task import (
+    PRELABEL_CONFIDENCE,
+    PRELABEL_SOURCE,
+    SELECTED_FOR,
+    SELECTED_RANK,
+    TASK_FOLDER,
+    open_task,
+)
 from traffic_yolo.labelling.drift import read_drift
 from traffic_yolo.labelling.found_boxes import FoundBoxes
 from traffic_yolo.labelling.options import SelectOptions
@@ -43,11 +47,7 @@ from traffic_yolo.storage import (
     read_json,
 )
 
-TASK_FOLDER = "cvat"
 HELD_OUT = ("val", "test")
-# Attributes of a pre-label that stay with it when a human has corrected it: who drew it, and how sure it was
-PRELABEL_SOURCE, PRELABEL_CONFIDENCE = "prelabel_source", "prelabel_confidence"
-SELECTED_RANK, SELECTED_FOR = "selected_rank", "selected_for"  # attributes of a picture
 
 
 def select(options: SelectOptions, out: AnyPath) -> Selection:
@@ -84,9 +84,7 @@ def select(options: SelectOptions, out: AnyPath) -> Selection:
     ranks = {one.candidate.name: one for one in chosen}
     samples: list[tuple[Chosen, Frame]] = []
     with atomic_folder(target) as folder:
-        task = folder / TASK_FOLDER
-        task.mkdir()
-        with _task(task, classes) as export:
+        with open_task(folder / TASK_FOLDER, classes) as export:
             for frame in _wanted(source.frames(), known, found, Counter()):
                 if (one := ranks.get(frame.file_name)) is None:
                     continue
@@ -205,16 +203,6 @@ def _with_history(annotation: Annotation) -> Annotation:
     if annotation.confidence is not None:
         history[PRELABEL_CONFIDENCE] = round(annotation.confidence, 4)
     return replace(annotation, attributes={**annotation.attributes, **history})
-
-
-@contextlib.contextmanager
-def _task(folder: Path, classes: tuple[str, ...]) -> Iterator[FolderExport]:
-    with LABEL_WRITERS["cvat"](folder, classes, ()) as writer:
-        export = FolderExport(folder, writer, Counter(), copy_pictures=True)
-        with contextlib.closing(export):
-            export.begin(classes, ())
-            yield export
-            writer.complete()
 
 
 def _kept(data: bytes) -> Any:

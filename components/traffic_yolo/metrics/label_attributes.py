@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from traffic_yolo.dataset.coco_entries import CocoEntries
+from traffic_yolo.dataset.distance import stated_distance
 from traffic_yolo.errors import DatasetError, EvaluationError
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.storage import AnyPath, input_path, read_json
 
 NOT_STATED = "not stated"
-# Where a box's distance from the radar in metres may stand: a number of its own, or two coordinates on the road.
-DISTANCE_KEYS = ("distance_m", "distance")
-POSITION_KEYS = (("posx", "posy"), ("xpos", "ypos"))
 OCCLUSION_KEYS = ("occluded", "occlusion")
 # KITTI's degrees; CVAT, Datumaro and our renderer say true or false, which are 1 and 0
 OCCLUSION_NAMES = {0: "visible", 1: "occluded", 2: "largely occluded", 3: "unknown"}
@@ -100,7 +98,9 @@ def _box_labels(attributes: Mapping[str, Any]) -> BoxLabels:
     occlusion = next((attributes[key] for key in OCCLUSION_KEYS if attributes.get(key) is not None), None)
     lane = attributes.get("lane")
     return BoxLabels(
-        lane="" if lane is None else _word(lane), occlusion=_occlusion(occlusion), distance_m=_distance(attributes)
+        lane="" if lane is None else _word(lane),
+        occlusion=_occlusion(occlusion),
+        distance_m=stated_distance(attributes),
     )
 
 
@@ -110,23 +110,6 @@ def _occlusion(value: Any) -> str:
     if isinstance(value, bool | int):
         return OCCLUSION_NAMES.get(int(value), str(int(value)))
     return _word(value)
-
-
-def _distance(attributes: Mapping[str, Any]) -> float:
-    """Metres from the radar, which stands at the origin of its own coordinates; NaN where not stated."""
-    for key in DISTANCE_KEYS:
-        if (value := _number(attributes.get(key))) is not None:
-            return value
-    for keys in POSITION_KEYS:
-        position = [_number(attributes.get(key)) for key in keys]
-        if None not in position and any(position):  # radar and camera not matched: both 0
-            return math.hypot(*(value for value in position if value is not None))
-    return math.nan
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
 
 
 def _word(value: Any) -> str:

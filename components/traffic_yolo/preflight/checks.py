@@ -21,7 +21,10 @@ from traffic_yolo.training.options import TrainingOptions
 MOST_RECORDINGS = 500  # whose structure is looked at: a second or two here, some more on a NAS
 MOST_LABEL_BYTES = 64 << 20  # of label files that are read: a second or two
 # Options that may be a name or a text instead of a place
-_OF_THE_DATA = ("source", "labels", "layout", "class_map", "mapping", "policy", "keep_splits", "report_cfg", "regions")
+_OF_THE_DATA = (
+    "source", "labels", "layout", "class_map", "mapping", "policy", "keep_splits", "report_cfg", "regions",
+    "calibration",
+)  # fmt: skip
 _OF_THE_START = ("cfg", "weights", "weights_names", "teacher")
 
 

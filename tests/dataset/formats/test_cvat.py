@@ -46,6 +46,22 @@ def places(pictures: list[PictureLabels]) -> dict[int, list[float]]:
     return {int(picture.scan): [a.xywh[0] for a in picture.annotations] for picture in pictures}
 
 
+@pytest.mark.parametrize(
+    ("video", "recording"),
+    [
+        ("cam1.mp4", "cam1"),
+        ("20240501_140100_0001_10.0.0.11.mp4", "20240501_140100_0001_10.0.0.11"),
+        ("20240501_140100_0001_10.0.0.11", "20240501_140100_0001_10.0.0.11"),
+        ("C:\\clips\\street.v2.MKV", "street.v2"),
+        ("clip.3gp", "clip"),
+    ],
+)
+def test_frames_are_of_the_recording_that_the_video_is_called_after(tmp_path: Path, video: str, recording: str) -> None:
+    path = write(tmp_path / "a.xml", f'<track id="0" label="CAR">{box(0, 10)}{box(1, 20, outside=1)}</track>')
+    path.write_text(path.read_text().replace("cam1.mp4", video))
+    assert {picture.recording for picture in read(path)} == {recording}
+
+
 def test_images_come_with_their_boxes_outlines_and_attributes(tmp_path: Path) -> None:
     body = """<image id="0" name="a/b.jpg" width="200" height="100" subset="Validation">
       <box label="CAR" occluded="1" source="manual" xtl="1.5" ytl="2" xbr="11.5" ybr="22" z_order="2">

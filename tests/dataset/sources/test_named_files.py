@@ -32,12 +32,16 @@ def named(share: Any, tmp_path: Path) -> dict[str, Path]:
         "class_map": tmp_path / "map.yaml",
         "policy": tmp_path / "policy.yaml",
         "policy.keep_splits": tmp_path / "june" / "splits.yaml",
+        "policy.calibration": tmp_path / "calibration.yaml",
         "policy.report_cfg": tmp_path / "report.cfg",
     }
     (tmp_path / "june").mkdir()
     shutil.copyfile(LAYOUT_FOLDER / "atm220-2021.yaml", files["layout"])
-    files["policy"].write_text(f"keep_splits: {tmp_path / 'june'}\nreport_cfg: {files['policy.report_cfg']}\n")
-    for name in ("settings", "mapping", "class_map", "policy.keep_splits", "policy.report_cfg"):
+    files["policy"].write_text(
+        f"keep_splits: {tmp_path / 'june'}\nreport_cfg: {files['policy.report_cfg']}\n"
+        f"calibration: {files['policy.calibration']}\n"
+    )
+    for name in ("settings", "mapping", "class_map", "policy.keep_splits", "policy.calibration", "policy.report_cfg"):
         files[name].write_text(f"{name}: any\n")
     return files
 
@@ -53,8 +57,27 @@ def test_every_file_that_an_option_names_is_hashed_under_its_name(share: Any, na
     check_named_files(line, options(share, named), str(named["settings"]))
 
 
+def test_of_a_folder_of_calibrations_each_file_counts(share: Any, tmp_path: Path) -> None:
+    (tmp_path / "cameras" / "siteA").mkdir(parents=True)
+    one, other = tmp_path / "cameras" / "north.yaml", tmp_path / "cameras" / "siteA" / "camera_calibration.yaml"
+    one.write_text("any\n")
+    other.write_text("any\n")
+    asked = ConvertOptions(str(share.recordings), policy=f"{{calibration: {tmp_path / 'cameras'}}}")
+    line = named_files(asked, "", "run-1")
+    check_named_files(line, asked)
+    other.write_text("any other\n")
+    with pytest.raises(StorageError, match="policy.calibration .*start the run again"):
+        check_named_files(line, asked)
+    other.write_text("any\n")
+    check_named_files(line, asked)
+    one.rename(one.with_name("south.yaml"))
+    with pytest.raises(StorageError, match="policy.calibration"):
+        check_named_files(line, asked)
+
+
 @pytest.mark.parametrize(
-    "name", ["settings", "layout", "mapping", "class_map", "policy.keep_splits", "policy.report_cfg"]
+    "name",
+    ["settings", "layout", "mapping", "class_map", "policy.keep_splits", "policy.calibration", "policy.report_cfg"],
 )
 def test_one_changed_byte_is_told_by_the_option(share: Any, named: dict[str, Path], name: str) -> None:
     settings = str(named["settings"])

@@ -109,6 +109,17 @@ def test_empty_splits_are_filled_by_the_groups_whose_hash_is_nearest() -> None:
     assert assign_splits(names) == dict.fromkeys(sorted(names), "test") | {names[-1]: "train", names[0]: "val"}
 
 
+def test_a_lone_free_group_goes_to_val_before_test() -> None:
+    """Training needs a validation split, and judging can wait: as with two groups in all."""
+    first, second = [name for name in map("site{}".format, range(40)) if hashed_split(name) == "train"][:2]
+    pinned = FixedGroups(pinned={"a": "train", "b": "train"})
+    assert assign_splits(["a", "b", first], fixed=pinned) == {"a": "train", "b": "train", first: "val"}
+    both = assign_splits(["a", "b", first, second], fixed=pinned)
+    assert {both[first], both[second]} == {"val", "test"}
+    no_val = assign_splits(["a", "b", first], fixed=pinned, shares={"train": 0.8, "val": 0.0, "test": 0.2})
+    assert no_val[first] == "test"
+
+
 def test_a_new_group_with_a_lacking_class_goes_where_it_is_lacking() -> None:
     pinned = {"a": "train", "b": "val", "c": "test"}
     counts = {"a": {"CAR": 600, "BUS": 90}, "b": {"CAR": 200}, "c": {"CAR": 200, "BUS": 30}, "new": {"BUS": 30}}

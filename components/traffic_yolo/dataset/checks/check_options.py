@@ -31,6 +31,11 @@ class CheckOptions(PictureChoice):
         "Pictures that are decoded, which finds damage inside: full (all), sampled (1 in 20), none (headers alone).",
         choices=DECODES,
     )
+    cvat_pictures: int = option(
+        0,
+        "Of the labelled pictures on which labels and radar disagree, so many as a CVAT task below --out; 0: none.",
+        least=0,
+    )
     near_distance: int = field(default=4, metadata={"help": "Bits of 64 in which hashes of near-duplicates differ."})
 
     def __post_init__(self) -> None:

@@ -197,7 +197,7 @@ class CrossCheck:
         tally.boxes += len(checked.observation.sound_boxes)
         tally.matches += len(checked.matches)
         if len(tally.judged) < JUDGED_FRAMES:
-            whole = _whole_boxes(checked.observation)
+            whole = whole_boxes(checked.observation)
             tally.judged.append(TracksAndBoxes(checked.seen, whole))
         for number, one in enumerate(checked.lonely):
             tally.without_box += one.kind == "track"
@@ -244,7 +244,7 @@ def _keep(heap: list[tuple[float, int, Any]], entry: tuple[float, int, Any], mos
         heapq.heapreplace(heap, entry)
 
 
-def _whole_boxes(observation: Observation) -> FloatArray:
+def whole_boxes(observation: Observation) -> FloatArray:
     """(M, 4) boxes that count and end inside the picture: others' feet tell nothing."""
     size = observation.size_wh or (0, 0)
     boxes = observation.boxes_xyxy[[box.counts for box in observation.sound_boxes]]

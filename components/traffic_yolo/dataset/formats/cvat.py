@@ -39,6 +39,7 @@ LEFT_OUT = frozenset({"polyline", "points", "cuboid", "skeleton", TAG})
 DRAWN = frozenset({"box", *OUTLINES})
 MAX_FRAMES = 10_000_000  # of a video: 92 hours at 30 a second
 VIDEO_PICTURE = re.compile(r"frame_(?P<frame>[0-9]{1,9})")  # as CVAT calls a video's frames among its images
+VIDEO_SUFFIX = re.compile(r"\.(?=\w*[A-Za-z])\w{1,5}\Z")  # of a file's kind: one that is all digits is of an address
 MANUAL = "manual"  # what `source` says of a shape that a human drew
 SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -381,9 +382,12 @@ class _Task:
         return self.sources.get(task_id) or self.sources.get("", "")
 
     def recording_of(self, task_id: str) -> str:
-        """The name of the task's video without its suffix, "" where the head does not say it."""
-        source = self.source_of(task_id)
-        return source.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+        """The name of the task's video without its suffix, "" where the head does not say it.
+
+        Recordings may be called after their camera's address, so that not each dot begins a suffix.
+        """
+        name = self.source_of(task_id).replace("\\", "/").rpartition("/")[2]
+        return VIDEO_SUFFIX.sub("", name)
 
 
 def _range(task: XmlElement, where: str) -> tuple[int, int, int] | None:

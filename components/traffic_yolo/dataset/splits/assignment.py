@@ -163,8 +163,9 @@ def _add(have: dict[str, float], shares: Mapping[str, float], sign: int) -> None
 def _fill_empty_splits(splits: dict[str, str], free: Sequence[str], wanted: Collection[str]) -> None:
     """Moves one of the `free` groups (in the order of the hash) into each `wanted` split that is empty; in place.
 
-    A split stays empty where the others can spare no free group.
+    A split stays empty where the others can spare no free group; of val and test that is test, for training needs val.
     """
+    moved: dict[str, str] = {}
     for split, order in (("train", free[::-1]), ("test", free), ("val", free)):
         if split not in wanted or split in splits.values():
             continue
@@ -172,3 +173,6 @@ def _fill_empty_splits(splits: dict[str, str], free: Sequence[str], wanted: Coll
         taken = next((name for name in order if counts[splits[name]] > 1), None)
         if taken is not None:
             splits[taken] = split
+            moved[split] = taken
+    if "test" in moved and "val" in wanted and "val" not in splits.values():
+        splits[moved["test"]] = "val"
