@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, PROPERTY
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, TABLE_NAME, WEIGHTS_NAME, ModelFolder
 
 CONFIG_NAME = "config_infer_primary.txt"
 DARKNET_CONFIG_NAME = "config_infer_primary_darknet.txt"
@@ -22,8 +22,11 @@ PRECISIONS = ("fp32", "fp16", "int8")
 NETWORK_MODES = {"fp32": "0", "int8": "1", "fp16": "2"}
 VERSIONS = ("6.3", "6.4", "7.0", "7.1", "8.0", "9.0", "9.1")
 STRONGLY_TYPED_FROM = "9.0"  # nvinfer knows the key from here on
+# The TensorRT of each on x86 (DeepStream's release notes), as calibration tables number it; Jetson has other patches
+TENSORRT = {
+    "6.3": "8503", "6.4": "8601", "7.0": "8601", "7.1": "100300", "8.0": "100900", "9.0": "101401", "9.1": "101600",
+}  # fmt: skip
 RESIZES = ("cfg", "stretch", "letterbox")
-TABLE_NAME = "calibration.table"
 PARSER_FUNCTION = "NvDsInferParseYolo"
 PARSER_LIBRARY = "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
 
@@ -95,7 +98,7 @@ class DeployOptions:
         if not self.quantized:
             raise OptionsError(
                 "precision is int8, but there is no calibration_table and the ONNX file has no Q/DQ nodes: nvinfer "
-                "would build FP16 instead; give one of them"
+                "would build FP16 instead; give one of them, as traffic-yolo quantize writes both"
             )
         if VERSIONS.index(self.version) < VERSIONS.index(STRONGLY_TYPED_FROM):
             raise OptionsError(
