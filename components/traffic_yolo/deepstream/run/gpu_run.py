@@ -206,7 +206,7 @@ def _problems(parity: Parity, measured: Mapping[str, CocoMetrics], classes: Sequ
 
 def _description(summary: GpuRunSummary, model: ModelFolder, options: GpuRunOptions) -> dict[str, Any]:
     """The content of run.json."""
-    parity = {name: value for name, value in dataclasses.asdict(summary.parity).items() if name != "score_pairs"}
+    parity = summary.parity.document()
     return {
         "schema_version": SCHEMA_VERSION,
         "passed": summary.passed,
