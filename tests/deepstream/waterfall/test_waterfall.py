@@ -14,8 +14,9 @@ from kfp import dsl
 from traffic_yolo.commands.validate import command
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.component import validate as validate_component
-from traffic_yolo.deepstream.parity.agreement import Counts
+from traffic_yolo.deepstream.parity.agreement import Counts, compare
 from traffic_yolo.deepstream.validate import validate
+from traffic_yolo.deepstream.verdict import ValidationSummary
 from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
 from traffic_yolo.deepstream.waterfall.report import waterfall_figure, waterfall_sections
 from traffic_yolo.deepstream.waterfall.stages import run_waterfall
@@ -203,6 +204,15 @@ def test_the_text_names_causes_with_their_numbers_and_the_gate_that_failed(water
     assert scalars["waterfall_f1_simulator"] == 0
 
 
+def test_a_failed_stage_ends_the_step_unless_it_is_to_be_kept(waterfall: Waterfall, tmp_path: Path) -> None:
+    none = Detections.none()
+    parity = compare(none, none, num_classes=2, confidence_threshold=0.5)
+    summary = ValidationSummary(tmp_path, "test", 12, parity, {}, (), waterfall=waterfall)
+    summary.check_waterfall("keep")
+    with pytest.raises(GateError, match="nvinfer's rules: AP falls from 0.3000 to 0.2600"):
+        summary.check_waterfall("stop")
+
+
 def test_the_page_shows_stages_rules_classes_and_one_picture(waterfall: Waterfall) -> None:
     text = "".join(body for _, body in waterfall_sections(waterfall))
     assert text.count("<svg") == 1
@@ -250,9 +260,6 @@ def test_the_step_leaves_the_waterfall_and_the_command_ends_with_1_where_a_gate_
     done = CliRunner().invoke(command, [*flags, "--out", str(tmp_path / "out")])
     assert isinstance(done.exception, GateError)  # which the command line ends with exit code 1
     assert "nvinfer's rules: AP falls from" in str(done.exception)
-    kept = CliRunner().invoke(command, [*flags, "--on-failed-stage", "keep", "--out", str(tmp_path / "kept")])
-    assert (kept.exit_code, kept.exception) == (0, None)
-    assert "WATERFALL FAILED" in kept.output
     document = json.loads((tmp_path / "out" / "waterfall.json").read_text())
     assert document["passed"] is False
     (simulator,) = [stage for stage in document["stages"] if stage["key"] == "simulator"]
@@ -272,10 +279,10 @@ def test_without_a_waterfall_the_folder_and_the_numbers_are_as_before(
     summary = validate(model, unscaled_dataset, point, tmp_path / "out", waterfall=WaterfallOptions())
     assert not list((tmp_path / "out").glob("waterfall*"))
     assert not [name for name in summary.scalars if name.startswith("waterfall")]
-    summary.check_waterfall()
+    summary.check_waterfall("stop")
 
 
-def test_the_component_fails_on_a_stage_once_its_numbers_and_page_are_there_unless_they_are_to_be_kept(
+def test_the_component_fails_on_a_stage_once_its_numbers_and_page_are_there(
     model: Path,
     unscaled_dataset: Path,
     tuning: Path,
@@ -293,33 +300,25 @@ def test_the_component_fails_on_a_stage_once_its_numbers_and_page_are_there_unle
     )
     config = bad_config(model, tmp_path / "config.txt")
 
-    def run(place: Path, settings: str) -> dsl.Metrics:
-        metrics = dsl.Metrics(uri=str(place / "metrics"))
-        place.mkdir()
-        try:
-            validate_component.python_func(
-                model=dsl.Model(uri=str(model)),
-                dataset=dsl.Dataset(uri=str(unscaled_dataset)),
-                evaluation=dsl.Artifact(uri=str(evaluation)),
-                tuning=dsl.Artifact(uri=str(tuning)),
-                validation=dsl.Artifact(uri=str(place / "validation")),
-                metrics=metrics,
-                report=dsl.HTML(uri=str(place / "report.html")),
-                waterfall=True,
-                settings=settings,
-            )
-        finally:
-            assert metrics.metadata["waterfall_passed"] == 0
-            assert metrics.metadata["parity_passed"] == 1
-            assert metrics.metadata["waterfall_ap50_simulator"] < -0.1
-            assert "What each loss is due to" in (place / "report.html").read_text()
-            assert (place / "validation" / "waterfall.json").is_file()
-        return metrics
-
+    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
     with pytest.raises(SystemExit) as caught:
-        run(tmp_path / "stop", f"nvinfer_config: {config}")
+        validate_component.python_func(
+            model=dsl.Model(uri=str(model)),
+            dataset=dsl.Dataset(uri=str(unscaled_dataset)),
+            evaluation=dsl.Artifact(uri=str(evaluation)),
+            tuning=dsl.Artifact(uri=str(tuning)),
+            validation=dsl.Artifact(uri=str(tmp_path / "validation")),
+            metrics=metrics,
+            report=dsl.HTML(uri=str(tmp_path / "report.html")),
+            waterfall=True,
+            settings=f"nvinfer_config: {config}",
+        )
     assert caught.value.code == 1
     said = capsys.readouterr()
     assert said.err.splitlines()[-1].startswith("gates failed: nvinfer's rules: AP falls from")
     assert "    colour: " in said.out  # a server keeps no outputs of the task: its log says why
-    run(tmp_path / "keep", f"nvinfer_config: {config}\non_failed_stage: keep")
+    assert metrics.metadata["waterfall_passed"] == 0
+    assert metrics.metadata["parity_passed"] == 1
+    assert metrics.metadata["waterfall_ap50_simulator"] < -0.1
+    assert "What each loss is due to" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "validation" / "waterfall.json").is_file()
