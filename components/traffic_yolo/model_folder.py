@@ -19,6 +19,7 @@ LABELS_NAME = "labels.txt"
 ONNX_NAME = "model.onnx"
 EXPORT_NAME = "export.json"
 INT8_NAME, FP16_NAME = "model-int8.onnx", "model-fp16.onnx"  # as `quantize` writes them
+TABLE_NAME = "calibration.table"  # TensorRT's, for INT8 without Q/DQ nodes
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,8 @@ def read_onnx(path: Path, *, advice: str = "") -> "onnx.ModelProto":
 def onnx_metadata(path: Path) -> dict[str, str]:
     """The metadata_props of an ONNX file; our export states weights_sha256 and classes. Raises as `read_onnx`."""
     return {entry.key: entry.value for entry in read_onnx(path).metadata_props}
+
+
+def tensor_names(model: "onnx.ModelProto") -> set[str]:
+    """Names of the graph's inputs and of what its nodes give."""
+    return {each.name for each in model.graph.input} | {name for node in model.graph.node for name in node.output}

@@ -11,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from harness import Row, Work, interleaved
+import onnxruntime
+import torch
+from harness import Row, Timing, Work, interleaved
 
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.deepstream.config.nvinfer_config import ClassAttributes, NvinferConfig
@@ -30,6 +32,7 @@ from traffic_yolo.export.onnx import write_onnx
 TOPIC = "simulator"
 FOLDER = Path(__file__).parent
 IOU_THRESHOLD, CLASSES, BOXES, PICTURES = 0.45, 80, 12_998, 32
+REST_S = 0.03  # onnxruntime's threads go on spinning for a while after a run
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def rows() -> Iterator[Row]:
             yield Row(TOPIC, what, ours_s * 1e3, "ms", peer, ours_s / times[name].median_s, goal)
     reference = Path(os.environ.get("TRAFFIC_YOLO_REFERENCE", FOLDER.parents[2] / "shared" / "reference"))
     if (reference / "weights").is_dir():
-        yield _pictures(reference)
+        yield from _pictures(reference)
 
 
 def compiled_peer(compiler: str, folder: Path, objects: Objects) -> Work:
@@ -105,7 +108,8 @@ def compiled_peer(compiler: str, folder: Path, objects: Objects) -> Work:
     return run
 
 
-def _pictures(reference: Path) -> Row:
+def _pictures(reference: Path) -> Iterator[Row]:
+    """Whole pictures against the network alone, and what the steps take in one thread."""
     files = []
     for number, path in enumerate(sorted((reference / "coco").rglob("*.jpg"))[:PICTURES]):
         height, width = cv2.imread(str(path)).shape[:2]
@@ -119,15 +123,38 @@ def _pictures(reference: Path) -> Row:
         write_onnx(Network.read(weights.with_suffix(".cfg"), weights).eval(), Path(folder) / "model.onnx")
         simulator = Simulator(config, Path(folder))
         inputs = [preprocess(read_rgb(file), config, simulator.network_hw)[0][None] for file in files]
-        session = simulator._session
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"), options)
 
         def bare() -> None:
             for tensor in inputs:
                 session.run(["output"], {"input": tensor})
 
-        rivals: dict[str, Work] = {"bare": bare, "ours": lambda: simulator.detections(simulator.run(files))}
-        times = interleaved(rivals, repeats=5)
+        def steps(clock: Callable[[], float]) -> dict[str, Timing]:
+            """One thread's seconds for each step of all pictures."""
+            frames = simulator.run(files)
+            pictures = [read_rgb(file) for file in files]
+            works: dict[str, Work] = {
+                "reading and decoding": lambda: [read_rgb(file) for file in files],
+                "resizing": lambda: [preprocess(each, config, simulator.network_hw) for each in pictures],
+                "network": lambda: [simulator.rows(tensor[0]) for tensor in inputs],
+                "suppression and frames": lambda: simulator.detections(frames),
+            }
+            return interleaved(works, repeats=5, clock=clock)
+
+        whole = {"bare": bare, "ours": lambda: simulator.detections(simulator.run(files))}
+        rivals: dict[str, Work] = {}
+        for name, work in whole.items():
+            rivals[f"rest before {name}"] = lambda: time.sleep(REST_S)
+            rivals[name] = work
+        times, used = interleaved(rivals, repeats=5), interleaved(rivals, repeats=3, clock=time.process_time)
+        shares = steps(time.thread_time)
     ours, theirs = (PICTURES / times[name].median_s for name in ("ours", "bare"))
     peer = f"onnxruntime on tensors that are ready: {theirs:.1f}"
     what = "Yolo-Fastest from JPEG to objects, threshold 0.001"
-    return Row(TOPIC, what, ours, "pictures/s", peer, ours / theirs, "at least 0.8")
+    yield Row(TOPIC, what, ours, "pictures/s", peer, ours / theirs, "at least 0.8")
+    mine, bare_ms = (used[name].median_s / PICTURES * 1e3 for name in ("ours", "bare"))
+    yield Row(TOPIC, f"{what}: processor time a picture", mine, "ms", f"onnxruntime: {bare_ms:.1f} ms", bare_ms / mine)
+    for name, timing in shares.items():
+        yield Row(TOPIC, f"of that, {name}, in one thread", timing.median_s / PICTURES * 1e3, "ms")

@@ -103,11 +103,11 @@ def test_a_path_becomes_a_uri_with_its_escapes() -> None:
 
 
 def test_int8_is_written_with_a_table_or_for_a_quantized_network(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "table").write_text("TRT-8601-EntropyCalibration2\n")
+    (tmp_path / "table").write_text("TRT-8503-EntropyCalibration2\ninput: 3f800000\n")
     made = written(model, tmp_path / "a", precision="int8", calibration_table=str(tmp_path / "table"), version="7.0")
     values = NvinferConfig.read(made.nvinfer).groups["property"]
     assert (values["network-mode"], values["int8-calib-file"]) == ("1", "calibration.table")
-    assert (made.folder / "calibration.table").read_text() == "TRT-8601-EntropyCalibration2\n"
+    assert (made.folder / "calibration.table").read_text() == "TRT-8601-EntropyCalibration2\ninput: 3f800000\n"
     assert values["model-engine-file"].endswith("_b1_gpu0_int8.engine")
     quantized = onnx.load(str(model / "model.onnx"))
     quantized.graph.node.append(onnx.helper.make_node("QuantizeLinear", ["x", "s"], ["y"]))
@@ -117,6 +117,26 @@ def test_int8_is_written_with_a_table_or_for_a_quantized_network(model: Path, tm
     assert (values["network-mode"], values["strongly-typed"]) == ("0", "1")
     assert values["model-engine-file"].endswith("_b1_gpu0_fp32.engine")
     assert "int8-calib-file" not in values
+
+
+def test_a_table_that_the_engine_could_not_be_built_by_is_refused(model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    int8 = {"precision": "int8", "calibration_table": str(table)}
+    table.write_text("TRT-8503-EntropyCalibration2\nconv_0: 3f800000\n")
+    with pytest.raises(ModelError, match="none of which the ONNX file has; traffic-yolo quantize writes one of this"):
+        written(model, tmp_path / "a", **int8)
+    table.write_text("TRT-8503-MinMaxCalibration\ninput: 3f800000\n")
+    with pytest.raises(ModelError, match="is of MinMaxCalibration, and nvinfer's calibrator is EntropyCalibration2"):
+        written(model, tmp_path / "a", **int8)
+    table.write_text("TRT-8503-EntropyCalibration2\ninput: 3f800000\n")
+    with pytest.raises(ModelError, match="names the tensors of model.onnx, and DeepStream-Yolo's builder gives"):
+        written(model, tmp_path / "a", model_format="darknet", **int8)
+    quantized = onnx.load(str(model / "model.onnx"))
+    quantized.graph.node.append(onnx.helper.make_node("QuantizeLinear", ["x", "s"], ["y"]))
+    onnx.save(quantized, tmp_path / "quantized.onnx")
+    with pytest.raises(ModelError, match="has Q/DQ nodes, beside which TensorRT takes no table"):
+        written(model, tmp_path / "a", onnx=str(tmp_path / "quantized.onnx"), **int8)
+    assert not (tmp_path / "a").exists()
 
 
 def test_an_onnx_file_of_other_weights_is_refused(model: Path, tmp_path: Path) -> None:

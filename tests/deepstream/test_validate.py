@@ -269,6 +269,8 @@ def parity(matched: int, unexplained: int) -> Parity:
         score_difference_quantiles=(),
         per_class=(Counts(matched, unexplained, 0),),
         score_pairs=np.zeros((0, 2), np.float32),
+        only_left_images=np.zeros(0, np.int64),
+        only_right_images=np.zeros(0, np.int64),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from traffic_yolo.deepstream.run.options import IMAGE_PARSER
+from traffic_yolo.deepstream.config.deploy_config import IMAGE_PARSER
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from traffic_yolo.calibration_table import CalibrationTable
 from traffic_yolo.cli import main
 from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config
 from traffic_yolo.deepstream.waterfall.networks import onnx_rows
@@ -37,7 +38,7 @@ def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
     assert code == 0
     assert result["command"] == "quantize"
     assert sorted(path.name for path in out.iterdir()) == [
-        "model-fp16.onnx", "model-int8.onnx", "quantization.json", "quantization.txt",
+        "calibration.table", "model-fp16.onnx", "model-int8.onnx", "quantization.json", "quantization.txt",
     ]  # fmt: skip
     names = [each["name"] for each in result["settings"]]
     assert names[:4] == ["float32", "fp16", "int8", "int8, 1 more in float"]
@@ -51,6 +52,10 @@ def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
     assert result["noise"]
     assert result["calibration"]["pictures"] == 3
     assert (out / "quantization.txt").read_text().startswith("setting")
+    table = CalibrationTable.read(out / "calibration.table")
+    assert f"with the ranges of {len(table.scales)} tensors" in (out / "quantization.txt").read_text()
+    assert result["table_tensors"] == len(table.scales)
+    _the_table_says_what_the_int8_file_says(table, out / "model-int8.onnx")
     folder = ModelFolder.open(model)
     for name in ("model-int8.onnx", "model-fp16.onnx"):
         onnx.checker.check_model(str(out / name), full_check=True)
@@ -60,15 +65,30 @@ def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
         assert np.isfinite(rows).all()
 
 
+def _the_table_says_what_the_int8_file_says(table: CalibrationTable, int8: Path) -> None:
+    """Every scale of a Q node on a tensor of pictures is the table's, to the last bit: one calibration, two forms."""
+    graph = onnx.load(int8).graph
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    scales = {
+        node.input[0]: values[node.input[1]]
+        for node in graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] not in values
+    }
+    assert len(scales) > 2
+    for tensor, scale in scales.items():
+        assert table.scales[tensor] == pytest.approx(float(scale), rel=1e-6)
+
+
 def test_a_loss_beyond_the_limit_is_exit_code_one_and_the_folder_is_there(
     model: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call = CALL + " --keep-float 0 --max-ap-drop 0.0001 --no-fp16 --percentile 60"
+    call = CALL + " --keep-float 0 --max-ap-drop 0.0001 --no-fp16 --no-table --percentile 60"
     code, said, _ = run(capsys, call, model=model, dataset=dataset, out=tmp_path / "out")
     assert code == 1
     assert "beyond the limit: INT8 loses" in said
     assert "--keep-float auto" in said
     assert not (tmp_path / "out" / "model-fp16.onnx").exists()
+    assert not (tmp_path / "out" / "calibration.table").exists()
     assert json.loads((tmp_path / "out" / "quantization.json").read_text())["passed"] is False
 
 

@@ -50,4 +50,4 @@ def command(
     values: dict[str, Any] = {"out": out, "passed": validated.passed, "problems": validated.problems}
     values |= {**validated.scalars, "report": out / "report.html"}
     print_result(f"{validated.text}\nreport {out / 'report.html'}", values, as_json=as_json)
-    validated.check_waterfall()
+    validated.check_waterfall(options.on_failed_stage)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 
 from traffic_yolo.compression.prune_network import network_size
 from traffic_yolo.darknet.cfg import Cfg
@@ -171,7 +172,9 @@ def _latencies(models: tuple[ModelFolder, ModelFolder]) -> Iterator[Latency]:
 
 
 def _int8(folder: Path) -> Any:
-    session = onnxruntime.InferenceSession(str(folder / INT8_NAME), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # as the runtimes beside it; by itself it knows no limit
+    session = onnxruntime.InferenceSession(str(folder / INT8_NAME), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda picture: session.run(None, {name: picture})
 

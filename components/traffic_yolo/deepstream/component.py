@@ -64,6 +64,8 @@ def validate(
     shutil.copyfile(Path(validation.path) / "report.html", report.path)
     for name, value in validated.scalars.items():
         metrics.log_metric(name, value)
+    with one_line_errors():
+        validated.check_waterfall(options.on_failed_stage)
 
 
 @dsl.component(base_image=image("deepstream"), install_kfp_package=False)

@@ -8,12 +8,12 @@ from traffic_yolo.deepstream.config.app_config import SOURCES_NAME, AppConfig, a
 from traffic_yolo.deepstream.config.bundle_check import check_published
 from traffic_yolo.deepstream.config.deploy_config import (
     CONFIG_NAME,
-    TABLE_NAME,
     DeployOptions,
     deploy_config,
     named_by_content,
 )
 from traffic_yolo.deepstream.config.engine_names import onnx_is_quantized
+from traffic_yolo.deepstream.config.int8_table import fitting_table
 from traffic_yolo.deepstream.config.lint import ConfigLint, lint
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.options import AppOptions, ConfigOptions
@@ -22,6 +22,7 @@ from traffic_yolo.errors import ModelError, OptionsError
 from traffic_yolo.model_folder import (
     CFG_NAME,
     LABELS_NAME,
+    TABLE_NAME,
     WEIGHTS_NAME,
     ModelFolder,
     labels_text,
@@ -70,9 +71,11 @@ def write_deployment(
     for a model folder without the files, or a bundle with another file than was published.
     """
     target, folder = output_path(out), ModelFolder.open(model)
-    table = existing_path(options.calibration_table, what="calibration table") if options.calibration_table else None
     check_published(folder.path)
     onnx_path = _onnx(folder, options)
+    table = None
+    if options.calibration_table:
+        table = fitting_table(options.calibration_table, folder, onnx_path, version=options.version)
     confidence, iou, by_class = _thresholds(folder, options, tuning)
     deploy = DeployOptions(
         confidence_threshold=confidence,
@@ -96,8 +99,10 @@ def write_deployment(
     nvinfer_name = CONFIG_NAME.replace("txt", suffix)
     application = None if not app.sources else app_config(app, batch=deploy.batch, nvinfer_name=nvinfer_name)
     with atomic_folder(target) as made:
-        for source, name in _files(folder, config, onnx_path, table):
+        for source, name in _files(folder, config, onnx_path):
             shutil.copyfile(source, made / name)
+        if table is not None:
+            write_text(made / TABLE_NAME, table.text)
         write_text(made / LABELS_NAME, labels_text(folder.classes))
         write_text(made / nvinfer_name, config.to_text(options.form))
         app_name = _write_application(made, application, options.form, suffix)
@@ -156,15 +161,11 @@ def _onnx(folder: ModelFolder, options: ConfigOptions) -> Path | None:
     return path
 
 
-def _files(
-    folder: ModelFolder, config: NvinferConfig, onnx_path: Path | None, table: Path | None
-) -> list[tuple[Path, str]]:
+def _files(folder: ModelFolder, config: NvinferConfig, onnx_path: Path | None) -> list[tuple[Path, str]]:
     """(where a file lies, its name beside the configuration) of the model's files."""
     if onnx_path is not None:
-        files = [(onnx_path, config.text("onnx-file"))]
-    else:
-        files = [(folder.path / name, name) for name in (CFG_NAME, WEIGHTS_NAME)]
-    return [*files, *([(table, TABLE_NAME)] if table is not None else [])]
+        return [(onnx_path, config.text("onnx-file"))]
+    return [(folder.path / name, name) for name in (CFG_NAME, WEIGHTS_NAME)]
 
 
 def _write_application(made: Path, application: AppConfig | None, form: str, suffix: str) -> str:

@@ -13,6 +13,12 @@ class ValidateOptions:
     require_parity: bool = option(
         False, "Fail, and leave nothing, where the model is beyond the limits of parity, or of the waterfall."
     )
+    on_failed_stage: str = option(
+        "stop",
+        "What follows where a stage of the waterfall is beyond its limits: stop (exit code 1; of a failed task a "
+        "server keeps the log alone), or keep (the step succeeds, and its report says it).",
+        choices=("stop", "keep"),
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

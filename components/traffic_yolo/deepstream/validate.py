@@ -233,7 +233,7 @@ def _left(protocol: Protocol) -> str:
 
 def _description(summary: ValidationSummary, model: ModelFolder, nms: NmsOptions, protocol: Protocol) -> dict[str, Any]:
     """The content of parity.json."""
-    parity = {name: value for name, value in dataclasses.asdict(summary.parity).items() if name != "score_pairs"}
+    parity = summary.parity.document()
     per_class = [
         {"class_name": name, **dataclasses.asdict(counts)}
         | {"agreement": counts.agreement, "explained_agreement": counts.explained_agreement}

@@ -60,9 +60,9 @@ class ValidationSummary:
             line += f"\nPARITY FAILED: {'; '.join(self.problems)}"
         return f"{line}\n{self.waterfall.text}" if self.waterfall else line
 
-    def check_waterfall(self) -> None:
-        """Raises `GateError` where a stage of the waterfall is beyond its limits."""
-        if self.waterfall and not self.waterfall.passed:
+    def check_waterfall(self, on_failed_stage: str) -> None:
+        """Raises `GateError` where a stage of the waterfall is beyond its limits and `on_failed_stage` is "stop"."""
+        if on_failed_stage == "stop" and self.waterfall and not self.waterfall.passed:
             raise GateError("; ".join(self.waterfall.problems))
 
 

@@ -111,6 +111,7 @@ def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float3
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()  # onnxruntime itself knows no container's limit
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     deployed = DeployedNetwork(network).eval()
     size = np.array([network.input_hw[1], network.input_hw[0]] * 2, np.float32)

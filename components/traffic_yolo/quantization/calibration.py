@@ -21,20 +21,29 @@ ENTROPY_LEVELS = 128  # of a signed byte's one side
 
 
 def tensor_ranges(
-    model: onnx.ModelProto, tensors: Sequence[str], inputs: Inputs, *, method: str, percentile: float
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    inputs: Inputs,
+    *,
+    method: str,
+    percentile: float,
+    others: Sequence[str] = (),
 ) -> dict[str, float]:
     """Of each of `tensors` the magnitude that becomes 127: above 0, and 1 for a tensor that is 0 throughout.
 
     One look finds the largest magnitudes, a second fills histograms up to them, so that memory does not grow with the
-    pictures. Raises `ModelError` for a tensor that is not finite.
+    pictures. Of `others` (none of `tensors`) those have a range whose values are finite: an activation may be made of
+    steps that overflow. Raises `ModelError` for one of `tensors` that is not finite.
     """
+    required, tensors = frozenset(tensors), [*tensors, *others]
     read = TensorReader(model, tensors)
     largest: dict[str, float] = dict.fromkeys(tensors, 0.0)
     for tensor in inputs():
         for name, values in read(tensor).items():
-            largest[name] = max(largest[name], float(np.abs(values).max()))
-            if not np.isfinite(largest[name]):
+            largest[name] = float(np.maximum(largest[name], np.abs(values).max()))  # keeps NaN
+            if name in required and not np.isfinite(largest[name]):
                 raise ModelError(f"the float network gives {name} values that are not finite; the weights are broken")
+    tensors = [name for name in tensors if np.isfinite(largest[name])]
     bins = ENTROPY_BINS if method == ENTROPY else PERCENTILE_BINS
     collector = HistogramCollector(
         method=method, symmetric=True, num_bins=bins, num_quantized_bins=ENTROPY_LEVELS, percentile=percentile,

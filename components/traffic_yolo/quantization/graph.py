@@ -14,6 +14,11 @@ from traffic_yolo.onnx_file import read_onnx
 
 # What says that somebody has quantised a graph already (onnx/onnxruntime operators; Q/DQ, integer and fused kinds)
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
+# One value of each of their inputs gives one of the output: activations, and what they are made of
+_POINTWISE = frozenset({
+    "Add", "Clip", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min",
+    "Mish", "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu", "Sigmoid", "Softplus", "Sub", "Tanh",
+})  # fmt: skip
 _LAYER = re.compile(r"/layers\.([0-9]+)/")  # `Network.layers`, as the tracer names nodes
 
 
@@ -99,6 +104,40 @@ def remove_unread(model: onnx.ModelProto, kinds: Collection[str]) -> None:
 def decoding_nodes(model: onnx.ModelProto) -> set[str]:
     """Names of the nodes between the output convolutions and the graph's outputs, these convolutions left out."""
     return {node.name for node in _before_outputs(model) if node.op_type != "Conv"}
+
+
+def float_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The graph's input and every float tensor of pictures up to the output convolutions, in the graph's order.
+
+    Those are what TensorRT wants a range of without Q/DQ nodes. What is decoded is left out, and what depends on the
+    input by its shape alone.
+    """
+    typed = onnx.shape_inference.infer_shapes(model).graph
+    floats = {each.name for each in typed.value_info if each.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    floats |= {node.input[0] for node in model.graph.node if node.op_type == "Conv"}
+    ends = {node.name for node in _before_outputs(model)}
+    found = [each.name for each in model.graph.input]
+    reached = set(found)
+    for node in model.graph.node:  # in order: each comes after those it reads
+        if node.name not in ends and node.op_type != "Shape" and reached & set(node.input):
+            reached |= set(node.output)
+            found += [name for name in node.output if name in floats]
+    return tuple(found)
+
+
+def block_tensors(model: onnx.ModelProto, convolution: Convolution) -> set[str]:
+    """What TensorRT fuses into this convolution's result: its output, and what is made of that alone, value by value.
+
+    An activation of several nodes (Mish) is among it, a sum with another tensor, a pooling and a join are not.
+    """
+    constants = {each.name for each in model.graph.initializer}
+    constants |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
+    block = {convolution.writes}
+    for node in model.graph.node:
+        inputs = set(node.input) - constants - {""}
+        if node.op_type in _POINTWISE and inputs and inputs <= block:
+            block |= set(node.output)
+    return block
 
 
 def _output_nodes(model: onnx.ModelProto) -> set[str]:

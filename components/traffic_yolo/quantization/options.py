@@ -45,6 +45,7 @@ class QuantizeOptions:
     )
     train_rate: float = option(1e-4, "Learning rate of that training, above 0.", least=0, most=1)
     fp16: bool = option(True, "Also write the FP16 file.")
+    table: bool = option(True, "Also write TensorRT's calibration table, for DeepStream before 9.")
     seed: int = option(0, "Of the draw of calibration pictures.", least=0)
 
     def __post_init__(self) -> None:

@@ -11,17 +11,19 @@ from typing import Any
 
 import onnx
 
+from traffic_yolo.calibration_table import CalibrationTable
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.detect import network_input
 from traffic_yolo.detection.protocol import check_same_classes
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.export.export_model import export_model
-from traffic_yolo.model_folder import FP16_NAME, INT8_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.model_folder import FP16_NAME, INT8_NAME, TABLE_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.progress import stage
-from traffic_yolo.quantization.calibration import tensor_ranges
+from traffic_yolo.quantization.calibration import Inputs, tensor_ranges
 from traffic_yolo.quantization.calibration_set import choose_pictures
-from traffic_yolo.quantization.graph import Convolution, convolutions, read_float_graph
+from traffic_yolo.quantization.graph import Convolution, convolutions, float_tensors, read_float_graph
 from traffic_yolo.quantization.half import in_half
+from traffic_yolo.quantization.implicit import calibration_table
 from traffic_yolo.quantization.judge import Precision, judge
 from traffic_yolo.quantization.options import AUTO, TRAIN, QuantizeOptions
 from traffic_yolo.quantization.qat import QatTraining, train_quantised
@@ -32,7 +34,7 @@ from traffic_yolo.storage.whole_folder import check_new_folder
 from traffic_yolo.training.fake_quantise import QUANTISERS_NAME
 
 SCHEMA_VERSION = 1
-RESULT_NAME, TABLE_NAME = "quantization.json", "quantization.txt"
+RESULT_NAME, TEXT_NAME = "quantization.json", "quantization.txt"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Setting:
 class Quantization:
     """What was done. `settings`: the float file first. `chosen`: the setting of the INT8 file.
 
-    `problem`: why it is beyond the limit, "" where it is not. `noise`: by layer, what the scan found; empty where
-    layers were named. `calibration`: how many pictures of each site and band of brightness ranges were found on.
+    `table`: tensors that have a range in the calibration table, 0 where none was asked for. `problem`: why the INT8
+    file is beyond the limit, "" where it is not. `noise`: by layer, what the scan found; empty where layers were named.
+    `calibration`: how many pictures of each site and band of brightness ranges were found on.
     """
 
     out: Path
@@ -64,6 +67,7 @@ class Quantization:
     convolutions: int
     settings: tuple[Setting, ...]
     chosen: Setting
+    table: int
     problem: str
     noise: dict[int, float]
     calibration: dict[str, Any]
@@ -93,6 +97,8 @@ class Quantization:
         lines.append(f"layers in float besides those before [yolo]: {kept or 'none'}")
         count, method = self.calibration["pictures"], self.options.calibration_method
         lines.append(f"ranges by {method} of {count} pictures of the split {TRAIN}")
+        if self.table:
+            lines.append(f"{TABLE_NAME}: the same for DeepStream before 9, with the ranges of {self.table} tensors")
         if self.options.train:
             lines.append(f"trained for {self.options.train} updates in {_training_folder(self.out)}")
         return "\n".join([*lines, *([f"beyond the limit: {self.problem}"] if self.problem else [])])
@@ -113,6 +119,7 @@ class Quantization:
             "convolutions": self.convolutions,
             "settings": rows,
             "kept": list(self.chosen.kept),
+            "table_tensors": self.table,
             "noise": [{"layer": layer, "share": share} for layer, share in self.noise.items()],
             "calibration": self.calibration,
             "options": dataclasses.asdict(self.options),
@@ -120,7 +127,7 @@ class Quantization:
 
 
 def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOptions | None = None) -> Quantization:
-    """Writes the folder `out`: the INT8 and FP16 files, quantization.json and quantization.txt.
+    """Writes the folder `out`: the INT8 and FP16 files, the calibration table, quantization.json and quantization.txt.
 
     Ranges are found on pictures of the data set's split train, AP is measured on `options.split`. Convolutions before
     [yolo] always stay float. Raises `ModelError` for a model folder without an ONNX file, for one that is quantised
@@ -144,10 +151,7 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
     with stage("choosing calibration pictures"):
         chosen, bands = choose_pictures(data.split(TRAIN), options.calibration_pictures, load, seed=options.seed)
     with stage("finding ranges"):
-        ranges = tensor_ranges(
-            graph, sorted({each.reads for each in candidates}), lambda: map(load, chosen),
-            method=options.calibration_method, percentile=options.percentile,
-        )  # fmt: skip
+        ranges = _ranges(graph, candidates, lambda: map(load, chosen), options)
     quantised = QdqGraph(graph, candidates, ranges)
     noise: dict[str, float] = {}
     if options.kept_layers is None and options.kept_count != 0:
@@ -185,7 +189,9 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
                 updates=options.train, learning_rate=options.train_rate, seed=options.seed,
             )  # fmt: skip
             delivered = trained.delivered(Path(scratch) / "run", folder)
-            taught = _Trained.of(trained, delivered, Path(scratch) / "model", data, options, kept)
+            taught = _Trained.of(
+                trained, delivered, Path(scratch) / "model", data, options, kept, lambda: map(load, chosen)
+            )
             tried = [*tried, taught.int8]
         best = smallest_within(start.precision, tried, options.max_ap_drop)
         if taught is not None and drop_within(start.precision, taught.int8.precision, options.max_ap_drop):
@@ -196,10 +202,16 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
             written = taught.files
             halves = [dataclasses.replace(each, written="") for each in halves] + taught.halves
             rows.insert(-1, taught.float32)
+        table = None
+        if options.table:
+            if taught is not None and is_trained:
+                table = taught.table
+            else:
+                table = calibration_table(graph, found, tried[best].kept, ranges)
         result = Quantization(
             out=target, split=options.split, pictures=len(data.split(options.split)), convolutions=len(found),
             settings=(start, *halves, *rows), chosen=next(each for each in rows if each.written == INT8_NAME),
-            problem=_problem(start.precision, tried[best], options),
+            table=len(table.scales) if table else 0, problem=_problem(start.precision, tried[best], options),
             noise={each.layer: noise[each.node] for each in candidates if each.node in noise},
             calibration=_calibration(chosen, bands), options=options,
         )  # fmt: skip
@@ -208,20 +220,23 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
                 shutil.copytree(taught.folder, place, dirs_exist_ok=True)
             for name, model_proto in written.items():
                 write_bytes(place / name, model_proto.SerializeToString(deterministic=True))
+            if table is not None:
+                write_text(place / TABLE_NAME, table.text)
             write_json(place / RESULT_NAME, result.document())
-            write_text(place / TABLE_NAME, f"{result.text}\n")
+            write_text(place / TEXT_NAME, f"{result.text}\n")
     return result
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """What a training made: its model folder, its rows and the graphs of its files by name."""
+    """What a training made: its model folder, its rows, the graphs of its files by name, and its calibration table."""
 
     folder: Path
     float32: Setting
     int8: Setting
     halves: list[Setting]
     files: dict[str, onnx.ModelProto]
+    table: CalibrationTable | None
 
     @classmethod
     def of(
@@ -232,15 +247,21 @@ class _Trained:
         data: DataSet,
         options: QuantizeOptions,
         kept: tuple[int, ...],
+        inputs: Inputs,
     ) -> "_Trained":
-        """Exports what lies in `run` to `folder` and measures it; layers `kept` stay float."""
+        """Exports what lies in `run` to `folder` and measures it; layers `kept` stay float. `inputs`: for the table."""
         export_model(run, folder, dataset=data.root)
         shutil.copy(training.run / QUANTISERS_NAME, folder)
         model = ModelFolder.open(folder)
         graph = read_float_graph(model.onnx_path)
         found = convolutions(graph, where=model.onnx_path)
         chosen = [each for each in found if not each.is_output and each.layer not in kept]
-        int8 = QdqGraph(graph, chosen, training.by_tensor(chosen)).with_int8(chosen)
+        trained = training.by_tensor(chosen)
+        int8 = QdqGraph(graph, chosen, trained).with_int8(chosen)
+        table = None
+        if options.table:
+            candidates = [each for each in found if not each.is_output]
+            table = calibration_table(graph, found, kept, _ranges(graph, candidates, inputs, options) | trained)
         files = {INT8_NAME: int8, **({FP16_NAME: in_half(graph)} if options.fp16 else {})}
         named = {"float32": graph, **files}
         measured = judge(named, model, data, options.split, what="measuring AP")
@@ -252,7 +273,19 @@ class _Trained:
             Setting(f"{_name(kept)}, trained", measured[1], sizes[1], len(chosen), tuple(sorted(kept))),
             halves,
             files,
+            table,
         )
+
+
+def _ranges(
+    graph: onnx.ModelProto, candidates: Sequence[Convolution], inputs: Inputs, options: QuantizeOptions
+) -> dict[str, float]:
+    """What becomes 127 of each tensor that `candidates` read; for a table, of every tensor that TensorRT asks for."""
+    read = sorted({each.reads for each in candidates})
+    others = [name for name in float_tensors(graph) if name not in read] if options.table else []
+    return tensor_ranges(
+        graph, read, inputs, method=options.calibration_method, percentile=options.percentile, others=others
+    )
 
 
 def _training_folder(out: Path) -> Path:

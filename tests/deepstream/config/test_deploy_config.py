@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from traffic_yolo.deepstream.config.deploy_config import DeployOptions, deploy_config, named_by_content
+from traffic_yolo.deepstream.config.deploy_config import (
+    IMAGE_PARSER,
+    DeployOptions,
+    deploy_config,
+    named_by_content,
+)
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.model_folder import ModelFolder
@@ -53,6 +58,17 @@ def test_darknet_configuration_names_the_pair_and_the_builder(model: Path) -> No
     text = deploy_config(ModelFolder.open(model), options).to_text()
     assert "# relative to the working directory: start in this file's folder\ncustom-network-config=model.cfg" in text
     assert "rename model_b1_gpu0_fp16.engine, which the build leaves\nmodel-engine-file=model-" in text
+
+
+def test_the_library_is_ours_for_rows_and_the_builder_for_a_darknet_pair(model: Path) -> None:
+    folder = ModelFolder.open(model)
+
+    def library(**options: str) -> str:
+        return deploy_config(folder, DeployOptions(**options)).text("custom-lib-path")  # type: ignore[arg-type]
+
+    assert library() == IMAGE_PARSER
+    assert library(model_format="darknet") == "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
+    assert library(parser_library="/a/b.so") == library(parser_library="/a/b.so", model_format="darknet") == "/a/b.so"
 
 
 def test_a_file_named_by_its_content_gives_its_engine_the_name_that_nvinfer_looks_for(model: Path) -> None:
@@ -108,6 +124,10 @@ def test_a_threshold_of_an_unknown_class_is_refused(model: Path) -> None:
         ({"precision": "int8"}, "no calibration_table and the ONNX file has no Q/DQ nodes"),
         ({"precision": "int8", "quantized": True, "version": "8.0"}, "from 9.0 on .* found version 8.0"),
         ({"precision": "int8", "quantized": True, "model_format": "darknet"}, "needs a calibration_table"),
+        (
+            {"parser_library": "/a/libtraffic_yolo_parser.so", "model_format": "darknet"},
+            "builds no engine of a Darknet",
+        ),
         ({"version": "5.1"}, "version is '5.1'; expected one of 6.3, "),
         ({"resize": "crop"}, "resize is 'crop'; expected one of cfg, stretch, letterbox"),
     ],

@@ -163,8 +163,12 @@ def test_int8_without_a_table_is_an_error_unless_the_network_is_quantized(findin
     assert one_of(findings(int8.replace("strongly-typed=1", ""))) == ("int8-without-table", "error", 4)
     missing = int8.replace("strongly-typed=1", "int8-calib-file=calib.table")
     assert one_of(findings(missing)) == ("int8-without-table", "error", 5)
-    (tmp_path / "calib.table").write_text("TRT\n")
+    table = tmp_path / "calib.table"
+    table.write_text("TRT-8503-EntropyCalibration2\nx: 3f800000\n")
     assert findings(missing) == []
+    for unfit in ("TRT\n", "TRT-8503-MinMaxCalibration\nx: 3f800000\n", "TRT-8503-EntropyCalibration2\nz: 3f800000\n"):
+        table.write_text(unfit)
+        assert one_of(findings(missing)) == ("int8-table", "error", 5)
 
 
 def test_an_engine_older_than_its_model_is_stale(findings: Findings, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.simulate.preprocess import preprocess
 from traffic_yolo.deepstream.simulate.simulator import Simulator
 from traffic_yolo.detection.detect import read_rgb
-from traffic_yolo.errors import ModelError
+from traffic_yolo.errors import ModelError, PictureError
 from traffic_yolo.model_folder import ModelFolder
 
 
@@ -71,6 +71,26 @@ def test_a_higher_threshold_needs_no_second_inference(model: Path, dataset: Path
     assert 0 < len(one) < len(simulator.detections(frames))
     for field in dataclasses.fields(one):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_pictures_beside_one_another_give_the_rows_of_one_after_the_other_in_order(
+    model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)  # whatever this machine has
+    pictures = DataSet.open(dataset).split("test") * 3
+    alone = Simulator(config_of(model), model, at_once=1).run(pictures)
+    beside = Simulator(config_of(model), model).run(pictures)
+    assert [frame.image_id for frame in beside] == [picture.image_id for picture in pictures]
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+        assert (one.frame_hw, one.placement) == (other.frame_hw, other.placement)
+
+
+def test_a_picture_that_is_missing_ends_the_run_whichever_thread_meets_it(model: Path, dataset: Path) -> None:
+    pictures = list(DataSet.open(dataset).split("test"))
+    gone = dataclasses.replace(pictures[-1], path=pictures[-1].path.with_name("gone.png"))
+    with pytest.raises(PictureError, match=r"gone\.png"):
+        Simulator(config_of(model), model).run([*pictures, gone, *pictures])
 
 
 def test_a_threshold_below_the_floor_is_refused(model: Path) -> None:

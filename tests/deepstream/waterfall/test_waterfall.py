@@ -1,5 +1,6 @@
 """What is said of a waterfall: sums as shown, gates, named causes, and the page; and the step and the command with it."""
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -13,8 +14,9 @@ from kfp import dsl
 from traffic_yolo.commands.validate import command
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.component import validate as validate_component
-from traffic_yolo.deepstream.parity.agreement import Counts
+from traffic_yolo.deepstream.parity.agreement import Counts, compare
 from traffic_yolo.deepstream.validate import validate
+from traffic_yolo.deepstream.verdict import ValidationSummary
 from traffic_yolo.deepstream.waterfall.options import WaterfallOptions
 from traffic_yolo.deepstream.waterfall.report import waterfall_figure, waterfall_sections
 from traffic_yolo.deepstream.waterfall.stages import run_waterfall
@@ -87,7 +89,7 @@ def test_a_stage_that_loses_a_box_is_counted_by_class_and_held_to_the_limit(judg
     assert one_less.values["f1"] == pytest.approx(46 / 47)
     assert one_less.values["ap50"] == pytest.approx((94 / 101 + 1) / 2)
     row = rule_row(judge, "edge", "", before=whole, after=one_less, start=whole, alone=one_less)
-    assert (row.lost, row.gained) == (1, 0)
+    assert (row.lost.value, row.gained) == (1, Interval(0, 0, 0))
     assert row.steps == row.alone
     shown = stage_of(judge, "simulator", "nvinfer", one_less, before=("onnx", whole), rows=[row])
     car, bus = shown.per_class
@@ -104,13 +106,43 @@ def test_a_cause_is_named_only_where_its_interval_excludes_nothing(judge: Judge,
     """One box of 24 lies in one picture of eight, which a third of the resamples leave out; eight boxes are in all."""
     whole = judge.state(found(truth), (0.5, 0.5))
     one_less = judge.state(found(truth, skip=1), (0.5, 0.5))
-    assert rule_row(judge, "a", "", before=whole, after=one_less, start=whole, alone=None).named == ()
+    assert rule_row(judge, "a", "", before=whole, after=one_less, start=whole, alone=None).named_for == ()
     buses = judge.state(found(truth).select(found(truth).class_ids == 0), (0.5, 0.5))
     row = rule_row(judge, "b", "", before=whole, after=buses, start=whole, alone=None)
-    assert {each.name for each in row.named} == {"ap", "ap50", "f1"}
+    assert row.named_for == ("ap", "ap50", "f1", "lost")
+    assert row.lost == Interval(8, 8, 8)  # one in every picture, so that all resamples have eight
     assert row.alone == ()
     back = rule_row(judge, "c", "", before=buses, after=whole, start=whole, alone=None)
-    assert {each.name for each in back.named} == {"ap", "ap50", "f1"}  # what wins is a cause as well
+    assert back.named_for == ("ap", "ap50", "f1", "gained")  # what wins is a cause as well
+
+
+def test_boxes_that_come_and_go_name_a_rule_that_moves_no_number(judge: Judge, truth: GroundTruth) -> None:
+    """Each picture loses a wrong box and gains another: AP and F1 stay, and no resample is without either."""
+    right = found(truth)
+
+    def with_wrong(place: float) -> Detections:
+        boxes = np.tile(np.array([place, 80, place + 9, 89], np.float32), (8, 1))
+        wrong = Detections(np.arange(8), boxes, np.full(8, 0.6, np.float32), np.zeros(8, np.int64))
+        return Detections.concatenate([right, wrong])
+
+    before, after = judge.state(with_wrong(10), (0.5, 0.5)), judge.state(with_wrong(70), (0.5, 0.5))
+    row = rule_row(judge, "resize", "", before=before, after=after, start=before, alone=after)
+    assert row.named == ()
+    assert row.named_for == ("lost", "gained")
+    assert (row.lost, row.gained) == (Interval(8, 8, 8), Interval(8, 8, 8))
+
+
+def test_boxes_of_few_pictures_name_nothing_and_of_a_single_group_neither(truth: GroundTruth) -> None:
+    """Boxes of one picture of eight are missing from a third of the resamples; those of four from hardly one."""
+    of_eight = Judge(truth, groups_of([""] * 8, of="picture"), resamples=1000)
+    one, four = of_eight.count(np.array([3, 3])), of_eight.count(np.array([0, 2, 4, 6]))
+    assert (one.value, one.low) == (2, 0)
+    assert one.high > 4
+    assert four.value == 4
+    assert 0 < four.low < 4 < four.high
+    alone = Judge(truth, dataclasses.replace(groups_of([""] * 8, of="site"), places=np.zeros(8, np.int64), count=1))
+    whole, less = alone.state(found(truth), (0.5, 0.5)), alone.state(found(truth, skip=9), (0.5, 0.5))
+    assert rule_row(alone, "a", "", before=whole, after=less, start=whole, alone=less).named_for == ()
 
 
 def test_thresholds_move_f1_and_no_ap(judge: Judge, truth: GroundTruth) -> None:
@@ -142,7 +174,7 @@ def moved(name: str, first: float, second: float, low: float, high: float) -> Di
 def waterfall() -> Waterfall:
     steps = (moved("ap", 0.3, 0.26, -0.06, -0.02), moved("ap50", 0.5, 0.49, -0.03, 0.01), moved("f1", 0.6, 0.6, 0, 0))
     values = {"ap": 0.26, "ap50": 0.49, "f1": 0.6}
-    row = RuleRow("filter", "nearest instead of bilinear", values, steps, steps, lost=5, gained=2)
+    row = RuleRow("filter", "nearest instead of bilinear", values, steps, steps, Interval(5, 2, 9), Interval(2, 0, 4))
     classes = (ClassNumbers("CAR", 0.3, 0.5, 0.6, 0, 0), ClassNumbers("traffic <light>", None, None, 0.0, 0, 0))
     start = {"ap": 0.3, "ap50": 0.5, "f1": 0.6}
     first = Stage("onnx", "ONNX", start, start, classes)
@@ -156,13 +188,13 @@ def waterfall() -> Waterfall:
 def test_what_is_nothing_as_shown_is_no_cause() -> None:
     """Sure, and too small to print: +0.0000 would be named otherwise."""
     steps = (moved("ap", 0.3, 0.30004, 0.00002, 0.00006), moved("f1", 0.3, 0.30006, 0.00002, 0.00009))
-    row = RuleRow("edge", "", {"ap": 0.30004, "f1": 0.30006}, steps, (), lost=0, gained=0)
-    assert [each.name for each in row.named] == ["f1"]
+    row = RuleRow("edge", "", {"ap": 0.30004, "f1": 0.30006}, steps, (), Interval(0, 0, 0), Interval(0, 0, 0))
+    assert row.named_for == ("f1",)
 
 
 def test_the_text_names_causes_with_their_numbers_and_the_gate_that_failed(waterfall: Waterfall) -> None:
     lines = waterfall.text.split("\n")
-    assert "    filter: -0.0400 AP (-0.0600 to -0.0200)" in lines
+    assert "    filter: -0.0400 AP (-0.0600 to -0.0200), 5 (2 to 9) boxes lost" in lines
     assert "nvinfer's rules" in lines[2]
     assert "5 boxes lost, 2 gained" in lines[2]
     assert lines[-1].startswith("WATERFALL FAILED: nvinfer's rules: AP falls from 0.3000")
@@ -172,10 +204,27 @@ def test_the_text_names_causes_with_their_numbers_and_the_gate_that_failed(water
     assert scalars["waterfall_f1_simulator"] == 0
 
 
+def test_a_failed_stage_ends_the_step_unless_it_is_to_be_kept(waterfall: Waterfall, tmp_path: Path) -> None:
+    none = Detections.none()
+    parity = compare(none, none, num_classes=2, confidence_threshold=0.5)
+    summary = ValidationSummary(tmp_path, "test", 12, parity, {}, (), waterfall=waterfall)
+    summary.check_waterfall("keep")
+    with pytest.raises(GateError, match="nvinfer's rules: AP falls from 0.3000 to 0.2600"):
+        summary.check_waterfall("stop")
+
+
 def test_the_page_shows_stages_rules_classes_and_one_picture(waterfall: Waterfall) -> None:
     text = "".join(body for _, body in waterfall_sections(waterfall))
     assert text.count("<svg") == 1
-    for shown in ("together", "-0.0600 to -0.0200", "traffic &lt;light&gt;", "FAILED", "nearest instead of bilinear"):
+    for shown in (
+        "together",
+        "-0.0600 to -0.0200",
+        "AP, boxes lost",
+        "5 (2 to 9)",
+        "traffic &lt;light&gt;",
+        "FAILED",
+        "nearest instead of bilinear",
+    ):
         assert shown in text
     assert waterfall_figure(waterfall) == waterfall_figure(waterfall)
 
@@ -230,12 +279,16 @@ def test_without_a_waterfall_the_folder_and_the_numbers_are_as_before(
     summary = validate(model, unscaled_dataset, point, tmp_path / "out", waterfall=WaterfallOptions())
     assert not list((tmp_path / "out").glob("waterfall*"))
     assert not [name for name in summary.scalars if name.startswith("waterfall")]
-    summary.check_waterfall()
+    summary.check_waterfall("stop")
 
 
-@pytest.mark.long
-def test_the_component_logs_whether_the_stages_passed_and_how_far_they_fell(
-    model: Path, unscaled_dataset: Path, tuning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_component_fails_on_a_stage_once_its_numbers_and_page_are_there(
+    model: Path,
+    unscaled_dataset: Path,
+    tuning: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("TRAFFIC_YOLO_DARKNET", raising=False)
     few = functools.partial(run_waterfall, resamples=20)
@@ -245,19 +298,27 @@ def test_the_component_logs_whether_the_stages_passed_and_how_far_they_fell(
     detect_split(ModelFolder.open(model), DataSet.open(unscaled_dataset), "test").save(
         evaluation / "detections_test.npz"
     )
+    config = bad_config(model, tmp_path / "config.txt")
+
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
-    validate_component.python_func(
-        model=dsl.Model(uri=str(model)),
-        dataset=dsl.Dataset(uri=str(unscaled_dataset)),
-        evaluation=dsl.Artifact(uri=str(evaluation)),
-        tuning=dsl.Artifact(uri=str(tuning)),
-        validation=dsl.Artifact(uri=str(tmp_path / "validation")),
-        metrics=metrics,
-        report=dsl.HTML(uri=str(tmp_path / "report.html")),
-        waterfall=True,
-        settings=f"nvinfer_config: {bad_config(model, tmp_path / 'config.txt')}",
-    )
+    with pytest.raises(SystemExit) as caught:
+        validate_component.python_func(
+            model=dsl.Model(uri=str(model)),
+            dataset=dsl.Dataset(uri=str(unscaled_dataset)),
+            evaluation=dsl.Artifact(uri=str(evaluation)),
+            tuning=dsl.Artifact(uri=str(tuning)),
+            validation=dsl.Artifact(uri=str(tmp_path / "validation")),
+            metrics=metrics,
+            report=dsl.HTML(uri=str(tmp_path / "report.html")),
+            waterfall=True,
+            settings=f"nvinfer_config: {config}",
+        )
+    assert caught.value.code == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("gates failed: nvinfer's rules: AP falls from")
+    assert "    colour: " in said.out  # a server keeps no outputs of the task: its log says why
     assert metrics.metadata["waterfall_passed"] == 0
     assert metrics.metadata["parity_passed"] == 1
     assert metrics.metadata["waterfall_ap50_simulator"] < -0.1
     assert "What each loss is due to" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "validation" / "waterfall.json").is_file()

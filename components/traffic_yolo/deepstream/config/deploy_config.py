@@ -9,11 +9,12 @@ writes the engine there.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, PROPERTY
 from traffic_yolo.errors import OptionsError
-from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.model_folder import CFG_NAME, LABELS_NAME, ONNX_NAME, TABLE_NAME, WEIGHTS_NAME, ModelFolder
 
 CONFIG_NAME = "config_infer_primary.txt"
 DARKNET_CONFIG_NAME = "config_infer_primary_darknet.txt"
@@ -22,10 +23,17 @@ PRECISIONS = ("fp32", "fp16", "int8")
 NETWORK_MODES = {"fp32": "0", "int8": "1", "fp16": "2"}
 VERSIONS = ("6.3", "6.4", "7.0", "7.1", "8.0", "9.0", "9.1")
 STRONGLY_TYPED_FROM = "9.0"  # nvinfer knows the key from here on
+# The TensorRT of each on x86 (DeepStream's release notes), as calibration tables number it; Jetson has other patches
+TENSORRT = {
+    "6.3": "8503", "6.4": "8601", "7.0": "8601", "7.1": "100300", "8.0": "100900", "9.0": "101401", "9.1": "101600",
+}  # fmt: skip
 RESIZES = ("cfg", "stretch", "letterbox")
-TABLE_NAME = "calibration.table"
-PARSER_FUNCTION = "NvDsInferParseYolo"
-PARSER_LIBRARY = "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
+PARSER_FUNCTION = "NvDsInferParseYolo"  # of both libraries
+# Where the image of docker/deepstream/Dockerfile has our parser, and docs/deployment.md puts it on a node
+IMAGE_PARSER = "/opt/traffic-yolo/lib/libtraffic_yolo_parser.so"
+OWN_NAME = PurePosixPath(IMAGE_PARSER).name
+# DeepStream-Yolo's, which alone builds an engine of a Darknet pair
+BUILDER_LIBRARY = "nvdsinfer_custom_impl_Yolo/libnvdsinfer_custom_impl_Yolo.so"
 
 NAMING_DIGITS = 12  # of a SHA-256, in a file's name
 
@@ -39,11 +47,13 @@ class DeployOptions:
     `confidence_threshold`: boxes below are dropped, [0, 1]; `class_thresholds` replaces it for single classes (by
     name). `iou_threshold`: NMS, [0, 1]. `topk`: boxes kept per class and picture. `batch`: pictures per inference (the
     number of cameras of a pipeline). `model_format`: "onnx" or "darknet". `precision`: "fp32", "fp16" or "int8".
-    `parser_library`, `parser_function`: what reads the boxes on the GPU node, DeepStream-Yolo's by default; relative
-    to the configuration or absolute. `version`: of DeepStream. `resize`: "cfg" is what training did. `has_table`: int8
-    by `TABLE_NAME` beside the configuration; `quantized`: by Q/DQ nodes in the ONNX file.
+    `parser_library`, `parser_function`: what reads the boxes on the GPU node, relative to the configuration or
+    absolute; "" is our parser, and for "darknet" DeepStream-Yolo's library, which builds the engine too. `version`: of
+    DeepStream. `resize`: "cfg" is what training did. `has_table`: int8 by `TABLE_NAME` beside the configuration;
+    `quantized`: by Q/DQ nodes in the ONNX file.
 
-    Raises `OptionsError` for a value out of range, and for int8 without a way to get there.
+    Raises `OptionsError` for a value out of range, for int8 without a way to get there, and for our parser with a
+    Darknet pair.
     """
 
     confidence_threshold: float = 0.25
@@ -52,7 +62,7 @@ class DeployOptions:
     batch: int = 1
     model_format: str = "onnx"
     precision: str = "fp32"
-    parser_library: str = PARSER_LIBRARY
+    parser_library: str = ""
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
     version: str = "9.1"
     parser_function: str = PARSER_FUNCTION
@@ -74,8 +84,18 @@ class DeployOptions:
         for name, allowed in words.items():
             if getattr(self, name) not in allowed:
                 raise OptionsError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if self.model_format == "darknet" and PurePosixPath(self.parser_library).name == OWN_NAME:
+            raise OptionsError(
+                f"parser_library: {self.parser_library} builds no engine of a Darknet pair; give DeepStream-Yolo's "
+                f"library, or model_format onnx"
+            )
         if self.precision == "int8":
             self._check_int8()
+
+    @property
+    def library(self) -> str:
+        """The library that reads the boxes: the one that was asked for, else the one for the model's format."""
+        return self.parser_library or (IMAGE_PARSER if self.model_format == "onnx" else BUILDER_LIBRARY)
 
     @property
     def strongly_typed(self) -> bool:
@@ -95,7 +115,7 @@ class DeployOptions:
         if not self.quantized:
             raise OptionsError(
                 "precision is int8, but there is no calibration_table and the ONNX file has no Q/DQ nodes: nvinfer "
-                "would build FP16 instead; give one of them"
+                "would build FP16 instead; give one of them, as traffic-yolo quantize writes both"
             )
         if VERSIONS.index(self.version) < VERSIONS.index(STRONGLY_TYPED_FROM):
             raise OptionsError(
@@ -203,7 +223,7 @@ def _model_settings(model: ModelFolder, options: DeployOptions) -> list[Setting]
         ("batch-size", str(options.batch), "frames per inference; an application's batch-size replaces it"),
         *_precision_settings(options),
         ("parse-bbox-func-name", options.parser_function, "one class a box, as the rows of the ONNX file have it"),
-        ("custom-lib-path", options.parser_library, built),
+        ("custom-lib-path", options.library, built),
     ]
 
 

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from traffic_yolo.calibration_table import CalibrationTable
 from traffic_yolo.deepstream.config.deploy_config import hashed_name
 from traffic_yolo.deepstream.config.engine_names import EngineName, onnx_is_quantized
 from traffic_yolo.deepstream.config.findings import ConfigFinding, ConfigSubject
 from traffic_yolo.deepstream.config.nvinfer_config import DETECTORS
 from traffic_yolo.deepstream.config.nvinfer_keys import ALL_CLASSES, CLASS_ATTRIBUTES, PROPERTY, PROPERTY_KEYS
+from traffic_yolo.errors import ModelError
 from traffic_yolo.model_folder import label
+from traffic_yolo.onnx_file import read_onnx, tensor_names
 from traffic_yolo.storage import sha256_of_file
 
 PRECISION_WORDS = {0: "fp32", 1: "int8", 2: "fp16", 3: "best"}
@@ -101,6 +104,8 @@ def precision(subject: ConfigSubject) -> Iterator[ConfigFinding]:
                 f"nvinfer builds FP16 instead",
                 "put the table there",
             )  # fmt: skip
+        elif table.is_file():
+            yield from _table(subject, table)
         return
     if subject.has(PROPERTY, "engine-create-func-name"):
         return  # the library that builds the engine calibrates: DeepStream-Yolo's reads INT8_CALIB_IMG_PATH
@@ -114,6 +119,22 @@ def precision(subject: ConfigSubject) -> Iterator[ConfigFinding]:
         "network-mode=1 (INT8) without int8-calib-file: nvinfer builds FP16 instead, and says so in the log alone",
         "name a table, or give an ONNX file with Q/DQ nodes and strongly-typed=1 (DeepStream 9)",
     )  # fmt: skip
+
+
+def _table(subject: ConfigSubject, path: Path) -> Iterator[ConfigFinding]:
+    """Whether TensorRT can build INT8 by the table: nvinfer has no pictures to calibrate on, so that it must fit."""
+    onnx = subject.path(PROPERTY, "onnx-file")
+    try:
+        table = CalibrationTable.read(path)
+        tensors = tensor_names(read_onnx(onnx)) if onnx is not None and onnx.is_file() else set(table.scales)
+        problem = f"{path.name}: {found}" if (found := table.problem(tensors)) else ""
+    except ModelError as error:
+        problem = str(error)
+    if problem:
+        yield subject.finding(
+            "int8-table", "error", PROPERTY, "int8-calib-file",
+            f"{problem}: the engine cannot be built", "traffic-yolo quantize writes a table of the ONNX file",
+        )  # fmt: skip
 
 
 def classes(subject: ConfigSubject) -> Iterator[ConfigFinding]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from traffic_yolo.deepstream.config.deploy_config import (
+    IMAGE_PARSER,
     MODEL_FORMATS,
     PARSER_FUNCTION,
-    PARSER_LIBRARY,
     PRECISIONS,
     RESIZES,
     VERSIONS,
@@ -37,7 +37,11 @@ class ConfigOptions:
     confidence_threshold: float | None = option(None, "Instead of the operating point's.", least=0, most=1)
     iou_threshold: float | None = option(None, "Of NMS, instead of the operating point's.", least=0, most=1)
     class_thresholds: tuple[str, ...] = option((), "CLASS=THRESHOLD instead of the operating point's.")
-    parser_library: str = option(PARSER_LIBRARY, "Library that reads the boxes: absolute, or relative to the file.")
+    parser_library: str = option(
+        "",
+        "Library that reads the boxes, absolute or relative to the file; by default ours, at "
+        f"{IMAGE_PARSER}, and for darknet DeepStream-Yolo's.",
+    )
     parser_function: str = option(PARSER_FUNCTION, "Its function for boxes.")
     resize: str = option("cfg", "How frames become the input's size; cfg is how it was trained.", choices=RESIZES)
     calibration_table: str = option("", "TensorRT's table for int8, copied beside the file.", location="read")

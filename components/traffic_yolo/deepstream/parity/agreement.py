@@ -7,6 +7,7 @@ node's dump).
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,12 +65,19 @@ class Parity(Counts):
 
     `iou_quantiles` and `score_difference_quantiles` (right minus left): at 0, 5, 50, 95 and 100 % of the matched
     boxes; empty where there are none. `per_class`: by class_id. `score_pairs` (matched, 2) float32: left, right.
+    `only_left_images` (only_left,), `only_right_images` (only_right,): image ids of the boxes without a partner.
     """
 
     iou_quantiles: tuple[float, ...]
     score_difference_quantiles: tuple[float, ...]
     per_class: tuple[Counts, ...]
     score_pairs: NDArray[np.float32]
+    only_left_images: NDArray[np.int64]
+    only_right_images: NDArray[np.int64]
+
+    def document(self) -> dict[str, Any]:
+        """The numbers for a JSON file: all but what is listed box by box."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if not isinstance(value, np.ndarray)}
 
 
 def compare(
@@ -124,6 +132,8 @@ def compare(
         score_difference_quantiles=_quantiles(pairs[:, 1] - pairs[:, 0]),
         per_class=tuple(Counts(*counts) for counts in of_class.tolist()),
         score_pairs=pairs,
+        only_left_images=left.image_ids[only_left],
+        only_right_images=right.image_ids[only_right],
     )
 
 

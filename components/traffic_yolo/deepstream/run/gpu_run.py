@@ -15,8 +15,9 @@ import numpy as np
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.config.bundle_check import check_published
-from traffic_yolo.deepstream.config.deploy_config import CONFIG_NAME, TABLE_NAME, DeployOptions, deploy_config
+from traffic_yolo.deepstream.config.deploy_config import CONFIG_NAME, DeployOptions, deploy_config
 from traffic_yolo.deepstream.config.engine_names import EngineName, onnx_is_quantized
+from traffic_yolo.deepstream.config.int8_table import fitting_table
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.config.nvinfer_keys import PROPERTY
 from traffic_yolo.deepstream.parity.agreement import Parity, compare
@@ -35,7 +36,7 @@ from traffic_yolo.detection.protocol import check_same_classes
 from traffic_yolo.errors import EvaluationError, GateError, ModelError, OptionsError
 from traffic_yolo.metrics.coco import CocoMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import read_ground_truth
-from traffic_yolo.model_folder import ONNX_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.model_folder import ONNX_NAME, TABLE_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.page_origin import REPORT_NAME, About, Subject
 from traffic_yolo.storage import (
     AnyPath,
@@ -75,8 +76,10 @@ def run_on_deepstream(
     if not images:
         raise EvaluationError(f"{dataset}: split {options.split!r} has no pictures to run on; {data.filled_splits}")
     point = read_operating_point(input_path(operating_point, what="operating point"), folder)
-    table = existing_path(options.calibration_table, what="calibration table") if options.calibration_table else None
     onnx_path = folder.onnx_path
+    table = None
+    if options.calibration_table:
+        table = fitting_table(options.calibration_table, folder, onnx_path, version=options.version)
     deploy = DeployOptions(
         iou_threshold=point.nms.iou_threshold,
         topk=options.topk,
@@ -92,7 +95,7 @@ def run_on_deepstream(
         parts = write_app_run(work, images, folder.path, config, run_folder=str(work.resolve()))
         written = NvinferConfig.read(work / CONFIG_NAME)
         if table is not None:
-            shutil.copyfile(table, work / TABLE_NAME)
+            write_text(work / TABLE_NAME, table.text)
         if options.engine:
             _bring_engine(existing_path(options.engine, what="engine"), work, written)
         simulator = Simulator(written, work)
@@ -203,7 +206,7 @@ def _problems(parity: Parity, measured: Mapping[str, CocoMetrics], classes: Sequ
 
 def _description(summary: GpuRunSummary, model: ModelFolder, options: GpuRunOptions) -> dict[str, Any]:
     """The content of run.json."""
-    parity = {name: value for name, value in dataclasses.asdict(summary.parity).items() if name != "score_pairs"}
+    parity = summary.parity.document()
     return {
         "schema_version": SCHEMA_VERSION,
         "passed": summary.passed,

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from traffic_yolo.deepstream.config.deploy_config import PARSER_FUNCTION, PRECISIONS, VERSIONS
+from traffic_yolo.deepstream.config.deploy_config import IMAGE_PARSER, PARSER_FUNCTION, PRECISIONS, VERSIONS
 from traffic_yolo.options import check_options, option
-
-IMAGE_PARSER = "/opt/traffic-yolo/lib/libtraffic_yolo_parser.so"  # where docker/deepstream/Dockerfile puts it
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 
 from traffic_yolo.boxes import xywh_to_xyxy
@@ -25,8 +26,8 @@ from traffic_yolo.errors import ModelError
 from traffic_yolo.progress import progress
 
 FLOOR = CONFIDENCE_FLOOR  # rows below are not kept
-READERS = 2  # threads that read and resize pictures while the network runs
-AHEAD = 4  # pictures
+AT_ONCE = 8  # most pictures beside one another, each with the network's memory of its own
+AHEAD = 2  # pictures that wait for each of them
 
 # What the simulator takes for granted: another value would make its answer wrong, so it is refused.
 SIMULATED = {
@@ -52,10 +53,13 @@ class FrameOutput:
 class Simulator:
     """Runs the ONNX file that `config` names (relative to `folder`) as nvinfer would; `padding` as in `preprocess`.
 
+    Several pictures run beside one another, a thread on each: threads that share a picture wait for one another after
+    every layer. `at_once`: at most so many; with 1 all threads share each.
+
     Raises `ModelError` for a configuration that cannot be simulated, and a file that does not fit it.
     """
 
-    def __init__(self, config: NvinferConfig, folder: Path, *, padding: int = BLACK) -> None:
+    def __init__(self, config: NvinferConfig, folder: Path, *, padding: int = BLACK, at_once: int = AT_ONCE) -> None:
         check_simulated(config)
         self._padding = padding
         path = folder / config.required("onnx-file")
@@ -63,6 +67,11 @@ class Simulator:
             raise ModelError(f"{path} is missing; {config.source} names it as onnx-file")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: a warning a session would fill a pipeline's log
+        # PyTorch's number, which is held to the container's limit; onnxruntime counts all of the machine's processors.
+        # A call runs in its caller's thread and in those of the session, which all callers share.
+        threads = torch.get_num_threads()
+        self._at_once = max(1, min(at_once, threads))
+        options.intra_op_num_threads = threads - self._at_once + 1
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
@@ -74,17 +83,16 @@ class Simulator:
     def run(self, pictures: Sequence[Picture]) -> list[FrameOutput]:
         """One inference per picture, in order; only rows with a score of at least 0.001 are kept.
 
-        The next pictures are read and resized while the network runs. Raises `DatasetError` for a picture that cannot
-        be decoded.
+        Raises `DatasetError` for a picture that cannot be decoded.
         """
         outputs = []
-        waiting: deque[Future[tuple[NDArray[np.float32], Placement]]] = deque()
-        with ThreadPoolExecutor(READERS) as readers:
+        waiting: deque[Future[FrameOutput]] = deque()
+        with ThreadPoolExecutor(self._at_once) as workers:
             try:
-                for number, picture in enumerate(progress(pictures, description="simulating", unit="picture")):
-                    while len(waiting) < AHEAD and number + len(waiting) < len(pictures):
-                        waiting.append(readers.submit(self._input_of, pictures[number + len(waiting)]))
-                    outputs.append(self._run_one(picture, *waiting.popleft().result()))
+                for number, _ in enumerate(progress(pictures, description="simulating", unit="picture")):
+                    while len(waiting) < AHEAD * self._at_once and number + len(waiting) < len(pictures):
+                        waiting.append(workers.submit(self._run_one, pictures[number + len(waiting)]))
+                    outputs.append(waiting.popleft().result())
             finally:
                 for future in waiting:
                     future.cancel()
@@ -116,10 +124,8 @@ class Simulator:
         rows: NDArray[np.float32] = self._session.run(["output"], {"input": tensor[None]})[0][0]
         return rows[~(rows[:, 4] < np.float32(FLOOR))]
 
-    def _input_of(self, picture: Picture) -> tuple[NDArray[np.float32], Placement]:
-        return preprocess(read_rgb(picture), self.config, self.network_hw, padding=self._padding)
-
-    def _run_one(self, picture: Picture, tensor: NDArray[np.float32], placement: Placement) -> FrameOutput:
+    def _run_one(self, picture: Picture) -> FrameOutput:
+        tensor, placement = preprocess(read_rgb(picture), self.config, self.network_hw, padding=self._padding)
         return FrameOutput(picture.image_id, (picture.height, picture.width), placement, self.rows(tensor))
 
 

@@ -33,7 +33,7 @@ def onnx_rows(path: Path, config: NvinferConfig, model: ModelFolder) -> RowsOf:
     Raises `ModelError` for a file that cannot be loaded or has another input or output than the model's, and for one
     whose metadata name other weights or classes; a file without metadata is taken.
     """
-    simulator = Simulator(config.with_values(PROPERTY, {"onnx-file": str(path.resolve())}), path.parent)
+    simulator = Simulator(config.with_values(PROPERTY, {"onnx-file": str(path.resolve())}), path.parent, at_once=1)
     if simulator.network_hw != model.network_hw:
         raise ModelError(
             f"{path}: its input is {simulator.network_hw[1]} x {simulator.network_hw[0]} pixels, the model's "

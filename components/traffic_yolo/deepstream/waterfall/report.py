@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from traffic_yolo.deepstream.waterfall.waterfall import NUMBERS, SHOWN, UNIT, RuleRow, Stage, Waterfall, in_units
+from traffic_yolo.deepstream.waterfall.waterfall import (
+    NUMBERS,
+    SHOWN,
+    UNIT,
+    RuleRow,
+    Stage,
+    Waterfall,
+    count_text,
+    in_units,
+)
 from traffic_yolo.html_report import (
     Cell,
     Html,
@@ -29,8 +38,8 @@ def waterfall_sections(found: Waterfall) -> list[tuple[str, str]]:
     )
     how = paragraph(
         f"{found.inferences} inferences of each picture were made; rules after the network use what is kept. "
-        f"A cause is named where the 95 % interval over {found.groups.count} {found.groups.of}s excludes 0, all rules "
-        f"on the same resamples. {found.groups.note}",
+        f"A cause is named for a number, or for boxes lost or gained, whose 95 % interval over {found.groups.count} "
+        f"{found.groups.of}s excludes 0, all rules on the same resamples. {found.groups.note}",
         quiet=True,
     )
     body = [verdict, waterfall_figure(found), _stages(found), how]
@@ -123,7 +132,7 @@ def _rules(stage: Stage) -> Html:
         for name in NUMBERS:
             cells += [steps[name][index] / UNIT if name in steps else None, _interval(row.steps, name)]
         cells += [_alone(row, name) for name in NUMBERS]
-        rows.append([*cells, row.lost, row.gained, _verdict(row)])
+        rows.append([*cells, count_text(row.lost), count_text(row.gained), _verdict(row)])
     together: list[Cell] = ["together"]
     for name in NUMBERS:
         together += [sum(steps[name]) / UNIT if name in steps else None, _interval(stage.together, name)]
@@ -160,7 +169,10 @@ def _alone(row: RuleRow, name: str) -> float | None:
 
 
 def _verdict(row: RuleRow) -> str:
-    return ", ".join(SHOWN[each.name] for each in row.named) or "–"
+    words = [SHOWN[each.name] for each in row.named]
+    if row.named_boxes:
+        words.append(f"boxes {' and '.join(word for word, _ in row.named_boxes)}")
+    return ", ".join(words) or "–"
 
 
 def _classes(found: Waterfall) -> Html:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from traffic_yolo.deepstream.parity.agreement import Counts, Parity, compare
 from traffic_yolo.deepstream.parity.limits import problems_of_boxes, problems_of_class_aps, problems_of_classes
 from traffic_yolo.detection.nms import Detections
-from traffic_yolo.metrics.bootstrap import Groups, resample_weights
+from traffic_yolo.metrics.bootstrap import Groups, Interval, interval, resample_weights
 from traffic_yolo.metrics.coco import ClassMetrics, evaluate_coco
 from traffic_yolo.metrics.ground_truth import GroundTruth
 from traffic_yolo.metrics.matching import match
@@ -72,9 +72,26 @@ class Judge:
         return State(found, limits, self._known[key])
 
     def differences(self, first: State, second: State) -> tuple[Difference, ...]:
-        """`NUMBERS` of the second less the first's, with intervals over the same resamples."""
-        found = differences_of(first.sampled, second.sampled, self.groups)
-        return tuple(each for each in found if each.name in NUMBERS)
+        """`NUMBERS` of the second less the first's, with intervals over the same resamples.
+
+        A single group says nothing of others: its intervals are as wide as a number's range.
+        """
+        found = (each for each in differences_of(first.sampled, second.sampled, self.groups) if each.name in NUMBERS)
+        if self.groups.count > 1:
+            return tuple(found)
+        return tuple(dataclasses.replace(each, difference=Interval(each.difference.value, -1, 1)) for each in found)
+
+    def count(self, image_ids: NDArray[np.int64]) -> Interval:
+        """How many boxes there are, given the picture of each, with the interval over the same resamples.
+
+        The count is at least 0, so that its interval excludes 0 where boxes are found in so many groups that hardly a
+        resample leaves all of these out: in four of many, say.
+        """
+        pictures = self.truth.picture_indices(image_ids)
+        of_picture = np.bincount(pictures, minlength=len(self.truth.image_ids)).astype(np.int64)
+        if self.groups.count < 2:
+            return Interval(len(image_ids), 0, len(image_ids))
+        return interval(len(image_ids), (self._weights @ of_picture).astype(np.float64), groups=self.groups.count)
 
     def boxes(self, first: State, second: State) -> Parity:
         """Which boxes that are reported in one state have a partner in the other."""
@@ -106,8 +123,9 @@ class RuleRow:
     """One rule of a stage: what it moves on top of the rules before it, and alone.
 
     `values`: the numbers once it is turned; `steps` their differences from the row before, `alone` from the stage that
-    the rules start from (empty where the rule cannot be turned alone). `lost` and `gained`: boxes reported before and
-    not after, and the other way round. `is_expected`: a property of the deployment that the stage's gate leaves out.
+    the rules start from (empty where the rule cannot be turned alone). `lost` and `gained`: how many boxes are reported
+    before and not after, and the other way round. `is_expected`: a property of the deployment that the stage's gate
+    leaves out.
     """
 
     cause: str
@@ -115,8 +133,8 @@ class RuleRow:
     values: Mapping[str, float]
     steps: tuple[Difference, ...]
     alone: tuple[Difference, ...]
-    lost: int
-    gained: int
+    lost: Interval
+    gained: Interval
     is_expected: bool = False
 
     @property
@@ -124,6 +142,17 @@ class RuleRow:
         """The numbers for which this is a cause: their intervals exclude 0, and as shown they move at all."""
         moved = (each for each in self.steps if round(each.difference.value * UNIT))
         return tuple(each for each in moved if each.verdict != NO_EVIDENCE)
+
+    @property
+    def named_boxes(self) -> tuple[tuple[str, Interval], ...]:
+        """Of "lost" and "gained" those whose intervals exclude 0: boxes change for certain, whatever AP says."""
+        counts = (("lost", self.lost), ("gained", self.gained))
+        return tuple((word, count) for word, count in counts if count.low > 0)
+
+    @property
+    def named_for(self) -> tuple[str, ...]:
+        """What the rule is named as a cause of: names of numbers, then "lost" and "gained" boxes."""
+        return (*(each.name for each in self.named), *(word for word, _ in self.named_boxes))
 
 
 @dataclass(frozen=True)
@@ -203,7 +232,7 @@ class Waterfall:
             numbers = ", ".join(f"{SHOWN[name]} {value:.4f}" for name, value in stage.values.items())
             moved = f"; {stage.boxes.only_left} boxes lost, {stage.boxes.only_right} gained" if stage.before else ""
             lines.append(f"  {stage.name:<24} {numbers}{moved}")
-            lines += [f"    {row.cause}: {', '.join(map(_named, row.named))}" for row in stage.rows if row.named]
+            lines += [f"    {row.cause}: {_named(row)}" for row in stage.rows if row.named_for]
         if not self.passed:
             lines.append(f"WATERFALL FAILED: {'; '.join(self.problems)}")
         resampled = f"{self.groups.count} {self.groups.of}s"
@@ -277,8 +306,8 @@ def rule_row(
         values=after.values,
         steps=judge.differences(before, after),
         alone=() if alone is None else judge.differences(start, alone),
-        lost=boxes.only_left,
-        gained=boxes.only_right,
+        lost=judge.count(boxes.only_left_images),
+        gained=judge.count(boxes.only_right_images),
         is_expected=is_expected,
     )
 
@@ -316,10 +345,18 @@ def stage_of(
     )
 
 
-def _named(difference: Difference) -> str:
-    """As in `-0.0123 AP50 (-0.0190 to -0.0061)`."""
-    moved = difference.difference
-    return f"{moved.value:+.4f} {SHOWN[difference.name]} ({moved.low:+.4f} to {moved.high:+.4f})"
+def _named(row: RuleRow) -> str:
+    """As in `-0.0123 AP50 (-0.0190 to -0.0061), 61 (44 to 80) boxes lost`."""
+    numbers = [
+        f"{each.difference.value:+.4f} {SHOWN[each.name]} ({each.difference.low:+.4f} to {each.difference.high:+.4f})"
+        for each in row.named
+    ]
+    return ", ".join([*numbers, *(f"{count_text(count)} boxes {word}" for word, count in row.named_boxes)])
+
+
+def count_text(count: Interval) -> str:
+    """As in `61 (44 to 80)`."""
+    return f"{count.value:.0f} ({count.low:.0f} to {count.high:.0f})"
 
 
 def _stage_document(stage: Stage) -> dict[str, Any]:
@@ -341,9 +378,10 @@ def _stage_document(stage: Stage) -> dict[str, Any]:
                 "values": dict(row.values),
                 "steps": _differences(row.steps),
                 "alone": _differences(row.alone),
-                "named_for": [each.name for each in row.named],
-                "lost": row.lost,
-                "gained": row.gained,
+                "named_for": list(row.named_for),
+                "lost": int(row.lost.value),
+                "gained": int(row.gained.value),
+                "boxes": {"lost": dataclasses.asdict(row.lost), "gained": dataclasses.asdict(row.gained)},
             }
             for row in stage.rows
         ],
