@@ -119,7 +119,7 @@ def _file(entry: CheckedValue) -> PublishedFile:
             raise each.refusal('64 hexadecimal digits, or "" where none is known')
     if not given["address"].text().startswith("https://"):
         raise given["address"].refusal("one that begins with https://")
-    if given["sha1"].value != "" and not (isinstance(given["sha1"].value, str) and _SHA1.fullmatch(given["sha1"].value)):
+    if given["sha1"].value != "" and not _SHA1.fullmatch(given["sha1"].text()):
         raise given["sha1"].refusal("40 hexadecimal digits; leave it out where none is known")
     size, known = given["size"].whole(1, "a number of bytes"), tuple(each.value for each in earlier)
     return PublishedFile(given["address"].value, size, given["sha256"].value, known, given["sha1"].value)

@@ -22,7 +22,7 @@ from traffic_yolo.dataset.checks.cross_check import JUDGED_FRAMES, whole_boxes
 from traffic_yolo.dataset.checks.observation import Observation
 from traffic_yolo.dataset.checks.radar import NEEDED_COLUMNS, match_boxes, see_tracks
 from traffic_yolo.dataset.distance import DISTANCE, stated_distance
-from traffic_yolo.dataset.observers import Findings
+from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.records import Annotation, Frame
 from traffic_yolo.errors import OptionsError, RecordingError
 from traffic_yolo.html_report import Html, paragraph, table
@@ -117,7 +117,7 @@ class RadarDistanceReport:
             seen = see_tracks(camera, np.array(measured, np.float64), tuple(JUDGED_COLUMNS), {})
             judged.append(TracksAndBoxes(seen, whole_boxes(observation)))
 
-    def finish(self, folder: Path) -> Findings:
+    def finish(self, folder: Path) -> ObserverOutcome:
         """A line for each camera; a failure for a calibration that does not fit."""
         del folder
         verdicts = {place: judge_calibration(*judged) for place, judged in sorted(self._judged.items())}
@@ -139,12 +139,12 @@ class RadarDistanceReport:
                 f"calibration: that of {wrong} does not fit its radar tracks and boxes, so distances would be wrong: "
                 f"{verdicts[wrong].reason}; mend it (`traffic-yolo check` says more), or leave it out"
             )
-        return Findings(notes, failure, report, [("Distances from the radar", self._section(verdicts))])
+        return ObserverOutcome(notes, failure, report, [("Distances from the radar", self._section(verdicts))])
 
     def _section(self, verdicts: Mapping[str, CalibrationVerdict]) -> Html:
         if not verdicts:
             return paragraph("No picture has radar tracks and a calibrated camera.")
-        rows = [
+        rows: list[tuple[str | int, ...]] = [
             (place, *(self._counts[place][name] for name in ("frames", "boxes", "with_distance")), verdict.reason)
             for place, verdict in verdicts.items()
         ]
