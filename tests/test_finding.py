@@ -62,7 +62,8 @@ def test_the_worst_come_first_and_equals_stay_or_follow_a_key() -> None:
     later = CfgFinding("b", "error", "net.cfg", 9, "m", "do", "", -1)
     sooner = CfgFinding("z", "error", "net.cfg", 2, "m", "do", "", -1)
     assert worst_first([CFG, later, DATA, sooner]) == [later, sooner, CFG, DATA]
-    assert worst_first([CFG, later, sooner], then=lambda one: one.line) == [sooner, later, CFG]
+    assert worst_first([later, sooner], then=lambda one: one.line) == [sooner, later]
+    assert worst_first([CFG, later, sooner], then=lambda one: -one.line) == [later, sooner, CFG]
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_picture_damaged_in_the_middle_is_found_by_decoding_it(share: Any, tmp
         data[start + 9] = 0  # no colour components
         del file["SCAN_00001"]["Image"]
         file["SCAN_00001"]["Image"] = data
-    with pytest.raises(DatasetError, match=r"unreadable-picture: .*20210901120100_0/SCAN_00001"):
+    with pytest.raises(DatasetError, match=r"20210901120100_0/SCAN_00001.*\[unreadable-picture\]"):
         run(share, tmp_path / "out")
 
 

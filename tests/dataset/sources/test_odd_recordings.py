@@ -86,7 +86,7 @@ def test_an_odd_recording_is_named_with_the_reason_and_its_other_scans_are_read(
     counted = dict(outcome.totals.unreadable)
     assert (place.as_posix() in counted) == odd.counted
     assert not odd.counted or odd.words in counted[place.as_posix()]
-    for findings in (outcome.findings, [finding.as_dict() for finding in outcome.check.findings]):
+    for findings in (outcome.findings, [finding.to_json() for finding in outcome.check.findings]):
         ours = [finding for finding in findings if place.name in finding["file"] and finding["severity"] == "error"]
         assert [odd.words in f"expected {one['expected']}, found {one['found']}" for one in ours] == [True], ours
         assert all(text.isprintable() for one in ours for text in one.values())
