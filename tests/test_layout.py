@@ -100,6 +100,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 }
 OPEN_TO_ALL = {
     "boxes",
+    "calibration_table",
     "checked_values",
     "container_images",
     "entry_point",

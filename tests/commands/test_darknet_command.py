@@ -84,7 +84,7 @@ def test_lint_ends_with_0_1_or_2(pair: list[str], tmp_path: Path, capsys: pytest
     assert [finding["rule"] for finding in json.loads(wrong)["findings"]][0] == "resize"
     (tmp_path / "config.txt").write_text("[property]\nmaintain-aspect-ratio=1\n")
     nvinfer = ["--nvinfer-config", tmp_path / "config.txt"]
-    assert "(resize)" in run("lint", *pair, "--target", "deepstream-yolo", *nvinfer, code=1)
+    assert "[resize]" in run("lint", *pair, "--target", "deepstream-yolo", *nvinfer, code=1)
     for configured, code in ((1, 1), (2, 0), (9, 0)):  # the cfg has 2 classes
         (tmp_path / "classes.txt").write_text(f"[property]\nnum-detected-classes={configured}\n")
         printed = run(

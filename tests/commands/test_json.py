@@ -15,6 +15,7 @@ from traffic_yolo.commands.json_result import json_option, print_json
 WITHOUT = {
     "atm layout-schema": "prints JSON in any case",
     "schedule emit-cronjob": "prints a manifest",
+    "trial compression": "prints name=value lines, which Katib reads",
     "trial fine-tuning": "prints name=value lines, which Katib reads",
     "trial thresholds": "prints name=value lines, which Katib reads",
 }

@@ -34,6 +34,9 @@ def finished(tmp_path: Path) -> Path:
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(content))
+    for report in ("train/run/report.html", "evaluate/evaluation/report.html"):
+        (tmp_path / report).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / report).write_text("<html>")
     return tmp_path
 
 

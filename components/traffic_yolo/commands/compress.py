@@ -1,5 +1,6 @@
 """`traffic-yolo compress`: smaller models that stay Darknet's."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class _Commands(click.Group):
             formatter.write_dl([(name, one.get_short_help_str(80) if one else RUN_HELP) for name, one in made.items()])
 
 
+@functools.cache
 def _run_command() -> click.Command:
     from traffic_yolo.commands.compress_run import run_command
 
