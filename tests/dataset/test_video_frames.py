@@ -242,7 +242,7 @@ def test_a_listed_source_takes_every_as_a_number(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
     assert read_source_list(path)[0].choice.every == 10
     path.write_text("sources:\n  - {name: a, source: a.mp4, every: '10'}\n")
-    with pytest.raises(OptionsError, match=r"sources\[0\]: every: expected a whole number, found '10'"):
+    with pytest.raises(OptionsError, match=r"sources\[0\].every: expected a whole number, found '10'"):
         read_source_list(path)
 
 
