@@ -88,6 +88,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 }
 OPEN_TO_ALL = {
     "boxes",
+    "calibration_table",
     "container_images",
     "entry_point",
     "errors",
