@@ -23,6 +23,7 @@ from traffic_yolo.messages import shown
 ALGORITHM = "EntropyCalibration2"  # nvdsinfer_context_impl.cpp: NvDsInferInt8Calibrator is an IInt8EntropyCalibrator2
 LEVELS = 127  # the largest signed byte on both sides: TensorRT's scales are symmetric
 RELEASE = "8503"  # of TensorRT 8.5.3, which DeepStream 6.3 has: the oldest that we write configurations for
+MOST_BYTES = 16 << 20  # a tensor takes some 60
 _HEADER = re.compile(r"TRT-(?P<release>[0-9A-Za-z]+)-(?P<algorithm>[0-9A-Za-z]+)")
 _LINE = re.compile(r"(?P<tensor>.+): (?P<scale>[0-9A-Fa-f]{1,8})")  # TensorRT leaves leading zeros out
 
@@ -50,6 +51,8 @@ class CalibrationTable:
         Of a tensor that stands twice the last line counts, as for one who reads from the top.
         """
         try:
+            if path.stat().st_size > MOST_BYTES:
+                raise ModelError(f"{path}: {path.stat().st_size} bytes; a calibration table has at most {MOST_BYTES}")
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path}: cannot be read as a calibration table: {error}") from error

@@ -26,6 +26,7 @@ from value_mutations import mutated_bytes
 import traffic_yolo
 from traffic_yolo.atm.calibration import read_calibration
 from traffic_yolo.atm.layouts import read_layout
+from traffic_yolo.calibration_table import CalibrationTable
 from traffic_yolo.darknet.dump import read_input
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.check_source import check_source
@@ -275,6 +276,7 @@ yaw_deg: 5.0
 _NVINFER = "[property]\ngpu-id=0\nnet-scale-factor=0.0039215697906911373\nnum-detected-classes=2\ninfer-dims=3;416;416\n" \
     "[class-attrs-all]\npre-cluster-threshold=0.25\nnms-iou-threshold=0.45\n"  # fmt: skip
 _NVINFER_YAML = "property:\n  gpu-id: 0\n  infer-dims: 3;416;416\nclass-attrs-all:\n  nms-iou-threshold: 0.45\n"
+_TABLE = "TRT-8503-EntropyCalibration2\ninput: 3bfcf5fd\n/network/layers.0/conv/Conv_output_0: 3d82da39\n"
 _KITTI = "CAR 0.0 0 0.0 10.0 20.0 40.0 60.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.9\n"
 
 
@@ -347,6 +349,7 @@ READERS: dict[str, Sample] = {
     "scales": Sample(_scales, lambda path: ScaleHistory(path, keep=9)),
     "quantisers": Sample(_quantisers, lambda path: read_quantisers(path)),
     "nvinfer-config": Sample(_text("config.txt", _NVINFER), lambda path: NvinferConfig.read(path)),
+    "calibration-table": Sample(_text("calibration.table", _TABLE), lambda path: CalibrationTable.read(path)),
     "nvinfer-yaml": Sample(_text("config.yaml", _NVINFER_YAML), lambda path: NvinferConfig.read(path)),
     "katib-experiment": Sample(_text("experiment.yaml", _KATIB), lambda path: check_file(path)),
 }

@@ -261,6 +261,10 @@ def test_what_is_wrong_is_said_before_anything_runs(node: Node, tmp_path: Path) 
         node.run(parser_library=str(tmp_path / "none.so"))
     with pytest.raises(OptionsError, match="nvinfer would build FP16 instead"):
         node.run(precision="int8")
+    table = tmp_path / "table"
+    table.write_text("TRT-8503-EntropyCalibration2\nconv_0: 3f800000\n")
+    with pytest.raises(ModelError, match="none of which the ONNX file has"):
+        node.run(precision="int8", calibration_table=str(table))
     with pytest.raises(EvaluationError, match="split 'val' has no pictures"):
         node.run(split="val")
     other = tmp_path / "other"
@@ -269,6 +273,15 @@ def test_what_is_wrong_is_said_before_anything_runs(node: Node, tmp_path: Path) 
     node.model = other
     with pytest.raises(EvaluationError, match="BUS"):
         node.run()
+
+
+def test_a_table_for_int8_lies_beside_the_configuration_with_this_nodes_tensorrt(node: Node, tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text("TRT-8503-EntropyCalibration2\ninput: 3f800000\n")
+    node.copies(node.dumps(), engine="int8")
+    assert node.run(precision="int8", calibration_table=str(table), version="7.1").precision == "int8"
+    assert (node.out / "calibration.table").read_text() == "TRT-100300-EntropyCalibration2\ninput: 3f800000\n"
+    assert "int8-calib-file=calibration.table" in (node.out / "config_infer_primary.txt").read_text()
 
 
 def test_a_bundle_that_was_changed_or_is_empty_is_refused(node: Node, tmp_path: Path) -> None:

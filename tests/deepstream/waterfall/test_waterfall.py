@@ -188,8 +188,8 @@ def waterfall() -> Waterfall:
 def test_what_is_nothing_as_shown_is_no_cause() -> None:
     """Sure, and too small to print: +0.0000 would be named otherwise."""
     steps = (moved("ap", 0.3, 0.30004, 0.00002, 0.00006), moved("f1", 0.3, 0.30006, 0.00002, 0.00009))
-    row = RuleRow("edge", "", {"ap": 0.30004, "f1": 0.30006}, steps, (), Interval(0, 0, 0), Interval(0, 0, 0))
-    assert row.named_for == ("f1",)
+    row = RuleRow("edge", "", {"ap": 0.30004, "f1": 0.30006}, steps, (), Interval(0, 0, 0), Interval(3, 0.4, 8))
+    assert row.named_for == ("f1",)  # 3 boxes, 0 to 8 as shown
 
 
 def test_the_text_names_causes_with_their_numbers_and_the_gate_that_failed(waterfall: Waterfall) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traffic_yolo.calibration_table import CalibrationTable
-from traffic_yolo.deepstream.config.deploy_config import hashed_name
+from traffic_yolo.deepstream.config.deploy_config import OWN_NAME, hashed_name
 from traffic_yolo.deepstream.config.engine_names import EngineName, onnx_is_quantized
 from traffic_yolo.deepstream.config.findings import ConfigFinding, ConfigSubject
 from traffic_yolo.deepstream.config.nvinfer_config import DETECTORS
@@ -134,6 +134,18 @@ def _table(subject: ConfigSubject, path: Path) -> Iterator[ConfigFinding]:
         yield subject.finding(
             "int8-table", "error", PROPERTY, "int8-calib-file",
             f"{problem}: the engine cannot be built", "traffic-yolo quantize writes a table of the ONNX file",
+        )  # fmt: skip
+
+
+def builder(subject: ConfigSubject) -> Iterator[ConfigFinding]:
+    """Our parser's library has no function that builds an engine."""
+    library = subject.text(PROPERTY, "custom-lib-path")
+    function = subject.text(PROPERTY, "engine-create-func-name")
+    if function and Path(library).name == OWN_NAME:
+        yield subject.finding(
+            "no-builder", "error", PROPERTY, "engine-create-func-name",
+            f"{library} has no {function}: it reads boxes, and builds no engine",
+            "remove the key where nvinfer builds an ONNX file, or name DeepStream-Yolo's library for a Darknet pair",
         )  # fmt: skip
 
 
@@ -293,7 +305,7 @@ def interval(subject: ConfigSubject) -> Iterator[ConfigFinding]:
 
 
 NVINFER_RULES = (
-    model_files, older_keys, engine, precision, classes, labels, input_of, resize, clustering, interval,
+    model_files, older_keys, engine, precision, builder, classes, labels, input_of, resize, clustering, interval,
 )  # fmt: skip
 SCALE_TOLERANCE = 1e-6
 HASHED = re.compile(r".*-[0-9a-f]{12}\.onnx")

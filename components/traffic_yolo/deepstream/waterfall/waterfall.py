@@ -145,9 +145,9 @@ class RuleRow:
 
     @property
     def named_boxes(self) -> tuple[tuple[str, Interval], ...]:
-        """Of "lost" and "gained" those whose intervals exclude 0: boxes change for certain, whatever AP says."""
+        """Of "lost" and "gained" those whose intervals, as shown, exclude 0: boxes change, whatever AP says."""
         counts = (("lost", self.lost), ("gained", self.gained))
-        return tuple((word, count) for word, count in counts if count.low > 0)
+        return tuple((word, count) for word, count in counts if round(count.low) > 0)
 
     @property
     def named_for(self) -> tuple[str, ...]:
