@@ -115,7 +115,7 @@ def _held(wanted: PublishedFile, target: Path, options: FetchOptions) -> tuple[P
         return dataclasses.replace(wanted, sha256=options.sha256), GIVEN
     if wanted.sha1:
         return wanted, PUBLISHED_SHA1
-    places = [target, *([join(options.from_folder, target.name)] if options.from_folder else [])]
+    places: list[AnyPath] = [target, *([join(options.from_folder, target.name)] if options.from_folder else [])]
     pinned = next((sha256 for place in places if (sha256 := pinned_sha256(place))), "")
     return dataclasses.replace(wanted, sha256=pinned), PINNED if pinned else ""
 
