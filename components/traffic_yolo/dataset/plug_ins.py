@@ -40,7 +40,11 @@ def plug_ins(options: ConvertOptions) -> PlugIns:
         *([RegionCounts(masks)] if masks else []),
         *([RadarDistanceReport(distances)] if distances else []),
     )
-    changes = (*([distances] if distances else []), *([masks] if masks else []), *_changes(policy))
+    changes: tuple[FrameChange, ...] = (
+        *([distances] if distances else []),
+        *([masks] if masks else []),
+        *_changes(policy),
+    )
     return PlugIns(changes, _filters(policy), _record_filters(policy), observers, options.pictures)
 
 

@@ -144,7 +144,7 @@ class RadarDistanceReport:
     def _section(self, verdicts: Mapping[str, CalibrationVerdict]) -> Html:
         if not verdicts:
             return paragraph("No picture has radar tracks and a calibrated camera.")
-        rows = [
+        rows: list[tuple[str | int, ...]] = [
             (place, *(self._counts[place][name] for name in ("frames", "boxes", "with_distance")), verdict.reason)
             for place, verdict in verdicts.items()
         ]
