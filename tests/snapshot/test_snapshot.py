@@ -1,6 +1,7 @@
 """What lies on a share: a fingerprint of names and contents alone, what is new, and refusals that name the place."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from traffic_yolo.errors import StorageError
 from traffic_yolo.snapshot.changes import compare
 from traffic_yolo.snapshot.snapshot import read_snapshot, take_snapshot, write_snapshot
-from traffic_yolo.storage import sha256_of_file
+from traffic_yolo.storage import CHUNK_BYTES, sha256_of_file
 
 
 @pytest.fixture
@@ -34,6 +35,18 @@ def test_every_file_is_listed_with_its_size_and_checksum(share: Path) -> None:
     assert [file.sha256 for file in taken.files] == [sha256_of_file(share / file.path) for file in taken.files]
     assert taken.totals.recordings == 2
     assert taken.totals.sites == ("A", "B")
+
+
+def test_checksums_of_files_of_any_length_are_those_of_their_bytes(tmp_path: Path) -> None:
+    """Files are read in one call where they fit into one: the lengths around that."""
+    sizes = (0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES + 5)
+    data = os.urandom(max(sizes))
+    for size in sizes:
+        (tmp_path / f"{size:08d}.bin").write_bytes(data[:size])
+    taken = take_snapshot(str(tmp_path)).files
+    assert [(file.size, file.sha256) for file in taken] == [
+        (size, hashlib.sha256(data[:size]).hexdigest()) for size in sizes
+    ]
 
 
 def test_copy_rename_and_new_times_keep_the_fingerprint(share: Path, tmp_path: Path) -> None:

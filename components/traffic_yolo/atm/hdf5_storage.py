@@ -29,14 +29,21 @@ NOT_READ = "shuffle, deflate or lzf, fletcher32 are, in this order; repack the r
 
 
 class Storage(NamedTuple):
-    """How a data set is stored. `chunk`: the shape of a chunk, () where there are none; `filters` in writing order."""
+    """How a data set is stored. `chunk`: the shape of a chunk, () where there are none; `filters` in writing order.
+
+    `offset`: where its bytes begin in the file, where they lie there in one run; else None.
+    """
 
     chunk: tuple[int, ...]
     filters: tuple[int, ...]
+    offset: int | None = None
 
 
 def storage_of(handle: Any, where: str) -> Storage:
     """How the data set of a handle is stored; `RecordingError` for one whose bytes lie in other files."""
+    offset = handle.get_offset()
+    if offset is not None:  # HDF5 knows none of what is chunked, virtual or in another file
+        return Storage((), (), offset)
     properties = handle.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.VIRTUAL:

@@ -304,7 +304,8 @@ class _Look:
             if reading.census is not None:
                 self.censuses[sha256] = reading.census
             self.files.append(SnapshotFile(task.name, task.file.size, sha256, self._frames(task.name, sha256)))
-            first_seen_ns = self.cache.seen_ns(task.file._replace(name=task.name), seen_ns)
+            file = task.file if task.name == task.file.name else task.file._replace(name=task.name)
+            first_seen_ns = self.cache.seen_ns(file, seen_ns)
             self.cache.entries[task.name] = entry_of(
                 task.file, reading.digest, seen_ns=first_seen_ns, read_ns=reading.read_ns, immutable=is_s3(task.place)
             )

@@ -67,12 +67,18 @@ class SizeOutlier:
 
     def __call__(self, observation: Observation) -> Iterator[Objection]:
         """Problems of this frame, where its camera's calibration is known."""
-        if not _is_one_place(observation):
+        size_wh = observation.size_wh
+        if size_wh is None or not _is_one_place(observation):
             return
-        boxes = [box for box in observation.sound_boxes if box.counts and _is_whole(box, observation.size_wh)]
-        camera = self._camera(observation)
+        across, down = (max(EDGE_PX, EDGE_SHARE * side) for side in size_wh)
+        most_right, most_down = size_wh[0] - across, size_wh[1] - down
+        camera, place = self._camera(observation), observation.place
         remembered = False
-        for box in boxes:
+        for box in observation.sound_boxes:
+            left, top, width, height = box.xywh
+            is_whole = left > across and top > down and left + width < most_right and top + height < most_down
+            if not is_whole or not box.counts:  # one that an edge cuts says nothing of its size
+                continue
             name = box.class_name or ""
             if camera is not None and name in self._nominal:
                 yield from _by_distance(box, camera, self._nominal[name])
@@ -80,9 +86,11 @@ class SizeOutlier:
             if not remembered:
                 self._places.append(Place(observation.file, observation.frame))
                 remembered = True
-            group = self._groups.setdefault((observation.place, name), _Group())
-            group.rows.append(box.xyxy[3])
-            group.sizes.append(math.sqrt(box.xywh[2] * box.xywh[3]))
+            group = self._groups.get((place, name))
+            if group is None:
+                group = self._groups[place, name] = _Group()
+            group.rows.append(top + height)
+            group.sizes.append(math.sqrt(width * height))
             group.places.append(len(self._places) - 1)
             group.numbers.append(box.number)
 
@@ -152,12 +160,3 @@ def _by_distance(box: RawBox, camera: Camera, nominal_m: tuple[float, float]) ->
 def _is_one_place(observation: Observation) -> bool:
     """Whether frames of this place are seen from one spot; a folder of pictures from everywhere is none."""
     return bool(observation.camera or observation.site or observation.scan_number is not None)
-
-
-def _is_whole(box: RawBox, size_wh: tuple[int, int] | None) -> bool:
-    """Whether the box ends inside the picture on every side."""
-    if size_wh is None:
-        return False
-    left, top, right, bottom = box.xyxy
-    across, down = (max(EDGE_PX, EDGE_SHARE * side) for side in size_wh)
-    return left > across and top > down and right < size_wh[0] - across and bottom < size_wh[1] - down

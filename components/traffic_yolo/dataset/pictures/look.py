@@ -48,7 +48,8 @@ def look_at(data: bytes, *, what: str = "picture") -> PictureLook:
     """
     grey = decode_grey(data, what=what)
     cells = cv2.resize(grey.astype(np.float32), HASH_WH, interpolation=cv2.INTER_AREA)  # (8, 9)
-    return PictureLook(difference_hash(cells), float(grey.mean()), float(cells.std()))
+    (_, contrast), (brightness, *_) = (float(each[0, 0]) for each in cv2.meanStdDev(cells)), cv2.mean(grey)
+    return PictureLook(difference_hash(cells), brightness, contrast)
 
 
 def look_once(data: bytes) -> PictureLook | None:

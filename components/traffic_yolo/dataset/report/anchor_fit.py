@@ -16,6 +16,7 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.dataset.observers import ObserverOutcome
 from traffic_yolo.dataset.policy import DataPolicy
 from traffic_yolo.dataset.records import ALL, Frame
+from traffic_yolo.dataset.report.report import BOXES_AT_ONCE
 from traffic_yolo.html_report import Html, figure_svg, log_scale, paragraph, table
 from traffic_yolo.storage import existing_path
 
@@ -62,6 +63,7 @@ class AnchorObserver:
         self._network_wh = (policy.network_width or cfg_wh[0], policy.network_height or cfg_wh[1])
         self._letterbox = policy.resize_rule == "letterbox"
         self._grid = np.zeros((GRID_BINS, GRID_BINS), np.int64)  # width, height
+        self._waiting: list[tuple[float, float]] = []  # sizes in network pixels
 
     def measure(self, frame: Frame, split: str, picture: bytes) -> None:
         """Nothing: boxes are enough."""
@@ -70,17 +72,26 @@ class AnchorObserver:
     def collect(self, frame: Frame, split: str, measured: Any) -> None:
         """Counts the boxes of a frame that is for training, or in no split: anchors are to fit what is trained on."""
         del measured
-        sizes = np.array([a.xywh[2:] for a in frame.annotations if a.counts], np.float64).reshape(-1, 2)
-        if split not in ("train", ALL) or not len(sizes):
+        if split not in ("train", ALL):
             return
-        factors = np.divide(self._network_wh, (frame.width, frame.height))
-        sizes = sizes * (factors.min() if self._letterbox else factors)
-        cells = np.clip(np.searchsorted(GRID_EDGES, sizes, side="right") - 1, 0, GRID_BINS - 1)
-        np.add.at(self._grid, (cells[:, 0], cells[:, 1]), 1)
+        across, down = self._network_wh[0] / frame.width, self._network_wh[1] / frame.height
+        if self._letterbox:
+            across = down = min(across, down)
+        self._waiting += [(a.xywh[2] * across, a.xywh[3] * down) for a in frame.annotations if a.counts]
+        if len(self._waiting) >= BOXES_AT_ONCE:
+            self._add_waiting()
+
+    def _add_waiting(self) -> None:
+        if self._waiting:
+            sizes = np.array(self._waiting, np.float64)
+            cells = np.clip(np.searchsorted(GRID_EDGES, sizes, side="right") - 1, 0, GRID_BINS - 1)
+            np.add.at(self._grid, (cells[:, 0], cells[:, 1]), 1)
+            self._waiting.clear()
 
     def finish(self, folder: Path) -> ObserverOutcome:
         """Average IoU and recall, a table of anchors and a picture of sizes."""
         del folder
+        self._add_waiting()
         total = int(self._grid.sum())
         if not total or not len(self._anchors):
             return ObserverOutcome()

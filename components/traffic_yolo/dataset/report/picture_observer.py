@@ -20,7 +20,8 @@ from traffic_yolo.dataset.splits.leaks import LeakCheck, LeakReport
 from traffic_yolo.html_report import Html, figure_svg, paragraph, pictures, table
 
 SAMPLED = 0.05  # share of the pictures that are decoded for their brightness where no leak check decodes all
-BRIGHTNESS_EDGES = np.linspace(0, 256, 33)
+BRIGHTNESS_STEP = 8  # of 256, which parts it exactly
+BRIGHTNESS_EDGES = np.arange(0, 256 + BRIGHTNESS_STEP, BRIGHTNESS_STEP)
 NIGHT_BELOW = 60  # mean grey of 255: dusk and street lamps; rendered nights lie around 30 to 50, days above 90
 SHOWN_LEAKS = 20
 DRAWN_LEAKS, DRAWN_PIXELS = 4, 320 * 180
@@ -63,7 +64,7 @@ class PictureObserver:
         if self._on_leak != "off":
             self._leaks.add(frame.file_name, split, look, self._groups(frame))
         if look is not None:
-            place = min(int(np.searchsorted(BRIGHTNESS_EDGES, look.brightness, side="right")) - 1, 31)
+            place = min(int(look.brightness / BRIGHTNESS_STEP), len(BRIGHTNESS_EDGES) - 2)
             self._light[split][place] += 1
             site = self._by_site.setdefault(frame.site or frame.recording, [0, 0.0, 0])
             site[0] += 1

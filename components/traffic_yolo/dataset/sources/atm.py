@@ -345,9 +345,9 @@ def scan_name(number: int) -> str:
 def _stated_frame(labels: PictureLabels) -> tuple[str, str]:
     """The recording and the scan that labels name, each "" where they do not."""
     folder, _, file_name = labels.name.rpartition("/")
-    stem = file_name
-    if Path(file_name).suffix.lower() in PICTURE_SUFFIXES:
-        stem = file_name.rpartition(".")[0]
+    stem, suffix = os.path.splitext(file_name)
+    if suffix.lower() not in PICTURE_SUFFIXES:
+        stem = file_name
     flat = FLAT_NAME.fullmatch(stem) if not (labels.recording or folder) else None
     recording = labels.recording or (flat["recording"] if flat else folder)
     scan = labels.scan or (flat["scan"] if flat else stem)
