@@ -173,10 +173,10 @@ def test_int8_without_a_table_is_an_error_unless_the_network_is_quantized(findin
 
 def test_our_parser_builds_no_engine_of_a_darknet_pair(findings: Findings) -> None:
     pair = PLAIN.replace("onnx-file=model.onnx", "custom-network-config=model.cfg\nmodel-file=model.weights")
-    pair += "engine-create-func-name=NvDsInferYoloCudaEngineGet\n"
+    pair += "net-scale-factor=0.0039215697906911373\nengine-create-func-name=NvDsInferYoloCudaEngineGet\n"
     assert findings(pair + "custom-lib-path=/opt/libnvdsinfer_custom_impl_Yolo.so\n") == []
     ours = findings(pair + "custom-lib-path=/opt/libtraffic_yolo_parser.so\n")
-    assert one_of(ours) == ("no-builder", "error", 9)
+    assert one_of(ours) == ("no-builder", "error", 10)
 
 
 def test_an_engine_older_than_its_model_is_stale(findings: Findings, tmp_path: Path) -> None:
