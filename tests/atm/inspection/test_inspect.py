@@ -74,6 +74,16 @@ def test_every_convention_is_recognised_in_every_space(convention: str, space_wh
     assert best.is_picture is (space_wh == PICTURE_WH)
 
 
+@pytest.mark.parametrize("space_wh", [(640, 480), (1024, 576)], ids=str)
+def test_boxes_cut_at_the_far_edges_tell_the_space_where_one_side_of_the_road_is_empty(
+    space_wh: tuple[int, int],
+) -> None:
+    """A larger space would have as much room on its right as this one has on its left."""
+    scans = [boxes[boxes[:, 0] > 0.3] for boxes in traffic(60)]
+    best = rank_box_spaces([boxes * np.tile(space_wh, 2) for boxes in scans], ("a", "b", "c", "d"), PICTURE_WH)[0]
+    assert (best.convention, best.space_wh) == ("x1, y1, x2, y2", space_wh)
+
+
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_conventions_are_read_back(convention: str) -> None:
     (boxes,) = traffic(1)
