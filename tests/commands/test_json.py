@@ -23,6 +23,8 @@ WITHOUT = {
     "schedule pause": "says that it told the server",
     "schedule remove": "says that it told the server",
     "schedule resume": "says that it told the server",
+    "compress run": "ends in a table, as run does here; its results are files",
+    "trial compression": "prints name=value lines, which Katib reads",
     "trial fine-tuning": "prints name=value lines, which Katib reads",
     "trial thresholds": "prints name=value lines, which Katib reads",
 }
