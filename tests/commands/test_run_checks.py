@@ -152,6 +152,24 @@ def test_submitting_takes_what_a_pod_has(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (given["s3_secret"], given["nas_claim"], given["source"]) == ("lab.s3", "share", "s3://bucket/x")
 
 
+@pytest.mark.parametrize("command", ["retrain", "run"])
+def test_layers_may_be_frozen_where_the_start_is_the_version_in_use(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which no flag names; `run` without weights starts from random ones, of which none may be frozen."""
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("traffic_yolo.commands.pipeline_door.start", lambda ready, *_: started.append(ready.parameters))
+    places = ["--host", "http://127.0.0.1:9", "--source", "/nas/x", "--zoo", "/nas/zoo"]
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--submit", *places, "--fine-tune-layers", "neck_and_heads"])
+    if command == "run":
+        assert caught.value.code == 2
+        assert "neck_and_heads freezes layers, which without weights are random" in capsys.readouterr().err
+    else:
+        (given,) = started
+        assert (given["fine_tune_layers"], given["weights"], given["cfg"]) == ("neck_and_heads", "", "")
+
+
 def test_all_problems_of_a_local_run_are_told_at_once(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,15 +53,15 @@ def test_the_file_is_read_back(tmp_path: Path):
 
 def test_any_other_value_is_read_or_refused_by_name(tmp_path: Path):
     path = tmp_path / "table.json"
-    TABLE.write(path)
+    LatencyTable({0: TIMES}, {0: (3, 8)}, 0.5, (16, 32), "a machine").write(path)
     refused = {}
-    for what, changed in all_changed(json.loads(path.read_text()), (MISSING, None, -1, "x", [], {}, [None])):
+    for what, changed in all_changed(json.loads(path.read_text()), (MISSING, None, -1, "x", [None])):
         path.write_text(json.dumps(changed))
         try:
             LatencyTable.read(path)
         except TrafficYoloError as error:
             refused[what] = str(error)
-    assert len(refused) > 100
+    assert len(refused) > 80
     assert [what for what, text in refused.items() if str(path) not in text] == []
 
 

@@ -15,7 +15,14 @@ import yaml
 from traffic_yolo.commands.dataclass_options import flags_of
 from traffic_yolo.commands.location_types import SETTINGS_TYPE
 from traffic_yolo.commands.pipeline_door import Command, Pods, ReadyPipeline
-from traffic_yolo.commands.step_flags import PIPELINES, STEP_OPTIONS, absolute_place, places_in
+from traffic_yolo.commands.step_flags import (
+    PIPELINES,
+    STEP_OPTIONS,
+    absolute_place,
+    places_in,
+    with_start_of_a_task,
+    without_start,
+)
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.option_settings import is_settings_text, read_settings, task_options
 from traffic_yolo.options import SETTINGS, LocationUse, fields_of, form_value, option
@@ -27,14 +34,6 @@ OF_PODS = ("nas_claim", "s3_secret", "gpus")
 TAKEN = ("host", "namespace", "cluster", "experiment", "wait", "follow", "json")
 # What a pipeline asks for itself, no step of it, and how the place is used
 OWN_PLACES: dict[str, LocationUse] = {"train_work": "write", "dataset_store": "write", "compare_with": "read"}
-# Of a training that starts from what a task before it pruned: as of the model before, where its files are given, for
-# options that need weights to start from; of a version of a zoo there are none yet, and nothing else that needs them
-OF_START = ("cfg", "weights", "weights_names")
-PRUNED = "(pruned)"
-NOWHERE: dict[str, Any] = dict.fromkeys((*OF_START, "quantisers", "teacher"), "") | {
-    "fine_tune_layers": None,
-    "batch_norm": None,
-}
 # Documents: text, or where it lies. A file of this machine is read here, for a pod has it not
 DOCUMENTS = ("experiment", "trainjob")
 
@@ -145,11 +144,11 @@ class PipelineForm:
             named = {name: given[name] for name in self.own[step] & set(given)}
             pruned = made["prune"][0] if step == "train" and "prune" in made else None
             if pruned is not None:
-                named |= {name: getattr(pruned, name) or PRUNED for name in OF_START}
+                named = with_start_of_a_task(named, pruned)
             try:
                 made[step] = task_options(STEP_OPTIONS[step], {**named, SETTINGS: given.get(settings, "")})
                 if pruned is not None and not pruned.cfg:
-                    made[step] = (dataclasses.replace(made[step][0], **NOWHERE),)
+                    made[step] = without_start(made[step])
             except OptionsError as error:
                 flag = f"--{settings.replace('_', '-')}"
                 text = str(error)

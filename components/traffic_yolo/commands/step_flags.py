@@ -1,5 +1,6 @@
 """The flags of the steps of a pipeline: made of their options, checked, and put into the parameters of the form."""
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,28 @@ RETRAIN_STEPS = ("snapshot", "new_data", *STEPS[1:])  # those of the retraining,
 WITH_ALL_FLAGS = ("snapshot", "new_data", "convert", "train", "publish")
 OWN_NAMES: dict[str, frozenset[str]] = _STEP_OPTIONS.own_names(RETRAIN_STEPS)
 WITH_FLAGS = (*WITH_ALL_FLAGS, "tune")  # of tune, those of the form
+
+# Of a training that starts from what a task before it gives (a pruned model, the version in use): weights of that
+# name, for options that need some to start from; afterwards none, and nothing else that needs them
+OF_START = ("cfg", "weights", "weights_names")
+GIVEN_LATER = "(given by the task before)"
+_NOWHERE: dict[str, Any] = dict.fromkeys((*OF_START, "quantisers", "teacher"), "") | {
+    "fine_tune_layers": None,
+    "batch_norm": None,
+}
+
+
+def with_start_of_a_task(given: Mapping[str, Any], start: Any = None) -> dict[str, Any]:
+    """Options of a training by name, where what they start from is given by a task before it; to be made options of.
+
+    `start`: an object whose fields say it where files are given for it.
+    """
+    return {**given, **{name: getattr(start, name, "") or GIVEN_LATER for name in OF_START}}
+
+
+def without_start(made: Sequence[Any]) -> tuple[Any, ...]:
+    """Options that were made with the start of a task, as they stand before it has run: its files are nowhere yet."""
+    return (dataclasses.replace(made[0], **_NOWHERE), *made[1:])
 
 
 def _with_flags(step: str) -> set[str]:
@@ -63,8 +86,14 @@ def resolved_options(flags: Mapping[str, Any], steps: Sequence[str] = STEPS) -> 
     made = {}
     for step in steps:
         given = {name: flags[name] for name in _with_flags(step)}
+        # The retraining starts from the version in use; its own files are for the first attempt
+        of_version = step == "train" and "new_data" in steps and not any(flags[name] for name in OF_START)
+        if of_version:
+            given = with_start_of_a_task(given)
         try:
             made[step] = task_options(STEP_OPTIONS[step], {**given, SETTINGS: flags.get(f"{step}_{SETTINGS}", "")})
+            if of_version:
+                made[step] = without_start(made[step])
         except OptionsError as error:
             text = str(error)
             raise OptionsError(f"--{step}-{text}" if text.startswith(SETTINGS) else text) from error
