@@ -165,7 +165,10 @@ def network_input(picture: Picture, network_hw: tuple[int, int], *, letterboxed:
 def _read_batches(
     pictures: Iterable[Picture], protocol: Protocol, batch: int, read_pixels: Reader
 ) -> Iterator[tuple[Sequence[Picture], NDArray[np.float32]]]:
-    """(pictures, network input (B, 3, h, w)), the next batch always being read already."""
+    """(pictures, network input (B, 3, h, w)), the next batch always being read already.
+
+    An input's memory is used again for the batch after the next: fresh memory costs more than what is written to it.
+    """
     resize_into = letterbox_into if protocol.resize == "letterbox" else stretch_into
     height, width = protocol.network_hw
 
@@ -175,11 +178,12 @@ def _read_batches(
     # Its loop is compiled or loaded here, by one thread
     resize_into(np.zeros((1, 1, 3), np.uint8), np.empty((3, height, width), np.float32))
     stream = iter(pictures)
+    memory = itertools.cycle([np.empty((batch, 3, height, width), np.float32) for _ in range(2)])
     with ThreadPoolExecutor(READERS) as readers:
 
         def start() -> tuple[list[Picture], NDArray[np.float32], list[Future[None]]]:
             group = list(itertools.islice(stream, batch))
-            inputs = np.empty((len(group), 3, height, width), np.float32)
+            inputs = next(memory)[: len(group)]
             return group, inputs, [readers.submit(read, *each) for each in zip(group, inputs, strict=True)]
 
         group, inputs, waiting = start()
