@@ -12,12 +12,14 @@ def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
 
     `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. Writes the page
-    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too.
+    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too:
+    that task is publish, or validate where a stage of its waterfall is beyond its limits.
     """
     record = read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record")
     point = read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point")
     parity = read_json(run / "validate" / "validation" / "parity.json", what="parity record")
-    published = read_json(run / "publish" / "publication", what="publication")
+    publication = run / "publish" / "publication"
+    published = read_json(publication, what="publication") if publication.is_file() else None
     split = record["split"]
     at_point = point.get(split) or {}
     rows = [
@@ -26,8 +28,9 @@ def run_summary(run: Path, zoo: str) -> str:
         ("confidence threshold", f"{point['confidence_threshold']:.2f}   chosen on the validation split"),
         ("IoU threshold", f"{point['iou_threshold']:.2f}"),
         ("precision / recall / F1", " / ".join(_number(at_point.get(name)) for name in ("precision", "recall", "f1"))),
-        ("parity of the deployed model", _parity(parity, _metrics(run / "validate"))),
-        *_gates(published),
+        ("parity of the deployed model", _parity(parity)),
+        *_waterfall(run / "validate" / "validation" / "waterfall.json"),
+        *(_gates(published) if published else [("published", "nothing: the run ended before it")]),
     ]
     places = [
         ("data report", run / "convert" / "dataset" / "report.html"),
@@ -36,7 +39,7 @@ def run_summary(run: Path, zoo: str) -> str:
         ("threshold report", run / "tune" / "tuning" / "report.html"),
         ("parity report", run / "validate" / "validation" / "report.html"),
         *([("all reports", write_index(run))] if find_reports(run) else []),
-        ("model bundle", published["bundle"]),
+        *([("model bundle", published["bundle"])] if published else []),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),
     ]
     width = max(len(name) for name, _ in [*rows, *places])
@@ -44,13 +47,21 @@ def run_summary(run: Path, zoo: str) -> str:
     return "\n".join(["", *(line.rstrip() for line in lines), ""])
 
 
-def _parity(parity: dict[str, Any], metrics: dict[str, float]) -> str:
+def _parity(parity: dict[str, Any]) -> str:
+    ap50 = {side: values["ap50"] for side, values in parity["metrics"].items()}
     text = (
-        f"{_number(metrics.get('parity_agreement'))} of the boxes agree; "
-        f"AP50 {_number(metrics.get('ap50_deepstream'))} under nvinfer's rules, "
-        f"{_number(metrics.get('ap50_pytorch_single_label'))} in PyTorch with one class a box"
+        f"{_number(parity['agreement'])} of the boxes agree; AP50 {_number(ap50['deepstream'])} under nvinfer's rules, "
+        f"{_number(ap50['pytorch_single_label'])} in PyTorch with one class a box"
     )
     return text if parity["passed"] else f"FAILED: {'; '.join(parity['problems'])} ({text})"
+
+
+def _waterfall(path: Path) -> Iterator[tuple[str, str]]:
+    """A row for the stages from Darknet to DeepStream, where the run was asked for them."""
+    if path.is_file():
+        found = read_json(path, what="waterfall")
+        held = f"every stage of {len(found['stages'])} within its limits"
+        yield "waterfall", held if found["passed"] else f"FAILED: {'; '.join(found['problems'])}"
 
 
 def _gates(published: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -67,13 +78,6 @@ def _gates(published: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         outcome = "NOT IN USE"
     yield f"{published['name']} {published['version']}", outcome
-
-
-def _metrics(task: Path) -> dict[str, float]:
-    """The scalars that a task logged, from kfp's own record of it."""
-    written: dict[str, Any] = read_json(task / "executor_output.json", what="output of a task")
-    metadata = written["artifacts"]["metrics"]["artifacts"][0]["metadata"]
-    return {str(name): float(value) for name, value in metadata.items() if isinstance(value, int | float)}
 
 
 def _number(value: float | int | None) -> str:
