@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from traffic_yolo.cli import main
-from traffic_yolo.commands.run_summary import run_summary
+from traffic_yolo.commands.run_summary import run_summary, run_values
 from traffic_yolo_pipelines import local_run
 
 GATES = [
@@ -25,9 +25,9 @@ def finished(tmp_path: Path) -> Path:
         "tune/tuning/operating_point.json": {
             "confidence_threshold": 0.3, "iou_threshold": 0.5, "test": {"precision": 0.0, "recall": 0.0, "f1": 0.0},
         },
-        "validate/validation/parity.json": {"passed": False, "problems": ["AP50 falls"]},
-        "validate/executor_output.json": {
-            "artifacts": {"metrics": {"artifacts": [{"metadata": {"parity_agreement": 0.2, "ap50_deepstream": 0.1}}]}}
+        "validate/validation/parity.json": {
+            "passed": False, "problems": ["AP50 falls"], "agreement": 0.2,
+            "metrics": {"deepstream": {"ap50": 0.1}, "pytorch_single_label": {"ap50": None}},
         },
         "publish/publication": publication(),
     }  # fmt: skip
@@ -55,11 +55,25 @@ def test_gates_f1_and_parity_stand_in_the_summary(finished: Path) -> None:
     text = run_summary(finished, "/zoo")
     assert row(text, "precision / recall / F1") == "0.000 / 0.000 / 0.000"
     assert row(text, "parity of the deployed model").startswith("FAILED: AP50 falls (0.200 of the boxes agree; ")
+    assert "AP50 0.100 under nvinfer's rules, – in PyTorch" in row(text, "parity of the deployed model")
     assert row(text, "gate parity") == "FAILED 0.200 AP50 falls"
     assert row(text, "gate recordings") == "passed 6 (limit at least 5) in split test"
     assert row(text, "gate in_use_map50") == "UNDECIDED -0.020 (limit above -0.01) too wide"
     assert row(text, "m 0002-x") == "NOT IN USE"
     assert row(text, "model bundle") == "/zoo/m/0002-x"
+
+
+def test_a_run_that_a_stage_of_the_waterfall_stopped_has_a_summary_without_a_publication(finished: Path) -> None:
+    """Of a failed task kfp records nothing, so its numbers are those of its files."""
+    (finished / "publish" / "publication").unlink()
+    path = finished / "validate" / "validation" / "waterfall.json"
+    path.write_text(json.dumps({"passed": False, "problems": ["ONNX: AP falls"], "stages": [{}, {}]}))
+    text = run_summary(finished, "/zoo")
+    assert row(text, "waterfall") == "FAILED: ONNX: AP falls"
+    assert row(text, "published") == "nothing: the run ended before it"
+    assert "model bundle" not in text
+    path.write_text(json.dumps({"passed": True, "problems": [], "stages": [{}, {}]}))
+    assert row(run_summary(finished, "/zoo"), "waterfall") == "every stage of 2 within its limits"
 
 
 @pytest.mark.parametrize(
@@ -115,12 +129,22 @@ def test_json_of_a_run_is_all_that_is_on_stdout(
     assert values["parity"] == {
         "passed": False,
         "problems": ["AP50 falls"],
-        "parity_agreement": 0.2,
-        "ap50_deepstream": 0.1,
+        "agreement": 0.2,
+        "metrics": {"deepstream": {"ap50": 0.1}, "pytorch_single_label": {"ap50": None}},
     }
     assert [gate["verdict"] for gate in values["gates"]] == ["failed", "passed", "undecided"]
     assert (values["version"], values["is_current"]) == ("0002-x", False)
     assert values["reports"]["training"] == str(finished / "train" / "run" / "report.html")
+
+
+def test_a_run_that_ended_before_publish_has_values_too(finished: Path) -> None:
+    (finished / "publish" / "publication").unlink()
+    (finished / "validate" / "validation" / "waterfall.json").write_text(
+        json.dumps({"passed": False, "problems": ["onnx: AP falls"], "stages": []})
+    )
+    values = run_values(finished)
+    assert values["waterfall"] == {"passed": False, "problems": ["onnx: AP falls"]}
+    assert not {"version", "bundle", "is_current"} & set(values)
 
 
 def test_a_run_that_gates_stopped_shows_its_summary_and_ends_with_exit_code_1(

@@ -7,6 +7,16 @@ from typing import Any
 from traffic_yolo.report_index import find_reports, write_index
 from traffic_yolo.storage import read_json
 
+# Of a publication, and how JSON calls it
+_OF_PUBLICATION = {
+    "gates": "gates",
+    "model_name": "name",
+    "version": "version",
+    "is_current": "is_current",
+    "is_forced": "forced",
+    "nothing_new": "nothing_new",
+    "bundle": "bundle",
+}
 _REPORT_NAMES = {"all": "all reports", "compression": "report on both models"}
 
 
@@ -14,7 +24,8 @@ def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
 
     `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. Writes the page
-    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too.
+    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too:
+    that task is publish, or validate where a stage of its waterfall is beyond its limits.
     """
     record, point, parity, published = _records(run)
     split = record["split"]
@@ -25,12 +36,13 @@ def run_summary(run: Path, zoo: str) -> str:
         ("confidence threshold", f"{point['confidence_threshold']:.2f}   chosen on the validation split"),
         ("IoU threshold", f"{point['iou_threshold']:.2f}"),
         ("precision / recall / F1", " / ".join(_number(at_point.get(name)) for name in ("precision", "recall", "f1"))),
-        ("parity of the deployed model", _parity(parity, _metrics(run / "validate"))),
-        *_gates(published),
+        ("parity of the deployed model", _parity(parity)),
+        *_waterfall(run / "validate" / "validation" / "waterfall.json"),
+        *(_gates(published) if published else [("published", "nothing: the run ended before it")]),
     ]
     places = [
         *((_REPORT_NAMES.get(name, f"{name} report"), path) for name, path in _reports(run).items()),
-        ("model bundle", published["bundle"]),
+        *([("model bundle", published["bundle"])] if published else []),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),
     ]
     width = max(len(name) for name, _ in [*rows, *places])
@@ -41,30 +53,28 @@ def run_summary(run: Path, zoo: str) -> str:
 def run_values(run: Path) -> dict[str, Any]:
     """The same as values of JSON, numbers in full: what was measured, each gate, where reports and bundle lie."""
     record, point, parity, published = _records(run)
+    waterfall = run / "validate" / "validation" / "waterfall.json"
+    stages = read_json(waterfall, what="waterfall") if waterfall.is_file() else None
     return {
         "run": run,
         "split": record["split"],
         "metrics": record["metrics"],
         "operating_point": point,
-        "parity": {"passed": parity["passed"], "problems": parity["problems"], **_metrics(run / "validate")},
-        "gates": published["gates"],
-        "model_name": published["name"],
-        "version": published["version"],
-        "is_current": published["is_current"],
-        "is_forced": published["forced"],
-        "nothing_new": published["nothing_new"],
-        "bundle": published["bundle"],
+        "parity": {name: parity[name] for name in ("passed", "problems", "agreement", "metrics")},
+        "waterfall": {name: stages[name] for name in ("passed", "problems")} if stages else None,
+        **({name: published[key] for name, key in _OF_PUBLICATION.items()} if published else {}),
         "reports": _reports(run),
     }
 
 
 def _records(run: Path) -> tuple[Any, Any, Any, Any]:
-    """What evaluate, tune, validate and publish found."""
+    """What evaluate, tune, validate and publish found; of the last None where the run ended before it."""
+    publication = run / "publish" / "publication"
     return (
         read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record"),
         read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point"),
         read_json(run / "validate" / "validation" / "parity.json", what="parity record"),
-        read_json(run / "publish" / "publication", what="publication"),
+        read_json(publication, what="publication") if publication.is_file() else None,
     )
 
 
@@ -82,13 +92,21 @@ def _reports(run: Path) -> dict[str, Path]:
     return {**reports, "all": write_index(run)} if find_reports(run) else reports
 
 
-def _parity(parity: dict[str, Any], metrics: dict[str, float]) -> str:
+def _parity(parity: dict[str, Any]) -> str:
+    ap50 = {side: values["ap50"] for side, values in parity["metrics"].items()}
     text = (
-        f"{_number(metrics.get('parity_agreement'))} of the boxes agree; "
-        f"AP50 {_number(metrics.get('ap50_deepstream'))} under nvinfer's rules, "
-        f"{_number(metrics.get('ap50_pytorch_single_label'))} in PyTorch with one class a box"
+        f"{_number(parity['agreement'])} of the boxes agree; AP50 {_number(ap50['deepstream'])} under nvinfer's rules, "
+        f"{_number(ap50['pytorch_single_label'])} in PyTorch with one class a box"
     )
     return text if parity["passed"] else f"FAILED: {'; '.join(parity['problems'])} ({text})"
+
+
+def _waterfall(path: Path) -> Iterator[tuple[str, str]]:
+    """A row for the stages from Darknet to DeepStream, where the run was asked for them."""
+    if path.is_file():
+        found = read_json(path, what="waterfall")
+        held = f"every stage of {len(found['stages'])} within its limits"
+        yield "waterfall", held if found["passed"] else f"FAILED: {'; '.join(found['problems'])}"
 
 
 def _gates(published: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -105,13 +123,6 @@ def _gates(published: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         outcome = "NOT IN USE"
     yield f"{published['name']} {published['version']}", outcome
-
-
-def _metrics(task: Path) -> dict[str, float]:
-    """The scalars that a task logged, from kfp's own record of it."""
-    written: dict[str, Any] = read_json(task / "executor_output.json", what="output of a task")
-    metadata = written["artifacts"]["metrics"]["artifacts"][0]["metadata"]
-    return {str(name): float(value) for name, value in metadata.items() if isinstance(value, int | float)}
 
 
 def _number(value: float | int | None) -> str:
