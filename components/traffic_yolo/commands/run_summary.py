@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.report_index import find_reports, write_index
-from traffic_yolo.storage import read_json
+from traffic_yolo.storage import read_json, write_text
+
+CARD_NAME = "card.html"
 
 
 def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
 
     `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. Writes the page
-    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too.
+    of all reports, `index.html`, into `run`, and the model card as a page beside the task's own. A run whose last task
+    ended as failed because of its gates has one too.
     """
     record = read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record")
     point = read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point")
@@ -35,6 +38,7 @@ def run_summary(run: Path, zoo: str) -> str:
         ("evaluation report", run / "evaluate" / "evaluation" / "report.html"),
         ("threshold report", run / "tune" / "tuning" / "report.html"),
         ("parity report", run / "validate" / "validation" / "report.html"),
+        *_card(run / "publish"),
         *([("all reports", write_index(run))] if find_reports(run) else []),
         ("model bundle", published["bundle"]),
         ("models compared", f"traffic-yolo ledger table --zoo {zoo}"),
@@ -67,6 +71,13 @@ def _gates(published: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         outcome = "NOT IN USE"
     yield f"{published['name']} {published['version']}", outcome
+
+
+def _card(task: Path) -> Iterator[tuple[str, Path]]:
+    """The model card, under a name by which browsers and the page of all reports know what it is."""
+    if (task / "card").is_file():
+        write_text(task / CARD_NAME, (task / "card").read_text(encoding="utf-8"))
+        yield "model card", task / CARD_NAME
 
 
 def _metrics(task: Path) -> dict[str, float]:

@@ -18,8 +18,9 @@ from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.evaluation.compare import Comparison, compare
+from traffic_yolo.evaluation.compare_page import comparison_body
 from traffic_yolo.evaluation.evaluate import evaluate
-from traffic_yolo.html_report import Html, page, paragraph, table
+from traffic_yolo.html_report import page, paragraph, table
 from traffic_yolo.metrics.paired import Difference
 from traffic_yolo.model_folder import INT8_NAME, ModelFolder
 from traffic_yolo.page_origin import About, Subject
@@ -125,8 +126,7 @@ def report_html(report: CompressionReport, about: About) -> str:
         ("Before and after", table(("", "before", "after", "saved, or difference"), report.rows)),
     ]
     if report.comparison:
-        notes = report.comparison.text.splitlines()
-        sections.append(("Is it as good?", Html("".join(paragraph(line) for line in notes))))
+        sections.append(("Is it as good?", comparison_body(report.comparison)))
     if report.pruned:
         sections += _pruning_sections(report.pruned)
     return page("A smaller model", sections, about=about)
@@ -196,5 +196,4 @@ def _saved(before: float, after: float) -> str:
 def _difference_row(each: Difference) -> tuple[str, str, str, str]:
     low, high = 100 * each.difference.low, 100 * each.difference.high
     moved = f"{100 * each.difference.value:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
-    name = each.name.upper() if each.name[0] in "af" else each.name
-    return name, f"{each.first:.3f}", f"{each.second:.3f}", moved
+    return each.label, f"{each.first:.3f}", f"{each.second:.3f}", moved
