@@ -53,19 +53,23 @@ class CompressionReport:
     pruned: PrunedFrom | None
 
     @property
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """Name, first, second, and the share saved or the difference with its interval."""
+    def size_rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, first, second and the share saved: sizes, and milliseconds by runtime."""
         first, second = self.sizes
-        rows = [
+        return [
             ("weights", f"{first.weights:,}", f"{second.weights:,}", _saved(first.weights, second.weights)),
-            ("BFLOPs", f"{first.bflops:.4f}", f"{second.bflops:.4f}", _saved(first.bflops, second.bflops)),
+            ("BFLOPs", f"{first.bflops:,.4f}", f"{second.bflops:,.4f}", _saved(first.bflops, second.bflops)),
             ("bytes", f"{first.bytes:,}", f"{second.bytes:,}", _saved(first.bytes, second.bytes)),
+            *(
+                (f"ms, {each.runtime}", f"{each.first:,.2f}", f"{each.second:,.2f}", _saved(each.first, each.second))
+                for each in self.latencies
+            ),
         ]
-        rows += [
-            (f"ms, {each.runtime}", f"{each.first:.2f}", f"{each.second:.2f}", _saved(each.first, each.second))
-            for each in self.latencies
-        ]
-        return rows + [_difference_row(each) for each in self.differences]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """`size_rows`, then the numbers of both with the interval of their difference."""
+        return [*self.size_rows, *map(_difference_row, self.differences)]
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -123,10 +127,10 @@ def compare_models(
 def report_html(report: CompressionReport, about: About) -> str:
     """The report as one self-contained page, `about` both models and the data set."""
     sections: list[tuple[str, str]] = [
-        ("Before and after", table(("", "before", "after", "saved, or difference"), report.rows)),
+        ("Before and after", table(("what", "before", "after", "saved"), report.size_rows)),
     ]
     if report.comparison:
-        sections.append(("Is it as good?", comparison_body(report.comparison)))
+        sections.append(("Is it as good?", comparison_body(report.comparison, ("before", "after"))))
     if report.pruned:
         sections += _pruning_sections(report.pruned)
     return page("A smaller model", sections, about=about)
@@ -134,7 +138,7 @@ def report_html(report: CompressionReport, about: About) -> str:
 
 def _pruning_sections(pruned: PrunedFrom) -> Iterator[tuple[str, str]]:
     chosen = ", ".join(f"{name} {value}" for name, value in pruned.options.items() if value is not None)
-    made = f"{pruned.units} of {pruned.free_units} that may go went ({chosen})."
+    made = f"{pruned.units:,} of {pruned.free_units:,} that may go went ({chosen})."
     yield "How it was pruned", paragraph(made)
     if pruned.layers:
         rows = [(each.layer, each.line, each.before, each.after, _saved(each.before, each.after))

@@ -43,8 +43,8 @@ def comparison_html(comparison: Comparison, about: About) -> str:
     return page("Two models compared", sections, about=about)
 
 
-def comparison_body(comparison: Comparison) -> Html:
-    """Every number of both models with the interval of its difference, in a picture and a table."""
+def comparison_body(comparison: Comparison, names: tuple[str, str] = ("first", "second")) -> Html:
+    """Every number of both models, called `names`, with the interval of its difference: a picture and a table."""
     confidence = f"{100 * CONFIDENCE:g} %"
     rows = [
         (
@@ -57,7 +57,7 @@ def comparison_body(comparison: Comparison) -> Html:
         )
         for each in comparison.differences
     ]
-    headers = ["number", "first", "second", "difference, points", f"{confidence} interval, points", "verdict"]
+    headers = ["number", *names, "difference, points", f"{confidence} interval, points", "verdict"]
     groups = comparison.groups
     head = (
         f"Both on the same {format_cell(comparison.pictures)} pictures of the split {comparison.split}, and on the "
@@ -67,12 +67,12 @@ def comparison_body(comparison: Comparison) -> Html:
     return Html(
         paragraph(head)
         + (callout(groups.note[:1].upper() + groups.note[1:], kind="warning") if groups.note else "")
-        + figure_svg(difference_figure(comparison.differences), title="Differences with their intervals")
+        + figure_svg(difference_figure(comparison.differences, names), title="Differences with their intervals")
         + table(headers, rows)
     )
 
 
-def difference_figure(differences: tuple[Difference, ...]) -> Figure:
+def difference_figure(differences: tuple[Difference, ...], names: tuple[str, str] = ("first", "second")) -> Figure:
     """A line for each number: the second's less the first's in percentage points, and its interval."""
     height = 0.75 + 0.32 * len(differences)
     figure = Figure(figsize=(7.8, height))
@@ -91,7 +91,7 @@ def difference_figure(differences: tuple[Difference, ...]) -> Figure:
     axes.set(xlim=(-1.08 * reach, 1.08 * reach), ylim=(len(differences) - 0.5, -0.5))
     axes.set_yticks(range(len(differences)), [each.label for each in differences], fontsize=9)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("second less first, percentage points")
+    axes.set_xlabel(f"{names[1]} less {names[0]}, percentage points")
     axes.grid(axis="x", color=FRAME, alpha=0.35, linewidth=0.5)
     return figure
 
