@@ -73,7 +73,7 @@ def limits_table(summary: ValidationSummary) -> Html:
          within(drop is None or drop <= MAX_AP50_DROP)],
         ["agreement of the worst class", min(agreements, default=None),
          f"at least {MIN_CLASS_AGREEMENT:g}, but for what chance does in {CHANCE:.0%} of cases", within(not bad)],
-        [f"AP50 lost by the worst class{worst}", fall and fall.lost,
+        [f"AP50 lost by the worst class{worst}", fall.lost if fall else None,
          f"at most {MAX_CLASS_AP50_DROP:g}, and what {BOXES_OF_CHANCE} boxes are worth{allowed}",
          within(fall is None or not fall.is_too_far)],
     ]  # fmt: skip
