@@ -39,7 +39,7 @@ help:  ## list the targets
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[kubeflow,deploy,local,mlflow,tensorboard,docs,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[train,kubeflow,deploy,local,mlflow,tensorboard,docs,test]"
 	touch $@
 
 install: $(VENV)/installed  ## make .venv and install everything into it

@@ -7,7 +7,7 @@ the page that the site has of the file, or to a copy of it.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,13 @@ from traffic_yolo.cli import COMMANDS
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS, EXAMPLES = REPOSITORY / "docs", REPOSITORY / "examples"
 EXECUTED = REPOSITORY / "build" / "notebooks" / "examples"  # where `make docs` has run them
-TOP = {"README.md": "project.md", "README.ko.md": "project.ko.md"}  # of the repository -> of the site
+TOP = {  # of the repository -> of the site
+    "README.md": "project.md",
+    "README.ko.md": "project.ko.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+COPIES = "source/"  # of the site: what pages link to beside them
 LINK = re.compile(r"(!?)\[((?:[^\]\[]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
@@ -58,7 +64,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, content in _api_pages():
         files.append(File.generated(config, f"api/{name}.md", content=content))
     for path in sorted(_linked_files()):
-        files.append(File.generated(config, f"source/{path.relative_to(REPOSITORY)}", abs_src_path=str(path)))
+        files.append(File.generated(config, _place(path), abs_src_path=str(path)))
     return files
 
 
@@ -92,7 +98,7 @@ def _place(path: Path) -> str:
     relative = str(path.relative_to(REPOSITORY))
     if relative.startswith("examples/"):
         return relative
-    return TOP.get(relative, f"source/{relative}")
+    return TOP.get(relative, f"{COPIES}{relative}")
 
 
 def _source_of(uri: str) -> Path | None:
@@ -102,18 +108,23 @@ def _source_of(uri: str) -> Path | None:
             return REPOSITORY / name
     if uri == "examples/README.md":
         return EXAMPLES / "README.md"
+    if uri.startswith(COPIES):
+        return REPOSITORY / uri.removeprefix(COPIES)
     return DOCS / uri if (DOCS / uri).is_file() else None
 
 
-def _linked_files() -> Iterator[Path]:
-    """Every file outside of docs/ and examples/ that a page links to."""
-    found = set()
-    for page in [*DOCS.glob("*.md"), EXAMPLES / "README.md", *(REPOSITORY / name for name in TOP)]:
+def _linked_files() -> set[Path]:
+    """Every file outside of docs/ and examples/ that a page links to, or a text that a page links to, and so on."""
+    found: set[Path] = set()
+    pages = [*DOCS.glob("*.md"), EXAMPLES / "README.md", *(REPOSITORY / name for name in TOP)]
+    while pages:
+        page = pages.pop()
         for _, _, target in LINK.findall(_read(page)):
             path = (page.parent / target.partition("#")[0]).resolve()
-            if "://" not in target and path.is_file() and _place(path).startswith("source/"):
+            if "://" not in target and path.is_file() and _place(path).startswith(COPIES) and path not in found:
                 found.add(path)
-    return iter(found)
+                pages += [path] if path.suffix == ".md" else []
+    return found
 
 
 def _notebooks() -> list[Path]:

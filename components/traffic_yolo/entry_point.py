@@ -16,6 +16,8 @@ from traffic_yolo.errors import (
 from traffic_yolo.messages import one_line
 from traffic_yolo.processors import limit_threads
 
+TORCH, TORCH_EXTRA = "torch", "train"  # a package that not everybody needs, and the extra that brings it
+
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
@@ -36,4 +38,10 @@ def one_line_errors() -> Iterator[None]:
     except TrafficYoloError as error:
         for line in error.lines if isinstance(error, ProblemsError) else (str(error),):
             print(f"{ERROR_PREFIX}{one_line(line)}", file=sys.stderr, flush=True)
+        raise SystemExit(USER_ERROR_EXIT_CODE) from None
+    except ModuleNotFoundError as error:
+        if error.name != TORCH:
+            raise
+        advice = f'pip install "traffic-yolo[{TORCH_EXTRA}]"'
+        print(f"{ERROR_PREFIX}this needs torch, which is not installed: {advice}", file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR_EXIT_CODE) from None

@@ -1,4 +1,4 @@
-"""Prints what setup.cfg requires, with the extras named: `requirements.py setup.cfg kubeflow deploy`.
+"""Prints what setup.cfg requires, with the extras named: `requirements.py setup.cfg train kubeflow deploy`.
 
 pip has no way to install a package's requirements without the package; in a layer of their own they are sent once, and
 not again with every commit.

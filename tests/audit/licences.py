@@ -13,7 +13,7 @@ from importlib.metadata import Distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-IMAGE_EXTRAS = ("kubeflow", "deploy")  # docker/train/Dockerfile
+IMAGE_EXTRAS = ("train", "kubeflow", "deploy")  # docker/train/Dockerfile
 PACKAGE = "traffic-yolo"
 # Distributions whose own licence is refused -> why they are there all the same. None is; a reason is one line.
 ALLOWED: dict[str, str] = {}

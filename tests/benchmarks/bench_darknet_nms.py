@@ -19,7 +19,7 @@ from torch import Tensor
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import decode_above
 from traffic_yolo.darknet.heads import YoloHead
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.picture_detections import PictureDetections, above_threshold
 from traffic_yolo.darknet.sections.yolo import HeadSection

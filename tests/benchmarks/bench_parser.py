@@ -12,7 +12,7 @@ from darknet_models import yolov4_text
 from harness import Row, interleaved
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.export.onnx_heads import head_output_name
 

@@ -8,6 +8,8 @@ import pytest
 
 from traffic_yolo.cli import main
 from traffic_yolo.commands.run_summary import run_summary, run_values
+from traffic_yolo.html_report import page, paragraph
+from traffic_yolo.page_origin import About
 from traffic_yolo_pipelines import local_run
 
 GATES = [
@@ -61,6 +63,15 @@ def test_gates_f1_and_parity_stand_in_the_summary(finished: Path) -> None:
     assert row(text, "gate in_use_map50") == "UNDECIDED -0.020 (limit above -0.01) too wide"
     assert row(text, "m 0002-x") == "NOT IN USE"
     assert row(text, "model bundle") == "/zoo/m/0002-x"
+    assert "model card" not in text
+
+
+def test_the_card_of_the_publication_gets_a_name_that_browsers_know(finished: Path) -> None:
+    (finished / "publish" / "card").write_text(page("Model card of m 0002-x", [("", paragraph("…"))], about=About()))
+    card = finished / "publish" / "card.html"
+    assert row(run_summary(finished, "/zoo"), "model card") == str(card)
+    assert card.read_text() == (finished / "publish" / "card").read_text()
+    assert 'href="publish/card.html">Model card of m 0002-x</a>' in (finished / "index.html").read_text()
 
 
 def test_a_run_that_a_stage_of_the_waterfall_stopped_has_a_summary_without_a_publication(finished: Path) -> None:

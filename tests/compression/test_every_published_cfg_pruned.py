@@ -17,7 +17,8 @@ from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.lint import lint_cfg
 from traffic_yolo.darknet.lint_targets import TARGETS
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.darknet.surgery import change_classes

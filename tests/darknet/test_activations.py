@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
+from traffic_yolo.darknet.activations import ACTIVATION_NAMES, read_activation
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.errors import DarknetFormatError
 
 VALUES = [-6.0, -4.0, -2.5, -1.0, -0.3, 0.0, 0.4, 1.0, 1.7, 3.0, 4.5, 7.0]
@@ -54,6 +55,7 @@ CHANNEL_FORMULAS = {
 
 def test_every_activation_has_a_formula_here():
     assert set(FORMULAS) | set(CHANNEL_FORMULAS) == set(ACTIVATIONS)
+    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
 
 
 @pytest.mark.parametrize("name", CHANNEL_FORMULAS)

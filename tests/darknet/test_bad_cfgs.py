@@ -16,7 +16,8 @@ from small_cfgs import SMALL_CFGS
 from spying_section import spy_on
 
 from traffic_yolo.darknet.cfg import MAX_CFG_BYTES, MAX_LAYERS, Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.errors import DarknetFormatError
@@ -121,7 +122,8 @@ def test_the_largest_cfgs_are_read_and_refused_in_moments():
 MEMORY = """
     import resource, sys
     from traffic_yolo.darknet.cfg import Cfg
-    from traffic_yolo.darknet.network import Network, read_sections
+    from traffic_yolo.darknet.network import Network
+    from traffic_yolo.darknet.network_sections import read_sections
     from traffic_yolo.darknet.surgery_partial import cut_backbone
     from traffic_yolo.errors import DarknetFormatError
     cfg, weights = sys.argv[1:]

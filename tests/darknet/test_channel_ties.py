@@ -8,7 +8,7 @@ import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import ChannelTies, channel_ties
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelTying
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES

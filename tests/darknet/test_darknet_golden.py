@@ -10,7 +10,8 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import activate_head, decode
 from traffic_yolo.darknet.dump import DumpOptions, dump, read_input
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.nms import NmsRule, darknet_nms
 from traffic_yolo.darknet.resize import network_boxes_to_picture
 from traffic_yolo.storage import sha256_of_file

@@ -10,7 +10,8 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.decode import activate_head, decode, decode_above
 from traffic_yolo.darknet.heads import GaussianYoloHead, RegionHead, YoloHead
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.picture_detections import above_threshold
 from traffic_yolo.errors import DarknetFormatError
 

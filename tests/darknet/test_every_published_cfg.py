@@ -12,7 +12,8 @@ import torch
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import lint_cfg
 from traffic_yolo.darknet.lint_targets import TARGETS
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.darknet.surgery import change_classes, change_input_size, head_convolution, rows_per_anchor

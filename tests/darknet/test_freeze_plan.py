@@ -10,7 +10,7 @@ from traffic_yolo.darknet.freeze_plan import (
     read_freeze_plan,
     write_freeze_plan,
 )
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 
 WEIGHTED = [0, 1, 4, 7, 12]  # of the small network

@@ -16,13 +16,14 @@ from trained_networks import trained_network
 
 from traffic_yolo.compression.carry import inexact_units, take_out
 from traffic_yolo.compression.masking import mask_units
-from traffic_yolo.darknet.activations import ACTIVATIONS
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.decode import decode
 from traffic_yolo.darknet.lint import lint_cfg
 from traffic_yolo.darknet.lint_targets import TARGETS
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.darknet.surgery import change_classes

@@ -7,7 +7,7 @@ from small_cfgs import SMALL_CFGS
 from spying_section import spy_on
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION
 from traffic_yolo.darknet.sections.runtimes import COMMON_KEYS
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.section_types import REFUSED_SECTIONS, SECTION_TYPES
 from traffic_yolo.errors import DarknetFormatError
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 
 CONV = "[conv]\nfilters=4\nsize=1\nactivation=linear\n"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 
 
 def section_of(*layers, channels=4, height=6, width=8):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 
 HEAD = "[conv]\nfilters=6\nactivation=linear\n[yolo]\nmask=0\nanchors=4,5\nnum=1\nclasses=1\n"

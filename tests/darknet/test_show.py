@@ -5,7 +5,8 @@ import json
 import pytest
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.darknet.show import network_table
 from traffic_yolo.errors import DarknetFormatError

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from traffic_yolo.cli import main
-from traffic_yolo.darknet.activations import ACTIVATIONS
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.modules.activations import ACTIVATIONS
 from traffic_yolo.darknet.surgery_activations import change_activations, read_renames
 from traffic_yolo.errors import OptionsError
 

@@ -5,7 +5,7 @@ import torch
 from trained_networks import trained_network
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.surgery_blocks import ResidualBlock, remove_blocks, residual_blocks
 
 NET = "[net]\nwidth=32\nheight=32\nchannels=3\n"

@@ -13,7 +13,7 @@ import pytest
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.deepstream.config.nvinfer_config import NvinferConfig
 from traffic_yolo.deepstream.parity.agreement import Counts, Parity
-from traffic_yolo.deepstream.parity.limits import beyond_chance, problems_of_class_aps, problems_of_classes
+from traffic_yolo.deepstream.parity.limits import beyond_chance, class_falls, problems_of_class_aps, problems_of_classes
 from traffic_yolo.deepstream.simulate.simulator import FrameOutput, Simulator
 from traffic_yolo.deepstream.validate import best_class_only, validate
 from traffic_yolo.deepstream.verdict import SINGLE_LABEL, cause_of_padding, problems_of
@@ -249,6 +249,9 @@ def test_a_class_whose_ap50_falls_by_more_than_two_boxes_is_named() -> None:
     before = [ClassMetrics("car", 0.5, 0.8, 100), ClassMetrics("bus", 0.5, 0.8, 4), ClassMetrics("van", None, None, 0)]
     after = [ClassMetrics("car", 0.5, 0.74, 100), ClassMetrics("bus", 0.5, 0.3, 4), ClassMetrics("van", None, None, 0)]
     assert problems_of_class_aps(before, after) == ()
+    nearest, other = class_falls(before, after)  # 0.06 of 0.07 for the car, 0.5 of 0.55 for the bus
+    assert (nearest.class_name, other.class_name) == ("car", "bus")
+    assert (nearest.lost, nearest.most) == pytest.approx((0.06, 0.05 + 2 / 100))
     after[0] = ClassMetrics("car", 0.5, 0.72, 100)
     assert problems_of_class_aps(before, after) == (
         "AP50 of single classes falls: car from 0.8000 to 0.7200; expected by at most 0.05 and what 2 boxes are worth",

@@ -87,8 +87,10 @@ def test_a_stripped_library_still_loads(tmp_path: Path) -> None:
 
 def test_requirements_are_those_of_setup_cfg_and_the_extras_named(repository: Path) -> None:
     plain = list(requirements.requirements(repository / "setup.cfg", []))
-    more = list(requirements.requirements(repository / "setup.cfg", ["kubeflow", "deploy"]))
-    assert any(line.startswith("torch>=") for line in plain)
+    more = list(requirements.requirements(repository / "setup.cfg", ["train", "kubeflow", "deploy"]))
+    assert any(line.startswith("numpy>=") for line in plain)
+    assert any(line.startswith("torch>=") for line in more)
+    assert not any(line.startswith("torch") for line in plain)
     assert more[: len(plain)] == plain
     assert {"kfp[kubernetes]==2.17.0"} < set(more) - set(plain)
     assert not any(line.startswith(("pytest", "moto", "openvino")) for line in more)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from browser import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,10 +26,12 @@ def site_pages() -> ModuleType:
 
 
 def test_every_link_leads_to_a_page_or_a_copy(site_pages: ModuleType) -> None:
-    copies = {f"source/{path.relative_to(REPOSITORY)}" for path in site_pages._linked_files()}
+    copies = {site_pages._place(path) for path in site_pages._linked_files()}
+    assert "source/components/README.md" in copies  # a text that a page's text links to
     for uri in [
         *(path.name for path in (REPOSITORY / "docs").glob("*.md")),
         *site_pages.TOP.values(),
+        *(uri for uri in copies if uri.endswith(".md")),
         "examples/README.md",
     ]:
         source = site_pages._source_of(uri)
@@ -55,11 +58,28 @@ def test_reference_has_every_public_name(site_pages: ModuleType) -> None:
     assert len(names) == len(set(names)) > 60
 
 
-@pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="30 s; set TRAFFIC_YOLO_SLOW=1 to run it")
-def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
+SEARCH = """(async () => {
+  const query = document.querySelector("[data-md-component=search-query]");
+  const result = document.querySelector("[data-md-component=search-result]");
+  query.focus();
+  query.value = "waterfall";
+  query.dispatchEvent(new Event("input", {bubbles: true}));
+  query.dispatchEvent(new KeyboardEvent("keyup", {bubbles: true}));
+  for (let tenth = 0; tenth < 600 && !result.innerText.includes("matching"); tenth++)
+    await new Promise((done) => setTimeout(done, 100));
+  return result.innerText;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built without a warning."""
+    if os.environ.get("TRAFFIC_YOLO_SLOW") != "1":
+        pytest.skip("30 s; set TRAFFIC_YOLO_SLOW=1 to run it")
     pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("docs") / "site"
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=REPOSITORY,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -67,5 +87,24 @@ def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_site_has_every_kind_of_page(site: Path) -> None:
     for page in ("commands/train.html", "api/train.html", "project.ko.html", "examples/01_darknet_in_pytorch.html"):
-        assert (tmp_path / "site" / page).is_file(), page
+        assert (site / page).is_file(), page
+
+
+def test_site_opens_as_files_and_asks_nothing_of_the_network(site: Path, browser: Browser) -> None:
+    for dark, scheme in ((True, "slate"), (False, "default")):
+        seen = browser.open((site / "index.html").as_uri(), width=1600, dark=dark)
+        assert seen.errors == []
+        assert [url for url in seen.requests if not url.startswith("file:")] == []
+        assert browser.run("document.body.getAttribute('data-md-color-scheme')") == scheme
+
+
+def test_search_finds_without_a_server(site: Path, browser: Browser) -> None:
+    browser.open((site / "index.html").as_uri(), width=1600)
+    found = browser.run(SEARCH)
+    assert "matching documents" in found
+    assert "From Darknet to DeepStream" in found

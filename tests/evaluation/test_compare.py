@@ -15,12 +15,16 @@ from records import made_up_record
 from written_data_set import state_again
 
 from traffic_yolo.boxes import xywh_to_xyxy
+from traffic_yolo.cli import main
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.detection.protocol import detections_name, images_fingerprint
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
 from traffic_yolo.errors import EvaluationError
 from traffic_yolo.evaluation.compare import compare
+from traffic_yolo.evaluation.compare_page import difference_figure
+from traffic_yolo.evaluation.error_figures import FRAME
+from traffic_yolo.evaluation.figures import COLOURS
 from traffic_yolo.metrics.bootstrap import Interval
 from traffic_yolo.metrics.ground_truth import read_ground_truth
 from traffic_yolo.metrics.paired import Difference
@@ -113,6 +117,42 @@ def test_a_model_that_finds_far_more_is_an_improvement_and_the_other_way_round(
     assert "only 1 recording where at least 5 are needed" in forward.text
     document = json.loads(json.dumps(forward.document()))
     assert document["differences"][0]["verdict"] == verdicts["ap"]
+
+
+def test_the_page_says_what_the_lines_say_and_links_both_evaluations(
+    make: Make, small_data_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = make("a", found=0.2), make("b", found=0.95, seed=1, nms=NmsOptions(iou_threshold=0.6))
+    (first / "report.html").write_text("")
+    out = tmp_path / "pages" / "compared.html"
+    arguments = ["compare", str(first), str(second), "--dataset", str(small_data_set), "--html", str(out)]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code in (0, None)
+    assert capsys.readouterr().out.endswith(f"page {out}\n")
+    page = out.read_text()
+    assert '<a href="../a/report.html">' in page  # the second has no page: its name alone stands there
+    assert page.count('class="badge good">improvement</span>') >= 2
+    (recall,) = (each for each in compare(first, second, small_data_set).differences if each.name == "recall")
+    expected = (
+        f'<td>recall</td><td class="number">{recall.first:.4f}</td><td class="number">{recall.second:.4f}</td>'
+        f'<td class="number">{100 * recall.difference.value:+.1f}</td>'
+    )
+    assert expected in page
+    assert "Only 1 recording where at least 5 are needed" in page
+    assert ">iou_threshold</td>" in page
+
+
+def test_the_picture_reaches_as_far_as_its_longest_interval_and_has_no_colour_where_nothing_is_shown() -> None:
+    differences = (
+        Difference("ap", 0.391, 0.395, Interval(0.004, -0.002, 0.01)),
+        Difference("f1", 0.5, 0.44, Interval(-0.06, -0.1, -0.01)),
+        Difference("recall", 0.5, 0.5, Interval(0, float("nan"), float("nan"))),  # no group to draw from
+    )
+    (axes,) = difference_figure(differences).axes
+    assert axes.get_xlim() == pytest.approx((-10.8, 10.8))
+    lines = {tuple(line.get_ydata()): line.get_color() for line in axes.lines if len(line.get_xdata()) == 2}
+    assert (lines[0, 0], lines[1, 1]) == (FRAME, COLOURS[5])
 
 
 def test_the_line_is_in_percentage_points() -> None:

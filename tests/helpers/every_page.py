@@ -29,11 +29,15 @@ NAMES = (
     "training",
     "tuning",
     "evaluation",
+    "comparison",
     "validation with a waterfall",
+    "quantisation",
+    "compression",
     "drift",
     "select",
     "katib",
     "front of a compression",
+    "model card",
     "ledger",
     "evaluation of many classes",
     "a page that says little",
@@ -134,9 +138,18 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     run("evaluate", "--model", model, "--dataset", dataset, "--detections-folder", folder / "first", "--sweep",
         folder / "tuning", "--confidence-threshold", "0.1", "--out", folder / "evaluation")  # fmt: skip
     made("evaluation", folder / "evaluation" / "report.html")
+    run("compare", folder / "first", folder / "evaluation", "--dataset", dataset, "--html", folder / "compare.html")
+    made("comparison", folder / "compare.html")
     run("validate", "--model", model, "--dataset", dataset, "--tuning", folder / "tuning", "--evaluation",
         folder / "first", "--waterfall", "--out", folder / "validation")  # fmt: skip
     made("validation with a waterfall", folder / "validation" / "report.html")
+    run("quantize", "--model", model, "--dataset", dataset, "--out", folder / "quantized", "--calibration-pictures", "4",
+        "--scan-pictures", "1", ends=(0, 1))  # fmt: skip
+    made("quantisation", folder / "quantized" / "report.html")
+    run("compress", "prune", "--model", model, "--out", folder / "pruned", "--bflops-ratio", "0.3")
+    run("compress", "report", "--before", model, "--after", folder / "pruned", "--dataset", dataset, "--out",
+        folder / "smaller")  # fmt: skip
+    made("compression", folder / "smaller" / "report.html")
     run("predict", model, recordings, "--out", folder / "predicted", "--no-draw", "--save", "jsonl",
         "--confidence-threshold", "0.05")  # fmt: skip
     found = folder / "predicted" / "detections.jsonl"
@@ -159,6 +172,8 @@ def make_every_page(folder: Path, tell: Callable[[str], None] = print) -> dict[s
     run("publish", "--model", model, "--tuning", folder / "tuning", "--validation", folder / "validation",
         "--evaluation", folder / "first", "--dataset", dataset, "--zoo", folder / "zoo", "--model-name", "small",
         "--accept-few", "--force", "--on-failed-gate", "keep", "--force-reason", "a page to look at", ends=(0, 1))  # fmt: skip
+    run("zoo", "show", "--zoo", folder / "zoo", "small", "1", "--html", folder / "card.html")
+    made("model card", folder / "card.html")
     run("ledger", "table", "--zoo", folder / "zoo", "--as", "html", "--out", folder / "ledger.html")
     made("ledger", folder / "ledger.html")
     (folder / "many").mkdir()

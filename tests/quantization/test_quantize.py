@@ -1,6 +1,7 @@
 """The command as a user has it: files, the table, the choice of what stays float, and what is refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
     assert code == 0
     assert result["command"] == "quantize"
     assert sorted(path.name for path in out.iterdir()) == [
-        "calibration.table", "model-fp16.onnx", "model-int8.onnx", "quantization.json", "quantization.txt",
+        "calibration.table", "model-fp16.onnx", "model-int8.onnx", "quantization.json", "quantization.txt", "report.html",
     ]  # fmt: skip
     names = [each["name"] for each in result["settings"]]
     assert names[:4] == ["float32", "fp16", "int8", "int8, 1 more in float"]
@@ -56,6 +57,14 @@ def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
     assert f"with the ranges of {len(table.scales)} tensors" in (out / "quantization.txt").read_text()
     assert result["table_tensors"] == len(table.scales)
     _the_table_says_what_the_int8_file_says(table, out / "model-int8.onnx")
+    page = (out / "report.html").read_text()
+    assert f"The INT8 file loses {100 * int8['ap_drop']:.2f} points of AP; 100.00 are allowed." in page
+    assert page.count(">model-int8.onnx</td>") == 1
+    assert "3 pictures of the split train, by percentile 99.99" in page
+    costliest = max(result["noise"], key=lambda each: each["share"])["layer"]
+    assert re.search(
+        rf"<tbody>\n<tr><td class=\"number\">{costliest}</td>", page.partition("What each convolution costs by")[2]
+    )
     folder = ModelFolder.open(model)
     for name in ("model-int8.onnx", "model-fp16.onnx"):
         onnx.checker.check_model(str(out / name), full_check=True)
@@ -89,6 +98,7 @@ def test_a_loss_beyond_the_limit_is_exit_code_one_and_the_folder_is_there(
     assert "--keep-float auto" in said
     assert not (tmp_path / "out" / "model-fp16.onnx").exists()
     assert not (tmp_path / "out" / "calibration.table").exists()
+    assert "Beyond the limit: INT8 loses" in (tmp_path / "out" / "report.html").read_text()
     assert json.loads((tmp_path / "out" / "quantization.json").read_text())["passed"] is False
 
 

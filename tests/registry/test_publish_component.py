@@ -54,6 +54,9 @@ def test_a_failed_gate_stops_the_run_or_is_kept_as_a_metric(make_run: MakeRun, t
         gate["name"]: gate["verdict"] for gate in document["gates"]
     }.items()
     assert "| in_use_map50 | failed |" in (folder / "publish" / "gates").read_text()
+    card = (folder / "publish" / "card").read_text()
+    assert f"<h1>Model card of m {document['version']}</h1>" in card
+    assert "Its gates kept it out of use" in card
 
     kept = run_locally(pipeline_of(runs[1], runs[0], **options, on_failed_gate="keep"), {}, tmp_path / "runs")
     written = json.loads((kept.folder / "publish" / "executor_output.json").read_text())

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.training.freeze import freeze, set_training_mode, trainable_layers
 from traffic_yolo.training.layer_groups import backbone_end

@@ -26,6 +26,6 @@ def command(model: str, dataset: str, out: Path, as_json: bool, **flags: Any) ->
     from traffic_yolo.quantization.quantize import quantize
 
     result = quantize(model, dataset, out, options)
-    values = {"out": out, **result.document()}
-    print_result(f"{result.text}\nwritten {out}", values, as_json=as_json)
+    values = {"out": out, **result.document(), "report": out / "report.html"}
+    print_result(f"{result.text}\nwritten {out}\nreport {out / 'report.html'}", values, as_json=as_json)
     click.get_current_context().exit(0 if result.passed else 1)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from traffic_yolo.report_index import find_reports, write_index
-from traffic_yolo.storage import read_json
+from traffic_yolo.storage import read_json, write_text
+
+CARD_NAME = "card.html"
 
 # Of a publication, and how JSON calls it
 _OF_PUBLICATION = {
@@ -17,15 +19,16 @@ _OF_PUBLICATION = {
     "nothing_new": "nothing_new",
     "bundle": "bundle",
 }
-_REPORT_NAMES = {"all": "all reports", "compression": "report on both models"}
+_REPORT_NAMES = {"all": "all reports", "card": "model card", "compression": "report on both models"}
 
 
 def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
 
     `run` is the folder of the run, with one folder for each task; `zoo` the location of the model zoo. Writes the page
-    of all reports, `index.html`, into `run`. A run whose last task ended as failed because of its gates has one too:
-    that task is publish, or validate where a stage of its waterfall is beyond its limits.
+    of all reports, `index.html`, into `run`, and the model card as a page beside the task's own. A run whose last task
+    ended as failed because of its gates has one too: that task is publish, or validate where a stage of its waterfall
+    is beyond its limits.
     """
     record, point, parity, published = _records(run)
     split = record["split"]
@@ -89,7 +92,17 @@ def _reports(run: Path) -> dict[str, Path]:
         "compression": run / "compression-report" / "comparison" / "report.html",
     }
     reports = {name: page for name, page in places.items() if page.is_file()}
+    if (card := _card(run / "publish")) is not None:
+        reports["card"] = card
     return {**reports, "all": write_index(run)} if find_reports(run) else reports
+
+
+def _card(task: Path) -> Path | None:
+    """The model card, under a name by which browsers and the page of all reports know what it is."""
+    if not (task / "card").is_file():
+        return None
+    write_text(task / CARD_NAME, (task / "card").read_text(encoding="utf-8"))
+    return task / CARD_NAME
 
 
 def _parity(parity: dict[str, Any]) -> str:

@@ -57,9 +57,11 @@ def list_command(zoo: str, name: str, as_json: bool) -> None:
 @zoo_option
 @click.argument("name")
 @click.argument("version", required=False, default="")
+@click.option("--html", "html_path", type=WRITE, help="Also write the card as a page to this file.")
 @json_option
-def show(zoo: str, name: str, version: str, as_json: bool) -> None:
+def show(zoo: str, name: str, version: str, html_path: Path | None, as_json: bool) -> None:
     """Print the card of a version, after verifying its bundle, with what is stated and what was decided about it."""
+    from traffic_yolo.registry.card_page import write_card
     from traffic_yolo.registry.card_view import card_view, view_markdown
     from traffic_yolo.registry.known_home import known_home
     from traffic_yolo.registry.model_home import chosen_version
@@ -69,6 +71,9 @@ def show(zoo: str, name: str, version: str, as_json: bool) -> None:
     view = card_view(home, chosen)
     text = view_markdown(f"{name} {chosen}", view).rstrip("\n")
     print_result(text, view, as_json=as_json)
+    if html_path is not None:
+        write_card(html_path, zoo, name, chosen)
+        click.echo(f"page {html_path}", err=as_json)
 
 
 @command.command()

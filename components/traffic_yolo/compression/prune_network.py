@@ -17,7 +17,8 @@ from traffic_yolo.compression.options import BLOCKS, GLOBAL, REGULAR, REGULAR_MU
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.freeze_plan import FROZEN, read_freeze_plan
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.show import layer_bflops
 from traffic_yolo.darknet.surgery_blocks import ResidualBlock, cfg_without_blocks, remove_blocks, residual_blocks

@@ -19,6 +19,7 @@ from traffic_yolo.darknet.runtimes.opening import open_runtime
 from traffic_yolo.darknet.runtimes.options import RuntimeOptions
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.evaluation.compare import Comparison, compare
+from traffic_yolo.evaluation.compare_page import comparison_body
 from traffic_yolo.evaluation.evaluate import evaluate
 from traffic_yolo.html_report import Html, callout, page, paragraph, table
 from traffic_yolo.metrics.paired import Difference
@@ -53,19 +54,23 @@ class CompressionReport:
     pruned: PrunedFrom | None
 
     @property
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """Name, first, second, and the share saved or the difference with its interval."""
+    def size_rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, first, second and the share saved: sizes, and milliseconds by runtime."""
         first, second = self.sizes
-        rows = [
+        return [
             ("weights", f"{first.weights:,}", f"{second.weights:,}", _saved(first.weights, second.weights)),
-            ("BFLOPs", f"{first.bflops:.4f}", f"{second.bflops:.4f}", _saved(first.bflops, second.bflops)),
+            ("BFLOPs", f"{first.bflops:,.4f}", f"{second.bflops:,.4f}", _saved(first.bflops, second.bflops)),
             ("bytes", f"{first.bytes:,}", f"{second.bytes:,}", _saved(first.bytes, second.bytes)),
+            *(
+                (f"ms, {each.runtime}", f"{each.first:,.2f}", f"{each.second:,.2f}", _saved(each.first, each.second))
+                for each in self.latencies
+            ),
         ]
-        rows += [
-            (f"ms, {each.runtime}", f"{each.first:.2f}", f"{each.second:.2f}", _saved(each.first, each.second))
-            for each in self.latencies
-        ]
-        return rows + [_difference_row(each) for each in self.differences]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """`size_rows`, then the numbers of both with the interval of their difference."""
+        return [*self.size_rows, *map(_difference_row, self.differences)]
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -123,11 +128,10 @@ def compare_models(
 def report_html(report: CompressionReport, about: About) -> str:
     """The report as one self-contained page, `about` both models and the data set."""
     sections: list[tuple[str, str]] = [
-        ("Before and after", table(("", "before", "after", "saved, or difference"), report.rows)),
+        ("Before and after", table(("what", "before", "after", "saved"), report.size_rows)),
     ]
     if report.comparison:
-        notes = report.comparison.text.splitlines()
-        sections.append(("Is it as good?", Html("".join(paragraph(line) for line in notes))))
+        sections.append(("Is it as good?", comparison_body(report.comparison, ("before", "after"))))
     if report.pruned:
         sections += _pruning_sections(report.pruned)
     return page("A smaller model", sections, about=about)
@@ -135,7 +139,7 @@ def report_html(report: CompressionReport, about: About) -> str:
 
 def _pruning_sections(pruned: PrunedFrom) -> Iterator[tuple[str, str]]:
     chosen = ", ".join(f"{name} {value}" for name, value in pruned.options.items() if value is not None)
-    made = f"{pruned.units} of {pruned.free_units} that may go went ({chosen})."
+    made = f"{pruned.units:,} of {pruned.free_units:,} that may go went ({chosen})."
     warned = "".join(callout(warning, kind="warning") for warning in pruned.warnings)
     yield "How it was pruned", Html(warned + paragraph(made))
     if pruned.layers:
@@ -200,5 +204,4 @@ def _saved(before: float, after: float) -> str:
 def _difference_row(each: Difference) -> tuple[str, str, str, str]:
     low, high = 100 * each.difference.low, 100 * each.difference.high
     moved = f"{100 * each.difference.value:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
-    name = each.name.upper() if each.name[0] in "af" else each.name
-    return name, f"{each.first:.3f}", f"{each.second:.3f}", moved
+    return each.label, f"{each.first:.3f}", f"{each.second:.3f}", moved

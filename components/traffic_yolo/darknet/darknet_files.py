@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.lint import LintReport
 from traffic_yolo.darknet.lint import lint as lint_files
-from traffic_yolo.darknet.network import Network, layers_in, read_sections
+from traffic_yolo.darknet.network_sections import layers_in, read_sections
 from traffic_yolo.darknet.show import LayerRow, NetworkTable, network_table
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights
 from traffic_yolo.finding import counts_text
 from traffic_yolo.result_view import ResultView, Viewable
 from traffic_yolo.storage import AnyPath, existing_path
+
+if TYPE_CHECKING:
+    from traffic_yolo.darknet.network import Network
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,8 +45,10 @@ class DarknetFiles(Viewable):
         """What a runtime would make of the files: "darknet", "deepstream-yolo", "onnx" or "opencv"."""
         return Linted(lint_files(self.cfg_path, target, weights=self.weights_path))
 
-    def network(self) -> Network:
+    def network(self) -> "Network":
         """The network as a PyTorch module, with the weights where there are any, else with random ones."""
+        from traffic_yolo.darknet.network import Network
+
         if self.weights_path is None:
             return Network.from_cfg(self.cfg)
         return Network.read(self.cfg, self.weights_path)

@@ -19,7 +19,7 @@ from traffic_yolo.darknet.lint_findings import Rule, RuntimeSetup, SectionCase, 
 from traffic_yolo.darknet.lint_rules import EVERY_SECTION_RULES
 from traffic_yolo.darknet.lint_runtime import RUNTIME_RULES, weights_bytes
 from traffic_yolo.darknet.lint_targets import TARGETS
-from traffic_yolo.darknet.network import each_section
+from traffic_yolo.darknet.network_sections import each_section
 from traffic_yolo.darknet.sections.base import LayerSection
 from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, OPENCV
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES

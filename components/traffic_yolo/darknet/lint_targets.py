@@ -4,7 +4,7 @@
 `opencv`: the Darknet importer of OpenCV 4 (4.14 was asked, section by section). `onnx`: this package's own exporter.
 """
 
-from traffic_yolo.darknet.activations import ACTIVATIONS
+from traffic_yolo.darknet.activations import ACTIVATION_NAMES
 from traffic_yolo.darknet.lint_target import Target
 from traffic_yolo.darknet.sections.runtimes import DARKNET, DEEPSTREAM, ONNX, OPENCV, Reads, words
 from traffic_yolo.darknet.sections.section_types import SECTION_TYPES
@@ -45,7 +45,7 @@ TARGETS: dict[str, Target] = {
     ONNX: Target(
         name=ONNX,
         known=_known_to(ONNX),
-        activations=frozenset(ACTIVATIONS),
+        activations=frozenset(ACTIVATION_NAMES),
         short_headers=_ALL_SHORT_HEADERS,
     ),
     OPENCV: Target(

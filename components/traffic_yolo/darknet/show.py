@@ -11,7 +11,7 @@ from typing import Any
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.freeze_plan import TRAINED, read_freeze_plan
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.base import LayerSection, Shape
 from traffic_yolo.darknet.weights import WeightsHeader
 

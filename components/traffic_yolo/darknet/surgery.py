@@ -15,7 +15,8 @@ from torch import Tensor
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.heads import YoloHead
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.sections.yolo import HeadSection
 from traffic_yolo.errors import DarknetFormatError, OptionsError

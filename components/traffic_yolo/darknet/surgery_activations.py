@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from traffic_yolo.darknet.activations import ACTIVATIONS
+from traffic_yolo.darknet.activations import ACTIVATION_NAMES
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.messages import shown
@@ -47,8 +47,8 @@ def change_activations(
     does not know, and an old one that no layer has.
     """
     for new in renames.values():
-        if new not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
+        if new not in ACTIVATION_NAMES:
+            known = ", ".join(ACTIVATION_NAMES)
             raise OptionsError(f"{option}: expected one of {known} as the new name, found {shown(new)}")
     changed = cfg.copy()
     counts = dict.fromkeys(renames, 0)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import read_sections
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.weights import WeightsHeader, read_weights, write_weights
 from traffic_yolo.errors import DarknetFormatError, OptionsError
 from traffic_yolo.storage import AnyPath

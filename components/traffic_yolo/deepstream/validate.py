@@ -17,6 +17,7 @@ from traffic_yolo.deepstream.parity.limits import (
     MAX_CLASS_AP50_DROP,
     MIN_CLASS_AGREEMENT,
     MIN_EXPLAINED_AGREEMENT,
+    class_falls,
     problems_of_class_aps,
     problems_of_classes,
 )
@@ -131,7 +132,10 @@ def validate(
     fallen = None
     if sources is not None:
         fallen = run_waterfall(folder_of_model, data, split, raw, deployed, sources, wanted, simulated=frames)
-    summary = ValidationSummary(target, split, len(images), parity, metrics, problems, _left(raw.protocol), fallen)
+    falls = class_falls(measured[SINGLE_LABEL].per_class, measured["deepstream"].per_class)
+    summary = ValidationSummary(
+        target, split, len(images), parity, metrics, problems, _left(raw.protocol), fallen, falls[0] if falls else None
+    )
     if require_parity and (beyond := (*problems, *(fallen.problems if fallen else ()))):
         raise ModelError(f"{model}: {'; '.join(beyond)}; do not deploy this model as it is")
     with atomic_folder(target) as folder:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.deepstream.parity.agreement import Parity
-from traffic_yolo.deepstream.parity.limits import MAX_AP50_DROP, problems_of_boxes
+from traffic_yolo.deepstream.parity.limits import MAX_AP50_DROP, ClassFall, problems_of_boxes
 from traffic_yolo.deepstream.waterfall.waterfall import Waterfall
 from traffic_yolo.errors import GateError
 
@@ -17,7 +17,8 @@ class ValidationSummary:
     """The outcome. `problems`: one sentence for each limit that is exceeded; `metrics`: side -> name -> AP or None.
 
     `left`: what nvinfer's rules are compared with, as people call it: PyTorch, or another runtime that ran the model.
-    `waterfall`: where one was asked for; its gates are its own, and not in `problems`.
+    `waterfall`: where one was asked for; its gates are its own, and not in `problems`. `worst_fall`: of the class whose
+    AP50 falls most for what it may, None where no class has truth.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class ValidationSummary:
     problems: tuple[str, ...]
     left: str = "PyTorch"
     waterfall: Waterfall | None = None
+    worst_fall: ClassFall | None = None
 
     @property
     def passed(self) -> bool:

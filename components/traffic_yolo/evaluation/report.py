@@ -91,7 +91,7 @@ def report_html(record: EvaluationRecord, evaluation: Evaluation, about: About) 
 def _headline(record: EvaluationRecord) -> Html:
     metrics, data, nms = record.metrics, record.data, record.nms
     text = (
-        f"{data['pictures']} pictures, {data['truths']} true boxes, {data['ignored']} crowds and ignore regions. "
+        f"{data['pictures']:,} pictures, {data['truths']:,} true boxes, {data['ignored']:,} crowds and ignore regions. "
         f"Precision, recall and F1 at confidence {nms['confidence_threshold']:g} and NMS IoU {nms['iou_threshold']:g} "
         f"({nms['kind']}), matched at IoU {record.matching['iou']:g}."
     )

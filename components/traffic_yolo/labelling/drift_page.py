@@ -68,4 +68,4 @@ def _verdict(one: GroupDrift) -> str:
 
 def _why(one: GroupDrift) -> str:
     score = "no boxes" if one.mean_score is None else f"mean score {one.mean_score:.2f}"
-    return f"{one.pictures} pictures, {one.boxes_per_picture:.2f} boxes each, {score}; {one.excess:.2f} beyond chance"
+    return f"{one.pictures:,} pictures, {one.boxes_per_picture:.2f} boxes each, {score}; {one.excess:.2f} beyond chance"

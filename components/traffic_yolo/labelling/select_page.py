@@ -65,7 +65,7 @@ def selection_text(selection: Selection) -> str:
     """Lines for a terminal."""
     groups = Counter(one.candidate.group for one in selection.chosen)
     lines = [
-        f"{len(selection.chosen)} of {selection.candidates} pictures taken, of {len(groups)} cameras and hours",
+        f"{len(selection.chosen):,} of {selection.candidates:,} pictures taken, of {len(groups)} cameras and hours",
         *(f"left out: {count} {reason}" for reason, count in sorted(selection.left_out.items())),
         *(f"note: {note}" for note in selection.notes),
     ]

@@ -42,6 +42,11 @@ class Difference:
         return WORSE if self.difference.high < 0 else NO_EVIDENCE
 
     @property
+    def label(self) -> str:
+        """The name as people write it: AP50, F1, precision."""
+        return self.name.upper() if self.name[0] in "af" else self.name
+
+    @property
     def text(self) -> str:
         """One line in percentage points: "+0.4 AP, 95 % interval -0.2 to +1.0: no evidence of improvement"."""
         return f"{self._moved}: {self.verdict} ({100 * self.first:.1f} -> {100 * self.second:.1f})"
@@ -54,8 +59,7 @@ class Difference:
     @property
     def _moved(self) -> str:
         value, low, high = (100 * number for number in dataclasses.astuple(self.difference))
-        name = self.name.upper() if self.name[0] in "af" else self.name
-        moved = f"{value:+.1f} {name}, {CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f}"
+        moved = f"{value:+.1f} {self.label}, {CONFIDENCE:.0%} interval {low:+.1f} to {high:+.1f}"
         return moved.replace("95%", "95 %")
 
 

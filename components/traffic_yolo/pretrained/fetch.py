@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import layers_in, read_sections
+from traffic_yolo.darknet.network_sections import layers_in, read_sections
 from traffic_yolo.darknet.weights import read_weights
 from traffic_yolo.errors import ChecksumError, DarknetFormatError, OptionsError, StorageError
 from traffic_yolo.model_folder import check_class_count, read_names

@@ -18,6 +18,7 @@ from traffic_yolo.detection.protocol import check_same_classes
 from traffic_yolo.errors import EvaluationError, ModelError, OptionsError
 from traffic_yolo.export.export_model import export_model
 from traffic_yolo.model_folder import FP16_NAME, INT8_NAME, TABLE_NAME, WEIGHTS_NAME, ModelFolder
+from traffic_yolo.page_origin import REPORT_NAME, About, Subject
 from traffic_yolo.progress import stage
 from traffic_yolo.quantization.calibration import Inputs, tensor_ranges
 from traffic_yolo.quantization.calibration_set import choose_pictures
@@ -28,106 +29,18 @@ from traffic_yolo.quantization.judge import Precision, judge
 from traffic_yolo.quantization.options import AUTO, TRAIN, QuantizeOptions
 from traffic_yolo.quantization.qat import QatTraining, train_quantised
 from traffic_yolo.quantization.qdq import QdqGraph
+from traffic_yolo.quantization.quantize_page import quantization_html
+from traffic_yolo.quantization.result import Quantization, Setting, drop, training_folder
 from traffic_yolo.quantization.scan import noise_by_convolution
 from traffic_yolo.storage import AnyPath, atomic_folder, output_path, write_bytes, write_json, write_text
 from traffic_yolo.storage.whole_folder import check_new_folder
 from traffic_yolo.training.fake_quantise import QUANTISERS_NAME
 
-SCHEMA_VERSION = 1
 RESULT_NAME, TEXT_NAME = "quantization.json", "quantization.txt"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table. `bytes`: the file's size; `int8`: convolutions in INT8; `kept`: layers that stay float.
-
-    `written`: the file it became, "" for one that was tried only.
-    """
-
-    name: str
-    precision: Precision
-    bytes: int
-    int8: int
-    kept: tuple[int, ...]
-    written: str = ""
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """What was done. `settings`: the float file first. `chosen`: the setting of the INT8 file.
-
-    `table`: tensors that have a range in the calibration table, 0 where none was asked for. `problem`: why the INT8
-    file is beyond the limit, "" where it is not. `noise`: by layer, what the scan found; empty where layers were named.
-    `calibration`: how many pictures of each site and band of brightness ranges were found on.
-    """
-
-    out: Path
-    split: str
-    pictures: int
-    convolutions: int
-    settings: tuple[Setting, ...]
-    chosen: Setting
-    table: int
-    problem: str
-    noise: dict[int, float]
-    calibration: dict[str, Any]
-    options: QuantizeOptions
-
-    @property
-    def passed(self) -> bool:
-        """Whether the INT8 file loses no more than `max_ap_drop`."""
-        return not self.problem
-
-    @property
-    def text(self) -> str:
-        """The table and what follows from it, for people."""
-        start = self.settings[0]
-        lines = [f"{'setting':<24}{'AP':>8}{'AP50':>8}{'AP lost':>9}{'MB':>8}{'int8':>10}"]
-        for each in self.settings:
-            lost = drop(start.precision, each.precision)
-            cells = (
-                _number(each.precision.ap), _number(each.precision.ap50), _number(lost), f"{each.bytes / 1e6:.2f}",
-                f"{each.int8} of {self.convolutions}",
-            )  # fmt: skip
-            widths = (8, 8, 9, 8, 10)
-            row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-            lines.append(f"{each.name:<24}{row}{'  -> ' + each.written if each.written else ''}")
-        kept = ", ".join(map(str, self.chosen.kept))
-        lines.append(f"AP on {self.pictures} pictures of the split {self.split}")
-        lines.append(f"layers in float besides those before [yolo]: {kept or 'none'}")
-        count, method = self.calibration["pictures"], self.options.calibration_method
-        lines.append(f"ranges by {method} of {count} pictures of the split {TRAIN}")
-        if self.table:
-            lines.append(f"{TABLE_NAME}: the same for DeepStream before 9, with the ranges of {self.table} tensors")
-        if self.options.train:
-            lines.append(f"trained for {self.options.train} updates in {_training_folder(self.out)}")
-        return "\n".join([*lines, *([f"beyond the limit: {self.problem}"] if self.problem else [])])
-
-    def document(self) -> dict[str, Any]:
-        """The content of quantization.json."""
-        start = self.settings[0].precision
-        rows = [
-            dataclasses.asdict(each) | {"ap_drop": drop(start, each.precision), "kept": list(each.kept)}
-            for each in self.settings
-        ]
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "passed": self.passed,
-            "problem": self.problem,
-            "split": self.split,
-            "pictures": self.pictures,
-            "convolutions": self.convolutions,
-            "settings": rows,
-            "kept": list(self.chosen.kept),
-            "table_tensors": self.table,
-            "noise": [{"layer": layer, "share": share} for layer, share in self.noise.items()],
-            "calibration": self.calibration,
-            "options": dataclasses.asdict(self.options),
-        }
-
-
 def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOptions | None = None) -> Quantization:
-    """Writes the folder `out`: the INT8 and FP16 files, the calibration table, quantization.json and quantization.txt.
+    """Writes the folder `out`: the INT8 and FP16 files, the calibration table, report.html, quantization.json and .txt.
 
     Ranges are found on pictures of the data set's split train, AP is measured on `options.split`. Convolutions before
     [yolo] always stay float. Raises `ModelError` for a model folder without an ONNX file, for one that is quantised
@@ -185,7 +98,7 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
             kept = next(iter(trials))
             chosen_ones = [each for each in candidates if each.layer not in kept]
             trained = train_quantised(
-                folder, data.root, _training_folder(target), chosen_ones, ranges,
+                folder, data.root, training_folder(target), chosen_ones, ranges,
                 updates=options.train, learning_rate=options.train_rate, seed=options.seed,
             )  # fmt: skip
             delivered = trained.delivered(Path(scratch) / "run", folder)
@@ -224,6 +137,8 @@ def quantize(model: AnyPath, dataset: AnyPath, out: AnyPath, options: QuantizeOp
                 write_text(place / TABLE_NAME, table.text)
             write_json(place / RESULT_NAME, result.document())
             write_text(place / TEXT_NAME, f"{result.text}\n")
+            about = About((folder.subject(target), data.subject(target), Subject("split", options.split)), target)
+            write_text(place / REPORT_NAME, quantization_html(result, about))
     return result
 
 
@@ -288,11 +203,6 @@ def _ranges(
     )
 
 
-def _training_folder(out: Path) -> Path:
-    """Where the training of a quantisation lies, beside its folder: an interrupted one goes on there."""
-    return out.parent / f"{out.name}-training"
-
-
 def kept_sets(
     options: QuantizeOptions, candidates: Sequence[Convolution], noise: dict[str, float]
 ) -> list[list[Convolution]]:
@@ -322,11 +232,6 @@ def smallest_within(start: Precision, tried: Sequence[Setting], most: float) -> 
 def drop_within(start: Precision, after: Precision, most: float) -> bool:
     """Whether at most `most` AP is lost; where AP is undefined, too."""
     return (drop(start, after) or 0.0) <= most
-
-
-def drop(start: Precision, after: Precision) -> float | None:
-    """AP lost, negative for a gain; None where AP is undefined."""
-    return None if start.ap is None or after.ap is None else start.ap - after.ap
 
 
 def _check_own(graph: onnx.ModelProto, folder: ModelFolder) -> None:
@@ -374,7 +279,3 @@ def _calibration(chosen: Sequence[Any], bands: Sequence[int]) -> dict[str, Any]:
 
 def _name(kept: Sequence[int]) -> str:
     return f"int8, {len(kept)} more in float" if kept else "int8"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -14,6 +14,7 @@ def publish(
     dataset: dsl.Input[dsl.Dataset],
     table: dsl.Output[dsl.Markdown],
     gates: dsl.Output[dsl.Markdown],
+    card: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
     publication: dsl.Output[dsl.Artifact],
     zoo: str,
@@ -39,6 +40,7 @@ def publish(
         dataset: Data set folder that the model was evaluated on.
         table: The ledger, models side by side.
         gates: A line for each gate.
+        card: The model card of the version as a page.
         metrics: What each gate measured, and how many speak against the version.
         publication: The same as JSON.
         zoo: Folder of the model zoo: a path, nas:// or s3://.
@@ -67,6 +69,7 @@ def publish(
 
     from traffic_yolo.entry_point import one_line_errors
     from traffic_yolo.option_settings import task_options
+    from traffic_yolo.registry.card_page import write_card
     from traffic_yolo.registry.ledger_table import LedgerTable
     from traffic_yolo.registry.options import PublishOptions
     from traffic_yolo.registry.zoo import publish as publish_bundle
@@ -90,6 +93,7 @@ def publish(
         print(published.text)
         Path(gates.path).write_text(published.markdown)
         Path(publication.path).write_text(json.dumps(published.document(), indent=1))
+        write_card(card.path, options.zoo, published.name, published.version)
         Path(table.path).write_text(LedgerTable.read(options.zoo).markdown())
         for name, value in published.scalars.items():
             metrics.log_metric(name, value)

@@ -53,7 +53,7 @@ class AnchorFit:
         """One line, with the command that takes the proposal where it is worth it."""
         width, height = self.network_wh
         said = (
-            f"anchors: average IoU {self.average_iou:.2f} with {self.boxes} boxes at {width}x{height}, "
+            f"anchors: average IoU {self.average_iou:.2f} with {self.boxes:,} boxes at {width}x{height}, "
             f"{self.good_share:.0%} of them at {GOOD_IOU} or more"
         )
         if self.proposal is None or not self.is_worth_changing:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.darknet.show import layer_bflops
 from traffic_yolo.darknet.surgery import change_input_size
 from traffic_yolo.dataset.data_set import LabelledImage

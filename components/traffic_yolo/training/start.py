@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, count_weights
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import count_weights
 from traffic_yolo.darknet.rgb_input import require_rgb
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.darknet.surgery import change_classes, class_parents, keep_schedule

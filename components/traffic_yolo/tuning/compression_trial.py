@@ -14,7 +14,8 @@ from traffic_yolo.compression.latency_table import LatencyTable
 from traffic_yolo.compression.options import START_FILES, PruneOptions
 from traffic_yolo.compression.prune_network import layers_left, network_size, read_table
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.network import Network, read_sections
+from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.network_sections import read_sections
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.nms import NmsOptions
 from traffic_yolo.errors import OptionsError

@@ -3,16 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
 
 from traffic_yolo.darknet.cfg import Section
 from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_EVERY_SECTION, RefusedKey
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 # A layer's output for one picture. yolov4 at 4096 x 4096 has 2^29; what is larger is a slip of the pen.
 MAX_OUTPUTS = 1 << 30
@@ -97,13 +99,13 @@ class LayerSection(ABC):
         """Reads the keys and sets `output` (and `inputs` where they are not the layer before)."""
 
     @abstractmethod
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """A new module that takes `len(inputs)` tensors (B, C, H, W) and returns one."""
 
-    def tie(self, module: nn.Module, layers: Sequence[nn.Module]) -> None:  # noqa: B027
+    def tie(self, module: "nn.Module", layers: "Sequence[nn.Module]") -> None:  # noqa: B027
         """Makes the module, in place, use weights of earlier modules where the section shares them."""
 
-    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:  # noqa: B027
+    def initialise(self, module: "nn.Module", generator: np.random.Generator) -> None:  # noqa: B027
         """Sets the module's weights in place to Darknet's random start; all of them, whatever they were."""
 
     @property
@@ -116,7 +118,7 @@ class LayerSection(ABC):
         """float32 values that the module holds beside its weights, the same in every network."""
         return 0
 
-    def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:  # noqa: ARG002
+    def weights(self, module: "nn.Module") -> "list[tuple[str, Tensor]]":  # noqa: ARG002
         """Name and tensor (parameter or buffer) of each array of this layer's module, in the file's order."""
         return []
 
@@ -131,7 +133,7 @@ class LayerSection(ABC):
         """Key -> value of what the section says of channels, with only these of each layer read and of the output."""
         return {}
 
-    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:  # noqa: ARG002
+    def kept_weights(self, module: "nn.Module", inputs: Sequence[Positions], output: Positions) -> "list[Tensor]":  # noqa: ARG002
         """The arrays of `weights`, in their order, with only these channels; views or copies."""
         return [tensor for _, tensor in self.weights(module)]
 

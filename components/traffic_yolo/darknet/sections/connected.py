@@ -2,17 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.activations import PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.convolutional import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
-from traffic_yolo.darknet.sections.unset import UnsetLinear
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class ConnectedSection(LayerSection):
@@ -38,7 +39,7 @@ class ConnectedSection(LayerSection):
         """`output`."""
         return {"output": len(output)}
 
-    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:
+    def kept_weights(self, module: "nn.Module", inputs: Sequence[Positions], output: Positions) -> "list[Tensor]":
         """Columns stand by channel, row, column of what is read."""
         pixels = self.input.height * self.input.width
         columns = (inputs[0][:, None] * pixels + np.arange(pixels)).ravel()
@@ -46,8 +47,13 @@ class ConnectedSection(LayerSection):
             tensor[output][:, columns] if name == "kernels" else tensor[output] for name, tensor in self.weights(module)
         ]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> (B, output, 1, 1)."""
+        from torch import nn
+
+        from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+        from traffic_yolo.darknet.modules.unset import UnsetLinear
+
         outputs = self.output.channels
         linear = UnsetLinear(self.num_inputs, outputs, bias=not self.batch_normalize)
         parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten(), linear=linear)
@@ -57,8 +63,10 @@ class ConnectedSection(LayerSection):
         parts["pixel"] = nn.Unflatten(1, (outputs, 1, 1))
         return nn.Sequential(parts)
 
-    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:
+    def initialise(self, module: "nn.Module", generator: np.random.Generator) -> None:
         """Kernels uniform in +-sqrt(2 / inputs), the rest neutral."""
+        import torch
+
         for name, tensor in self.weights(module):
             if name != "kernels":
                 tensor.data.fill_(1.0 if name in ("scales", "variances") else 0.0)
@@ -72,8 +80,10 @@ class ConnectedSection(LayerSection):
         """Biases, kernels, with batch-norm three arrays more."""
         return self.output.channels * (self.num_inputs + (4 if self.batch_normalize else 1))
 
-    def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
+    def weights(self, module: "nn.Module") -> "list[tuple[str, Tensor]]":
         """Arrays biases (O,), kernels (O, inputs), [scales, means, variances (O,)]: unlike [convolutional]."""
+        from torch import nn
+
         linear = module.get_submodule("linear")
         assert isinstance(linear, nn.Linear)
         if not self.batch_normalize:

@@ -2,20 +2,21 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from traffic_yolo.darknet.activations import ACTIVATIONS, read_activation
+from traffic_yolo.darknet.activations import read_activation
 from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
-from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.blur import blur_values, blurred
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_CONVOLUTIONAL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, Reads, read_by, words
-from traffic_yolo.darknet.sections.unset import UnsetConv2d
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 BATCH_NORM_EPS = 1e-5  # blas.c normalize_cpu, inside the root
 # batchnorm_layer.c 253, Darknet's GPU path: rolling = .99 old + .01 new. Its CPU path has .9 and .1, with which ten
@@ -106,7 +107,7 @@ class ConvolutionalSection(LayerSection):
         )
         if self.antialiasing:
             sharp = self.sharp_output = self.output
-            self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
+            self.output = blurred(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
             self.next_only = self.output != sharp
 
     def _check_dilation(self) -> None:
@@ -157,13 +158,19 @@ class ConvolutionalSection(LayerSection):
         keys = {"filters": len(output)}
         return keys | {"groups": self.groups * len(inputs[0]) // self.input.channels} if self.groups > 1 else keys
 
-    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:
+    def kept_weights(self, module: "nn.Module", inputs: Sequence[Positions], output: Positions) -> "list[Tensor]":
         """Rows are filters; columns the channels read, of which a group keeps all or none."""
         kept = [(name, tensor[output]) for name, tensor in self.weights(module)]
         return [tensor[:, inputs[0]] if name == "kernels" and self.groups == 1 else tensor for name, tensor in kept]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """A Sequential (B, C, H, W) -> (B, filters, H', W'); weights hold anything until set, or are tied later."""
+        from torch import nn
+
+        from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+        from traffic_yolo.darknet.modules.blur import Blur
+        from traffic_yolo.darknet.modules.unset import UnsetConv2d
+
         device = "cpu" if self.shared_with is None else "meta"  # shared ones take no memory
         convolution = UnsetConv2d(
             self.input.channels,
@@ -184,8 +191,10 @@ class ConvolutionalSection(LayerSection):
             parts["blur"] = Blur(self.antialiasing, self.filters, stride_yx=self.blur_stride_yx)
         return nn.Sequential(parts)
 
-    def tie(self, module: nn.Module, layers: Sequence[nn.Module]) -> None:
+    def tie(self, module: "nn.Module", layers: "Sequence[nn.Module]") -> None:
         """See the base class: `conv` gets the other layer's parameters, and `bn` is the other layer's module."""
+        from torch import nn
+
         if self.shared_with is None:
             return
         owner = layers[self.shared_with]
@@ -196,8 +205,10 @@ class ConvolutionalSection(LayerSection):
         if self.batch_normalize:
             module.bn = owner.get_submodule("bn")
 
-    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:
+    def initialise(self, module: "nn.Module", generator: np.random.Generator) -> None:
         """Kernels uniform in +-sqrt(2 / fan_in), the rest neutral."""
+        import torch
+
         for name, tensor in self.weights(module):
             if name != "kernels":
                 tensor.data.fill_(1.0 if name in ("scales", "variances") else 0.0)
@@ -217,10 +228,12 @@ class ConvolutionalSection(LayerSection):
     @property
     def num_constants(self) -> int:
         """The blur of antialiasing, which a layer with shared weights has of its own."""
-        return Blur.num_values(self.antialiasing, self.filters) if self.antialiasing else 0
+        return blur_values(self.antialiasing, self.filters) if self.antialiasing else 0
 
-    def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
+    def weights(self, module: "nn.Module") -> "list[tuple[str, Tensor]]":
         """Arrays biases (F,), [scales, means, variances (F,)], kernels (F, C / groups, size, size)."""
+        from torch import nn
+
         if self.shared_with is not None:
             return []
         convolution = module.get_submodule("conv")
@@ -233,7 +246,7 @@ class ConvolutionalSection(LayerSection):
         return [*batch_norm_arrays(norm), ("kernels", convolution.weight)]
 
 
-def batch_norm_arrays(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> list[tuple[str, Tensor]]:
+def batch_norm_arrays(norm: "nn.BatchNorm1d | nn.BatchNorm2d") -> "list[tuple[str, Tensor]]":
     """Arrays biases, scales, means, variances, each (F,), in the order of a convolution and of [batchnorm]."""
     assert norm.running_mean is not None
     assert norm.running_var is not None

@@ -1,13 +1,15 @@
 """[dropout]: a layer with an index of its own that changes nothing outside training."""
 
 from collections.abc import Sequence
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_DROPOUT
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class DropoutSection(LayerSection):
@@ -25,6 +27,8 @@ class DropoutSection(LayerSection):
         """Those read."""
         return inputs[0]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> the same shape."""
+        from torch import nn
+
         return nn.Dropout(self.probability)

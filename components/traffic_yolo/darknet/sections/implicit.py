@@ -1,14 +1,16 @@
 """[implicit]: learned values that depend on no picture, as an input for a layer that joins two."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class ImplicitSection(LayerSection):
@@ -32,16 +34,20 @@ class ImplicitSection(LayerSection):
         """`filters`."""
         return {"filters": len(output)}
 
-    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:  # noqa: ARG002
+    def kept_weights(self, module: "nn.Module", inputs: Sequence[Positions], output: Positions) -> "list[Tensor]":  # noqa: ARG002
         """(1, filters, atoms, 1)."""
         return [tensor[:, output] for _, tensor in self.weights(module)]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, any, any, any) -> (B, filters, atoms, 1)."""
-        return _Implicit(self.output)
+        from traffic_yolo.darknet.modules.implicit import Implicit
 
-    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:
+        return Implicit(self.output)
+
+    def initialise(self, module: "nn.Module", generator: np.random.Generator) -> None:
         """`mean` and up to `std` more or less, uniform (representation_layer.c)."""
+        import torch
+
         for _, tensor in self.weights(module):
             values = generator.random(tuple(tensor.shape), dtype=np.float32)
             tensor.data.copy_(torch.from_numpy((2 * values - 1) * np.float32(self.std) + np.float32(self.mean)))
@@ -51,16 +57,6 @@ class ImplicitSection(LayerSection):
         """One for each output value."""
         return self.output.channels * self.output.height
 
-    def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
+    def weights(self, module: "nn.Module") -> "list[tuple[str, Tensor]]":
         """Array values (1, filters, atoms, 1)."""
         return [("values", module.get_parameter("values"))]
-
-
-class _Implicit(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.values = nn.Parameter(torch.zeros(1, *shape))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """See `ImplicitSection.build`."""
-        return self.values.expand(images.shape[0], -1, -1, -1)

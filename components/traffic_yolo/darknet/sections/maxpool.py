@@ -1,19 +1,18 @@
 """[maxpool]: largest value of a window, padded with minus infinity, more on the right and bottom where it is uneven."""
 
-import math
 from collections.abc import Iterator, Sequence
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
-from traffic_yolo.darknet.sections.blur import Blur
+from traffic_yolo.darknet.sections.blur import blur_values, blurred
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.refused_keys import IN_MAXPOOL
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class WindowSection(LayerSection):
@@ -103,13 +102,13 @@ class MaxpoolSection(WindowSection):
         self.output = self._window_output()
         if self.antialiasing:
             sharp = self.sharp_output = self.output
-            self.output = Blur.output(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
+            self.output = blurred(self.antialiasing, sharp, stride_yx=self.blur_stride_yx)
             self.next_only = self.output != sharp
 
     @property
     def num_constants(self) -> int:
         """The blur of antialiasing."""
-        return Blur.num_values(self.antialiasing, self.input.channels) if self.antialiasing else 0
+        return blur_values(self.antialiasing, self.input.channels) if self.antialiasing else 0
 
     def tie_channels(self, inputs: Sequence[ChannelIds], tying: ChannelTying) -> ChannelIds:
         """Those read; with maxpool_depth, all that one output is the largest of are tied."""
@@ -122,16 +121,25 @@ class MaxpoolSection(WindowSection):
         """`out_channels` of maxpool_depth."""
         return {"out_channels": len(output)} if self.depth else {}
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> (B, C', H', W')."""
+        from torch import nn
+
+        from traffic_yolo.darknet.modules.blur import Blur
+        from traffic_yolo.darknet.modules.maxpool import DepthMaxPool
+
         if self.depth:
-            return _DepthMaxPool(self.input.channels, self.out_channels)
+            return DepthMaxPool(self.input.channels, self.out_channels)
         if self.antialiasing:
             blur = Blur(self.antialiasing, self.input.channels, stride_yx=self.blur_stride_yx)
             return nn.Sequential(self._pool(), blur)
         return self._pool()
 
-    def _pool(self) -> nn.Module:
+    def _pool(self) -> "nn.Module":
+        from torch import nn
+
+        from traffic_yolo.darknet.modules.maxpool import PaddedMaxPool
+
         pool = nn.MaxPool2d(self.size, stride=(self.stride_y, self.stride_x), padding=0)
         left, right, *_ = self.sides
         output = self._window_output()
@@ -144,38 +152,8 @@ class MaxpoolSection(WindowSection):
         if left == right and left <= self.size // 2:
             pool.padding = left
             return pool
-        return _PaddedMaxPool(pool, self.sides)
+        return PaddedMaxPool(pool, self.sides)
 
     def _reach(self, size: int, outputs: int, stride: int) -> int:
         """How far the last window reaches beyond an input of `size`."""
         return (outputs - 1) * stride - self.padding // 2 + self.size - size
-
-
-class _PaddedMaxPool(nn.Module):
-    """Pads left and top by one width, right and bottom by another, then pools."""
-
-    def __init__(self, pool: nn.MaxPool2d, sides: tuple[int, int, int, int]) -> None:
-        super().__init__()
-        self.pool = pool
-        self.sides = sides
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H', W')."""
-        pooled: Tensor = self.pool(functional.pad(x, self.sides, value=-math.inf))
-        return pooled
-
-
-class _DepthMaxPool(nn.Module):
-    """Channel g of the output is the largest of the input's channels g, g + out_channels, g + 2 out_channels, ..."""
-
-    def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.out_channels = out_channels
-        self.rounds = math.ceil(channels / out_channels)
-        self.missing = self.rounds * out_channels - channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, out_channels, H, W)."""
-        if self.missing:
-            x = functional.pad(x, (0, 0, 0, 0, 0, self.missing), value=-math.inf)
-        return torch.unflatten(x, 1, (self.rounds, self.out_channels)).amax(dim=1)

@@ -1,14 +1,15 @@
 """Layers that pass their input on when no truth is given: [empty], [cost], [contrastive]; and [activation]."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.activations import PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 COST_TYPES = ("sse", "masked", "smooth", "seg", "L1", "wgan")
 
@@ -25,8 +26,10 @@ class EmptySection(LayerSection):
         """Those read."""
         return inputs[0]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W), passed on."""
+        from torch import nn
+
         return nn.Identity()
 
 
@@ -39,20 +42,12 @@ class ActivationSection(EmptySection):
         super()._read(context)
         self.activation = read_activation(self.section, "linear", known=PLAIN_ACTIVATIONS)
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> the same shape. Not in place: the layer before may be read by others."""
-        return _Apart(ACTIVATIONS[self.activation]())
+        from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+        from traffic_yolo.darknet.modules.passing import Apart
 
-
-class _Apart(nn.Module):
-    def __init__(self, activation: nn.Module) -> None:
-        super().__init__()
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `ActivationSection.build`."""
-        activated: Tensor = self.activation(x.clone())
-        return activated
+        return Apart(ACTIVATIONS[self.activation]())
 
 
 class CostSection(EmptySection):

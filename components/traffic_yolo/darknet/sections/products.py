@@ -1,14 +1,17 @@
 """[sam] and [scale_channels]: the layer before, multiplied into an earlier output."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor, nn
 
-from traffic_yolo.darknet.activations import ACTIVATIONS, PLAIN_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.activations import PLAIN_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class _ProductSection(LayerSection):
@@ -33,9 +36,12 @@ class _ProductSection(LayerSection):
             tying.fix(np.concatenate([factor, source]), "scale_wh=1 multiplies it pixel by pixel")
         return source
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """The layer before, of the source's shape or spread over it, and the source (B, C, H, W) -> (B, C, H, W)."""
-        return _Product(ACTIVATIONS[self.activation]())
+        from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+        from traffic_yolo.darknet.modules.products import Product
+
+        return Product(ACTIVATIONS[self.activation]())
 
 
 class SamSection(_ProductSection):
@@ -66,14 +72,3 @@ class ScaleChannelsSection(_ProductSection):
             shown = " x ".join(map(str, expected))
             source = f"for layer {self.source_index} with {self.output}"
             raise self.section.error(f"expected {shown} from the layer before {source}, found {self.input}", key="from")
-
-
-class _Product(nn.Module):
-    def __init__(self, activation: nn.Module) -> None:
-        super().__init__()
-        self.activation = activation
-
-    def forward(self, x: Tensor, source: Tensor) -> Tensor:
-        """See `_ProductSection.build`."""
-        activated: Tensor = self.activation(x * source)
-        return activated

@@ -1,16 +1,17 @@
 """[reorg] and [reorg3d]: blocks of `stride` x `stride` pixels become channels, or with `reverse` the other way."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Reorg3dSection(LayerSection):
@@ -64,11 +65,13 @@ class Reorg3dSection(LayerSection):
         tying.tie_rows(rows)
         return np.array([row[0] for row in rows], dtype=np.int64)
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> (B, C * stride^2, H / stride, W / stride), or with `reverse` back."""
+        from traffic_yolo.darknet.modules.reorg import BlocksToChannels, Reorg3dReverse
+
         if self.reverse:
-            return _Reorg3dReverse(self.output.channels, self.stride)
-        return _BlocksToChannels(self.input.channels, self.stride)
+            return Reorg3dReverse(self.output.channels, self.stride)
+        return BlocksToChannels(self.input.channels, self.stride)
 
 
 class ReorgSection(Reorg3dSection):
@@ -94,66 +97,10 @@ class ReorgSection(Reorg3dSection):
         coarse = len(read) // area
         return self._tied_blocks(inputs[0], read // area, tying)[np.arange(self.output.channels) // area % coarse]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """See the base class."""
+        from traffic_yolo.darknet.modules.reorg import ChannelsToBlocks, Reorg
+
         if self.reverse:
-            return _ChannelsToBlocks(self.output.channels, self.stride)
-        return _Reorg(self.input.channels, self.stride)
-
-
-class _BlocksToChannels(nn.Module):
-    """(B, C, H, W) -> (B, stride^2 * C, H / stride, W / stride)."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """PyTorch's order is channel, then pixel of the block; Darknet's the other way round."""
-        shuffled = functional.pixel_unshuffle(x, self.stride)
-        return torch.unflatten(shuffled, 1, (self.channels, self.stride**2)).transpose(1, 2).flatten(1, 2)
-
-
-class _ChannelsToBlocks(nn.Module):
-    """(B, stride^2 * C, H, W) -> (B, C, H * stride, W * stride); `channels` is C."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The inverse of `_BlocksToChannels`."""
-        blocks = torch.unflatten(x, 1, (self.stride**2, self.channels)).transpose(1, 2).flatten(1, 2)
-        return functional.pixel_shuffle(blocks, self.stride)
-
-
-class _Reorg(nn.Module):
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.channels = channels
-        self.blocks = _BlocksToChannels(channels // stride**2, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C * stride^2, H / stride, W / stride)."""
-        height, width = x.shape[2:]
-        coarse = self.channels // self.stride**2
-        blocks: Tensor = self.blocks(x.reshape(-1, coarse, height * self.stride, width * self.stride))
-        outputs = self.channels * self.stride**2
-        return blocks.reshape(-1, outputs, height // self.stride, width // self.stride)
-
-
-class _Reorg3dReverse(nn.Module):
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.channels = channels
-        self.blocks = _ChannelsToBlocks(channels // stride**2, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C * stride^2, H, W) -> (B, C, H * stride, W * stride)."""
-        height, width = x.shape[2] * self.stride, x.shape[3] * self.stride
-        blocks: Tensor = self.blocks(x.reshape(-1, self.channels, height, width))
-        return blocks.reshape(-1, self.channels, height, width)
+            return ChannelsToBlocks(self.output.channels, self.stride)
+        return Reorg(self.input.channels, self.stride)

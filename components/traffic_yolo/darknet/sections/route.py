@@ -1,16 +1,18 @@
 """[route]: earlier outputs, or one group of the channels of each, one after the other."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def _grouped_join(case: SectionCase) -> Iterator[CfgFinding]:
@@ -64,21 +66,12 @@ class RouteSection(LayerSection):
             chosen.append(groups[self.group_id])
         return np.concatenate(chosen)
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C_i, H, W) of each input -> (B, sum C_i / groups, H, W). One whole input is passed on, not copied."""
+        from torch import nn
+
+        from traffic_yolo.darknet.modules.route import Route
+
         if self.groups == 1 and len(self.inputs) == 1:
             return nn.Identity()
-        return _Route(self.groups, self.group_id)
-
-
-class _Route(nn.Module):
-    def __init__(self, groups: int, group_id: int) -> None:
-        super().__init__()
-        self.groups = groups
-        self.group_id = group_id
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """See `RouteSection.build`."""
-        if self.groups > 1:
-            inputs = tuple(x.chunk(self.groups, dim=1)[self.group_id] for x in inputs)
-        return inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
+        return Route(self.groups, self.group_id)

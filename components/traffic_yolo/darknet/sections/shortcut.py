@@ -1,26 +1,23 @@
 """[shortcut]: the layer before plus earlier outputs, each with a learned weight where asked for, then an activation."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from traffic_yolo.darknet.activations import ACTIVATIONS, SHORTCUT_ACTIVATIONS, read_activation
+from traffic_yolo.darknet.activations import SHORTCUT_ACTIVATIONS, read_activation
 from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.lint_findings import SectionCase
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying, Positions
 from traffic_yolo.darknet.sections.runtimes import DEEPSTREAM, OPENCV, Reads, read_by, words
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 # parser.c parse_shortcut: the words and what they mean.
 WEIGHTS_TYPES = {"none": "none", "per_feature": "per_layer", "per_layer": "per_layer", "per_channel": "per_channel"}
 NORMALIZATIONS = {"none": "none", "relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
-WEIGHT_SUM_EPS = 1e-4  # blas.c shortcut_multilayer_cpu
-# lrelu of network.c fuse_conv_batchnorm, through which test, valid and map go, and of every GPU kernel; only a CPU
-# build's unfused path, its training, takes 0 here.
-RELU_FLOOR = 1e-3
 
 
 def _several_sources(case: SectionCase) -> Iterator[CfgFinding]:
@@ -98,20 +95,23 @@ class ShortcutSection(LayerSection):
             tying.tie(first[:both], source[:both])
         return first
 
-    def kept_weights(self, module: nn.Module, inputs: Sequence[Positions], output: Positions) -> list[Tensor]:  # noqa: ARG002
+    def kept_weights(self, module: "nn.Module", inputs: Sequence[Positions], output: Positions) -> "list[Tensor]":  # noqa: ARG002
         """(1 + sources, 1 or C): a column for each channel with per_channel."""
         arrays = [tensor for _, tensor in self.weights(module)]
         return [tensor[:, output] for tensor in arrays] if self.weights_type == "per_channel" else arrays
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) and the sources (B, C_i, H, W) -> (B, C, H, W)."""
+        from traffic_yolo.darknet.modules.activations import ACTIVATIONS
+        from traffic_yolo.darknet.modules.shortcut import Shortcut, WeightedShortcut
+
         activation = ACTIVATIONS[self.activation]()
         if self.weights_type == "none":
-            return _Shortcut(self.input.channels, self.source_channels, activation)
+            return Shortcut(self.input.channels, self.source_channels, activation)
         shape = (len(self.inputs), self.input.channels if self.weights_type == "per_channel" else 1)
-        return _WeightedShortcut(self.input.channels, self.source_channels, activation, self.normalization, shape)
+        return WeightedShortcut(self.input.channels, self.source_channels, activation, self.normalization, shape)
 
-    def initialise(self, module: nn.Module, generator: np.random.Generator) -> None:  # noqa: ARG002
+    def initialise(self, module: "nn.Module", generator: np.random.Generator) -> None:  # noqa: ARG002
         """Every weight is 1."""
         for _, tensor in self.weights(module):
             tensor.data.fill_(1.0)
@@ -123,61 +123,6 @@ class ShortcutSection(LayerSection):
             return 0
         return len(self.inputs) * (self.input.channels if self.weights_type == "per_channel" else 1)
 
-    def weights(self, module: nn.Module) -> list[tuple[str, Tensor]]:
+    def weights(self, module: "nn.Module") -> "list[tuple[str, Tensor]]":
         """Array weights (1 + sources, 1 or C)."""
         return [] if self.weights_type == "none" else [("weights", module.get_parameter("weights"))]
-
-
-class _Shortcut(nn.Module):
-    """The channel counts are given, not asked of the tensors: a tracer could not follow an `if` on them."""
-
-    def __init__(self, channels: int, source_channels: list[int], activation: nn.Module) -> None:
-        super().__init__()
-        self.channels = channels
-        self.source_channels = source_channels
-        self.activation = activation
-
-    def forward(self, x: Tensor, *sources: Tensor) -> Tensor:
-        """See `ShortcutSection.build`; blas.c shortcut_multilayer_cpu leaves what lies beyond a source's end."""
-        for source, source_channels in zip(sources, self.source_channels, strict=True):
-            x = x + self._fitted(source, source_channels)
-        activated: Tensor = self.activation(x)
-        return activated
-
-    def _fitted(self, source: Tensor, source_channels: int) -> Tensor:
-        """The source cut or filled with zeros to the channels of the layer before."""
-        if source_channels > self.channels:
-            return source[:, : self.channels]
-        if source_channels < self.channels:
-            return functional.pad(source, (0, 0, 0, 0, 0, self.channels - source_channels))
-        return source
-
-
-class _WeightedShortcut(_Shortcut):
-    def __init__(
-        self,
-        channels: int,
-        source_channels: list[int],
-        activation: nn.Module,
-        normalization: str,
-        shape: tuple[int, int],
-    ) -> None:
-        super().__init__(channels, source_channels, activation)
-        self.normalization = normalization
-        self.weights = nn.Parameter(torch.ones(shape))  # (1 + sources, 1 or C)
-
-    def forward(self, x: Tensor, *sources: Tensor) -> Tensor:
-        """See `ShortcutSection.build`. A source that lacks a channel still takes its share of that channel."""
-        shares = self._shares()[..., None, None]  # (1 + sources, 1 or C, 1, 1)
-        total = x * shares[0]
-        for number, (source, source_channels) in enumerate(zip(sources, self.source_channels, strict=True), start=1):
-            total = total + self._fitted(source, source_channels) * shares[number]
-        activated: Tensor = self.activation(total)
-        return activated
-
-    def _shares(self) -> Tensor:
-        if self.normalization == "relu":
-            positive = self.weights.clamp(min=RELU_FLOOR)
-        else:
-            positive = torch.exp(self.weights - self.weights.amax(dim=0))
-        return positive / (positive.sum(dim=0) + WEIGHT_SUM_EPS)

@@ -1,15 +1,15 @@
 """[softmax]: all values of a picture, or each of `groups` equal parts of them, as shares of one."""
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_SOFTMAX
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class SoftmaxSection(LayerSection):
@@ -35,18 +35,8 @@ class SoftmaxSection(LayerSection):
         tying.fix(inputs[0], "[softmax] makes each value a share of all")
         return inputs[0]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> the same shape."""
-        return _Softmax(self.groups, self.temperature)
+        from traffic_yolo.darknet.modules.softmax import Softmax
 
-
-class _Softmax(nn.Module):
-    def __init__(self, groups: int, temperature: float) -> None:
-        super().__init__()
-        self.groups = groups
-        self.temperature = temperature
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `SoftmaxSection.build`."""
-        values = torch.unflatten(x.flatten(1), 1, (self.groups, -1))  # (B, groups, values of a group)
-        return (values / self.temperature).softmax(dim=2).reshape(x.shape)
+        return Softmax(self.groups, self.temperature)

@@ -1,12 +1,14 @@
 """[upsample]: each value repeated `stride` times in both directions."""
 
 from collections.abc import Sequence
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from traffic_yolo.darknet.sections.base import LayerContext, LayerSection, Shape
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.runtimes import Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class UpsampleSection(LayerSection):
@@ -28,17 +30,11 @@ class UpsampleSection(LayerSection):
         """Those read."""
         return inputs[0]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, C, H, W) -> (B, C, stride * H, stride * W)."""
+        from torch import nn
+
+        from traffic_yolo.darknet.modules.upsample import Scale
+
         upsample = nn.Upsample(scale_factor=float(self.stride), mode="nearest")
-        return upsample if self.scale == 1 else nn.Sequential(upsample, _Scale(self.scale))
-
-
-class _Scale(nn.Module):
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape in, the same shape out."""
-        return x * self.factor
+        return upsample if self.scale == 1 else nn.Sequential(upsample, Scale(self.scale))

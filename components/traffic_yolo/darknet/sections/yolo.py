@@ -7,9 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from traffic_yolo.darknet.finding import CfgFinding
 from traffic_yolo.darknet.heads import UnevenGrid, YoloHead, read_gaussian_yolo_head, read_region_head, read_yolo_head
@@ -18,6 +16,9 @@ from traffic_yolo.darknet.sections.base import LayerContext, LayerSection
 from traffic_yolo.darknet.sections.channel_tying import ChannelIds, ChannelTying
 from traffic_yolo.darknet.sections.refused_keys import IN_REGION
 from traffic_yolo.darknet.sections.runtimes import DARKNET, OPENCV, Reads, read_by, words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def _wrong_filters(case: SectionCase) -> Iterator[CfgFinding]:
@@ -172,8 +173,10 @@ class HeadSection(LayerSection):
                 tying.fix(tying.outputs[index], f"embedding_layer={value} of [{self.section.name}] names it")
         return inputs[0]
 
-    def build(self) -> nn.Module:
+    def build(self) -> "nn.Module":
         """(B, anchors * entries, H, W), passed on."""
+        from torch import nn
+
         return nn.Identity()
 
 

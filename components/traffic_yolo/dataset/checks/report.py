@@ -21,7 +21,7 @@ def checks_section(findings: Findings, severities: Mapping[str, str], *, frames:
         if name in severities or name in found
     ]  # fmt: skip
     totals = ", ".join(f"{findings.of_severity(severity)} {severity}" for severity in SEVERITIES)
-    head = paragraph(f"{frames} frames checked: {totals}.")
+    head = paragraph(f"{frames:,} frames checked: {totals}.")
     return Html(head + table(["check", "severity", "found", "objects to"], rows) + findings_table(findings))
 
 
@@ -48,7 +48,7 @@ def findings_table(findings: Findings) -> Html:
     headers = ["severity", "check", "file", "frame and box", "expected", "found"]
     caption = f"The first {SHOWN_OF_A_CHECK} findings of each check; the JSON file has up to 200 of each."
     shown = table(headers, rows, caption=caption, filter_by=("severity", "check"))
-    return Html(f"<details><summary>{len(rows)} findings</summary>{shown}</details>")
+    return Html(f"<details><summary>{len(rows):,} findings</summary>{shown}</details>")
 
 
 def findings_text(findings: Findings, *, frames: int, boxes: int) -> str:

@@ -121,7 +121,7 @@ class AnchorObserver:
         width, height = self._network_wh
         shares = ", ".join(f"{share:.1%} of them at IoU {limit}" for limit, share in report["recall_at_iou"].items())
         head = paragraph(
-            f"{report['boxes']} boxes for training at {width}x{height} against the anchors of {self._cfg_name}: "
+            f"{report['boxes']:,} boxes for training at {width}x{height} against the anchors of {self._cfg_name}: "
             f"average IoU with the best anchor {report['average_iou']:.3f}; an anchor for {shares}."
         )
         nearest = pairwise_shape_iou(sizes, self._anchors).argmax(axis=1)

@@ -97,9 +97,9 @@ def _site_table(report: Report) -> Html:
 
 def _left_out_table(left_out: Mapping[str, int], *, kept: int) -> Html:
     if not left_out:
-        return paragraph(f"Nothing was left out or changed; {kept} pictures are in the set.")
+        return paragraph(f"Nothing was left out or changed; {kept:,} pictures are in the set.")
     ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
-    caption = f"{kept} pictures were kept."
+    caption = f"{kept:,} pictures were kept."
     return table(["number", "what"], [(count, what) for what, count in ordered], caption=caption)
 
 

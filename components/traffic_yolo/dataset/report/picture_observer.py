@@ -128,7 +128,7 @@ def leak_section(leaks: LeakReport) -> Html:
     """The leak check for people."""
     flat = f"; {leaks.flat} too uniform to compare" if leaks.flat else ""
     head = (
-        f"{leaks.pictures} pictures compared by their perceptual hashes{flat}: {_leaks(leaks)} between splits "
+        f"{leaks.pictures:,} pictures compared by their perceptual hashes{flat}: {_leaks(leaks)} between splits "
         f"(the same group, or at most {leaks.max_distance} of 64 bits apart)."
     )
     if not leaks.num_leaks:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from traffic_yolo.deepstream.parity.agreement import Counts, Parity
 from traffic_yolo.metrics.coco import ClassMetrics
@@ -56,20 +57,44 @@ def problems_of_classes(parity: Parity, classes: Sequence[str]) -> tuple[str, ..
     )
 
 
+@dataclass(frozen=True)
+class ClassFall:
+    """How far the AP50 of a class falls from one side to the other, in [-1, 1], and by how much it may (`most`)."""
+
+    class_name: str
+    before: float
+    after: float
+    most: float
+
+    @property
+    def lost(self) -> float:
+        """AP50 before less AP50 after."""
+        return self.before - self.after
+
+    @property
+    def is_too_far(self) -> bool:
+        """Whether more is lost than may be."""
+        return self.lost > self.most
+
+
+def class_falls(before: Sequence[ClassMetrics], after: Sequence[ClassMetrics]) -> list[ClassFall]:
+    """Each class with truth on both sides; first the one that is farthest beyond what it may lose, or nearest to it."""
+    falls = [
+        ClassFall(one.class_name, one.ap50, other.ap50, MAX_CLASS_AP50_DROP + BOXES_OF_CHANCE / one.num_truths)
+        for one, other in zip(before, after, strict=True)
+        if one.ap50 is not None and other.ap50 is not None
+    ]
+    return sorted(falls, key=lambda each: each.most - each.lost)
+
+
 def problems_of_class_aps(before: Sequence[ClassMetrics], after: Sequence[ClassMetrics]) -> tuple[str, ...]:
     """One sentence that names the classes whose AP50 falls too far, the worst first; empty where there are none."""
-    bad = []
-    for one, other in zip(before, after, strict=True):
-        if one.ap50 is None or other.ap50 is None:
-            continue
-        if one.ap50 - other.ap50 > MAX_CLASS_AP50_DROP + BOXES_OF_CHANCE / one.num_truths:
-            bad.append((other.ap50 - one.ap50, f"{one.class_name} from {one.ap50:.4f} to {other.ap50:.4f}"))
+    bad = sorted((each for each in class_falls(before, after) if each.is_too_far), key=lambda each: -each.lost)
     if not bad:
         return ()
-    return (
-        f"{CLASSES_FALL}: {_listed([text for _, text in sorted(bad)])}; expected by at most "
-        f"{MAX_CLASS_AP50_DROP} and what {BOXES_OF_CHANCE} boxes are worth",
-    )
+    listed = _listed([f"{each.class_name} from {each.before:.4f} to {each.after:.4f}" for each in bad])
+    most = f"{MAX_CLASS_AP50_DROP} and what {BOXES_OF_CHANCE} boxes are worth"
+    return (f"{CLASSES_FALL}: {listed}; expected by at most {most}",)
 
 
 def beyond_chance(counts: Counts) -> bool:

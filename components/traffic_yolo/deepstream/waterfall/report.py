@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from traffic_yolo.deepstream.waterfall.waterfall import (
     NUMBERS,
@@ -39,7 +40,8 @@ def waterfall_sections(found: Waterfall) -> list[tuple[str, str]]:
     how = paragraph(
         f"{found.inferences} inferences of each picture were made; rules after the network use what is kept. "
         f"A cause is named for a number, or for boxes lost or gained, whose 95 % interval over {found.groups.count} "
-        f"{found.groups.of}s excludes 0, all rules on the same resamples. {found.groups.note}",
+        f"{found.groups.of}s excludes 0, all rules on the same resamples. "
+        f"{found.groups.note[:1].upper()}{found.groups.note[1:]}",
         quiet=True,
     )
     body = [verdict, waterfall_figure(found), _stages(found), how]
@@ -71,9 +73,10 @@ def waterfall_figure(found: Waterfall) -> Html:
         axes.set_title(SHOWN[name], fontsize=10)
         axes.set(ylim=(len(lines) - 0.4, -0.6))
         axes.use_sticky_edges = False  # bars would keep the margin away
-        axes.margins(x=0.12)
+        axes.margins(x=0.22)  # room for the number beside the last point
         axes.tick_params(labelsize=8)
-        axes.locator_params(axis="x", nbins=5)
+        # Ticks at the ends would touch those of the picture beside it
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, prune="both"))
         axes.set_yticks(range(len(lines)), [text if row is None else f"   {text}" for text, _, row in lines])
         if index:
             axes.set_yticklabels([])
