@@ -37,6 +37,7 @@ WRITTEN = {
     "evaluate --out": "evaluation",
     "sweep --out": "sweep",
     "compare --json-file": "comparison.json",
+    "compare --html": "comparison.html",
     "darknet dump --out": "dump.npz",
     "darknet heads-onnx --out": "heads.onnx",
     "darknet classes --out": "classes",
@@ -80,6 +81,7 @@ TOO_LONG = {
     "quantize --out": "needs a whole export, in tests/quantization",
     "pipeline compile --out": "loads kfp and every component, in test_pipeline_command",
     "zoo fetch --out": "there is no zoo without publish",
+    "zoo show --html": "as zoo fetch",
     "atm inspect --draft": "refused for recordings of a known layout, which these are",
     "katib run --nas-root": "stands for volumes; the trials write there",
     "katib run --mount": "stands for volumes; the trials write there",
@@ -128,7 +130,7 @@ detect --model nas://untrained --dataset nas://data --shard 1/1 --out nas://shar
 merge-detections nas://shard.npz --out nas://detections.npz
 evaluate --model nas://untrained --dataset nas://data --out nas://evaluation
 sweep --detections nas://detections.npz --truth nas://data/annotations/instances_test.json --confidences 0.3 --iou-thresholds 0.5 --out nas://sweep
-compare nas://evaluation nas://evaluation --dataset nas://data --json-file nas://comparison.json
+compare nas://evaluation nas://evaluation --dataset nas://data --json-file nas://comparison.json --html nas://comparison.html
 darknet dump --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --input nas://input.npz --kind default --out nas://dump.npz
 darknet heads-onnx --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --out nas://heads.onnx
 darknet classes --cfg nas://untrained/model.cfg --weights nas://untrained/model.weights --names nas://untrained/classes.names --new-names nas://untrained/classes.names --out nas://classes
