@@ -104,14 +104,14 @@ def test_the_summary_says_what_came_of_the_gates(finished: Path, changes: dict[s
 
 
 def run_here(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str, command: str = "run"
 ) -> tuple[Any, int | str | None]:
-    """What `run --local` prints, and its exit code."""
+    """What `run --local`, or another command, prints, and its exit code."""
     (folder / "share").mkdir()
     (folder / "share" / "a.txt").write_text("a")
     monkeypatch.setattr("traffic_yolo.commands.run_checks.check_local_run", lambda *_, **__: None)
     with pytest.raises(SystemExit) as ended:
-        main(["run", "--local", "--source", str(folder / "share"), "--zoo", str(folder / "zoo"),
+        main([command, "--local", "--source", str(folder / "share"), "--zoo", str(folder / "zoo"),
               "--out", str(folder / "runs"), *flags])  # fmt: skip
     return capsys.readouterr(), ended.value.code
 
@@ -169,3 +169,20 @@ def test_a_run_that_gates_stopped_shows_its_summary_and_ends_with_exit_code_1(
     assert code == 1
     assert "gate in_use_map50" in printed.out
     assert printed.err == "gates failed: m 0002-x is in the zoo, but not in use: parity: FAILED\n"
+
+
+def test_a_retraining_that_a_stage_stopped_shows_its_summary_and_ends_as_the_stage_does(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "publish" / "publication").unlink()
+
+    def stopped(*_: Any) -> None:
+        raise local_run.StoppedByGates("waterfall: ONNX: AP falls", finished)
+
+    monkeypatch.setattr(local_run, "run_locally", stopped)
+    printed, code = run_here(tmp_path, monkeypatch, capsys, "--json", command="retrain")
+    assert code == 1
+    assert printed.err.splitlines()[-1] == "gates failed: waterfall: ONNX: AP falls"
+    values = json.loads(printed.out)
+    assert (values["command"], values["metrics"]["ap"]) == ("retrain", 0.1)
+    assert "version" not in values

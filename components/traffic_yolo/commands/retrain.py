@@ -54,14 +54,16 @@ def _run_here(ready: ReadyPipeline, out: Path) -> None:
         if attempt.number not in before and attempt.begun.owner == identity()
     ]
     outcome = mine[-1].ended.outcome if mine and mine[-1].ended is not None else ""
+    folder = finished.folder if finished is not None else getattr(failure, "folder", None)  # of `StoppedByGates`
     if failure is not None and outcome != "rejected":
+        if folder is not None:  # stopped before it came to publish: its numbers are there all the same
+            print_result(run_summary(folder, zoo), run_values(folder), as_json=ready.as_json)
         raise failure
     if not mine:
         assert finished is not None
         why = finished.artifact("new-data", "verdict").read_text()
         print_result(f"nothing was trained: {why}", {"outcome": "nothing", "reasons": [why]}, as_json=ready.as_json)
         return
-    folder = finished.folder if finished is not None else getattr(failure, "folder", None)  # of `StoppedByGates`
     text = "" if folder is None else f"{run_summary(folder, zoo)}\n"
     values = {} if folder is None else run_values(folder)
     values |= {"attempt": mine[-1].number, "outcome": outcome}
