@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,10 @@ os.environ.setdefault("SOURCE_DATE_EPOCH", "1789000000")  # the date of pages, w
 # Ten thousand collected tests and their modules are a million objects; looked through at Python's own thresholds (700
 # new ones, ten times ten) the collector took a fifth of the suite's processor time.
 gc.set_threshold(50_000, 20, 50)
+# A shell starts its background jobs with Ctrl-C ignored, and what they start inherits it: tests that interrupt would wait
+# for what never comes.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 load_profile()
 TORCH_SEED = 67280421310721  # with which PyTorch starts (c10/core/GeneratorImpl.h, default_rng_seed_val)
 
