@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 DEMO ?= demo
-TEST_PROCESSES ?= 2
+# One more than processors: tests that wait for a process, a socket or a disk leave theirs idle
+TEST_PROCESSES ?= 3
 PYTEST = $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 SEED ?= $(shell date +%s)
 BENCH ?=

@@ -81,6 +81,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     So that none of those ends alone.
     """
     if config.getoption("--short"):
+        for item in items:
+            if "browser" in getattr(item, "fixturenames", ()):  # Chromium takes ten seconds to start, in each process
+                item.add_marker("long")
         kept = shortened(items)
         chosen = set(map(id, kept))
         config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])

@@ -211,6 +211,7 @@ def run(limit: float | None, inside: str, before: str = "", **environment: str) 
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_every_library_takes_the_container_s_limit() -> None:
     assert run(0.5, LIBRARIES) == "1 1 1"
 

@@ -61,6 +61,7 @@ def test_every_location_of_a_conversion_may_be_an_object(bucket: tuple[str, Path
     assert (nas / "converted" / "classes.names").read_text() == "CAR\n"
 
 
+@pytest.mark.long
 def test_model_data_and_cfg_may_lie_in_object_storage(bucket: tuple[str, Path]) -> None:
     name, nas = bucket
     run("detect --model BUCKET/model --dataset BUCKET/dataset --split val --out nas://val.npz", name)

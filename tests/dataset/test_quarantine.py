@@ -131,6 +131,7 @@ def test_the_picture_of_a_bad_label_lies_beside_it(pictures: Pictures, tmp_path:
     assert (tmp_path / "aside/pictures/images/4.jpg").read_bytes() == jpeg(4)
 
 
+@pytest.mark.long
 def test_fail_on_decides_what_goes_aside(pictures: Pictures, tmp_path: Path) -> None:
     pictures.box(1, [WIDTH - 5, 5, 20, 20])  # sticks out
     pictures.box(3, [60, 60, -20, -30])  # reversed: mended by the reader

@@ -92,6 +92,7 @@ def test_the_report_is_small_and_self_contained(evaluated: EvaluationSummary) ->
         assert entry["class_name"] in report
 
 
+@pytest.mark.long
 def test_evaluating_again_gives_the_same_bytes(
     evaluated: EvaluationSummary, untrained_model: Path, small_data_set: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis.internal.conjecture import providers
 SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
 slow = pytest.mark.skipif(not SLOW, reason="takes many seconds; set TRAFFIC_YOLO_SLOW=1 to run it")
 MANY = 10  # times as many examples in `make slow`
-FEW = 3  # times fewer in `make test`, of those that are counted in tens: they are the same ones every time
+FEW = 5  # times fewer in `make test`, of those that are counted in tens: they are the same ones every time
 
 
 # It fails a test because the machine is busy

@@ -224,6 +224,7 @@ def test_the_metrics_are_finite_whatever_is_missing(case: dict[str, bool]) -> No
     assert np.isfinite(list(metrics.values())).all()
 
 
+@pytest.mark.long
 def test_measuring_thresholds_loads_no_torch() -> None:
     code = "import sys, traffic_yolo.tuning.tune, traffic_yolo.metrics.thresholds; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

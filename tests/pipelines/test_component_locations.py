@@ -124,7 +124,7 @@ def test_zoo_in_object_storage_without_a_server_is_one_line(
         monkeypatch.delenv(name, raising=False)
     nothing = {
         name: dsl.Artifact(uri=str(tmp_path))
-        for name in ("model", "evaluation", "tuning", "validation", "dataset", "table", "gates", "publication")
+        for name in ("model", "evaluation", "tuning", "validation", "dataset", "table", "gates", "publication", "card")
     } | {"metrics": dsl.Metrics(uri=str(tmp_path))}
     with pytest.raises(SystemExit):
         publish.python_func(**nothing, zoo="s3://bucket/zoo", model_name="any")

@@ -78,6 +78,7 @@ def test_pipeline_with_an_exit_handler_of_its_own_keeps_that_and_tells_the_webho
     assert tasks["close-attempt"].claims == {"/nas": "nas-data"}
 
 
+@pytest.mark.long
 def test_report_is_written_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In kfp's own local run of the exit handler: the run fails all the same."""
     monkeypatch.setenv(API_VARIABLE, "http://127.0.0.1:9")

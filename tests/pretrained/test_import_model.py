@@ -145,6 +145,7 @@ def test_it_is_one_model_or_none(given: dict[str, object], message: str) -> None
         ModelChoice(**given)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_evaluation_stands_alone_without_a_zoo(untrained_model: Path, small_data_set: Path, tmp_path: Path) -> None:
     evaluate(untrained_model, small_data_set, tmp_path / "evaluation")
     text = comparison_markdown(tmp_path / "evaluation", name="candidate")

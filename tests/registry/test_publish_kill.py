@@ -126,6 +126,7 @@ def test_a_version_that_was_rolled_back_is_not_taken_for_one_that_was_cut_off(
     assert f"`traffic-yolo zoo set-current m {again.version}` would use it" in again.text
 
 
+@pytest.mark.long
 @pytest.mark.many(1)
 @pytest.mark.parametrize("how", ["roll back", "set current"])
 def test_a_killed_change_of_what_is_in_use_is_done_or_not(make_run: MakeRun, tmp_path: Path, how: str) -> None:

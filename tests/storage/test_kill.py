@@ -129,6 +129,7 @@ def test_killed_snapshot_equals_an_undisturbed_one_the_next_time(tmp_path: Path,
         assert take_snapshot(source, cache=str(out.with_name(f".{out.name}.cache"))) == expected
 
 
+@pytest.mark.long
 @pytest.mark.many(1)
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_killed_transfer_of_large_objects_goes_on(

@@ -122,6 +122,7 @@ class TestMlflow:
         kept = [each.path for each in self.client(store).list_artifacts(told["run_id"], "evaluate")]
         assert kept == ["evaluate/record.json", "evaluate/report.html"]
 
+    @pytest.mark.long
     def test_a_run_that_is_there_is_added_to_and_not_ended(self, folders: tuple[Path, Path], store: str) -> None:
         first = self.told(folders[0])["run_id"]
         self.client(store).update_run(first, status="RUNNING")

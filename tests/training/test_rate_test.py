@@ -121,6 +121,7 @@ def test_the_measured_network_is_known_whatever_its_classes_and_size(reference: 
     assert architecture_of(networks[0]) != architecture_of(networks[1])
 
 
+@pytest.mark.long
 def test_a_run_has_the_tested_rate_and_keeps_it_when_it_goes_on(
     rectangles: Path, tmp_path: Path, options: TrainingOptions, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ def test_improvement_is_not_required_of_a_random_start(
     assert (summary.baseline_ap50, summary.learnt) == (None, True)
 
 
+@pytest.mark.long
 def test_a_class_that_the_start_does_not_know_is_not_judged(
     make_rectangles: Callable[..., Path], trained: Path, tmp_path: Path
 ) -> None:
@@ -373,6 +374,7 @@ def test_a_run_may_be_made_longer_and_says_what_is_otherwise(
         train(rectangles, tmp_path / "run", options, resume="auto")
 
 
+@pytest.mark.long
 @pytest.mark.many(1)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_learns(rectangles: Path, tiny_cfg: Path, tmp_path: Path, precision: str) -> None:

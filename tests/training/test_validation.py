@@ -39,6 +39,7 @@ def flagged(rectangles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.long
 @pytest.mark.many(1)
 @pytest.mark.parametrize("letterbox", [False, True])
 def test_val_ap50_of_a_training_is_the_ap50_of_evaluate_to_the_digit(

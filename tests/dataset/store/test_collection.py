@@ -165,6 +165,7 @@ ORDERS = ["".join("R" if place in chosen else "C" for place in range(12)) for ch
           itertools.combinations(range(12), 3)]  # fmt: skip
 
 
+@pytest.mark.long
 def test_no_order_of_steps_takes_a_data_set_from_a_reader_that_has_seen_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

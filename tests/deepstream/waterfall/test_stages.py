@@ -222,6 +222,7 @@ def simulated(model: Path, dataset: Path) -> Detections:
     return simulator.detections(simulator.run(DataSet.open(dataset).split("test")))
 
 
+@pytest.mark.long
 def test_a_run_of_deepstream_is_held_against_the_simulator(
     run: Run, model: Path, dataset: Path, simulated: Detections, tmp_path: Path
 ) -> None:
