@@ -58,7 +58,7 @@ check: install  ## ruff and mypy
 
 # mypy uses one processor for a minute. Meanwhile the other compiles what every test process would compile on a fresh
 # clone: numba's loops, and the tests as pytest rewrites them.
-test: install  ## ruff, mypy, and the test suite without what is long: under eight minutes on two processors
+test: install  ## ruff, mypy, and the test suite without what is long: nine minutes on two processors
 	$(BIN)/ruff check .
 	$(BIN)/mypy & checked=$$!; \
 		$(BIN)/python -m traffic_yolo.tuning.warm_up; $(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1; \
