@@ -123,6 +123,11 @@ def builtin_layouts() -> Mapping[str, Layout]:
     return {layout.name: layout for layout in layouts}
 
 
+def device_layout() -> Layout:
+    """The layout that stands for the sensor itself where no recording says which: its classes' numbers and sizes."""
+    return next(iter(builtin_layouts().values()))
+
+
 def load_layout(name_or_path: AnyPath) -> Layout:
     """A built-in layout by name, or the layout in a YAML file by its location; `RecordingError` for what is neither."""
     layouts = builtin_layouts()
@@ -176,6 +181,7 @@ def _detections(value: CheckedValue) -> DetectionTable:
     box = section["box"].section(KEYS["detections.box"], required=KEYS["detections.box"])
     columns = section["columns"].texts(once=True)
     attributes = section["attributes"]
+    attributes.texts(once=True)
     space = section["box_space_wh"]
     return DetectionTable(
         dataset=section["dataset"].text(),
@@ -191,7 +197,7 @@ def _detections(value: CheckedValue) -> DetectionTable:
         box_anchor=section["box_anchor"].one_of(BOX_ANCHORS),
         box_space_wh=None if space.value == "picture" else space.size_wh("[width, height] in pixels, or picture"),
         end_of_list=section["end_of_list"].one_of(LIST_ENDS),
-        attributes=attributes.texts(once=True) and tuple(name.one_of(columns) for name in attributes.items()),
+        attributes=tuple(name.one_of(columns) for name in attributes.items()),
     )
 
 

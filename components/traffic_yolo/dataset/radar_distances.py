@@ -61,7 +61,7 @@ class RadarDistances:
             return frame
         seen = see_tracks(camera, *found)
         boxes = [index for index, one in enumerate(frame.annotations) if not one.is_crowd]
-        corners = np.array([_xyxy(frame.annotations[index]) for index in boxes], np.float64).reshape(-1, 4)
+        corners = np.array([frame.annotations[index].xyxy for index in boxes], np.float64).reshape(-1, 4)
         pairs = match_boxes(seen, corners, [frame.annotations[index].class_name for index in boxes])
         distances = {boxes[box]: round(float(seen.distance_m[track]), DECIMALS) for track, box in pairs}
         return replace(
@@ -168,11 +168,6 @@ def tracks_of(frame: Frame) -> Tracks | None:
     if not len(scan.tracks) or not set(NEEDED_COLUMNS) <= set(columns):
         return None
     return Tracks(scan.tracks, columns, scan.layout.classes)
-
-
-def _xyxy(annotation: Annotation) -> tuple[float, float, float, float]:
-    x, y, width, height = annotation.xywh
-    return x, y, x + width, y + height
 
 
 def _with(annotation: Annotation, distance_m: float | None) -> Annotation:

@@ -71,6 +71,12 @@ class Annotation:
         return f"box of class {shown_names([self.class_name])}"
 
     @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        x, y, width, height = self.xywh
+        return x, y, x + width, y + height
+
+    @property
     def counts(self) -> bool:
         """Whether a detector is rewarded for finding it."""
         return not (self.ignore or self.is_crowd)

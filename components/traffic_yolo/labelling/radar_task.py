@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.atm.layouts import builtin_layouts, device_layout
 from traffic_yolo.dataset.checks.calibration_fit import CalibrationVerdict
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.check_source import PARTS, calibrations_of, observation_with_tracks
@@ -75,7 +75,7 @@ def write_radar_task(
     """
     source = open_source(choice, SourceOptions(parts=PARTS, on_problem=already_told, labelled_only=True))
     wrong = tuple(place for place, verdict in verdicts.items() if not verdict.plausible)
-    checked = _Disagreements(CrossCheck(calibrations_of(choice, options.calibration), _class_names()), wrong)
+    checked = _Disagreements(CrossCheck(calibrations_of(choice, options.calibration), device_layout().classes), wrong)
     best, disagreeing = checked.most(_labelled(source, "radar"), options.cvat_pictures)
     if not best:
         return RadarTask(0, 0, 0, 0, wrong)
@@ -114,7 +114,7 @@ class _Disagreement:
     def on(self, frame: Frame) -> Frame:
         """The frame with a box for each track, and a mark on each box without one."""
         alone = {one.box_xyxy for one in self.lonely if one.kind == "box"}
-        boxes = [_marked(one) if _xyxy(one) in alone else one for one in frame.annotations]
+        boxes = [_marked(one) if one.xyxy in alone else one for one in frame.annotations]
         boxes += [_of_track(one) for one in self.lonely if one.kind == "track"]
         attributes = {**frame.attributes, SELECTED_RANK: self.rank, SELECTED_FOR: self.reason}
         return replace(frame, annotations=tuple(boxes), attributes=attributes)
@@ -172,15 +172,6 @@ def _of_track(one: Lonely) -> Annotation:
 def _track_classes(found: Iterable[_Disagreement]) -> list[str]:
     tracks = [one for disagreement in found for one in disagreement.lonely if one.kind == "track"]
     return sorted({one.class_name or UNNAMED for one in tracks})
-
-
-def _xyxy(annotation: Annotation) -> tuple[float, float, float, float]:
-    x, y, width, height = annotation.xywh
-    return x, y, x + width, y + height
-
-
-def _class_names() -> Mapping[int, str]:
-    return next(iter(builtin_layouts().values())).classes
 
 
 def _sources(choice: SourceChoice, *, with_others: bool) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from traffic_yolo.atm.layouts import device_layout
 from traffic_yolo.dataset.alike_classes import alike_classes
 from traffic_yolo.dataset.checks.check_source import PARTS, calibrations_of, observation_with_tracks
 from traffic_yolo.dataset.checks.cross_check import CrossCheck
@@ -67,7 +68,7 @@ def select(options: SelectOptions, out: AnyPath) -> Selection:
     for message in alike_classes(dict.fromkeys([*labelled, *classes])):
         raise LabelError(f"{options.detections or options.keep_splits}: {message}")
     left_out: Counter[str] = Counter()
-    radar = CrossCheck(calibrations_of(options, options.calibration), _class_numbers())
+    radar = CrossCheck(calibrations_of(options, options.calibration), device_layout().classes)
     frames = progress(source.frames(), description="look", unit="picture", total=source.num_frames)
     candidates = [_candidate(frame, radar, options, drifted) for frame in _wanted(frames, known, found, left_out)]
     if found is not None and not candidates and left_out[NOT_NAMED]:
@@ -221,12 +222,6 @@ def _labelled_boxes(source: Source) -> dict[str, float]:
 def _classes(source: Source, found: FoundBoxes | None) -> tuple[str, ...]:
     """Those that an annotator may choose: the source's, then those that only the model knows."""
     return tuple(dict.fromkeys([*source.classes, *(found.classes if found is not None else ())]))
-
-
-def _class_numbers() -> Mapping[int, str]:
-    from traffic_yolo.atm.layouts import builtin_layouts
-
-    return next(iter(builtin_layouts().values())).classes
 
 
 def _radar_notes(radar: CrossCheck) -> list[str]:

@@ -126,8 +126,7 @@ def _html(
 def _drawn(one: Chosen, frame: Frame, options: SelectOptions, classes: Sequence[str]) -> Html | None:
     boxes, known = [], []
     for annotation in frame.annotations:
-        x, y, width, height = annotation.xywh
-        xyxy = (x, y, x + width, y + height)
+        xyxy = annotation.xyxy
         known.append((xyxy, annotation.class_name))
         text = f"{annotation.class_name} {annotation.confidence or 0:.2f}"
         boxes.append(DrawnBox(xyxy, class_colour(classes.index(annotation.class_name)), text))

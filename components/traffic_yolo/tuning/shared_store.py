@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, write_json
@@ -31,7 +31,6 @@ KEY_NAME = "key.json"
 LOG_NAME = "log"
 
 Event = Literal["training", "trained", "inferred", "reused", "failed", "pruned", "pruning_reused"]
-COUNTED: tuple[Event, ...] = ("training", "trained", "inferred", "reused", "failed", "pruned", "pruning_reused")
 Key = Mapping[str, str | int | float]
 log = logging.getLogger(__name__)
 
@@ -141,7 +140,7 @@ def count_events(store: AnyPath) -> dict[str, int]:
     """How often each event happened: `trained` and `inferred` count what was finished, `reused` what was spared, and of
     prunings `pruned` and `pruning_reused`.
     """
-    counts: dict[str, int] = dict.fromkeys(COUNTED, 0)
+    counts: dict[str, int] = dict.fromkeys(get_args(Event), 0)
     for entry in events(store):
         counts[entry["event"]] += 1
     return counts

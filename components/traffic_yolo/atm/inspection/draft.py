@@ -5,7 +5,7 @@ import re
 from traffic_yolo.atm.inspection.box_spaces import BoxSpace
 from traffic_yolo.atm.inspection.inspect import Kind
 from traffic_yolo.atm.inspection.structure import DataSetSummary
-from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.atm.layouts import builtin_layouts, device_layout
 
 CONFIDENCE_WORDS = ("conf", "score", "prob")
 CLASS_WORDS = ("class", "cls", "label", "category", "type")
@@ -128,7 +128,7 @@ def _status(kind: Kind) -> str:
 
 
 def _classes(kind: Kind, data_set: DataSetSummary, class_id: str) -> list[str]:
-    known = next(iter(builtin_layouts().values())).classes
+    known = device_layout().classes
     column = class_id
     if not data_set.named:
         candidates = kind.classes.get(data_set.name, {})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from traffic_yolo.atm.calibration import Calibration, find_calibrations
-from traffic_yolo.atm.layouts import builtin_layouts
+from traffic_yolo.atm.layouts import device_layout
 from traffic_yolo.dataset.checks.check_options import CheckOptions
 from traffic_yolo.dataset.checks.cross_check import CrossCheck, CrossCheckReport
 from traffic_yolo.dataset.checks.finding import OFF, DataFinding, Findings, parse_severities
@@ -66,7 +66,7 @@ class SourceCheck:
 def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     """Reads the source once and runs every check. Raises what `open_source` raises for a source that is none."""
     calibrations = calibrations_of(choice, options.calibration)
-    nominal = next(iter(builtin_layouts().values())).nominal_sizes_m
+    nominal = device_layout().nominal_sizes_m
     context = CheckContext(calibrations=calibrations, nominal_sizes_m=nominal, near_distance=options.near_distance)
     decoding = _Decoding(options.decode)
     run = CheckRun(parse_severities(options.severities, CHECKS) | decoding.off, context)
@@ -82,8 +82,7 @@ def check_source(choice: SourceChoice, options: CheckOptions) -> SourceCheck:
     keys = source.keys()
     splits = {picture_of(key): key.own_split for key in keys if key.own_split}
     leak_check = LeakCheck(max_distance=options.near_distance)
-    classes = next(iter(builtin_layouts().values())).classes
-    radar = CrossCheck(calibrations, classes)
+    radar = CrossCheck(calibrations, device_layout().classes)
     finding_pictures = FindingPictures()
     for frame, seen in _observations(source, troubled):
         observation = decoding.applied(seen)

@@ -66,8 +66,7 @@ def draw_boxes(
 def _sample(frame: Frame, classes: Sequence[str], pictures_shown: str) -> Html | None:
     boxes, known = [], []
     for annotation in frame.annotations:
-        x, y, width, height = annotation.xywh
-        xyxy = (x, y, x + width, y + height)
+        xyxy = annotation.xyxy
         known.append((xyxy, annotation.class_name))
         if annotation.counts:
             colour = class_colour(classes.index(annotation.class_name))
