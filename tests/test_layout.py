@@ -115,6 +115,7 @@ OPEN_TO_ALL = {
     "number_format",
     "darknet_pair",
     "onnx_file",
+    "onnx_session",
     "option_settings",
     "options",
     "page_origin",

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import torch
 
 from traffic_yolo.compression.prune_network import network_size
 from traffic_yolo.darknet.cfg import Cfg
@@ -24,6 +22,7 @@ from traffic_yolo.evaluation.evaluate import evaluate
 from traffic_yolo.html_report import Html, callout, page, paragraph, table
 from traffic_yolo.metrics.paired import Difference
 from traffic_yolo.model_folder import INT8_NAME, ModelFolder
+from traffic_yolo.onnx_session import cpu_session
 from traffic_yolo.page_origin import About, Subject
 from traffic_yolo.progress import stage
 from traffic_yolo.pruned_from import PRUNED_NAME, NetworkSize, PrunedFrom
@@ -176,9 +175,7 @@ def _latencies(models: tuple[ModelFolder, ModelFolder]) -> Iterator[Latency]:
 
 
 def _int8(folder: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()  # as the runtimes beside it; by itself it knows no limit
-    session = onnxruntime.InferenceSession(str(folder / INT8_NAME), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(folder / INT8_NAME)
     name = session.get_inputs()[0].name
     return lambda picture: session.run(None, {name: picture})
 

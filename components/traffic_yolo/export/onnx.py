@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from traffic_yolo.darknet.decode import Decoded, decode
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.tracing import INPUT_NAME, trace_to_onnx
 from traffic_yolo.errors import ModelError
+from traffic_yolo.onnx_session import cpu_session
 from traffic_yolo.storage import write_bytes
 
 OPSET = 17
@@ -109,10 +109,7 @@ def compare_with_pytorch(path: Path, network: Network, inputs: NDArray[np.float3
     Raises `ModelError` when they differ by more than float32 noise, when a box is given another class than (nearly) its
     best, and for values that are not finite.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()  # onnxruntime itself knows no container's limit
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(path)
     deployed = DeployedNetwork(network).eval()
     size = np.array([network.input_hw[1], network.input_hw[0]] * 2, np.float32)
     score_difference = box_difference = 0.0

@@ -5,27 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from numpy.typing import NDArray
 
 from traffic_yolo.darknet.tracing import INPUT_NAME
-from traffic_yolo.errors import ModelError
+from traffic_yolo.onnx_session import cpu_session
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """A session in which Q/DQ nodes compute what they say.
-
-    onnxruntime would fuse them into byte kernels, which saturate on processors without VNNI; a figure would then be of
-    the machine. Raises `ModelError` for a graph that onnxruntime does not take.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()  # onnxruntime itself knows no container's limit
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class but this one
-        raise ModelError(f"onnxruntime cannot load the graph: {str(error).splitlines()[0]}") from error
+    """A session in which Q/DQ nodes compute what they say; `ModelError` for a graph that onnxruntime does not take."""
+    return cpu_session(model.SerializeToString(), exact_qdq=True)
 
 
 class TensorReader:

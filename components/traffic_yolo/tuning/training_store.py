@@ -35,7 +35,7 @@ CODE = (
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
     *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
     *("typed_values.py", "darknet_pair.py", "pruned_from.py", "page_origin.py", "number_format.py", "severity.py"),
-    *("finding.py", "checked_values.py"),
+    *("finding.py", "checked_values.py", "onnx_session.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 

@@ -11,6 +11,7 @@ from traffic_yolo.darknet.runtimes.base import Runtime
 from traffic_yolo.darknet.runtimes.inference_network import inference_network
 from traffic_yolo.darknet.tracing import trace_to_onnx
 from traffic_yolo.errors import OptionsError
+from traffic_yolo.onnx_session import cpu_session
 
 OPSET = 17
 
@@ -27,16 +28,11 @@ class OnnxruntimeRuntime(Runtime):
             raise OptionsError(f"runtime onnxruntime computes in float32 only, not in {precision}; choose pytorch")
         if missing := missing_packages():
             raise OptionsError(f"runtime onnxruntime needs the package {missing}: pip install traffic-yolo[deploy]")
-        import onnxruntime
-
         self._names = [f"logits_{head.layer_index}" for head in network.heads]
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = torch.get_num_threads()
         example = torch.zeros(1, self.input_channels, *self.input_hw)
         copy = inference_network(network, precision=precision).cpu()
         graph = trace_to_onnx(copy, example, output_names=self._names, opset=OPSET)
-        self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session: Any = cpu_session(graph)
 
     def _run_picture(self, picture: Tensor) -> list[Tensor]:
         outputs = self._session.run(self._names, {"input": picture.cpu().numpy()})

@@ -23,6 +23,7 @@ from traffic_yolo.detection.detect import Picture, read_rgb
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.detection.raw_detections import CONFIDENCE_FLOOR
 from traffic_yolo.errors import ModelError
+from traffic_yolo.onnx_session import cpu_session
 from traffic_yolo.progress import progress
 
 FLOOR = CONFIDENCE_FLOOR  # rows below are not kept
@@ -65,17 +66,10 @@ class Simulator:
         path = folder / config.required("onnx-file")
         if not path.is_file():
             raise ModelError(f"{path} is missing; {config.source} names it as onnx-file")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: a warning a session would fill a pipeline's log
-        # PyTorch's number, which is held to the container's limit; onnxruntime counts all of the machine's processors.
-        # A call runs in its caller's thread and in those of the session, which all callers share.
         threads = torch.get_num_threads()
         self._at_once = max(1, min(at_once, threads))
-        options.intra_op_num_threads = threads - self._at_once + 1
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise ModelError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error
+        # A call runs in its caller's thread and in those of the session, which all callers share
+        self._session = cpu_session(path, threads=threads - self._at_once + 1)
         self.config = config
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.network_hw = _network_hw(self._session, config, path)
