@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from traffic_yolo.commands.json_result import all_else_on_stderr, print_result
+from traffic_yolo.commands.json_result import all_else_on_stderr
 from traffic_yolo.commands.pipeline_door import ReadyPipeline
 from traffic_yolo.commands.step_flags import PIPELINES
 
@@ -21,6 +21,6 @@ def run_here(ready: ReadyPipeline, out: Path) -> None:
 
 
 def _print_end(folder: Path, ready: ReadyPipeline) -> None:
-    from traffic_yolo.commands.run_summary import run_summary, run_values
+    from traffic_yolo.commands.run_summary import print_run
 
-    print_result(run_summary(folder, ready.parameters["zoo"]), run_values(folder), as_json=ready.as_json)
+    print_run(folder, ready.parameters["zoo"], as_json=ready.as_json)

@@ -32,7 +32,7 @@ def command(context: click.Context, /, where: Where, out: Path, experiment: str,
 
 def _run_here(ready: ReadyPipeline, out: Path) -> None:
     """Runs the pipeline on this machine, says what came of it, and ends with the exit code for that."""
-    from traffic_yolo.commands.run_summary import run_summary, run_values
+    from traffic_yolo.commands.run_summary import print_run
     from traffic_yolo.process_identity import identity
     from traffic_yolo.registry.homes import open_home
     from traffic_yolo.retraining.attempts import Attempts
@@ -57,17 +57,18 @@ def _run_here(ready: ReadyPipeline, out: Path) -> None:
     folder = finished.folder if finished is not None else getattr(failure, "folder", None)  # of `StoppedByGates`
     if failure is not None and outcome != "rejected":
         if folder is not None:  # stopped before it came to publish: its numbers are there all the same
-            print_result(run_summary(folder, zoo), run_values(folder), as_json=ready.as_json)
+            print_run(folder, zoo, as_json=ready.as_json)
         raise failure
     if not mine:
         assert finished is not None
         why = finished.artifact("new-data", "verdict").read_text()
         print_result(f"nothing was trained: {why}", {"outcome": "nothing", "reasons": [why]}, as_json=ready.as_json)
         return
-    text = "" if folder is None else f"{run_summary(folder, zoo)}\n"
-    values = {} if folder is None else run_values(folder)
-    values |= {"attempt": mine[-1].number, "outcome": outcome}
-    values |= {"reasons": mine[-1].ended.reasons if mine[-1].ended is not None else []}
-    print_result(f"{text}{outcome_text(mine[-1])}", values, as_json=ready.as_json)
+    text, reasons = outcome_text(mine[-1]), mine[-1].ended.reasons if mine[-1].ended is not None else []
+    values = {"attempt": mine[-1].number, "outcome": outcome, "reasons": reasons}
+    if folder is None:
+        print_result(text, values, as_json=ready.as_json)
+    else:
+        print_run(folder, zoo, as_json=ready.as_json, outcome=text, more=values)
     if failure is not None:
         raise SystemExit(REJECTED_EXIT_CODE)

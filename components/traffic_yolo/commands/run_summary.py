@@ -1,9 +1,12 @@
 """The end of `traffic-yolo run --local`, a table or JSON: read from what the tasks left, nothing computed again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
+from traffic_yolo.commands.json_result import print_json
 from traffic_yolo.report_index import find_reports, write_index
 from traffic_yolo.storage import read_json, write_text
 
@@ -22,6 +25,14 @@ _OF_PUBLICATION = {
 _REPORT_NAMES = {"all": "all reports", "card": "model card", "compression": "report on both models"}
 
 
+def print_run(run: Path, zoo: str, *, as_json: bool, outcome: str = "", more: Mapping[str, Any] | None = None) -> None:
+    """Prints a finished local run for people, with `outcome` below it, or as JSON, with the values `more`."""
+    if as_json:
+        print_json(run_values(run) | dict(more or {}))
+    else:
+        click.echo("\n".join(filter(None, (run_summary(run, zoo), outcome))))
+
+
 def run_summary(run: Path, zoo: str) -> str:
     """The headline of a finished local run, its gates, and the paths of its reports and of its bundle.
 
@@ -30,7 +41,7 @@ def run_summary(run: Path, zoo: str) -> str:
     ended as failed because of its gates has one too: that task is publish, or validate where a stage of its waterfall
     is beyond its limits.
     """
-    record, point, parity, published = _records(run)
+    record, point, parity, stages, published = _records(run)
     split = record["split"]
     at_point = point.get(split) or {}
     rows = [
@@ -40,7 +51,7 @@ def run_summary(run: Path, zoo: str) -> str:
         ("IoU threshold", f"{point['iou_threshold']:.2f}"),
         ("precision / recall / F1", " / ".join(_number(at_point.get(name)) for name in ("precision", "recall", "f1"))),
         ("parity of the deployed model", _parity(parity)),
-        *_waterfall(run / "validate" / "validation" / "waterfall.json"),
+        *_waterfall(stages),
         *(_gates(published) if published else [("published", "nothing: the run ended before it")]),
     ]
     places = [
@@ -55,9 +66,7 @@ def run_summary(run: Path, zoo: str) -> str:
 
 def run_values(run: Path) -> dict[str, Any]:
     """The same as values of JSON, numbers in full: what was measured, each gate, where reports and bundle lie."""
-    record, point, parity, published = _records(run)
-    waterfall = run / "validate" / "validation" / "waterfall.json"
-    stages = read_json(waterfall, what="waterfall") if waterfall.is_file() else None
+    record, point, parity, stages, published = _records(run)
     return {
         "run": run,
         "split": record["split"],
@@ -70,13 +79,15 @@ def run_values(run: Path) -> dict[str, Any]:
     }
 
 
-def _records(run: Path) -> tuple[Any, Any, Any, Any]:
-    """What evaluate, tune, validate and publish found; of the last None where the run ended before it."""
+def _records(run: Path) -> tuple[Any, Any, Any, Any, Any]:
+    """What evaluate, tune and validate found, its waterfall and the publication; None of the last two where none is."""
+    waterfall = run / "validate" / "validation" / "waterfall.json"
     publication = run / "publish" / "publication"
     return (
         read_json(run / "evaluate" / "evaluation" / "record.json", what="evaluation record"),
         read_json(run / "tune" / "tuning" / "operating_point.json", what="operating point"),
         read_json(run / "validate" / "validation" / "parity.json", what="parity record"),
+        read_json(waterfall, what="waterfall") if waterfall.is_file() else None,
         read_json(publication, what="publication") if publication.is_file() else None,
     )
 
@@ -114,10 +125,9 @@ def _parity(parity: dict[str, Any]) -> str:
     return text if parity["passed"] else f"FAILED: {'; '.join(parity['problems'])} ({text})"
 
 
-def _waterfall(path: Path) -> Iterator[tuple[str, str]]:
+def _waterfall(found: Any) -> Iterator[tuple[str, str]]:
     """A row for the stages from Darknet to DeepStream, where the run was asked for them."""
-    if path.is_file():
-        found = read_json(path, what="waterfall")
+    if found is not None:
         held = f"every stage of {len(found['stages'])} within its limits"
         yield "waterfall", held if found["passed"] else f"FAILED: {'; '.join(found['problems'])}"
 
