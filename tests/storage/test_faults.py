@@ -266,8 +266,8 @@ def test_share_that_stays_away_is_said_and_harms_nothing(clean: pytest.MonkeyPat
     kept = Path(cache).read_bytes()
     real = LocalPlace.list_files
 
-    def list_then_lose(self: LocalPlace) -> storage.Listing:
-        listing = real(self)
+    def list_then_lose(self: LocalPlace, *, was_there: bool = False) -> storage.Listing:
+        listing = real(self, was_there=was_there)
         share.rename(tmp_path / "away")
         return listing
 

@@ -81,6 +81,47 @@ def test_what_a_sync_of_it_says_is_done_is_done(restless: tuple[Path, Callable[[
     assert len(list_files(str(target)).files) == FILES
 
 
+def test_a_folder_that_was_there_and_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be away from before the first look on: between "it exists" and the listing."""
+    folder, away = tmp_path / "share", tmp_path / "away"
+    away.mkdir()
+    (away / "a").write_bytes(b"1")
+
+    def wait_s(*_: object) -> float:
+        away.rename(folder)
+        return 0.0
+
+    monkeypatch.setattr("traffic_yolo.storage.retry.RetryPolicy.wait_s", wait_s)
+    assert list_files(folder).files == []  # nobody saw it: nothing is there
+    assert [file.name for file in list_files(folder, was_there=True).files] == ["a"]
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_a_folder_that_was_there_and_stays_away_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="went away"):
+        list_files(tmp_path / "gone", was_there=True)
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_a_source_that_goes_right_after_it_was_found_is_no_empty_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, away = tmp_path / "share", tmp_path / "away"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"1")
+    exists = module.LocalPlace.exists
+
+    def found_and_gone(place: module.LocalPlace) -> bool:
+        found = exists(place)
+        if place.path == folder and found:
+            folder.rename(away)
+        return found
+
+    monkeypatch.setattr(module.LocalPlace, "exists", found_and_gone)
+    with pytest.raises(StorageError, match="share: .*went away"):
+        sync(str(folder), str(tmp_path / "target"))
+
+
 @pytest.mark.usefixtures("quick_retries")
 def test_files_that_vanish_in_every_look_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stays").write_bytes(b"1")

@@ -35,6 +35,7 @@ from traffic_yolo.storage import (
     Skipped,
     StoredFile,
     atomic_file,
+    exists,
     is_s3,
     join,
     lies_below,
@@ -378,9 +379,9 @@ def load_cache(location: str) -> HashCache:
 
 
 def _list_existing(location: str, *, what: str) -> Listing:
-    listing = list_files(location)
-    if not listing.files and not listing.skipped and not is_s3(location) and not local_path(location).exists():
+    if not is_s3(location) and not exists(location):
         raise StorageError(f"{what} not found: {local_path(location)}; check the path, or that the share is mounted")
+    listing = list_files(location, was_there=True)
     if not listing.files and not listing.skipped and what != "source":
         raise StorageError(f"{what} not found: nothing lies below {shown(location)}")
     return listing

@@ -181,12 +181,9 @@ class _Sync:
     def _source_listing(self) -> Listing:
         """Every file of the source, which was there a moment ago: one that is away is not one without files."""
         source = open_place(self.source)
-        listing = source.list_files()
-        if not listing.files:
-            listing = source.list_files()
-            if not source.exists():
-                raise StorageError(f"{shown(self.source)}: went away; check that the share is mounted")
-        return listing
+        listing = source.list_files(was_there=True)
+        # A mount that went away in between leaves an empty folder, if only for a moment
+        return listing if listing.files else source.list_files(was_there=True)
 
     def _settled(self, listing: Listing, skipped: list[Skipped]) -> list[StoredFile]:
         if not self.settle_s:

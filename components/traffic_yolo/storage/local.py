@@ -50,13 +50,13 @@ class LocalPlace:
         """See `Place`."""
         return
 
-    def list_files(self) -> Listing:
+    def list_files(self, *, was_there: bool = False) -> Listing:
         """See `Place`. Links that stay inside are followed when they lead to a file; others are in `skipped`.
 
         A folder that is away, or in which files vanish while it is listed, is looked at again: what a share shows in
         the moment in which it goes or comes is no listing. Files that still vanish in the last look are named.
         """
-        was_there = self.path.is_dir()
+        was_folder = self.path.is_dir()
         # A folder that had files and shows none is as suspicious as one that is gone: a lost mount leaves its place
         had_files = False
 
@@ -64,9 +64,9 @@ class LocalPlace:
             nonlocal had_files
             try:
                 if not self.path.is_dir():
-                    if was_there:
+                    single = None if was_folder else self.stat()
+                    if single is None and (was_folder or was_there):
                         raise FileNotFoundError(errno.ENOENT, "went away while it was listed", str(self.path))
-                    single = self.stat()
                     return Listing([single] if single else [], [])
                 listing, vanished = _list_folder(self.path)
                 if had_files and not listing.files:

@@ -57,8 +57,12 @@ class Place(Protocol):
         """Where the local cache keeps its copy; None for what lies on this machine or a mounted share."""
         ...
 
-    def list_files(self) -> Listing:
-        """Everything below; the file itself where this is one. Empty where nothing is."""
+    def list_files(self, *, was_there: bool = False) -> Listing:
+        """Everything below; the file itself where this is one. Empty where nothing is.
+
+        `was_there`: the caller saw something here a moment ago, so that a folder which is away now (its share comes and
+        goes) is waited for, and is an error, not a listing without files.
+        """
         ...
 
     def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:

@@ -60,8 +60,9 @@ class S3Place:
         """See `Place`."""
         return cache_folder() / "s3" / self.settings.host / self.location.bucket / self.location.key
 
-    def list_files(self) -> Listing:
+    def list_files(self, *, was_there: bool = False) -> Listing:
         """See `Place`. A page of the listing that fails is asked for again from where it stopped."""
+        del was_there  # a store that answers is not away
         single = self.stat()
         if single:
             return Listing([single], [])
