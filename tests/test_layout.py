@@ -99,6 +99,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
     },
 }
 OPEN_TO_ALL = {
+    "beside",
     "boxes",
     "calibration_table",
     "checked_values",

@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import json
 import os
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 
 from traffic_yolo.boxes import cxcywh_to_xyxy
 from traffic_yolo.darknet.network import Network
-from traffic_yolo.detection.detect import detect, read_rgb
+from traffic_yolo.detection.detect import Detector, detect, read_rgb
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
 from traffic_yolo.detection.raw_detections import Protocol, RawDetections
@@ -223,6 +225,52 @@ def test_batches_do_not_change_what_is_found(small_network: Network, tmp_path: P
     np.testing.assert_array_equal(one.offsets, all_at_once.offsets)
     np.testing.assert_allclose(one.boxes_xyxy, all_at_once.boxes_xyxy, atol=1e-3)
     np.testing.assert_allclose(one.class_scores_of(slice(None)), all_at_once.class_scores_of(slice(None)), atol=1e-6)
+
+
+def test_batches_are_their_own_however_slowly_they_are_taken(small_network: Network, tmp_path: Path) -> None:
+    """The memory of a batch's input is used again while later batches are read and computed by other threads."""
+    pictures = pictures_in(tmp_path, [(64, 64)] * 13)
+    detector = opened(small_network, batch=1)
+    alone = [next(detector.run([picture])) for picture in pictures]
+    taken = []
+    for raw in opened(small_network, batch=1).run(iter(pictures)):
+        time.sleep(0.02)  # all that can be read and computed meanwhile is
+        taken.append(raw)
+    assert len(taken) == len(pictures)
+    for one, other in zip(alone, taken, strict=True):
+        assert (one.image_ids == other.image_ids).all()
+        assert (one.boxes_xyxy == other.boxes_xyxy).all()
+        assert (one.scores == other.scores).all()
+
+
+def test_a_picture_that_fails_late_is_raised_after_the_batches_before_it(
+    small_network: Network, tmp_path: Path
+) -> None:
+    pictures = pictures_in(tmp_path, [(64, 64)] * 9)
+    pictures[6].path.write_bytes(b"no picture")
+    stream = opened(small_network, batch=2).run(iter(pictures))
+    assert [len(next(stream).image_ids) for _ in range(3)] == [2, 2, 2]
+    with pytest.raises(DatasetError, match=pictures[6].path.name):
+        next(stream)
+
+
+def test_no_thread_is_left_where_the_caller_stops_early(small_network: Network, tmp_path: Path) -> None:
+    pictures = pictures_in(tmp_path, [(64, 64)] * 9)
+    before = {thread.name for thread in threading.enumerate() if not thread.name.startswith("pictures")}
+    stream = opened(small_network, batch=2).run(iter(pictures))
+    next(stream)
+    stream.close()
+    assert {thread.name for thread in threading.enumerate() if not thread.name.startswith("pictures")} <= before
+
+
+def opened(network: Network, *, batch: int) -> Detector:
+    return Detector.open(
+        network,
+        classes=("a", "b"),
+        protocol=protocol((64, 64)),
+        options=InferenceOptions(batch=batch),
+        num_pictures=9,
+    )
 
 
 def test_only_scores_above_the_floor_stay(small_network: Network, tmp_path: Path) -> None:

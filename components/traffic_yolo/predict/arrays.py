@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from traffic_yolo.errors import OptionsError
@@ -37,5 +36,6 @@ def picture_of(picture: Any, *, image_id: int, channels: str) -> InputPicture:
             f"{name}: expected an array (H, W, 3) uint8, found {shape} {picture.dtype}; convert it first: cv2.cvtColor "
             f"for grey or alpha, a scale to 0 to 255 for other types"
         )
-    pixels = picture if channels == "rgb" else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    return InputPicture.of_pixels(np.ascontiguousarray(pixels, np.uint8), image_id=image_id, name=name, path=Path(name))
+    pixels = np.ascontiguousarray(picture)  # six million bytes of a camera's frame are better not copied
+    rgb = pixels if channels == "rgb" else pixels[..., ::-1]
+    return InputPicture.of_pixels(rgb, image_id=image_id, name=name, path=Path(name))

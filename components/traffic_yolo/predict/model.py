@@ -1,8 +1,9 @@
 """A model at work: pictures in, what it reports out, by the one inference that `detect` and `evaluate` use."""
 
+import contextlib
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -73,8 +74,11 @@ class Model:
             )
         return cls(found.name, folder.classes, reporting, detector)
 
-    def detect(self, pictures: Iterable[InputPicture]) -> Iterator[tuple[InputPicture, Detections]]:
-        """Each picture with what is reported of it, in order; a stream is read no more than two batches ahead."""
+    def detect(self, pictures: Iterable[InputPicture]) -> Generator[tuple[InputPicture, Detections], None, None]:
+        """Each picture with what is reported of it, in order; a stream is read no more than four batches ahead.
+
+        Close what is returned before the stream: it is read by a thread of its own.
+        """
         shown: deque[InputPicture] = deque()
 
         def kept() -> Iterator[InputPicture]:
@@ -82,12 +86,13 @@ class Model:
                 shown.append(picture)
                 yield picture
 
-        for raw in self._detector.run(kept(), _pixels):
-            found = self.reporting.reported(raw)
-            ends = np.searchsorted(found.image_ids, raw.image_ids, side="right")
-            begins = np.searchsorted(found.image_ids, raw.image_ids, side="left")
-            for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-                yield shown.popleft(), found.select(np.arange(begin, end))
+        with contextlib.closing(self._detector.run(kept(), _pixels)) as batches:
+            for raw in batches:
+                found = self.reporting.reported(raw)
+                ends = np.searchsorted(found.image_ids, raw.image_ids, side="right")
+                begins = np.searchsorted(found.image_ids, raw.image_ids, side="left")
+                for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+                    yield shown.popleft(), found.select(np.arange(begin, end))
 
     @overload
     def __call__(self, pictures: str | Path | NDArray[np.uint8], *, channels: str = "bgr") -> Prediction: ...
@@ -102,8 +107,9 @@ class Model:
         """What is reported of a picture; of a list or tuple of them a list; of an iterator, an iterator.
 
         A picture is a path (text or `Path`) of a JPEG, PNG or BMP, a PIL image of mode RGB or L, or an array (H, W, 3)
-        uint8 whose `channels` are "bgr", as OpenCV and supervision have them, or "rgb". Raises `OptionsError` for what
-        is none of these, `PictureError` for a file that cannot be read or decoded.
+        uint8 whose `channels` are "bgr", as OpenCV and supervision have them, or "rgb"; it is kept, not copied, so that
+        a prediction's picture changes with it. Raises `OptionsError` for what is none of these, `PictureError` for a
+        file that cannot be read or decoded.
         """
         if channels not in ("bgr", "rgb"):
             raise OptionsError(f"channels: expected 'bgr' or 'rgb', found {channels!r}")

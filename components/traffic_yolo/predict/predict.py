@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traffic_yolo.beside import Behind, ahead
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import Detections
 from traffic_yolo.predict.count_line import CountLine
@@ -17,7 +18,6 @@ from traffic_yolo.predict.drawn_files import Drawing, opened_drawing
 from traffic_yolo.predict.following import Followed, Following
 from traffic_yolo.predict.input_picture import InputPicture
 from traffic_yolo.predict.inputs import Input, Inputs
-from traffic_yolo.predict.look_ahead import Behind, ahead
 from traffic_yolo.predict.options import ModelOptions, PredictOptions
 from traffic_yolo.predict.region import Region, check_regions
 from traffic_yolo.predict.region_filter import inside
@@ -30,7 +30,7 @@ from traffic_yolo.storage import AnyPath, atomic_folder, output_path
 if TYPE_CHECKING:
     from traffic_yolo.predict.model import Model
 
-READ_AHEAD = 4  # pictures that are read, beside the two batches that the detector takes
+READ_AHEAD = 4  # pictures that are read, beside the batches that the detector takes
 WRITTEN_BEHIND = 4  # pictures that wait to be drawn and written at least
 DRAWN_FOLDER = "drawn"
 
@@ -154,8 +154,11 @@ def _predicted(model: "Model", inputs: Inputs) -> Generator[tuple[Input, InputPi
             file_of[picture.image_id] = file
             yield picture
 
-    with contextlib.closing(ahead(pictures(), READ_AHEAD)) as stream:
-        for picture, found in model.detect(stream):
+    with (
+        contextlib.closing(ahead(pictures(), READ_AHEAD)) as stream,
+        contextlib.closing(model.detect(stream)) as detected,
+    ):
+        for picture, found in detected:
             yield file_of.pop(picture.image_id), picture, found
 
 

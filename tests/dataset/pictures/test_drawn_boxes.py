@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from traffic_yolo.dataset.pictures.drawn_boxes import PALETTE, DrawnBox, class_colour, sample_jpeg, with_boxes
+from traffic_yolo.dataset.pictures.drawn_boxes import (
+    PALETTE,
+    DrawnBox,
+    class_colour,
+    draw_boxes,
+    sample_jpeg,
+    with_boxes,
+)
 
 GREY = np.full((60, 80, 3), 100, np.uint8)
 
@@ -47,3 +54,24 @@ def test_jpegs_keep_to_a_size_where_they_can() -> None:
 
 def test_colours_come_again_after_the_last() -> None:
     assert class_colour(len(PALETTE) + 1) == PALETTE[1]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_a_line_is_as_wide_as_asked_for_and_dark_on_either_side(width: int) -> None:
+    image = np.full((60, 80, 3), 90, np.uint8)
+    draw_boxes(image, [DrawnBox((20, 15, 60, 45), (1, 2, 3), width=width)])
+    first = width // 2 + 1  # pixels outside of the box's edge
+    expected = [[0, 0, 0], *[[3, 2, 1]] * width, [0, 0, 0]]  # BGR
+    assert image[30, 20 - first :][: width + 2].tolist() == expected
+    assert image[30, : 60 + first + 1][: -(width + 3) : -1].tolist() == expected
+    assert image[15 - first :, 40][: width + 2].tolist() == expected
+    assert image[: 45 + first + 1, 40][: -(width + 3) : -1].tolist() == expected
+    assert (image[30, 20 - first - 1] == 90).all()
+    assert (image[30, 40] == 90).all()
+
+
+def test_a_box_smaller_than_its_line_is_seen() -> None:
+    image = np.full((20, 20, 3), 90, np.uint8)
+    draw_boxes(image, [DrawnBox((10, 10, 10, 11), (1, 2, 3), width=3)])
+    assert (image[10, 10] == (3, 2, 1)).all()
+    assert (image[10, 8] == 0).all()

@@ -77,3 +77,16 @@ def test_a_text_outside_changes_nothing() -> None:
         ground = grounds()[1]
         write_text(ground, "CAR", start, COLOUR, LETTERING)
         assert (ground == 128).all()
+
+
+@pytest.mark.parametrize("start", [(20, 40), (-9, 40), (190, 40), (20, 2), (20, 66)])
+@pytest.mark.parametrize("scale", [1.0, 1.5, 2.25])
+def test_words_on_a_plate_are_those_that_are_written_on_its_colour(start: tuple[int, int], scale: float) -> None:
+    lettering = Lettering(scale, round(scale), round(scale) + 1)
+    plated = grounds()[1]
+    write_on_plate(plated, "7 guy 0.87", start, COLOUR, lettering)
+    plate = (plated != 128).any(axis=2)
+    written = np.full_like(plated, COLOUR)
+    write_text(written, "7 guy 0.87", start, (0, 0, 0), Lettering(scale, round(scale), 0))
+    assert (plated[plate] == written[plate]).all()
+    assert (written[~plate] == COLOUR).all()  # no letter is cut off

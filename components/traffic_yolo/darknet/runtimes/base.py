@@ -15,11 +15,13 @@ class Runtime(ABC):
     """Computes the logits of one network at one input size, with its weights as they were when the runtime was made.
 
     `name` and `precision` are for the record of what was run. The threads are PyTorch's (`torch.set_num_threads`,
-    OMP_NUM_THREADS) when the runtime is made.
+    OMP_NUM_THREADS) when the runtime is made. `batches_at_once`: calls that gain from one another's company, in as many
+    threads; any runtime may be called from several.
     """
 
     name: ClassVar[str]
     precision: str
+    batches_at_once: int = 1
 
     def __init__(self, network: Network, *, precision: str, input_hw: tuple[int, int] | None = None) -> None:
         """`input_hw` (height, width) is the cfg's unless given; raises `ValueError` for a size that it cannot have."""

@@ -1,5 +1,6 @@
 """The runtime that is always there: PyTorch, on processors with oneDNN's fused convolutions."""
 
+import threading
 from typing import ClassVar
 
 import torch
@@ -27,15 +28,19 @@ class PyTorchRuntime(Runtime):
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._threads = torch.get_num_threads()
         self._beside: PictureThreads | None = None
+        self._beginning = threading.Lock()
+        if self._device.type == "cpu" and self._threads > 1:
+            self.batches_at_once = 2  # when one has fewer pictures left than there are threads, the next has some
 
     def _run_batch(self, batch: Tensor) -> list[Tensor]:
         if self._device.type != "cpu":
             return self._run_picture(batch)
         if len(batch) == 1 or self._threads == 1:
             return super()._run_batch(batch)
-        if self._beside is None:
-            super()._run_batch(batch[:1])  # what PyTorch sets up at a first call, one thread sets up
-            self._beside = PictureThreads(min(len(batch), self._threads), self._threads)
+        with self._beginning:
+            if self._beside is None:
+                super()._run_batch(batch[:1])  # what PyTorch sets up at a first call, one thread sets up
+                self._beside = PictureThreads(min(len(batch), self._threads), self._threads)
         pictures = self._beside.map(self._run_picture, torch.split(batch, 1))
         return [torch.cat(head) for head in zip(*pictures, strict=True)]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from traffic_yolo.predict.look_ahead import Behind, ahead
+from traffic_yolo.beside import Behind, ahead
 
 
 def test_items_come_in_order_and_the_error_after_them() -> None:
