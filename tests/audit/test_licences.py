@@ -7,23 +7,26 @@ from typing import Any
 import pytest
 from licences import ALLOWED, BUNDLED, Licence, complaints, installed, licence_of
 
-FOUND = [licence_of(one) for one in installed()]
+
+@pytest.fixture(scope="module")
+def found() -> list[Licence]:
+    return [licence_of(one) for one in installed()]
 
 
-def test_nothing_that_the_images_hold_is_refused() -> None:
-    assert complaints(FOUND) == []
+def test_nothing_that_the_images_hold_is_refused(found: list[Licence]) -> None:
+    assert complaints(found) == []
 
 
-def test_everything_that_the_images_import_is_looked_at() -> None:
-    names = {one.name for one in FOUND}
+def test_everything_that_the_images_import_is_looked_at(found: list[Licence]) -> None:
+    names = {one.name for one in found}
     assert {"torch", "numpy", "numba", "opencv-python-headless", "kfp", "kfp-kubernetes", "onnxruntime"} <= names
     assert {"protobuf", "urllib3", "sympy"} <= names  # what those bring along
     assert not {"pytest", "moto", "scipy"} & names  # tests' and other extras'
 
 
-def test_exceptions_are_those_that_are_needed() -> None:
-    assert set(ALLOWED) <= {one.name for one in FOUND if one.is_refused}
-    assert set(BUNDLED) <= {one.name for one in FOUND if one.carries}
+def test_exceptions_are_those_that_are_needed(found: list[Licence]) -> None:
+    assert set(ALLOWED) <= {one.name for one in found if one.is_refused}
+    assert set(BUNDLED) <= {one.name for one in found if one.carries}
 
 
 @pytest.mark.parametrize(

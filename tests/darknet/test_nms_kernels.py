@@ -81,3 +81,10 @@ def test_pairs_at_the_edge_of_what_one_box_can_remove_are_those_of_plain_loops(i
     survivors = darknet_nms(*found, NmsRule("default", iou_threshold))
     np.testing.assert_array_equal(survivors, PLAIN.plain_nms(*found, "default", iou_threshold))
     assert pairs < len(survivors) < 2 * pairs
+
+
+def test_an_overlap_equal_to_the_threshold_to_the_last_bit_removes_nothing():
+    boxes = np.array([[1.5, 0.5, 3, 1], [2.5, 0.5, 3, 1]], np.float32)  # 2 of 4 shared
+    found = (boxes, np.ones(2, np.float32), np.array([[0.9], [0.8]], np.float32))
+    assert len(darknet_nms(*found, NmsRule("default", 0.5))) == 2
+    assert len(darknet_nms(*found, NmsRule("default", float(np.nextafter(np.float32(0.5), np.float32(0)))))) == 1

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,19 @@ def _scan_is_data_set(path: Path) -> None:
         file["SCAN_00001"] = np.zeros(3)
 
 
+@lru_cache
+def _deflated(num_zeros: int) -> bytes:
+    return zlib.compress(bytes(num_zeros), 9)
+
+
 def _packed(
-    name: str, shape: tuple[int, ...], dtype: str, chunk: tuple[int, ...], data: bytes
+    name: str, shape: tuple[int, ...], dtype: str, chunk: tuple[int, ...], num_zeros: int
 ) -> Callable[[Any], None]:
-    """A deflated data set whose first chunk holds these bytes, whatever the shape of a chunk says."""
+    """A deflated data set whose first chunk holds so many zeros, whatever the shape of a chunk says."""
 
     def make(group: Any) -> None:
         data_set = group.create_dataset(name, shape, dtype, chunks=chunk, compression="gzip")
-        data_set.id.write_direct_chunk((0,) * len(shape), data)
+        data_set.id.write_direct_chunk((0,) * len(shape), _deflated(num_zeros))
 
     return make
 
@@ -194,7 +200,7 @@ def _records(**formats: Any) -> Callable[[Any], None]:
 
 OUTSIDE = "another file"
 TOO_MUCH = "expected 67108864 at most"
-ZEROS = zlib.compress(bytes(200 << 20), 9)  # 200 kB
+MANY = 200 << 20  # bytes, deflated to 200 kB
 
 ODD = {
     # Out of the file
@@ -227,13 +233,13 @@ ODD = {
     "table of 2e9 rows": Odd(_table(lambda g: g.create_dataset("AI", (2 * 10**9, 6), "f4")), "2000000000 rows"),
     "more bytes than are stored": Odd(_image(lambda g: g.create_dataset("Image", (40 << 20,), "u1")), "and stores 0"),
     "more bytes than deflate gives": Odd(
-        _image(_packed("Image", (60 << 20,), "u1", (1 << 20,), zlib.compress(bytes(1 << 20)))), "and stores"
+        _image(_packed("Image", (60 << 20,), "u1", (1 << 20,), 1 << 20)), "and stores"
     ),
     "chunk that goes on behind its end": Odd(
-        _image(_packed("Image", (64,), "u1", (64,), ZEROS)), "unpacks to more than the 64 bytes", 2, False
+        _image(_packed("Image", (64,), "u1", (64,), MANY)), "unpacks to more than the 64 bytes", 2, False
     ),
     "table chunk that goes on behind its end": Odd(
-        _table(_packed("AI", (2, 6), "f4", (2, 6), ZEROS)), "unpacks to more than the 48 bytes"
+        _table(_packed("AI", (2, 6), "f4", (2, 6), MANY)), "unpacks to more than the 48 bytes"
     ),
     "chunk of 2 GiB": Odd(
         _image(lambda g: g.create_dataset("Image", (9,), "u1", maxshape=(None,), chunks=(2 << 30,))), TOO_MUCH

@@ -7,6 +7,7 @@ or out?), roundings, the order of equals, ends of ranges, what a fault of machin
 from mutant import Mutant, Target
 
 _SAME_BITS = "both give the same number: what is left of the frame is as wide as the box, but for a rounding"
+_EQUAL = "tests/darknet/test_nms_kernels.py::test_an_overlap_equal_to_the_threshold_to_the_last_bit_removes_nothing"
 _PAIRS = "tests/darknet/test_nms_kernels.py::test_pairs_at_the_edge_of_what_one_box_can_remove_are_those_of_plain_loops"
 # Those that start no processes
 _LEASE = tuple(
@@ -217,7 +218,12 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.darknet.nms_kernels",
-        (f"{_PAIRS}[1.0-0.1]", f"{_PAIRS}[608.0-0.3]", f"{_PAIRS}[1.0-0.5]"),
+        (
+            f"{_PAIRS}[1.0-0.1]",
+            f"{_PAIRS}[608.0-0.3]",
+            f"{_PAIRS}[1.0-0.5]",
+            _EQUAL,
+        ),
         (
             Mutant("reach of equal lengths", "length if iou_threshold >= HALF else length / iou_threshold", "length"),
             Mutant(

@@ -15,6 +15,8 @@ from traffic_yolo.errors import OptionsError
 
 # Issue: no logit moves by more than 1e-4 of its range.
 TOLERANCE = 1e-4
+IS_SLOW = os.environ.get("TRAFFIC_YOLO_SLOW") == "1"
+CANNOT_COMPILE = IS_SLOW and compiled.missing_for_compiling() is not None  # asking takes three seconds
 
 NAMES = [
     "pytorch",
@@ -22,8 +24,8 @@ NAMES = [
     pytest.param(
         "compiled",
         marks=[
-            pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here"),
-            pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="compiles for 20 s; `make slow`"),
+            pytest.mark.skipif(not IS_SLOW, reason="compiles for 20 s; `make slow`"),
+            pytest.mark.skipif(CANNOT_COMPILE, reason="no C++ compiler here"),
         ],
     ),
     pytest.param(
@@ -151,7 +153,7 @@ def test_auto_takes_the_fastest_that_it_measured(mixed_network, pictures, monkey
     assert open_runtime(mixed_network, RuntimeOptions("auto")).name == "pytorch"
 
 
-@pytest.mark.skipif(compiled.missing_for_compiling() is not None, reason="no C++ compiler here")
+@pytest.mark.skipif(CANNOT_COMPILE, reason="no C++ compiler here")
 @pytest.mark.skipif(os.environ.get("TRAFFIC_YOLO_SLOW") != "1", reason="compiles for 20 s; `make slow`")
 def test_auto_compiles_only_for_many_pictures(mixed_network, monkeypatch):
     monkeypatch.setattr(openvino, "missing_packages", lambda: "openvino")
