@@ -49,7 +49,8 @@ def free_port() -> int:
 def moto_server() -> Iterator[S3Server]:
     """Moto in a process of its own: its warnings are not ours."""
     port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    program = Path(__file__).with_name("moto_in_turn.py")
+    command = [sys.executable, "-W", "ignore", str(program), "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, dict(os.environ), Path(os.devnull)):
         _wait_for(f"http://127.0.0.1:{port}/moto-api/", seconds=300)
         yield S3Server("moto", f"127.0.0.1:{port}", "test", "test-secret", is_real=False)

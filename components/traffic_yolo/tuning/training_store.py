@@ -31,20 +31,11 @@ FILE_OPTIONS = ("cfg", "weights", "weights_names", "quantisers")  # a file's con
 # Our own code that a training's result passes through, below the package; a test compares it with what is imported.
 CODE = (
     *("darknet", "training", "dataset", "storage", "detection", "metrics", "tuning/trained_run.py"),
-    *(
-        "beside.py",
-        "boxes.py",
-        "errors.py",
-        "jit.py",
-        "model_folder.py",
-        "progress.py",
-        "html_report.py",
-        "trained_on.py",
-    ),
+    *("boxes.py", "errors.py", "jit.py", "model_folder.py", "progress.py", "html_report.py", "trained_on.py"),
     *("limits.py", "messages.py", "option_settings.py", "options.py", "atm/jpeg.py"),
     *("processors.py", "process_identity.py", "patterns.py", "verdict_file.py", "snapshot/options.py"),
     *("typed_values.py", "darknet_pair.py", "pruned_from.py", "page_origin.py", "number_format.py", "severity.py"),
-    *("finding.py", "checked_values.py", "onnx_session.py"),
+    *("beside.py", "finding.py", "checked_values.py", "onnx_session.py"),
 )
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
