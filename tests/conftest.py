@@ -75,13 +75,6 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None if seed is None else f"order: --shuffle {seed}"
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Takes what collecting made out of the garbage collector's sight: it stays until the end."""
-    del session
-    gc.collect()
-    gc.freeze()
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what `--short` does; puts tests in the random order of `--shuffle`, else the longest files first.
 
