@@ -1,5 +1,6 @@
 """Detection: Darknet's own boxes on real pictures, COCO AP with real weights, refusals."""
 
+import ctypes
 import dataclasses
 import functools
 import json
@@ -17,6 +18,7 @@ import torch
 
 from traffic_yolo.boxes import cxcywh_to_xyxy
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.runtimes.pytorch import PyTorchRuntime
 from traffic_yolo.detection.detect import Detector, detect, read_rgb
 from traffic_yolo.detection.inference_options import InferenceOptions
 from traffic_yolo.detection.nms import NmsOptions, non_maximum_suppression
@@ -261,6 +263,29 @@ def test_no_thread_is_left_where_the_caller_stops_early(small_network: Network, 
     next(stream)
     stream.close()
     assert {thread.name for thread in threading.enumerate() if not thread.name.startswith("pictures")} <= before
+
+
+def test_the_network_s_thread_has_pytorch_s_number_of_threads(
+    small_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libraries = list((Path(torch.__file__).parent / "lib").glob("libgomp*"))
+    if not libraries:
+        pytest.skip("this PyTorch has no GNU OpenMP of its own")
+    found = []
+
+    def batch_of_none(self: PyTorchRuntime, batch: torch.Tensor) -> list[torch.Tensor]:
+        found.append((threading.current_thread().name, ctypes.CDLL(str(libraries[0])).omp_get_max_threads()))
+        return [torch.zeros(len(batch), 14, 2, 2)]
+
+    monkeypatch.setattr(PyTorchRuntime, "_run_batch", batch_of_none)
+    kept = torch.get_num_threads()
+    torch.set_num_threads(3)  # what no thread begins with
+    try:
+        list(opened(small_network, batch=1).run(pictures_in(tmp_path, [(64, 64)] * 4)))
+    finally:
+        torch.set_num_threads(kept)
+    assert [number for _, number in found] == [3] * 4
+    assert all(name.startswith("network") for name, _ in found)
 
 
 def opened(network: Network, *, batch: int) -> Detector:

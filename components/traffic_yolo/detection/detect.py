@@ -214,7 +214,10 @@ def _computed(
     if len(begun) < 2:  # a picture or a few: threads would only be in the way
         yield from ((shown, runtime(inputs)) for shown, inputs in begun)
         return
-    with ThreadPoolExecutor(runtime.batches_at_once, thread_name_prefix="network") as network:
+    # A thread's first question makes PyTorch's number of threads there what it is elsewhere; else a convolution would
+    # take all processors, in each of several processes that have a share of them
+    begin = torch.get_num_threads
+    with ThreadPoolExecutor(runtime.batches_at_once, thread_name_prefix="network", initializer=begin) as network:
         # Two at most are with the network or computed when the next is asked for: that which the caller waits for, and
         # one that waits in the queue. So the memory of every other batch is free (`_read_batches`).
         given = ((shown, network.submit(runtime, inputs)) for shown, inputs in itertools.chain(begun, batches))
