@@ -203,7 +203,8 @@ class _Bench:
             self.model.reporting.reported(raw)
 
         # Turn by turn, and the median of the differences: a few milliseconds are less than the machine's own changes
-        steps(), self.model(still)
+        steps()
+        self.model(still)
         pairs = [(_wall_ms(steps), _wall_ms(lambda: self.model(still))) for _ in range(SINGLE_CALLS)]
         extra_ms = float(np.median([whole - bare for bare, whole in pairs]))
         whole_ms = float(np.median([whole for _, whole in pairs]))

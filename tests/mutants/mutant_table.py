@@ -218,12 +218,7 @@ TARGETS = (
     ),
     Target(
         "traffic_yolo.darknet.nms_kernels",
-        (
-            f"{_PAIRS}[1.0-0.1]",
-            f"{_PAIRS}[608.0-0.3]",
-            f"{_PAIRS}[1.0-0.5]",
-            _EQUAL,
-        ),
+        (f"{_PAIRS}[1.0-0.1]", f"{_PAIRS}[608.0-0.3]", f"{_PAIRS}[1.0-0.5]", _EQUAL),
         (
             Mutant("reach of equal lengths", "length if iou_threshold >= HALF else length / iou_threshold", "length"),
             Mutant(

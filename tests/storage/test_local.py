@@ -1,6 +1,7 @@
 """Listings of a folder that goes and comes: whole, or an error, never a part that looks like all."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from traffic_yolo.cli import main
 from traffic_yolo.errors import StorageError
 from traffic_yolo.storage import list_files, sync
 from traffic_yolo.storage import local as module
@@ -103,8 +105,9 @@ def test_a_folder_that_was_there_and_stays_away_is_an_error(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("quick_retries")
-def test_a_source_that_goes_right_after_it_was_found_is_no_empty_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["ls", "sync"])
+def test_a_folder_that_goes_right_after_it_was_found_is_no_empty_one(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, away = tmp_path / "share", tmp_path / "away"
     folder.mkdir()
@@ -118,8 +121,11 @@ def test_a_source_that_goes_right_after_it_was_found_is_no_empty_source(
         return found
 
     monkeypatch.setattr(module.LocalPlace, "exists", found_and_gone)
-    with pytest.raises(StorageError, match="share: .*went away"):
-        sync(str(folder), str(tmp_path / "target"))
+    target = [str(tmp_path / "target")] if command == "sync" else []
+    with pytest.raises(SystemExit) as ended:
+        main(["storage", command, str(folder), *target])
+    assert ended.value.code == 2
+    assert re.search("share: .*went away", capsys.readouterr().err)
 
 
 @pytest.mark.usefixtures("quick_retries")

@@ -63,6 +63,16 @@ def test_put_new_fails_cleanly_where_something_is(root: str) -> None:
     assert [file.name for file in storage.list_files(root).files] == ["ledger/1.json"]
 
 
+def test_nothing_where_something_was_is_no_listing(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traffic_yolo.storage.retry.RetryPolicy.wait_s", lambda *_: 0.01)
+    assert storage.list_files(f"{root}/removed").files == []
+    with pytest.raises(StorageError, match="removed: .*while it was listed"):
+        storage.list_files(f"{root}/removed", was_there=True)
+    storage.put(f"{root}/kept/.hidden", b"x")
+    assert storage.exists(f"{root}/kept")
+    assert storage.list_files(f"{root}/kept", was_there=True).files == []
+
+
 def test_of_many_writers_of_one_name_exactly_one_succeeds(root: str) -> None:
     results: list[str] = []
     barrier = threading.Barrier(8)

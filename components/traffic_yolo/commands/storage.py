@@ -34,9 +34,9 @@ def list_command(location: str, is_long: bool, as_json: bool) -> None:
 
     from traffic_yolo.storage import exists, list_files, shown
 
-    listing = list_files(location)
-    if not listing.files and not listing.skipped and not exists(location):
+    if not exists(location):
         raise NotFoundError(f"{shown(location)}: nothing lies there")
+    listing = list_files(location, was_there=True)
     if as_json:
         files = [{"name": file.name, "size": file.size, "modified_ns": file.modified_ns} for file in listing.files]
         print_json({"location": location, "files": files, "left_out": dict(listing.skipped)})

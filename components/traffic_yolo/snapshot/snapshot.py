@@ -379,9 +379,10 @@ def load_cache(location: str) -> HashCache:
 
 
 def _list_existing(location: str, *, what: str) -> Listing:
-    if not is_s3(location) and not exists(location):
+    is_remote = is_s3(location)
+    if not is_remote and not exists(location):
         raise StorageError(f"{what} not found: {local_path(location)}; check the path, or that the share is mounted")
-    listing = list_files(location, was_there=True)
+    listing = list_files(location, was_there=not is_remote)
     if not listing.files and not listing.skipped and what != "source":
         raise StorageError(f"{what} not found: nothing lies below {shown(location)}")
     return listing

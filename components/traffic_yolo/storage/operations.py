@@ -22,8 +22,8 @@ from traffic_yolo.storage.verify import verify
 def list_files(location: AnyPath, *, was_there: bool = False) -> Listing:
     """Everything below a location, sorted by name; the file itself where it is one. Empty where nothing is.
 
-    `was_there`: `exists` or the like just said that something is; a folder that is away then is waited for, and an
-    error where it stays away: between two looks, a share that comes and goes must not pass for an empty one.
+    `was_there`: `exists` or the like just said that something is; nothing at all is an error then, for a share that
+    goes between two looks must not pass for an empty one. A folder that is away is waited for before.
     Names that begin with a dot are left out. `skipped` names what cannot be used: links that lead out or to folders,
     names that are not safe or not UTF-8, devices. Raises `StorageError` where the place cannot be read.
     """

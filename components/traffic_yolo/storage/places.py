@@ -60,8 +60,8 @@ class Place(Protocol):
     def list_files(self, *, was_there: bool = False) -> Listing:
         """Everything below; the file itself where this is one. Empty where nothing is.
 
-        `was_there`: the caller saw something here a moment ago, so that a folder which is away now (its share comes and
-        goes) is waited for, and is an error, not a listing without files.
+        `was_there`: the caller saw something here a moment ago, so that nothing at all is an error, not a listing
+        without files; a folder that is away (its share comes and goes) is waited for before.
         """
         ...
 

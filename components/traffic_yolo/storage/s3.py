@@ -62,7 +62,6 @@ class S3Place:
 
     def list_files(self, *, was_there: bool = False) -> Listing:
         """See `Place`. A page of the listing that fails is asked for again from where it stopped."""
-        del was_there  # a store that answers is not away
         single = self.stat()
         if single:
             return Listing([single], [])
@@ -75,9 +74,12 @@ class S3Place:
                 for entry in self._list(last):
                     last = str(entry.object_name)
                     _sort_in(entry, last.removeprefix(self._prefix), files, skipped)
-                return Listing(sorted(files), sorted(skipped))
+                break
             except Exception as error:
                 attempts.failed(error)
+        if was_there and not last:
+            raise StorageError(f"{self.location}: nothing lies there any more; it was removed while it was listed")
+        return Listing(sorted(files), sorted(skipped))
 
     def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `Place`. A broken connection is resumed where it stopped, unless the object was replaced meanwhile."""
