@@ -10,6 +10,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-lo
 SEED ?= $(shell date +%s)
 BENCH ?=
 ACCURACY ?=
+COMPRESSION ?=
 RUN ?= notebooks
 PUBLISHED ?=
 MUTANTS ?=
@@ -112,9 +113,8 @@ bench: install  ## the benchmarks, with ratios against peers measured in the sam
 bench-accuracy: install  ## what recipes gain on real pictures, over sites; ACCURACY="network=yolo-fastest iterations=40" cuts it
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/accuracy $(ACCURACY)
 
-bench-compression: install  ## what pruning saves and costs on the demo and on real pictures, three seeds; COMPRESSION="--network demo --updates 100"
+bench-compression: install  ## what pruning, INT8 training and a teacher save and cost, demo and real pictures, three seeds; COMPRESSION="--kind prune --updates 100"
 	$(BIN)/python tests/benchmarks/compression $(COMPRESSION)
-	$(BIN)/python tests/benchmarks/compression_training.py
 
 bench-published: install  ## weights of TRAFFIC_YOLO_WEIGHTS on COCO (TRAFFIC_YOLO_COCO), beside their published AP; PUBLISHED="yolov4 --runtime openvino"
 	$(BIN)/python tests/benchmarks/published $(PUBLISHED)
