@@ -23,7 +23,7 @@ def prune(
     prune_ratio: float = 0.5,
     bflops_ratio: str = "",
     latency_ms: str = "",
-    importance: str = "scale",
+    importance: str = "auto",
     settings: str = "",
 ) -> None:
     """Take a model that is there already, and take out the channels or blocks that matter least.
@@ -50,8 +50,9 @@ def prune(
         bflops_ratio: Share of the BFLOPs to save, in the place of prune_ratio: .3 is 30 % fewer. A number, or empty.
         latency_ms: Milliseconds a picture that the pruned network may take here (PyTorch, by a table of layers measured
             on this machine), in the place of prune_ratio. A number, or empty.
-        importance: What says that a channel matters: the scale of its batch-norm, the L1 norm of its kernels, or a draw
-            (random, to compare with). One of scale, l1, random.
+        importance: What says that a channel matters: the scale of its batch-norm, the L1 norm of its kernels, what the
+            loss would lose with it on training pictures (taylor), or a draw (random, to compare with). auto: taylor
+            with a data set of the model's classes, else scale. One of auto, scale, l1, taylor, random.
         settings: Other options of prune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
     """
     given = dict(locals())

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic_yolo.compression.masking import scales_of
-from traffic_yolo.compression.options import RANDOM, SCALE
+from traffic_yolo.compression.options import RANDOM, SCALE, TAYLOR
+from traffic_yolo.compression.taylor import LossChanges
 from traffic_yolo.darknet.channel_ties import ChannelTies
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.sections.connected import ConnectedSection
@@ -71,12 +72,18 @@ def families(network: Network, ties: ChannelTies, *, frozen: Collection[int] = (
     return tuple(Family(np.array(units), counts) for counts, units in found_families.items())
 
 
-def importance(network: Network, ties: ChannelTies, kind: str, *, seed: int = 0) -> NDArray[np.float64]:
+def importance(
+    network: Network, ties: ChannelTies, kind: str, *, seed: int = 0, changes: LossChanges | None = None
+) -> NDArray[np.float64]:
     """Of each unit how much it matters, (num_units,); larger is more, NaN for one that no batch-norm measures.
 
     `scale`: the mean of |scale| over the unit's batch-norms. `l1`: the mean over its filters of their sum of |kernel|,
-    as a share of the layer's mean, so that layers can be compared. `random`: draws from `seed`, to compare with.
+    as a share of the layer's mean, so that layers can be compared. `taylor`: what the loss would lose, of `changes`.
+    `random`: draws from `seed`, to compare with.
     """
+    if kind == TAYLOR:
+        assert changes is not None, "taylor goes by measured changes"
+        return changes.of_units(ties)
     if kind == RANDOM:
         return np.random.default_rng(seed).random(ties.num_units)
     total, count = np.zeros(ties.num_units), np.zeros(ties.num_units)

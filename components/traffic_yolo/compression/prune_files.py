@@ -1,29 +1,38 @@
 """The files of a pruned model: Darknet pair, names, how it was pruned, what its weights have seen."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from traffic_yolo.compression.options import PruneOptions
+from traffic_yolo.compression.options import AUTO, SCALE, TAYLOR, PruneOptions
 from traffic_yolo.compression.prune_network import Pruned, network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
+from traffic_yolo.compression.taylor import LossChanges, measure_loss_changes
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
+from traffic_yolo.errors import OptionsError, TrainingError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
 from traffic_yolo.progress import stage
 from traffic_yolo.pruned_from import PRUNED_NAME, PrunedFrom
 from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.trained_on import TRAINED_ON_NAME, TrainedOn
+from traffic_yolo.training.loss import check_heads
+from traffic_yolo.training.options import DEFAULT_LOSS
 
 
 def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: DataSet | None) -> PrunedFrom:
     """Prunes a model and writes what training goes on from into the folder `out`, which is made; no ONNX file.
 
-    `data`: where batch-norm is measured anew; None: nowhere. Raises `OptionsError` for a network that cannot be pruned
-    so, or a goal that cannot be reached.
+    `data`: where batch-norm is measured anew, and what channels matter to the loss; None: nowhere. Raises
+    `OptionsError` for a network that cannot be pruned so, or a goal that cannot be reached.
     """
     network = Network.read(parent.cfg_path, parent.weights_path).eval()
-    pruned = prune_network(network, options)
+    options = replace(options, importance=_importance(parent, network, options, data))
+    changes: LossChanges | None = None
+    if options.importance == TAYLOR:
+        assert data is not None
+        changes = measure_loss_changes(network, data, seed=options.prune_seed)
+    pruned = prune_network(network, options, changes)
     pictures = 0
     if data is not None and options.reestimate_pictures:
         with stage("measuring batch-norm anew"):
@@ -40,6 +49,34 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
     else:  # public weights are known by the hash of their file, which is another one now
         TrainedOn("", (), (), parent.path.name, parent.sha256(WEIGHTS_NAME)).write(out / TRAINED_ON_NAME)
     return document
+
+
+def _importance(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> str:
+    """What channels are ranked by, auto resolved: the loss on training pictures where it can be had.
+
+    Raises `OptionsError` where taylor is asked for and cannot be had, `TrainingError` for heads that have no loss here.
+    """
+    if options.importance not in (AUTO, TAYLOR):
+        return options.importance
+    is_asked_for = options.importance == TAYLOR
+    if data is None:
+        if is_asked_for:
+            raise OptionsError("importance=taylor: goes by training pictures; give --dataset, or importance scale")
+        return SCALE
+    if data.classes != parent.classes:
+        if is_asked_for:
+            raise OptionsError(
+                f"importance=taylor: expected a model of the data set's classes ({', '.join(data.classes)}), found "
+                f"{', '.join(parent.classes)} in {parent.path}; cut and train it first, or give importance scale"
+            )
+        return SCALE
+    try:
+        check_heads(network.heads, network.cfg.net, kind=DEFAULT_LOSS)
+    except TrainingError:
+        if is_asked_for:
+            raise
+        return SCALE
+    return TAYLOR
 
 
 def _document(

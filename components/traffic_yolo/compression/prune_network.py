@@ -13,7 +13,18 @@ from traffic_yolo.compression.choice import least_important, smallest_ratio
 from traffic_yolo.compression.importance import check_batch_norm, families, importance
 from traffic_yolo.compression.latency_table import LatencyTable
 from traffic_yolo.compression.masking import scales_of
-from traffic_yolo.compression.options import BLOCKS, GLOBAL, REGULAR, REGULAR_MULTIPLE, SCALE, PruneOptions
+from traffic_yolo.compression.options import (
+    AUTO,
+    BLOCKS,
+    GLOBAL,
+    RANDOM,
+    REGULAR,
+    REGULAR_MULTIPLE,
+    SCALE,
+    TAYLOR,
+    PruneOptions,
+)
+from traffic_yolo.compression.taylor import LossChanges
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.freeze_plan import FROZEN, read_freeze_plan
@@ -49,15 +60,22 @@ class Pruned:
     warnings: tuple[str, ...] = ()
 
 
-def prune_network(network: Network, options: PruneOptions) -> Pruned:
-    """`network` (in eval mode) pruned; raises as `prune`."""
+def prune_network(network: Network, options: PruneOptions, changes: LossChanges | None = None) -> Pruned:
+    """`network` (in eval mode) pruned; raises as `prune`. `changes`: what importance taylor goes by, and auto if given.
+
+    Raises `OptionsError` for importance taylor without them.
+    """
     check_batch_norm(network)
+    if options.importance == AUTO:
+        options = replace(options, importance=SCALE if changes is None else TAYLOR)
+    if options.importance == TAYLOR and changes is None:
+        raise OptionsError("importance=taylor: goes by training pictures; give a data set, or choose scale")
     given = read_table(options.latency_table, network) if options.latency_table else None
     if options.prune_kind == BLOCKS:
-        pruned = _without_blocks(network, options)
+        pruned = _without_blocks(network, options, changes)
     else:
         measured = latency.measure(network) if options.latency_ms is not None and given is None else None
-        pruned = _without_channels(network, options, given or measured)
+        pruned = _without_channels(network, options, given or measured, changes)
     if given is not None:
         parents = layers_left(len(network.sections), [(block.first, block.last) for block in pruned.blocks])
         times = (given.predict(network.sections), given.predict(pruned.network.sections, parents=parents))
@@ -99,7 +117,9 @@ def _frozen(network: Network) -> frozenset[int]:
     )
 
 
-def _without_channels(network: Network, options: PruneOptions, table: LatencyTable | None) -> Pruned:
+def _without_channels(
+    network: Network, options: PruneOptions, table: LatencyTable | None, changes: LossChanges | None
+) -> Pruned:
     ties = channel_ties(network.sections)
     found = families(network, ties, frozen=_frozen(network))
     free = {unit for family in found for unit in family.units.tolist()}
@@ -112,7 +132,7 @@ def _without_channels(network: Network, options: PruneOptions, table: LatencyTab
             )
         found = tuple(family.without(inexact) for family in found)
         found = tuple(family for family in found if len(family.units))
-    matters = importance(network, ties, options.importance, seed=options.prune_seed)
+    matters = importance(network, ties, options.importance, seed=options.prune_seed, changes=changes)
     warnings = _warnings(network, options, matters[np.concatenate([family.units for family in found])])
 
     def chosen(ratio: float) -> frozenset[int]:
@@ -143,12 +163,12 @@ def _without_channels(network: Network, options: PruneOptions, table: LatencyTab
     return Pruned(carried.network, layers, carried.errors, (), len(units), len(free), warnings=warnings)
 
 
-def _without_blocks(network: Network, options: PruneOptions) -> Pruned:
+def _without_blocks(network: Network, options: PruneOptions, changes: LossChanges | None) -> Pruned:
     frozen = _frozen(network)
     blocks = [block for block in residual_blocks(network.sections) if not frozen & set(block.layers)]
     if not blocks:
         raise OptionsError(f"{network.cfg.file}: no residual block can be taken out; prune channels (prune_kind)")
-    matters = np.array([_block_importance(network, block, options) for block in blocks])
+    matters = np.array([_block_importance(network, block, options, changes) for block in blocks])
     order = np.argsort(matters, kind="stable").tolist()
 
     def chosen(ratio: float) -> list[ResidualBlock]:
@@ -177,15 +197,19 @@ def _warnings(network: Network, options: PruneOptions, matters: NDArray[np.float
     )
 
 
-def _block_importance(network: Network, block: ResidualBlock, options: PruneOptions) -> float:
+def _block_importance(
+    network: Network, block: ResidualBlock, options: PruneOptions, changes: LossChanges | None
+) -> float:
     """The mean importance of the last convolution before the shortcut: what the block adds."""
-    if options.importance == "random":
+    if options.importance == RANDOM:
         return float(np.random.default_rng([options.prune_seed, block.first]).random())
     for index in reversed(block.layers):
         section, layer = network.sections[index], network.layers[index]
         scales = scales_of(layer) if isinstance(section, ConvolutionalSection) else None
         if scales is not None:
-            if options.importance == "scale":
+            if changes is not None and options.importance == TAYLOR:
+                return changes.of_layer(index)
+            if options.importance == SCALE:
                 return float(scales.abs().mean())
             return float(layer.get_parameter("conv.weight").detach().abs().mean())
     return 0.0

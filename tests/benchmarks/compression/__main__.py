@@ -26,6 +26,7 @@ import trained_otherwise  # noqa: E402
 from cases import CASES, Case, Place, place_of  # noqa: E402
 
 DEFAULT_OUT = Path("build/compression")
+IMPORTANCES = ("auto", "scale", "l1", "taylor", "random")
 
 
 class Kind(NamedTuple):
@@ -45,7 +46,7 @@ KINDS = {
 }
 
 
-def row_of(case: Case, seed: int, kind: str, out: Path, reference: Path) -> dict[str, Any]:
+def row_of(case: Case, seed: int, kind: str, out: Path, reference: Path, importance: str) -> dict[str, Any]:
     """The row of the results folder, measured where it is not there."""
     path = out / "rows.jsonl"
     told = {
@@ -53,12 +54,13 @@ def row_of(case: Case, seed: int, kind: str, out: Path, reference: Path) -> dict
         "seed": seed,
         "updates": [case.first, case.then, case.qat, case.student],
         "kind": kind,
+        **({"importance": importance} if kind == "prune" else {}),
     }
     for line in path.read_text().splitlines() if path.exists() else []:
         row = json.loads(line)
         if told.items() <= row.items():
             return dict(row)
-    found = KINDS[kind].measure(place_of(case, seed, out, reference))
+    found = KINDS[kind].measure(place_of(case, seed, out, reference, importance))
     row = {**told, **found, "load": os.getloadavg()[0]}
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -73,6 +75,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--seed", type=int, action="append", help="this one alone: several can run beside one another")
     parser.add_argument("--updates", type=int, help="of the first training, the others in proportion")
+    parser.add_argument("--importance", choices=IMPORTANCES, default="auto", help="of pruning")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="results folder")
     arguments = parser.parse_args()
     default = FOLDER.parents[2].parent / "shared" / "reference"
@@ -90,7 +93,7 @@ def main() -> int:
                 continue
             rows = []
             for seed in arguments.seed or range(arguments.seeds):
-                rows.append(row_of(case, seed, kind, arguments.out, reference))
+                rows.append(row_of(case, seed, kind, arguments.out, reference, arguments.importance))
                 load = rows[-1]["load"]
                 print(f"{name}, {kind}, seed {seed}: {KINDS[kind].text(rows[-1], case)}; load {load:.0f}", flush=True)
             print(f"{name}, {kind}: {KINDS[kind].summary(rows, case)}", flush=True)

@@ -47,13 +47,14 @@ CASES = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where one case and seed works: `folder` is its own, `dataset` that of the case."""
+    """Where one case and seed works: `folder` is its own, `dataset` that of the case; `importance` is of pruning."""
 
     case: Case
     seed: int
     folder: Path
     dataset: Path
     reference: Path
+    importance: str
 
     def trained(self, name: str, start: dict[str, Any], updates: int, **options: Any) -> Path:
         """The folder of a training of that name; what is there already is taken, what is half there goes on."""
@@ -68,10 +69,10 @@ class Place:
         return self.trained("before", start_of(self.case, self.reference), self.case.first)
 
 
-def place_of(case: Case, seed: int, out: Path, reference: Path) -> Place:
+def place_of(case: Case, seed: int, out: Path, reference: Path, importance: str) -> Place:
     """The place of a case and seed within the results folder; converts the data set where it is not there."""
     folder = out / f"{case.name}-{case.first}-{case.then}-{seed}"
-    return Place(case, seed, folder, data_of(case, out, reference), reference)
+    return Place(case, seed, folder, data_of(case, out, reference), reference, importance)
 
 
 def data_of(case: Case, out: Path, reference: Path) -> Path:

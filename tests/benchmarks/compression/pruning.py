@@ -15,10 +15,11 @@ def measure(place: Place) -> dict[str, Any]:
     """Both on the test split, paired: AP and AP50 as (whole, pruned, low, high), latency saved by runtime."""
     case, before = place.case, place.before()
     kept = place.trained("kept", files_of(before), case.then)
-    pruned = place.folder / "pruned"
+    pruned = place.folder / f"pruned-{place.importance}"
     if not pruned.is_dir():
-        prune(before, pruned, PruneOptions(prune_kind="regular", bflops_ratio=case.saved), dataset=place.dataset)
-    smaller = place.trained("smaller", files_of(pruned), case.then)
+        options = PruneOptions(prune_kind="regular", bflops_ratio=case.saved, importance=place.importance)
+        prune(before, pruned, options, dataset=place.dataset)
+    smaller = place.trained(f"smaller-{place.importance}", files_of(pruned), case.then)
     report = compare_models(
         kept, smaller, place.folder / f"report-{time.strftime('%Y%m%d-%H%M%S')}", dataset=place.dataset
     )
