@@ -71,11 +71,12 @@ class PrunedFrom:
         if self.latency_ms is not None:
             name = "ms predicted" if self.options.get("latency_table") else "ms (PyTorch)"
             lines.append(_row(name, *self.latency_ms, ".2f"))
+        by = self.options.get("importance")
         if self.blocks:
             listed = ", ".join(f"{first}-{last}" for first, last in self.blocks)
-            lines.append(f"{self.units} of {self.free_units} residual blocks went: layers {listed}")
+            lines.append(f"{self.units} of {self.free_units} residual blocks went, ranked by {by}: layers {listed}")
         else:
-            lines.append(f"{self.units} of {self.free_units} channels (tied ones counted once) went:")
+            lines.append(f"{self.units} of {self.free_units} channels (tied ones counted once) went, ranked by {by}:")
             lines += [
                 f"  layer {each.layer:>3}: {each.before} -> {each.after} filters"
                 for each in self.layers

@@ -1,6 +1,7 @@
 """The importance `taylor`: what the loss would lose with a channel, and where it cannot be had."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from traffic_yolo.compression.taylor import LossChanges, measure_loss_changes
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.channel_ties import channel_ties
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.darknet.surgery_fuse import without_batch_norm
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.model_folder import ModelFolder
@@ -51,11 +53,12 @@ def test_what_no_head_reads_goes_first_whatever_its_scale(small_data_set: Path):
     ties = channel_ties(network.sections)
     found = importance(network, ties, "taylor", changes=changes)[ties.outputs[0]]
     assert np.flatnonzero(found == 0).tolist() == unread
+    measure = partial(measure_loss_changes, network, data)
     picture = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(1))
-    pruned = prune_network(network, PruneOptions(prune_ratio=0.5), changes).network
+    pruned = prune_network(network, PruneOptions(prune_ratio=0.5), measure).network
     with torch.no_grad():
         torch.testing.assert_close(pruned(picture), network(picture))
-        by_scale = prune_network(network, PruneOptions(prune_ratio=0.5, importance="scale"), changes).network
+        by_scale = prune_network(network, PruneOptions(prune_ratio=0.5, importance="scale"), measure).network
         assert not torch.allclose(by_scale(picture)[0], network(picture)[0])
 
 
@@ -84,7 +87,7 @@ def test_the_block_that_moves_the_loss_least_goes(small_data_set: Path):
     weak.bias.data.zero_()
     weak.running_mean.zero_()
     options = PruneOptions(prune_kind="blocks", prune_ratio=0.34)
-    (gone,) = prune_network(network, options, measure_loss_changes(network, data)).blocks
+    (gone,) = prune_network(network, options, partial(measure_loss_changes, network, data)).blocks
     assert 5 in gone.layers
 
 
@@ -110,3 +113,22 @@ def test_auto_is_taylor_with_a_data_set_of_the_models_classes_and_scale_without(
     with pytest.raises(OptionsError, match="importance=taylor: goes by training pictures; give --dataset"):
         write_pruned(parent, tmp_path / "refused", asked, None)
     assert not (tmp_path / "refused").exists()
+
+
+def test_what_cannot_be_pruned_is_refused_before_anything_is_measured(
+    untrained_model: Path, small_data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data, model = DataSet.open(small_data_set), shutil.copytree(untrained_model, tmp_path / "model")
+    fused = Network.read(model / "model.cfg", model / "model.weights").eval()
+    fused = without_batch_norm(fused)
+    fused.cfg.write(model / "model.cfg")
+    fused.save_weights(model / "model.weights")
+    with pytest.raises(OptionsError, match="expected a network with batch-norm, found none"):
+        write_pruned(ModelFolder.open(model), tmp_path / "refused", PruneOptions(), data)
+    monkeypatch.setattr("traffic_yolo.compression.prune_files.measure_loss_changes", lambda *_, **__: pytest.fail("no"))
+    blocks = PruneOptions(prune_kind="blocks")
+    network = network_for(data, CONV)
+    network.cfg.write(model / "model.cfg")
+    network.save_weights(model / "model.weights")
+    with pytest.raises(OptionsError, match="no residual block can be taken out"):
+        write_pruned(ModelFolder.open(model), tmp_path / "refused", blocks, data)

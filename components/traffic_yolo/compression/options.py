@@ -7,7 +7,7 @@ from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME
 from traffic_yolo.options import check_options, option
 
 CHANNELS, REGULAR, BLOCKS = "channels", "regular", "blocks"
-AUTO, SCALE, L1, TAYLOR, RANDOM = "auto", "scale", "l1", "taylor", "random"
+IMPORTANCES = AUTO, SCALE, L1, TAYLOR, RANDOM = "auto", "scale", "l1", "taylor", "random"
 GLOBAL, PER_LAYER = "global", "per_layer"
 RUNTIME = "pytorch"  # whose milliseconds a table of layers holds
 # Options of a training that goes on from a pruned model -> the file in its folder
@@ -79,7 +79,7 @@ class PruneOptions:
         "What says that a channel matters: the scale of its batch-norm, the L1 norm of its kernels, what the loss "
         "would lose with it on training pictures (taylor), or a draw (random, to compare with). auto: taylor with a "
         "data set of the model's classes, else scale.",
-        choices=(AUTO, SCALE, L1, TAYLOR, RANDOM),
+        choices=IMPORTANCES,
         headline=True,
     )
     prune_scope: str = option(

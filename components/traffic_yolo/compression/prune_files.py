@@ -1,13 +1,14 @@
 """The files of a pruned model: Darknet pair, names, how it was pruned, what its weights have seen."""
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from traffic_yolo.compression.options import AUTO, SCALE, TAYLOR, PruneOptions
-from traffic_yolo.compression.prune_network import Pruned, network_size, prune_network
+from traffic_yolo.compression.options import AUTO, TAYLOR, PruneOptions
+from traffic_yolo.compression.prune_network import Measure, Pruned, network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
-from traffic_yolo.compression.taylor import LossChanges, measure_loss_changes
+from traffic_yolo.compression.taylor import measure_loss_changes
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import OptionsError, TrainingError
@@ -27,12 +28,7 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
     `OptionsError` for a network that cannot be pruned so, or a goal that cannot be reached.
     """
     network = Network.read(parent.cfg_path, parent.weights_path).eval()
-    options = replace(options, importance=_importance(parent, network, options, data))
-    changes: LossChanges | None = None
-    if options.importance == TAYLOR:
-        assert data is not None
-        changes = measure_loss_changes(network, data, seed=options.prune_seed)
-    pruned = prune_network(network, options, changes)
+    pruned = prune_network(network, options, _measure(parent, network, options, data))
     pictures = 0
     if data is not None and options.reestimate_pictures:
         with stage("measuring batch-norm anew"):
@@ -51,32 +47,31 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
     return document
 
 
-def _importance(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> str:
-    """What channels are ranked by, auto resolved: the loss on training pictures where it can be had.
+def _measure(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> Measure | None:
+    """What measures how channels matter to the loss on training pictures; None where auto has to do without.
 
-    Raises `OptionsError` where taylor is asked for and cannot be had, `TrainingError` for heads that have no loss here.
+    Raises, where taylor is asked for, `OptionsError` for a model of other classes than the data set's and
+    `TrainingError` for heads that have no loss here.
     """
-    if options.importance not in (AUTO, TAYLOR):
-        return options.importance
+    if data is None or options.importance not in (AUTO, TAYLOR):
+        return None
     is_asked_for = options.importance == TAYLOR
-    if data is None:
-        if is_asked_for:
-            raise OptionsError("importance=taylor: goes by training pictures; give --dataset, or importance scale")
-        return SCALE
     if data.classes != parent.classes:
         if is_asked_for:
             raise OptionsError(
                 f"importance=taylor: expected a model of the data set's classes ({', '.join(data.classes)}), found "
                 f"{', '.join(parent.classes)} in {parent.path}; cut and train it first, or give importance scale"
             )
-        return SCALE
+        return None
+    if not is_asked_for and not data.split("train"):
+        return None
     try:
         check_heads(network.heads, network.cfg.net, kind=DEFAULT_LOSS)
     except TrainingError:
         if is_asked_for:
             raise
-        return SCALE
-    return TAYLOR
+        return None
+    return partial(measure_loss_changes, network, data, seed=options.prune_seed)
 
 
 def _document(
@@ -86,7 +81,7 @@ def _document(
         parent_weights_sha256=parent.sha256(WEIGHTS_NAME),
         parent_cfg_sha256=parent.sha256(CFG_NAME),
         weights_sha256=weights_sha256,
-        options=asdict(options),
+        options={**asdict(options), "importance": pruned.importance},
         before=network_size(network.cfg),
         after=network_size(pruned.network.cfg),
         latency_ms=pruned.latency_ms,

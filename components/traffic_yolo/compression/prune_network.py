@@ -40,6 +40,7 @@ from traffic_yolo.pruned_from import LayerChange, NetworkSize
 EQUAL_SCALES = 0.01  # scales that differ by less, as a share of the largest, rank nothing: untrained ones are all 1
 
 Sections = list[Any]
+Measure = Callable[[], LossChanges]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Pruned:
     """A pruned network and what became of it; `errors` as of `carry`.
 
     `latency_ms`: before and after; predicted where a table was given, measured where milliseconds were the goal, else
-    None. `warnings`: what a user should know, a line each.
+    None. `importance`: what was ranked by, auto resolved. `warnings`: what a user should know, a line each.
     """
 
     network: Network
@@ -57,33 +58,37 @@ class Pruned:
     units: int
     free_units: int
     latency_ms: tuple[float, float] | None = None
+    importance: str = SCALE
     warnings: tuple[str, ...] = ()
 
 
-def prune_network(network: Network, options: PruneOptions, changes: LossChanges | None = None) -> Pruned:
-    """`network` (in eval mode) pruned; raises as `prune`. `changes`: what importance taylor goes by, and auto if given.
+def prune_network(network: Network, options: PruneOptions, measure: Measure | None = None) -> Pruned:
+    """`network` (in eval mode) pruned; raises as `prune`.
 
-    Raises `OptionsError` for importance taylor without them.
+    `measure`: gives what importance taylor goes by, and auto where it is given; called once it is known that something
+    may go. Raises `OptionsError` for importance taylor without it.
     """
     check_batch_norm(network)
     if options.importance == AUTO:
-        options = replace(options, importance=SCALE if changes is None else TAYLOR)
-    if options.importance == TAYLOR and changes is None:
-        raise OptionsError("importance=taylor: goes by training pictures; give a data set, or choose scale")
+        options = replace(options, importance=SCALE if measure is None else TAYLOR)
+    if options.importance != TAYLOR:
+        measure = None
+    elif measure is None:
+        raise OptionsError("importance=taylor: goes by training pictures; give --dataset, or importance scale")
     given = read_table(options.latency_table, network) if options.latency_table else None
     if options.prune_kind == BLOCKS:
-        pruned = _without_blocks(network, options, changes)
+        pruned = _without_blocks(network, options, measure)
     else:
         measured = latency.measure(network) if options.latency_ms is not None and given is None else None
-        pruned = _without_channels(network, options, given or measured, changes)
+        pruned = _without_channels(network, options, given or measured, measure)
     if given is not None:
         parents = layers_left(len(network.sections), [(block.first, block.last) for block in pruned.blocks])
         times = (given.predict(network.sections), given.predict(pruned.network.sections, parents=parents))
     elif options.latency_ms is not None:
         times = (latency.latency_ms(network), latency.latency_ms(pruned.network))
     else:
-        return pruned
-    return replace(pruned, latency_ms=times)
+        times = None
+    return replace(pruned, latency_ms=times, importance=options.importance)
 
 
 def read_table(place: str, network: Network) -> LatencyTable:
@@ -118,7 +123,7 @@ def _frozen(network: Network) -> frozenset[int]:
 
 
 def _without_channels(
-    network: Network, options: PruneOptions, table: LatencyTable | None, changes: LossChanges | None
+    network: Network, options: PruneOptions, table: LatencyTable | None, measure: Measure | None
 ) -> Pruned:
     ties = channel_ties(network.sections)
     found = families(network, ties, frozen=_frozen(network))
@@ -132,6 +137,7 @@ def _without_channels(
             )
         found = tuple(family.without(inexact) for family in found)
         found = tuple(family for family in found if len(family.units))
+    changes = None if measure is None else measure()
     matters = importance(network, ties, options.importance, seed=options.prune_seed, changes=changes)
     warnings = _warnings(network, options, matters[np.concatenate([family.units for family in found])])
 
@@ -163,11 +169,12 @@ def _without_channels(
     return Pruned(carried.network, layers, carried.errors, (), len(units), len(free), warnings=warnings)
 
 
-def _without_blocks(network: Network, options: PruneOptions, changes: LossChanges | None) -> Pruned:
+def _without_blocks(network: Network, options: PruneOptions, measure: Measure | None) -> Pruned:
     frozen = _frozen(network)
     blocks = [block for block in residual_blocks(network.sections) if not frozen & set(block.layers)]
     if not blocks:
         raise OptionsError(f"{network.cfg.file}: no residual block can be taken out; prune channels (prune_kind)")
+    changes = None if measure is None else measure()
     matters = np.array([_block_importance(network, block, options, changes) for block in blocks])
     order = np.argsort(matters, kind="stable").tolist()
 
@@ -207,8 +214,9 @@ def _block_importance(
         section, layer = network.sections[index], network.layers[index]
         scales = scales_of(layer) if isinstance(section, ConvolutionalSection) else None
         if scales is not None:
-            if changes is not None and options.importance == TAYLOR:
-                return changes.of_layer(index)
+            if changes is not None:
+                owner = getattr(section, "shared_with", None)
+                return changes.of_layer(index if owner is None else owner)
             if options.importance == SCALE:
                 return float(scales.abs().mean())
             return float(layer.get_parameter("conv.weight").detach().abs().mean())

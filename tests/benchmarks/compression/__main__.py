@@ -25,8 +25,9 @@ import pruning  # noqa: E402  (the folder is no package)
 import trained_otherwise  # noqa: E402
 from cases import CASES, Case, Place, place_of  # noqa: E402
 
+from traffic_yolo.compression.options import AUTO, IMPORTANCES  # noqa: E402
+
 DEFAULT_OUT = Path("build/compression")
-IMPORTANCES = ("auto", "scale", "l1", "taylor", "random")
 
 
 class Kind(NamedTuple):
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--seed", type=int, action="append", help="this one alone: several can run beside one another")
     parser.add_argument("--updates", type=int, help="of the first training, the others in proportion")
-    parser.add_argument("--importance", choices=IMPORTANCES, default="auto", help="of pruning")
+    parser.add_argument("--importance", choices=IMPORTANCES, default=AUTO, help="of pruning")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="results folder")
     arguments = parser.parse_args()
     default = FOLDER.parents[2].parent / "shared" / "reference"
