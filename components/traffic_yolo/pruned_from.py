@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from traffic_yolo.errors import ModelError
-from traffic_yolo.storage import AnyPath, input_path, output_path, read_json, write_json
+from traffic_yolo.storage import AnyPath, existing_path, input_path, output_path, read_json, sha256_of_file, write_json
 
 PRUNED_NAME = "pruned.json"
 SCHEMA_VERSION = 1
@@ -39,7 +39,8 @@ class PrunedFrom:
 
     `carry_errors`: (layer, bound, share) as of `carry.CarryError`. `latency_ms`: before and after, predicted where a
     table of layers was given, None where the goal was another. `reestimated_on`: pictures that batch-norm was measured
-    on anew. `warnings`: what makes the pruning doubtful, a line each.
+    on anew. `refits`: (layer, lost, left) as of `refit.Refit`, measured on `refitted_on` pictures. `warnings`: what
+    makes the pruning doubtful, a line each.
     """
 
     parent_weights_sha256: str
@@ -56,6 +57,8 @@ class PrunedFrom:
     free_units: int
     reestimated_on: int
     warnings: tuple[str, ...] = ()
+    refitted_on: int = 0
+    refits: tuple[tuple[int, float, float], ...] = ()
 
     @property
     def text(self) -> str:
@@ -87,6 +90,12 @@ class PrunedFrom:
                 f"  layer {layer:>3}: what silenced channels still give is off by at most {bound:.3g} before the "
                 f"activation, at padded borders ({share:.0%} of its pixels)"
             )
+        if self.refits:
+            lines.append(
+                f"kernels of {len(self.refits)} layers fitted on {self.refitted_on} pictures to stand in for what "
+                "went; of the variance of their outputs would be lost without it, and is lost:"
+            )
+            lines += [f"  layer {layer:>3}: {lost:.1%}, {left:.1%}" for layer, lost, left in self.refits]
         if self.reestimated_on:
             lines.append(f"batch-norm measured anew on {self.reestimated_on} pictures")
         return "\n".join(lines)
@@ -123,10 +132,21 @@ class PrunedFrom:
                     "blocks": tuple((first, last) for first, last in content["blocks"]),
                     "carry_errors": tuple((layer, bound, share) for layer, bound, share in content["carry_errors"]),
                     "warnings": tuple(map(str, content.get("warnings", ()))),
+                    "refits": tuple((layer, lost, left) for layer, lost, left in content.get("refits", ())),
                 }
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{where}: not a record of a pruning: {error}") from error
+
+
+def is_just_pruned(weights: AnyPath) -> bool:
+    """Whether pruning itself wrote these weights, by the record beside them: nothing was trained since.
+
+    Raises as `PrunedFrom.read` where a record lies there that is none.
+    """
+    path = existing_path(weights, what="weights")
+    record = path.parent / PRUNED_NAME
+    return record.is_file() and PrunedFrom.read(record).weights_sha256 == sha256_of_file(path)
 
 
 def _row(name: str, before: float, after: float, form: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 
 from traffic_yolo.compression import latency
 from traffic_yolo.compression.latency_table import LatencyTable
+from traffic_yolo.compression.loss_changes import LossChanges
 from traffic_yolo.compression.options import PruneOptions
+from traffic_yolo.compression.planes import measure_planes
 from traffic_yolo.compression.prune import prune
-from traffic_yolo.compression.prune_network import network_size, prune_network
+from traffic_yolo.compression.prune_network import Measures, Pruned, network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
@@ -115,6 +118,31 @@ def test_blocks_that_went_take_their_own_milliseconds_with_them(tmp_path):
     pruned = prune_network(network, options)
     assert [(block.first, block.last) for block in pruned.blocks] == [(1, 3)]
     assert pruned.latency_ms == pytest.approx((5.2, 3.2))
+
+
+def test_obs_takes_more_than_half_of_a_layer_only_where_it_has_to(small_data_set: Path):
+    network, data = network_of(CONV * 3), DataSet.open(small_data_set)
+    none = {index: np.zeros((1, 16)) for index in (0, 1, 2)}
+    changes = LossChanges(none, none, {index: np.ones(n) for index, n in ((1, 16), (2, 16), (3, 6))})
+    measures = Measures(lambda: changes, partial(measure_planes, network, data))
+
+    def left(**options: object) -> tuple[Pruned, list[int]]:
+        pruned = prune_network(network, PruneOptions(importance="obs", **options), measures)
+        return pruned, filters(pruned.network)
+
+    some, counts = left(bflops_ratio=0.3)
+    assert some.keep_at_least == 0.5
+    assert min(counts[:3]) >= 8
+    more, counts = left(bflops_ratio=0.8)
+    assert more.keep_at_least == 0.3  # 16 x 3 -> 5 filters each: .83 of the BFLOPs can go with .3 and .74 with .4
+    assert min(counts[:3]) >= 5
+    by_share, counts = left(prune_ratio=0.7)
+    assert by_share.keep_at_least == 0.3
+    assert by_share.units >= 0.9 * 0.7 * 48
+    told, counts = left(prune_ratio=0.3, keep_at_least=0.9)
+    assert (told.keep_at_least, counts[:3]) == (0.9, [15, 15, 15])
+    with pytest.raises(OptionsError, match="bflops_ratio=0.99 of .* cannot be reached: .* is left"):
+        left(bflops_ratio=0.99)
 
 
 def test_equal_scales_are_told_for_they_rank_nothing():

@@ -56,6 +56,8 @@ def test_rows_say_what_was_saved_and_how_sure_a_difference_is() -> None:
     page = report_html(found, About())
     assert "no evidence of improvement" in page
     assert "Where that is not exact" in page
+    assert "What the other channels stand in for" in page
+    assert "<td>2</td><td>31.2%</td><td>4.5%</td>" in page.replace(' class="number"', "")
     assert json.dumps(found.document())
 
 

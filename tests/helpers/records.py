@@ -35,6 +35,8 @@ def pruned_from(*, parent: str, weights: str) -> PrunedFrom:
         units=8,
         free_units=16,
         reestimated_on=0,
+        refitted_on=64,
+        refits=((2, 0.312, 0.045),),
     )
 
 

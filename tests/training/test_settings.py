@@ -1,12 +1,17 @@
 """What a run takes where nothing is given: recipe, cfg, and the text that says it all."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+from records import pruned_from
 
 from traffic_yolo.darknet.cfg import Cfg
 from traffic_yolo.darknet.network import Network
+from traffic_yolo.errors import ModelError
 from traffic_yolo.option_settings import read_settings
+from traffic_yolo.pruned_from import PRUNED_NAME
+from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 
@@ -45,6 +50,22 @@ def test_fine_tuning_has_numbers_of_its_own_that_fit_pictures_and_memory(network
     assert numbers(settings) == (16, 2, 2500, 250, "adamw")
     assert str(settings.plan) == "heads@1250,all"
     assert (settings.schedule.learning_rate, settings.schedule.policy) == (0.001, "cosine")
+
+
+def test_what_pruning_took_is_learnt_again_in_every_layer(network: Network, weights: str) -> None:
+    start = TrainingOptions(weights=weights)
+    record = pruned_from(parent="a" * 64, weights=sha256_of_file(weights))
+    path = Path(weights).with_name(PRUNED_NAME)
+    record.write(path)
+    settings = resolve(start, network, num_pictures=1000)
+    assert (str(settings.plan), settings.schedule.learning_rate) == ("all", 0.001)
+    given = dataclasses.replace(start, fine_tune_layers="heads")
+    assert str(resolve(given, network, num_pictures=1000).plan) == "heads"
+    dataclasses.replace(record, weights_sha256="of weights that were trained on").write(path)
+    assert str(resolve(start, network, num_pictures=1000).plan) == "heads@1250,all"
+    path.write_text("{}")
+    with pytest.raises(ModelError, match=r"pruned\.json: not a record of a pruning"):
+        resolve(start, network, num_pictures=1000)
 
 
 def test_training_from_nothing_takes_the_cfgs_numbers_cut_to_darknets_advice(network: Network) -> None:

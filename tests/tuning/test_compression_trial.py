@@ -183,10 +183,11 @@ def test_everything_that_moves_a_pruning_is_in_its_key(
     assert key(latency_table=str(tmp_path / "moved.json")) == key()
     other = dataclasses.replace(data, manifest={**data.manifest, "fingerprint": "other"})
     assert pruning_key(parent, other, pruning) != key()
-    unseen = dataclasses.replace(pruning, reestimate_pictures=0, importance="scale")
+    unseen = dataclasses.replace(pruning, reestimate_pictures=0, refit_pictures=0, importance="scale")
     assert pruning_key(parent, other, unseen) == pruning_key(parent, data, unseen)
-    for looks in ("auto", "taylor"):  # at training pictures, for what channels matter
-        judged = dataclasses.replace(unseen, importance=looks)
+    looks_at_pictures = ({"importance": "auto"}, {"importance": "taylor"}, {"importance": "obs"}, {"refit_pictures": 4})
+    for changes in looks_at_pictures:
+        judged = dataclasses.replace(unseen, **changes)
         assert pruning_key(parent, other, judged) != pruning_key(parent, data, judged)
     moved = shutil.copytree(model, tmp_path / "model")
     assert pruning_key(ModelFolder.open(moved), data, pruning) == key()

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from examples import slow
 from forked import Forks
+from records import pruned_from
 
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import StorageError
+from traffic_yolo.pruned_from import PRUNED_NAME
+from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.tuning import trained_run
@@ -168,6 +171,9 @@ def test_everything_that_moves_a_training_is_in_its_key(
         assert training_key(data, dataclasses.replace(base, **change)) == key
     shutil.copyfile(weights, tmp_path / "b.weights")
     assert training_key(data, dataclasses.replace(base, weights=str(tmp_path / "b.weights"))) == key
+    pruned_from(parent="a" * 64, weights=sha256_of_file(weights)).write(tmp_path / PRUNED_NAME)
+    assert training_key(data, base) != key  # the recipe trains all layers of what pruning wrote
+    (tmp_path / PRUNED_NAME).unlink()
     weights.write_bytes(b"two")
     assert training_key(data, base) != key
     assert training_key(dataclasses.replace(data, manifest={"fingerprint": "other"}), base) != training_key(data, base)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic_yolo.compression.loss_changes import LossChanges
 from traffic_yolo.compression.masking import scales_of
 from traffic_yolo.compression.options import RANDOM, SCALE, TAYLOR
-from traffic_yolo.compression.taylor import LossChanges
 from traffic_yolo.darknet.channel_ties import ChannelTies
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.sections.connected import ConnectedSection
@@ -79,7 +79,7 @@ def importance(
 
     `scale`: the mean of |scale| over the unit's batch-norms. `l1`: the mean over its filters of their sum of |kernel|,
     as a share of the layer's mean, so that layers can be compared. `taylor`: what the loss would lose, of `changes`.
-    `random`: draws from `seed`, to compare with.
+    `random`: draws from `seed`, to compare with. (`obs` is an order: `surgeon`.)
     """
     if kind == TAYLOR:
         assert changes is not None, "taylor goes by measured changes"

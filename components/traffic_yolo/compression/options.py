@@ -7,11 +7,16 @@ from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME
 from traffic_yolo.options import check_options, option
 
 CHANNELS, REGULAR, BLOCKS = "channels", "regular", "blocks"
-IMPORTANCES = AUTO, SCALE, L1, TAYLOR, RANDOM = "auto", "scale", "l1", "taylor", "random"
+IMPORTANCES = AUTO, SCALE, L1, TAYLOR, OBS, RANDOM = "auto", "scale", "l1", "taylor", "obs", "random"
+BY_LOSS = (AUTO, TAYLOR, OBS)  # go by what a training's loss says of the data set's pictures
 GLOBAL, PER_LAYER = "global", "per_layer"
 RUNTIME = "pytorch"  # whose milliseconds a table of layers holds
 # Options of a training that goes on from a pruned model -> the file in its folder
 START_FILES = {"cfg": CFG_NAME, "weights": WEIGHTS_NAME, "weights_names": CLASSES_NAME}
+# Shares of a layer that stay by default. obs weighs each layer as if those before it were whole: where they lose
+# most of their channels that is far from true, so it takes more than half of one only where it must (docs/compression.md)
+KEPT = (0.1,)
+KEPT_BY_OBS = (0.5, 0.4, 0.3, 0.2, 0.1)
 REGULAR_MULTIPLE = 8  # channels: what tensor cores and AVX-512 take at a time
 
 
@@ -77,21 +82,33 @@ class PruneOptions:
     importance: str = option(
         AUTO,
         "What says that a channel matters: the scale of its batch-norm, the L1 norm of its kernels, what the loss "
-        "would lose with it on training pictures (taylor), or a draw (random, to compare with). auto: taylor with a "
-        "data set of the model's classes, else scale.",
+        "would lose with it on training pictures (taylor), what it would lose after the other channels stood in for "
+        "it (obs), or a draw (random, to compare with). auto: obs with a data set of the model's classes, else scale.",
         choices=IMPORTANCES,
         headline=True,
     )
     prune_scope: str = option(
         GLOBAL, "Whether channels are ranked over the whole network or in each layer.", choices=(GLOBAL, PER_LAYER)
     )
-    keep_at_least: float = option(0.1, "Share of each layer's channels that stays whatever its rank.", least=0, most=1)
+    keep_at_least: float | None = option(
+        None,
+        "Share of each layer's channels that stays whatever its rank; by default .5 with importance obs, less where "
+        "what is asked for needs it, and .1 with the others.",
+        least=0,
+        most=1,
+    )
     exact_only: bool = option(
         False, "Take out no channel whose remaining value cannot be carried on exactly (padded 3 x 3 readers)."
     )
     reestimate_pictures: int = option(
         64,
         "Pictures of the split train on which batch-norm statistics are measured anew, with a data set; 0: none.",
+        least=0,
+    )
+    refit_pictures: int = option(
+        64,
+        "Pictures of the split train by which the kernels that are left are fitted to stand in for what went, with a "
+        "data set; 0: none.",
         least=0,
     )
     prune_seed: int = option(0, "Of the importance random and of the draw of pictures.", least=0)

@@ -5,10 +5,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from traffic_yolo.compression.options import AUTO, TAYLOR, PruneOptions
-from traffic_yolo.compression.prune_network import Measure, Pruned, network_size, prune_network
+from traffic_yolo.compression.loss_changes import measure_loss_changes
+from traffic_yolo.compression.options import AUTO, BY_LOSS, PruneOptions
+from traffic_yolo.compression.planes import PICTURES, measure_planes
+from traffic_yolo.compression.prune_network import NO_PICTURES, Measures, Pruned, network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
-from traffic_yolo.compression.taylor import measure_loss_changes
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import OptionsError, TrainingError
@@ -24,11 +25,11 @@ from traffic_yolo.training.options import DEFAULT_LOSS
 def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: DataSet | None) -> PrunedFrom:
     """Prunes a model and writes what training goes on from into the folder `out`, which is made; no ONNX file.
 
-    `data`: where batch-norm is measured anew, and what channels matter to the loss; None: nowhere. Raises
+    `data`: on whose pictures channels are ranked, kernels fitted and batch-norm measured anew; None: nowhere. Raises
     `OptionsError` for a network that cannot be pruned so, or a goal that cannot be reached.
     """
     network = Network.read(parent.cfg_path, parent.weights_path).eval()
-    pruned = prune_network(network, options, _measure(parent, network, options, data))
+    pruned = prune_network(network, options, _measures(parent, network, options, data))
     pictures = 0
     if data is not None and options.reestimate_pictures:
         with stage("measuring batch-norm anew"):
@@ -47,31 +48,36 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
     return document
 
 
-def _measure(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> Measure | None:
-    """What measures how channels matter to the loss on training pictures; None where auto has to do without.
+def _measures(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> Measures:
+    """What can be measured on training pictures; without the loss where auto has to do without.
 
-    Raises, where taylor is asked for, `OptionsError` for a model of other classes than the data set's and
+    Raises, where taylor or obs is asked for, `OptionsError` for a model of other classes than the data set's and
     `TrainingError` for heads that have no loss here.
     """
-    if data is None or options.importance not in (AUTO, TAYLOR):
-        return None
-    is_asked_for = options.importance == TAYLOR
+    if data is None:
+        return NO_PICTURES
+    pictures = options.refit_pictures or PICTURES
+    planes = partial(measure_planes, network, data, pictures=pictures, seed=options.prune_seed)
+    is_auto = options.importance == AUTO
+    if is_auto and not data.split("train"):
+        return NO_PICTURES if not options.refit_pictures else Measures(planes=planes)
+    if options.importance not in BY_LOSS:
+        return Measures(planes=planes)
     if data.classes != parent.classes:
-        if is_asked_for:
+        if not is_auto:
             raise OptionsError(
-                f"importance=taylor: expected a model of the data set's classes ({', '.join(data.classes)}), found "
-                f"{', '.join(parent.classes)} in {parent.path}; cut and train it first, or give importance scale"
+                f"importance={options.importance}: expected a model of the data set's classes "
+                f"({', '.join(data.classes)}), found {', '.join(parent.classes)} in {parent.path}; cut and train it "
+                "first, or give importance scale"
             )
-        return None
-    if not is_asked_for and not data.split("train"):
-        return None
+        return Measures(planes=planes)
     try:
         check_heads(network.heads, network.cfg.net, kind=DEFAULT_LOSS)
     except TrainingError:
-        if is_asked_for:
+        if not is_auto:
             raise
-        return None
-    return partial(measure_loss_changes, network, data, seed=options.prune_seed)
+        return Measures(planes=planes)
+    return Measures(partial(measure_loss_changes, network, data, seed=options.prune_seed), planes)
 
 
 def _document(
@@ -81,7 +87,7 @@ def _document(
         parent_weights_sha256=parent.sha256(WEIGHTS_NAME),
         parent_cfg_sha256=parent.sha256(CFG_NAME),
         weights_sha256=weights_sha256,
-        options={**asdict(options), "importance": pruned.importance},
+        options={**asdict(options), "importance": pruned.importance, "keep_at_least": pruned.keep_at_least},
         before=network_size(network.cfg),
         after=network_size(pruned.network.cfg),
         latency_ms=pruned.latency_ms,
@@ -91,5 +97,7 @@ def _document(
         units=pruned.units,
         free_units=pruned.free_units,
         reestimated_on=pictures,
+        refitted_on=pruned.refitted_on,
+        refits=tuple((each.layer, each.lost, each.left) for each in pruned.refits),
         warnings=pruned.warnings,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,17 @@ from numpy.typing import NDArray
 from traffic_yolo.compression import latency
 from traffic_yolo.compression.carry import CarryError, inexact_units, take_out
 from traffic_yolo.compression.choice import least_important, smallest_ratio
-from traffic_yolo.compression.importance import check_batch_norm, families, importance
+from traffic_yolo.compression.importance import Family, check_batch_norm, families, importance
 from traffic_yolo.compression.latency_table import LatencyTable
+from traffic_yolo.compression.loss_changes import LossChanges
 from traffic_yolo.compression.masking import scales_of
 from traffic_yolo.compression.options import (
     AUTO,
     BLOCKS,
     GLOBAL,
+    KEPT,
+    KEPT_BY_OBS,
+    OBS,
     RANDOM,
     REGULAR,
     REGULAR_MULTIPLE,
@@ -24,9 +29,11 @@ from traffic_yolo.compression.options import (
     TAYLOR,
     PruneOptions,
 )
-from traffic_yolo.compression.taylor import LossChanges
+from traffic_yolo.compression.planes import Planes
+from traffic_yolo.compression.refit import Refit, refit
+from traffic_yolo.compression.surgeon import surgeon_order
 from traffic_yolo.darknet.cfg import Cfg
-from traffic_yolo.darknet.channel_ties import channel_ties
+from traffic_yolo.darknet.channel_ties import ChannelTies, channel_ties
 from traffic_yolo.darknet.freeze_plan import FROZEN, read_freeze_plan
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.network_sections import read_sections
@@ -37,18 +44,33 @@ from traffic_yolo.darknet.surgery_channels import cfg_without_channels
 from traffic_yolo.errors import NothingToPruneError, OptionsError
 from traffic_yolo.pruned_from import LayerChange, NetworkSize
 
+NEARLY = 0.9  # of the channels asked for: multiples of 8 leave some more
 EQUAL_SCALES = 0.01  # scales that differ by less, as a share of the largest, rank nothing: untrained ones are all 1
 
 Sections = list[Any]
-Measure = Callable[[], LossChanges]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What can be measured on training pictures, once it is known that something may go; None: nothing can.
+
+    `loss` needs labels of the network's classes, `planes` only pictures.
+    """
+
+    loss: Callable[[], LossChanges] | None = None
+    planes: Callable[[], Planes] | None = None
+
+
+NO_PICTURES = Measures()
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A pruned network and what became of it; `errors` as of `carry`.
+    """A pruned network and what became of it; `errors` as of `carry`, of the layers that were not fitted (`refits`).
 
     `latency_ms`: before and after; predicted where a table was given, measured where milliseconds were the goal, else
-    None. `importance`: what was ranked by, auto resolved. `warnings`: what a user should know, a line each.
+    None. `importance`: what was ranked by, auto resolved, and `keep_at_least` likewise, None of blocks. `refits`:
+    measured on `refitted_on` pictures. `warnings`: what a user should know, a line each.
     """
 
     network: Network
@@ -59,28 +81,32 @@ class Pruned:
     free_units: int
     latency_ms: tuple[float, float] | None = None
     importance: str = SCALE
+    refits: tuple[Refit, ...] = ()
+    refitted_on: int = 0
+    keep_at_least: float | None = None
     warnings: tuple[str, ...] = ()
 
 
-def prune_network(network: Network, options: PruneOptions, measure: Measure | None = None) -> Pruned:
+def prune_network(network: Network, options: PruneOptions, measures: Measures = NO_PICTURES) -> Pruned:
     """`network` (in eval mode) pruned; raises as `prune`.
 
-    `measure`: gives what importance taylor goes by, and auto where it is given; called once it is known that something
-    may go. Raises `OptionsError` for importance taylor without it.
+    Importance taylor goes by `measures.loss`, obs by both measures, auto is obs where there are both. Raises
+    `OptionsError` where what is asked for is not there.
     """
     check_batch_norm(network)
     if options.importance == AUTO:
-        options = replace(options, importance=SCALE if measure is None else TAYLOR)
-    if options.importance != TAYLOR:
-        measure = None
-    elif measure is None:
-        raise OptionsError("importance=taylor: goes by training pictures; give --dataset, or importance scale")
+        can_tell = measures.loss is not None and measures.planes is not None
+        options = replace(options, importance=OBS if can_tell else SCALE)
+    if options.importance in (TAYLOR, OBS) and measures.loss is None:
+        raise OptionsError(
+            f"importance={options.importance}: goes by training pictures; give --dataset, or importance scale"
+        )
     given = read_table(options.latency_table, network) if options.latency_table else None
     if options.prune_kind == BLOCKS:
-        pruned = _without_blocks(network, options, measure)
+        pruned = _without_blocks(network, options, measures)
     else:
         measured = latency.measure(network) if options.latency_ms is not None and given is None else None
-        pruned = _without_channels(network, options, given or measured, measure)
+        pruned = _without_channels(network, options, given or measured, measures)
     if given is not None:
         parents = layers_left(len(network.sections), [(block.first, block.last) for block in pruned.blocks])
         times = (given.predict(network.sections), given.predict(pruned.network.sections, parents=parents))
@@ -123,7 +149,7 @@ def _frozen(network: Network) -> frozenset[int]:
 
 
 def _without_channels(
-    network: Network, options: PruneOptions, table: LatencyTable | None, measure: Measure | None
+    network: Network, options: PruneOptions, table: LatencyTable | None, measures: Measures
 ) -> Pruned:
     ties = channel_ties(network.sections)
     found = families(network, ties, frozen=_frozen(network))
@@ -137,24 +163,18 @@ def _without_channels(
             )
         found = tuple(family.without(inexact) for family in found)
         found = tuple(family for family in found if len(family.units))
-    changes = None if measure is None else measure()
-    matters = importance(network, ties, options.importance, seed=options.prune_seed, changes=changes)
+    planes = measures.planes() if measures.planes and (options.importance == OBS or options.refit_pictures) else None
+    changes = _changes(options, measures)
+
+    def ranks(kept: float) -> NDArray[np.float64]:
+        if options.importance != OBS:
+            return importance(network, ties, options.importance, seed=options.prune_seed, changes=changes)
+        assert planes is not None, "obs goes by measured planes"
+        assert changes is not None, "obs goes by measured changes"
+        return surgeon_order(network, ties, found, planes, changes, keep_at_least=kept)
+
+    units, matters, kept = _chosen(network, ties, options, table, found, ranks)
     warnings = _warnings(network, options, matters[np.concatenate([family.units for family in found])])
-
-    def chosen(ratio: float) -> frozenset[int]:
-        return least_important(
-            found,
-            matters,
-            ratio,
-            is_global=options.prune_scope == GLOBAL,
-            multiple=REGULAR_MULTIPLE if options.prune_kind == REGULAR else 1,
-            keep_at_least=options.keep_at_least,
-        )
-
-    def sections_at(ratio: float) -> Sections:
-        return read_sections(cfg_without_channels(network.cfg, network.sections, ties, chosen(ratio)))
-
-    units = chosen(_ratio(network, options, table, sections_at))
     if not units:
         raise NothingToPruneError(
             f"{network.cfg.file}: nothing to take out: prune_ratio, keep_at_least and prune_kind leave every channel; "
@@ -166,15 +186,78 @@ def _without_channels(
         for section, after in zip(network.sections, carried.network.sections, strict=True)
         if isinstance(section, ConvolutionalSection)
     )
-    return Pruned(carried.network, layers, carried.errors, (), len(units), len(free), warnings=warnings)
+    refits: tuple[Refit, ...] = ()
+    if planes is not None and options.refit_pictures:
+        refits = tuple(refit(network, carried.network, ties, units, planes))
+    fitted = {each.layer for each in refits}
+    return Pruned(
+        carried.network,
+        layers,
+        tuple(error for error in carried.errors if error.layer not in fitted),
+        (),
+        len(units),
+        len(free),
+        refits=refits,
+        refitted_on=planes.pictures if planes is not None and refits else 0,
+        keep_at_least=kept,
+        warnings=warnings,
+    )
 
 
-def _without_blocks(network: Network, options: PruneOptions, measure: Measure | None) -> Pruned:
+def _chosen(
+    network: Network,
+    ties: ChannelTies,
+    options: PruneOptions,
+    table: LatencyTable | None,
+    found: Sequence[Family],
+    ranks: Callable[[float], NDArray[np.float64]],
+) -> tuple[frozenset[int], NDArray[np.float64], float]:
+    """The units that go, their ranks, and the share of each layer that stays: the largest that allows what is asked.
+
+    `ranks`: (num_units,), given the share of each layer that stays.
+    """
+    shares = KEPT_BY_OBS if options.importance == OBS else KEPT
+    if options.keep_at_least is not None:
+        shares = (options.keep_at_least,)
+    free = sum(len(family.units) for family in found)
+    for kept in shares:
+        matters = ranks(kept)
+        chosen = partial(
+            least_important,
+            found,
+            matters,
+            is_global=options.prune_scope == GLOBAL,
+            multiple=REGULAR_MULTIPLE if options.prune_kind == REGULAR else 1,
+            keep_at_least=kept,
+        )
+
+        def sections_at(ratio: float, chosen: Callable[[float], frozenset[int]] = chosen) -> Sections:
+            return read_sections(cfg_without_channels(network.cfg, network.sections, ties, chosen(ratio)))
+
+        try:
+            ratio = _ratio(network, options, table, sections_at)
+        except OptionsError:
+            if kept == shares[-1]:
+                raise
+            continue
+        units = chosen(ratio)
+        has_goal = options.bflops_ratio is not None or options.latency_ms is not None
+        if has_goal or kept == shares[-1] or len(units) >= NEARLY * ratio * free:
+            break
+    return units, matters, kept
+
+
+def _changes(options: PruneOptions, measures: Measures) -> LossChanges | None:
+    """What the importance goes by, measured now; None where it goes by something else."""
+    return measures.loss() if measures.loss is not None and options.importance in (TAYLOR, OBS) else None
+
+
+def _without_blocks(network: Network, options: PruneOptions, measures: Measures) -> Pruned:
     frozen = _frozen(network)
     blocks = [block for block in residual_blocks(network.sections) if not frozen & set(block.layers)]
     if not blocks:
         raise OptionsError(f"{network.cfg.file}: no residual block can be taken out; prune channels (prune_kind)")
-    changes = None if measure is None else measure()
+    changes = _changes(options, measures)
     matters = np.array([_block_importance(network, block, options, changes) for block in blocks])
     order = np.argsort(matters, kind="stable").tolist()
 

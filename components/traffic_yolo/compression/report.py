@@ -154,6 +154,14 @@ def _pruning_sections(pruned: PrunedFrom) -> Iterator[tuple[str, str]]:
         )
         errors = [(layer, f"{bound:.3g}", f"{share:.0%}") for layer, bound, share in pruned.carry_errors]
         yield "Where that is not exact", table(("layer", "bound", "share of pixels"), errors, caption=caption)
+    if pruned.refits:
+        caption = (
+            f"Kernels were fitted on {pruned.refitted_on} pictures to stand in for what went: of the variance of a "
+            "layer's outputs, what would be lost without the fit and what is lost with it, as if the pixels under a "
+            "kernel varied on their own."
+        )
+        fits = [(layer, f"{lost:.1%}", f"{left:.1%}") for layer, lost, left in pruned.refits]
+        yield "What the other channels stand in for", table(("layer", "without", "with"), fits, caption=caption)
 
 
 def _sizes(models: tuple[ModelFolder, ModelFolder]) -> tuple[NetworkSize, NetworkSize]:

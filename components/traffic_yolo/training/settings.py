@@ -7,6 +7,7 @@ from typing import Any
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.errors import OptionsError
 from traffic_yolo.options import described, flag_of
+from traffic_yolo.pruned_from import is_just_pruned
 from traffic_yolo.training.augment import Augmentation
 from traffic_yolo.training.augmentation_settings import augmentation_of
 from traffic_yolo.training.batch_norm import BatchNormPolicy
@@ -15,6 +16,7 @@ from traffic_yolo.training.layer_plan import LayerPlan
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.plan import FineTunePlan
 from traffic_yolo.training.recipe import (
+    AFTER_PRUNING,
     BATCH,
     Known,
     Numbers,
@@ -124,6 +126,8 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
 
 
 def _recipe_plan(options: TrainingOptions, num_pictures: int) -> FineTunePlan:
+    if is_just_pruned(options.weights):
+        return AFTER_PRUNING
     return fine_tuning_plan(options.max_batches or fine_tuning_updates(num_pictures, options.batch or BATCH))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traffic_yolo._version import __version__
-from traffic_yolo.compression.options import AUTO, TAYLOR, PruneOptions
+from traffic_yolo.compression.options import BY_LOSS, PruneOptions
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import NothingToPruneError
 from traffic_yolo.model_folder import CFG_NAME, CLASSES_NAME, WEIGHTS_NAME, ModelFolder
@@ -77,7 +77,7 @@ def pruning_key(parent: ModelFolder, data: DataSet, pruning: PruneOptions) -> Ke
     if pruning.latency_table:
         options["latency_table"] = sha256_of_file(existing_path(pruning.latency_table, what="latency_table"))
     hashes = {name: parent.sha256(name) for name in FILES if (parent.path / name).is_file()}
-    looks_at_data = pruning.reestimate_pictures or pruning.importance in (AUTO, TAYLOR)
+    looks_at_data = pruning.reestimate_pictures or pruning.refit_pictures or pruning.importance in BY_LOSS
     measured_on = {"data": data.fingerprint} if looks_at_data else {}
     own = {"version": __version__, "code": code_fingerprint(PRUNING_CODE)}
     return {**options, **hashes, **measured_on, **library_versions(), **own}

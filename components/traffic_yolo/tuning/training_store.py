@@ -17,6 +17,7 @@ from pathlib import Path
 from traffic_yolo._version import __version__
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.protocol import detections_name
+from traffic_yolo.pruned_from import is_just_pruned
 from traffic_yolo.storage import AnyPath, existing_path, sha256_of_file
 from traffic_yolo.storage.lease import LeaseTiming
 from traffic_yolo.training.options import TrainingOptions
@@ -79,6 +80,8 @@ def training_key(data: DataSet, training: TrainingOptions) -> dict[str, str | in
     for name in FILE_OPTIONS:
         if options[name]:
             options[name] = sha256_of_file(existing_path(options[name], what=name))
+    if training.weights:  # what a recipe trains hangs on it
+        options["is_just_pruned"] = is_just_pruned(training.weights)
     if training.teacher:
         options["teacher"] = TeacherFiles.find(training.teacher).sha256
     return {

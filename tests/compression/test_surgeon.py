@@ -1,0 +1,135 @@
+"""The importance `obs`: what goes first is what the others can stand in for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.compression.test_refit import MADE, network_of, told_by_others
+
+from traffic_yolo.compression import surgeon
+from traffic_yolo.compression.importance import families
+from traffic_yolo.compression.loss_changes import LossChanges
+from traffic_yolo.compression.masking import batch_norm_of
+from traffic_yolo.compression.planes import Planes
+from traffic_yolo.compression.surgeon import _Reader, surgeon_order
+from traffic_yolo.darknet.channel_ties import channel_ties
+from traffic_yolo.darknet.network import Network
+
+
+def changes_of(network: Network, by_output: float = 1.0) -> LossChanges:
+    """All errors cost alike, and no scale moves the loss."""
+    zeros = {
+        section.index: np.zeros((1, section.output.channels))
+        for section, layer in zip(network.sections, network.layers, strict=True)
+        if batch_norm_of(layer) is not None
+    }
+    costs = {
+        section.index: np.full(section.output.channels, by_output)
+        for section in network.sections
+        if section.section.name == "convolutional"
+    }
+    return LossChanges(zeros, zeros, costs)
+
+
+def planes_of(network: Network, covariance: np.ndarray, layer: int) -> Planes:
+    """`covariance` of what `layer` reads, unit variances of everything else."""
+    found = {
+        section.index: np.eye(section.input.channels)
+        for section in network.sections
+        if section.section.name == "convolutional"
+    }
+    return Planes({index: np.zeros(len(each)) for index, each in found.items()}, found | {layer: covariance}, 1)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3))
+def test_what_planes_cost_one_after_another_is_what_least_squares_loses(seed: int, size: int):
+    draw = np.random.default_rng(seed)
+    kernels, costs = draw.normal(size=(4, 6, size, size)), draw.uniform(0.1, 2, 4)
+    planes = draw.normal(size=(6, 40)) * draw.uniform(0.1, 3, (6, 1))
+    covariance = np.cov(planes, bias=True)
+    reader = _Reader.of(kernels, np.arange(6), covariance, costs)
+    ridged = covariance + surgeon.RIDGE * np.trace(covariance) / 6 * np.eye(6)
+    gone: list[int] = []
+    lost = 0.0
+    for position in draw.permutation(6).tolist()[:5]:
+        lost += reader._costs()[position]
+        reader.remove(position)
+        gone.append(position)
+        stays = [place for place in range(6) if place not in gone]
+        apart = ridged[np.ix_(gone, gone)] - ridged[np.ix_(gone, stays)] @ np.linalg.solve(
+            ridged[np.ix_(stays, stays)], ridged[np.ix_(stays, gone)]
+        )
+        rows = kernels.transpose(0, 2, 3, 1)[..., gone]
+        expected = np.einsum("fyxg,gh,fyxh,f->", rows, apart, rows, costs)
+        assert lost == pytest.approx(expected, rel=1e-6)
+
+
+def test_of_two_planes_that_tell_the_same_one_goes_first_and_the_other_last():
+    network = network_of(MADE)
+    twins, ties = [1, 5], channel_ties(network.sections)
+    network.layers[1].get_parameter("conv.weight").data.fill_(1.0)
+    covariance = np.eye(8)
+    covariance[1, 5] = covariance[5, 1] = 1.0
+    order = surgeon_order(
+        network, ties, families(network, ties), planes_of(network, covariance, 1), changes_of(network)
+    )[ties.outputs[0]]
+    assert sorted(order[twins].tolist()) == [0, 8]  # of eight the last one stays, and counts as after all others
+    assert np.isnan(order).sum() == 0
+
+
+def test_a_plane_that_others_tell_goes_before_weaker_ones():
+    network = network_of(MADE)
+    unit, ties = told_by_others(network), channel_ties(network.sections)
+    made = np.random.default_rng(0).normal(size=(8, 500))
+    made[5] = 2 * made[1] - made[3]
+    network.layers[1].get_parameter("conv.weight").data.fill_(1.0)
+    order = surgeon_order(
+        network, ties, families(network, ties), planes_of(network, np.cov(made), 1), changes_of(network)
+    )
+    assert order[unit] == 0 or np.nanargmin(order) in [ties.outputs[0][place] for place in (1, 3)]
+    assert np.nanvar(made[5]) > 2  # the largest of all: its scale or norm would have kept it
+
+
+def test_what_costs_the_loss_nothing_goes_before_what_does():
+    network = network_of(MADE + MADE)
+    ties, changes = channel_ties(network.sections), changes_of(network)
+    changes.by_output[1][:] = 0.0  # errors in layer 1, which reads layer 0
+    order = surgeon_order(network, ties, families(network, ties), planes_of(network, np.eye(8), 1), changes)
+    assert max(order[ties.outputs[0]][order[ties.outputs[0]] < 14]) < min(order[ties.outputs[1]])
+
+
+def test_of_equal_costs_the_one_that_saves_more_bflops_goes_first():
+    wide = MADE + "[maxpool]\nsize=4\nstride=4\n" + MADE
+    network = network_of(wide)
+    ties = channel_ties(network.sections)
+    for index in (2, 3):
+        network.layers[index].get_parameter("conv.weight").data.fill_(0.1)
+    order = surgeon_order(network, ties, families(network, ties), planes_of(network, np.eye(8), 2), changes_of(network))
+    assert order[ties.outputs[0]].min() == 0  # layer 0 has sixteen times the pixels of layer 2
+    assert order[ties.outputs[0]].max() <= order[ties.outputs[2]].max()
+
+
+def test_a_share_of_each_layer_stays_and_comes_last():
+    network = network_of(MADE)
+    ties = channel_ties(network.sections)
+    order = surgeon_order(
+        network,
+        ties,
+        families(network, ties),
+        planes_of(network, np.eye(8), 1),
+        changes_of(network),
+        keep_at_least=0.5,
+    )[ties.outputs[0]]
+    assert sorted(order.tolist()) == [0, 1, 2, 3, 8, 8, 8, 8]
+
+
+def test_channels_that_a_connected_layer_reads_have_their_change_of_the_loss():
+    square = "[net]\nwidth=32\nheight=32\nchannels=3\n"
+    network = network_of(MADE + "[connected]\noutput=4\nactivation=linear\n", net=square)
+    ties = channel_ties(network.sections)
+    by_scale = np.zeros((1, 8))
+    by_scale[0] = [3, 1, 2, 8, 7, 6, 5, 4]
+    changes = LossChanges({0: by_scale}, {0: by_scale}, {0: np.ones(8)})
+    planes = Planes({0: np.zeros(3)}, {0: np.eye(3)}, 1)
+    order = surgeon_order(network, ties, families(network, ties), planes, changes)[ties.outputs[0]]
+    assert order.argsort(kind="stable").tolist() == [1, 2, 0, 7, 6, 5, 4, 3]
