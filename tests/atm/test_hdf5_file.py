@@ -189,6 +189,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         Recording(tmp_path / "a.h5")
 
 
+@pytest.mark.long
 def test_inspection_looks_at_odd_recordings_and_goes_on(tmp_path: Path) -> None:
     for number, odd in enumerate(ODD.values()):
         odd.change(write_good(tmp_path / f"20210901_site{number}" / f"20210901{number:06d}_0.h5", seed=number))

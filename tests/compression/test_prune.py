@@ -15,9 +15,11 @@ from traffic_yolo.compression.loss_changes import LossChanges
 from traffic_yolo.compression.options import PruneOptions
 from traffic_yolo.compression.planes import measure_planes
 from traffic_yolo.compression.prune import prune
+from traffic_yolo.compression.prune_files import write_pruned
 from traffic_yolo.compression.prune_network import Measures, Pruned, network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
 from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.freeze_plan import FreezePlan, read_freeze_plan
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.surgery_fuse import without_batch_norm
 from traffic_yolo.dataset.data_set import DataSet
@@ -265,6 +267,19 @@ def test_the_folder_is_a_model_folder_that_says_what_it_was(pruned_folder: Path,
     assert model.onnx_path.is_file()
     assert TrainedOn.read(pruned_folder / "trained_on.json").start_weights_sha256 == record.parent_weights_sha256
     assert json.loads((pruned_folder / "export.json").read_text())["sha256"][PRUNED_NAME] == model.sha256(PRUNED_NAME)
+
+
+def test_freezes_that_end_do_not_hold_up_the_training_that_follows(untrained_model: Path, tmp_path: Path):
+    model = shutil.copytree(untrained_model, tmp_path / "model")
+    cfg = Cfg.read(model / "model.cfg")
+    cfg.net.set("max_batches", 400)
+    cfg.layers[0].set("stopbackward", 1)
+    for layer, updates in ((2, 200), (4, 400)):
+        cfg.layers[layer].set("dont_update", updates)
+    cfg.write(model / "model.cfg")
+    write_pruned(ModelFolder.open(model), tmp_path / "pruned", PruneOptions(), None)
+    found = Cfg.read(tmp_path / "pruned" / "model.cfg")
+    assert read_freeze_plan(found) == FreezePlan({0: 1}, {4: 400})
 
 
 def test_a_refusal_leaves_nothing_behind(untrained_model: Path, tmp_path: Path):

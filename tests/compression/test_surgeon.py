@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compression.test_refit import MADE, network_of, told_by_others
 
@@ -41,6 +41,7 @@ def planes_of(network: Network, covariance: np.ndarray, layer: int) -> Planes:
     return Planes({index: np.zeros(len(each)) for index, each in found.items()}, found | {layer: covariance}, 1)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_what_planes_cost_one_after_another_is_what_least_squares_loses(seed: int, size: int):
     draw = np.random.default_rng(seed)

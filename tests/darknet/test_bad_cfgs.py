@@ -137,6 +137,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.long
 def test_a_small_cfg_that_asks_for_gigabytes_takes_no_memory_with_a_small_weights_file(tmp_path):
     """1.5 GB of kernels, and 52 bytes of weights: the sizes are compared before the layers are built."""
     text = SMALL_CFGS["v4-tiny"].replace("filters=8", "filters=6500").replace("filters=4\n", "filters=6500\n", 1)

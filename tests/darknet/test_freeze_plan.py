@@ -92,3 +92,9 @@ def test_plans_that_cannot_be_are_refused(small_cfg):
     cfg.layers[1].set("stopbackward", "yes")
     with pytest.raises(DarknetFormatError, match="stopbackward: expected a whole number, found 'yes'"):
         read_freeze_plan(cfg)
+
+
+def test_what_lasts_is_what_no_update_of_the_run_ends():
+    plan = FreezePlan({3: 1, 4: 800, 5: 1000}, {6: 50, 7: 1000, 8: NEVER}, frozenset([1]))
+    assert plan.for_good(max_batches=1000) == FreezePlan({3: 1, 5: 1000}, {7: 1000, 8: NEVER}, frozenset([1]))
+    assert plan.for_good(max_batches=0) == FreezePlan({3: 1}, {8: NEVER}, frozenset([1]))

@@ -288,6 +288,7 @@ def test_options_without_sense_are_refused(share: Any, tmp_path: Path, options: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_real_recordings_convert_with_every_box_that_their_readme_states(reference: Path, tmp_path: Path) -> None:
     traffic = reference / "traffic"
     options = ConvertOptions(source=str(traffic / "recordings"), labels=str(traffic / "human_labels.json"))

@@ -118,6 +118,7 @@ def test_another_split_can_be_evaluated(untrained_model: Path, small_data_set: P
     assert not (tmp_path / "out" / "detections_test.npz").exists()  # nobody asked for it
 
 
+@pytest.mark.long
 def test_what_lies_there_is_reused_and_what_is_wanted_besides_is_made(
     evaluated: EvaluationSummary,
     untrained_model: Path,

@@ -93,6 +93,7 @@ def test_an_experiment_passes_every_option_that_is_not_at_its_default() -> None:
     assert {"mosaic": 0.25, "workers": 3, "precision": "bfloat16", "ema_alpha": 0.0}.items() <= arguments.items()
 
 
+@pytest.mark.long
 def test_a_new_option_appears_in_the_component_and_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
     added = dataclasses.make_dataclass(
         "Added",

@@ -105,6 +105,7 @@ def test_public_weights_stay_known_when_their_classes_are_cut(
     assert record.provenance["verdict"] == "not seen"
 
 
+@pytest.mark.long
 def test_another_input_size_leaves_the_weights_alone(untrained_model: Path, tmp_path: Path) -> None:
     import_model(choice(untrained_model, width=192, height=128), tmp_path / "model")
     assert ModelFolder.open(tmp_path / "model").network_hw == (128, 192)

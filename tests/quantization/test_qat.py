@@ -61,6 +61,7 @@ def folded(model: Path) -> Network:
     return without_batch_norm(Network.read(model / "model.cfg", model / "model.weights"))
 
 
+@pytest.mark.long
 def test_it_computes_what_the_file_computes(model: Path, folded: Network, tmp_path: Path) -> None:
     found = convolutions(read_float_graph(model / "model.onnx"), where=model)
     chosen = [each for each in found if not each.is_output]

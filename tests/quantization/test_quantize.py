@@ -30,6 +30,7 @@ def run(capsys: pytest.CaptureFixture[str], text: str, **places: Path) -> tuple[
     return int(caught.value.code or 0), said.out, said.err
 
 
+@pytest.mark.long
 def test_files_load_where_they_are_meant_to_and_the_table_tells_what_they_cost(
     model: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -337,7 +337,7 @@ def test_every_key_that_is_obeyed_is_tried_here() -> None:
     assert all(change_of(changes[-1])[1] == key for (_, key), changes in CHANGES.items())
 
 
-@pytest.mark.many(15)
+@pytest.mark.many(8)
 @pytest.mark.parametrize(("section", "key"), CHANGES, ids=lambda value: str(value))
 def test_a_key_that_is_obeyed_changes_what_is_learnt(train: Train, section: str, key: str) -> None:
     *around, change = CHANGES[section, key]

@@ -43,7 +43,7 @@ def loss(head: YoloHead, inputs: torch.Tensor, wanted: Truths = CROWD) -> Loss:
     return YoloLoss([head], NET, kind="exact", max_batches=9)([inputs], wanted, network_wh=(32, 32), iteration=0)
 
 
-@pytest.mark.many(3)
+@pytest.mark.many(1)
 @pytest.mark.parametrize(
     "changes",
     [

@@ -195,18 +195,18 @@ def test_own_rate_below_0_is_refused(layer_plan: Callable[..., LayerPlan]) -> No
 
 
 @pytest.mark.parametrize("text", ["heads", "neck_and_heads", "from:6", "heads@3,neck_and_heads@4,all"])
-def test_exported_keys_freeze_what_the_plan_froze(
+def test_exported_keys_freeze_what_the_plan_never_trained(
     tiny_cfg: Path, layer_plan: Callable[..., LayerPlan], text: str
 ) -> None:
     plan = layer_plan(text, given=True)
     cfg = write_freeze_plan(Cfg.read(tiny_cfg), plan.exported())
     weighted = {0, 1, 2, 3, 6, 7}
     assert read_freeze_plan(cfg) == plan.exported()
-    for iteration in (0, 2, 3, 6, 7, 100):
+    for iteration in (0, 100):  # nothing waits: it did
         again = LayerPlan(
             Network.from_cfg(cfg), plan=FineTunePlan.parse("all"), obey_freeze_keys=True, batch_norm=BatchNormPolicy()
         )
-        assert again.at(iteration).trainable & weighted == plan.at(iteration).trainable & weighted, iteration
+        assert again.at(iteration).trainable & weighted == plan.at(100).trainable & weighted, iteration
 
 
 def test_frozen_tensors_are_proved_unchanged(tiny_cfg: Path) -> None:

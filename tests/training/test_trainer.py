@@ -193,6 +193,7 @@ def test_resuming_with_other_options_is_refused(rectangles: Path, tmp_path: Path
         train(rectangles, tmp_path / "run", replace(options, seed=1), resume=True)
 
 
+@pytest.mark.long
 def test_resuming_a_finished_run_changes_nothing(rectangles: Path, tmp_path: Path, options: TrainingOptions) -> None:
     first = train(rectangles, tmp_path / "run", options)
     weights = (tmp_path / "run" / "model.weights").read_bytes()

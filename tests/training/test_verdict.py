@@ -67,6 +67,7 @@ def test_word_follows_the_interval(metric: str) -> None:
     assert verdict(few, few, metric).difference.difference.value == 0  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 def test_only_the_classes_of_the_start_are_judged() -> None:
     start, result = found(range(20)), found(range(4), range(24))  # cars lost, buses learnt
     judged = verdict(start, result)

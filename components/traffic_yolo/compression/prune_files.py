@@ -10,6 +10,8 @@ from traffic_yolo.compression.options import AUTO, BY_LOSS, PruneOptions
 from traffic_yolo.compression.planes import PICTURES, measure_planes
 from traffic_yolo.compression.prune_network import NO_PICTURES, Measures, Pruned, network_size, prune_network
 from traffic_yolo.compression.reestimate import reestimate
+from traffic_yolo.darknet.cfg import Cfg
+from traffic_yolo.darknet.freeze_plan import read_freeze_plan, write_freeze_plan
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.errors import OptionsError, TrainingError
@@ -35,7 +37,7 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
         with stage("measuring batch-norm anew"):
             pictures = reestimate(pruned.network, data, pictures=options.reestimate_pictures, seed=options.prune_seed)
     out.mkdir(parents=True)
-    pruned.network.cfg.write(out / CFG_NAME)
+    _cfg_to_train_on(pruned.network.cfg).write(out / CFG_NAME)
     pruned.network.save_weights(out / WEIGHTS_NAME)
     document = _document(parent, network, pruned, options, sha256_of_file(out / WEIGHTS_NAME), pictures)
     document.write(out / PRUNED_NAME)
@@ -46,6 +48,12 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
     else:  # public weights are known by the hash of their file, which is another one now
         TrainedOn("", (), (), parent.path.name, parent.sha256(WEIGHTS_NAME)).write(out / TRAINED_ON_NAME)
     return document
+
+
+def _cfg_to_train_on(cfg: Cfg) -> Cfg:
+    """The cfg without freezes that end during a training: what was lost is in all layers that may ever change."""
+    lasting = read_freeze_plan(cfg).for_good(max_batches=cfg.net.get_int("max_batches", 0))
+    return write_freeze_plan(cfg, lasting)
 
 
 def _measures(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> Measures:

@@ -56,6 +56,15 @@ class FreezePlan:
             return FROZEN
         return STATISTICS_ONLY if self.train_only_bn and index <= max(self.train_only_bn) else TRAINED
 
+    def for_good(self, *, max_batches: int) -> "FreezePlan":
+        """What of it outlasts `max_batches`; without a number in `max_batches` (0), what lasts for ever."""
+        most = max_batches or NEVER
+        return FreezePlan(
+            {index: value for index, value in self.stopbackward.items() if value == 1 or value >= most},
+            {index: value for index, value in self.dont_update.items() if value >= most},
+            self.train_only_bn,
+        )
+
 
 def read_freeze_plan(cfg: Cfg) -> FreezePlan:
     """The plan that stands in a cfg; raises `DarknetFormatError` for values that are no whole numbers."""

@@ -122,19 +122,10 @@ class LayerPlan:
         set_training_mode(network, states.trainable, states.statistics)
 
     def exported(self) -> FreezePlan:
-        """The keys by which Darknet would freeze what this plan freezes, for the cfg that a training delivers.
+        """The keys by which Darknet would leave alone what this plan never trains: of the cfg that a training delivers.
 
-        Layers that wait for a later stage get `dont_update` with the number of updates. Darknet has no key for a layer
-        that stops training, nor for factors of a group: those are left out.
+        A layer that waited for a later stage has none: it is trained by then, and the next training that reads the cfg
+        would let it wait again, for as many updates of a run that may be shorter. Darknet has no key for a layer that
+        stops training, nor for factors of a group: those are left out.
         """
-        if self._plan.trains_everything:
-            return self._of_cfg
-        frozen = darknet_plan(self._sections, self.ever_trainable)
-        waits = dict(frozen.dont_update)
-        for section in self._sections:
-            index = section.index
-            if section.num_weights and index in self.ever_trainable:
-                first = next(n for n, states in enumerate(self._states) if index in states.trainable)
-                if self.changes[first]:
-                    waits[index] = self.changes[first]
-        return FreezePlan(frozen.stopbackward, waits, frozen.train_only_bn)
+        return self._of_cfg if self._plan.trains_everything else darknet_plan(self._sections, self.ever_trainable)

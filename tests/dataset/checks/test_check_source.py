@@ -317,6 +317,7 @@ def test_boxes_removed_from_the_label_file_come_up_with_their_tracks(rendered: P
     assert len(found(after, "track-without-box")) == len(lonely(after, "track"))
 
 
+@pytest.mark.long
 def test_tracks_removed_from_a_recording_come_up_as_boxes(rendered: Path, tmp_path: Path) -> None:
     shutil.copytree(rendered, tmp_path / "nas")
     before = radar_of(rendered, rendered / "human_labels.json")

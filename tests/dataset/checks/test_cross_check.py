@@ -133,6 +133,7 @@ def test_tracks_find_the_boxes_of_their_own_objects(scenes: list[Scene], site: S
     assert wrong <= 0.02 * right
 
 
+@pytest.mark.long
 def test_nothing_is_lonely_where_every_object_has_both(scenes: list[Scene], site: Site) -> None:
     """But for what nobody labels because it is hidden: the cross-check sees boxes, not outlines."""
     tracks = sum(len(scene.actor_of_track) for scene in scenes)

@@ -291,6 +291,7 @@ def test_scored_boxes_never_enter_the_test_split_unless_a_human_corrected_them(s
         assert marks == {("human", None)}
 
 
+@pytest.mark.long
 def test_scored_boxes_train_above_their_confidence_and_keep_it(scored: Path, tmp_path: Path) -> None:
     (scored / "images/6.jpg").write_bytes(jpeg(6))
     content = json.loads((scored / "instances.json").read_text())

@@ -335,6 +335,7 @@ def test_a_second_label_is_a_cause_that_no_gate_holds_against_the_file(
     assert found.problems == ()
 
 
+@pytest.mark.long
 def test_weights_that_are_written_wrongly_cost_an_inference_and_fail(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     save = Network.save_weights
 

@@ -282,6 +282,7 @@ def test_without_a_waterfall_the_folder_and_the_numbers_are_as_before(
     summary.check_waterfall("stop")
 
 
+@pytest.mark.long
 def test_the_component_fails_on_a_stage_once_its_numbers_and_page_are_there(
     model: Path,
     unscaled_dataset: Path,

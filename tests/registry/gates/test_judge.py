@@ -96,7 +96,9 @@ def change_of(published: Published, name: str) -> float:
     return found
 
 
-@pytest.mark.parametrize("at_hand", [False, True], ids=["inferred", "at hand"])
+@pytest.mark.parametrize(
+    "at_hand", [pytest.param(False, id="inferred", marks=pytest.mark.long), pytest.param(True, id="at hand")]
+)
 def test_the_version_in_use_is_measured_as_evaluate_measures_it(
     runs: list[dict[str, Path]], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_hand: bool
 ) -> None:
