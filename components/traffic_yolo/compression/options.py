@@ -13,8 +13,8 @@ GLOBAL, PER_LAYER = "global", "per_layer"
 RUNTIME = "pytorch"  # whose milliseconds a table of layers holds
 # Options of a training that goes on from a pruned model -> the file in its folder
 START_FILES = {"cfg": CFG_NAME, "weights": WEIGHTS_NAME, "weights_names": CLASSES_NAME}
-# Shares of a layer that stay by default. obs weighs each layer as if those before it were whole: where they lose
-# most of their channels that is far from true, so it takes more than half of one only where it must (docs/compression.md)
+# Shares of a layer that stay by default. obs weighs each layer as if those before it were whole. That is far from true
+# where they lose most of their channels, so it takes more than half of a layer only where it must
 KEPT = (0.1,)
 KEPT_BY_OBS = (0.5, 0.4, 0.3, 0.2, 0.1)
 REGULAR_MULTIPLE = 8  # channels: what tensor cores and AVX-512 take at a time
