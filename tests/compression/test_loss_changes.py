@@ -1,6 +1,7 @@
 """What the loss says of channels: the importance `taylor`, what an error costs, and where it cannot be had."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -123,10 +124,12 @@ def test_the_block_that_moves_the_loss_least_goes(small_data_set: Path):
     weak.bias.data.zero_()
     weak.running_mean.zero_()
     measures = Measures(partial(measure_loss_changes, network, data), lambda: pytest.fail("blocks look at no planes"))
-    for importance_ in ("taylor", "obs"):
-        options = PruneOptions(prune_kind="blocks", prune_ratio=0.34, importance=importance_)
-        (gone,) = prune_network(network, options, measures).blocks
+    for asked in ("taylor", "auto"):
+        options = PruneOptions(prune_kind="blocks", prune_ratio=0.34, importance=asked)
+        pruned = prune_network(network, options, measures)
+        (gone,) = pruned.blocks
         assert 5 in gone.layers
+        assert pruned.importance == "taylor"
 
 
 def test_auto_is_obs_with_a_data_set_of_the_models_classes_and_scale_without(
@@ -135,12 +138,13 @@ def test_auto_is_obs_with_a_data_set_of_the_models_classes_and_scale_without(
     data, parent = DataSet.open(small_data_set), ModelFolder.open(untrained_model)
     options = PruneOptions(bflops_ratio=0.3, reestimate_pictures=0)
 
-    def used(name: str, model: ModelFolder, given: DataSet | None) -> object:
-        write_pruned(model, tmp_path / name, options, given)
+    def used(name: str, model: ModelFolder, given: DataSet | None, **changes: object) -> object:
+        write_pruned(model, tmp_path / name, replace(options, **changes), given)
         return PrunedFrom.read(tmp_path / name / PRUNED_NAME).options["importance"]
 
     assert used("with", parent, data) == "obs"
     assert used("without", parent, None) == "scale"
+    assert used("unfitted", parent, data, refit_pictures=0) == "taylor"  # nothing would stand in for what goes
     other = shutil.copytree(untrained_model, tmp_path / "other")
     names = (other / "classes.names").read_text().splitlines()
     (other / "classes.names").write_text("\n".join(names[::-1]) + "\n")

@@ -276,10 +276,12 @@ def test_freezes_that_end_do_not_hold_up_the_training_that_follows(untrained_mod
     cfg.layers[0].set("stopbackward", 1)
     for layer, updates in ((2, 200), (4, 400)):
         cfg.layers[layer].set("dont_update", updates)
+    cfg.layers[6].set("burnin_update", 3)
     cfg.write(model / "model.cfg")
     write_pruned(ModelFolder.open(model), tmp_path / "pruned", PruneOptions(), None)
     found = Cfg.read(tmp_path / "pruned" / "model.cfg")
     assert read_freeze_plan(found) == FreezePlan({0: 1}, {4: 400})
+    assert not any(section.has("burnin_update") for section in found.layers)
 
 
 def test_a_refusal_leaves_nothing_behind(untrained_model: Path, tmp_path: Path):

@@ -311,4 +311,51 @@ TARGETS = (
             Mutant("for its owner alone", "os.chmod(temporary, 0o644)", "os.chmod(temporary, 0o600)"),
         ),
     ),
+    Target(
+        "traffic_yolo.compression.surgeon",
+        (
+            "tests/compression/test_surgeon.py",
+            "tests/compression/test_prune.py::test_obs_takes_more_than_half_of_a_layer_only_where_it_has_to",
+        ),
+        (
+            Mutant(
+                "the kernels' own product twice",
+                "column - 0.5 * column[position] * row",
+                "column - column[position] * row",
+            ),
+            Mutant("weights stay with what went", "        self.weights -= np.outer(row, halved)\n", ""),
+            Mutant(
+                "what went still counts",
+                "        self.inverse -= np.outer(self.inverse[:, position].copy(), row)\n",
+                "",
+            ),
+            Mutant("dearest first", "np.argmin(cost[allowed]", "np.argmax(cost[allowed]"),
+            Mutant("BFLOPs do not count", "cost[allowed] / saved[allowed]", "cost[allowed]"),
+            Mutant("errors cost alike", "np.sqrt(costs)[:, None", "np.ones(len(costs))[:, None"),
+            Mutant("costs add up", "            layer.take_from(cost)\n", ""),
+            Mutant("others do not count among those that stay", "keep_at_least) - family.others", "keep_at_least)"),
+            Mutant("what [connected] reads costs nothing", "is_told[ties.inputs[section.index][0]] = False", "pass"),
+        ),
+    ),
+    Target(
+        "traffic_yolo.compression.refit",
+        ("tests/compression/test_refit.py",),
+        (
+            Mutant("no constant", "    shift = np.einsum", "    shift = 0 * np.einsum"),
+            Mutant("means the wrong way", "[filters] - torch.from_numpy(shift)", "[filters] + torch.from_numpy(shift)"),
+            Mutant(
+                "biases the wrong way", "[filters] + torch.from_numpy(shift)", "[filters] - torch.from_numpy(shift)"
+            ),
+            Mutant("what is left, twice", "combined.T @ between - between.T @ combined", "combined.T @ between"),
+            Mutant("sharers too", "is not None or index in shared", "is not None"),
+        ),
+    ),
+    Target(
+        "traffic_yolo.compression.planes",
+        ("tests/compression/test_refit.py",),
+        (
+            Mutant("means stay in", " - np.outer(means[index], means[index])", ""),
+            Mutant("the last picture alone", "products[index] += product", "products[index] = product"),
+        ),
+    ),
 )

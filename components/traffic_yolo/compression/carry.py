@@ -70,7 +70,7 @@ def take_out(network: Network, ties: ChannelTies, units: Collection[int]) -> Car
                 _add(smaller.layers[section.index], values[kept])
             else:  # one bias for both: what the owner needed
                 values = applied[owner]
-            if (error := _error(section.index, layer, values[kept], field[kept], kept)) is not None:
+            if (error := border_error(section.index, layer, values[kept], field[kept], kept)) is not None:
                 errors.append(error)
     return Carried(smaller, tuple(errors), readers)
 
@@ -153,8 +153,11 @@ def _add(layer: nn.Module, values: Tensor) -> None:
     bias.copy_((bias.double() + values).float())
 
 
-def _error(index: int, layer: nn.Module, values: Tensor, field: Tensor, kept: Tensor) -> CarryError | None:
-    """How far `field` (F, H, W) is from `values` (F,), behind the layer's batch-norm; None where it is not."""
+def border_error(index: int, layer: nn.Module, values: Tensor, field: Tensor, kept: Tensor) -> CarryError | None:
+    """How far `field` (F, H, W) is from `values` (F,), behind the batch-norm of `layer`; None where it is not.
+
+    `kept`: which filters of `layer` these are, (F,).
+    """
     wrong = (field - values[:, None, None]).abs()
     wrong[wrong <= ROUNDING * max(1.0, float(field.abs().max()))] = 0.0
     if not wrong.any():

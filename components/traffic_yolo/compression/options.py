@@ -83,7 +83,8 @@ class PruneOptions:
         AUTO,
         "What says that a channel matters: the scale of its batch-norm, the L1 norm of its kernels, what the loss "
         "would lose with it on training pictures (taylor), what it would lose after the other channels stood in for "
-        "it (obs), or a draw (random, to compare with). auto: obs with a data set of the model's classes, else scale.",
+        "it (obs), or a draw (random, to compare with). auto: with a data set of the model's classes obs, or taylor of "
+        "blocks and without refit_pictures; else scale.",
         choices=IMPORTANCES,
         headline=True,
     )
@@ -107,8 +108,8 @@ class PruneOptions:
     )
     refit_pictures: int = option(
         64,
-        "Pictures of the split train by which the kernels that are left are fitted to stand in for what went, with a "
-        "data set; 0: none.",
+        "Pictures of the split train by which the kernels that are left are fitted to stand in for what went, and "
+        "importance obs weighs that, with a data set; 0: no kernel is fitted.",
         least=0,
     )
     prune_seed: int = option(0, "Of the importance random and of the draw of pictures.", least=0)
@@ -119,5 +120,7 @@ class PruneOptions:
             raise OptionsError("bflops_ratio: latency_ms is another goal; leave one of them out")
         if self.prune_kind == BLOCKS and self.latency_ms is not None:
             raise OptionsError("latency_ms: the table is one of channels; give blocks a prune_ratio or bflops_ratio")
+        if self.prune_kind == BLOCKS and self.importance == OBS:
+            raise OptionsError("importance=obs: ranks channels by what others stand in for; give blocks taylor")
         if self.prune_kind == BLOCKS and self.prune_scope == PER_LAYER:
             raise OptionsError("prune_scope: per_layer ranks channels; blocks are ranked over the network")

@@ -24,10 +24,11 @@ PICTURES = 64  # by default; 128 moved AP50 of a pruned Yolo-Fastest by .003
 
 @dataclass(frozen=True)
 class Planes:
-    """By convolution that sums up all channels it reads: `means` (C,), `covariances` (C, C), float64, over pixels."""
+    """By convolution that sums up all channels it reads: `means` (C,), `covariances` (C, C), float64, over `pixels`."""
 
     means: Mapping[int, NDArray[np.float64]]
     covariances: Mapping[int, NDArray[np.float64]]
+    pixels: Mapping[int, int]
     pictures: int
 
 
@@ -48,8 +49,12 @@ def measure_planes(network: Network, data: DataSet, *, pictures: int = PICTURES,
     """
     found = data.split("train")
     if not found:
-        raise DatasetError(f"{data.root}: no pictures in the split train to measure planes on; give refit_pictures 0")
+        raise DatasetError(
+            f"{data.root}: no pictures in the split train to measure planes on; give importance scale, refit_pictures 0"
+        )
     order = np.random.default_rng(seed).permutation(len(found))[:pictures].tolist()
+    # Of what was read less the means of the first picture: planes far from 0 would lose their variance in float32
+    first: dict[int, Tensor] = {}
     sums: dict[int, NDArray[np.float64]] = {}
     products: dict[int, NDArray[np.float64]] = {}
     pixels: dict[int, int] = {}
@@ -57,13 +62,14 @@ def measure_planes(network: Network, data: DataSet, *, pictures: int = PICTURES,
     def watch(index: int, module: nn.Conv2d) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             read = inputs[0][0].flatten(1)  # (C, pixels)
-            product, total = (read @ read.T).double().cpu().numpy(), read.sum(1).double().cpu().numpy()
-            if index in sums:
-                sums[index] += total
-                products[index] += product
-                pixels[index] += read.shape[1]
-            else:
-                sums[index], products[index], pixels[index] = total, product, read.shape[1]
+            if index not in first:
+                first[index] = read.mean(1, keepdim=True)
+                sums[index], products[index] = np.zeros(len(read)), np.zeros((len(read), len(read)))
+                pixels[index] = 0
+            read = read - first[index]
+            products[index] += (read @ read.T).double().cpu().numpy()
+            sums[index] += read.sum(1).double().cpu().numpy()
+            pixels[index] += read.shape[1]
 
         return module.register_forward_pre_hook(hook)
 
@@ -76,8 +82,9 @@ def measure_planes(network: Network, data: DataSet, *, pictures: int = PICTURES,
     finally:
         for handle in handles:
             handle.remove()
-    means = {index: total / pixels[index] for index, total in sums.items()}
+    moved = {index: total / pixels[index] for index, total in sums.items()}
     covariances = {
-        index: product / pixels[index] - np.outer(means[index], means[index]) for index, product in products.items()
+        index: product / pixels[index] - np.outer(moved[index], moved[index]) for index, product in products.items()
     }
-    return Planes(means, covariances, len(order))
+    means = {index: value + first[index][:, 0].double().cpu().numpy() for index, value in moved.items()}
+    return Planes(means, covariances, pixels, len(order))

@@ -53,7 +53,11 @@ def write_pruned(parent: ModelFolder, out: Path, options: PruneOptions, data: Da
 def _cfg_to_train_on(cfg: Cfg) -> Cfg:
     """The cfg without freezes that end during a training: what was lost is in all layers that may ever change."""
     lasting = read_freeze_plan(cfg).for_good(max_batches=cfg.net.get_int("max_batches", 0))
-    return write_freeze_plan(cfg, lasting)
+    written = write_freeze_plan(cfg, lasting)
+    for section in written.layers:
+        if section.has("burnin_update"):
+            section.remove("burnin_update")
+    return written
 
 
 def _measures(parent: ModelFolder, network: Network, options: PruneOptions, data: DataSet | None) -> Measures:
@@ -64,7 +68,7 @@ def _measures(parent: ModelFolder, network: Network, options: PruneOptions, data
     """
     if data is None:
         return NO_PICTURES
-    pictures = options.refit_pictures or PICTURES
+    pictures = options.refit_pictures or PICTURES  # obs, where it was asked for, goes by them without a fit too
     planes = partial(measure_planes, network, data, pictures=pictures, seed=options.prune_seed)
     is_auto = options.importance == AUTO
     if is_auto and not data.split("train"):

@@ -66,7 +66,7 @@ NO_PICTURES = Measures()
 
 @dataclass(frozen=True)
 class Pruned:
-    """A pruned network and what became of it; `errors` as of `carry`, of the layers that were not fitted (`refits`).
+    """A pruned network and what became of it; `errors` as of `carry`, or of the fits' constants.
 
     `latency_ms`: before and after; predicted where a table was given, measured where milliseconds were the goal, else
     None. `importance`: what was ranked by, auto resolved, and `keep_at_least` likewise, None of blocks. `refits`:
@@ -90,14 +90,15 @@ class Pruned:
 def prune_network(network: Network, options: PruneOptions, measures: Measures = NO_PICTURES) -> Pruned:
     """`network` (in eval mode) pruned; raises as `prune`.
 
-    Importance taylor goes by `measures.loss`, obs by both measures, auto is obs where there are both. Raises
-    `OptionsError` where what is asked for is not there.
+    Importance taylor goes by `measures.loss`, obs by both measures. Raises `OptionsError` where what is asked for is
+    not there.
     """
     check_batch_norm(network)
     if options.importance == AUTO:
-        can_tell = measures.loss is not None and measures.planes is not None
-        options = replace(options, importance=OBS if can_tell else SCALE)
-    if options.importance in (TAYLOR, OBS) and measures.loss is None:
+        options = replace(options, importance=_automatic(options, measures))
+    if (options.importance in (TAYLOR, OBS) and measures.loss is None) or (
+        options.importance == OBS and measures.planes is None
+    ):
         raise OptionsError(
             f"importance={options.importance}: goes by training pictures; give --dataset, or importance scale"
         )
@@ -115,6 +116,14 @@ def prune_network(network: Network, options: PruneOptions, measures: Measures = 
     else:
         times = None
     return replace(pruned, latency_ms=times, importance=options.importance)
+
+
+def _automatic(options: PruneOptions, measures: Measures) -> str:
+    """What auto stands for: obs where others will stand in for what goes, taylor where the loss alone can be asked."""
+    if measures.loss is None:
+        return SCALE
+    will_stand_in = measures.planes is not None and options.refit_pictures > 0 and options.prune_kind != BLOCKS
+    return OBS if will_stand_in else TAYLOR
 
 
 def read_table(place: str, network: Network) -> LatencyTable:
@@ -188,12 +197,14 @@ def _without_channels(
     )
     refits: tuple[Refit, ...] = ()
     if planes is not None and options.refit_pictures:
-        refits = tuple(refit(network, carried.network, ties, units, planes))
+        refits = tuple(refit(network, carried.network, ties, units, planes, exact_only=options.exact_only))
     fitted = {each.layer for each in refits}
+    errors = [error for error in carried.errors if error.layer not in fitted]
+    errors += [each.error for each in refits if each.error is not None]
     return Pruned(
         carried.network,
         layers,
-        tuple(error for error in carried.errors if error.layer not in fitted),
+        tuple(sorted(errors, key=lambda error: error.layer)),
         (),
         len(units),
         len(free),
@@ -220,31 +231,31 @@ def _chosen(
     if options.keep_at_least is not None:
         shares = (options.keep_at_least,)
     free = sum(len(family.units) for family in found)
-    for kept in shares:
-        matters = ranks(kept)
-        chosen = partial(
-            least_important,
-            found,
-            matters,
-            is_global=options.prune_scope == GLOBAL,
-            multiple=REGULAR_MULTIPLE if options.prune_kind == REGULAR else 1,
-            keep_at_least=kept,
-        )
+    choose = partial(
+        least_important,
+        found,
+        is_global=options.prune_scope == GLOBAL,
+        multiple=REGULAR_MULTIPLE if options.prune_kind == REGULAR else 1,
+    )
 
-        def sections_at(ratio: float, chosen: Callable[[float], frozenset[int]] = chosen) -> Sections:
-            return read_sections(cfg_without_channels(network.cfg, network.sections, ties, chosen(ratio)))
+    def sections_without(units: frozenset[int]) -> Sections:
+        return read_sections(cfg_without_channels(network.cfg, network.sections, ties, units))
 
+    def can_reach(kept: float) -> bool:
+        """Whether what is asked for is there with all taken out that may go; ranks, which take long, say no more."""
+        units = choose(np.zeros(ties.num_units), 1.0, keep_at_least=kept)
+        if options.bflops_ratio is None and options.latency_ms is None:
+            return len(units) >= NEARLY * options.prune_ratio * free
         try:
-            ratio = _ratio(network, options, table, sections_at)
+            _ratio(network, options, table, lambda _: sections_without(units))
         except OptionsError:
-            if kept == shares[-1]:
-                raise
-            continue
-        units = chosen(ratio)
-        has_goal = options.bflops_ratio is not None or options.latency_ms is not None
-        if has_goal or kept == shares[-1] or len(units) >= NEARLY * ratio * free:
-            break
-    return units, matters, kept
+            return False
+        return True
+
+    kept = next((share for share in shares if can_reach(share)), shares[-1])
+    matters = ranks(kept)
+    ratio = _ratio(network, options, table, lambda ratio: sections_without(choose(matters, ratio, keep_at_least=kept)))
+    return choose(matters, ratio, keep_at_least=kept), matters, kept
 
 
 def _changes(options: PruneOptions, measures: Measures) -> LossChanges | None:

@@ -509,7 +509,8 @@ class Run:
         network.load_state_dict(best.averaged)
         check_frozen_unchanged(self.frozen_hashes, network)
         self._deliver(network, seen=best.seen)
-        write_freeze_plan(network.cfg, self.updates.plan.exported()).write(self.out / "model.cfg")
+        lasting = self.updates.plan.exported().for_good(max_batches=self.settings.max_batches)
+        write_freeze_plan(network.cfg, lasting).write(self.out / "model.cfg")
         verdicts = self._verdicts(network, best)
         first = self.history.rows[0]
         summary = TrainingSummary(
