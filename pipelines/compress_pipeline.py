@@ -99,8 +99,8 @@ def compress_pipeline(
             on this machine), in the place of prune_ratio. A number, or empty.
         importance: What says that a channel matters: the scale of its batch-norm, the L1 norm of its kernels, what the
             loss would lose with it on training pictures (taylor), what it would lose after the other channels stood in
-            for it (obs), or a draw (random, to compare with). auto: obs with a data set of the model's classes, else
-            scale. One of auto, scale, l1, taylor, obs, random.
+            for it (obs), or a draw (random, to compare with). auto: with a data set of the model's classes obs, or
+            taylor of blocks and without refit_pictures; else scale. One of auto, scale, l1, taylor, obs, random.
         prune_settings: Other options of prune: YAML text `name: value`, or a file of it (path, nas:// or s3://).
         fine_tune_layers: What may change: all, neck_and_heads, heads, last:<count>, from:<layer index>, stages such as
             heads@100,all; by default the recipe's.

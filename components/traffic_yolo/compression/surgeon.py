@@ -1,16 +1,16 @@
 """The importance `obs`: which channels the others can stand in for, at the least cost to the loss.
 
 A unit of channels that goes is made up for by those that stay (`refit`), so what counts is what they cannot make up.
-With H the inverse of the covariance of what a convolution reads and w a filter's weight of plane p: w² / H[p, p], and
-of planes P that go together the trace of w wᵀ H[P, P]⁻¹ (Hassibi and Stork 1993, "Optimal Brain Surgeon", for the squared
-error of a layer's outputs, as Frantar and Alistarh 2022, "Optimal Brain Compression", take it). An error of an output
-channel costs the loss, to first order and squared, error² · (dL/dy)², averaged over pictures and summed over pixels, as
-if the errors of pixels and channels were independent: the same unit as that of importance taylor.
+With H the inverse of the covariance of what a convolution reads and w a filter's weight of plane p, it is w² / H[p, p],
+and of planes P that go together the trace of w wᵀ H[P, P]⁻¹ (Hassibi and Stork 1993, "Optimal Brain Surgeon", for the
+squared error of a layer's outputs, as Frantar and Alistarh 2022, "Optimal Brain Compression", take it). An error of an
+output channel costs the loss, to first order and squared, error² · (dL/dy)², averaged over pictures and summed over
+pixels, as if the errors of pixels and channels were independent: the same unit as that of importance taylor.
 
 Units go one after another, the cheapest first, and after each the rest is weighed anew: of two planes that tell the
-same one goes, and the other is then worth both. Cost is divided by the root of the BFLOPs that a unit saves. By the
-BFLOPs themselves would be right if errors added up over layers; measured, the root is better on one of two networks,
-as good on the other, and no division is worse on both (docs/compression.md).
+same one goes, and the other is then worth both. Cost is divided by the root of the BFLOPs that a unit saves: between no
+division, the worst where layers may lose nearly all, and the BFLOPs themselves, which would be right if errors added up
+over layers (docs/compression.md has what each came to).
 """
 
 import math
