@@ -13,6 +13,7 @@ from traffic_yolo.option_settings import read_settings
 from traffic_yolo.pruned_from import PRUNED_NAME
 from traffic_yolo.storage import sha256_of_file
 from traffic_yolo.training.options import TrainingOptions
+from traffic_yolo.training.rate_test import wants_test
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 
 
@@ -58,11 +59,14 @@ def test_what_pruning_took_is_learnt_again_in_every_layer(network: Network, weig
     path = Path(weights).with_name(PRUNED_NAME)
     record.write(path)
     settings = resolve(start, network, num_pictures=1000)
-    assert (str(settings.plan), settings.schedule.learning_rate) == ("all", 0.001)
+    assert (str(settings.plan), settings.schedule.learning_rate) == ("all", 0.002)
+    assert not wants_test(start, settings, network)
     given = dataclasses.replace(start, fine_tune_layers="heads")
     assert str(resolve(given, network, num_pictures=1000).plan) == "heads"
     dataclasses.replace(record, weights_sha256="of weights that were trained on").write(path)
-    assert str(resolve(start, network, num_pictures=1000).plan) == "heads@1250,all"
+    trained_on = resolve(start, network, num_pictures=1000)
+    assert (str(trained_on.plan), trained_on.schedule.learning_rate) == ("heads@1250,all", 0.001)
+    assert wants_test(start, trained_on, network)
     path.write_text("{}")
     with pytest.raises(ModelError, match=r"pruned\.json: not a record of a pruning"):
         resolve(start, network, num_pictures=1000)

@@ -21,6 +21,7 @@ from torch import nn
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.progress import progress
+from traffic_yolo.pruned_from import is_just_pruned
 from traffic_yolo.training.distributed import Processes
 from traffic_yolo.training.layer_groups import group_of_layers
 from traffic_yolo.training.loader import Batch
@@ -94,8 +95,12 @@ def architecture_of(network: Network) -> str:
 
 
 def wants_test(options: TrainingOptions, settings: Settings, network: Network) -> bool:
-    """Whether the rate of a run is the recipe's for a fine-tuning, and nobody measured it for this network."""
+    """Whether the rate of a run is the recipe's for a fine-tuning, and nobody measured it for this network.
+
+    Of weights that pruning wrote it is not asked: there is harm already, and the test would take the rate for it.
+    """
     is_recipes = options.recipe == "default" and options.learning_rate is None and starts_whole(options, network)
+    is_recipes = is_recipes and not is_just_pruned(options.weights)
     return is_recipes and settings.max_batches >= LEAST_RUN and architecture_of(network) not in MEASURED
 
 

@@ -143,7 +143,8 @@ def _numbers(
             max_batches=options.max_batches,
             optimizer=options.optimizer,
         )
-    known = Known(num_pictures, network.num_classes, trainable_share(network, plan))
+    just_pruned = fine_tunes and is_just_pruned(options.weights)
+    known = Known(num_pictures, network.num_classes, trainable_share(network, plan), just_pruned)
     of_recipe = fine_tuning_numbers if fine_tunes else cfg_numbers
     return of_recipe(net, known, batch=options.batch, max_batches=options.max_batches, optimizer=options.optimizer)
 
