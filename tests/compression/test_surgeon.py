@@ -108,6 +108,16 @@ def test_what_costs_the_loss_nothing_goes_before_what_does():
     assert max(order[ties.outputs[0]][order[ties.outputs[0]] < 14]) < min(order[ties.outputs[1]])
 
 
+def test_what_went_of_a_layer_makes_its_others_no_dearer():
+    network = network_of(MADE + MADE)
+    ties = channel_ties(network.sections)
+    network.layers[1].get_parameter("conv.weight").data.fill_(0.1)
+    network.layers[2].get_parameter("conv.weight").data.fill_(0.02**0.5)  # half as dear again, over six filters
+    order = surgeon_order(network, ties, families(network, ties), planes_of(network, np.eye(8), 1), changes_of(network))
+    assert sorted(order[ties.outputs[0]].tolist()) == [0, 1, 2, 3, 4, 5, 6, 16]
+    assert sorted(order[ties.outputs[1]].tolist()) == [7, 8, 9, 10, 11, 12, 13, 16]
+
+
 def test_of_equal_costs_the_one_that_saves_more_bflops_goes_first():
     network = network_of(MADE + "[maxpool]\nsize=4\nstride=4\n" + MADE)
     ties = channel_ties(network.sections)

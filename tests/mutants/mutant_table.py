@@ -342,20 +342,18 @@ TARGETS = (
         ("tests/compression/test_refit.py",),
         (
             Mutant("no constant", "    shift = np.einsum", "    shift = 0 * np.einsum"),
-            Mutant("means the wrong way", "[filters] - torch.from_numpy(shift)", "[filters] + torch.from_numpy(shift)"),
-            Mutant(
-                "biases the wrong way", "[filters] + torch.from_numpy(shift)", "[filters] - torch.from_numpy(shift)"
-            ),
+            Mutant("means the wrong way", "[kept] - torch.from_numpy(shift)", "[kept] + torch.from_numpy(shift)"),
+            Mutant("biases the wrong way", "[kept] + torch.from_numpy(shift)", "[kept] - torch.from_numpy(shift)"),
             Mutant("what is left, twice", "combined.T @ between - between.T @ combined", "combined.T @ between"),
-            Mutant("sharers too", "is not None or index in shared", "is not None"),
+            Mutant("sharers too", "if index in shared or", "if"),
         ),
     ),
     Target(
         "traffic_yolo.compression.planes",
         ("tests/compression/test_refit.py",),
         (
-            Mutant("means stay in", " - np.outer(means[index], means[index])", ""),
-            Mutant("the last picture alone", "products[index] += product", "products[index] = product"),
+            Mutant("means stay in", " - np.outer(moved[index], moved[index])", ""),
+            Mutant("the last picture alone", "products[index] += (read", "products[index] = (read"),
         ),
     ),
 )
