@@ -106,11 +106,14 @@ def test_the_fit_is_least_squares_over_all_pixels_of_the_pictures(
     ties = channel_ties(network.sections)
     gone = {int(ties.outputs[0][place]) for place in (2, 6)}
     smaller = take_out(network, ties, gone).network
-    (found,) = refit(network, smaller, ties, gone, of_many_pixels(measure_planes(network, data, pictures=3)))
+    planes = measure_planes(network, data, pictures=3)
+    (found,) = refit(network, smaller, ties, gone, of_many_pixels(planes))
     order = np.random.default_rng(0).permutation(len(data.split("train")))[:3]
     pictures = np.stack([network_input(data.split("train")[place], (32, 64), letterboxed=False) for place in order])
     with torch.no_grad():
         read = network.layers[0](torch.from_numpy(pictures)).double().permute(1, 0, 2, 3).flatten(1).numpy()
+    np.testing.assert_allclose(planes.means[1], read.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(planes.covariances[1], np.cov(read, bias=True), rtol=1e-4, atol=1e-6)
     conv = network.layers[1].get_submodule("conv")
     kernels = conv.weight.detach().double().numpy()[:, :, 0, 0]
     outputs = kernels @ read + conv.bias.detach().double().numpy()[:, None]
