@@ -1,7 +1,7 @@
 """What pruning saves and costs: pruned and trained on, against the whole network trained on for as many updates.
 
-Both train all their layers from the first update: a pruned one does so by itself, and the whole one gains more so than
-by the plan of a fine-tuning, which would let its body wait for half of them.
+Both train all their layers from the first update, at the rate of pruned weights: a pruned one does so by itself, and the
+whole one gains more so than by the plan of a fine-tuning, whose body waits for half of them, and by the rate test.
 """
 
 import statistics
@@ -13,17 +13,20 @@ from cases import FOUND, Case, Place, files_of
 from traffic_yolo.compression.options import PruneOptions
 from traffic_yolo.compression.prune import prune
 from traffic_yolo.compression.report import compare_models
+from traffic_yolo.training.recipe import AFTER_PRUNING_RATE
+
+ALIKE: dict[str, Any] = {"fine_tune_layers": "all", "learning_rate": AFTER_PRUNING_RATE}  # of both trainings
 
 
 def measure(place: Place) -> dict[str, Any]:
     """Both on the test split, paired: AP and AP50 as (whole, pruned, low, high), latency saved by runtime."""
     case, before = place.case, place.before()
-    kept = place.trained("kept-all", files_of(before), case.then, fine_tune_layers="all")
+    kept = place.trained("kept-alike", files_of(before), case.then, **ALIKE)
     pruned = place.folder / f"pruned-{place.importance}"
     if not pruned.is_dir():
         options = PruneOptions(prune_kind="regular", bflops_ratio=case.saved, importance=place.importance)
         prune(before, pruned, options, dataset=place.dataset)
-    smaller = place.trained(f"smaller-{place.importance}-all", files_of(pruned), case.then, fine_tune_layers="all")
+    smaller = place.trained(f"smaller-{place.importance}-alike", files_of(pruned), case.then, **ALIKE)
     report = compare_models(
         kept, smaller, place.folder / f"report-{time.strftime('%Y%m%d-%H%M%S')}", dataset=place.dataset
     )
