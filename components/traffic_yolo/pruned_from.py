@@ -87,7 +87,7 @@ class PrunedFrom:
             ]
         for layer, bound, share in self.carry_errors:
             lines.append(
-                f"  layer {layer:>3}: what silenced channels still give is off by at most {bound:.3g} before the "
+                f"  layer {layer:>3}: the constant for what went is off by at most {bound:.3g} before the "
                 f"activation, at padded borders ({share:.0%} of its pixels)"
             )
         if self.refits:

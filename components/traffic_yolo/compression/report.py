@@ -149,8 +149,9 @@ def _pruning_sections(pruned: PrunedFrom) -> Iterator[tuple[str, str]]:
         yield "Blocks that went", table(("first layer", "last layer"), pruned.blocks)
     if pruned.carry_errors:
         caption = (
-            "What silenced channels still gave is carried into the layers that read them. At padded borders a part of "
-            "a kernel lies outside, and the value is off by at most the bound, before the activation."
+            "What silenced channels still gave, or what a fit leaves of it, is carried into the layers that read them "
+            "as a constant. At padded borders a part of a kernel lies outside, and the value is off by at most the "
+            "bound, before the activation."
         )
         errors = [(layer, f"{bound:.3g}", f"{share:.0%}") for layer, bound, share in pruned.carry_errors]
         yield "Where that is not exact", table(("layer", "bound", "share of pixels"), errors, caption=caption)
