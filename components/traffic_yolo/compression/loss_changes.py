@@ -81,11 +81,12 @@ def measure_loss_changes(network: Network, data: DataSet, *, seed: int = 0) -> L
     }
     measured = [parameter for norm in norms.values() for parameter in (norm.weight, norm.bias)]
     given: dict[int, Tensor] = {}
-    handles = [_watch(module, index, given) for index, module in readers(network).items()]
+    convolutions = readers(network)
+    handles = [_watch(module, index, given) for index, module in convolutions.items()]
     wanted_gradients = {parameter: parameter.requires_grad for parameter in network.parameters()}
     was_training = network.training
     rows: list[list[NDArray[np.float64]]] = []
-    by_output = {index: np.zeros(module.out_channels) for index, module in readers(network).items()}
+    by_output = {index: np.zeros(module.out_channels) for index, module in convolutions.items()}
     network.eval()
     try:
         for parameter in wanted_gradients:

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from traffic_yolo.compression.drawn_pictures import drawn_pictures
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.darknet.sections.convolutional import ConvolutionalSection
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.detect import network_input
-from traffic_yolo.errors import DatasetError
 from traffic_yolo.progress import progress
 
 PICTURES = 64  # by default; 128 moved AP50 of a pruned Yolo-Fastest by .003
@@ -47,12 +47,9 @@ def measure_planes(network: Network, data: DataSet, *, pictures: int = PICTURES,
 
     `network` (in eval mode) stays as it is. Raises `DatasetError` for a split without pictures.
     """
-    found = data.split("train")
-    if not found:
-        raise DatasetError(
-            f"{data.root}: no pictures in the split train to measure planes on; give importance scale, refit_pictures 0"
-        )
-    order = np.random.default_rng(seed).permutation(len(found))[:pictures].tolist()
+    drawn = drawn_pictures(
+        data, pictures, seed=seed, purpose="measure planes on", instead="give importance scale, refit_pictures 0"
+    )
     # Of what was read less the means of the first picture: planes far from 0 would lose their variance in float32
     first: dict[int, Tensor] = {}
     sums: dict[int, NDArray[np.float64]] = {}
@@ -76,8 +73,8 @@ def measure_planes(network: Network, data: DataSet, *, pictures: int = PICTURES,
     handles = [watch(index, module) for index, module in readers(network).items()]
     try:
         with torch.no_grad():
-            for place in progress(order, description="what layers read", unit="picture", total=len(order)):
-                read = network_input(found[place], network.input_hw, letterboxed=network.letterbox)
+            for picture in progress(drawn, description="what layers read", unit="picture", total=len(drawn)):
+                read = network_input(picture, network.input_hw, letterboxed=network.letterbox)
                 network(torch.from_numpy(read)[None])
     finally:
         for handle in handles:
@@ -87,4 +84,4 @@ def measure_planes(network: Network, data: DataSet, *, pictures: int = PICTURES,
         index: product / pixels[index] - np.outer(moved[index], moved[index]) for index, product in products.items()
     }
     means = {index: value + first[index][:, 0].double().cpu().numpy() for index, value in moved.items()}
-    return Planes(means, covariances, pixels, len(order))
+    return Planes(means, covariances, pixels, len(drawn))

@@ -71,9 +71,7 @@ def _measures(parent: ModelFolder, network: Network, options: PruneOptions, data
     pictures = options.refit_pictures or PICTURES  # obs, where it was asked for, goes by them without a fit too
     planes = partial(measure_planes, network, data, pictures=pictures, seed=options.prune_seed)
     is_auto = options.importance == AUTO
-    if is_auto and not data.split("train"):
-        return NO_PICTURES if not options.refit_pictures else Measures(planes=planes)
-    if options.importance not in BY_LOSS:
+    if options.importance not in BY_LOSS or (is_auto and not data.split("train")):
         return Measures(planes=planes)
     if data.classes != parent.classes:
         if not is_auto:

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from traffic_yolo.compression.drawn_pictures import drawn_pictures
 from traffic_yolo.darknet.network import Network
 from traffic_yolo.dataset.data_set import DataSet
 from traffic_yolo.detection.detect import network_input
-from traffic_yolo.errors import DatasetError
 
 BATCH = 8
 
@@ -19,10 +19,7 @@ def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) 
     and a last one of a single picture is left out.
     Raises `DatasetError` where the split is empty.
     """
-    found = dataset.split("train")
-    if not found:
-        raise DatasetError(f"{dataset.root}: no pictures in the split train to measure batch-norm on; give 0 pictures")
-    order = np.random.default_rng(seed).permutation(len(found))[:pictures]
+    drawn = drawn_pictures(dataset, pictures, seed=seed, purpose="measure batch-norm on", instead="give 0 pictures")
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     was_training, measured = network.training, 0
@@ -33,8 +30,8 @@ def reestimate(network: Network, dataset: DataSet, *, pictures: int, seed: int) 
         norm.train()
     try:
         with torch.no_grad():
-            for start in range(0, len(order), BATCH):
-                chosen = [found[index] for index in order[start : start + BATCH].tolist()]
+            for start in range(0, len(drawn), BATCH):
+                chosen = drawn[start : start + BATCH]
                 if len(chosen) == 1 and start:
                     break  # one picture has no variance where a layer has one pixel
                 tensors = [

@@ -16,7 +16,6 @@ from traffic_yolo.training.layer_plan import LayerPlan
 from traffic_yolo.training.options import TrainingOptions
 from traffic_yolo.training.plan import FineTunePlan
 from traffic_yolo.training.recipe import (
-    AFTER_PRUNING,
     BATCH,
     Known,
     Numbers,
@@ -84,10 +83,10 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
     net = cfg.net
     has_keys = any(section.get_int(key, 0) for section in cfg.layers for key in FREEZE_KEYS)
     fine_tunes = options.recipe == "default" and starts_whole(options, network)
-    plan = options.plan() or (
-        _recipe_plan(options, num_pictures) if fine_tunes and not has_keys else FineTunePlan.parse("all")
-    )
-    numbers = _numbers(options, network, plan, num_pictures, fine_tunes)
+    just_pruned = fine_tunes and is_just_pruned(options.weights)
+    waits = fine_tunes and not has_keys and not just_pruned
+    plan = options.plan() or (_recipe_plan(options, num_pictures) if waits else FineTunePlan.parse("all"))
+    numbers = _numbers(options, network, plan, num_pictures, fine_tunes=fine_tunes, just_pruned=just_pruned)
     subdivisions = options.subdivisions or numbers.subdivisions
     if numbers.batch % subdivisions:
         raise OptionsError(f"batch: expected a multiple of subdivisions={subdivisions}, found {numbers.batch}")
@@ -126,13 +125,17 @@ def resolve(options: TrainingOptions, network: Network, *, num_pictures: int) ->
 
 
 def _recipe_plan(options: TrainingOptions, num_pictures: int) -> FineTunePlan:
-    if is_just_pruned(options.weights):
-        return AFTER_PRUNING
     return fine_tuning_plan(options.max_batches or fine_tuning_updates(num_pictures, options.batch or BATCH))
 
 
 def _numbers(
-    options: TrainingOptions, network: Network, plan: FineTunePlan, num_pictures: int, fine_tunes: bool
+    options: TrainingOptions,
+    network: Network,
+    plan: FineTunePlan,
+    num_pictures: int,
+    *,
+    fine_tunes: bool,
+    just_pruned: bool,
 ) -> Numbers:
     net = network.cfg.net
     if options.recipe == "darknet":
@@ -143,7 +146,6 @@ def _numbers(
             max_batches=options.max_batches,
             optimizer=options.optimizer,
         )
-    just_pruned = fine_tunes and is_just_pruned(options.weights)
     known = Known(num_pictures, network.num_classes, trainable_share(network, plan), just_pruned)
     of_recipe = fine_tuning_numbers if fine_tunes else cfg_numbers
     return of_recipe(net, known, batch=options.batch, max_batches=options.max_batches, optimizer=options.optimizer)
