@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 DEMO ?= demo
 # One more than processors: tests that wait for a process, a socket or a disk leave theirs idle
 TEST_PROCESSES ?= 3
-PYTEST = $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -q -p no:nbmake -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 SEED ?= $(shell date +%s)
 BENCH ?=
 ACCURACY ?=
@@ -57,12 +57,12 @@ check: install  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# On a fresh clone one process first compiles what every test process would compile: numba's loops, and the tests as pytest
-# rewrites them
+# On a fresh clone two processes first compile what every test process would compile: numba's loops, and the tests as
+# pytest rewrites them
 test: install  ## the test suite without what is long: eight minutes on two processors
 	$(BIN)/ruff check .
-	@ls tests/__pycache__/conftest.*.pyc >/dev/null 2>&1 || { $(BIN)/python -m traffic_yolo.tuning.warm_up; \
-		$(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1; true; }
+	@ls tests/__pycache__/conftest.*.pyc >/dev/null 2>&1 || { $(BIN)/python -m traffic_yolo.tuning.warm_up & \
+		$(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1; wait; }
 	$(PYTEST) --short
 
 test-all: check  ## ruff, mypy and the whole test suite: also the tests marked long, and every case of those marked many

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from drawn_once import draw_once
 from examples import load_profile
+from made_by_one import made_by_one
 from s3_servers import S3Server, moto_server
 from short_run import shortened
 from shuffling import shuffled
+from small_data_set import write_small_data_set
 
 if TYPE_CHECKING:
     from browser import Browser
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from traffic_yolo.detection.nms import Detections
     from traffic_yolo.metrics.ground_truth import GroundTruth
 
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 # pytest-xdist gives each processor a process of its own: a library's second thread there only spins and waits. Set
@@ -145,18 +148,21 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rendered pictures of three sites, one for each split."""
-    from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
-    from traffic_yolo.dataset.convert import convert
-    from traffic_yolo.dataset.options import ConvertOptions
+def make_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MakeOnce:
+    """A copy of the folder of that name, which the first test process that asks for it made (`made_by_one`)."""
+    own = tmp_path_factory.getbasetemp()
+    common = (own if worker_id == "master" else own.parent) / "made-by-one"  # "master": the only process
 
-    folder = tmp_path_factory.mktemp("evaluated")
-    options = SyntheticOptions(sites=3, recordings_per_site=1, frames_per_recording=3, image_wh=(320, 192), seed=3)
-    write_share(folder / "nas", options)
-    source = ConvertOptions(str(folder / "nas" / "recordings"), labels=str(folder / "nas" / "human_labels.json"))
-    convert(source, folder / "dataset")
-    return folder / "dataset"
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        return made_by_one(name, make, common=common, own=own)
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def small_data_set(make_once: MakeOnce) -> Path:
+    """Rendered pictures of three sites, one for each split; three a recording."""
+    return make_once("small", lambda folder: write_small_data_set(folder, frames=3, seed=3)) / "dataset"
 
 
 @pytest.fixture(scope="session")

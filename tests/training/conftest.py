@@ -219,17 +219,19 @@ def figures_drawn_once(monkeypatch: pytest.MonkeyPatch, drawings: dict[str, Html
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, rectangles: Path, tiny_cfg_text: str) -> Path:
+def trained(make_once: Callable[[str, Callable[[Path], None]], Path], rectangles: Path, tiny_cfg_text: str) -> Path:
     """A run that has learnt the rectangles by heart."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.cfg").write_text(tiny_cfg_text)
-    options = TrainingOptions(
-        cfg=str(folder / "tiny.cfg"), batch=4, max_batches=120, optimizer="adamw", learning_rate=0.02, jitter=0, flip=0,
-        ema_alpha=0.9, device="cpu",
-    )  # fmt: skip
-    with one_thread():  # a session's fixture is made before a module's
-        assert train(rectangles, folder / "run", options).best_ap50 > 0.9
-    return folder / "run"
+
+    def learn(folder: Path) -> None:
+        (folder / "tiny.cfg").write_text(tiny_cfg_text)
+        options = TrainingOptions(
+            cfg=str(folder / "tiny.cfg"), batch=4, max_batches=120, optimizer="adamw", learning_rate=0.02, jitter=0,
+            flip=0, ema_alpha=0.9, device="cpu",
+        )  # fmt: skip
+        with one_thread():  # a session's fixture is made before a module's
+            assert train(rectangles, folder / "run", options).best_ap50 > 0.9
+
+    return make_once("trained", learn) / "run"
 
 
 @dataclass(frozen=True)

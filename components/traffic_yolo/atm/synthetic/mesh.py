@@ -27,6 +27,12 @@ class Material(IntEnum):
     WINDOW = 4  # of a building or a bus: lit from inside in the dark
 
 
+def cross(a: Sequence[float] | FloatArray, b: Sequence[float] | FloatArray) -> FloatArray:
+    """(3,) the cross product of two vectors, numpy's to the bit: of single ones its own takes a third of a rendering."""
+    (a0, a1, a2), (b0, b1, b2) = (values.tolist() if isinstance(values, np.ndarray) else values for values in (a, b))
+    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
+
+
 @dataclass(frozen=True)
 class Mesh:
     """Faces of one object. Faces stand in painting order inside a part; parts are sorted for each view."""
@@ -118,9 +124,9 @@ class MeshBuilder:
         """A part that is a bar with a square end from `start` to `end` (u, v, w), as thick as said at either."""
         a, b = np.asarray(start, float), np.asarray(end, float)
         along = (b - a) / (np.linalg.norm(b - a) or 1.0)
-        across = np.cross(along, (0.0, 1.0, 0.0) if abs(along[1]) < 0.9 else (1.0, 0.0, 0.0))
+        across = cross(along, (0.0, 1.0, 0.0) if abs(along[1]) < 0.9 else (1.0, 0.0, 0.0))
         across /= np.linalg.norm(across)
-        other = np.cross(along, across)
+        other = cross(along, across)
         corners = [across + other, across - other, -across - other, -across + other]
         first = [a + corner * thickness[0] / 2 for corner in corners]
         second = [b + corner * thickness[1] / 2 for corner in corners]

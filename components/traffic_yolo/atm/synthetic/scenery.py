@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from traffic_yolo.atm.camera import Camera
 from traffic_yolo.atm.synthetic.light import Light
-from traffic_yolo.atm.synthetic.mesh import Colour, Material, Mesh, MeshBuilder
+from traffic_yolo.atm.synthetic.mesh import Colour, Material, Mesh, MeshBuilder, cross
 from traffic_yolo.atm.synthetic.painter import Pose
 from traffic_yolo.atm.synthetic.road import Road
 
@@ -130,9 +130,9 @@ def _tree(rng: np.random.Generator, *, coarse: bool) -> Mesh:
         builder.part(middle.tolist(), layer=1)
         size = radius * rng.uniform(0.1, 0.22) * (1.9 if coarse else 1.0)
         facing = directions[index] + rng.normal(0, 0.5, 3)  # leaves do not all lie on the crown like tiles
-        first = np.cross(facing, (0.3, 0.5, 0.81))
+        first = cross(facing, (0.3, 0.5, 0.81))
         first /= np.linalg.norm(first)
-        second = np.cross(facing / np.linalg.norm(facing), first)
+        second = cross(facing / np.linalg.norm(facing), first)
         angles = np.arange(6) * np.pi / 3 + rng.uniform(0, 1)
         spread = size * rng.uniform(0.7, 1.2, 6)
         ring = places[index] + np.outer(np.cos(angles) * spread, first) + np.outer(np.sin(angles) * spread, second)
