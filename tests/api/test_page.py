@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import traffic_yolo as ty
-from traffic_yolo.atm.synthetic.share import SyntheticOptions, write_share
 from traffic_yolo.darknet.darknet_files import Linted
 from traffic_yolo.errors import DarknetFormatError, EvaluationError, StorageError
 
@@ -18,13 +17,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture(scope="module")
-def page(untrained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def page(small_data_set: Path, untrained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the page's names stand for after its last block."""
-    folder = tmp_path_factory.mktemp("page")
-    share = SyntheticOptions(sites=3, recordings_per_site=1, frames_per_recording=3, image_wh=(320, 192), seed=3)
-    write_share(folder / "nas", share)
-    shutil.move(folder / "nas" / "recordings", folder / "recordings")
-    shutil.move(folder / "nas" / "human_labels.json", folder / "labels.json")
+    folder, share = tmp_path_factory.mktemp("page"), small_data_set.parent / "nas"
+    shutil.copytree(share / "recordings", folder / "recordings")
+    shutil.copy(share / "human_labels.json", folder / "labels.json")
     for name in ("model.cfg", "model.weights"):
         shutil.copy(untrained_model / name, folder / name.replace("model", "yolov4-tiny"))
     shutil.copytree(untrained_model, folder / "model")

@@ -290,6 +290,7 @@ class Detector(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+@pytest.mark.long
 def test_network_and_decode_can_be_traced_with_an_open_batch(network):
     detector = Detector(network.fuse())
     expected = detector(pictures(batch=3))

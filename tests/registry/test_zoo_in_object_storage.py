@@ -92,6 +92,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> s
     return printed.err if code == 2 else printed.out
 
 
+@pytest.mark.long
 def test_every_command_works_on_object_storage(
     bucket: str, make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Whole trainings of the tiny network: it learns, resumes, freezes, and refuses."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,15 @@ def options(tiny_cfg: Path) -> TrainingOptions:
     )
 
 
+def test_tiny_network_learns_four_pictures(trained: Path) -> None:
+    summary = json.loads((trained / "summary.json").read_text())["numbers"]
+    rows = read_history(trained / "history.csv")
+    assert summary["val_ap50"] > 0.9
+    assert rows[-1].loss < rows[0].loss / 5
+    assert summary["iterations"] == len(rows) == 120
+
+
+@pytest.mark.long
 def test_tiny_network_learns_four_pictures_by_heart(rectangles: Path, tmp_path: Path, tiny_cfg: Path) -> None:
     options = TrainingOptions(
         cfg=str(tiny_cfg),

@@ -53,7 +53,7 @@ from traffic_yolo.training.scale_history import ROWS, SCALES_NAME, ScaleHistory
 from traffic_yolo.training.settings import Settings, flags_text, resolve, settings_text
 from traffic_yolo.training.sparsity import check_trainable
 from traffic_yolo.training.start import carried_classes, class_change, start_network
-from traffic_yolo.training.summary import TrainingSummary
+from traffic_yolo.training.summary import TrainingSummary, rise_to_the_end
 from traffic_yolo.training.teacher import Teacher
 from traffic_yolo.training.training_pictures import TrainingPictures
 from traffic_yolo.training.update import BesideLabels, Updated, Updates
@@ -513,6 +513,7 @@ class Run:
         write_freeze_plan(network.cfg, lasting).write(self.out / "model.cfg")
         verdicts = self._verdicts(network, best)
         first = self.history.rows[0]
+        measured = [row.ap50 for row in self.history.rows if row.ap50 is not None]
         summary = TrainingSummary(
             best_ap50=self.best_measured().ap50,
             best_iteration=best.iteration,
@@ -523,6 +524,7 @@ class Run:
             stopped=self.stopped,
             verdicts=verdicts,
             skipped=self.pictures.skipped.counts,
+            rising=() if self.stopped else rise_to_the_end(measured),
         )
         write_verdict(
             self.out / VERDICT_NAME,

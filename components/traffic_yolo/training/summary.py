@@ -1,6 +1,8 @@
 """What a training came to, for its last lines, for a table of runs and for the gate on improvement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from traffic_yolo.errors import TrainingError
@@ -10,6 +12,13 @@ from traffic_yolo.typed_values import wrong_field
 
 SUMMARY_NAME = "summary.json"  # in a run folder
 SCHEMA_VERSION = 1
+RISE = 0.005  # of AP50 from one evaluation to the next: a hundred pictures tell no less from chance
+
+
+def rise_to_the_end(values: Sequence[float]) -> tuple[float, ...]:
+    """The last three of a run's AP50s where each is at least `RISE` above the one before it, else none."""
+    last = tuple(values[-3:])
+    return last if len(last) == 3 and all(b - a >= RISE for a, b in pairwise(last)) else ()
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class TrainingSummary:
     stopped: str
     verdicts: tuple[Verdict, ...]
     skipped: dict[str, int]
+    rising: tuple[float, ...] = ()  # `rise_to_the_end` of a run that was not stopped before
 
     @property
     def is_improvement(self) -> bool:
@@ -66,6 +76,9 @@ class TrainingSummary:
         ]
         if self.baseline_ap50 is not None:
             lines.append(f"start AP50 on val {self.baseline_ap50:.4f}")
+        if self.rising:
+            values = ", ".join(f"{value:.3f}" for value in self.rising)
+            lines.append(f"AP50 on val still rose at the end ({values}): a longer run (--max-batches) may bring more")
         if self.skipped:
             counts = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
             lines.append(f"training pictures skipped: {counts}")

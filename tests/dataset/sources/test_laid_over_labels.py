@@ -43,6 +43,7 @@ def straight(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 @pytest.mark.many(1)
 @pytest.mark.parametrize("to", WRITTEN_FORMATS)
+@pytest.mark.long
 def test_real_labels_in_every_format_lie_over_the_real_recordings(
     reference: Path, straight: dict[str, int], tmp_path: Path, to: str
 ) -> None:
