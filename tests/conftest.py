@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from drawn_once import draw_once
 from examples import load_profile
-from made_by_one import made_by_one
+from made_by_one import MakeOnce, made_by_one
 from s3_servers import S3Server, moto_server
 from short_run import shortened
 from shuffling import shuffled
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from traffic_yolo.detection.nms import Detections
     from traffic_yolo.metrics.ground_truth import GroundTruth
 
-MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TRAFFIC_YOLO_PROGRESS", "0")
 # pytest-xdist gives each processor a process of its own: a library's second thread there only spins and waits. Set

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]  # the fixture `make_once`: a name, and what fills the folder
+
 
 def made_by_one(name: str, make: Callable[[Path], None], *, common: Path, own: Path) -> Path:
     """`own` / `name`, which `make(folder)` filled in `common`: once, whoever of several processes asks first.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from made_by_one import MakeOnce
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from written_data_set import write_manifest
@@ -219,7 +220,7 @@ def figures_drawn_once(monkeypatch: pytest.MonkeyPatch, drawings: dict[str, Html
 
 
 @pytest.fixture(scope="session")
-def trained(make_once: Callable[[str, Callable[[Path], None]], Path], rectangles: Path, tiny_cfg_text: str) -> Path:
+def trained(make_once: MakeOnce, rectangles: Path, tiny_cfg_text: str) -> Path:
     """A run that has learnt the rectangles by heart."""
 
     def learn(folder: Path) -> None:

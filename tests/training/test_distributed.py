@@ -53,7 +53,6 @@ def losses(rows: list[HistoryRow]) -> np.ndarray:
     return np.array([[row.loss, row.box, row.objectness, row.classes] for row in rows])
 
 
-@pytest.mark.long
 def test_two_processes_train_as_one_does(forks: Forks, rectangles: Path, tiny_cfg: Path, tmp_path: Path) -> None:
     # A rate so small that rounding stays rounding: at the cfg's own it grows fivefold with each update
     options = TrainingOptions(

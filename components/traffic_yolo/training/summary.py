@@ -12,7 +12,7 @@ from traffic_yolo.typed_values import wrong_field
 
 SUMMARY_NAME = "summary.json"  # in a run folder
 SCHEMA_VERSION = 1
-RISE = 0.005  # of AP50 from one evaluation to the next: a hundred pictures tell no less from chance
+RISE = 0.005  # of AP50 from one evaluation to the next; less is taken for standing still
 
 
 def rise_to_the_end(values: Sequence[float]) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ class Material(IntEnum):
 
 def cross(a: Sequence[float] | FloatArray, b: Sequence[float] | FloatArray) -> FloatArray:
     """(3,) the cross product of two vectors, as numpy has it to the bit: its own is a third of a rendering."""
-    (a0, a1, a2), (b0, b1, b2) = (values.tolist() if isinstance(values, np.ndarray) else values for values in (a, b))
+    (a0, a1, a2), (b0, b1, b2) = np.asarray(a).tolist(), np.asarray(b).tolist()
     return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
 
 
