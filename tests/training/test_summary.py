@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from traffic_yolo.page_origin import About
+from traffic_yolo.training.report import TrainingReport, training_report
 from traffic_yolo.training.summary import TrainingSummary, rise_to_the_end
 
 SUMMARY = TrainingSummary(
@@ -31,5 +33,9 @@ def test_it_rose_to_the_end_where_each_of_the_last_two_steps_counts(
 
 def test_a_run_that_ends_while_it_rises_says_so() -> None:
     told = "AP50 on val still rose at the end (0.677, 0.738, 0.753): a longer run (--max-batches) may bring more"
-    assert told in replace(SUMMARY, rising=(0.677, 0.738, 0.753)).text.splitlines()
+    summary = replace(SUMMARY, rising=(0.677, 0.738, 0.753))
+    assert told in summary.text.splitlines()
     assert "rose" not in SUMMARY.text
+    assert SUMMARY.advice == []
+    page = training_report(TrainingReport((), None, "<svg></svg>", {}, advice=summary.advice), About())
+    assert f"<p>{told}</p>" in page

@@ -39,8 +39,9 @@ class TrainingReport:
 
     `verdicts`: one line each; `is_improvement`: whether they say that the result is better, None where there is nothing
     to compare. `settings`: name -> value as resolved. `curves`: of `curves_svg`. `numbers`: large figures with
-    their names, in order. `batches` and `predictions`: of `batch_pictures`. `size_advice`: lines. `dropped`: boxes by
-    the reason why they are not trained on; `skipped`: pictures by theirs. `scales`: of `scale_history.scales_html`.
+    their names, in order. `advice`: lines on what may bring more. `batches` and `predictions`: of `batch_pictures`.
+    `size_advice`: lines. `dropped`: boxes by the reason why they are not trained on; `skipped`: pictures by theirs.
+    `scales`: of `scale_history.scales_html`.
     """
 
     verdicts: Sequence[str]
@@ -48,6 +49,7 @@ class TrainingReport:
     curves: str
     settings: Mapping[str, Any]
     numbers: Sequence[tuple[str, Cell]] = ()
+    advice: Sequence[str] = ()
     classes: Sequence[ClassResult] = ()
     batches: Sequence[ShownPicture] = ()
     predictions: Sequence[ShownPicture] = ()
@@ -81,7 +83,8 @@ def training_report(report: TrainingReport, about: About) -> str:
 def _headline(report: TrainingReport) -> Html:
     kind = {True: "good", False: "warning", None: ""}[report.is_improvement]
     lines = Html("".join(callout(line, kind=kind) for line in report.verdicts))
-    return Html(lines + (tiles(report.numbers) if report.numbers else ""))
+    advice = Html("".join(paragraph(line) for line in report.advice))
+    return Html(lines + (tiles(report.numbers) if report.numbers else "") + advice)
 
 
 def _classes(classes: Sequence[ClassResult]) -> Html:

@@ -85,6 +85,7 @@ class RunOutputs:
             curves=curves,
             settings=dataclasses.asdict(resolved_options(run.options, run.settings)),
             numbers=_tiles(summary),
+            advice=summary.advice,
             classes=self._classes(),
             batches=self._batches(),
             predictions=predictions,

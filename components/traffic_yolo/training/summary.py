@@ -67,6 +67,14 @@ class TrainingSummary:
         return found
 
     @property
+    def advice(self) -> list[str]:
+        """Lines on what may bring more, for the command and the report."""
+        if not self.rising:
+            return []
+        values = ", ".join(f"{value:.3f}" for value in self.rising)
+        return [f"AP50 on val still rose at the end ({values}): a longer run (--max-batches) may bring more"]
+
+    @property
     def text(self) -> str:
         """The last lines of the command."""
         ended = f" ({self.stopped})" if self.stopped else ""
@@ -76,9 +84,7 @@ class TrainingSummary:
         ]
         if self.baseline_ap50 is not None:
             lines.append(f"start AP50 on val {self.baseline_ap50:.4f}")
-        if self.rising:
-            values = ", ".join(f"{value:.3f}" for value in self.rising)
-            lines.append(f"AP50 on val still rose at the end ({values}): a longer run (--max-batches) may bring more")
+        lines += self.advice
         if self.skipped:
             counts = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
             lines.append(f"training pictures skipped: {counts}")
